@@ -1,0 +1,9 @@
+//! Capture files.
+use std::path::PathBuf;
+/// placeholder
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// placeholder
+    #[error("{0}")]
+    Placeholder(PathBuf),
+}

@@ -1,0 +1,87 @@
+//! The edge between the tracer and a network: live, simulated, or a recording.
+//!
+//! A link takes whole IP datagrams and gives captured frames, ours included, each with the stamp of
+//! the capture clock. The driver knows no more than this trait; that is why live runs, replays and
+//! simulations are interchangeable.
+
+pub mod live;
+pub mod replay;
+pub mod sim;
+
+use std::net::IpAddr;
+
+use crate::time::Timestamp;
+use crate::wire::Frame;
+
+/// One datagram to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a> {
+    /// Where the network should carry it: the destination in its IP header.
+    pub destination: IpAddr,
+    /// The whole IP datagram, header included, in network byte order.
+    pub datagram: &'a [u8],
+}
+
+/// What waiting on a link came to.
+#[derive(Debug)]
+pub enum Received<'a> {
+    /// A frame was captured.
+    Frame(Frame<'a>),
+    /// No frame stamped before this moment is still to come: deadlines up to it may fire.
+    Quiet(Timestamp),
+    /// The wait was cut short from outside (a signal, a resolved name); nothing else is known.
+    Woken,
+    /// There will be no more frames: the recording ends here.
+    End,
+}
+
+/// A network as the driver sees it.
+pub trait Link {
+    /// The present moment on the clock that also stamps the frames.
+    fn now(&self) -> Timestamp;
+
+    /// Hands one datagram to the network. Returning `Ok` does not mean that it left: that is known
+    /// when its own frame is received.
+    ///
+    /// # Errors
+    /// See [`LinkError`]; [`LinkError::Refused`] concerns this datagram only, others end the trace.
+    fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError>;
+
+    /// Waits for the next frame, until `until` at the latest (for ever if `None`).
+    ///
+    /// # Errors
+    /// See [`LinkError`].
+    fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError>;
+
+    /// Whether frames we send come back from [`receive`](Link::receive). If not, the driver stamps
+    /// and ingests them itself.
+    fn echoes(&self) -> bool {
+        true
+    }
+}
+
+/// Why a link failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The network stack refused this one datagram (a firewall, a full queue).
+    #[error("the kernel refused to send a probe to {destination}: {source}")]
+    Refused {
+        /// Where the datagram should have gone.
+        destination: IpAddr,
+        /// The kernel's reason.
+        source: std::io::Error,
+    },
+    /// An operation on an interface failed for good.
+    #[error("{operation} on {interface}: {source}")]
+    Io {
+        /// What was tried, as a verb: "capture", "open a raw socket".
+        operation: &'static str,
+        /// The interface by name.
+        interface: String,
+        /// The kernel's reason.
+        source: std::io::Error,
+    },
+    /// The capture file could not be read on.
+    #[error(transparent)]
+    Capture(#[from] crate::capture::CaptureError),
+}

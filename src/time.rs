@@ -1,0 +1,141 @@
+//! Time as the capture clock tells it: plain signed nanoseconds.
+//!
+//! Every stamp in rtrace is the kernel's (or the simulation's) time of a frame, in nanoseconds since
+//! the Unix epoch. Arithmetic is signed and saturating, so that a reply stamped before its probe
+//! shows as a negative round trip instead of wrapping. Nothing here reads a clock.
+
+use std::fmt;
+
+/// Nanoseconds in one second.
+const NANOS_PER_SEC: i64 = 1_000_000_000;
+
+/// A moment on the capture clock, in nanoseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// A signed length of time, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(i64);
+
+impl Timestamp {
+    /// The moment `nanos` nanoseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// The moment given as seconds and nanoseconds since the epoch; saturates at the ends of time.
+    #[must_use]
+    pub const fn from_parts(secs: i64, nanos: i64) -> Self {
+        Self(secs.saturating_mul(NANOS_PER_SEC).saturating_add(nanos))
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    #[must_use]
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// How long after `earlier` this moment lies; negative if it lies before.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Span {
+        Span(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `span` later.
+    #[must_use]
+    pub const fn after(self, span: Span) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+
+    /// The moment `span` earlier.
+    #[must_use]
+    pub const fn before(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Span {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// `nanos` nanoseconds.
+    #[must_use]
+    pub const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    /// `micros` microseconds.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros.saturating_mul(1_000))
+    }
+
+    /// `millis` milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis.saturating_mul(1_000_000))
+    }
+
+    /// `secs` seconds, to the nearest nanosecond; saturates, and NaN is zero.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "float casts saturate")]
+    pub fn from_secs_f64(secs: f64) -> Self {
+        Self((secs * 1e9).round() as i64)
+    }
+
+    /// The length in nanoseconds.
+    #[must_use]
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// The length in seconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 104 days, far past any round trip")]
+    pub fn secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    /// This length `factor` times; saturates.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self::from_secs_f64(self.secs_f64() * factor)
+    }
+}
+
+/// Milliseconds with three decimals and no unit, rounded half away from zero, as traceroute prints.
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let micros = self.0.unsigned_abs().saturating_add(500) / 1_000;
+        write!(f, "{sign}{}.{:03}", micros / 1_000, micros % 1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_print_as_milliseconds() {
+        for (nanos, text) in [
+            (0, "0.000"),
+            (499, "0.000"),
+            (500, "0.001"),
+            (3_214_000, "3.214"),
+            (1_234_567_890, "1234.568"),
+            (-23_000, "-0.023"),
+        ] {
+            assert_eq!(Span::from_nanos(nanos).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        let end = Timestamp::from_nanos(i64::MAX);
+        assert_eq!(end.after(Span::from_secs_f64(1.0)), end);
+        assert_eq!(Timestamp::from_parts(i64::MAX, 0), end);
+        assert_eq!(Span::from_secs_f64(f64::NAN), Span::ZERO);
+    }
+}

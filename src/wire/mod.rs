@@ -1,0 +1,79 @@
+//! Bytes ↔ typed values, one file per protocol.
+//!
+//! Decoding happens in two steps: a file's `decode` checks lengths and returns a small typed value
+//! together with the bytes it carries; whoever asked judges what the value means. Unknown codes
+//! survive as numbers. A datagram cut short (a snap length, an ICMP quote) is normal: the part that
+//! is there is returned. Nothing in here panics on any input, reads a clock, or does IO.
+
+pub mod checksum;
+pub mod icmpv4;
+pub mod ipv4;
+pub mod link;
+pub mod udp;
+
+use crate::time::Timestamp;
+pub use link::LinkType;
+
+/// One captured frame: what every link delivers and the tracer takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// When the kernel (or the simulation) saw it.
+    pub at: Timestamp,
+    /// What kind of header `bytes` begin with.
+    pub link: LinkType,
+    /// The frame from its link-layer header on, as far as it was captured.
+    pub bytes: &'a [u8],
+    /// How long the frame was on the wire; at least `bytes.len()`.
+    pub original_len: u32,
+    /// Its number in the recording, from 1, as Wireshark counts. On a live or simulated link this
+    /// is 0: the driver numbers the frames that it records.
+    pub number: u64,
+}
+
+/// Which protocol's header could not be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The link-layer header of the capture.
+    Link,
+    /// IPv4, RFC 791.
+    Ipv4,
+    /// UDP, RFC 768.
+    Udp,
+    /// ICMP, RFC 792.
+    Icmpv4,
+}
+
+impl std::fmt::Display for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Link => "link-layer header",
+            Self::Ipv4 => "IPv4 header",
+            Self::Udp => "UDP header",
+            Self::Icmpv4 => "ICMP header",
+        })
+    }
+}
+
+/// A header that is not all there, or that lies about its own length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{layer} at byte {offset}: {needed} bytes needed, {have} there")]
+pub struct WireError {
+    /// The header concerned.
+    pub layer: Layer,
+    /// Where in the given bytes it was expected to begin.
+    pub offset: usize,
+    /// The least number of bytes it takes.
+    pub needed: usize,
+    /// The number of bytes that are there, or that the header claims.
+    pub have: usize,
+}
+
+/// `N` bytes of `bytes` at `offset`, or the error that says how many are missing.
+fn array<const N: usize>(bytes: &[u8], offset: usize, layer: Layer) -> Result<[u8; N], WireError> {
+    bytes.get(offset..).and_then(|rest| rest.first_chunk::<N>()).copied().ok_or(WireError {
+        layer,
+        offset,
+        needed: N,
+        have: bytes.len().saturating_sub(offset),
+    })
+}
