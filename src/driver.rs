@@ -1,8 +1,6 @@
 //! The one loop: asks the tracer what to send, asks the link for the next frame, hands the frame to
 //! the tracer, and tells an observer (recording, renderers) of both.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use crate::link::{Link, LinkError, Received};
 use crate::time::Timestamp;
 use crate::trace::{Disposition, Event, Path, Tracer};
@@ -24,9 +22,13 @@ pub trait Observer {
 
     /// The link was woken, or the time came.
     fn wake(&mut self, path: &Path);
+
+    /// Whether the run is to end here.
+    fn interrupted(&self) -> bool;
 }
 
-/// Runs `tracer` over `link` until it is done, the link ends, or `interrupted` is set; then finishes
+/// Runs `tracer` over `link` until it is done, the link ends, or the observer has it
+/// interrupted; then finishes
 /// it and shows its last events.
 ///
 /// # Errors
@@ -35,12 +37,11 @@ pub fn run(
     tracer: &mut Tracer,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
-    interrupted: &AtomicBool,
 ) -> Result<(), LinkError> {
     let mut recorded = 0;
     let outcome = loop {
         show_events(tracer, observer);
-        if tracer.is_done() || interrupted.load(Ordering::Relaxed) {
+        if tracer.is_done() || observer.interrupted() {
             break Ok(());
         }
         match turn(tracer, link, observer, &mut recorded) {

@@ -22,6 +22,27 @@ const LOWEST_TRACE_PORT: u16 = 33_000;
 /// A lone TTL above this is a host's own default and not a probe's.
 const HIGHEST_LONE_TTL: u8 = 30;
 
+/// Which traces of a capture are meant; what is `None` may be anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The traced address.
+    pub target: Option<Ipv4Addr>,
+    /// The prober's address.
+    pub source: Option<Ipv4Addr>,
+    /// UDP: the source port. ICMP echo: the identifier.
+    pub ident: Option<u16>,
+}
+
+impl Wanted {
+    /// Whether a trace of this flow is meant.
+    #[must_use]
+    pub fn matches(&self, flow: &Flow) -> bool {
+        self.target.is_none_or(|target| target == flow.target)
+            && self.source.is_none_or(|source| source == flow.source)
+            && self.ident.is_none_or(|ident| ident == flow.ident)
+    }
+}
+
 /// A first reading of a capture.
 #[derive(Debug, Default)]
 pub struct Survey {
@@ -91,14 +112,14 @@ impl Survey {
         }
     }
 
-    /// The configuration of the trace that was found, to `target` if one is given: the flow with the
+    /// The configuration of the trace that was found, as far as `wanted` says which: the flow with the
     /// most TTLs, those that errors quote before others, the first in the file on a tie. What packets
     /// cannot show (waiting times, the last TTL meant) is at its default.
     #[must_use]
-    pub fn trace(&self, target: Option<Ipv4Addr>) -> Option<TraceConfig> {
+    pub fn trace(&self, wanted: &Wanted) -> Option<TraceConfig> {
         self.flows
             .iter()
-            .filter(|(flow, _)| target.is_none_or(|wanted| wanted == flow.target))
+            .filter(|(flow, _)| wanted.matches(flow))
             .filter(|(flow, candidate)| candidate.is_trace(flow))
             .max_by_key(|(_, candidate)| {
                 (candidate.quoted, candidate.ttls().count(), std::cmp::Reverse(candidate.order))
