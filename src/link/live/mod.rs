@@ -11,6 +11,7 @@ mod filter;
 mod netlink;
 pub mod route;
 mod sender;
+mod stamping;
 mod sys;
 mod wake;
 
@@ -145,6 +146,7 @@ impl LiveLink {
         };
         let capture = Capture::open(name, index, &filter)
             .map_err(|source| OpenError::socket("capture", name, source))?;
+        stamping::settle();
         let (waker, wakeups) = wake::channel()
             .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
         Ok(Self { sender, capture, waker, wakeups, interface: name.to_owned() })
@@ -202,23 +204,19 @@ impl LiveLink {
             Ok(_) if fds[1].any() == Some(true) => Ok(Ready::Woken),
             Ok(_) => Ok(Ready::Frame),
             Err(Errno::EINTR) => Ok(Ready::Interrupted),
-            Err(errno) => Err(self.broken(errno.into())),
+            Err(errno) => Err(broken(&self.interface, errno.into())),
         }
-    }
-
-    fn broken(&self, source: io::Error) -> LinkError {
-        LinkError::Io { operation: "capture", interface: self.interface.clone(), source }
     }
 }
 
+/// The error that ends a capture.
+fn broken(interface: &str, source: io::Error) -> LinkError {
+    LinkError::Io { operation: "capture", interface: interface.to_owned(), source }
+}
+
 impl Link for LiveLink {
-    /// The realtime clock, which the kernel stamps frames with.
     fn now(&self) -> Timestamp {
-        let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
-            Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n),
-        };
-        Timestamp::from_nanos(nanos)
+        realtime()
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
@@ -251,13 +249,18 @@ impl Link for LiveLink {
                 Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
             }
             Ok(Read::Nothing) => Ok(Received::Woken),
-            Err(source) => Err(LinkError::Io {
-                operation: "capture",
-                interface: self.interface.clone(),
-                source,
-            }),
+            Err(source) => Err(broken(&self.interface, source)),
         }
     }
+}
+
+/// The realtime clock, which the kernel stamps frames with.
+fn realtime() -> Timestamp {
+    let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n),
+    };
+    Timestamp::from_nanos(nanos)
 }
 
 /// Puts a filter on a socket.

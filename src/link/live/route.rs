@@ -148,7 +148,7 @@ pub fn resolve(
         _ => RouteError::NoRoute {
             target,
             interface: asked.as_ref().map(|interface| interface.name.clone()),
-            source: reason,
+            source: explained(reason),
         },
     };
     let first = netlink::route(target, source, bound).map_err(unroutable)?;
@@ -160,6 +160,16 @@ pub fn resolve(
         return Err(RouteError::NoAddress { name: interface.name });
     }
     Ok(Route { interface, source: chosen, bound_to: asked.map(|interface| interface.name) })
+}
+
+/// A black hole route is `EINVAL` to whoever asks, which says nothing; any other cause of that has
+/// been excluded before.
+fn explained(reason: io::Error) -> io::Error {
+    match reason.raw_os_error() {
+        Some(libc::EINVAL) => io::Error::other("the routing table discards such datagrams"),
+        Some(libc::EACCES) => io::Error::other("the routing table prohibits such datagrams"),
+        _ => reason,
+    }
 }
 
 /// Whether the kernel takes `address` for one of this host. The second question is for addresses
