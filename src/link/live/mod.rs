@@ -1,0 +1,270 @@
+//! The live link on Linux: raw and packet sockets, through pnet.
+//!
+//! A probe goes out through a raw socket, and it, like every reply, is seen on a packet socket with
+//! the kernel's stamp; one thread waits with `ppoll` for whichever comes first, frame, wake-up or
+//! deadline. Invariants: an idle wait costs no CPU; a frame that is waiting is handed out before any
+//! word of quiet; [`Received::Quiet`] is only said of a time that the capture is known to be past.
+//! See packet(7), raw(7), and section 4 of the design for what each socket is good for.
+
+mod capture;
+mod filter;
+mod netlink;
+pub mod route;
+mod sender;
+mod stamping;
+mod sys;
+mod wake;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use socket2::{SockFilter, SockRef};
+
+use self::capture::{Capture, Read};
+use self::filter::{Filter, Instruction};
+use self::route::{ANY, Route};
+use self::sender::Sender;
+use self::wake::Wakeups;
+use super::{Link, LinkError, Received, Transmit};
+use crate::time::{Span, Timestamp};
+use crate::wire::{Frame, LinkType};
+
+pub use self::capture::Statistics;
+pub use self::wake::{Interrupt, Waker};
+
+/// How long after its stamp a frame may take to become readable: the kernel stamps it, then runs the
+/// filter and queues it, and may be interrupted in between. Seen: up to 350 µs on a loaded machine.
+pub const GRACE: Span = Span::from_micros(500);
+
+/// What a live link is to be opened for.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    /// How probes leave.
+    pub route: Route,
+    /// The address traced.
+    pub target: Ipv4Addr,
+    /// The port probes come from; random if not given.
+    pub source_port: Option<u16>,
+    /// Whether to capture on all interfaces, not just on that of the route.
+    pub any: bool,
+    /// Whether ICMP echo replies matter.
+    pub echo_replies: bool,
+}
+
+/// Why a live link could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The right to use raw and packet sockets is missing.
+    #[error(
+        "opening a raw socket needs CAP_NET_RAW: run with sudo, or once: sudo setcap \
+         cap_net_raw+ep {}",
+        executable.display()
+    )]
+    Privilege {
+        /// The running program.
+        executable: PathBuf,
+    },
+    /// The source port could not be had.
+    #[error("cannot take UDP port {address}: {source}: choose another one with --sport")]
+    Port {
+        /// The address and port asked for; port 0 is any.
+        address: SocketAddr,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// Another step failed.
+    #[error(
+        "cannot {operation} on {}: {source}: check the interface with: ip link",
+        interface.escape_debug()
+    )]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// The interface by name.
+        interface: String,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// The error for a socket operation: want of privilege is the usual one.
+    fn socket(operation: &'static str, interface: &str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            let executable = std::env::current_exe().unwrap_or_else(|_| "rtrace".into());
+            return Self::Privilege { executable };
+        }
+        Self::Io { operation, interface: interface.to_owned(), source }
+    }
+}
+
+/// A network, live.
+pub struct LiveLink {
+    sender: Sender,
+    capture: Capture,
+    waker: Waker,
+    wakeups: Wakeups,
+    /// What is captured on, for errors.
+    interface: String,
+}
+
+/// What a wait came to.
+enum Ready {
+    Frame,
+    Woken,
+    Nothing,
+    Interrupted,
+}
+
+impl LiveLink {
+    /// Opens every socket there is to open; needs `CAP_NET_RAW`, after that no privilege.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(config: &LiveConfig) -> Result<Self, OpenError> {
+        let Route { interface, source, bound_to } = &config.route;
+        let (name, index, link) = if config.any {
+            (ANY, 0, LinkType::Sll2)
+        } else {
+            (interface.name.as_str(), interface.index, interface.link)
+        };
+        let bound_to = bound_to.as_deref();
+        let sender = Sender::open(*source, config.source_port, bound_to, &interface.name)?;
+        let filter = Filter {
+            link,
+            source: *source,
+            target: config.target,
+            source_port: sender.source_port(),
+            loopback: config.any || interface.is_loopback,
+            echo_replies: config.echo_replies,
+        };
+        let capture = Capture::open(name, index, &filter)
+            .map_err(|source| OpenError::socket("capture", name, source))?;
+        stamping::settle();
+        let (waker, wakeups) = wake::channel()
+            .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
+        Ok(Self { sender, capture, waker, wakeups, interface: name.to_owned() })
+    }
+
+    /// The port that probes must come from; nothing else passes the filter.
+    #[must_use]
+    pub fn source_port(&self) -> u16 {
+        self.sender.source_port()
+    }
+
+    /// What frames begin with.
+    #[must_use]
+    pub fn link_type(&self) -> LinkType {
+        self.capture.link()
+    }
+
+    /// Which clock stamps the frames.
+    #[must_use]
+    pub fn clock(&self) -> &'static str {
+        "kernel (SIOCGSTAMPNS)"
+    }
+
+    /// Something to end a wait with, from wherever.
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// What the kernel counted so far.
+    ///
+    /// # Errors
+    /// [`LinkError::Io`], with the kernel's reason.
+    pub fn statistics(&mut self) -> Result<Statistics, LinkError> {
+        self.capture.statistics().map_err(|source| LinkError::Io {
+            operation: "read the counters",
+            interface: self.interface.clone(),
+            source,
+        })
+    }
+
+    /// Waits for a frame or a wake-up, `timeout` long at most; not at all if that is not positive.
+    fn wait(&self, timeout: Option<Span>) -> Result<Ready, LinkError> {
+        let timeout = timeout.map(|span| {
+            let nanos = span.nanos().max(0);
+            TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000)
+        });
+        let mut fds = [
+            PollFd::new(self.capture.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.wakeups.as_fd(), PollFlags::POLLIN),
+        ];
+        match ppoll(&mut fds, timeout, None) {
+            Ok(0) => Ok(Ready::Nothing),
+            // Wake-ups first: they are few, and frames keep.
+            Ok(_) if fds[1].any() == Some(true) => Ok(Ready::Woken),
+            Ok(_) => Ok(Ready::Frame),
+            Err(Errno::EINTR) => Ok(Ready::Interrupted),
+            Err(errno) => Err(broken(&self.interface, errno.into())),
+        }
+    }
+}
+
+/// The error that ends a capture.
+fn broken(interface: &str, source: io::Error) -> LinkError {
+    LinkError::Io { operation: "capture", interface: interface.to_owned(), source }
+}
+
+impl Link for LiveLink {
+    fn now(&self) -> Timestamp {
+        realtime()
+    }
+
+    fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        self.sender.send(transmit)
+    }
+
+    fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
+        // What was stamped by `until` is readable by then.
+        let quiet_at = until.map(|until| until.after(GRACE));
+        loop {
+            let now = self.now();
+            let left = quiet_at.map(|quiet_at| quiet_at.since(now));
+            match self.wait(left)? {
+                Ready::Frame => break,
+                Ready::Woken => {
+                    self.wakeups.drain();
+                    return Ok(Received::Woken);
+                }
+                // The clock was read before the socket was found empty.
+                Ready::Nothing if left.is_some_and(|left| left <= Span::ZERO) => {
+                    return Ok(Received::Quiet(now.before(GRACE)));
+                }
+                Ready::Nothing | Ready::Interrupted => {}
+            }
+        }
+        let link = self.capture.link();
+        match self.capture.read() {
+            Ok(Read::Frame(at, bytes)) => {
+                let original_len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
+            }
+            Ok(Read::Nothing) => Ok(Received::Woken),
+            Err(source) => Err(broken(&self.interface, source)),
+        }
+    }
+}
+
+/// The realtime clock, which the kernel stamps frames with.
+fn realtime() -> Timestamp {
+    let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n),
+    };
+    Timestamp::from_nanos(nanos)
+}
+
+/// Puts a filter on a socket.
+fn attach(socket: &SockRef<'_>, program: &[Instruction]) -> io::Result<()> {
+    let encode = |i: &Instruction| SockFilter::new(i.code, i.jt, i.jf, i.k);
+    socket.attach_filter(&program.iter().map(encode).collect::<Vec<_>>())
+}

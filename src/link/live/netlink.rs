@@ -1,0 +1,185 @@
+//! Two questions to the kernel over rtnetlink: how would this datagram be routed, and what is this
+//! interface?
+//!
+//! Only netlink answers the first one exactly (policy routing, one address on two interfaces), and
+//! it answers the second for the network namespace we are in, which `/sys/class/net` does not when
+//! sysfs was mounted in another one. Messages are those of rtnetlink(7): a 16-byte header, a fixed
+//! part, then attributes of {length, type, value} padded to 4 bytes, all in host byte order.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
+};
+
+/// Length of `struct nlmsghdr`.
+const HEADER_LEN: usize = 16;
+/// Length of `struct rtmsg`.
+const ROUTE_LEN: usize = 12;
+/// Length of `struct ifinfomsg`.
+const LINK_LEN: usize = 16;
+
+/// What the kernel would do with a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteAnswer {
+    /// The interface it leaves by; that of `lo` for an address of this host.
+    pub interface: u32,
+    /// The source address it would choose, if it has one to choose.
+    pub source: Option<Ipv4Addr>,
+    /// Whether the destination is an address of this host.
+    pub local: bool,
+}
+
+/// What the kernel says of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkAnswer {
+    /// Its name.
+    pub name: String,
+    /// Its hardware type, an `ARPHRD_` number.
+    pub hardware: u16,
+    /// Its `IFF_` flags.
+    pub flags: u32,
+    /// The longest datagram it takes.
+    pub mtu: u32,
+}
+
+/// Asks for the route to `target`, as `ip route get` does: from `source` and by the interface with
+/// index `interface`, where these are given.
+///
+/// # Errors
+/// The kernel's: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES` (prohibited), `EINVAL` (black hole).
+pub fn route(
+    target: Ipv4Addr,
+    source: Option<Ipv4Addr>,
+    interface: Option<u32>,
+) -> io::Result<RouteAnswer> {
+    let host_bits = |there: bool| if there { 32 } else { 0 };
+    let mut body = vec![0; ROUTE_LEN];
+    body[..3].copy_from_slice(&[AF_INET, 32, host_bits(source.is_some())]);
+    attribute(&mut body, libc::RTA_DST, target.octets());
+    if let Some(source) = source {
+        attribute(&mut body, libc::RTA_SRC, source.octets());
+    }
+    if let Some(index) = interface {
+        attribute(&mut body, libc::RTA_OIF, index.to_ne_bytes());
+    }
+    let answer = ask(libc::RTM_GETROUTE, &body)?;
+    let kind = *answer.get(7).ok_or_else(cut_short)?;
+    let find = |wanted| attributes(&answer, ROUTE_LEN).find(|(kind, _)| *kind == wanted);
+    let word = |wanted| find(wanted).and_then(|(_, value)| value.first_chunk::<4>().copied());
+    Ok(RouteAnswer {
+        interface: word(libc::RTA_OIF).map(u32::from_ne_bytes).ok_or_else(cut_short)?,
+        source: source.or_else(|| word(libc::RTA_PREFSRC).map(Ipv4Addr::from)),
+        local: kind == libc::RTN_LOCAL,
+    })
+}
+
+/// Asks what the interface with this index is.
+///
+/// # Errors
+/// The kernel's: `ENODEV` when there is none.
+pub fn link(index: u32) -> io::Result<LinkAnswer> {
+    let mut body = vec![0; LINK_LEN];
+    body[4..8].copy_from_slice(&index.to_ne_bytes());
+    let answer = ask(libc::RTM_GETLINK, &body)?;
+    let head: [u8; LINK_LEN] = *answer.first_chunk().ok_or_else(cut_short)?;
+    let find = |wanted| {
+        let mut found = attributes(&answer, LINK_LEN).filter(|(kind, _)| *kind == wanted);
+        found.next().map(|(_, value)| value)
+    };
+    let name = find(libc::IFLA_IFNAME).ok_or_else(cut_short)?;
+    let mtu = find(libc::IFLA_MTU).and_then(|value| value.first_chunk::<4>());
+    Ok(LinkAnswer {
+        name: String::from_utf8_lossy(name.split(|b| *b == 0).next().unwrap_or(name)).into_owned(),
+        hardware: u16::from_ne_bytes([head[2], head[3]]),
+        flags: u32::from_ne_bytes([head[8], head[9], head[10], head[11]]),
+        mtu: mtu.map_or(0, |mtu| u32::from_ne_bytes(*mtu)),
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
+const AF_INET: u8 = libc::AF_INET as u8;
+
+/// Appends an attribute of four bytes: no others are sent.
+fn attribute(body: &mut Vec<u8>, kind: u16, value: [u8; 4]) {
+    body.extend(8_u16.to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+}
+
+/// The attributes of an answer after its fixed part; ends where they stop making sense.
+fn attributes(answer: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
+    let mut rest = answer.get(fixed..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let [a, b, c, d] = *rest.first_chunk()?;
+        let length = usize::from(u16::from_ne_bytes([a, b]));
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((u16::from_ne_bytes([c, d]), value))
+    })
+}
+
+/// Sends one request and gives the body of its answer.
+fn ask(kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+    #[expect(clippy::cast_possible_truncation, reason = "NLM_F_REQUEST is 1")]
+    const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+    let channel: OwnedFd = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkRoute,
+    )?;
+    let total = u32::try_from(HEADER_LEN + body.len()).map_err(io::Error::other)?;
+    let mut request = Vec::with_capacity(HEADER_LEN + body.len());
+    request.extend(total.to_ne_bytes());
+    request.extend(kind.to_ne_bytes());
+    request.extend(REQUEST.to_ne_bytes());
+    request.extend([0; 8]); // sequence and port: one question, one answer
+    request.extend(body);
+    send(channel.as_raw_fd(), &request, MsgFlags::empty())?;
+
+    let mut answer = vec![0; 32 * 1024]; // as iproute2 has it: links with many attributes are long
+    let read = recv(channel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+    answer.truncate(read);
+    let head: [u8; HEADER_LEN] = *answer.first_chunk().ok_or_else(cut_short)?;
+    let body = answer.split_off(HEADER_LEN);
+    if i32::from(u16::from_ne_bytes([head[4], head[5]])) == libc::NLMSG_ERROR {
+        let code = i32::from_ne_bytes(*body.first_chunk().ok_or_else(cut_short)?);
+        return Err(io::Error::from_raw_os_error(code.saturating_neg()));
+    }
+    Ok(body)
+}
+
+fn cut_short() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the kernel's netlink answer is cut short")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_local_and_known() {
+        let answer = route(Ipv4Addr::LOCALHOST, None, None).unwrap();
+        assert_eq!((answer.source, answer.local), (Some(Ipv4Addr::LOCALHOST), true));
+        let link = link(answer.interface).unwrap();
+        assert_eq!((link.name.as_str(), link.hardware), ("lo", libc::ARPHRD_LOOPBACK));
+    }
+
+    #[test]
+    fn attributes_that_lie_end_the_list() {
+        let mut body = Vec::new();
+        attribute(&mut body, 7, [1, 2, 3, 4]);
+        body.extend([5, 0, 9, 0, 42, 0, 0, 0]); // five bytes, padded to eight
+        let parsed: Vec<_> = attributes(&body, 0).collect();
+        assert_eq!(parsed, [(7, [1, 2, 3, 4].as_slice()), (9, [42].as_slice())]);
+        for lie in [0_u16, 3, 200] {
+            let mut lying = body.clone();
+            lying.splice(0..2, lie.to_ne_bytes());
+            assert_eq!(attributes(&lying, 0).count(), 0);
+        }
+        assert_eq!(attributes(&body, 99).count(), 0);
+    }
+}
