@@ -15,7 +15,7 @@ use anyhow::Context;
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::Session;
 use super::{Status, complain};
-use crate::capture::{CaptureReader, Item};
+use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
@@ -87,7 +87,7 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>) -> anyhow::Result<Content
                 contents.names.insert(address, name);
             }
             Ok(None) => return Ok(contents),
-            Err(error) if error.is_truncation() => return Ok(contents),
+            Err(CaptureError::Truncated { .. }) => return Ok(contents),
             Err(error) => return Err(error.into()),
         }
     }

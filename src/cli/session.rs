@@ -182,7 +182,7 @@ impl Session {
         let Some(tape) = &mut self.tape else { return };
         let Err(error) = write(tape) else { return };
         self.tape = None;
-        if error.is_closed_pipe() {
+        if is_closed_pipe(&error) {
             self.pipe_closed = true;
         } else {
             self.fail(&format!("{error}; the trace goes on without a recording"));
@@ -254,6 +254,11 @@ impl Observer for Session {
     fn interrupted(&self) -> bool {
         self.pipe_closed || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
     }
+}
+
+fn is_closed_pipe(error: &CaptureError) -> bool {
+    let CaptureError::Io { source, .. } = error else { return false };
+    source.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// What is left of a report whose reader has gone.

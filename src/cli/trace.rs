@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::Status;
+use super::{Status, complain};
 use super::args::TraceArgs;
 use super::session::{Session, Tape};
 use crate::capture::{Format, Interface, Recording};
@@ -42,17 +43,27 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         let interface = &route.interface.name;
         bail!("{len} bytes are more than the MTU of {interface}: ask for at most {mtu}");
     }
+    let any = args.options.iface.as_deref() == Some(route::ANY);
     let source = route.source;
-    let mut link = LiveLink::open(&LiveConfig { route, target, source_port: args.options.sport })?;
+    let mut interface = Interface {
+        name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
+        address: route.interface.address.map(|net| (IpAddr::V4(net.ip()), net.prefix())),
+        link: route.interface.link,
+        filter: None,
+    };
+    let source_port = args.options.sport;
+    let mut link =
+        LiveLink::open(&LiveConfig { route, target, source_port, any, echo_replies: false })?;
+    interface.link = link.link_type();
     let first_ip_id = fastrand::u16(1..);
     let config = configure(args, name, source, target, link.source_port(), first_ip_id)?;
-    let tape = open_tape(args, &config, &link.interface())?;
+    let tape = open_tape(args, &config, &interface)?;
     privilege::drop_for_good()?;
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
     let names = if args.output.numeric {
-        Names::fixed([].into())
+        Names::fixed::<&str>([])
     } else {
         Names::new(move || waker.wake(), names::DEFAULT_WAIT)
     };
@@ -62,18 +73,15 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         .interrupted_by(interrupt);
     let status = session.run(&mut Tracer::new(config)?, &mut link);
 
-    let counted = link.statistics();
     let facts = session.facts_mut();
-    facts.link = "live";
-    facts.interface = link.interface().name;
-    facts.clock = link.clock();
-    facts.kernel_received = Some(counted.received);
-    facts.kernel_dropped = Some(counted.dropped);
-    if counted.dropped > 0 {
-        super::complain(&format!(
-            "the kernel dropped {} captured frames: replies may be missing from the report",
-            counted.dropped
-        ));
+    (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
+    if let Ok(counted) = link.statistics() {
+        facts.kernel_received = Some(counted.received);
+        facts.kernel_dropped = Some(counted.dropped);
+        if counted.dropped > 0 {
+            let dropped = counted.dropped;
+            complain(&format!("the kernel dropped {dropped} captured frames: replies may be missing"));
+        }
     }
     finish(args, &mut session, &link, status)
 }
@@ -102,6 +110,7 @@ fn simulate(args: &TraceArgs, name: &str, file: Option<&Path>) -> anyhow::Result
         name: "simulated".into(),
         address: Some((IpAddr::V4(source), 32)),
         link: LinkType::Raw,
+        filter: None,
     };
     let tape = open_tape(args, &config, &interface)?;
     let to_stderr = is_stdout(args.pcap.as_deref());
@@ -172,7 +181,9 @@ fn open_tape(
 ) -> anyhow::Result<Option<Tape>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
     let (out, name): (Box<dyn Write>, _) = if is_stdout(Some(path)) {
-        (Box::new(io::stdout()), "standard output".to_owned())
+        // Not through `Stdout`, which holds back what follows the last line feed.
+        let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
+        (Box::new(File::from(out)), "standard output".to_owned())
     } else {
         let file = File::create(path)
             .with_context(|| format!("cannot write the recording {}", path.display()))?;
@@ -182,5 +193,5 @@ fn open_tape(
     };
     let carried = Carried { trace: config.clone(), numeric: args.output.numeric };
     let format = Format::from_path(path);
-    Ok(Some(Recording::new(out, &name, format, interface, &carried.to_comment())?))
+    Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
 }

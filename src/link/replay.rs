@@ -46,7 +46,7 @@ impl<R: Read> Link for ReplayLink<R> {
             }
             Ok(Some(_)) => Ok(Received::Woken),
             Ok(None) => Ok(Received::End),
-            Err(error) if error.is_truncation() => {
+            Err(error @ CaptureError::Truncated { .. }) => {
                 self.truncated = Some(error);
                 Ok(Received::End)
             }

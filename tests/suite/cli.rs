@@ -29,7 +29,7 @@ fn what_is_wrong_is_said_in_one_line_with_status_2() {
     let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
     for (args, words) in [
         (vec!["replay".into(), text(&missing)], "cannot open"),
-        (vec!["replay".into(), text(&empty)], "empty"),
+        (vec!["replay".into(), text(&empty)], "nothing was recorded"),
         (vec!["replay".into(), text(&root().join("Cargo.toml"))], "Cargo.toml"),
         (vec!["--simulate".into(), text(&bad_topology), TARGET.into()], "adress"),
         (vec!["--simulate".into(), "no-such-host".into()], "no-such-host"),

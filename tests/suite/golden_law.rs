@@ -106,7 +106,7 @@ fn simulated(seed: u64, config: &TraceConfig, format: Format) -> (String, String
     let topology = Topology::random(seed);
     let names = topology.names().clone();
     let bytes = SharedVec::default();
-    let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw };
+    let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
     let carried = Carried { trace: config.clone(), numeric: false };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
