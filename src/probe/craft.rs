@@ -27,18 +27,29 @@ pub struct ProbeSpec {
 }
 
 /// Writes the UDP probe `key` of `flow` into `buffer`, which takes its length: IPv4 header (RFC 791),
-/// UDP header (RFC 768), both checksums right, and a payload of the bytes 0x40, 0x41, … as
-/// traceroute sends. A length under [`MIN_LEN`] counts as [`MIN_LEN`].
+/// UDP header (RFC 768), both checksums right, and a payload like that of
+/// traceroute. A length under [`MIN_LEN`] counts as [`MIN_LEN`].
 pub fn udp_probe(flow: &Flow, key: ProbeKey, spec: &ProbeSpec, buffer: &mut Vec<u8>) {
     let len = spec.len.max(MIN_LEN);
     buffer.clear();
     buffer.resize(usize::from(len), 0);
     let (head, body) = buffer.split_at_mut(usize::from(IPV4_HEADER));
-    for (byte, value) in body.iter_mut().skip(usize::from(UDP_HEADER)).zip((0x40..=0x7f).cycle()) {
+    for (byte, value) in body.iter_mut().skip(usize::from(UDP_HEADER)).zip(filling()) {
         *byte = value;
     }
     write_udp(flow, key, len - IPV4_HEADER, body);
     write_ipv4(flow, key, spec, len, head);
+}
+
+/// What probes are filled with, as those of traceroute on Linux: 0x40, 0x41, … 0x7f, and again.
+fn filling() -> impl Iterator<Item = u8> {
+    (0x40..=0x7f).cycle()
+}
+
+/// Whether a probe with this payload may be one of ours, or of traceroute on Linux.
+#[must_use]
+pub fn is_filled_by_us(payload: &[u8]) -> bool {
+    payload.iter().zip(filling()).all(|(byte, value)| *byte == value)
 }
 
 fn write_udp(flow: &Flow, key: ProbeKey, len: u16, body: &mut [u8]) {

@@ -8,10 +8,10 @@
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use crate::probe::{self, Flow, ProbeKey, ProbeType};
+use crate::probe::{self, Flow, ProbeKey, ProbeType, craft};
 use crate::wire::{Frame, icmpv4, ipv4, link, quoted};
 
-use super::config::{MAX_QUERIES, TraceConfig};
+use super::config::{MAX_QUERIES, TraceConfig, Wait};
 
 /// Flows looked at; the packets of further ones are passed over.
 const FLOWS: usize = 1_024;
@@ -58,7 +58,8 @@ struct Candidate {
     probes_by_ttl: Vec<u16>,
     lowest_selector: u16,
     first: ipv4::Ipv4Header,
-    first_ip_id: u16,
+    /// Whether its first probe is filled as rtrace and Linux traceroute fill theirs.
+    linux_filling: bool,
 }
 
 impl Survey {
@@ -73,13 +74,13 @@ impl Survey {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         let Ok((header, payload)) = ipv4::decode(datagram) else { return };
         if let Some((flow, key)) = probe::recognise(&header, payload) {
-            self.take_probe(flow, key, header);
+            self.take_probe(flow, key, header, payload);
         } else if header.protocol == ipv4::ICMP && header.fragment_offset == 0 {
             self.take_error(payload);
         }
     }
 
-    fn take_probe(&mut self, flow: Flow, key: ProbeKey, header: ipv4::Ipv4Header) {
+    fn take_probe(&mut self, flow: Flow, key: ProbeKey, header: ipv4::Ipv4Header, payload: &[u8]) {
         let order = self.flows.len();
         if order >= FLOWS && !self.flows.contains_key(&flow) {
             return;
@@ -91,7 +92,7 @@ impl Survey {
             probes_by_ttl: vec![0; 256],
             lowest_selector: key.selector,
             first: header,
-            first_ip_id: key.ip_id,
+            linux_filling: craft::is_filled_by_us(payload.get(8..).unwrap_or_default()),
         });
         if candidate.seen.len() < PROBES && candidate.seen.insert(key) {
             candidate.lowest_selector = candidate.lowest_selector.min(key.selector);
@@ -143,6 +144,13 @@ impl Candidate {
         lowest > 0 && (self.quoted || more || (trace_port && lowest <= HIGHEST_LONE_TTL))
     }
 
+    /// Only rtrace and Linux traceroute give a probe up by the RTTs of others; other tools wait
+    /// their full time, and an answer that they took may not be called late here.
+    fn wait(&self) -> Wait {
+        let default = Wait::default();
+        if self.linux_filling { default } else { Wait { here: 0.0, near: 0.0, ..default } }
+    }
+
     fn config(&self, flow: &Flow) -> TraceConfig {
         let lowest = self.ttls().next().map_or(1, |(ttl, _)| ttl);
         let highest = self.ttls().last().map_or(lowest, |(ttl, _)| ttl);
@@ -158,8 +166,9 @@ impl Candidate {
             queries: most.max(fewest).min(MAX_QUERIES),
             tos: self.first.tos,
             dont_fragment: self.first.dont_fragment,
-            packet_len: self.first.total_len.max(crate::probe::craft::MIN_LEN),
-            first_ip_id: self.first_ip_id,
+            packet_len: self.first.total_len.max(craft::MIN_LEN),
+            first_ip_id: self.first.id,
+            wait: self.wait(),
             ..defaults
         }
     }
