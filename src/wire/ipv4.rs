@@ -46,7 +46,8 @@ pub struct Ipv4Header {
 pub fn decode(bytes: &[u8]) -> Result<(Ipv4Header, &[u8]), WireError> {
     let head: [u8; 20] = array(bytes, 0, Layer::Ipv4)?;
     let header_len = usize::from(head[0] & 0x0f) * 4;
-    let short = |have| WireError { layer: Layer::Ipv4, offset: 0, needed: header_len.max(20), have };
+    let short =
+        |have| WireError { layer: Layer::Ipv4, offset: 0, needed: header_len.max(20), have };
     if head[0] >> 4 != 4 || header_len < 20 {
         return Err(short(header_len));
     }

@@ -173,10 +173,7 @@ mod tests {
                 LinkType::Ethernet,
                 frame(&[macs, &[0x88, 0xa8, 0, 7, 0x81, 0x00, 0, 8, 0x08, 0x00], IP]),
             ),
-            (
-                LinkType::Ethernet,
-                frame(&[macs, &[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64], IP]),
-            ),
+            (LinkType::Ethernet, frame(&[macs, &[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64], IP])),
             (LinkType::Ppp, frame(&[&[0xff, 0x03, 0x00, 0x21], IP])),
             (LinkType::Ppp, frame(&[&[0x21], IP])),
             (LinkType::Ppp, frame(&[&[0x02, 0x81, 0, 1, 1, 64], IP])),

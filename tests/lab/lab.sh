@@ -10,6 +10,7 @@
 # Addresses are the same in every lab. Cable i is 10.0.i.0/24, .1 on the side of src and .2 on the far
 # side, so that hop i answers from 10.0.i.2; src is 10.0.1.1. The last cable is 203.0.113.0/24 and the
 # target 203.0.113.9. In each host eth0 leads towards src and eth1 towards dst; src itself has eth0.
+# On src every address has a name: src.lab, r1.lab, …, dst.lab.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,7 +40,7 @@ END
 
 # What is to be built, gathered first so that a whole lab takes a handful of processes: lines for
 # `ip -batch` as a whole, and per host lines for `ip -batch`, sysctls, and nftables rules.
-prefix='' links=''
+prefix='' links='' names=''
 declare -A config=() sysctls=() rules=()
 hosts=()
 
@@ -61,6 +62,7 @@ router() { # NAME…
 }
 
 cable() { # HOST INTERFACE ADDRESS/LENGTH HOST INTERFACE ADDRESS/LENGTH
+    names+="${3%/*} $1.lab"$'\n'"${6%/*} $4.lab"$'\n'
     links+="link add name $2 netns $prefix-$1 type veth peer name $5 netns $prefix-$4"$'\n'
     ip_in "$1" "addr add $3 dev $2" "link set $2 up"
     ip_in "$4" "addr add $6 dev $5" "link set $5 up"
@@ -153,6 +155,7 @@ build_lo() { host src; }
 build_tun() { # wired by tun.py once the hosts exist: a tunnel device cannot be had in every kernel
     host src dst
     router r1 r2
+    names+=$'10.0.1.1 src.lab\n10.0.1.2 r1.lab\n'
     cable r1 eth1 10.0.2.1/24 r2 eth0 10.0.2.2/24
     cable r2 eth1 203.0.113.1/24 dst eth0 $target/24
     ip_in r1 'route add default via 10.0.2.2'
@@ -236,6 +239,9 @@ up() { # KIND PREFIX
         in_host "$name" nft -f - <<<"table ip lab {"$'\n'"${rules[$name]}"$'\n'"}"
     done
     if declare -F "start_${kind//-/_}" >/dev/null; then "start_${kind//-/_}"; fi
+    # `ip netns exec` puts this in the place of /etc/hosts: r1.lab and the like, without a resolver.
+    mkdir -p "/etc/netns/$prefix-src"
+    printf '127.0.0.1 localhost\n%s' "$names" >"/etc/netns/$prefix-src/hosts"
     trap - EXIT
 }
 
@@ -243,6 +249,7 @@ down() { # PREFIX
     local -a present pids
     prefix=$1
     need_prefix
+    rm -rf "/etc/netns/$prefix-src"
     mapfile -t present < <(ip netns list | awk '{print $1}' | grep -E "^$prefix-(src|dst|r[0-9]+)$")
     ((${#present[@]})) || return 0
     for name in "${present[@]}"; do

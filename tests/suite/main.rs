@@ -1,0 +1,3 @@
+//! The integration tests, all in one binary.
+
+mod live;
