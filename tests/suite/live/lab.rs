@@ -128,16 +128,16 @@ impl Drop for Running {
     }
 }
 
-/// tcpdump, writing what passes an interface of src to a file until it is told to stop.
+/// tcpdump, writing what passes an interface of src to a file until it has seen a number of frames.
 pub struct Tcpdump(Child);
 
 impl Tcpdump {
-    /// Starts it, with nanosecond stamps, and waits until it captures.
-    pub fn start(lab: &Lab, interface: &str, file: &Path) -> Self {
+    /// Starts it, with nanosecond stamps, for this many UDP or ICMP frames; returns once it captures.
+    pub fn start(lab: &Lab, interface: &str, frames: usize, file: &Path) -> Self {
         let mut command = lab.on("src", "tcpdump");
         command.args(["-i", interface, "-j", "host", "--time-stamp-precision=nano"]);
-        command.args(["--immediate-mode", "-U", "-Z", "root", "-w"]).arg(file);
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("tcpdump");
+        command.args(["-c", &frames.to_string(), "-Z", "root", "-w"]).arg(file);
+        let mut child = command.arg("udp or icmp").stderr(Stdio::piped()).spawn().expect("tcpdump");
         let stderr = BufReader::new(child.stderr.take().expect("its messages"));
         let mut lines = stderr.lines().map_while(Result::ok);
         assert!(lines.any(|line| line.contains("listening on")), "tcpdump does not capture");
@@ -145,10 +145,16 @@ impl Tcpdump {
         Self(child)
     }
 
-    /// Ends the capture; the file is complete then.
-    pub fn stop(mut self) {
-        run(Command::new("kill").args(["-s", "INT", &self.0.id().to_string()]));
-        self.0.wait().expect("tcpdump's end");
+    /// Waits until it has seen all its frames; the file is complete then.
+    pub fn finish(mut self) {
+        assert!(self.0.wait().expect("tcpdump's end").success());
+    }
+}
+
+impl Drop for Tcpdump {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -29,7 +29,9 @@ fn tshark_finds_no_fault_in_a_recording() {
         let Some(lab) = Lab::up(kind) else { return };
         for name in ["out.pcap", "out.pcapng"] {
             let file = lab.file(name);
-            let report = trace(lab.rtrace(["-n", "-i", iface, TARGET, "--pcap"]).arg(&file));
+            // One probe at a time, so that none is sent past the target.
+            let args = ["-n", "-N", "1", "-i", iface, TARGET, "--pcap"];
+            let report = trace(lab.rtrace(args).arg(&file));
             let answered: usize = hops(&report).iter().map(super::text::Hop::answered).sum();
             assert_eq!(faults(&file), "", "{kind} {name}");
             let frames = tshark(&file, &[]).lines().count();
@@ -70,7 +72,7 @@ fn a_pcapng_says_more() {
 #[test]
 fn a_recording_streams_into_tshark() {
     let Some(lab) = Lab::up("concurrent") else { return };
-    let mut rtrace = lab.rtrace(["-n", "--pcap", "-", TARGET]);
+    let mut rtrace = lab.rtrace(["-n", "-N", "1", "--pcap", "-", TARGET]);
     let mut rtrace = rtrace.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("rtrace");
     let stream = rtrace.stdout.take().expect("its output");
     let tshark = run(Command::new("tshark").args(["-n", "-r", "-"]).stdin(stream));
