@@ -1,0 +1,276 @@
+#!/usr/bin/env bash
+# Network labs: small networks of real Linux routers, each host a network namespace, each cable a veth.
+#
+#   lab.sh kinds              the labs there are and what a trace through each shows
+#   lab.sh up KIND PREFIX     builds one; its hosts are PREFIX-src, PREFIX-r1 …, PREFIX-dst
+#   lab.sh down PREFIX        removes it, also one that was half built or is already gone
+#
+# Labs of different prefixes do not see each other: any number may exist at once. Needs root.
+#
+# Addresses are the same in every lab. Cable i is 10.0.i.0/24, .1 on the side of src and .2 on the far
+# side, so that hop i answers from 10.0.i.2; src is 10.0.1.1. The last cable is 203.0.113.0/24 and the
+# target 203.0.113.9. In each host eth0 leads towards src and eth1 towards dst; src itself has eth0.
+# On src every address has a name: src.lab, r1.lab, …, dst.lab.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here target=203.0.113.9
+
+kinds() {
+    cat <<'END'
+ten-hops          ten routers, the target at distance 11
+concurrent        three routers, a path for two traces at once
+silent-hop        four routers, the second never says that a TTL ran out: "*"
+silent-target     three routers, the target swallows what it gets: "*" to the last hop
+host-unreachable  three routers, the last finds nobody at the target's address: !H
+net-unreachable   three routers, the second has no route to the target: !N
+prohibited        three routers, the second forbids the way by its routes: !X
+filtered          three routers, the second forbids the way by its firewall: !X
+ecmp              the way parts in two behind the first router, chosen per flow
+lo                one host and nothing else: the target is 127.0.0.1
+tun               src reaches two routers through tun0, an interface without link headers
+asymmetric        three routers, what the second and later ones answer comes back by eth1 of src
+rate-limited      three routers, the second with the ICMP rate limits that Linux has by default
+nat               three routers, the first translates source addresses
+udp-answer        three routers, the target answers UDP with UDP on ports 33434 to 33533
+small-mtu         three routers, 1400 bytes is all that the cable behind the second takes: !F-1400
+broken            one host: down0 is down, noaddr0 has no address, eth0 has one, and there is no way out
+END
+}
+
+# What is to be built, gathered first so that a whole lab takes a handful of processes: lines for
+# `ip -batch` as a whole, and per host lines for `ip -batch`, sysctls, and nftables rules.
+prefix='' links='' names=''
+declare -A config=() sysctls=() rules=()
+hosts=()
+
+host() { # NAME…: hosts that forward nothing
+    local name
+    for name; do
+        hosts+=("$name")
+        config[$name]=$'link set lo up\n'
+        sysctls[$name]='net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1'
+        sysctls[$name]+=' net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=1000000'
+        sysctls[$name]+=' net.ipv4.icmp_msgs_burst=1000000'
+    done
+}
+
+router() { # NAME…
+    local name
+    host "$@"
+    for name; do sysctls[$name]+=' net.ipv4.ip_forward=1'; done
+}
+
+cable() { # HOST INTERFACE ADDRESS/LENGTH HOST INTERFACE ADDRESS/LENGTH
+    names+="${3%/*} $1.lab"$'\n'"${6%/*} $4.lab"$'\n'
+    links+="link add name $2 netns $prefix-$1 type veth peer name $5 netns $prefix-$4"$'\n'
+    ip_in "$1" "addr add $3 dev $2" "link set $2 up"
+    ip_in "$4" "addr add $6 dev $5" "link set $5 up"
+}
+
+ip_in() { # HOST LINE…: for `ip` in that host, after what was said before
+    local name=$1 line
+    shift
+    for line; do config[$name]+="$line"$'\n'; done
+}
+
+chain() { # N: src, N routers in a row, dst
+    local i n=$1
+    host src dst
+    for ((i = 1; i <= n; i++)); do router "r$i"; done
+    cable src eth0 10.0.1.1/24 r1 eth0 10.0.1.2/24
+    for ((i = 2; i <= n; i++)); do
+        cable "r$((i - 1))" eth1 "10.0.$i.1/24" "r$i" eth0 "10.0.$i.2/24"
+    done
+    cable "r$n" eth1 203.0.113.1/24 dst eth0 $target/24
+    ip_in src 'route add default via 10.0.1.2'
+    for ((i = 1; i < n; i++)); do ip_in "r$i" "route add default via 10.0.$((i + 1)).2"; done
+    for ((i = 2; i <= n; i++)); do ip_in "r$i" "route add 10.0.1.0/24 via 10.0.$i.1"; done
+    ip_in dst 'route add default via 203.0.113.1'
+}
+
+build_ten_hops() { chain 10; }
+build_concurrent() { chain 3; }
+build_udp_answer() { chain 3; }
+
+build_silent_hop() {
+    chain 4
+    rules[r2]='chain output { type filter hook output priority 0; icmp type time-exceeded drop; }'
+}
+
+build_silent_target() {
+    chain 3
+    rules[dst]='chain input { type filter hook input priority 0; drop; }'
+}
+
+build_host_unreachable() {
+    chain 3
+    ip_in dst "addr del $target/24 dev eth0" 'addr add 203.0.113.8/24 dev eth0'
+    # Three unanswered ARP requests, 0.2 s apart instead of 1 s.
+    ip_in r3 'ntable change name arp_cache dev eth1 retrans 200'
+}
+
+build_net_unreachable() {
+    chain 3
+    ip_in r2 'route del default'
+}
+
+build_prohibited() {
+    chain 3
+    ip_in r2 "route add prohibit $target"
+}
+
+build_filtered() {
+    chain 3
+    rules[r2]="chain forward { type filter hook forward priority 0;
+        ip daddr $target reject with icmp type admin-prohibited; }"
+}
+
+build_ecmp() {
+    host src dst
+    router r1 r2 r3 r4
+    cable src eth0 10.0.1.1/24 r1 eth0 10.0.1.2/24
+    cable r1 eth1 10.0.2.1/24 r2 eth0 10.0.2.2/24
+    cable r1 eth2 10.0.3.1/24 r3 eth0 10.0.3.2/24
+    cable r2 eth1 10.0.4.1/24 r4 eth0 10.0.4.2/24
+    cable r3 eth1 10.0.5.1/24 r4 eth2 10.0.5.2/24
+    cable r4 eth1 203.0.113.1/24 dst eth0 $target/24
+    ip_in src 'route add default via 10.0.1.2'
+    ip_in r1 'route add default nexthop via 10.0.2.2 nexthop via 10.0.3.2'
+    ip_in r2 'route add default via 10.0.4.2' 'route add 10.0.1.0/24 via 10.0.2.1'
+    ip_in r3 'route add default via 10.0.5.2' 'route add 10.0.1.0/24 via 10.0.3.1'
+    ip_in r4 'route add 10.0.1.0/24 via 10.0.4.1'
+    ip_in dst 'route add default via 203.0.113.1'
+    # Addresses, protocol and ports count for the choice, nothing else (policy 1 would prefer a hash
+    # that the sending socket left in the kernel), and a fixed seed lets the same ports go the same way
+    # in every lab. Kernels before 6.11 have no seed to set.
+    sysctls[r1]+=' net.ipv4.fib_multipath_hash_policy=3 net.ipv4.fib_multipath_hash_fields=55'
+    if [[ -e /proc/sys/net/ipv4/fib_multipath_hash_seed ]]; then
+        sysctls[r1]+=' net.ipv4.fib_multipath_hash_seed=1'
+    fi
+}
+
+build_lo() { host src; }
+
+build_tun() { # wired by tun.py once the hosts exist: a tunnel device cannot be had in every kernel
+    host src dst
+    router r1 r2
+    names+=$'10.0.1.1 src.lab\n10.0.1.2 r1.lab\n'
+    cable r1 eth1 10.0.2.1/24 r2 eth0 10.0.2.2/24
+    cable r2 eth1 203.0.113.1/24 dst eth0 $target/24
+    ip_in r1 'route add default via 10.0.2.2'
+    ip_in r2 'route add 10.0.1.0/24 via 10.0.2.1'
+    ip_in dst 'route add default via 203.0.113.1'
+}
+
+build_asymmetric() {
+    chain 3
+    # Behind r2 every answer takes a cable of its own back to src.
+    cable r2 eth2 10.0.9.2/24 src eth1 10.0.9.1/24
+    ip_in r2 'route del 10.0.1.0/24' 'route add 10.0.1.0/24 via 10.0.9.1'
+    sysctls[src]+=' net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0'
+}
+
+build_rate_limited() {
+    chain 3
+    sysctls[r2]+=' net.ipv4.icmp_ratelimit=1000 net.ipv4.icmp_msgs_per_sec=1000'
+    sysctls[r2]+=' net.ipv4.icmp_msgs_burst=50'
+}
+
+build_nat() {
+    chain 3
+    rules[r1]='chain postrouting { type nat hook postrouting priority 100; oifname "eth1" masquerade; }'
+    # The address that r1 now gives to all: the answers need a way to it, and to it only.
+    ip_in r2 'route del 10.0.1.0/24'
+    ip_in r3 'route del 10.0.1.0/24' 'route add 10.0.2.0/24 via 10.0.3.1'
+}
+
+build_small_mtu() {
+    chain 3
+    ip_in r2 'link set eth1 mtu 1400'
+    ip_in r3 'link set eth0 mtu 1400'
+}
+
+build_broken() {
+    host src dst
+    cable src eth0 192.0.2.1/24 dst eth0 192.0.2.2/24
+    cable src down0 198.51.100.1/24 dst eth1 198.51.100.2/24
+    links+="link add name noaddr0 netns $prefix-src type veth peer name eth2 netns $prefix-dst"$'\n'
+    ip_in src 'link set down0 down' 'link set noaddr0 up'
+    ip_in dst 'link set eth2 up'
+}
+
+# What needs a running program: started in the background once all hosts stand.
+start_udp_answer() { in_host dst "$here/udp_echo.py" eth0 33434 33533; }
+
+start_tun() {
+    in_host src "$here/tun.py" tun0 "/run/netns/$prefix-r1" eth0
+    ip -n "$prefix-src" -batch - <<<'addr add 10.0.1.1 peer 10.0.1.2 dev tun0
+        link set tun0 up
+        route add default dev tun0'
+    ip -n "$prefix-r1" -batch - <<<'addr add 10.0.1.2 peer 10.0.1.1 dev eth0
+        link set eth0 up'
+}
+
+in_host() { # HOST COMMAND…
+    local name=$1
+    shift
+    nsenter --net="/run/netns/$prefix-$name" "$@"
+}
+
+up() { # KIND PREFIX
+    local kind=$1 name
+    prefix=$2
+    need_prefix
+    kinds | grep -q "^$kind " || die "no lab is called '$kind'; \`lab.sh kinds\` lists them"
+    "build_${kind//-/_}"
+
+    trap 'down "$prefix"' EXIT # unless all goes well
+    printf "netns add $prefix-%s\n" "${hosts[@]}" | ip -batch -
+    for name in "${hosts[@]}"; do
+        # shellcheck disable=SC2086 # a list of words
+        in_host "$name" sysctl -qw ${sysctls[$name]}
+    done
+    ip -batch - <<<"$links"
+    for name in "${hosts[@]}"; do
+        ip -n "$prefix-$name" -batch - <<<"${config[$name]}"
+    done
+    for name in "${!rules[@]}"; do
+        in_host "$name" nft -f - <<<"table ip lab {"$'\n'"${rules[$name]}"$'\n'"}"
+    done
+    if declare -F "start_${kind//-/_}" >/dev/null; then "start_${kind//-/_}"; fi
+    # `ip netns exec` puts this in the place of /etc/hosts: r1.lab and the like, without a resolver.
+    mkdir -p "/etc/netns/$prefix-src"
+    printf '127.0.0.1 localhost\n%s' "$names" >"/etc/netns/$prefix-src/hosts"
+    trap - EXIT
+}
+
+down() { # PREFIX
+    local -a present pids
+    prefix=$1
+    need_prefix
+    rm -rf "/etc/netns/$prefix-src"
+    mapfile -t present < <(ip netns list | awk '{print $1}' | grep -E "^$prefix-(src|dst|r[0-9]+)$")
+    ((${#present[@]})) || return 0
+    for name in "${present[@]}"; do
+        mapfile -t pids < <(ip netns pids "$name")
+        ((${#pids[@]} == 0)) || kill -9 "${pids[@]}" 2>/dev/null || true
+    done
+    printf 'netns del %s\n' "${present[@]}" | ip -batch -
+}
+
+need_prefix() {
+    [[ $prefix =~ ^[A-Za-z0-9_]+$ ]] || die "a prefix is made of letters, digits and _: '$prefix' is not"
+}
+
+die() {
+    printf 'lab.sh: %s\n' "$*" >&2
+    exit 2
+}
+
+case ${1-} in
+    kinds) kinds ;;
+    up) (($# == 3)) || die 'usage: lab.sh up KIND PREFIX' && up "$2" "$3" ;;
+    down) (($# == 2)) || die 'usage: lab.sh down PREFIX' && down "$2" ;;
+    *) die 'usage: lab.sh kinds | up KIND PREFIX | down PREFIX' ;;
+esac

@@ -1,0 +1,14 @@
+//! Live tests: the program against real Linux routers, in network namespaces of their own.
+//!
+//! What the tests compare with is not rtrace's own word: traceroute in the same lab, the stamps that
+//! tcpdump took of the same frames, tshark's reading of a recording. They need root and say so loudly
+//! when they are skipped without it; with `CI=true` in the environment a skip is a failure.
+
+mod agreement;
+mod concurrency;
+mod endings;
+mod lab;
+mod readers;
+mod resources;
+mod stamps;
+mod text;

@@ -1,0 +1,92 @@
+//! What a run takes of the machine: privileges, which it gives up, and CPU, which it leaves alone.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+
+use wait4::Wait4;
+
+use super::lab::{Lab, Running, TARGET, run};
+
+const NOBODY: &str = "65534";
+
+/// The fields of `/proc/PID/status`.
+fn status(pid: u32) -> HashMap<String, String> {
+    let file = format!("/proc/{pid}/status");
+    let lines = std::fs::read_to_string(&file).expect(&file);
+    let pairs = lines.lines().filter_map(|line| line.split_once(':'));
+    pairs.map(|(name, value)| (name.to_owned(), value.trim().to_owned())).collect()
+}
+
+/// A trace that waits, its three hops known, for a target that never answers.
+fn waiting(command: &mut Command) -> Running {
+    let mut running = Running::start(command);
+    running.wait_for("\n 3  10.0.3.2");
+    running
+}
+
+fn assert_powerless(pid: u32, user: &str) {
+    let status = status(pid);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status[set], "0000000000000000", "{set}");
+    }
+    assert_eq!(status["NoNewPrivs"], "1");
+    for ids in ["Uid", "Gid"] {
+        assert!(status[ids].split_whitespace().all(|id| id == user), "{ids}: {}", status[ids]);
+    }
+    assert!(!status["Groups"].split_whitespace().any(|id| id == "0"), "{}", status["Groups"]);
+}
+
+#[test]
+fn privileges_are_gone_while_it_waits() {
+    let Some(lab) = Lab::up("silent-target") else { return };
+    let running = waiting(&mut lab.rtrace(["-n", TARGET]));
+    assert_powerless(running.pid(), NOBODY);
+}
+
+#[test]
+fn through_sudo_it_becomes_the_invoking_user_and_so_does_the_recording() {
+    let Some(lab) = Lab::up("silent-target") else { return };
+    let file = lab.file("out.pcap");
+    let mut command = lab.rtrace(["-n", TARGET, "--pcap"]);
+    let running = waiting(command.arg(&file).env("SUDO_UID", "12345").env("SUDO_GID", "12345"));
+    assert_powerless(running.pid(), "12345");
+    let recording = std::fs::metadata(&file).expect("a recording");
+    assert_eq!((recording.uid(), recording.gid()), (12345, 12345));
+}
+
+#[test]
+fn an_ordinary_user_is_told_what_it_needs() {
+    let Some(lab) = Lab::up("concurrent") else { return };
+    // Where any user can run it: the build directory may lie in a home of root's.
+    let program = std::env::temp_dir().join(format!("rtrace-live-{}", std::process::id()));
+    std::fs::copy(super::lab::RTRACE, &program).expect("a copy of the program");
+    let mut command = lab.on("src", "setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).arg(TARGET);
+    let output = command.output().expect("setpriv");
+    run(Command::new("setcap").arg("cap_net_raw+ep").arg(&program));
+    let mut allowed = lab.on("src", "setpriv");
+    allowed.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    let allowed = allowed.args(["-n", TARGET]).output().expect("setpriv");
+    std::fs::remove_file(&program).expect("the copy");
+
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    assert!(message.starts_with("rtrace: "), "{message}");
+    assert!(message.contains("sudo") && message.contains("setcap cap_net_raw+ep"), "{message}");
+    assert_eq!(allowed.status.code(), Some(0), "{}", String::from_utf8_lossy(&allowed.stderr));
+}
+
+/// All of it, start included, takes less than a twentieth of the time that it waits.
+#[test]
+fn an_idle_wait_costs_no_cpu() {
+    let Some(lab) = Lab::up("silent-target") else { return };
+    let began = std::time::Instant::now();
+    let mut command = lab.rtrace(["-n", "-w", "3", "-m", "4", TARGET]);
+    let mut child = command.stdout(Stdio::null()).spawn().expect("rtrace");
+    let used = child.wait4().expect("its end");
+    let (cpu, wall) = (used.rusage.utime + used.rusage.stime, began.elapsed());
+    assert_eq!(used.status.code(), Some(1));
+    assert!(cpu * 20 < wall, "{cpu:?} of CPU in {wall:?}");
+}

@@ -1,0 +1,8 @@
+//! The integration tests, all in one binary.
+
+mod architecture;
+mod cli;
+mod golden;
+mod golden_law;
+mod live;
+mod support;
