@@ -1,9 +1,125 @@
-//! Capture files.
-use std::path::PathBuf;
-/// placeholder
+//! Capture files: reading and writing pcap and pcapng over `Read` and `Write`.
+//!
+//! [`CaptureReader`] turns a file into [`Item`]s and [`Recording`] turns frames into a file; what a
+//! recording writes, the reader gives back unchanged. Nothing here opens a file, reads a clock or
+//! panics on any content. The formats are those of draft-ietf-opsawg-pcap (classic pcap) and
+//! draft-ietf-opsawg-pcapng.
+//!
+//! The encodings come from the crate `pcap-file`, used on slices of whole records only. Its own
+//! readers get stuck on an interface description that is not to their taste, take a file cut short
+//! and a nonsensical length for the same thing, and its block decoders read every time stamp as
+//! nanoseconds; so buffering and the meaning of pcapng blocks are ours.
+
+mod buffer;
+mod pcapng;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::io;
+use std::path::Path;
+
+pub use read::{CaptureReader, Item};
+pub use write::{Interface, Recording};
+
+use crate::wire::LinkType;
+
+/// The largest record or block that is believed; a longer one means a damaged length field.
+const MAX_RECORD: usize = 16 << 20;
+
+/// The most bytes of one frame that a recording holds: the customary "everything".
+const SNAPLEN: u32 = 262_144;
+
+/// A capture file format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Classic pcap: packets only. Recordings have nanosecond stamps.
+    Pcap,
+    /// pcapng: packets with comments, names, the interface and its statistics.
+    PcapNg,
+}
+
+impl Format {
+    /// The format that a file name asks for: pcapng if it ends so, else pcap.
+    #[must_use]
+    pub fn from_path(path: &Path) -> Self {
+        match path.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("pcapng") => Self::PcapNg,
+            _ => Self::Pcap,
+        }
+    }
+}
+
+/// What is wrong with a capture file.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// placeholder
-    #[error("{0}")]
-    Placeholder(PathBuf),
+    /// The operating system failed to read or write.
+    #[error("cannot {operation} {name}: {source}")]
+    Io {
+        /// What was tried: "read" or "write to".
+        operation: &'static str,
+        /// The file.
+        name: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file is empty, or ends before its first packet could have begun.
+    #[error(
+        "{name} holds only {bytes} bytes, less than the header of a capture file: nothing was recorded in it"
+    )]
+    NoHeader {
+        /// The file.
+        name: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The file is compressed.
+    #[error("{name} is compressed, decompress it first: {program} {name}")]
+    Compressed {
+        /// The file.
+        name: String,
+        /// The program that decompresses it.
+        program: &'static str,
+    },
+    /// The file is neither pcap nor pcapng.
+    #[error(
+        "{name} is not a pcap or pcapng file: give a recording of rtrace, tcpdump or Wireshark"
+    )]
+    NotACapture {
+        /// The file.
+        name: String,
+    },
+    /// The file was cut off; every whole packet before the cut has been read.
+    #[error("{name} ends in the middle of packet {}: replayed up to there", .packets.saturating_add(1))]
+    Truncated {
+        /// The file.
+        name: String,
+        /// How many whole packets were read from it.
+        packets: u64,
+    },
+    /// The file contradicts itself; reading stops here.
+    #[error(
+        "{name} is damaged at packet {packet} ({what}): only the packets before it can be used"
+    )]
+    Damaged {
+        /// The file.
+        name: String,
+        /// The number of the packet that could not be read, or that would have come next.
+        packet: u64,
+        /// What was found.
+        what: &'static str,
+    },
+    /// A frame has another kind of link-layer header than the recording was opened for.
+    #[error(
+        "{name} records {recorded:?} frames and cannot hold one of {frame:?}: trace on one interface"
+    )]
+    MixedLinks {
+        /// The file.
+        name: String,
+        /// The link type in the file.
+        recorded: LinkType,
+        /// The link type of the frame.
+        frame: LinkType,
+    },
 }

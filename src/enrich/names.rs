@@ -151,6 +151,16 @@ impl Names {
         }
     }
 
+    /// Stops waiting: what is not known by now has no name.
+    pub fn give_up(&mut self) {
+        self.poll();
+        for entry in self.entries.values_mut() {
+            if matches!(entry, Entry::Pending { .. }) {
+                *entry = Entry::Known(None);
+            }
+        }
+    }
+
     /// Takes in one answer, unless it comes too late.
     fn settle(&mut self, (address, name): Answer) {
         if let Some(entry @ Entry::Pending { .. }) = self.entries.get_mut(&address) {

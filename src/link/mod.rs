@@ -10,17 +10,9 @@ pub mod sim;
 
 use std::net::IpAddr;
 
+pub use crate::probe::Transmit;
 use crate::time::Timestamp;
 use crate::wire::Frame;
-
-/// One datagram to be sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Transmit<'a> {
-    /// Where the network should carry it: the destination in its IP header.
-    pub destination: IpAddr,
-    /// The whole IP datagram, header included, in network byte order.
-    pub datagram: &'a [u8],
-}
 
 /// What waiting on a link came to.
 #[derive(Debug)]

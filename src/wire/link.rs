@@ -186,7 +186,8 @@ mod tests {
         for (link, bytes) in cases {
             assert_eq!(ip_datagram(link, &bytes), Ok(Some(IP)), "{link:?} {bytes:02x?}");
             for cut in 0..bytes.len() - IP.len() {
-                assert!(ip_datagram(link, &bytes[..cut]).is_err(), "{link:?} cut at {cut}");
+                let found = ip_datagram(link, &bytes[..cut]);
+                assert!(!matches!(found, Ok(Some(_))), "{link:?} cut at {cut}");
             }
         }
     }

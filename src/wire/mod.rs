@@ -9,6 +9,7 @@ pub mod checksum;
 pub mod icmpv4;
 pub mod ipv4;
 pub mod link;
+pub mod quoted;
 pub mod udp;
 
 use crate::time::Timestamp;

@@ -1,0 +1,162 @@
+//! The hot paths: decoding a frame, correlating a reply, replaying a capture of a million frames.
+//!
+//! `cargo bench --bench hot`. The last group reports frames per second over a file on disk, read as
+//! `rtrace replay` reads it: once to find the trace, once to report it.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::io::{Seek, Write};
+use std::net::Ipv4Addr;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
+use rtrace::driver::{self, Observer};
+use rtrace::enrich::names::Names;
+use rtrace::link::LinkError;
+use rtrace::link::replay::ReplayLink;
+use rtrace::link::sim::{SimLink, Topology};
+use rtrace::render::View;
+use rtrace::render::json::Json;
+use rtrace::time::{Span, Timestamp};
+use rtrace::trace::survey::{Survey, Wanted};
+use rtrace::trace::{Disposition, Event, Path, TraceConfig, Tracer};
+use rtrace::wire::{Frame, LinkType, ipv4, link};
+
+const FRAMES: u64 = 1_000_000;
+
+/// Keeps copies of the frames that concern the trace.
+#[derive(Default)]
+struct Keep(Vec<(Timestamp, Vec<u8>)>);
+
+impl Observer for Keep {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+        if disposition.concerns_the_trace() {
+            self.0.push((frame.at, frame.bytes.to_vec()));
+        }
+    }
+
+    fn event(&mut self, _: Event, _: &Path) {}
+
+    fn refused(&mut self, _: &LinkError) {}
+
+    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    fn wake(&mut self, _: &Path) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// The frames of one trace through the built-in network, with their stamps.
+fn traced() -> (TraceConfig, Vec<(Timestamp, Vec<u8>)>) {
+    let topology = Topology::builtin();
+    let config = TraceConfig::new(topology.source(), Ipv4Addr::new(203, 0, 113, 9), 40_000);
+    let mut kept = Keep::default();
+    let mut tracer = Tracer::new(config.clone()).unwrap();
+    let mut link = SimLink::new(topology);
+    driver::run(&mut tracer, &mut link, &mut kept).unwrap();
+    (config, kept.0)
+}
+
+fn raw(at: Timestamp, bytes: &[u8], number: u64) -> Frame<'_> {
+    let original_len = u32::try_from(bytes.len()).unwrap();
+    Frame { at, link: LinkType::Raw, bytes, original_len, number }
+}
+
+fn decode(c: &mut Criterion) {
+    let (_, frames) = traced();
+    let mut ethernet = vec![0_u8; 12];
+    ethernet.extend([0x08, 0x00]);
+    ethernet.extend_from_slice(&frames.last().unwrap().1);
+    let mut group = c.benchmark_group("decode");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("ethernet_ipv4", |b| {
+        b.iter(|| {
+            let datagram = link::ip_datagram(LinkType::Ethernet, black_box(&ethernet));
+            black_box(ipv4::decode(datagram.unwrap().unwrap()).unwrap());
+        });
+    });
+    group.finish();
+}
+
+fn correlate(c: &mut Criterion) {
+    let (config, frames) = traced();
+    let mut group = c.benchmark_group("correlate");
+    group.throughput(Throughput::Elements(u64::try_from(frames.len()).unwrap()));
+    group.bench_function("whole_trace", |b| {
+        b.iter_batched(
+            || Tracer::passive(config.clone()).unwrap(),
+            |mut tracer| {
+                for (number, (at, bytes)) in (1..).zip(&frames) {
+                    black_box(tracer.handle_frame(&raw(*at, bytes, number)));
+                    while let Some(event) = tracer.poll_event() {
+                        black_box(event);
+                    }
+                }
+                tracer
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+/// A capture of [`FRAMES`] frames: one trace amid other traffic, as tcpdump would have it.
+fn busy_capture() -> std::fs::File {
+    let (_, frames) = traced();
+    let mut other = frames[0].1.clone();
+    other[9] = 6; // TCP
+    other[12..16].copy_from_slice(&[198, 51, 100, 7]);
+    other.resize(400, 0);
+    let mut file = std::io::BufWriter::new(tempfile::tempfile().unwrap());
+    let interface = Interface { name: "bench".into(), address: None, link: LinkType::Raw, filter: None };
+    {
+        let mut tape =
+            Recording::new(&mut file, "bench", Format::Pcap, &interface, "").unwrap();
+        let (start, spacing) = (frames[0].0, FRAMES / u64::try_from(frames.len()).unwrap());
+        let mut trace = frames.iter();
+        for number in 0..FRAMES {
+            let at = start.after(Span::from_nanos(i64::try_from(number).unwrap()));
+            match (number % spacing == 0).then(|| trace.next()).flatten() {
+                Some((at, bytes)) => tape.frame(&raw(*at, bytes, 0), None).unwrap(),
+                None => tape.frame(&raw(at, &other, 0), None).unwrap(),
+            }
+        }
+    }
+    file.flush().unwrap();
+    file.into_inner().unwrap()
+}
+
+fn replay(c: &mut Criterion) {
+    let mut file = busy_capture();
+    let mut group = c.benchmark_group("replay");
+    group.throughput(Throughput::Elements(FRAMES)).sample_size(10);
+    group.bench_function("a_million_frames", |b| {
+        b.iter(|| {
+            file.rewind().unwrap();
+            let mut reader = CaptureReader::new(&mut file, "bench").unwrap();
+            let mut survey = Survey::new();
+            while let Some(item) = reader.next().unwrap() {
+                if let Item::Packet(frame) = item {
+                    survey.handle_frame(&frame);
+                }
+            }
+            let config = survey.trace(&Wanted::default()).unwrap();
+            file.rewind().unwrap();
+            let mut link = ReplayLink::new(CaptureReader::new(&mut file, "bench").unwrap());
+            let mut tracer = Tracer::passive(config.clone()).unwrap();
+            let mut kept = Keep::default();
+            driver::run(&mut tracer, &mut link, &mut kept).unwrap();
+            let names = Names::fixed(HashMap::new());
+            let view = View { config: &config, path: tracer.path(), names: &names };
+            rtrace::render::Renderer::end(&mut Json::new(std::io::sink(), true), view).unwrap();
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decode, correlate, replay);
+criterion_main!(benches);

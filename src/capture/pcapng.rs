@@ -1,0 +1,279 @@
+//! What pcapng blocks mean: sections, interfaces and their clocks, packets, names.
+//!
+//! Decoding is lenient where nothing is lost by it: options are read as far as they make sense, text
+//! that is not UTF-8 is kept with replacement characters, an option list needs no end mark. Only what
+//! leaves a packet without interface or bytes is an error, given as a phrase. Section numbers are
+//! those of draft-ietf-opsawg-pcapng.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use byteorder::ByteOrder;
+use pcap_file::Endianness;
+
+use crate::time::Timestamp;
+use crate::wire::LinkType;
+
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
+pub(super) const NAME_RESOLUTION: u32 = 4;
+
+/// The length of a block without body: type, length, and the length again.
+pub(super) const BLOCK_MIN: usize = 12;
+/// Type and length, before the body of a block.
+const BLOCK_HEAD: usize = 8;
+
+const OPT_END: u16 = 0;
+const OPT_COMMENT: u16 = 1;
+const IF_TSRESOL: u16 = 9;
+const IF_TSOFFSET: u16 = 14;
+
+/// How an interface counts time (4.2, `if_tsresol`): ticks to nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resolution {
+    /// Each tick is this many nanoseconds.
+    Multiple(u64),
+    /// Each nanosecond is this many ticks; `None`: more than fit, so that no tick counts.
+    Fraction(Option<u64>),
+    /// Each second is 2 to this power ticks.
+    Binary(u32),
+}
+
+impl Resolution {
+    fn from_option(value: u8) -> Self {
+        let exponent = u32::from(value & 0x7f);
+        if value & 0x80 != 0 {
+            return Self::Binary(exponent);
+        }
+        match 9_u32.checked_sub(exponent) {
+            Some(digits) => Self::Multiple(10_u64.pow(digits)),
+            None => Self::Fraction(10_u64.checked_pow(exponent.saturating_sub(9))),
+        }
+    }
+
+    fn nanos(self, ticks: u64) -> u128 {
+        match self {
+            Self::Multiple(nanos) => u128::from(ticks) * u128::from(nanos),
+            Self::Fraction(per_nano) => {
+                u128::from(per_nano.and_then(|unit| ticks.checked_div(unit)).unwrap_or(0))
+            }
+            Self::Binary(bits) => {
+                (u128::from(ticks) * 1_000_000_000).checked_shr(bits).unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// What an interface description block says about the packets of an interface.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PacketSource {
+    pub(super) link: LinkType,
+    snaplen: u32,
+    resolution: Resolution,
+    offset: i64,
+}
+
+impl PacketSource {
+    /// The moment `ticks` on this interface's clock; saturates.
+    #[inline]
+    fn at(&self, ticks: u64) -> Timestamp {
+        let offset = i128::from(self.offset) * 1_000_000_000;
+        let nanos = i128::try_from(self.resolution.nanos(ticks)).unwrap_or(i128::MAX);
+        let nanos = nanos.saturating_add(offset).clamp(i64::MIN.into(), i64::MAX.into());
+        Timestamp::from_nanos(i64::try_from(nanos).unwrap_or_default())
+    }
+}
+
+/// A record that holds a packet, of either format, with the place of the frame in it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packet {
+    pub(super) at: Timestamp,
+    pub(super) link: LinkType,
+    pub(super) record_len: usize,
+    pub(super) offset: usize,
+    pub(super) captured: usize,
+    pub(super) original_len: u32,
+}
+
+/// The section being read: its byte order and the interfaces described so far.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) order: Endianness,
+    interfaces: Vec<PacketSource>,
+}
+
+impl Section {
+    pub(super) fn new(order: Endianness) -> Self {
+        Self { order, interfaces: Vec::new() }
+    }
+
+    /// Takes note of an interface description block (4.2).
+    pub(super) fn describe<B: ByteOrder>(&mut self, body: &[u8]) -> Result<(), &'static str> {
+        let (Some(link), Some(snaplen)) = (u16_at::<B>(body, 0), u32_at::<B>(body, 4)) else {
+            return Err("an interface description too short");
+        };
+        let mut source = PacketSource {
+            link: LinkType::from_number(link.into()),
+            snaplen,
+            resolution: Resolution::from_option(6),
+            offset: 0,
+        };
+        for (code, value) in options::<B>(body.get(8..).unwrap_or_default()) {
+            match (code, value) {
+                (IF_TSRESOL, [value]) => source.resolution = Resolution::from_option(*value),
+                (IF_TSOFFSET, [_, _, _, _, _, _, _, _]) => source.offset = B::read_i64(value),
+                _ => {}
+            }
+        }
+        self.interfaces.push(source);
+        Ok(())
+    }
+
+    /// The packet in a block of this type; `None` if it is not a packet block.
+    #[inline]
+    pub(super) fn packet<B: ByteOrder>(
+        &self,
+        block_type: u32,
+        body: &[u8],
+    ) -> Option<Result<Packet, &'static str>> {
+        match block_type {
+            6 => Some(self.enhanced::<B>(body, u32_at::<B>(body, 0))),
+            // The obsolete packet block differs in the width of the interface number (appendix A).
+            2 => Some(self.enhanced::<B>(body, u16_at::<B>(body, 0).map(u32::from))),
+            3 => Some(self.simple::<B>(body)),
+            _ => None,
+        }
+    }
+
+    /// An enhanced packet block (4.3).
+    #[inline]
+    fn enhanced<B: ByteOrder>(
+        &self,
+        body: &[u8],
+        interface: Option<u32>,
+    ) -> Result<Packet, &'static str> {
+        const HEADER: usize = 20;
+        let (Some(interface), Some(header)) = (interface, body.first_chunk::<HEADER>()) else {
+            return Err("a packet block too short");
+        };
+        let source = self.source(interface)?;
+        let field = |offset: usize| u32_at::<B>(header, offset).unwrap_or_default();
+        let captured = usize::try_from(field(12)).unwrap_or(usize::MAX);
+        if captured > body.len() - HEADER {
+            return Err("a packet longer than its block");
+        }
+        Ok(Packet {
+            at: source.at(u64::from(field(4)) << 32 | u64::from(field(8))),
+            link: source.link,
+            record_len: body.len().saturating_add(BLOCK_MIN),
+            offset: BLOCK_HEAD + HEADER,
+            captured,
+            original_len: field(16),
+        })
+    }
+
+    /// A simple packet block (4.4): of the first interface, without a time.
+    fn simple<B: ByteOrder>(&self, body: &[u8]) -> Result<Packet, &'static str> {
+        let source = self.source(0)?;
+        let original_len = u32_at::<B>(body, 0).ok_or("a packet block too short")?;
+        let snaplen = if source.snaplen == 0 { u32::MAX } else { source.snaplen };
+        let captured = usize::try_from(original_len.min(snaplen)).unwrap_or(usize::MAX);
+        let room = body.len().saturating_sub(4);
+        Ok(Packet {
+            at: Timestamp::default(),
+            link: source.link,
+            record_len: body.len().saturating_add(BLOCK_MIN),
+            offset: BLOCK_HEAD + 4,
+            captured: captured.min(room),
+            original_len,
+        })
+    }
+
+    fn source(&self, interface: u32) -> Result<&PacketSource, &'static str> {
+        usize::try_from(interface)
+            .ok()
+            .and_then(|index| self.interfaces.get(index))
+            .ok_or("it belongs to an interface that the file does not describe")
+    }
+}
+
+/// The comments of a section header block (4.1).
+pub(super) fn section_comments<B: ByteOrder>(body: &[u8]) -> Vec<String> {
+    options::<B>(body.get(16..).unwrap_or_default())
+        .filter(|(code, _)| *code == OPT_COMMENT)
+        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+        .collect()
+}
+
+/// The addresses and names of a name resolution block (4.5).
+pub(super) fn names<B: ByteOrder>(body: &[u8]) -> impl Iterator<Item = (IpAddr, String)> {
+    options::<B>(body).flat_map(|(kind, value)| {
+        let (address, names) = match kind {
+            1 => split_address::<4>(value).map(|(a, n)| (Ipv4Addr::from(a).into(), n)),
+            2 => split_address::<16>(value).map(|(a, n)| (Ipv6Addr::from(a).into(), n)),
+            _ => None,
+        }
+        .unwrap_or((IpAddr::from([0; 4]), &[]));
+        names
+            .split(|byte| *byte == 0)
+            .filter(|name| !name.is_empty())
+            .map(move |name| (address, String::from_utf8_lossy(name).into_owned()))
+    })
+}
+
+fn split_address<const N: usize>(value: &[u8]) -> Option<([u8; N], &[u8])> {
+    value.split_first_chunk::<N>().map(|(address, names)| (*address, names))
+}
+
+/// The options of a block (3.5), up to the end mark, the end, or the first that does not fit. The
+/// records of a name resolution block have the same form.
+fn options<B: ByteOrder>(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let code = u16_at::<B>(rest, 0).filter(|code| *code != OPT_END)?;
+        let len = usize::from(u16_at::<B>(rest, 2)?);
+        let value = rest.get(4..4 + len)?;
+        rest = rest.get(4 + len.next_multiple_of(4)..).unwrap_or_default();
+        Some((code, value))
+    })
+}
+
+#[inline]
+fn u16_at<B: ByteOrder>(bytes: &[u8], offset: usize) -> Option<u16> {
+    bytes.get(offset..)?.first_chunk::<2>().map(|field| B::read_u16(field))
+}
+
+#[inline]
+pub(super) fn u32_at<B: ByteOrder>(bytes: &[u8], offset: usize) -> Option<u32> {
+    bytes.get(offset..)?.first_chunk::<4>().map(|field| B::read_u32(field))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_resolution_gives_nanoseconds_and_saturates() {
+        for (option, offset, ticks, nanos) in [
+            (9, 0, 5, 5),
+            (6, 0, 5, 5_000),
+            (0, 0, 5, 5_000_000_000),
+            (12, 0, 5_999, 5),
+            (127, 0, u64::MAX, 0),
+            (0x8a, 0, 512, 500_000_000),
+            (0x9e, 0, 1 << 31, 2_000_000_000),
+            (0xff, 0, u64::MAX, 0),
+            (9, -2, 3_000_000_000, 1_000_000_000),
+            (9, 1, 0, 1_000_000_000),
+            (0, 0, u64::MAX, i64::MAX),
+            (0, i64::MAX, u64::MAX, i64::MAX),
+            (6, i64::MIN, 0, i64::MIN),
+        ] {
+            let source = PacketSource {
+                link: LinkType::Raw,
+                snaplen: 0,
+                resolution: Resolution::from_option(option),
+                offset,
+            };
+            assert_eq!(source.at(ticks).nanos(), nanos, "{option} {offset} {ticks}");
+        }
+    }
+}

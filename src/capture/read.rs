@@ -1,0 +1,326 @@
+//! Reading a capture file, packet by packet, without copying.
+//!
+//! The format is told from the first bytes. After an error or the end the reader stays at the end:
+//! every loop over [`CaptureReader::next`] terminates. A record is decoded only once all its bytes
+//! are there, and only if its length is one that a packet can have.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::net::IpAddr;
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use pcap_file::pcap::PcapParser;
+use pcap_file::pcapng::RawBlock;
+use pcap_file::{Endianness, TsResolution};
+
+use super::buffer::Buffer;
+use super::pcapng::{self, BLOCK_MIN, Packet, Section, u32_at};
+use super::{CaptureError, MAX_RECORD};
+use crate::time::Timestamp;
+use crate::wire::{Frame, LinkType};
+
+/// The length of the header of a classic pcap file.
+const PCAP_HEADER: usize = 24;
+
+/// How far beyond the snap length of its header a classic pcap may go before it counts as damaged.
+const SNAPLEN_SLACK: usize = 256 << 10;
+
+/// The magic of common compressed files, and what undoes the compression.
+const COMPRESSED: &[(&[u8], &str)] = &[
+    (&[0x1f, 0x8b], "gunzip"),
+    (&[0x28, 0xb5, 0x2f, 0xfd], "unzstd"),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "unxz"),
+    (&[0x04, 0x22, 0x4d, 0x18], "unlz4"),
+    (b"BZh", "bunzip2"),
+];
+
+/// One thing that a capture file says.
+#[derive(Clone, Debug)]
+pub enum Item<'a> {
+    /// A packet.
+    Packet(Frame<'a>),
+    /// A pcapng section begins.
+    Section {
+        /// The comments of its header, in order.
+        comments: Vec<String>,
+    },
+    /// A name that was resolved when the capture was made.
+    Name {
+        /// The address.
+        address: IpAddr,
+        /// One of its names. Any text may stand here: escape it before showing it.
+        name: String,
+    },
+}
+
+/// Reads a pcap or pcapng file.
+pub struct CaptureReader<R> {
+    buffer: Buffer<R>,
+    name: String,
+    packets: u64,
+    ended: bool,
+    decoder: Decoder,
+    /// What the last block said beside packets, first come first.
+    pending: VecDeque<Item<'static>>,
+}
+
+/// What must be known from earlier bytes of the file to read on.
+enum Decoder {
+    Pcap { parser: PcapParser, link: LinkType, limit: usize },
+    PcapNg(Section),
+}
+
+impl<R: Read> CaptureReader<R> {
+    /// Starts reading `source`, which errors call `name`.
+    ///
+    /// # Errors
+    /// When the source cannot be read, or does not begin as a pcap or pcapng file does.
+    pub fn new(source: R, name: impl Into<String>) -> Result<Self, CaptureError> {
+        let (mut buffer, name) = (Buffer::new(source), name.into());
+        let whole = match buffer.fill(PCAP_HEADER) {
+            Ok(whole) => whole,
+            Err(source) => return Err(CaptureError::Io { operation: "read", name, source }),
+        };
+        let head = buffer.bytes();
+        if let Some((_, program)) = COMPRESSED.iter().find(|(magic, _)| head.starts_with(magic)) {
+            return Err(CaptureError::Compressed { name, program });
+        }
+        let decoder = if head.starts_with(&pcapng::SECTION_HEADER.to_be_bytes()) {
+            // The first block says the byte order.
+            Decoder::PcapNg(Section::new(Endianness::Little))
+        } else if let Ok((_, parser)) = PcapParser::new(head) {
+            buffer.take(PCAP_HEADER);
+            pcap_decoder(parser)
+        } else if whole || !begins_as_pcap(head) {
+            return Err(CaptureError::NotACapture { name });
+        } else {
+            return Err(CaptureError::NoHeader { name, bytes: head.len() });
+        };
+        Ok(Self { buffer, name, packets: 0, ended: false, decoder, pending: VecDeque::new() })
+    }
+
+    /// The next thing the file says; `None` at its end and after an error.
+    ///
+    /// # Errors
+    /// [`CaptureError::Truncated`] when the file was cut off, [`CaptureError::Damaged`] when it makes
+    /// no sense from here on, [`CaptureError::Io`] when it cannot be read. All end the reading.
+    #[expect(clippy::should_implement_trait, reason = "an Iterator's items cannot borrow from it")]
+    #[inline]
+    pub fn next(&mut self) -> Result<Option<Item<'_>>, CaptureError> {
+        if let Some(item) = self.pending.pop_front() {
+            return Ok(Some(item));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        let found = self.find();
+        self.ended = !matches!(found, Ok(Some(_)));
+        match found {
+            Ok(Some(Found::Packet(packet))) => Ok(Some(Item::Packet(self.frame(&packet)))),
+            Ok(Some(Found::Pending)) => Ok(self.pending.pop_front()),
+            Ok(None) => Ok(None),
+            Err(Stop::Io(source)) => {
+                Err(CaptureError::Io { operation: "read", name: self.name.clone(), source })
+            }
+            Err(Stop::Truncated) => {
+                Err(CaptureError::Truncated { name: self.name.clone(), packets: self.packets })
+            }
+            Err(Stop::Damaged(what)) => Err(CaptureError::Damaged {
+                name: self.name.clone(),
+                packet: self.packets.saturating_add(1),
+                what,
+            }),
+        }
+    }
+
+    /// Reads records up to one that says something.
+    #[inline]
+    fn find(&mut self) -> Result<Option<Found>, Stop> {
+        match &mut self.decoder {
+            Decoder::Pcap { parser, link, limit } => {
+                find_record(&mut self.buffer, parser, *link, *limit)
+            }
+            Decoder::PcapNg(section) => find_block(&mut self.buffer, section, &mut self.pending),
+        }
+    }
+
+    /// Moves past a record and lends the frame in it.
+    #[inline]
+    fn frame(&mut self, packet: &Packet) -> Frame<'_> {
+        self.packets = self.packets.saturating_add(1);
+        let record = self.buffer.take(packet.record_len);
+        let end = packet.offset.saturating_add(packet.captured);
+        let bytes = record.get(packet.offset..end).unwrap_or_default();
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        Frame {
+            at: packet.at,
+            link: packet.link,
+            bytes,
+            original_len: packet.original_len.max(len),
+            number: self.packets,
+        }
+    }
+}
+
+/// What a record turned out to be.
+enum Found {
+    /// A packet, still to be taken from the buffer.
+    Packet(Packet),
+    /// Items, queued; the record is behind us.
+    Pending,
+}
+
+/// Why reading stops; the public error adds the file and the packet.
+enum Stop {
+    Io(io::Error),
+    Truncated,
+    Damaged(&'static str),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<&'static str> for Stop {
+    fn from(what: &'static str) -> Self {
+        Self::Damaged(what)
+    }
+}
+
+/// Whether there is another record: its header of `len` bytes is then in the buffer.
+#[inline]
+fn header<R: Read>(buffer: &mut Buffer<R>, len: usize) -> Result<bool, Stop> {
+    match buffer.fill(len)? {
+        true => Ok(true),
+        false if buffer.bytes().is_empty() => Ok(false),
+        false => Err(Stop::Truncated),
+    }
+}
+
+/// Whether `head`, too short for a whole header, may be of a classic pcap cut short. Without its four
+/// bytes of magic every file may.
+fn begins_as_pcap(head: &[u8]) -> bool {
+    let mut whole = [0; PCAP_HEADER];
+    if head.len() < 4 {
+        return true;
+    }
+    whole.iter_mut().zip(head).for_each(|(to, from)| *to = *from);
+    PcapParser::new(&whole).is_ok()
+}
+
+/// A classic pcap says once for all packets what they are.
+fn pcap_decoder(parser: PcapParser) -> Decoder {
+    let header = parser.header();
+    // The upper half of the field is not part of the link type: it can hold the length of the FCS.
+    let link = LinkType::from_number(u32::from(header.datalink) & 0xffff);
+    let snaplen = usize::try_from(header.snaplen).unwrap_or(usize::MAX);
+    let limit = snaplen.saturating_add(SNAPLEN_SLACK).min(MAX_RECORD);
+    Decoder::Pcap { parser, link, limit }
+}
+
+/// The next packet of a classic pcap.
+#[inline]
+fn find_record<R: Read>(
+    buffer: &mut Buffer<R>,
+    parser: &PcapParser,
+    link: LinkType,
+    limit: usize,
+) -> Result<Option<Found>, Stop> {
+    const HEADER: usize = 16;
+    if !header(buffer, HEADER)? {
+        return Ok(None);
+    }
+    let file = parser.header();
+    let captured = match file.endianness {
+        Endianness::Big => u32_at::<BigEndian>(buffer.bytes(), 8),
+        Endianness::Little => u32_at::<LittleEndian>(buffer.bytes(), 8),
+    };
+    let captured = captured.and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
+    if captured > limit {
+        return Err("a length that no packet has".into());
+    }
+    let record_len = HEADER.saturating_add(captured);
+    if !buffer.fill(record_len)? {
+        return Err(Stop::Truncated);
+    }
+    let Ok((_, record)) = parser.next_raw_packet(buffer.bytes()) else {
+        return Err("a packet header that makes no sense".into());
+    };
+    let unit = match file.ts_resolution {
+        TsResolution::MicroSecond => 1_000,
+        TsResolution::NanoSecond => 1,
+    };
+    // A fraction of more than a second is carried over, as Wireshark does.
+    let at = Timestamp::from_parts(record.ts_sec.into(), i64::from(record.ts_frac) * unit);
+    let original_len = record.orig_len;
+    Ok(Some(Found::Packet(Packet { at, link, record_len, offset: HEADER, captured, original_len })))
+}
+
+/// The next packet, section or name of a pcapng file.
+#[inline]
+fn find_block<R: Read>(
+    buffer: &mut Buffer<R>,
+    section: &mut Section,
+    pending: &mut VecDeque<Item<'static>>,
+) -> Result<Option<Found>, Stop> {
+    while header(buffer, BLOCK_MIN)? {
+        if buffer.bytes().starts_with(&pcapng::SECTION_HEADER.to_be_bytes()) {
+            *section = Section::new(section_order(buffer.bytes())?);
+        }
+        let found = match section.order {
+            Endianness::Big => read_block::<_, BigEndian>(buffer, section, pending)?,
+            Endianness::Little => read_block::<_, LittleEndian>(buffer, section, pending)?,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// The byte order of the section whose header block begins here.
+fn section_order(block: &[u8]) -> Result<Endianness, Stop> {
+    match u32_at::<BigEndian>(block, 8) {
+        Some(0x1a2b_3c4d) => Ok(Endianness::Big),
+        Some(0x4d3c_2b1a) => Ok(Endianness::Little),
+        _ => Err("a section header without byte order".into()),
+    }
+}
+
+/// Reads one block: a packet stays in the buffer, what else is of interest is queued.
+#[inline]
+fn read_block<R: Read, B: ByteOrder>(
+    buffer: &mut Buffer<R>,
+    section: &mut Section,
+    pending: &mut VecDeque<Item<'static>>,
+) -> Result<Option<Found>, Stop> {
+    let len = u32_at::<B>(buffer.bytes(), 4).and_then(|len| usize::try_from(len).ok());
+    let Some(len) = len.filter(|len| (BLOCK_MIN..=MAX_RECORD).contains(len)) else {
+        return Err("a length that no block has".into());
+    };
+    if !buffer.fill(len)? {
+        return Err(Stop::Truncated);
+    }
+    let Ok((_, RawBlock { type_, body: Cow::Borrowed(body), .. })) =
+        RawBlock::from_slice::<B>(buffer.bytes())
+    else {
+        return Err("a block whose two lengths differ".into());
+    };
+    if let Some(packet) = section.packet::<B>(type_, body) {
+        return Ok(Some(Found::Packet(packet?)));
+    }
+    match type_ {
+        pcapng::SECTION_HEADER => {
+            pending.push_back(Item::Section { comments: pcapng::section_comments::<B>(body) });
+        }
+        pcapng::INTERFACE_DESCRIPTION => section.describe::<B>(body)?,
+        pcapng::NAME_RESOLUTION => pending
+            .extend(pcapng::names::<B>(body).map(|(address, name)| Item::Name { address, name })),
+        _ => {}
+    }
+    buffer.take(len);
+    Ok((!pending.is_empty()).then_some(Found::Pending))
+}

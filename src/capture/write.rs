@@ -1,0 +1,398 @@
+//! Writing a recording, one whole record at a time.
+//!
+//! Each call assembles one record in memory and hands it to the writer in a single `write_all`, then
+//! flushes: whenever the program dies, the file ends where a record ends. That holds for a writer
+//! that passes each write on, such as a `File`; `Stdout` does not (it cuts at line feeds), so wrap
+//! its descriptor in a `File`. After the first failure nothing more is written, for a torn record
+//! must be the last: every later call fails with the same reason.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use byteorder::LittleEndian;
+use pcap_file::pcap::{PcapHeader, RawPcapPacket};
+use pcap_file::pcapng::PcapNgBlock;
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::blocks::interface_statistics::{
+    InterfaceStatisticsBlock, InterfaceStatisticsOption,
+};
+use pcap_file::pcapng::blocks::name_resolution::{
+    Ipv4Record, Ipv6Record, NameResolutionBlock, Record,
+};
+use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
+use pcap_file::{DataLink, Endianness, TsResolution};
+
+use super::{CaptureError, Format, SNAPLEN};
+use crate::time::Timestamp;
+use crate::wire::{Frame, LinkType};
+
+/// The most bytes of text in one pcapng option or record, whose length field has 16 bits; room is
+/// left for an address and padding beside it.
+const TEXT_MAX: usize = 65_500;
+
+/// The interface that a recording is of.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Its name, "eth0".
+    pub name: String,
+    /// Its address and the length of the network prefix.
+    pub address: Option<(IpAddr, u8)>,
+    /// The header that its frames begin with.
+    pub link: LinkType,
+    /// The capture filter, in words of tcpdump.
+    pub filter: Option<String>,
+}
+
+/// A capture file being written.
+pub struct Recording<W> {
+    writer: W,
+    name: String,
+    format: Format,
+    link: LinkType,
+    record: Vec<u8>,
+    failed: Option<io::Error>,
+}
+
+impl<W: Write> Recording<W> {
+    /// Begins a recording with what its format says about the interface. Errors call it `name`.
+    /// Text beyond 65,500 bytes is cut.
+    ///
+    /// # Errors
+    /// When the header cannot be written.
+    pub fn new(
+        writer: W,
+        name: impl Into<String>,
+        format: Format,
+        interface: &Interface,
+        section_comment: &str,
+    ) -> Result<Self, CaptureError> {
+        let (name, link) = (name.into(), interface.link);
+        let mut new = Self { writer, name, format, link, record: Vec::new(), failed: None };
+        match format {
+            Format::Pcap => new.write(|record| pcap_header(link, record))?,
+            // Two blocks in one write: a section without interface is of no use.
+            Format::PcapNg => new.write(|record| {
+                put(section_header(section_comment), record)?;
+                put(interface_description(interface), record)
+            })?,
+        }
+        Ok(new)
+    }
+
+    /// Records a frame, and in pcapng what there is to say about it. Frames longer than 262,144
+    /// bytes are cut; times before 1970, which the formats cannot express, become 1970.
+    ///
+    /// # Errors
+    /// [`CaptureError::MixedLinks`] for a frame of another link type, which concerns this frame only;
+    /// [`CaptureError::Io`] when it cannot be written, now and for ever.
+    pub fn frame(&mut self, frame: &Frame<'_>, comment: Option<&str>) -> Result<(), CaptureError> {
+        if frame.link != self.link {
+            return Err(CaptureError::MixedLinks {
+                name: self.name.clone(),
+                recorded: self.link,
+                frame: frame.link,
+            });
+        }
+        match self.format {
+            Format::Pcap => self.write(|record| pcap_packet(frame, record)),
+            Format::PcapNg => self.write(|record| put(enhanced_packet(frame, comment), record)),
+        }
+    }
+
+    /// Records that `address` has this name; only pcapng can. What cannot be part of a name there
+    /// (a NUL byte and what follows it) is dropped.
+    ///
+    /// # Errors
+    /// [`CaptureError::Io`] when it cannot be written, now and for ever.
+    pub fn name(&mut self, address: IpAddr, name: &str) -> Result<(), CaptureError> {
+        let name = cut(name.split('\0').next().unwrap_or_default());
+        if self.format == Format::Pcap || name.is_empty() {
+            return Ok(());
+        }
+        self.write(|record| put(name_resolution(address, name), record))
+    }
+
+    /// Records what the kernel counted up to `at`: frames received, and dropped for want of room.
+    /// Only pcapng can.
+    ///
+    /// # Errors
+    /// [`CaptureError::Io`] when it cannot be written, now and for ever.
+    pub fn statistics(
+        &mut self,
+        at: Timestamp,
+        received: u64,
+        dropped: u64,
+        comment: Option<&str>,
+    ) -> Result<(), CaptureError> {
+        match self.format {
+            Format::Pcap => Ok(()),
+            Format::PcapNg => {
+                self.write(|record| put(statistics(at, received, dropped, comment), record))
+            }
+        }
+    }
+
+    /// Assembles one record and hands it on in one piece.
+    fn write(
+        &mut self,
+        assemble: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
+    ) -> Result<(), CaptureError> {
+        if self.failed.is_none() {
+            self.record.clear();
+            let done = assemble(&mut self.record)
+                .and_then(|()| self.writer.write_all(&self.record))
+                .and_then(|()| self.writer.flush());
+            self.failed = done.err();
+        }
+        match &self.failed {
+            None => Ok(()),
+            Some(error) => Err(CaptureError::Io {
+                operation: "write to",
+                name: self.name.clone(),
+                source: again(error),
+            }),
+        }
+    }
+}
+
+/// The same error once more: `io::Error` cannot be cloned.
+fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+fn put<'a>(block: impl PcapNgBlock<'a>, record: &mut Vec<u8>) -> io::Result<()> {
+    block.into_block().write_to::<LittleEndian, _>(record).map(|_| ())
+}
+
+fn pcap_header(link: LinkType, record: &mut Vec<u8>) -> io::Result<()> {
+    PcapHeader {
+        snaplen: SNAPLEN,
+        datalink: DataLink::from(link.number()),
+        ts_resolution: TsResolution::NanoSecond,
+        endianness: Endianness::Little,
+        ..PcapHeader::default()
+    }
+    .write_to(record)
+    .map(|_| ())
+    .map_err(io::Error::other)
+}
+
+fn pcap_packet(frame: &Frame<'_>, record: &mut Vec<u8>) -> io::Result<()> {
+    let at = since_epoch(frame.at);
+    let (bytes, incl_len) = captured(frame);
+    RawPcapPacket {
+        ts_sec: u32::try_from(at.as_secs()).unwrap_or(u32::MAX),
+        ts_frac: at.subsec_nanos(),
+        incl_len,
+        orig_len: frame.original_len.max(incl_len),
+        data: Cow::Borrowed(bytes),
+    }
+    .write_to::<_, LittleEndian>(record)
+    .map(|_| ())
+    .map_err(io::Error::other)
+}
+
+fn section_header(comment: &str) -> SectionHeaderBlock<'_> {
+    let application = Cow::Borrowed(concat!("rtrace ", env!("CARGO_PKG_VERSION")));
+    let mut options = vec![SectionHeaderOption::UserApplication(application)];
+    if !comment.is_empty() {
+        options.push(SectionHeaderOption::Comment(Cow::Borrowed(cut(comment))));
+    }
+    SectionHeaderBlock { endianness: Endianness::Little, options, ..SectionHeaderBlock::default() }
+}
+
+fn interface_description(interface: &Interface) -> InterfaceDescriptionBlock<'_> {
+    const NANOSECONDS: u8 = 9;
+    let mut options = vec![
+        InterfaceDescriptionOption::IfName(Cow::Borrowed(cut(&interface.name))),
+        InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
+    ];
+    options.extend(interface.address.map(|(address, prefix)| match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(prefix.into())).unwrap_or(0);
+            let octets = [address.octets(), Ipv4Addr::from(mask).octets()].concat();
+            InterfaceDescriptionOption::IfIpv4Addr(octets.into())
+        }
+        IpAddr::V6(address) => {
+            let octets = [&address.octets()[..], &[prefix]].concat();
+            InterfaceDescriptionOption::IfIpv6Addr(octets.into())
+        }
+    }));
+    options.extend(interface.filter.as_deref().map(|filter| {
+        // The first byte says that a filter in words follows.
+        let value = [b"\0", cut(filter).as_bytes()].concat();
+        InterfaceDescriptionOption::IfFilter(value.into())
+    }));
+    let linktype = DataLink::from(interface.link.number());
+    InterfaceDescriptionBlock { linktype, snaplen: SNAPLEN, options }
+}
+
+fn enhanced_packet<'a>(frame: &Frame<'a>, comment: Option<&'a str>) -> EnhancedPacketBlock<'a> {
+    let (bytes, captured_len) = captured(frame);
+    EnhancedPacketBlock {
+        interface_id: 0,
+        timestamp: since_epoch(frame.at),
+        original_len: frame.original_len.max(captured_len),
+        data: Cow::Borrowed(bytes),
+        options: comment
+            .map(|text| EnhancedPacketOption::Comment(Cow::Borrowed(cut(text))))
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn name_resolution(address: IpAddr, name: &str) -> NameResolutionBlock<'_> {
+    let names = vec![Cow::Borrowed(name)];
+    let record = match address {
+        IpAddr::V4(address) => {
+            Record::Ipv4(Ipv4Record { ip_addr: address.octets().to_vec().into(), names })
+        }
+        IpAddr::V6(address) => {
+            Record::Ipv6(Ipv6Record { ip_addr: address.octets().to_vec().into(), names })
+        }
+    };
+    NameResolutionBlock { records: vec![record], options: Vec::new() }
+}
+
+fn statistics(
+    at: Timestamp,
+    received: u64,
+    dropped: u64,
+    comment: Option<&str>,
+) -> InterfaceStatisticsBlock<'_> {
+    let mut options = vec![
+        InterfaceStatisticsOption::IsbIfRecv(received),
+        InterfaceStatisticsOption::IsbIfDrop(dropped),
+    ];
+    options
+        .extend(comment.map(|text| InterfaceStatisticsOption::Comment(Cow::Borrowed(cut(text)))));
+    // The format wants the upper half first in either byte order; pcap-file writes one 64-bit number.
+    let timestamp = u64::try_from(at.nanos()).unwrap_or(0).rotate_left(32);
+    InterfaceStatisticsBlock { interface_id: 0, timestamp, options }
+}
+
+/// As much of a frame as a recording holds, and how much that is.
+fn captured<'a>(frame: &Frame<'a>) -> (&'a [u8], u32) {
+    match u32::try_from(frame.bytes.len()) {
+        Ok(len) if len <= SNAPLEN => (frame.bytes, len),
+        _ => (frame.bytes.get(..SNAPLEN as usize).unwrap_or_default(), SNAPLEN),
+    }
+}
+
+fn since_epoch(at: Timestamp) -> Duration {
+    Duration::from_nanos(u64::try_from(at.nanos()).unwrap_or(0))
+}
+
+/// As much of a text as fits an option.
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A writer that notes each write, and fails once `room` bytes are used up, as a full disk does:
+    /// what still fits is written.
+    struct Disk {
+        room: usize,
+        writes: Vec<usize>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Err(io::Error::from_raw_os_error(28));
+            }
+            self.room -= count;
+            self.writes.push(count);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const FRAME: Frame<'_> = Frame {
+        at: Timestamp::from_nanos(1),
+        link: LinkType::Raw,
+        bytes: &[0x45, b'\n', 3],
+        original_len: 60,
+        number: 0,
+    };
+
+    fn interface() -> Interface {
+        Interface { name: "tun0".into(), address: None, link: LinkType::Raw, filter: None }
+    }
+
+    #[test]
+    fn each_call_is_one_write() {
+        let everything = |format| {
+            let disk = Disk { room: usize::MAX, writes: Vec::new() };
+            let mut recording = Recording::new(disk, "f", format, &interface(), "text").unwrap();
+            recording.frame(&FRAME, Some("probe\nttl=1")).unwrap();
+            recording.name(IpAddr::from([192, 0, 2, 1]), "r1.example").unwrap();
+            recording.name(IpAddr::from([192, 0, 2, 1]), "").unwrap();
+            recording.statistics(FRAME.at, 1, 0, None).unwrap();
+            recording.writer.writes
+        };
+        assert_eq!(everything(Format::Pcap), [24, 16 + 3]);
+        assert_eq!(everything(Format::PcapNg).len(), 4);
+    }
+
+    #[test]
+    fn after_a_failure_nothing_more_is_written() {
+        for format in [Format::Pcap, Format::PcapNg] {
+            let disk = Disk { room: 200, writes: Vec::new() };
+            let mut recording = Recording::new(disk, "out", format, &interface(), "").unwrap();
+            let error = std::iter::repeat_with(|| recording.frame(&FRAME, Some("comment")))
+                .find_map(Result::err)
+                .unwrap();
+            assert_eq!(
+                error.to_string(),
+                "cannot write to out: No space left on device (os error 28)"
+            );
+            recording.writer.room = usize::MAX;
+            let written = recording.writer.writes.len();
+            for _ in 0..3 {
+                let later = recording.frame(&FRAME, None).unwrap_err();
+                assert_eq!(later.to_string(), error.to_string());
+            }
+            assert_eq!(recording.writer.writes.len(), written);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_known_from_the_start() {
+        for format in [Format::Pcap, Format::PcapNg] {
+            let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+            assert!(matches!(
+                Recording::new(full, "/dev/full", format, &interface(), ""),
+                Err(CaptureError::Io { operation: "write to", source, .. })
+                    if source.kind() == io::ErrorKind::StorageFull
+            ));
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_link_type_is_refused_alone() {
+        let mut recording =
+            Recording::new(io::sink(), "f", Format::Pcap, &interface(), "").unwrap();
+        let other = Frame { link: LinkType::Ethernet, ..FRAME };
+        assert!(matches!(
+            recording.frame(&other, None),
+            Err(CaptureError::MixedLinks { frame: LinkType::Ethernet, .. })
+        ));
+        recording.frame(&FRAME, None).unwrap();
+    }
+}

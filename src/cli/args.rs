@@ -1,0 +1,332 @@
+//! The command line: letters and meanings as in traceroute(8).
+//!
+//! Every option that shapes a trace is optional here, so that a replay can tell what was asked for
+//! from what the recording says. [`TraceOptions::apply`] puts what was given into a configuration.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, value_parser};
+
+use crate::trace::{TraceConfig, Wait};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo rtrace example.net                           the path to a host
+  sudo rtrace -i eth0 --pcap out.pcapng example.net record every probe and reply
+  rtrace replay out.pcapng                          the same report again, from the packets
+  rtrace replay out.pcapng --json | jq .stop        as JSON
+  sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
+  rtrace --simulate 203.0.113.9                     try it: no network, no privilege
+
+Exit status: 0 the target was reached, 1 it was not, 2 usage, privilege or IO error, 130 after Ctrl-C.";
+
+/// A traceroute whose evidence is the packets themselves.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rtrace",
+    version,
+    about,
+    long_about = None,
+    after_help = EXAMPLES,
+    styles = STYLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    override_usage = "rtrace [OPTIONS] TARGET [PACKETLEN]\n       rtrace replay FILE [OPTIONS]\n       rtrace trace TARGET [PACKETLEN]"
+)]
+pub struct Cli {
+    /// What else than a trace is asked for.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// The trace.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+/// The commands that have a name.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trace the path to a host: the spelled-out form, for a host called "replay"
+    Trace(TraceArgs),
+    /// Report a recorded trace from its packets, without network or privilege
+    Replay(ReplayArgs),
+}
+
+/// `rtrace TARGET` and `rtrace trace TARGET`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// Host name or IPv4 address to trace
+    #[arg(value_name = "TARGET", required = true)]
+    pub target: Option<String>,
+
+    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60]
+    #[arg(value_name = "PACKETLEN", value_parser = value_parser!(u16).range(28..))]
+    pub packet_len: Option<u16>,
+
+    /// Probes and waiting.
+    #[command(flatten)]
+    pub options: TraceOptions,
+
+    /// What is written.
+    #[command(flatten)]
+    pub output: OutputOptions,
+
+    /// Record every probe and reply; FILE.pcapng also holds names and comments, "-" is stdout
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub pcap: Option<PathBuf>,
+
+    /// Say on stderr, or as JSON in FILE, how the run went: interface, clock, kernel drops
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
+    pub stats: Option<Option<PathBuf>>,
+
+    /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
+    #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, help_heading = "Route")]
+    pub simulate: Option<Option<PathBuf>>,
+}
+
+/// `rtrace replay FILE`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A recording: pcap or pcapng, by rtrace or another tool; "-" is stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The traced address, where the recording holds more than one trace
+    #[arg(value_name = "TARGET")]
+    pub target: Option<Ipv4Addr>,
+
+    /// Length of each probe in bytes, as in the header line [default: as recorded]
+    #[arg(value_name = "PACKETLEN", value_parser = value_parser!(u16).range(28..))]
+    pub packet_len: Option<u16>,
+
+    /// Probes and waiting.
+    #[command(flatten)]
+    pub options: TraceOptions,
+
+    /// What is written.
+    #[command(flatten)]
+    pub output: OutputOptions,
+
+    /// Look up the names of responders, which a replay otherwise never does
+    #[arg(long, help_heading = "Output", conflicts_with = "numeric")]
+    pub resolve: bool,
+}
+
+/// What shapes a trace, and is needed again to replay a recording that does not tell.
+#[derive(Debug, Args)]
+pub struct TraceOptions {
+    /// Use this interface: probes leave and replies are captured there; "any" captures on all
+    #[arg(short, long, value_name = "IFACE", help_heading = "Route")]
+    pub iface: Option<String>,
+
+    /// Use this address of this host as the source
+    #[arg(short, long, value_name = "ADDRESS", help_heading = "Route")]
+    pub source: Option<Ipv4Addr>,
+
+    /// Use this source port [default: one that is free]
+    #[arg(long, value_name = "PORT", help_heading = "Probes", value_parser = value_parser!(u16).range(1..))]
+    pub sport: Option<u16>,
+
+    /// TTL of the first hop: 1 to 255 [default: 1]
+    #[arg(short, long = "first", value_name = "TTL", help_heading = "Probes", value_parser = value_parser!(u8).range(1..))]
+    pub first_ttl: Option<u8>,
+
+    /// TTL of the last hop: 1 to 255 [default: 30]
+    #[arg(short, long = "max-hops", value_name = "TTL", help_heading = "Probes", value_parser = value_parser!(u8).range(1..))]
+    pub max_ttl: Option<u8>,
+
+    /// Probes per hop: 1 to 1000 [default: 3]
+    #[arg(short, long, value_name = "N", help_heading = "Probes", value_parser = value_parser!(u16).range(1..=1000))]
+    pub queries: Option<u16>,
+
+    /// Destination port of the first probe: 1 to 65535; each further probe takes the next [default: 33434]
+    #[arg(short, long = "port", value_name = "PORT", help_heading = "Probes", value_parser = value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+
+    /// Type of service of the probes: 0 to 255 [default: 0]
+    #[arg(short, long, value_name = "TOS", help_heading = "Probes", value_parser = parse_tos)]
+    pub tos: Option<u8>,
+
+    /// Set the Don't Fragment flag
+    #[arg(short = 'F', long, help_heading = "Probes")]
+    pub dont_fragment: bool,
+
+    /// IPv4, which is all there is so far
+    #[arg(short = '4', help_heading = "Probes")]
+    pub ipv4: bool,
+
+    /// Most seconds to wait for an answer, and factors of the RTT of another answer from the same
+    /// hop and from a later one; MAX alone switches the factors off [default: 5,3,10]
+    #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
+    pub wait: Option<Wait>,
+
+    /// Most probes under way at a time: 1 to 65535 [default: 16]
+    #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = value_parser!(u16).range(1..))]
+    pub in_flight: Option<u16>,
+
+    /// Least pause between probes: seconds, or milliseconds if above 10 [default: 0]
+    #[arg(short = 'z', long = "sendwait", value_name = "TIME", help_heading = "Waiting", value_parser = parse_send_wait)]
+    pub send_wait: Option<f64>,
+}
+
+/// What is written where.
+#[derive(Debug, Args)]
+pub struct OutputOptions {
+    /// Addresses only: look up no names
+    #[arg(short, help_heading = "Output")]
+    pub numeric: bool,
+
+    /// Write the report as one JSON document
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+impl TraceOptions {
+    /// Puts what was given on the command line in the place of what `config` has.
+    pub fn apply(&self, packet_len: Option<u16>, config: &mut TraceConfig) {
+        fn set<T: Copy>(field: &mut T, given: Option<T>) {
+            if let Some(value) = given {
+                *field = value;
+            }
+        }
+        set(&mut config.first_ttl, self.first_ttl);
+        set(&mut config.max_ttl, self.max_ttl);
+        set(&mut config.queries, self.queries);
+        set(&mut config.first_port, self.port);
+        set(&mut config.tos, self.tos);
+        set(&mut config.wait, self.wait);
+        set(&mut config.in_flight, self.in_flight);
+        set(&mut config.send_wait, self.send_wait);
+        set(&mut config.packet_len, packet_len);
+        config.dont_fragment |= self.dont_fragment;
+    }
+}
+
+/// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
+/// value with a space only where it cannot be taken for the target.
+pub fn normalise(args: impl IntoIterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    const OPTIONAL_VALUES: [(&str, &str); 2] = [("--simulate", ".toml"), ("--stats", ".json")];
+    let mut normal: Vec<std::ffi::OsString> = Vec::new();
+    for arg in args {
+        let takes = |(option, suffix): &(&str, &str)| {
+            normal.last().is_some_and(|last| last == option)
+                && arg.to_string_lossy().ends_with(suffix)
+        };
+        if OPTIONAL_VALUES.iter().any(takes) {
+            if let Some(last) = normal.last_mut() {
+                last.push("=");
+                last.push(&arg);
+                continue;
+            }
+        }
+        normal.push(arg);
+    }
+    normal
+}
+
+fn number(text: &str, range: std::ops::RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
+    let value = text.trim().parse().ok().filter(|value| range.contains(value));
+    value.ok_or_else(|| format!("{text:?} is not a number of {} to {}{unit}", range.start(), range.end()))
+}
+
+/// `-w MAX[,HERE[,NEAR]]`: factors that are left out are switched off.
+fn parse_wait(text: &str) -> Result<Wait, String> {
+    let mut parts = text.split(',');
+    let max = number(parts.next().unwrap_or_default(), 0.0..=86_400.0, " seconds")?;
+    let mut factor = || parts.next().map_or(Ok(0.0), |part| number(part, 0.0..=1_000.0, ""));
+    let (here, near) = (factor()?, factor()?);
+    if max <= 0.0 {
+        return Err("MAX must be above 0 seconds".into());
+    }
+    match parts.next() {
+        Some(_) => Err("at most three values: MAX,HERE,NEAR".into()),
+        None => Ok(Wait { max, here, near }),
+    }
+}
+
+/// As traceroute: a value above 10 is in milliseconds.
+fn parse_send_wait(text: &str) -> Result<f64, String> {
+    let value = number(text, 0.0..=86_400_000.0, "")?;
+    Ok(if value > 10.0 { value / 1_000.0 } else { value })
+}
+
+/// Decimal, or hexadecimal with 0x.
+fn parse_tos(text: &str) -> Result<u8, String> {
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let value = hex.map_or_else(|| text.parse(), |digits| u8::from_str_radix(digits, 16));
+    value.map_err(|_| format!("{text:?} is not a number of 0 to 255"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        let args = line.split_whitespace().map(Into::into);
+        Cli::try_parse_from(normalise(args)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn clap_finds_no_fault() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn traceroute_habits_are_understood() {
+        let cli = parse("rtrace -q2 -nF example.net -w 2.5,1 -z 200 -t 0xb8 80 -m12").unwrap();
+        let options = &cli.trace.options;
+        assert_eq!(cli.trace.target.as_deref(), Some("example.net"));
+        assert_eq!(cli.trace.packet_len, Some(80));
+        assert_eq!((options.queries, options.max_ttl, options.tos), (Some(2), Some(12), Some(184)));
+        assert_eq!(options.wait, Some(Wait { max: 2.5, here: 1.0, near: 0.0 }));
+        assert_eq!(options.send_wait, Some(0.2));
+        assert!(options.dont_fragment && cli.trace.output.numeric);
+    }
+
+    #[test]
+    fn simulate_takes_a_topology_only_if_it_is_one() {
+        let built_in = parse("rtrace --simulate 203.0.113.9").unwrap().trace;
+        assert_eq!((built_in.simulate, built_in.target.as_deref()), (Some(None), Some("203.0.113.9")));
+        for line in ["rtrace --simulate a.toml 203.0.113.9", "rtrace 203.0.113.9 --simulate=a.toml"] {
+            let file = parse(line).unwrap().trace;
+            assert_eq!(file.simulate, Some(Some("a.toml".into())));
+            assert_eq!(file.target.as_deref(), Some("203.0.113.9"));
+        }
+    }
+
+    #[test]
+    fn a_host_may_have_the_name_of_a_command() {
+        let Some(Command::Trace(trace)) = parse("rtrace trace replay").unwrap().command else {
+            panic!("not taken for a trace")
+        };
+        assert_eq!(trace.target.as_deref(), Some("replay"));
+    }
+
+    #[test]
+    fn what_is_wrong_names_itself_and_the_range() {
+        for (line, words) in [
+            ("rtrace", ["TARGET", "required"]),
+            ("rtrace -q 0 host", ["--queries", "1..=1000"]),
+            ("rtrace -m 256 host", ["--max-hops", "1..=255"]),
+            ("rtrace -w 0 host", ["--wait", "above 0"]),
+            ("rtrace -w 5,x host", ["--wait", "0 to 1000"]),
+            ("rtrace -w 1,2,3,4 host", ["--wait", "three values"]),
+            ("rtrace -t 256 host", ["--tos", "0 to 255"]),
+            ("rtrace -z -1 host", ["-z", "0 to"]),
+            ("rtrace host 27", ["PACKETLEN", "28..=65535"]),
+            ("rtrace -s ::1 host", ["--source", "invalid IPv4"]),
+            ("rtrace --wrong host", ["--wrong", "unexpected"]),
+        ] {
+            let error = parse(line).expect_err(line);
+            assert!(words.iter().all(|word| error.contains(word)), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! One run: what a trace shows goes to the report and the recording, names are asked for, and what
+//! happens besides is counted.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::net::IpAddr;
+use std::path::Path as FilePath;
+use std::time::Instant;
+
+use anyhow::Context;
+
+use super::args::OutputOptions;
+use super::{Status, complain};
+use crate::capture::{CaptureError, Recording};
+use crate::driver::{self, Observer};
+use crate::enrich::names::{Lookup, Names};
+use crate::link::live::Interrupt;
+use crate::link::{Link, LinkError};
+use crate::recording::packet_comment;
+use crate::render::json::Json;
+use crate::render::stats::RunFacts;
+use crate::render::text::Text;
+use crate::render::{Renderer, View};
+use crate::time::{Span, Timestamp};
+use crate::trace::{Disposition, Event, Path, TraceConfig, Tracer};
+use crate::wire::Frame;
+
+/// Where a recording is written.
+pub type Tape = Recording<Box<dyn Write>>;
+
+/// What a run needs besides a tracer and a link.
+pub struct Session {
+    config: TraceConfig,
+    renderer: Box<dyn Renderer>,
+    names: Names,
+    /// Every responder whose name is of interest.
+    responders: HashSet<IpAddr>,
+    /// Those of them whose names are not in the recording yet.
+    unnamed: Vec<IpAddr>,
+    look_up: bool,
+    tape: Option<Tape>,
+    interrupt: Option<Interrupt>,
+    began: Instant,
+    facts: RunFacts,
+    failed: bool,
+    pipe_closed: bool,
+}
+
+impl Session {
+    /// A session that writes the report as `output` asks: to stdout, or to stderr where stdout takes
+    /// the recording. With `look_up`, names of responders are asked of `names`.
+    pub fn new(
+        config: &TraceConfig,
+        output: &OutputOptions,
+        names: Names,
+        look_up: bool,
+        report_to_stderr: bool,
+    ) -> Self {
+        let out: Box<dyn Write> = if report_to_stderr {
+            Box::new(BufWriter::new(io::stderr()))
+        } else {
+            Box::new(BufWriter::new(io::stdout()))
+        };
+        let renderer: Box<dyn Renderer> = if output.json {
+            Box::new(Json::new(out, output.numeric))
+        } else {
+            Box::new(Text::new(out, output.numeric))
+        };
+        Self {
+            config: config.clone(),
+            renderer,
+            names,
+            responders: HashSet::new(),
+            unnamed: Vec::new(),
+            look_up,
+            tape: None,
+            interrupt: None,
+            began: Instant::now(),
+            facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
+            failed: false,
+            pipe_closed: false,
+        }
+    }
+
+    /// Records every frame that concerns the trace.
+    #[must_use]
+    pub fn recording_to(mut self, tape: Option<Tape>) -> Self {
+        self.tape = tape;
+        self
+    }
+
+    /// Ends the run at this signal.
+    #[must_use]
+    pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = Some(interrupt);
+        self
+    }
+
+    /// What is known of how the run went.
+    pub fn facts_mut(&mut self) -> &mut RunFacts {
+        &mut self.facts
+    }
+
+    /// Runs the trace to its end and completes the report.
+    pub fn run(&mut self, tracer: &mut Tracer, link: &mut dyn Link) -> Status {
+        let began = self.renderer.begin(&self.config);
+        self.note_output(began);
+        if let Err(error) = driver::run(tracer, link, self) {
+            self.fail(&error.to_string());
+        }
+        let signal = self.interrupt.as_ref().and_then(Interrupt::signal);
+        if signal.is_some() {
+            self.names.give_up();
+        } else {
+            self.names.wait_all();
+        }
+        self.record_names();
+        let ended = {
+            let view = View { config: &self.config, path: tracer.path(), names: &self.names };
+            self.renderer.end(view)
+        };
+        self.note_output(ended);
+        self.facts.duration_ms = self.began.elapsed().as_secs_f64() * 1e3;
+        match signal {
+            _ if self.failed => Status::Failed,
+            Some(signal) => Status::Interrupted(signal),
+            None if self.pipe_closed => Status::Reached,
+            None if tracer.path().reached(&self.config) => Status::Reached,
+            None => Status::NotReached,
+        }
+    }
+
+    /// The last words of the recording: what the kernel counted.
+    pub fn close_tape(&mut self, at: Timestamp) -> bool {
+        let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
+        let comment = format!("clock: {}", self.facts.clock);
+        self.record(|tape| {
+            tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), Some(&comment))
+        });
+        !self.failed
+    }
+
+    /// Writes the run's facts to `file`, or to stderr.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn write_stats(&self, file: Option<&FilePath>) -> anyhow::Result<()> {
+        match file {
+            None => self.facts.write_text(&mut io::stderr().lock())?,
+            Some(path) => File::create(path)
+                .and_then(|mut out| self.facts.write_json(&mut out))
+                .with_context(|| format!("cannot write the statistics to {}", path.display()))?,
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, message: &str) {
+        self.failed = true;
+        complain(message);
+    }
+
+    /// A closed pipe ends the output, and the run too where nothing is recorded; it is no error.
+    fn note_output(&mut self, result: io::Result<()>) {
+        let Err(error) = result else { return };
+        self.renderer = Box::new(Discard);
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            self.pipe_closed |= self.tape.is_none();
+        } else {
+            self.fail(&format!("cannot write the report: {error}"));
+        }
+    }
+
+    fn render(&mut self, event: Option<Event>, path: &Path) {
+        let view = View { config: &self.config, path, names: &self.names };
+        let result = self.renderer.event(event, view);
+        self.note_output(result);
+    }
+
+    /// Writes to the recording; after a failure the trace goes on without it.
+    fn record(&mut self, write: impl FnOnce(&mut Tape) -> Result<(), CaptureError>) {
+        let Some(tape) = &mut self.tape else { return };
+        let Err(error) = write(tape) else { return };
+        self.tape = None;
+        if is_closed_pipe(&error) {
+            self.pipe_closed = true;
+        } else {
+            self.fail(&format!("{error}; the trace goes on without a recording"));
+        }
+    }
+
+    fn record_names(&mut self) {
+        let (known, unnamed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unnamed)
+            .into_iter()
+            .partition(|address| matches!(self.names.lookup(*address), Lookup::Known(_)));
+        self.unnamed = unnamed;
+        for address in known {
+            if let Lookup::Known(Some(name)) = self.names.lookup(address) {
+                let name = name.to_owned();
+                self.record(|tape| tape.name(address, &name));
+            }
+        }
+    }
+
+    fn ask_name(&mut self, responder: IpAddr) {
+        if self.look_up && self.responders.insert(responder) {
+            self.names.request(responder);
+            self.unnamed.push(responder);
+        }
+    }
+}
+
+impl Observer for Session {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        self.facts.frames += 1;
+        if !disposition.concerns_the_trace() {
+            self.facts.unrelated += 1;
+            return;
+        }
+        self.facts.concerning += 1;
+        if self.tape.is_some() {
+            let comment = packet_comment(disposition, path);
+            self.record(|tape| tape.frame(frame, comment.as_deref()));
+        }
+    }
+
+    fn event(&mut self, event: Event, path: &Path) {
+        if let Event::Replied(at, index) = event {
+            if let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index)) {
+                self.ask_name(reply.responder);
+            }
+        }
+        self.render(Some(event), path);
+    }
+
+    fn refused(&mut self, error: &LinkError) {
+        self.facts.refused += 1;
+        if self.facts.refused == 1 {
+            complain(&error.to_string());
+        }
+    }
+
+    fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let left = self.names.next_deadline()?.saturating_duration_since(Instant::now());
+        Some(now.after(Span::from_secs_f64(left.as_secs_f64())))
+    }
+
+    fn wake(&mut self, path: &Path) {
+        self.names.poll();
+        self.record_names();
+        self.render(None, path);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.pipe_closed || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
+    }
+}
+
+fn is_closed_pipe(error: &CaptureError) -> bool {
+    let CaptureError::Io { source, .. } = error else { return false };
+    source.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// What is left of a report whose reader has gone.
+struct Discard;
+
+impl Renderer for Discard {
+    fn begin(&mut self, _: &TraceConfig) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, _: Option<Event>, _: View<'_>) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn end(&mut self, _: View<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}

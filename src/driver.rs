@@ -1,0 +1,127 @@
+//! The one loop: asks the tracer what to send, asks the link for the next frame, hands the frame to
+//! the tracer, and tells an observer (recording, renderers) of both.
+
+use crate::link::{Link, LinkError, Received};
+use crate::time::Timestamp;
+use crate::trace::{Disposition, Event, Path, Tracer};
+use crate::wire::{Frame, LinkType};
+
+/// Who watches a trace. All calls come in the order in which things happened.
+pub trait Observer {
+    /// A frame was handled. Frames that do not concern the trace are shown too.
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path);
+
+    /// Something happened to the path.
+    fn event(&mut self, event: Event, path: &Path);
+
+    /// The link refused a probe.
+    fn refused(&mut self, error: &LinkError);
+
+    /// When [`wake`](Self::wake) is to be called at the latest, on a clock that reads `now`.
+    fn wake_at(&self, now: Timestamp) -> Option<Timestamp>;
+
+    /// The link was woken, or the time came.
+    fn wake(&mut self, path: &Path);
+
+    /// Whether the run is to end here.
+    fn interrupted(&self) -> bool;
+}
+
+/// Runs `tracer` over `link` until it is done, the link ends, or the observer has it
+/// interrupted; then finishes
+/// it and shows its last events.
+///
+/// # Errors
+/// When the link fails. The tracer is finished then too: what is known is still shown.
+pub fn run(
+    tracer: &mut Tracer,
+    link: &mut dyn Link,
+    observer: &mut dyn Observer,
+) -> Result<(), LinkError> {
+    let mut recorded = 0;
+    let outcome = loop {
+        show_events(tracer, observer);
+        if tracer.is_done() || observer.interrupted() {
+            break Ok(());
+        }
+        match turn(tracer, link, observer, &mut recorded) {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    tracer.finish();
+    show_events(tracer, observer);
+    outcome
+}
+
+/// Sends what is due and handles what comes next; `false` when nothing more will come.
+fn turn(
+    tracer: &mut Tracer,
+    link: &mut dyn Link,
+    observer: &mut dyn Observer,
+    recorded: &mut u64,
+) -> Result<bool, LinkError> {
+    send_due(tracer, link, observer, recorded)?;
+    let until = tracer.poll_timeout().into_iter().chain(observer.wake_at(link.now())).min();
+    match link.receive(until)? {
+        Received::Frame(frame) => ingest(frame, tracer, observer, recorded),
+        Received::Quiet(at) => {
+            tracer.handle_timeout(at);
+            observer.wake(tracer.path());
+        }
+        Received::Woken => observer.wake(tracer.path()),
+        Received::End => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn send_due(
+    tracer: &mut Tracer,
+    link: &mut dyn Link,
+    observer: &mut dyn Observer,
+    recorded: &mut u64,
+) -> Result<(), LinkError> {
+    let echoes = link.echoes();
+    let mut unechoed = Vec::new();
+    while let Some(transmit) = tracer.poll_transmit(link.now()) {
+        let at = link.now();
+        match link.send(&transmit) {
+            Ok(()) if echoes => {}
+            Ok(()) => {
+                unechoed.clear();
+                unechoed.extend_from_slice(transmit.datagram);
+                let original_len = u32::try_from(unechoed.len()).unwrap_or(u32::MAX);
+                let bytes = &unechoed;
+                let frame = Frame { at, link: LinkType::Raw, bytes, original_len, number: 0 };
+                ingest(frame, tracer, observer, recorded);
+            }
+            Err(error @ LinkError::Refused { .. }) => {
+                tracer.handle_refusal();
+                observer.refused(&error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn ingest(
+    mut frame: Frame<'_>,
+    tracer: &mut Tracer,
+    observer: &mut dyn Observer,
+    recorded: &mut u64,
+) {
+    if frame.number == 0 {
+        frame.number = *recorded + 1;
+    }
+    let disposition = tracer.handle_frame(&frame);
+    *recorded += u64::from(disposition.concerns_the_trace());
+    observer.frame(&frame, disposition, tracer.path());
+}
+
+fn show_events(tracer: &mut Tracer, observer: &mut dyn Observer) {
+    while let Some(event) = tracer.poll_event() {
+        observer.event(event, tracer.path());
+    }
+}

@@ -1,0 +1,68 @@
+//! Facts about a run that are not in its frames: what `--stats` says. They are kept apart from the
+//! report, which a replay has to repeat.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// How a run went.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RunFacts {
+    /// The version of rtrace.
+    pub version: &'static str,
+    /// "live", "simulated" or "replay".
+    pub link: &'static str,
+    /// The interface, or the file.
+    pub interface: String,
+    /// The clock that stamped the frames.
+    pub clock: &'static str,
+    /// Frames handled.
+    pub frames: u64,
+    /// Frames that concerned the trace.
+    pub concerning: u64,
+    /// Frames that did not.
+    pub unrelated: u64,
+    /// Frames that the capture filter let through, by the kernel's count.
+    pub kernel_received: Option<u64>,
+    /// Frames that the kernel dropped because they were not read in time.
+    pub kernel_dropped: Option<u64>,
+    /// Probes that the kernel refused to send.
+    pub refused: u64,
+    /// How long the run took, in milliseconds.
+    pub duration_ms: f64,
+}
+
+impl RunFacts {
+    /// As lines of text.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let count = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
+        let rows = [
+            ("version", self.version.to_owned()),
+            (self.link, self.interface.clone()),
+            ("clock", self.clock.to_owned()),
+            ("frames handled", self.frames.to_string()),
+            ("of this trace", self.concerning.to_string()),
+            ("unrelated", self.unrelated.to_string()),
+            ("kernel received", count(self.kernel_received)),
+            ("kernel dropped", count(self.kernel_dropped)),
+            ("probes refused", self.refused.to_string()),
+            ("duration", format!("{:.1} ms", self.duration_ms)),
+        ];
+        for (name, value) in rows {
+            writeln!(out, "{name:<16} {value}")?;
+        }
+        Ok(())
+    }
+
+    /// As one JSON document.
+    ///
+    /// # Errors
+    /// When `out` cannot be written.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
+}

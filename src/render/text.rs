@@ -1,0 +1,142 @@
+//! The report of traceroute(8), to the letter, written as the probes are settled.
+//!
+//! Probes are written in order of TTL and query: one that is not settled, or whose responder's name
+//! is still being looked up, holds back those behind it. A late reply does not change what was
+//! written of its probe.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use super::annotation::annotation;
+use super::{Renderer, View};
+use crate::enrich::names::Lookup;
+use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
+
+/// Traceroute's text.
+pub struct Text<W> {
+    out: W,
+    numeric: bool,
+    ttl: u8,
+    query: u16,
+    /// The responder that was last written on this line.
+    shown: Option<IpAddr>,
+    complete: bool,
+}
+
+/// What is to be written next.
+enum Step<'a> {
+    Write(Option<&'a Reply>),
+    NextQuery,
+    NextHop,
+    Complete,
+    Wait,
+}
+
+impl<W: Write> Text<W> {
+    /// A report to `out`; with `numeric`, addresses without names.
+    pub fn new(out: W, numeric: bool) -> Self {
+        Self { out, numeric, ttl: 0, query: 0, shown: None, complete: false }
+    }
+
+    fn advance(&mut self, view: View<'_>, ended: bool) -> io::Result<()> {
+        let mut wrote = false;
+        while !self.complete {
+            match self.step(view, ended) {
+                Step::Write(reply) => {
+                    self.write_probe(reply, view)?;
+                    self.query += 1;
+                    wrote = true;
+                }
+                Step::NextQuery => self.query += 1,
+                Step::NextHop => {
+                    (self.ttl, self.query, self.shown) = (self.ttl.saturating_add(1), 0, None);
+                }
+                Step::Complete => self.complete = true,
+                Step::Wait => break,
+            }
+        }
+        if wrote { self.out.flush() } else { Ok(()) }
+    }
+
+    fn step<'a>(&self, view: View<'a>, ended: bool) -> Step<'a> {
+        let Some(hop) = view.path.reported().iter().find(|hop| hop.ttl == self.ttl) else {
+            return Step::Wait;
+        };
+        if self.query >= view.config.queries {
+            let last = view.path.end == Some(self.ttl) || self.ttl == view.config.max_ttl;
+            return if last { Step::Complete } else { Step::NextHop };
+        }
+        match hop.probes.get(usize::from(self.query)) {
+            Some(probe) if probe.is_settled() => self.written(probe, view),
+            None if ended && is_followed(view.path, self.ttl) => Step::Write(None),
+            None if ended => Step::NextQuery,
+            Some(_) | None => Step::Wait,
+        }
+    }
+
+    fn written<'a>(&self, probe: &'a Probe, view: View<'a>) -> Step<'a> {
+        let answer = probe.answer();
+        let unnamed = answer.filter(|_| !self.numeric).map(|reply| reply.responder);
+        match unnamed.map(|address| view.names.lookup(address)) {
+            Some(Lookup::Pending) => Step::Wait,
+            _ => Step::Write(answer),
+        }
+    }
+
+    fn write_probe(&mut self, reply: Option<&Reply>, view: View<'_>) -> io::Result<()> {
+        if self.query == 0 {
+            write!(self.out, "\n{:2} ", self.ttl)?;
+        }
+        let Some(reply) = reply else { return write!(self.out, " *") };
+        if self.shown != Some(reply.responder) {
+            self.write_responder(reply.responder, view)?;
+            self.shown = Some(reply.responder);
+        }
+        write!(self.out, "  {} ms", reply.rtt)?;
+        match annotation(reply.kind) {
+            Some(annotation) => write!(self.out, " {annotation}"),
+            None => Ok(()),
+        }
+    }
+
+    fn write_responder(&mut self, address: IpAddr, view: View<'_>) -> io::Result<()> {
+        if self.numeric {
+            return write!(self.out, " {address}");
+        }
+        match view.names.lookup(address) {
+            Lookup::Known(Some(name)) => write!(self.out, " {name} ({address})"),
+            _ => write!(self.out, " {address} ({address})"),
+        }
+    }
+}
+
+/// Whether a probe of a later hop was captured: then those missing here were meant to be sent.
+fn is_followed(path: &Path, ttl: u8) -> bool {
+    path.hops().last().is_some_and(|hop| hop.ttl > ttl)
+}
+
+impl<W: Write> Renderer for Text<W> {
+    fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
+        self.ttl = config.first_ttl;
+        write!(
+            self.out,
+            "traceroute to {} ({}), {} hops max, {} byte packets",
+            config.target_name, config.target, config.max_ttl, config.packet_len
+        )?;
+        self.out.flush()
+    }
+
+    fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
+        match event {
+            Some(Event::Sent(_) | Event::Replied(..)) => Ok(()),
+            Some(Event::Settled(_)) | None => self.advance(view, false),
+            Some(Event::Ended) => Ok(()),
+        }
+    }
+
+    fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        self.advance(view, true)?;
+        writeln!(self.out)?;
+        self.out.flush()
+    }
+}

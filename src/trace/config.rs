@@ -1,0 +1,215 @@
+//! What is asked of a trace. Checked once, when a tracer is built from it.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::probe::craft::MIN_LEN;
+use crate::probe::{Flow, ProbeType};
+use crate::time::{Span, Timestamp};
+
+use super::path::Probe;
+
+/// The first destination port of UDP probes, as in every traceroute since 1988.
+pub const DEFAULT_PORT: u16 = 33_434;
+/// Most queries per hop.
+pub const MAX_QUERIES: u16 = 1_000;
+
+/// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
+///
+/// A probe is given up HERE × (the RTT of another answer from the same hop) after it was sent, else
+/// NEAR × (the RTT of an answer from a later hop), else MAX, and never later than MAX. One millisecond
+/// is added to an RTT before it is multiplied, as traceroute does, so that tiny RTTs leave time.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// Seconds, more than 0.
+    pub max: f64,
+    /// Factor; 0 switches the rule off.
+    pub here: f64,
+    /// Factor; 0 switches the rule off.
+    pub near: f64,
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self { max: 5.0, here: 3.0, near: 10.0 }
+    }
+}
+
+/// Added to an RTT before it is multiplied by a factor.
+const RTT_PRECISION: Span = Span::from_millis(1);
+
+impl Wait {
+    /// When `probe` is to be given up, given the first answered RTTs of its own hop and of the
+    /// nearest later hop that has one.
+    pub(super) fn deadline(&self, probe: &Probe, here: Option<Span>, near: Option<Span>) -> Timestamp {
+        let max = Span::from_secs_f64(self.max);
+        let by = |rtt: Option<Span>, factor: f64| {
+            let padded = Span::from_nanos(rtt?.nanos().saturating_add(RTT_PRECISION.nanos()));
+            (factor > 0.0).then(|| padded.scaled(factor).min(max))
+        };
+        probe.sent.after(by(here, self.here).or_else(|| by(near, self.near)).unwrap_or(max))
+    }
+}
+
+/// Everything that determines a trace, apart from the network.
+///
+/// A pcapng recording carries this, so its serialised form is part of the file format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TraceConfig {
+    /// The target as the user typed it.
+    pub target_name: String,
+    /// The address that is traced.
+    pub target: Ipv4Addr,
+    /// The prober's own address.
+    pub source: Ipv4Addr,
+    /// What the probes ask with.
+    pub probe: ProbeType,
+    /// UDP: the source port. ICMP echo: the identifier.
+    pub ident: u16,
+    /// Destination port of the first UDP probe; each further probe takes the next, and after 65535
+    /// this one comes again.
+    pub first_port: u16,
+    /// TTL of the first hop, at least 1.
+    pub first_ttl: u8,
+    /// TTL of the last hop, at least `first_ttl`.
+    pub max_ttl: u8,
+    /// Probes per hop, 1 to [`MAX_QUERIES`].
+    pub queries: u16,
+    /// How long answers are waited for.
+    pub wait: Wait,
+    /// Most probes that are under way at a time, at least 1.
+    pub in_flight: u16,
+    /// Least time between two probes, in seconds.
+    pub send_wait: f64,
+    /// Type of service of the probes.
+    pub tos: u8,
+    /// Whether probes carry the Don't Fragment flag.
+    pub dont_fragment: bool,
+    /// Length of each probe's datagram in bytes, at least 28.
+    pub packet_len: u16,
+    /// IP-ID of the first probe; each further probe takes the next, leaving out 0.
+    pub first_ip_id: u16,
+}
+
+impl TraceConfig {
+    /// A UDP trace from `source` to `target` with traceroute's defaults.
+    #[must_use]
+    pub fn new(source: Ipv4Addr, target: Ipv4Addr, source_port: u16) -> Self {
+        Self {
+            target_name: target.to_string(),
+            target,
+            source,
+            probe: ProbeType::Udp,
+            ident: source_port,
+            first_port: DEFAULT_PORT,
+            first_ttl: 1,
+            max_ttl: 30,
+            queries: 3,
+            wait: Wait::default(),
+            in_flight: 16,
+            send_wait: 0.0,
+            tos: 0,
+            dont_fragment: false,
+            packet_len: 60,
+            first_ip_id: 1,
+        }
+    }
+
+    /// What all probes of this trace have in common.
+    #[must_use]
+    pub fn flow(&self) -> Flow {
+        Flow { source: self.source, target: self.target, probe: self.probe, ident: self.ident }
+    }
+
+    /// The reason why no trace can be run with this, if there is one.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let rules: [(bool, &'static str, &'static str); 9] = [
+            (self.first_ttl >= 1, "first TTL", "1 to 255"),
+            (self.max_ttl >= self.first_ttl, "max TTL", "the first TTL to 255"),
+            ((1..=MAX_QUERIES).contains(&self.queries), "queries per hop", "1 to 1000"),
+            (self.first_port >= 1, "first port", "1 to 65535"),
+            (self.in_flight >= 1, "probes in flight", "1 to 65535"),
+            (self.packet_len >= MIN_LEN, "packet length", "28 to 65535 bytes"),
+            (0.0 < self.wait.max && self.wait.max <= 86_400.0, "wait", "above 0, to 86400 s"),
+            (factor(self.wait.here) && factor(self.wait.near), "wait factors", "0 to 1000"),
+            ((0.0..=86_400.0).contains(&self.send_wait), "pause between probes", "0 to 86400 s"),
+        ];
+        match rules.iter().find(|(holds, ..)| !holds) {
+            Some((_, what, range)) => Err(ConfigError { what, range }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn factor(value: f64) -> bool {
+    (0.0..=1_000.0).contains(&value)
+}
+
+/// A configuration with which no trace can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} is out of range: it must be {range}")]
+pub struct ConfigError {
+    /// The value that is out of range.
+    pub what: &'static str,
+    /// What it must be.
+    pub range: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> TraceConfig {
+        TraceConfig::new(Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(203, 0, 113, 9), 40_000)
+    }
+
+    #[test]
+    fn a_wrong_value_names_itself_and_the_range() {
+        assert_eq!(config().check(), Ok(()));
+        let wrong: [(fn(&mut TraceConfig), &str); 7] = [
+            (|c| c.first_ttl = 0, "first TTL is out of range: it must be 1 to 255"),
+            (|c| c.max_ttl = 0, "max TTL is out of range: it must be the first TTL to 255"),
+            (|c| c.queries = 0, "queries per hop is out of range: it must be 1 to 1000"),
+            (|c| c.packet_len = 27, "packet length is out of range: it must be 28 to 65535 bytes"),
+            (|c| c.wait.max = f64::NAN, "wait is out of range: it must be above 0, to 86400 s"),
+            (|c| c.wait.near = -1.0, "wait factors is out of range: it must be 0 to 1000"),
+            (|c| c.in_flight = 0, "probes in flight is out of range: it must be 1 to 65535"),
+        ];
+        for (change, message) in wrong {
+            let mut config = config();
+            change(&mut config);
+            assert_eq!(config.check().unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn the_serialised_form_comes_back() {
+        let json = serde_json::to_string(&config()).unwrap();
+        assert_eq!(serde_json::from_str::<TraceConfig>(&json).unwrap(), config());
+    }
+
+    #[test]
+    fn waiting_follows_traceroute() {
+        let probe = Probe::sent_at(Timestamp::from_nanos(0));
+        let ms = |n| Some(Span::from_millis(n));
+        let wait = Wait::default();
+        for (wait, here, near, expected) in [
+            (wait, None, None, 5_000),
+            (wait, ms(9), None, 30),
+            (wait, ms(9), ms(1), 30),
+            (wait, None, ms(9), 100),
+            (wait, None, ms(900), 5_000),
+            (Wait { here: 0.0, ..wait }, ms(9), ms(19), 200),
+            (Wait { here: 0.0, near: 0.0, max: 2.5 }, ms(9), ms(19), 2_500),
+        ] {
+            let deadline = wait.deadline(&probe, here, near);
+            assert_eq!(deadline, Timestamp::from_nanos(expected * 1_000_000), "{wait:?} {here:?}");
+        }
+    }
+}

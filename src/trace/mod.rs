@@ -1,0 +1,15 @@
+//! The heart: from captured frames to the path they show.
+//!
+//! [`Tracer`] takes frames and times and gives probes to send, events, and the [`Path`]. What it
+//! reports is a function of its configuration and the frames alone; what it sends is decided beside
+//! that, in [`schedule`], and a replay does without. No IO happens here and no clock is read.
+
+pub mod config;
+pub mod path;
+pub mod schedule;
+pub mod survey;
+mod tracer;
+
+pub use config::{ConfigError, TraceConfig, Wait};
+pub use path::{Hop, Path, Probe, ProbeRef, Reply, ReplyKind, Stop};
+pub use tracer::{Disposition, Event, Tracer};

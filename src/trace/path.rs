@@ -1,0 +1,269 @@
+//! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
+
+use std::net::IpAddr;
+
+use crate::probe::ProbeKey;
+use crate::time::{Span, Timestamp};
+use crate::wire::icmpv4::{CODE_PORT, REDIRECT, SOURCE_QUENCH, TIME_EXCEEDED, UNREACHABLE};
+
+use super::config::TraceConfig;
+
+/// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
+pub const REPLIES_KEPT: usize = 8;
+
+/// Where in the path a probe is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeRef {
+    /// The TTL that it was sent with.
+    pub ttl: u8,
+    /// Which of the hop's probes it is, from 0, in the order of capture.
+    pub query: u16,
+}
+
+/// What a reply says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ReplyKind {
+    /// An ICMP error that quotes the probe.
+    Icmp {
+        /// The ICMP type.
+        icmp_type: u8,
+        /// Its code.
+        code: u8,
+        /// The next hop's MTU, where the message has one (RFC 1191 §4).
+        mtu: Option<u16>,
+    },
+    /// The target answered in the probe's own protocol: a UDP datagram, an echo reply.
+    Answer,
+}
+
+impl ReplyKind {
+    /// Time exceeded in transit: what a router on the way says.
+    #[must_use]
+    pub fn in_transit(self) -> bool {
+        matches!(self, Self::Icmp { icmp_type: TIME_EXCEEDED, code: 0, .. })
+    }
+
+    /// Advice that comes beside the probe's fate and does not tell it: redirect and source quench.
+    #[must_use]
+    pub fn is_advice(self) -> bool {
+        matches!(self, Self::Icmp { icmp_type: REDIRECT | SOURCE_QUENCH, .. })
+    }
+
+    /// The probe was delivered: port unreachable, or an answer.
+    #[must_use]
+    pub fn delivered(self) -> bool {
+        matches!(self, Self::Answer | Self::Icmp { icmp_type: UNREACHABLE, code: CODE_PORT, .. })
+    }
+}
+
+/// One reply to one probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Who sent it.
+    pub responder: IpAddr,
+    /// What it says.
+    pub kind: ReplyKind,
+    /// When it was captured.
+    pub at: Timestamp,
+    /// Capture stamp of the reply less that of the probe. A negative one is a clock fault.
+    pub rtt: Span,
+    /// Its frame number in the recording, from 1.
+    pub frame: u64,
+    /// The TTL that it arrived with.
+    pub ttl: u8,
+    /// The TTL of the probe as the responder quotes it.
+    pub quoted_ttl: Option<u8>,
+    /// How many bytes of the probe it quotes.
+    pub quoted_len: Option<u16>,
+    /// It came after its probe had been given up.
+    pub late: bool,
+    /// Its probe had already had a reply of this kind from this responder.
+    pub duplicate: bool,
+}
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing yet, and its deadline has not passed.
+    Waiting,
+    /// Settled by the reply at this index.
+    Answered(usize),
+    /// Given up: no reply before its deadline, or before the end of the trace.
+    Lost,
+}
+
+/// One probe, known from its own captured frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// What tells it from the others.
+    pub key: ProbeKey,
+    /// When it was captured on its way out.
+    pub sent: Timestamp,
+    /// Its frame number in the recording, from 1.
+    pub frame: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The replies that quote or answer it, in order of capture: the first [`REPLIES_KEPT`].
+    pub replies: Vec<Reply>,
+    /// How many more there were.
+    pub replies_dropped: u64,
+}
+
+impl Probe {
+    #[cfg(test)]
+    pub(crate) fn sent_at(sent: Timestamp) -> Self {
+        Self::new(ProbeKey { ip_id: 1, selector: 33_434 }, sent, 1)
+    }
+
+    pub(super) fn new(key: ProbeKey, sent: Timestamp, frame: u64) -> Self {
+        let outcome = Outcome::Waiting;
+        Self { key, sent, frame, outcome, replies: Vec::new(), replies_dropped: 0 }
+    }
+
+    /// The reply that settled it.
+    #[must_use]
+    pub fn answer(&self) -> Option<&Reply> {
+        match self.outcome {
+            Outcome::Answered(index) => self.replies.get(index),
+            Outcome::Waiting | Outcome::Lost => None,
+        }
+    }
+
+    /// Whether no more is waited for.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.outcome != Outcome::Waiting
+    }
+}
+
+/// All probes sent with one TTL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// That TTL.
+    pub ttl: u8,
+    /// Its probes, in order of capture.
+    pub probes: Vec<Probe>,
+}
+
+impl Hop {
+    /// The RTT of the first of its probes that was answered in time by a clock that runs forward.
+    pub(super) fn first_rtt(&self) -> Option<Span> {
+        let rtts = self.probes.iter().filter_map(|probe| probe.answer().map(|reply| reply.rtt));
+        rtts.into_iter().find(|rtt| *rtt > Span::ZERO)
+    }
+}
+
+/// Counts over a whole trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Probes captured on their way out.
+    pub sent: u64,
+    /// Probes answered in time.
+    pub answered: u64,
+    /// Replies that came after their probe was given up.
+    pub late: u64,
+    /// Replies that repeated an earlier one.
+    pub duplicate: u64,
+    /// Replies that quoted a probe but had a wrong checksum, and were not believed.
+    pub damaged: u64,
+    /// Replies stamped before their probe: the clock was set back between the two.
+    pub clock_faults: u64,
+}
+
+/// Why a trace ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A probe was delivered to the target.
+    TargetReached,
+    /// A router said that it cannot be.
+    Unreachable,
+    /// Every TTL was tried.
+    MaxHops,
+    /// It was interrupted, or the recording stops there.
+    Incomplete,
+}
+
+/// The path as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Path {
+    first_ttl: u8,
+    hops: Vec<Hop>,
+    /// The lowest TTL whose probes were answered with anything but time exceeded in transit: the
+    /// trace goes no further.
+    pub end: Option<u8>,
+    /// Counts.
+    pub totals: Totals,
+}
+
+impl Path {
+    pub(super) fn new(config: &TraceConfig) -> Self {
+        Self { first_ttl: config.first_ttl, hops: Vec::new(), end: None, totals: Totals::default() }
+    }
+
+    /// The hops from the first TTL to the highest of which a probe was captured. Hops between of
+    /// which none was captured are there, without probes.
+    #[must_use]
+    pub fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    /// The hop with this TTL, if a probe with it or a higher one was captured.
+    #[must_use]
+    pub fn hop(&self, ttl: u8) -> Option<&Hop> {
+        self.hops.get(usize::from(ttl.checked_sub(self.first_ttl)?))
+    }
+
+    /// The hops that belong to the report: those beyond the end are left out.
+    #[must_use]
+    pub fn reported(&self) -> &[Hop] {
+        let hops = self.end.map_or(self.hops.len(), |end| {
+            usize::from(end.saturating_sub(self.first_ttl)) + 1
+        });
+        &self.hops[..hops.min(self.hops.len())]
+    }
+
+    /// The probe at `at`.
+    #[must_use]
+    pub fn probe(&self, at: ProbeRef) -> Option<&Probe> {
+        self.hop(at.ttl)?.probes.get(usize::from(at.query))
+    }
+
+    pub(super) fn probe_mut(&mut self, at: ProbeRef) -> Option<&mut Probe> {
+        let hop = self.hops.get_mut(usize::from(at.ttl.checked_sub(self.first_ttl)?))?;
+        hop.probes.get_mut(usize::from(at.query))
+    }
+
+    /// Makes room for hops up to `ttl`, which is not below the first TTL.
+    pub(super) fn hop_mut(&mut self, ttl: u8) -> &mut Hop {
+        let index = usize::from(ttl.saturating_sub(self.first_ttl));
+        while self.hops.len() <= index {
+            let next = self.hops.last().map_or(self.first_ttl, |hop| hop.ttl.saturating_add(1));
+            self.hops.push(Hop { ttl: next, probes: Vec::new() });
+        }
+        &mut self.hops[index]
+    }
+
+    /// Whether the target was reached: a probe was delivered, or the target itself answered.
+    #[must_use]
+    pub fn reached(&self, config: &TraceConfig) -> bool {
+        let target = IpAddr::V4(config.target);
+        let replies = self.hops.iter().flat_map(|hop| &hop.probes).flat_map(|probe| &probe.replies);
+        replies.into_iter().any(|reply| {
+            reply.kind.delivered() || (reply.responder == target && !reply.kind.is_advice())
+        })
+    }
+
+    /// Why the trace ended, if it has ended.
+    #[must_use]
+    pub fn stop(&self, config: &TraceConfig) -> Stop {
+        let tried = usize::from(config.max_ttl - config.first_ttl) + 1;
+        let full = |hop: &Hop| hop.probes.len() >= usize::from(config.queries);
+        if self.end.is_some() {
+            if self.reached(config) { Stop::TargetReached } else { Stop::Unreachable }
+        } else if self.hops.len() == tried && self.hops.iter().all(full) {
+            Stop::MaxHops
+        } else {
+            Stop::Incomplete
+        }
+    }
+}

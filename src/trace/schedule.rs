@@ -1,0 +1,168 @@
+//! What to send next, and when: the half of a tracer that a replay does without.
+//!
+//! The order is traceroute's: all queries of a hop, then the next hop, with at most so many probes
+//! under way at a time. A probe handed to the link counts as under way until its own frame is
+//! captured; from then on the tracer's deadlines govern it.
+
+use crate::probe::ProbeKey;
+use crate::probe::craft::{self, ProbeSpec};
+use crate::time::{Span, Timestamp};
+
+use super::config::TraceConfig;
+
+/// The plan of an active trace.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    /// How many probes were handed out.
+    handed_out: u32,
+    /// Those of them whose own frame has not been captured yet.
+    unconfirmed: Vec<Unconfirmed>,
+    /// When the last one was handed out.
+    last: Option<Timestamp>,
+    /// The datagram of the last one.
+    datagram: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Unconfirmed {
+    number: u32,
+    key: ProbeKey,
+    at: Timestamp,
+}
+
+impl Schedule {
+    pub(super) fn new() -> Self {
+        Self { handed_out: 0, unconfirmed: Vec::new(), last: None, datagram: Vec::new() }
+    }
+
+    /// The next probe's datagram if one is due at `now`. `waiting` probes have been captured on
+    /// their way out and are not settled; `last_ttl` is as far as the trace goes.
+    pub(super) fn next(
+        &mut self,
+        config: &TraceConfig,
+        now: Timestamp,
+        waiting: usize,
+        last_ttl: u8,
+    ) -> Option<&[u8]> {
+        let under_way = self.unconfirmed.len() + waiting;
+        if self.is_exhausted(config, last_ttl) || under_way >= usize::from(config.in_flight) {
+            return None;
+        }
+        if self.pause_ends(config).is_some_and(|end| now < end) {
+            return None;
+        }
+        let number = self.handed_out;
+        let key = probe_key(config, number);
+        let spec = ProbeSpec {
+            ttl: probe_ttl(config, number),
+            tos: config.tos,
+            dont_fragment: config.dont_fragment,
+            len: config.packet_len,
+        };
+        craft::udp_probe(&config.flow(), key, &spec, &mut self.datagram);
+        self.handed_out += 1;
+        self.last = Some(now);
+        self.unconfirmed.push(Unconfirmed { number, key, at: now });
+        Some(&self.datagram)
+    }
+
+    /// Whether every probe up to `last_ttl` has been handed out.
+    pub(super) fn is_exhausted(&self, config: &TraceConfig, last_ttl: u8) -> bool {
+        let hops = u32::from(last_ttl.saturating_sub(config.first_ttl)) + 1;
+        self.handed_out >= hops * u32::from(config.queries)
+    }
+
+    /// Whether a probe up to `last_ttl` was handed out and may still show up.
+    pub(super) fn is_unsure(&self, config: &TraceConfig, last_ttl: u8) -> bool {
+        self.unconfirmed.iter().any(|probe| probe_ttl(config, probe.number) <= last_ttl)
+    }
+
+    /// The frame of this probe was captured: it is on its way.
+    pub(super) fn confirm(&mut self, key: ProbeKey) {
+        self.unconfirmed.retain(|probe| probe.key != key);
+    }
+
+    /// The link did not take the last probe.
+    pub(super) fn refused(&mut self) {
+        self.unconfirmed.pop();
+    }
+
+    /// Gives up on probes whose frames have not shown up for as long as an answer is waited for.
+    pub(super) fn expire(&mut self, config: &TraceConfig, now: Timestamp) {
+        self.unconfirmed.retain(|probe| probe.at.after(max_wait(config)) > now);
+    }
+
+    /// When something is next to be done here: a probe to be sent after a pause, if `may_send`, or
+    /// one to be given up on.
+    pub(super) fn wake_at(&self, config: &TraceConfig, may_send: bool) -> Option<Timestamp> {
+        let pause = self.pause_ends(config).filter(|_| may_send);
+        let expiry = self.unconfirmed.iter().map(|probe| probe.at.after(max_wait(config))).min();
+        pause.into_iter().chain(expiry).min()
+    }
+
+    fn pause_ends(&self, config: &TraceConfig) -> Option<Timestamp> {
+        let last = self.last.filter(|_| config.send_wait > 0.0)?;
+        Some(last.after(Span::from_secs_f64(config.send_wait)))
+    }
+}
+
+fn max_wait(config: &TraceConfig) -> Span {
+    Span::from_secs_f64(config.wait.max)
+}
+
+/// The TTL of probe `number`, counted from 0.
+fn probe_ttl(config: &TraceConfig, number: u32) -> u8 {
+    let hop = number / u32::from(config.queries);
+    u8::try_from(u32::from(config.first_ttl) + hop).unwrap_or(u8::MAX)
+}
+
+/// The key of probe `number`: destination ports rise from the first port to 65535 and begin again
+/// there; IP-IDs rise and leave out 0, which the kernel would replace by one of its own.
+fn probe_key(config: &TraceConfig, number: u32) -> ProbeKey {
+    let ports = u32::from(u16::MAX - config.first_port) + 1;
+    let port = u32::from(config.first_port) + number % ports;
+    let id = (u32::from(config.first_ip_id.max(1)) - 1 + number) % u32::from(u16::MAX) + 1;
+    let narrow = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
+    ProbeKey { ip_id: narrow(id), selector: narrow(port) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn keys_stay_in_range_and_never_repeat_within_a_trace() {
+        for (first_port, first_ip_id) in [(33_434, 1), (65_535, 65_535), (65_530, 65_000), (1, 0)] {
+            let mut config = TraceConfig::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 40_000);
+            config.first_port = first_port;
+            config.first_ip_id = first_ip_id;
+            let keys: Vec<ProbeKey> = (0..2_550).map(|number| probe_key(&config, number)).collect();
+            assert_eq!(keys[0].selector, first_port);
+            assert!(keys.iter().all(|key| key.selector >= first_port && key.ip_id != 0));
+            assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+        }
+    }
+
+    #[test]
+    fn at_most_so_many_are_under_way_and_pauses_are_kept() {
+        let mut config = TraceConfig::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 40_000);
+        config.in_flight = 4;
+        config.send_wait = 0.001;
+        let mut schedule = Schedule::new();
+        let at = |ms: i64| Timestamp::from_nanos(ms * 1_000_000);
+        assert!(schedule.next(&config, at(0), 0, 30).is_some());
+        assert!(schedule.next(&config, at(0), 0, 30).is_none(), "a pause of 1 ms");
+        assert_eq!(schedule.wake_at(&config, true), Some(at(1)));
+        assert!(schedule.next(&config, at(1), 2, 30).is_some());
+        assert!(schedule.next(&config, at(2), 2, 30).is_none(), "two and two are under way");
+        schedule.confirm(probe_key(&config, 0));
+        assert!(schedule.next(&config, at(2), 2, 30).is_some());
+        assert!(schedule.next(&config, at(3), 0, 1).is_none(), "the last hop has its three");
+        assert!(schedule.is_unsure(&config, 1));
+        schedule.expire(&config, at(60_000));
+        assert!(!schedule.is_unsure(&config, 1));
+    }
+}

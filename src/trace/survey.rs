@@ -1,0 +1,175 @@
+//! Which trace is in a recording, when the recording does not say.
+//!
+//! A first reading of a capture groups the datagrams that look like probes by their flow. What makes
+//! a flow a trace is that errors quote it, or that its TTLs climb. From the chosen flow's packets
+//! follow the target, the probe type, the first port, the queries per hop and the rest of a
+//! [`TraceConfig`]. Memory is bounded however long the file is.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use crate::probe::{self, Flow, ProbeKey, ProbeType, craft};
+use crate::wire::{Frame, icmpv4, ipv4, link, quoted};
+
+use super::config::{MAX_QUERIES, TraceConfig, Wait};
+
+/// Flows looked at; the packets of further ones are passed over.
+const FLOWS: usize = 1_024;
+/// Probes looked at per flow: far more than any single trace has.
+const PROBES: usize = 4_096;
+/// UDP traces are known by their ports only from here on: lower ones are services.
+const LOWEST_TRACE_PORT: u16 = 33_000;
+/// A lone TTL above this is a host's own default and not a probe's.
+const HIGHEST_LONE_TTL: u8 = 30;
+
+/// Which traces of a capture are meant; what is `None` may be anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The traced address.
+    pub target: Option<Ipv4Addr>,
+    /// The prober's address.
+    pub source: Option<Ipv4Addr>,
+    /// UDP: the source port. ICMP echo: the identifier.
+    pub ident: Option<u16>,
+}
+
+impl Wanted {
+    /// Whether a trace of this flow is meant.
+    #[must_use]
+    pub fn matches(&self, flow: &Flow) -> bool {
+        self.target.is_none_or(|target| target == flow.target)
+            && self.source.is_none_or(|source| source == flow.source)
+            && self.ident.is_none_or(|ident| ident == flow.ident)
+    }
+}
+
+/// A first reading of a capture.
+#[derive(Debug, Default)]
+pub struct Survey {
+    flows: HashMap<Flow, Candidate>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    /// Which flow of the file it is, from 0.
+    order: usize,
+    quoted: bool,
+    seen: HashSet<ProbeKey>,
+    probes_by_ttl: Vec<u16>,
+    lowest_selector: u16,
+    first: ipv4::Ipv4Header,
+    /// Whether its first probe is filled as rtrace and Linux traceroute fill theirs.
+    linux_filling: bool,
+}
+
+impl Survey {
+    /// Nothing read yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one frame of the capture.
+    pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
+        let Ok((header, payload)) = ipv4::decode(datagram) else { return };
+        if let Some((flow, key)) = probe::recognise(&header, payload) {
+            self.take_probe(flow, key, header, payload);
+        } else if header.protocol == ipv4::ICMP && header.fragment_offset == 0 {
+            self.take_error(payload);
+        }
+    }
+
+    fn take_probe(&mut self, flow: Flow, key: ProbeKey, header: ipv4::Ipv4Header, payload: &[u8]) {
+        let order = self.flows.len();
+        if order >= FLOWS && !self.flows.contains_key(&flow) {
+            return;
+        }
+        let candidate = self.flows.entry(flow).or_insert_with(|| Candidate {
+            order,
+            quoted: false,
+            seen: HashSet::new(),
+            probes_by_ttl: vec![0; 256],
+            lowest_selector: key.selector,
+            first: header,
+            linux_filling: craft::is_filled_by_us(payload.get(8..).unwrap_or_default()),
+        });
+        if candidate.seen.len() < PROBES && candidate.seen.insert(key) {
+            candidate.lowest_selector = candidate.lowest_selector.min(key.selector);
+            candidate.probes_by_ttl[usize::from(header.ttl)] += 1;
+        }
+    }
+
+    fn take_error(&mut self, payload: &[u8]) {
+        let Ok((icmp, rest)) = icmpv4::decode(payload) else { return };
+        if !icmp.quotes() {
+            return;
+        }
+        let Ok(quote) = quoted::decode(rest) else { return };
+        if let Some((flow, key)) = probe::recognise_quoted(&quote) {
+            if let Some(candidate) = self.flows.get_mut(&flow) {
+                candidate.quoted |= candidate.seen.contains(&key);
+            }
+        }
+    }
+
+    /// The configuration of the trace that was found, as far as `wanted` says which: the flow with the
+    /// most TTLs, those that errors quote before others, the first in the file on a tie. What packets
+    /// cannot show (waiting times, the last TTL meant) is at its default.
+    #[must_use]
+    pub fn trace(&self, wanted: &Wanted) -> Option<TraceConfig> {
+        self.flows
+            .iter()
+            .filter(|(flow, _)| wanted.matches(flow))
+            .filter(|(flow, candidate)| candidate.is_trace(flow))
+            .max_by_key(|(_, candidate)| {
+                (candidate.quoted, candidate.ttls().count(), std::cmp::Reverse(candidate.order))
+            })
+            .map(|(flow, candidate)| candidate.config(flow))
+    }
+}
+
+impl Candidate {
+    /// The TTLs of its probes with the number of probes each, in rising order.
+    fn ttls(&self) -> impl Iterator<Item = (u8, u16)> {
+        let counts = (0..=u8::MAX).zip(&self.probes_by_ttl);
+        counts.filter(|(_, probes)| **probes > 0).map(|(ttl, probes)| (ttl, *probes))
+    }
+
+    fn is_trace(&self, flow: &Flow) -> bool {
+        let mut ttls = self.ttls();
+        let (Some((lowest, _)), more) = (ttls.next(), ttls.count() > 0) else { return false };
+        let trace_port =
+            flow.probe == ProbeType::Udp && self.lowest_selector >= LOWEST_TRACE_PORT;
+        lowest > 0 && (self.quoted || more || (trace_port && lowest <= HIGHEST_LONE_TTL))
+    }
+
+    /// Only rtrace and Linux traceroute give a probe up by the RTTs of others; other tools wait
+    /// their full time, and an answer that they took may not be called late here.
+    fn wait(&self) -> Wait {
+        let default = Wait::default();
+        if self.linux_filling { default } else { Wait { here: 0.0, near: 0.0, ..default } }
+    }
+
+    fn config(&self, flow: &Flow) -> TraceConfig {
+        let lowest = self.ttls().next().map_or(1, |(ttl, _)| ttl);
+        let highest = self.ttls().last().map_or(lowest, |(ttl, _)| ttl);
+        let most = self.ttls().map(|(_, probes)| probes).max().unwrap_or(1);
+        let defaults = TraceConfig::new(flow.source, flow.target, flow.ident);
+        // One hop alone may have been cut short: its queries are at least the usual number.
+        let fewest = if lowest == highest { defaults.queries } else { 1 };
+        TraceConfig {
+            probe: flow.probe,
+            first_port: self.lowest_selector.max(1),
+            first_ttl: lowest,
+            max_ttl: highest.max(defaults.max_ttl),
+            queries: most.max(fewest).min(MAX_QUERIES),
+            tos: self.first.tos,
+            dont_fragment: self.first.dont_fragment,
+            packet_len: self.first.total_len.max(craft::MIN_LEN),
+            first_ip_id: self.first.id,
+            wait: self.wait(),
+            ..defaults
+        }
+    }
+}

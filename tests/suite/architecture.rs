@@ -1,0 +1,97 @@
+//! The house rules of ARCHITECTURE.md, checked against the source itself: arrows between modules run
+//! one way, and the core reads no clock, does no IO and prints nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each top-level module with those it may use. Only `cli`, `main` and `lib` see everything.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("time", &[]),
+    ("wire", &["time"]),
+    ("probe", &["time", "wire"]),
+    ("trace", &["time", "wire", "probe"]),
+    ("capture", &["time", "wire"]),
+    ("link", &["time", "wire", "probe", "capture"]),
+    ("recording", &["wire", "trace"]),
+    ("driver", &["time", "wire", "trace", "link"]),
+    ("enrich", &[]),
+    ("privilege", &[]),
+    ("render", &["time", "wire", "probe", "trace", "enrich"]),
+];
+
+/// What would be a clock, IO or a print, and where it may not be.
+const CORE: &[&str] = &["time", "wire", "probe", "trace", "recording", "link/sim"];
+const FORBIDDEN: &[&str] = &[
+    "Instant::now",
+    "SystemTime",
+    "thread::",
+    "std::fs",
+    "std::io",
+    "std::env",
+    "UdpSocket",
+    "print!(",
+    "println!(",
+    "eprint!(",
+    "eprintln!(",
+    "dbg!(",
+];
+
+fn sources(at: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(at).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// Every source file as its path below `src` without ".rs", and its code without tests and comments.
+fn code() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let read = |path: &PathBuf| {
+        let name = path.strip_prefix(&root).unwrap().with_extension("");
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        (name.display().to_string(), lines.collect::<Vec<_>>().join("\n"))
+    };
+    files.iter().map(read).collect()
+}
+
+#[test]
+fn arrows_run_one_way() {
+    for (name, code) in code() {
+        let module = name.split('/').next().unwrap();
+        let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == module) else {
+            assert!(["cli", "main", "lib"].contains(&module), "{module} has no arrows in this test");
+            continue;
+        };
+        for part in code.split("crate::").skip(1) {
+            let used: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let fine = used == module || allowed.contains(&used.as_str());
+            assert!(fine, "src/{name}.rs uses crate::{used}, against the arrows");
+        }
+    }
+}
+
+#[test]
+fn the_core_has_no_clock_no_io_and_no_print() {
+    for (name, code) in code() {
+        if CORE.iter().any(|core| name == *core || name.starts_with(&format!("{core}/"))) {
+            for word in FORBIDDEN {
+                assert!(!code.contains(word), "src/{name}.rs contains {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_is_in_the_live_link_only() {
+    for (name, code) in code() {
+        assert!(name.starts_with("link/live") || !code.contains("unsafe {"), "src/{name}.rs");
+    }
+}

@@ -1,0 +1,176 @@
+//! The program as a user or a script meets it: without network, without privilege.
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use crate::support::{path_in, replay, root, rtrace, run, scratch};
+
+const TARGET: &str = "203.0.113.9";
+
+#[test]
+fn the_simulated_network_is_there_for_a_newcomer() {
+    let first = run(&["--simulate", TARGET]);
+    assert_eq!(first.status, 0, "{}", first.stderr);
+    assert!(first.stdout.contains(&format!("({TARGET}), 30 hops max, 60 byte packets\n 1  ")));
+    assert!(first.stdout.lines().count() > 5);
+    assert_eq!(run(&["--simulate", TARGET]).stdout, first.stdout, "the same each time");
+    assert_eq!(first.stderr, "");
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_line_with_status_2() {
+    let dir = scratch();
+    let missing = path_in(&dir, "missing.pcap");
+    let empty = path_in(&dir, "empty.pcap");
+    fs::write(&empty, "").unwrap();
+    let bad_topology = path_in(&dir, "bad.toml");
+    fs::write(&bad_topology, "[[hop]]\nadress = \"192.0.2.1\"\n").unwrap();
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    for (args, words) in [
+        (vec!["replay".into(), text(&missing)], "cannot open"),
+        (vec!["replay".into(), text(&empty)], "nothing was recorded"),
+        (vec!["replay".into(), text(&root().join("Cargo.toml"))], "Cargo.toml"),
+        (vec!["--simulate".into(), text(&bad_topology), TARGET.into()], "adress"),
+        (vec!["--simulate".into(), "no-such-host".into()], "no-such-host"),
+        (vec!["--simulate".into(), "-f9".into(), "-m3".into(), TARGET.into()], "max TTL"),
+        (
+            vec!["--simulate".into(), "--pcap".into(), "/nonexistent/x.pcap".into(), TARGET.into()],
+            "/nonexistent/x.pcap",
+        ),
+        (vec!["--simulate".into(), "--pcap".into(), "/dev/full".into(), TARGET.into()], "/dev/full"),
+    ] {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let failed = run(&args);
+        assert_eq!(failed.status, 2, "{args:?}");
+        assert_eq!(failed.stdout, "", "{args:?}");
+        assert!(failed.stderr.starts_with("rtrace: "), "{args:?}: {}", failed.stderr);
+        assert!(failed.stderr.contains(words), "{args:?}: {}", failed.stderr);
+        assert_eq!(failed.stderr.lines().count(), 1, "{args:?}: {}", failed.stderr);
+    }
+}
+
+#[test]
+fn options_that_are_wrong_name_themselves() {
+    for (args, words) in [
+        (vec!["-q", "0", TARGET], ["--queries", "1..=1000"]),
+        (vec!["-m", "300", TARGET], ["--max-hops", "1..=255"]),
+        (vec![TARGET, "5"], ["PACKETLEN", "28..=65535"]),
+        (vec!["--frobnicate", TARGET], ["--frobnicate", "unexpected"]),
+    ] {
+        let failed = run(&args);
+        assert_eq!(failed.status, 2, "{args:?}");
+        for word in words {
+            assert!(failed.stderr.contains(word), "{args:?}: {}", failed.stderr);
+        }
+    }
+}
+
+#[test]
+fn help_is_grouped_and_has_examples() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status, 0);
+    for part in ["Route:", "Probes:", "Waiting:", "Output:", "Examples:", "Exit status:"] {
+        assert!(help.stdout.contains(part), "no {part} in the help");
+    }
+}
+
+#[test]
+fn the_status_tells_whether_the_target_was_reached() {
+    assert_eq!(run(&["--simulate", "-m", "3", TARGET]).status, 1);
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcap");
+    let path = recording.to_str().unwrap();
+    assert_eq!(run(&["--simulate", "-m3", "--pcap", path, TARGET]).status, 1);
+    assert_eq!(replay(&recording, &["-m3"]).status, 1);
+}
+
+#[test]
+fn a_capture_without_a_trace_says_so_with_status_1() {
+    let dir = scratch();
+    let recording = path_in(&dir, "nothing.pcap");
+    // A classic pcap header, little-endian, nanoseconds, raw IP: and no packet.
+    let mut header = vec![0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    header.extend([0, 0, 4, 0, 101, 0, 0, 0]);
+    fs::write(&recording, header).unwrap();
+    let nothing = replay(&recording, &[]);
+    assert_eq!(nothing.status, 1);
+    assert!(nothing.stderr.contains("no trace found among 0 packets"), "{}", nothing.stderr);
+}
+
+#[test]
+fn pcap_to_stdout_leaves_the_report_on_stderr() {
+    let dir = scratch();
+    let recording = path_in(&dir, "stream.pcap");
+    let output = rtrace().args(["--simulate", "-n", "--pcap", "-", TARGET]).output().unwrap();
+    fs::write(&recording, &output.stdout).unwrap();
+    assert!(output.status.success());
+    let replayed = replay(&recording, &["-n"]);
+    assert_eq!(replayed.stdout, String::from_utf8(output.stderr).unwrap());
+}
+
+#[test]
+fn a_recording_is_replayed_from_stdin() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let live = run(&["--simulate", "--pcap", recording.to_str().unwrap(), TARGET]);
+    let file = fs::File::open(&recording).unwrap();
+    let output = rtrace().args(["replay", "-"]).stdin(Stdio::from(file)).output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), live.stdout);
+}
+
+#[test]
+fn a_closed_pipe_is_not_an_error() {
+    let mut child = rtrace()
+        .args(["--simulate", "--json", TARGET])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let status = child.wait().unwrap();
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert!(status.success(), "{stderr}");
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn stats_are_apart_from_the_report() {
+    let dir = scratch();
+    let file = path_in(&dir, "stats.json");
+    let with = run(&["--simulate", "--stats", file.to_str().unwrap(), TARGET]);
+    assert_eq!(with.stdout, run(&["--simulate", TARGET]).stdout);
+    let stats: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(stats["link"], "simulated");
+    assert!(stats["concerning"].as_u64().unwrap() > 10);
+    let text = run(&["--simulate", TARGET, "--stats"]);
+    assert!(text.stderr.contains("clock            virtual time"), "{}", text.stderr);
+}
+
+#[test]
+fn a_recording_cut_off_anywhere_replays_up_to_there() {
+    let dir = scratch();
+    for name in ["a.pcap", "a.pcapng"] {
+        let recording = path_in(&dir, name);
+        let live = run(&["--simulate", "-n", "--pcap", recording.to_str().unwrap(), TARGET]);
+        let bytes = fs::read(&recording).unwrap();
+        assert_eq!(replay(&recording, &["-n"]).stdout, live.stdout);
+        let cut = path_in(&dir, &format!("cut-{name}"));
+        for len in (0..bytes.len()).step_by(101) {
+            fs::write(&cut, &bytes[..len]).unwrap();
+            let replayed = replay(&cut, &["-n"]);
+            assert!(replayed.status <= 2);
+            assert!(!replayed.stderr.contains("panicked"), "{name} cut at {len}");
+            if replayed.status < 2 && !replayed.stdout.is_empty() {
+                let header = live.stdout.lines().next().unwrap();
+                assert_eq!(replayed.stdout.lines().next(), Some(header), "{name} cut at {len}");
+            }
+        }
+        let whole_but_one = &bytes[..bytes.len() - 1];
+        fs::write(&cut, whole_but_one).unwrap();
+        let replayed = replay(&cut, &["-n"]);
+        assert!(replayed.stderr.contains("ends in the middle"), "{}", replayed.stderr);
+    }
+}

@@ -1,0 +1,213 @@
+//! The golden law: the report of a run is the report of its recording, byte for byte, as text and as
+//! JSON, over the built-in and over random simulated networks, with random options.
+
+use std::collections::HashMap;
+use std::io::Cursor;
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
+use rtrace::driver::{self, Observer};
+use rtrace::enrich::names::Names;
+use rtrace::link::replay::ReplayLink;
+use rtrace::link::sim::{SimLink, Topology};
+use rtrace::link::{Link, LinkError};
+use rtrace::recording::{Carried, packet_comment};
+use rtrace::render::json::Json;
+use rtrace::render::text::Text;
+use rtrace::render::{Renderer, View};
+use rtrace::time::Timestamp;
+use rtrace::trace::survey::{Survey, Wanted};
+use rtrace::trace::{Disposition, Event, Path, TraceConfig, Tracer, Wait};
+use rtrace::wire::{Frame, LinkType};
+
+use crate::support::{path_in, replay, run, scratch};
+
+/// Both reports of one run, and its recording where there is one.
+struct Watcher {
+    config: TraceConfig,
+    names: Names,
+    text: Vec<u8>,
+    json: Vec<u8>,
+    tape: Option<Recording<SharedVec>>,
+}
+
+#[derive(Clone, Default)]
+struct SharedVec(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
+
+impl std::io::Write for SharedVec {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Text is written event by event: it is kept between events by replaying them into one renderer.
+struct Run<'a> {
+    watcher: &'a mut Watcher,
+    text: Text<SharedVec>,
+}
+
+impl Observer for Run<'_> {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        if let Some(tape) = self.watcher.tape.as_mut().filter(|_| disposition.concerns_the_trace()) {
+            tape.frame(frame, packet_comment(disposition, path).as_deref()).unwrap();
+        }
+    }
+
+    fn event(&mut self, event: Event, path: &Path) {
+        let view = View { config: &self.watcher.config, path, names: &self.watcher.names };
+        self.text.event(Some(event), view).unwrap();
+    }
+
+    fn refused(&mut self, error: &LinkError) {
+        panic!("{error}");
+    }
+
+    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    fn wake(&mut self, _: &Path) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+fn report(
+    tracer: &mut Tracer,
+    link: &mut dyn Link,
+    names: HashMap<std::net::IpAddr, String>,
+    tape: Option<Recording<SharedVec>>,
+) -> (String, String) {
+    let config = tracer.config().clone();
+    let mut watcher =
+        Watcher { config, names: Names::fixed(names), text: Vec::new(), json: Vec::new(), tape };
+    let out = SharedVec::default();
+    let mut text = Text::new(out.clone(), false);
+    text.begin(&watcher.config).unwrap();
+    let mut run = Run { watcher: &mut watcher, text };
+    driver::run(tracer, link, &mut run).unwrap();
+    let mut text = run.text;
+    let view = View { config: &watcher.config, path: tracer.path(), names: &watcher.names };
+    text.end(view).unwrap();
+    watcher.text = out.0.borrow().clone();
+    Json::new(&mut watcher.json, false).end(view).unwrap();
+    (String::from_utf8(watcher.text).unwrap(), String::from_utf8(watcher.json).unwrap())
+}
+
+/// Runs a trace over a simulated network, recording it; gives both reports and the recording.
+fn simulated(seed: u64, config: &TraceConfig, format: Format) -> (String, String, Vec<u8>) {
+    let topology = Topology::random(seed);
+    let names = topology.names().clone();
+    let bytes = SharedVec::default();
+    let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+    let carried = Carried { trace: config.clone(), numeric: false };
+    let mut tape =
+        Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
+    for (address, name) in &names {
+        tape.name(*address, name).unwrap();
+    }
+    let mut tracer = Tracer::new(config.clone()).unwrap();
+    let mut link = SimLink::new(topology);
+    let (text, json) = report(&mut tracer, &mut link, names, Some(tape));
+    (text, json, bytes.0.borrow().clone())
+}
+
+/// Replays a recording with what it carries, or with `config` where it carries nothing.
+fn replayed(recording: &[u8], config: &TraceConfig) -> (String, String) {
+    let mut reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
+    let (mut carried, mut names, mut survey) = (None, HashMap::new(), Survey::new());
+    while let Some(item) = reader.next().unwrap() {
+        match item {
+            Item::Section { comments } => {
+                carried = comments.iter().find_map(|text| Carried::from_comment(text));
+            }
+            Item::Name { address, name } => drop(names.insert(address, name)),
+            Item::Packet(frame) => survey.handle_frame(&frame),
+        }
+    }
+    let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);
+    if let Some(found) = survey.trace(&Wanted::default()) {
+        assert_eq!((found.target, found.source), (config.target, config.source));
+        assert_eq!((found.ident, found.packet_len), (config.ident, config.packet_len));
+    }
+    let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
+    let mut tracer = Tracer::passive(config).unwrap();
+    report(&mut tracer, &mut ReplayLink::new(reader), names, None)
+}
+
+fn configs() -> impl Strategy<Value = TraceConfig> {
+    let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0);
+    let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 28..200_u16);
+    (shape, wait, any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]).prop_map(
+        |((first, max, queries, in_flight, len), (wait, here, near), id, port, send_wait)| {
+            let mut config = TraceConfig::new(
+                Ipv4Addr::new(192, 0, 2, 2),
+                Ipv4Addr::new(203, 0, 113, 9),
+                40_000,
+            );
+            (config.first_ttl, config.max_ttl) = (first, max);
+            (config.queries, config.in_flight, config.packet_len) = (queries, in_flight, len);
+            config.wait = Wait { max: wait, here, near };
+            (config.first_ip_id, config.first_port, config.send_wait) = (id, port, send_wait);
+            config
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn over_random_networks(seed: u64, config in configs()) {
+        let topology = Topology::random(seed);
+        let config = TraceConfig { source: topology.source(), ..config };
+        for format in [Format::PcapNg, Format::Pcap] {
+            let (text, json, recording) = simulated(seed, &config, format);
+            let (text_again, json_again) = replayed(&recording, &config);
+            if format == Format::PcapNg {
+                prop_assert_eq!(&text_again, &text);
+                prop_assert_eq!(&json_again, &json);
+            } else {
+                // A classic pcap has no names.
+                let nameless = |json: &str| {
+                    json.lines().filter(|l| !l.contains("\"name\"")).collect::<Vec<_>>().join("\n")
+                };
+                prop_assert_eq!(nameless(&json_again), nameless(&json));
+            }
+        }
+    }
+}
+
+#[test]
+fn over_the_built_in_network_by_the_program_itself() {
+    let dir = scratch();
+    for name in ["a.pcap", "a.pcapng"] {
+        let recording = path_in(&dir, name);
+        let path = recording.to_str().unwrap();
+        for options in [
+            vec!["-n"],
+            vec!["-n", "-q1", "-m4"],
+            vec!["-n", "-f3", "-N1", "-w", "1"],
+            vec!["-n", "--json"],
+            vec!["-n", "-z", "0.01", "-p", "65530", "-t", "16", "--json", "-F"],
+        ] {
+            let live = run(&[&["--simulate", "--pcap", path, "203.0.113.9"], &*options].concat());
+            let again = replay(&recording, &options);
+            assert_eq!(again.stdout, live.stdout, "{name} {options:?}");
+            assert_eq!(again.status, live.status, "{name} {options:?}");
+        }
+    }
+    // A pcapng carries names and options.
+    let recording = path_in(&dir, "b.pcapng");
+    let path = recording.to_str().unwrap();
+    let live = run(&["--simulate", "--pcap", path, "-q2", "-m20", "-w1", "203.0.113.9"]);
+    assert_eq!(replay(&recording, &[]).stdout, live.stdout);
+    assert!(live.stdout.contains(" ("), "with names: {}", live.stdout);
+}

@@ -1,0 +1,50 @@
+//! What the tests share: running the program, and a place for files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What a run of the program came to.
+#[derive(Debug)]
+pub struct Run {
+    pub stdout: String,
+    pub stderr: String,
+    pub status: i32,
+}
+
+/// The program, to be run without a terminal.
+pub fn rtrace() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rtrace"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the program with these arguments.
+pub fn run(args: &[&str]) -> Run {
+    let output = rtrace().args(args).output().unwrap();
+    Run {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        status: output.status.code().expect("ended by itself"),
+    }
+}
+
+/// Replays a recording.
+pub fn replay(recording: &Path, args: &[&str]) -> Run {
+    let path = recording.to_str().unwrap();
+    run(&[&["replay", path], args].concat())
+}
+
+/// A directory for the files of one test.
+pub fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The path of `name` in `dir`, as text.
+pub fn path_in(dir: &tempfile::TempDir, name: &str) -> PathBuf {
+    dir.path().join(name)
+}
