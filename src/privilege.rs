@@ -62,16 +62,29 @@ pub fn drop_for_good() -> Result<Dropped, PrivilegeError> {
     nix::sys::prctl::set_no_new_privs().map_err(|errno| refused("set no_new_privs", &errno))?;
     // Users first: it takes capabilities. The bounding set before that: it takes another one.
     drop_bounding()?;
-    let dropped = if geteuid().is_root() || getuid().is_root() {
-        become_user(invoking_user().unwrap_or(NOBODY))?
-    } else {
-        Dropped::Capabilities
+    let dropped = match user_to_become()? {
+        Some(ids) => become_user(ids)?,
+        None => Dropped::Capabilities,
     };
     for (set, step) in SETS {
         caps::clear(None, *set).map_err(|error| refused(step, &error))?;
     }
     verify(dropped)?;
     Ok(dropped)
+}
+
+/// Whose ids to take: root's make room for those of the invoking user; a root id that is only kept
+/// aside, as real or saved id, for those in effect.
+fn user_to_become() -> Result<Option<(u32, u32)>, PrivilegeError> {
+    let ResUid { real, effective, saved } =
+        getresuid().map_err(|errno| refused("read the user", &errno))?;
+    Ok(if effective.is_root() {
+        Some(invoking_user().unwrap_or(NOBODY))
+    } else if real.is_root() || saved.is_root() {
+        Some((effective.as_raw(), getegid().as_raw()))
+    } else {
+        None
+    })
 }
 
 /// The sets to be emptied, in an order that the kernel allows: none may exceed the next.

@@ -18,6 +18,9 @@ use std::time::{Duration, Instant};
 /// How long a name is waited for unless told otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_millis(1_500);
 
+/// No wait is longer: moments must not run out of their range.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
 /// How many lookups run at a time.
 const THREADS: usize = 8;
 
@@ -68,6 +71,7 @@ impl Names {
         wait: Duration,
     ) -> Self {
         let pool = Pool::new(Arc::new(resolve), Arc::new(wake));
+        let wait = wait.min(LONGEST_WAIT);
         Self { entries: HashMap::new(), wait, pool: Some(pool) }
     }
 

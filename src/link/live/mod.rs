@@ -13,6 +13,8 @@ pub mod route;
 mod sender;
 mod stamping;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 use std::io;

@@ -1,0 +1,200 @@
+//! The live link against real kernels, each test in a network namespace of its own that ends with
+//! the test's thread. Without the right to make one (root) they pass without having tested anything.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+
+use super::route::resolve;
+use super::*;
+use crate::wire::{ipv4, link};
+
+const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// Runs `test` in a fresh namespace after these `ip` commands.
+fn in_namespace(commands: &[&str], test: impl FnOnce() + Send) {
+    let inside = || {
+        if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
+            eprintln!("skipped: cannot make a network namespace: {errno}");
+            return;
+        }
+        for command in commands {
+            ip(command);
+        }
+        test();
+    };
+    thread::scope(|scope| scope.spawn(inside).join())
+        .unwrap_or_else(|e| std::panic::resume_unwind(e));
+}
+
+fn ip(command: &str) {
+    let status = Command::new("ip").args(command.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {command}");
+}
+
+fn open(target: Ipv4Addr, iface: Option<&str>) -> LiveLink {
+    let route = resolve(target, iface, None).unwrap();
+    let any = iface == Some(ANY);
+    LiveLink::open(&LiveConfig { route, target, source_port: None, any, echo_replies: false })
+        .unwrap()
+}
+
+/// A probe of 28 bytes, without checksums: the kernel fills in that of the IP header.
+fn datagram(source: Ipv4Addr, target: Ipv4Addr, source_port: u16) -> Vec<u8> {
+    let [sport, dport] = [source_port, 33_434].map(u16::to_be_bytes);
+    [
+        &[0x45, 0, 0, 28, 0x12, 0x34, 0, 0, 1, 17, 0, 0],
+        source.octets().as_slice(),
+        &target.octets(),
+        &sport,
+        &dport,
+        &[0, 8, 0, 0],
+    ]
+    .concat()
+}
+
+/// The next frame's protocol and stamp; at the latest in a minute.
+fn next(live: &mut LiveLink) -> (u8, Timestamp) {
+    let until = live.now().after(Span::from_secs_f64(60.0));
+    loop {
+        match live.receive(Some(until)).unwrap() {
+            Received::Frame(frame) => {
+                let datagram = link::ip_datagram(frame.link, frame.bytes).unwrap().unwrap();
+                return (ipv4::decode(datagram).unwrap().0.protocol, frame.at);
+            }
+            Received::Woken => {}
+            other => panic!("no frame but {other:?}"),
+        }
+    }
+}
+
+const LAB: &[&str] = &[
+    "link set lo up",
+    "link add up0 type veth peer name peer0",
+    "link set up0 up",
+    "link set peer0 up",
+    "address add 10.0.0.1/24 dev up0",
+    "address add 10.0.0.5/24 dev up0",
+    "link add down0 type veth peer name peer1",
+    "address add 10.0.1.1/24 dev down0",
+    "link add bare0 type veth peer name peer2",
+    "link set bare0 up",
+    "tuntap add mode tun name tun0",
+    "address add 10.0.2.1/24 dev tun0",
+    "link set tun0 up",
+    "route add blackhole 10.0.3.0/24",
+    "route add 10.0.4.0/24 via 10.0.0.2 src 10.0.0.5",
+    "route add 10.0.4.0/24 dev tun0 table 7",
+    "rule add from 10.0.0.5 table 7",
+];
+
+#[test]
+fn routes_are_the_kernels() {
+    in_namespace(LAB, || {
+        for (target, iface, interface, source, link) in [
+            ([10, 0, 0, 2], None, "up0", [10, 0, 0, 1], LinkType::Ethernet),
+            ([10, 0, 0, 2], Some("any"), "up0", [10, 0, 0, 1], LinkType::Ethernet),
+            ([10, 0, 0, 1], Some("up0"), "lo", [10, 0, 0, 1], LinkType::Ethernet),
+            ([10, 0, 2, 9], None, "tun0", [10, 0, 2, 1], LinkType::Raw),
+            ([8, 8, 8, 8], Some("tun0"), "tun0", [10, 0, 2, 1], LinkType::Raw),
+            // The source address is chosen first, and policy routing goes by it.
+            ([10, 0, 4, 1], None, "tun0", [10, 0, 0, 5], LinkType::Raw),
+        ] {
+            let route = resolve(target.into(), iface, None).unwrap();
+            let got = (route.interface.name.as_str(), route.source, route.interface.link);
+            assert_eq!(got, (interface, source.into(), link), "{target:?} {iface:?}");
+        }
+    });
+}
+
+#[test]
+fn a_missing_route_says_what_is_wrong() {
+    in_namespace(LAB, || {
+        for (target, iface, source, message) in [
+            ([8, 8, 8, 8], None, None, "no route to 8.8.8.8: Network is unreachable"),
+            ([10, 0, 3, 1], None, None, "no route to 10.0.3.1: the routing table discards"),
+            ([10, 0, 0, 2], Some("down0"), None, "interface down0 is down: bring it up"),
+            ([10, 0, 0, 2], Some("bare0"), None, "interface bare0 has no IPv4 address: give"),
+            ([10, 0, 0, 2], Some("eth9"), None, "there is no interface eth9: choose one of lo"),
+            ([10, 0, 0, 2], None, Some([10, 0, 0, 2]), "10.0.0.2 is not an address of this host"),
+        ] {
+            let error = resolve(target.into(), iface, source.map(Ipv4Addr::from)).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{error}");
+        }
+    });
+}
+
+#[test]
+fn a_probe_and_its_answer_are_each_seen_once_with_stamps_of_the_kernel() {
+    for iface in [None, Some(ANY)] {
+        in_namespace(LAB, || {
+            let mut live = open(LOCALHOST, iface);
+            let probe = datagram(LOCALHOST, LOCALHOST, live.source_port());
+            let before = live.now();
+            live.send(&Transmit { destination: LOCALHOST.into(), datagram: &probe }).unwrap();
+            let after = live.now();
+            let (probe, answer) = (next(&mut live), next(&mut live));
+            assert_eq!((probe.0, answer.0), (ipv4::UDP, ipv4::ICMP));
+            // A stamp of reading would lie past the sending.
+            assert!(before <= probe.1 && probe.1 <= after && probe.1 <= answer.1);
+            let quiet = live.receive(Some(after)).unwrap();
+            assert!(matches!(quiet, Received::Quiet(at) if at >= after), "{quiet:?}");
+            assert_eq!(live.statistics().unwrap(), Statistics { received: 2, dropped: 0 });
+        });
+    }
+}
+
+#[test]
+fn a_wait_without_end_ends_when_woken() {
+    in_namespace(LAB, || {
+        let mut live = open(LOCALHOST, None);
+        let waker = live.waker();
+        thread::spawn(move || waker.wake());
+        assert!(matches!(live.receive(None).unwrap(), Received::Woken));
+    });
+}
+
+#[test]
+fn an_interface_that_goes_down_is_reported_once() {
+    in_namespace(LAB, || {
+        let mut live = open([10, 0, 0, 2].into(), None);
+        ip("link set up0 down");
+        let error = live.receive(None).unwrap_err().to_string();
+        assert!(error.starts_with("capture on up0: Network is down"), "{error}");
+        let now = live.now();
+        assert!(matches!(live.receive(Some(now)).unwrap(), Received::Quiet(_)));
+    });
+}
+
+#[test]
+fn what_the_kernel_refuses_concerns_one_datagram_only() {
+    in_namespace(LAB, || {
+        let target = Ipv4Addr::new(10, 0, 0, 2);
+        let mut live = open(target, None);
+        let mut long = datagram([10, 0, 0, 1].into(), target, live.source_port());
+        long.resize(1_501, 0);
+        for datagram in [long.as_slice(), &[0x45; 19]] {
+            let sent = live.send(&Transmit { destination: target.into(), datagram });
+            assert!(matches!(sent, Err(LinkError::Refused { .. })), "{sent:?}");
+        }
+    });
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    in_namespace(LAB, || {
+        let first = open(LOCALHOST, None);
+        let config = LiveConfig {
+            route: resolve(LOCALHOST, None, None).unwrap(),
+            target: LOCALHOST,
+            source_port: Some(first.source_port()),
+            any: false,
+            echo_replies: false,
+        };
+        let error = LiveLink::open(&config).err().unwrap().to_string();
+        let port = first.source_port();
+        assert!(error.starts_with(&format!("cannot take UDP port 127.0.0.1:{port}: ")), "{error}");
+    });
+}
