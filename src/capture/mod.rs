@@ -9,6 +9,27 @@
 //! readers get stuck on an interface description that is not to their taste, take a file cut short
 //! and a nonsensical length for the same thing, and its block decoders read every time stamp as
 //! nanoseconds; so buffering and the meaning of pcapng blocks are ours.
+//!
+//! ```
+//! use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
+//! use rtrace::{time::Timestamp, wire::{Frame, LinkType}};
+//!
+//! # fn main() -> Result<(), rtrace::capture::CaptureError> {
+//! let (mut file, link) = (Vec::new(), LinkType::Raw);
+//! let interface = Interface { name: "tun0".into(), address: None, link, filter: None };
+//! let mut recording = Recording::new(&mut file, "out.pcap", Format::Pcap, &interface, "")?;
+//! let at = Timestamp::from_nanos(1_700_000_000_123_456_789);
+//! let frame = Frame { at, link, bytes: b"datagram", original_len: 8, number: 0 };
+//! recording.frame(&frame, Some("probe ttl=1"))?;
+//!
+//! let mut reader = CaptureReader::new(&file[..], "out.pcap")?;
+//! while let Some(item) = reader.next()? {
+//!     let Item::Packet(read) = item else { continue };
+//!     assert_eq!((read.number, read.at, read.bytes), (1, at, frame.bytes));
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod buffer;
 mod pcapng;

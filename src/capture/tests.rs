@@ -257,6 +257,64 @@ fn a_file_cut_anywhere_reads_up_to_the_cut() {
     }
 }
 
+/// Nothing of what rtrace adds for a human is read back by it; `pcap-file` says whether it is there.
+#[test]
+fn a_pcapng_recording_carries_comments_interface_and_statistics() {
+    use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption as P;
+    use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption as I;
+    use pcap_file::pcapng::blocks::interface_statistics::InterfaceStatisticsOption as S;
+    use pcap_file::pcapng::blocks::section_header::SectionHeaderOption as H;
+    use pcap_file::pcapng::{Block, PcapNgReader};
+
+    let packets = [packet(-5, LinkType::Raw, b"x", 60)];
+    let file = write(Format::PcapNg, LinkType::Raw, &"é".repeat(40_000), &packets);
+    let mut reader = PcapNgReader::new(&file[..]).unwrap();
+    let [H::UserApplication(application), H::Comment(comment)] = &reader.section().options[..]
+    else {
+        panic!("{:?}", reader.section().options)
+    };
+    assert!(application.starts_with("rtrace "));
+    assert_eq!(comment.len(), 65_500, "cut, at a character");
+
+    let Block::InterfaceDescription(block) = reader.next_block().unwrap().unwrap() else {
+        panic!("an interface comes first")
+    };
+    assert_eq!(
+        block.options,
+        [
+            I::IfName("eth0".into()),
+            I::IfTsResol(9),
+            I::IfIpv4Addr([192, 0, 2, 7, 255, 255, 255, 0].as_slice().into()),
+            I::IfFilter(b"\0udp".as_slice().into()),
+        ]
+    );
+    let Block::EnhancedPacket(block) = reader.next_block().unwrap().unwrap() else {
+        panic!("then the packet")
+    };
+    assert_eq!(block.options, [P::Comment("probe ttl=1".into())]);
+    assert!(block.timestamp.is_zero(), "a time before 1970 becomes 1970");
+
+    let Block::InterfaceStatistics(block) = reader.next_block().unwrap().unwrap() else {
+        panic!("and the statistics")
+    };
+    assert_eq!(block.options, [S::IsbIfRecv(10), S::IsbIfDrop(1), S::Comment("done".into())]);
+    assert_eq!(block.timestamp, 9 << 32, "the upper half first, seen through pcap-file");
+    assert!(reader.next_block().is_none());
+}
+
+#[test]
+fn the_file_name_chooses_the_format() {
+    for (name, format) in [
+        ("out.pcapng", Format::PcapNg),
+        ("a.b/out.PcapNg", Format::PcapNg),
+        ("out.pcap", Format::Pcap),
+        ("pcapng", Format::Pcap),
+        ("-", Format::Pcap),
+    ] {
+        assert_eq!(Format::from_path(Path::new(name)), format, "{name}");
+    }
+}
+
 fn any_content(link: LinkType) -> impl Strategy<Value = Vec<Said>> {
     let bytes = proptest::collection::vec(any::<u8>(), 0..40);
     let seconds = i64::from(u32::MAX) * 1_000_000_000;
