@@ -83,6 +83,10 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
             complain(&format!("the kernel dropped {dropped} captured frames: replies may be missing"));
         }
     }
+    if facts.concerning == 0 && facts.refused == 0 && status == Status::NotReached {
+        let name = &facts.interface;
+        complain(&format!("no probe was seen leaving {name}: does its next hop answer? See: ip neigh"));
+    }
     finish(args, &mut session, &link, status)
 }
 

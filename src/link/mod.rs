@@ -64,9 +64,9 @@ pub enum LinkError {
         source: std::io::Error,
     },
     /// An operation on an interface failed for good.
-    #[error("{operation} on {interface}: {source}")]
+    #[error("cannot {operation} on {}: {source}", interface.escape_debug())]
     Io {
-        /// What was tried, as a verb: "capture", "open a raw socket".
+        /// What was tried, as a verb: "capture", "read the counters".
         operation: &'static str,
         /// The interface by name.
         interface: String,

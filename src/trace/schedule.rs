@@ -17,6 +17,10 @@ pub(super) struct Schedule {
     handed_out: u32,
     /// Those of them whose own frame has not been captured yet.
     unconfirmed: Vec<Unconfirmed>,
+    /// Whether the frame of any of them has ever been captured.
+    confirmed: bool,
+    /// Whether probes vanish on the way to the wire, so that no more are to be tried.
+    futile: bool,
     /// When the last one was handed out.
     last: Option<Timestamp>,
     /// The datagram of the last one.
@@ -32,7 +36,14 @@ struct Unconfirmed {
 
 impl Schedule {
     pub(super) fn new() -> Self {
-        Self { handed_out: 0, unconfirmed: Vec::new(), last: None, datagram: Vec::new() }
+        Self {
+            handed_out: 0,
+            unconfirmed: Vec::new(),
+            confirmed: false,
+            futile: false,
+            last: None,
+            datagram: Vec::new(),
+        }
     }
 
     /// The next probe's datagram if one is due at `now`. `waiting` probes have been captured on
@@ -66,10 +77,10 @@ impl Schedule {
         Some(&self.datagram)
     }
 
-    /// Whether every probe up to `last_ttl` has been handed out.
+    /// Whether every probe up to `last_ttl` has been handed out, or no more are to be tried.
     pub(super) fn is_exhausted(&self, config: &TraceConfig, last_ttl: u8) -> bool {
         let hops = u32::from(last_ttl.saturating_sub(config.first_ttl)) + 1;
-        self.handed_out >= hops * u32::from(config.queries)
+        self.futile || self.handed_out >= hops * u32::from(config.queries)
     }
 
     /// Whether a probe up to `last_ttl` was handed out and may still show up.
@@ -79,6 +90,7 @@ impl Schedule {
 
     /// The frame of this probe was captured: it is on its way.
     pub(super) fn confirm(&mut self, key: ProbeKey) {
+        self.confirmed = true;
         self.unconfirmed.retain(|probe| probe.key != key);
     }
 
@@ -87,9 +99,12 @@ impl Schedule {
         self.unconfirmed.pop();
     }
 
-    /// Gives up on probes whose frames have not shown up for as long as an answer is waited for.
+    /// Gives up on probes whose frames have not shown up for as long as an answer is waited for. If
+    /// none ever has (a next hop that does not answer ARP), it is of no use to try more.
     pub(super) fn expire(&mut self, config: &TraceConfig, now: Timestamp) {
+        let tried = self.unconfirmed.len();
         self.unconfirmed.retain(|probe| probe.at.after(max_wait(config)) > now);
+        self.futile |= !self.confirmed && self.unconfirmed.len() < tried;
     }
 
     /// When something is next to be done here: a probe to be sent after a pause, if `may_send`, or
@@ -164,5 +179,15 @@ mod tests {
         assert!(schedule.is_unsure(&config, 1));
         schedule.expire(&config, at(60_000));
         assert!(!schedule.is_unsure(&config, 1));
+        assert!(!schedule.is_exhausted(&config, 30));
+    }
+
+    #[test]
+    fn no_more_is_tried_when_nothing_ever_leaves() {
+        let config = TraceConfig::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 40_000);
+        let mut schedule = Schedule::new();
+        assert!(schedule.next(&config, Timestamp::default(), 0, 30).is_some());
+        schedule.expire(&config, Timestamp::from_nanos(5_000_000_000));
+        assert!(schedule.is_exhausted(&config, 30));
     }
 }

@@ -6,10 +6,11 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use nix::net::if_::if_nametoindex;
-use pnet::ipnetwork::{IpNetwork, Ipv4Network};
+use pnet::ipnetwork::IpNetwork;
+use ipnetwork::Ipv4Network;
 
 use super::netlink;
 use crate::wire::LinkType;
@@ -221,7 +222,9 @@ fn address(index: u32) -> Option<Ipv4Network> {
     let interfaces = pnet_datalink::interfaces();
     let ours = interfaces.iter().filter(|interface| interface.index == index);
     ours.flat_map(|interface| &interface.ips).find_map(|network| match network {
-        IpNetwork::V4(v4) if !IpAddr::V4(v4.ip()).is_unspecified() => Some(*v4),
+        IpNetwork::V4(v4) if !v4.ip().is_unspecified() => {
+            Ipv4Network::new(v4.ip(), v4.prefix()).ok()
+        }
         _ => None,
     })
 }

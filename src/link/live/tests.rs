@@ -162,7 +162,7 @@ fn an_interface_that_goes_down_is_reported_once() {
         let mut live = open([10, 0, 0, 2].into(), None);
         ip("link set up0 down");
         let error = live.receive(None).unwrap_err().to_string();
-        assert!(error.starts_with("capture on up0: Network is down"), "{error}");
+        assert!(error.starts_with("cannot capture on up0: Network is down"), "{error}");
         let now = live.now();
         assert!(matches!(live.receive(Some(now)).unwrap(), Received::Quiet(_)));
     });
