@@ -3,7 +3,6 @@
 //! `cargo bench --bench hot`. The last group reports frames per second over a file on disk, read as
 //! `rtrace replay` reads it: once to find the trace, once to report it.
 
-use std::collections::HashMap;
 use std::hint::black_box;
 use std::io::{Seek, Write};
 use std::net::Ipv4Addr;
@@ -112,10 +111,10 @@ fn busy_capture() -> std::fs::File {
     other[12..16].copy_from_slice(&[198, 51, 100, 7]);
     other.resize(400, 0);
     let mut file = std::io::BufWriter::new(tempfile::tempfile().unwrap());
-    let interface = Interface { name: "bench".into(), address: None, link: LinkType::Raw, filter: None };
+    let interface =
+        Interface { name: "bench".into(), address: None, link: LinkType::Raw, filter: None };
     {
-        let mut tape =
-            Recording::new(&mut file, "bench", Format::Pcap, &interface, "").unwrap();
+        let mut tape = Recording::new(&mut file, "bench", Format::Pcap, &interface, "").unwrap();
         let (start, spacing) = (frames[0].0, FRAMES / u64::try_from(frames.len()).unwrap());
         let mut trace = frames.iter();
         for number in 0..FRAMES {
@@ -150,7 +149,7 @@ fn replay(c: &mut Criterion) {
             let mut tracer = Tracer::passive(config.clone()).unwrap();
             let mut kept = Keep::default();
             driver::run(&mut tracer, &mut link, &mut kept).unwrap();
-            let names = Names::fixed(HashMap::new());
+            let names = Names::fixed::<&str>([]);
             let view = View { config: &config, path: tracer.path(), names: &names };
             rtrace::render::Renderer::end(&mut Json::new(std::io::sink(), true), view).unwrap();
         });

@@ -4,9 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::trace::{Disposition, Path, ReplyKind, TraceConfig};
-use crate::wire::icmpv4::{
-    PARAMETER_PROBLEM, REDIRECT, SOURCE_QUENCH, TIME_EXCEEDED, UNREACHABLE,
-};
+use crate::wire::icmpv4::{PARAMETER_PROBLEM, REDIRECT, SOURCE_QUENCH, TIME_EXCEEDED, UNREACHABLE};
 
 /// What the section comment begins with; JSON follows.
 const PREFIX: &str = "rtrace configuration: ";

@@ -234,7 +234,9 @@ pub fn normalise(args: impl IntoIterator<Item = std::ffi::OsString>) -> Vec<std:
 
 fn number(text: &str, range: std::ops::RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
     let value = text.trim().parse().ok().filter(|value| range.contains(value));
-    value.ok_or_else(|| format!("{text:?} is not a number of {} to {}{unit}", range.start(), range.end()))
+    value.ok_or_else(|| {
+        format!("{text:?} is not a number of {} to {}{unit}", range.start(), range.end())
+    })
 }
 
 /// `-w MAX[,HERE[,NEAR]]`: factors that are left out are switched off.
@@ -294,8 +296,12 @@ mod tests {
     #[test]
     fn simulate_takes_a_topology_only_if_it_is_one() {
         let built_in = parse("rtrace --simulate 203.0.113.9").unwrap().trace;
-        assert_eq!((built_in.simulate, built_in.target.as_deref()), (Some(None), Some("203.0.113.9")));
-        for line in ["rtrace --simulate a.toml 203.0.113.9", "rtrace 203.0.113.9 --simulate=a.toml"] {
+        assert_eq!(
+            (built_in.simulate, built_in.target.as_deref()),
+            (Some(None), Some("203.0.113.9"))
+        );
+        for line in ["rtrace --simulate a.toml 203.0.113.9", "rtrace 203.0.113.9 --simulate=a.toml"]
+        {
             let file = parse(line).unwrap().trace;
             assert_eq!(file.simulate, Some(Some("a.toml".into())));
             assert_eq!(file.target.as_deref(), Some("203.0.113.9"));

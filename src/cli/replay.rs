@@ -110,5 +110,7 @@ fn choose(args: &ReplayArgs, contents: &Contents) -> Option<(TraceConfig, Output
 
 fn nothing_found(name: &str, packets: u64, target: Option<Ipv4Addr>) -> String {
     let to = target.map_or(String::new(), |target| format!(" to {target}"));
-    format!("{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute over IPv4, by UDP or ICMP echo?")
+    format!(
+        "{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute over IPv4, by UDP or ICMP echo?"
+    )
 }

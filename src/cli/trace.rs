@@ -8,9 +8,9 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::{Status, complain};
 use super::args::TraceArgs;
 use super::session::{Session, Tape};
+use super::{Status, complain};
 use crate::capture::{Format, Interface, Recording};
 use crate::enrich::names::{self, Names};
 use crate::link::Link;
@@ -80,12 +80,16 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         facts.kernel_dropped = Some(counted.dropped);
         if counted.dropped > 0 {
             let dropped = counted.dropped;
-            complain(&format!("the kernel dropped {dropped} captured frames: replies may be missing"));
+            complain(&format!(
+                "the kernel dropped {dropped} captured frames: replies may be missing"
+            ));
         }
     }
     if facts.concerning == 0 && facts.refused == 0 && status == Status::NotReached {
         let name = &facts.interface;
-        complain(&format!("no probe was seen leaving {name}: does its next hop answer? See: ip neigh"));
+        complain(&format!(
+            "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
+        ));
     }
     finish(args, &mut session, &link, status)
 }

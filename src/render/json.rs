@@ -224,9 +224,7 @@ impl<'a> ProbeRow<'a> {
             ttl,
             query,
             identity: match view.config.probe {
-                ProbeType::Udp => {
-                    Identity::Udp { source_port: ident, destination_port: selector }
-                }
+                ProbeType::Udp => Identity::Udp { source_port: ident, destination_port: selector },
                 ProbeType::IcmpEcho => Identity::Echo { identifier: ident, sequence: selector },
             },
             ip_id: probe.key.ip_id,

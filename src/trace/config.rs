@@ -43,7 +43,12 @@ const RTT_PRECISION: Span = Span::from_millis(1);
 impl Wait {
     /// When `probe` is to be given up, given the first answered RTTs of its own hop and of the
     /// nearest later hop that has one.
-    pub(super) fn deadline(&self, probe: &Probe, here: Option<Span>, near: Option<Span>) -> Timestamp {
+    pub(super) fn deadline(
+        &self,
+        probe: &Probe,
+        here: Option<Span>,
+        near: Option<Span>,
+    ) -> Timestamp {
         let max = Span::from_secs_f64(self.max);
         let by = |rtt: Option<Span>, factor: f64| {
             let padded = Span::from_nanos(rtt?.nanos().saturating_add(RTT_PRECISION.nanos()));

@@ -216,9 +216,9 @@ impl Path {
     /// The hops that belong to the report: those beyond the end are left out.
     #[must_use]
     pub fn reported(&self) -> &[Hop] {
-        let hops = self.end.map_or(self.hops.len(), |end| {
-            usize::from(end.saturating_sub(self.first_ttl)) + 1
-        });
+        let hops = self
+            .end
+            .map_or(self.hops.len(), |end| usize::from(end.saturating_sub(self.first_ttl)) + 1);
         &self.hops[..hops.min(self.hops.len())]
     }
 

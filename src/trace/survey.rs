@@ -139,8 +139,7 @@ impl Candidate {
     fn is_trace(&self, flow: &Flow) -> bool {
         let mut ttls = self.ttls();
         let (Some((lowest, _)), more) = (ttls.next(), ttls.count() > 0) else { return false };
-        let trace_port =
-            flow.probe == ProbeType::Udp && self.lowest_selector >= LOWEST_TRACE_PORT;
+        let trace_port = flow.probe == ProbeType::Udp && self.lowest_selector >= LOWEST_TRACE_PORT;
         lowest > 0 && (self.quoted || more || (trace_port && lowest <= HIGHEST_LONE_TTL))
     }
 

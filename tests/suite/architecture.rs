@@ -67,11 +67,15 @@ fn arrows_run_one_way() {
     for (name, code) in code() {
         let module = name.split('/').next().unwrap();
         let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == module) else {
-            assert!(["cli", "main", "lib"].contains(&module), "{module} has no arrows in this test");
+            assert!(
+                ["cli", "main", "lib"].contains(&module),
+                "{module} has no arrows in this test"
+            );
             continue;
         };
         for part in code.split("crate::").skip(1) {
-            let used: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let used: String =
+                part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let fine = used == module || allowed.contains(&used.as_str());
             assert!(fine, "src/{name}.rs uses crate::{used}, against the arrows");
         }

@@ -38,7 +38,10 @@ fn what_is_wrong_is_said_in_one_line_with_status_2() {
             vec!["--simulate".into(), "--pcap".into(), "/nonexistent/x.pcap".into(), TARGET.into()],
             "/nonexistent/x.pcap",
         ),
-        (vec!["--simulate".into(), "--pcap".into(), "/dev/full".into(), TARGET.into()], "/dev/full"),
+        (
+            vec!["--simulate".into(), "--pcap".into(), "/dev/full".into(), TARGET.into()],
+            "/dev/full",
+        ),
     ] {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let failed = run(&args);

@@ -62,8 +62,10 @@ fn every_golden_is_as_the_schema_says() {
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     for fixture in fixtures() {
         let document = read(fixture.join("expected.json"));
-        let faults: Vec<String> =
-            validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        let faults: Vec<String> = validator
+            .iter_errors(&document)
+            .map(|e| format!("{}: {e}", e.instance_path()))
+            .collect();
         assert!(faults.is_empty(), "{}: {faults:#?}", fixture.display());
     }
     let mut wrong = read(fixtures()[0].join("expected.json"));

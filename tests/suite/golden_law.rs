@@ -1,9 +1,11 @@
 //! The golden law: the report of a run is the report of its recording, byte for byte, as text and as
 //! JSON, over the built-in and over random simulated networks, with random options.
 
-use std::collections::HashMap;
-use std::io::Cursor;
-use std::net::Ipv4Addr;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Cursor, Write};
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 
 use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
@@ -23,19 +25,17 @@ use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{path_in, replay, run, scratch};
 
-/// Both reports of one run, and its recording where there is one.
-struct Watcher {
-    config: TraceConfig,
-    names: Names,
-    text: Vec<u8>,
-    json: Vec<u8>,
-    tape: Option<Recording<SharedVec>>,
+/// Memory that is written to from one place and read from another.
+#[derive(Clone, Default)]
+struct Shared(Rc<RefCell<Vec<u8>>>);
+
+impl Shared {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.borrow().clone()).unwrap()
+    }
 }
 
-#[derive(Clone, Default)]
-struct SharedVec(std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
-
-impl std::io::Write for SharedVec {
+impl Write for Shared {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.borrow_mut().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -46,22 +46,26 @@ impl std::io::Write for SharedVec {
     }
 }
 
-/// Text is written event by event: it is kept between events by replaying them into one renderer.
-struct Run<'a> {
-    watcher: &'a mut Watcher,
-    text: Text<SharedVec>,
+/// Writes both reports of a run at once, and its recording where one is asked for.
+struct Watcher {
+    config: TraceConfig,
+    names: Names,
+    renderers: [Box<dyn Renderer>; 2],
+    tape: Option<Recording<Shared>>,
 }
 
-impl Observer for Run<'_> {
+impl Observer for Watcher {
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
-        if let Some(tape) = self.watcher.tape.as_mut().filter(|_| disposition.concerns_the_trace()) {
+        if let Some(tape) = self.tape.as_mut().filter(|_| disposition.concerns_the_trace()) {
             tape.frame(frame, packet_comment(disposition, path).as_deref()).unwrap();
         }
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        let view = View { config: &self.watcher.config, path, names: &self.watcher.names };
-        self.text.event(Some(event), view).unwrap();
+        let view = View { config: &self.config, path, names: &self.names };
+        for renderer in &mut self.renderers {
+            renderer.event(Some(event), view).unwrap();
+        }
     }
 
     fn refused(&mut self, error: &LinkError) {
@@ -79,34 +83,41 @@ impl Observer for Run<'_> {
     }
 }
 
+/// Runs `tracer` over `link`; gives its report as text and as JSON.
 fn report(
     tracer: &mut Tracer,
     link: &mut dyn Link,
-    names: HashMap<std::net::IpAddr, String>,
-    tape: Option<Recording<SharedVec>>,
+    names: BTreeMap<IpAddr, String>,
+    tape: Option<Recording<Shared>>,
 ) -> (String, String) {
-    let config = tracer.config().clone();
-    let mut watcher =
-        Watcher { config, names: Names::fixed(names), text: Vec::new(), json: Vec::new(), tape };
-    let out = SharedVec::default();
-    let mut text = Text::new(out.clone(), false);
-    text.begin(&watcher.config).unwrap();
-    let mut run = Run { watcher: &mut watcher, text };
-    driver::run(tracer, link, &mut run).unwrap();
-    let mut text = run.text;
+    let (text, json) = (Shared::default(), Shared::default());
+    let mut watcher = Watcher {
+        config: tracer.config().clone(),
+        names: Names::fixed(names),
+        renderers: [
+            Box::new(Text::new(text.clone(), false)),
+            Box::new(Json::new(json.clone(), false)),
+        ],
+        tape,
+    };
+    for renderer in &mut watcher.renderers {
+        renderer.begin(&watcher.config).unwrap();
+    }
+    driver::run(tracer, link, &mut watcher).unwrap();
     let view = View { config: &watcher.config, path: tracer.path(), names: &watcher.names };
-    text.end(view).unwrap();
-    watcher.text = out.0.borrow().clone();
-    Json::new(&mut watcher.json, false).end(view).unwrap();
-    (String::from_utf8(watcher.text).unwrap(), String::from_utf8(watcher.json).unwrap())
+    for renderer in &mut watcher.renderers {
+        renderer.end(view).unwrap();
+    }
+    (text.text(), json.text())
 }
 
 /// Runs a trace over a simulated network, recording it; gives both reports and the recording.
 fn simulated(seed: u64, config: &TraceConfig, format: Format) -> (String, String, Vec<u8>) {
     let topology = Topology::random(seed);
     let names = topology.names().clone();
-    let bytes = SharedVec::default();
-    let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+    let bytes = Shared::default();
+    let interface =
+        Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
     let carried = Carried { trace: config.clone(), numeric: false };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
@@ -122,7 +133,7 @@ fn simulated(seed: u64, config: &TraceConfig, format: Format) -> (String, String
 /// Replays a recording with what it carries, or with `config` where it carries nothing.
 fn replayed(recording: &[u8], config: &TraceConfig) -> (String, String) {
     let mut reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
-    let (mut carried, mut names, mut survey) = (None, HashMap::new(), Survey::new());
+    let (mut carried, mut names, mut survey) = (None, BTreeMap::new(), Survey::new());
     while let Some(item) = reader.next().unwrap() {
         match item {
             Item::Section { comments } => {

@@ -8,9 +8,9 @@ use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 
+use ipnetwork::Ipv4Network;
 use nix::net::if_::if_nametoindex;
 use pnet::ipnetwork::IpNetwork;
-use ipnetwork::Ipv4Network;
 
 use super::netlink;
 use crate::wire::LinkType;

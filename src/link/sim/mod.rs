@@ -1,0 +1,129 @@
+//! A simulated network in virtual time, behind the same [`Link`] as the live one.
+//!
+//! Time starts at 2026-01-01T00:00:00Z and moves only when the driver waits: straight to the next
+//! frame, or to the end of the wait. So a path of 600 ms is traced in a millisecond, and the same
+//! topology, seed and calls give the same frames, byte for byte. There is no IO and no clock here.
+
+mod network;
+mod random;
+mod reply;
+mod spec;
+mod topology;
+
+use std::collections::BTreeMap;
+
+use network::Network;
+pub use spec::TopologyError;
+pub use topology::{
+    Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate, Topology,
+};
+
+use super::{Link, LinkError, Received, Transmit};
+use crate::time::{Span, Timestamp};
+use crate::wire::{Frame, LinkType};
+
+/// When virtual time begins: 2026-01-01T00:00:00Z.
+pub const START: Timestamp = Timestamp::from_parts(1_767_225_600, 0);
+
+/// How long it takes to send: the echo of a probe is stamped this much after the call, so that no
+/// two probes leave at one time.
+const SENDING: Span = Span::from_micros(4);
+
+/// A link into a simulated network. Frames have no link header.
+#[derive(Debug)]
+pub struct SimLink {
+    network: Network,
+    now: Timestamp,
+    echoes: bool,
+    /// Frames still to come, by their stamp, then in the order in which they were caused.
+    queue: BTreeMap<(Timestamp, u64), Vec<u8>>,
+    caused: u64,
+    /// The frame given out last.
+    frame: Vec<u8>,
+}
+
+impl SimLink {
+    /// The network that this topology describes, at rest.
+    #[must_use]
+    pub fn new(topology: Topology) -> Self {
+        Self {
+            network: Network::new(topology),
+            now: START,
+            echoes: true,
+            queue: BTreeMap::new(),
+            caused: 0,
+            frame: Vec::new(),
+        }
+    }
+
+    /// The same link, which does not show the frames that are sent ([`Link::echoes`] is false).
+    #[must_use]
+    pub fn without_echo(self) -> Self {
+        Self { echoes: false, ..self }
+    }
+
+    /// The topology that is simulated: its source address and names are of use to the caller.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        self.network.topology()
+    }
+
+    /// Lets a frame come at this time.
+    fn expect(&mut self, at: Timestamp, bytes: Vec<u8>) {
+        self.caused = self.caused.saturating_add(1);
+        self.queue.insert((at, self.caused), bytes);
+    }
+}
+
+impl Link for SimLink {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        self.now = self.now.after(SENDING);
+        if self.echoes {
+            self.expect(self.now, transmit.datagram.to_vec());
+        }
+        for (at, reply) in self.network.carry(self.now, transmit.datagram) {
+            self.expect(at, reply);
+        }
+        Ok(())
+    }
+
+    /// Never [`Received::Woken`]. Waiting for ever when nothing is on its way is [`Received::End`];
+    /// a later [`send`](Link::send) revives the link.
+    fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
+        let limit = until.map(|until| until.max(self.now));
+        let due = self
+            .queue
+            .first_entry()
+            .filter(|entry| limit.is_none_or(|limit| entry.key().0 <= limit))
+            .map(std::collections::btree_map::OccupiedEntry::remove_entry);
+        match (due, limit) {
+            (Some(((at, _), bytes)), _) => {
+                self.now = self.now.max(at);
+                self.frame = bytes;
+                Ok(Received::Frame(Frame {
+                    at,
+                    link: LinkType::Raw,
+                    bytes: &self.frame,
+                    original_len: u32::try_from(self.frame.len()).unwrap_or(u32::MAX),
+                    number: 0,
+                }))
+            }
+            (None, Some(limit)) => {
+                self.now = limit;
+                Ok(Received::Quiet(limit))
+            }
+            (None, None) => Ok(Received::End),
+        }
+    }
+
+    fn echoes(&self) -> bool {
+        self.echoes
+    }
+}
+
+#[cfg(test)]
+mod tests;
