@@ -11,6 +11,7 @@ use pnet::packet::ip::IpNextHeaderProtocols;
 use pnet::packet::ipv4::Ipv4Packet;
 use pnet::transport::TransportChannelType::Layer3;
 use pnet::transport::{TransportSender, transport_channel};
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
 use socket2::SockRef;
 
 use super::{OpenError, attach, filter, sys};
@@ -86,5 +87,7 @@ fn prepare(raw: &TransportSender, source: Ipv4Addr, bound_to: Option<&str>) -> i
     if let Some(interface) = bound_to {
         socket.bind_device(Some(interface.as_bytes()))?;
     }
+    // A path MTU that the kernel has learnt is not to keep a probe from showing it again.
+    set_ip_mtu_discover(descriptor, Ipv4PathMtuDiscovery::PROBE)?;
     socket.bind(&SocketAddr::from((source, 0)).into())
 }

@@ -9,6 +9,8 @@ mod random;
 mod reply;
 mod spec;
 mod topology;
+mod transit;
+mod values;
 
 use std::collections::BTreeMap;
 

@@ -89,7 +89,7 @@ fn micros(rng: &mut fastrand::Rng, most: i64) -> Span {
 }
 
 /// What the target and the routers have in common.
-fn temper(node: Node, rng: &mut fastrand::Rng) -> Node {
+fn temper(node: &Node, rng: &mut fastrand::Rng) -> Node {
     Node {
         delay: micros(rng, 20_000),
         jitter: if once_in(rng, 2) { micros(rng, 8_000) } else { Span::ZERO },
@@ -108,7 +108,7 @@ fn temper(node: Node, rng: &mut fastrand::Rng) -> Node {
         return_hops: once_in(rng, 8).then(|| rng.u8(0..30)),
         malformed: pick(rng, MALFORMED).filter(|_| once_in(rng, 10)),
         forged: pick(rng, FORGED).filter(|_| once_in(rng, 10)),
-        ..node
+        ..node.clone()
     }
 }
 
@@ -119,7 +119,7 @@ fn router(rng: &mut fastrand::Rng, address: Ipv4Addr) -> Node {
         _ => Expiry::Answer,
     };
     let quotes = if once_in(rng, 2) { NatQuotes::Outside } else { NatQuotes::Restored };
-    let node = temper(Node::at(address), rng);
+    let node = temper(&Node::at(address), rng);
     Node {
         expiry,
         nat: once_in(rng, 20).then_some(Nat { address, quotes }),
@@ -132,7 +132,7 @@ fn router(rng: &mut fastrand::Rng, address: Ipv4Addr) -> Node {
 
 fn target(rng: &mut fastrand::Rng) -> Node {
     let ports = if once_in(rng, 4) { Ports::Open } else { Ports::Closed };
-    Node { ports, ..temper(Node::host(), rng) }
+    Node { ports, ..temper(&Node::host(), rng) }
 }
 
 /// Shortcuts past a stage, so that branches differ in length, and now and then a loop.

@@ -1,29 +1,7 @@
 //! Topologies written in TOML, for network engineers to read and write.
 //!
-//! ```toml
-//! seed = 7                    # of everything left to chance; 0 unless given
-//! source = "192.0.2.2"        # the prober
-//! balance = "flow"            # how it chooses if the first hop has several routers
-//!
-//! [[hop]]                     # in order of distance; each leads to the one written after it
-//! address = "192.0.2.1"
-//! delay = "1.2ms"
-//! [[hop]]                     # several routers at one distance share what the hop says
-//! delay = "2ms"
-//! routers = [{ address = "198.51.100.1" }, { address = "198.51.100.5", loss = 0.1 }]
-//! [[hop]]
-//! name = "fork"               # names are for `next`, which leads elsewhere than one hop on
-//! address = "198.51.100.9"
-//! next = ["target", "fork"]   # "target" is the target; this one loops now and then
-//!
-//! [target]                    # answers for any destination, unless it has an `address`
-//! ports = "open"
-//! [names]                     # in place of DNS
-//! "192.0.2.1" = "gateway.example"
-//! ```
-//!
-//! All keys of a hop, router or target are the fields of [`Keys`]; what they do is said at
-//! [`Node`]. Unknown keys and impossible values are refused with the line they are on, never skipped.
+//! The format is shown at [`Topology::parse`]. Keys that no place in the file can have, and values
+//! that no network can have, are refused with the line they are on, never skipped.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,7 +11,7 @@ use serde::Deserialize;
 use super::topology::{
     Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate, TARGET, Topology,
 };
-use crate::time::Span;
+use super::values::{Chance, Code, Quote, Time};
 
 /// A topology file that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,120 +78,26 @@ struct HoldKeys {
     delay: Time,
 }
 
-/// A number from 0 to 1.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "f64")]
-struct Chance(f64);
-
-impl TryFrom<f64> for Chance {
-    type Error = String;
-
-    fn try_from(chance: f64) -> Result<Self, String> {
-        let fits = (0.0..=1.0).contains(&chance);
-        fits.then_some(Self(chance))
-            .ok_or_else(|| format!("{chance} is not a chance, write a number from 0 to 1"))
-    }
-}
-
-/// Units of time and their nanoseconds; longer names first where one ends with another.
-const UNITS: &[(&str, f64)] = &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
-
-/// A length of time with its unit, up to an hour.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "String")]
-struct Time(Span);
-
-impl TryFrom<String> for Time {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let unit = UNITS.iter().find_map(|(unit, nanos)| Some((text.strip_suffix(unit)?, nanos)));
-        unit.and_then(|(number, nanos)| Some(number.trim().parse::<f64>().ok()? * nanos / 1e9))
-            .filter(|secs| (0.0..=3600.0).contains(secs))
-            .map(|secs| Self(Span::from_secs_f64(secs)))
-            .ok_or_else(|| {
-                format!("\"{text}\" is not a time, write \"1.2ms\" (ns, us, ms or s, up to 3600s)")
-            })
-    }
-}
-
-/// Codes of ICMP destination unreachable by name (RFC 792, RFC 1122 §3.2.2.1, RFC 1812 §5.2.7.1).
-const CODES: &[(&str, u8)] = &[
-    ("net", 0),
-    ("host", 1),
-    ("protocol", 2),
-    ("port", 3),
-    ("source-route", 5),
-    ("net-unknown", 6),
-    ("host-unknown", 7),
-    ("isolated", 8),
-    ("net-prohibited", 9),
-    ("host-prohibited", 10),
-    ("net-tos", 11),
-    ("host-tos", 12),
-    ("admin", 13),
-    ("precedence-violation", 14),
-    ("precedence-cutoff", 15),
-];
-
-/// A number, or a word that stands for one.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a number or a word in quotes is wanted here")]
-enum Number {
-    Plain(u16),
-    Word(String),
-}
-
-/// A code of destination unreachable, by name or number.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "Number")]
-struct Code(u8);
-
-impl TryFrom<Number> for Code {
-    type Error = String;
-
-    fn try_from(number: Number) -> Result<Self, String> {
-        let code = match &number {
-            Number::Plain(code) => u8::try_from(*code).ok(),
-            Number::Word(word) => {
-                CODES.iter().find(|(name, _)| name == word).map(|(_, code)| *code)
-            }
-        };
-        code.map(Self).ok_or_else(|| {
-            let names: Vec<_> = CODES.iter().map(|(name, _)| *name).collect();
-            format!("no such code, write a number up to 255 or one of {}", names.join(", "))
-        })
-    }
-}
-
-/// A number of octets to quote, or "full".
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(try_from = "Number")]
-struct Quote(usize);
-
-impl TryFrom<Number> for Quote {
-    type Error = String;
-
-    fn try_from(number: Number) -> Result<Self, String> {
-        match number {
-            Number::Plain(octets) => Ok(Self(octets.into())),
-            Number::Word(word) if word == "full" => Ok(Self(usize::MAX)),
-            Number::Word(_) => Err("write a number of octets, or \"full\"".into()),
-        }
-    }
-}
-
 impl Topology {
     /// The network that `--simulate` uses without a file: ten hops to any target.
     ///
     /// # Panics
-    /// Never: the file is compiled in, and a test parses it.
+    /// Never: the file is part of the program, and a test parses it.
     #[must_use]
     pub fn builtin() -> Self {
         Self::parse(include_str!("builtin.toml"), "builtin.toml").expect("a test parses it")
     }
 
     /// The topology that `text` describes; `file` names it in errors.
+    ///
+    /// ```toml
+    #[doc = include_str!("example.toml")]
+    /// ```
+    ///
+    /// The other keys of a hop, router or target are the fields of [`Node`]. Some more values:
+    /// `rate = { per_second = 1, burst = 2 }`, `hold = { chance = 0.1, delay = "6s" }`,
+    /// `nat = { address = "198.51.100.77", quotes = "outside" }`, `unreachable = "admin"` (or a code),
+    /// `quote = 28` (or `"full"`), `malformed = "bad-checksum"`, `forged = "ports"`.
     ///
     /// # Errors
     /// The first thing that is wrong, with its line, or the hop or router that it concerns.
@@ -277,7 +161,7 @@ fn resolve(next: &[String], names: &Names) -> Result<Vec<usize>, String> {
     let mut places = Vec::new();
     for name in next {
         let meant = names.get(name).ok_or_else(|| {
-            format!("`next` says \"{name}\", which is the `name` of no hop; there are {}", known())
+            format!("`next` says {name:?}, which is the `name` of no hop; there are {}", known())
         })?;
         places.extend(meant);
     }
@@ -324,7 +208,7 @@ impl Keys {
         let Some(name) = &self.name else { return Ok(()) };
         match names.insert(name.clone(), places.to_vec()) {
             None => Ok(()),
-            Some(_) => Err((label.to_owned(), format!("the name \"{name}\" is taken already"))),
+            Some(_) => Err((label.to_owned(), format!("the name {name:?} is taken already"))),
         }
     }
 
@@ -396,6 +280,14 @@ mod tests {
         );
         assert_eq!(topology.names().len(), 8);
         assert_eq!(topology.source(), Ipv4Addr::new(192, 0, 2, 2));
+    }
+
+    #[test]
+    fn the_example_in_the_documentation_parses() {
+        let topology = Topology::parse(include_str!("example.toml"), "example.toml").unwrap();
+        let next: Vec<_> = topology.places.iter().map(|place| place.next.clone()).collect();
+        let stage = vec![3, 4];
+        assert_eq!(next, [vec![2], vec![], stage, vec![5], vec![5], vec![TARGET, 5]]);
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Topology {
     pub fn stage(mut self, nodes: Vec<Node>) -> Self {
         if !nodes.is_empty() {
             let stage: Vec<_> = (self.places.len()..).take(nodes.len()).collect();
-            for before in self.frontier.clone() {
+            for before in std::mem::take(&mut self.frontier) {
                 self.set_next(before, stage.clone());
             }
             self.places.extend(nodes.into_iter().map(|node| Place { node, next: vec![TARGET] }));
