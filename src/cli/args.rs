@@ -173,7 +173,7 @@ pub struct TraceOptions {
     pub in_flight: Option<u16>,
 
     /// Least pause between probes: seconds, or milliseconds if above 10 [default: 0]
-    #[arg(short = 'z', long = "sendwait", value_name = "TIME", help_heading = "Waiting", value_parser = parse_send_wait)]
+    #[arg(short = 'z', long = "sendwait", value_name = "TIME", help_heading = "Waiting", value_parser = parse_send_wait, allow_hyphen_values = true)]
     pub send_wait: Option<f64>,
 }
 
@@ -326,7 +326,7 @@ mod tests {
             ("rtrace -w 5,x host", ["--wait", "0 to 1000"]),
             ("rtrace -w 1,2,3,4 host", ["--wait", "three values"]),
             ("rtrace -t 256 host", ["--tos", "0 to 255"]),
-            ("rtrace -z -1 host", ["-z", "0 to"]),
+            ("rtrace -z -1 host", ["--sendwait", "0 to"]),
             ("rtrace host 27", ["PACKETLEN", "28..=65535"]),
             ("rtrace -s ::1 host", ["--source", "invalid IPv4"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),

@@ -1,7 +1,8 @@
 //! Which trace is in a recording, when the recording does not say.
 //!
 //! A first reading of a capture groups the datagrams that look like probes by their flow. What makes
-//! a flow a trace is that errors quote it, or that its TTLs climb. From the chosen flow's packets
+//! a flow a trace is that a TTL of it ran out, that its TTLs climb, or that a low one goes to a port
+//! where traceroute has always sent them. From the chosen flow's packets
 //! follow the target, the probe type, the first port, the queries per hop and the rest of a
 //! [`TraceConfig`]. Memory is bounded however long the file is.
 
@@ -19,8 +20,8 @@ const FLOWS: usize = 1_024;
 const PROBES: usize = 4_096;
 /// UDP traces are known by their ports only from here on: lower ones are services.
 const LOWEST_TRACE_PORT: u16 = 33_000;
-/// A lone TTL above this is a host's own default and not a probe's.
-const HIGHEST_LONE_TTL: u8 = 30;
+/// A flow whose TTLs are all above this is a host's ordinary traffic.
+const HIGHEST_FIRST_TTL: u8 = 30;
 
 /// Which traces of a capture are meant; what is `None` may be anything.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,8 +54,10 @@ pub struct Survey {
 struct Candidate {
     /// Which flow of the file it is, from 0.
     order: usize,
-    quoted: bool,
+    /// Whether a router said that the TTL of one of its probes ran out.
+    expired: bool,
     seen: HashSet<ProbeKey>,
+    selectors: HashSet<u16>,
     probes_by_ttl: Vec<u16>,
     lowest_selector: u16,
     first: ipv4::Ipv4Header,
@@ -81,40 +84,53 @@ impl Survey {
     }
 
     fn take_probe(&mut self, flow: Flow, key: ProbeKey, header: ipv4::Ipv4Header, payload: &[u8]) {
+        if self.is_answer(&flow, key) {
+            return;
+        }
         let order = self.flows.len();
         if order >= FLOWS && !self.flows.contains_key(&flow) {
             return;
         }
         let candidate = self.flows.entry(flow).or_insert_with(|| Candidate {
             order,
-            quoted: false,
+            expired: false,
             seen: HashSet::new(),
+            selectors: HashSet::new(),
             probes_by_ttl: vec![0; 256],
             lowest_selector: key.selector,
             first: header,
             linux_filling: craft::is_filled_by_us(payload.get(8..).unwrap_or_default()),
         });
         if candidate.seen.len() < PROBES && candidate.seen.insert(key) {
+            candidate.selectors.insert(key.selector);
             candidate.lowest_selector = candidate.lowest_selector.min(key.selector);
             candidate.probes_by_ttl[usize::from(header.ttl)] += 1;
         }
     }
 
+    /// Whether a UDP datagram goes back the way that a probe came: both look the same.
+    fn is_answer(&self, flow: &Flow, key: ProbeKey) -> bool {
+        let Flow { source, target, probe, ident } = *flow;
+        let asked = Flow { source: target, target: source, probe, ident: key.selector };
+        let asked = self.flows.get(&asked).filter(|_| probe == ProbeType::Udp);
+        asked.is_some_and(|asked| asked.selectors.contains(&ident))
+    }
+
     fn take_error(&mut self, payload: &[u8]) {
         let Ok((icmp, rest)) = icmpv4::decode(payload) else { return };
-        if !icmp.quotes() {
+        if icmp.icmp_type != icmpv4::TIME_EXCEEDED {
             return;
         }
         let Ok(quote) = quoted::decode(rest) else { return };
         if let Some((flow, key)) = probe::recognise_quoted(&quote) {
             if let Some(candidate) = self.flows.get_mut(&flow) {
-                candidate.quoted |= candidate.seen.contains(&key);
+                candidate.expired |= candidate.seen.contains(&key);
             }
         }
     }
 
     /// The configuration of the trace that was found, as far as `wanted` says which: the flow with the
-    /// most TTLs, those that errors quote before others, the first in the file on a tie. What packets
+    /// most TTLs, those of which one ran out before others, the first in the file on a tie. What packets
     /// cannot show (waiting times, the last TTL meant) is at its default.
     #[must_use]
     pub fn trace(&self, wanted: &Wanted) -> Option<TraceConfig> {
@@ -123,7 +139,7 @@ impl Survey {
             .filter(|(flow, _)| wanted.matches(flow))
             .filter(|(flow, candidate)| candidate.is_trace(flow))
             .max_by_key(|(_, candidate)| {
-                (candidate.quoted, candidate.ttls().count(), std::cmp::Reverse(candidate.order))
+                (candidate.expired, candidate.ttls().count(), std::cmp::Reverse(candidate.order))
             })
             .map(|(flow, candidate)| candidate.config(flow))
     }
@@ -138,9 +154,11 @@ impl Candidate {
 
     fn is_trace(&self, flow: &Flow) -> bool {
         let mut ttls = self.ttls();
-        let (Some((lowest, _)), more) = (ttls.next(), ttls.count() > 0) else { return false };
+        let Some((lowest, _)) = ttls.next() else { return false };
+        let climbs = ttls.next().is_some();
         let trace_port = flow.probe == ProbeType::Udp && self.lowest_selector >= LOWEST_TRACE_PORT;
-        lowest > 0 && (self.quoted || more || (trace_port && lowest <= HIGHEST_LONE_TTL))
+        let low = lowest <= HIGHEST_FIRST_TTL;
+        lowest > 0 && (self.expired || low && (climbs || trace_port))
     }
 
     /// Only rtrace and Linux traceroute give a probe up by the RTTs of others; other tools wait
