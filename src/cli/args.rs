@@ -3,6 +3,7 @@
 //! Every option that shapes a trace is optional here, so that a replay can tell what was asked for
 //! from what the recording says. [`TraceOptions::apply`] puts what was given into a configuration.
 
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
@@ -27,6 +28,11 @@ Examples:
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
 Exit status: 0 the target was reached, 1 it was not, 2 usage, privilege or IO error, 130 after Ctrl-C.";
+
+/// The value of `--simulate` that stands for the network that comes with rtrace.
+pub const BUILT_IN: &str = "built-in";
+/// The value of `--stats` that stands for stderr.
+pub const STDERR: &str = "-";
 
 /// A traceroute whose evidence is the packets themselves.
 #[derive(Debug, Parser)]
@@ -83,13 +89,13 @@ pub struct TraceArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub pcap: Option<PathBuf>,
 
-    /// Say on stderr, or as JSON in FILE, how the run went: interface, clock, kernel drops
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, help_heading = "Output")]
-    pub stats: Option<Option<PathBuf>>,
+    /// Say on stderr, or as JSON in FILE.json, how the run went: interface, clock, kernel drops
+    #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true, default_missing_value = STDERR, help_heading = "Output")]
+    pub stats: Option<PathBuf>,
 
     /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
-    #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, help_heading = "Route")]
-    pub simulate: Option<Option<PathBuf>>,
+    #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
+    pub simulate: Option<PathBuf>,
 }
 
 /// `rtrace replay FILE`.
@@ -212,22 +218,23 @@ impl TraceOptions {
 
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
 /// value with a space only where it cannot be taken for the target.
-pub fn normalise(args: impl IntoIterator<Item = std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OPTIONAL_VALUES: [(&str, &str); 2] = [("--simulate", ".toml"), ("--stats", ".json")];
-    let mut normal: Vec<std::ffi::OsString> = Vec::new();
+    let mut normal: Vec<OsString> = Vec::new();
     for arg in args {
-        let takes = |(option, suffix): &(&str, &str)| {
-            normal.last().is_some_and(|last| last == option)
-                && arg.to_string_lossy().ends_with(suffix)
+        let takes = |last: &&mut OsString| {
+            let text = arg.to_string_lossy();
+            let fits =
+                |(option, suffix): &(&str, &str)| **last == *option && text.ends_with(suffix);
+            OPTIONAL_VALUES.iter().any(fits)
         };
-        if OPTIONAL_VALUES.iter().any(takes) {
-            if let Some(last) = normal.last_mut() {
+        match normal.last_mut().filter(takes) {
+            Some(last) => {
                 last.push("=");
                 last.push(&arg);
-                continue;
             }
+            None => normal.push(arg),
         }
-        normal.push(arg);
     }
     normal
 }
@@ -298,12 +305,12 @@ mod tests {
         let built_in = parse("rtrace --simulate 203.0.113.9").unwrap().trace;
         assert_eq!(
             (built_in.simulate, built_in.target.as_deref()),
-            (Some(None), Some("203.0.113.9"))
+            (Some(BUILT_IN.into()), Some("203.0.113.9"))
         );
         for line in ["rtrace --simulate a.toml 203.0.113.9", "rtrace 203.0.113.9 --simulate=a.toml"]
         {
             let file = parse(line).unwrap().trace;
-            assert_eq!(file.simulate, Some(Some("a.toml".into())));
+            assert_eq!(file.simulate, Some("a.toml".into()));
             assert_eq!(file.target.as_deref(), Some("203.0.113.9"));
         }
     }

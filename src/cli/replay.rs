@@ -86,8 +86,7 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>) -> anyhow::Result<Content
             Ok(Some(Item::Name { address, name })) => {
                 contents.names.insert(address, name);
             }
-            Ok(None) => return Ok(contents),
-            Err(CaptureError::Truncated { .. }) => return Ok(contents),
+            Ok(None) | Err(CaptureError::Truncated { .. }) => return Ok(contents),
             Err(error) => return Err(error.into()),
         }
     }

@@ -2,13 +2,9 @@
 //! happens besides is counted.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
-use std::path::Path as FilePath;
 use std::time::Instant;
-
-use anyhow::Context;
 
 use super::args::OutputOptions;
 use super::{Status, complain};
@@ -141,20 +137,6 @@ impl Session {
         !self.failed
     }
 
-    /// Writes the run's facts to `file`, or to stderr.
-    ///
-    /// # Errors
-    /// When that cannot be written.
-    pub fn write_stats(&self, file: Option<&FilePath>) -> anyhow::Result<()> {
-        match file {
-            None => self.facts.write_text(&mut io::stderr().lock())?,
-            Some(path) => File::create(path)
-                .and_then(|mut out| self.facts.write_json(&mut out))
-                .with_context(|| format!("cannot write the statistics to {}", path.display()))?,
-        }
-        Ok(())
-    }
-
     fn fail(&mut self, message: &str) {
         self.failed = true;
         complain(message);
@@ -225,10 +207,10 @@ impl Observer for Session {
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        if let Event::Replied(at, index) = event {
-            if let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index)) {
-                self.ask_name(reply.responder);
-            }
+        if let Event::Replied(at, index) = event
+            && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
+        {
+            self.ask_name(reply.responder);
         }
         self.render(Some(event), path);
     }

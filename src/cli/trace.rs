@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::args::TraceArgs;
+use super::args::{BUILT_IN, STDERR, TraceArgs};
 use super::session::{Session, Tape};
 use super::{Status, complain};
 use crate::capture::{Format, Interface, Recording};
@@ -27,11 +27,10 @@ const SIMULATED_PORT: u16 = 54_321;
 /// Runs the command.
 pub fn run(args: &TraceArgs) -> anyhow::Result<Status> {
     let target = args.target.as_deref().unwrap_or_default();
-    let status = match &args.simulate {
-        Some(topology) => simulate(args, target, topology.as_deref())?,
-        None => live(args, target)?,
-    };
-    Ok(status)
+    match &args.simulate {
+        Some(topology) => simulate(args, target, topology),
+        None => live(args, target),
+    }
 }
 
 fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
@@ -58,6 +57,7 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
     let first_ip_id = fastrand::u16(1..);
     let config = configure(args, name, source, target, link.source_port(), first_ip_id)?;
     let tape = open_tape(args, &config, &interface)?;
+    let facts_to = open_stats(args)?;
     privilege::drop_for_good()?;
 
     let waker = link.waker();
@@ -91,17 +91,16 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
             "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
         ));
     }
-    finish(args, &mut session, &link, status)
+    finish(&mut session, &link, facts_to, status)
 }
 
-fn simulate(args: &TraceArgs, name: &str, file: Option<&Path>) -> anyhow::Result<Status> {
-    let topology = match file {
-        None => Topology::builtin(),
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?;
-            Topology::parse(&text, &path.display().to_string())?
-        }
+fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status> {
+    let topology = if file == Path::new(BUILT_IN) {
+        Topology::builtin()
+    } else {
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
     let target = match names.iter().find(|(_, known)| *known == name) {
@@ -121,6 +120,7 @@ fn simulate(args: &TraceArgs, name: &str, file: Option<&Path>) -> anyhow::Result
         filter: None,
     };
     let tape = open_tape(args, &config, &interface)?;
+    let facts_to = open_stats(args)?;
     let to_stderr = is_stdout(args.pcap.as_deref());
     let names = Names::fixed(names);
     let mut session = Session::new(&config, &args.output, names, !args.output.numeric, to_stderr)
@@ -128,19 +128,29 @@ fn simulate(args: &TraceArgs, name: &str, file: Option<&Path>) -> anyhow::Result
     let status = session.run(&mut Tracer::new(config)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("simulated", "simulated".into(), "virtual time");
-    finish(args, &mut session, &link, status)
+    finish(&mut session, &link, facts_to, status)
+}
+
+/// Where the run's facts go.
+enum FactsTo {
+    Nowhere,
+    Stderr,
+    File(File),
 }
 
 fn finish(
-    args: &TraceArgs,
     session: &mut Session,
     link: &dyn Link,
+    facts_to: FactsTo,
     status: Status,
 ) -> anyhow::Result<Status> {
     let closed = session.close_tape(link.now());
-    if let Some(file) = &args.stats {
-        session.write_stats(file.as_deref())?;
-    }
+    let written = match facts_to {
+        FactsTo::Nowhere => Ok(()),
+        FactsTo::Stderr => session.facts_mut().write_text(&mut io::stderr().lock()),
+        FactsTo::File(mut file) => session.facts_mut().write_json(&mut file),
+    };
+    written.context("cannot write the statistics")?;
     Ok(if closed { status } else { Status::Failed })
 }
 
@@ -193,13 +203,27 @@ fn open_tape(
         let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
         (Box::new(File::from(out)), "standard output".to_owned())
     } else {
-        let file = File::create(path)
-            .with_context(|| format!("cannot write the recording {}", path.display()))?;
-        privilege::give_to_invoking_user(&file)
-            .with_context(|| format!("cannot give {} to the user", path.display()))?;
+        let file = create(path).context("cannot begin the recording")?;
         (Box::new(file), path.display().to_string())
     };
     let carried = Carried { trace: config.clone(), numeric: args.output.numeric };
     let format = Format::from_path(path);
     Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
+}
+
+/// Opened before privileges are dropped, like the recording.
+fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
+    Ok(match args.stats.as_deref() {
+        None => FactsTo::Nowhere,
+        Some(path) if path == Path::new(STDERR) => FactsTo::Stderr,
+        Some(path) => FactsTo::File(create(path).context("cannot begin the statistics")?),
+    })
+}
+
+/// A new file that belongs to whoever called sudo, if that is how we were called.
+fn create(path: &Path) -> anyhow::Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
+    privilege::give_to_invoking_user(&file)
+        .with_context(|| format!("cannot give {} to its user", path.display()))?;
+    Ok(file)
 }

@@ -29,7 +29,7 @@ pub struct ProbeSpec {
 /// Writes the UDP probe `key` of `flow` into `buffer`, which takes its length: IPv4 header (RFC 791),
 /// UDP header (RFC 768), both checksums right, and a payload like that of
 /// traceroute. A length under [`MIN_LEN`] counts as [`MIN_LEN`].
-pub fn udp_probe(flow: &Flow, key: ProbeKey, spec: &ProbeSpec, buffer: &mut Vec<u8>) {
+pub fn udp_probe(flow: &Flow, key: ProbeKey, spec: ProbeSpec, buffer: &mut Vec<u8>) {
     let len = spec.len.max(MIN_LEN);
     buffer.clear();
     buffer.resize(usize::from(len), 0);
@@ -63,7 +63,7 @@ fn write_udp(flow: &Flow, key: ProbeKey, len: u16, body: &mut [u8]) {
     packet.set_checksum(if sum == 0 { 0xffff } else { sum });
 }
 
-fn write_ipv4(flow: &Flow, key: ProbeKey, spec: &ProbeSpec, len: u16, head: &mut [u8]) {
+fn write_ipv4(flow: &Flow, key: ProbeKey, spec: ProbeSpec, len: u16, head: &mut [u8]) {
     let Some(mut packet) = MutableIpv4Packet::new(head) else { return };
     packet.set_version(4);
     packet.set_header_length(5);
@@ -117,7 +117,7 @@ mod tests {
             for ttl in [1, 30, 255] {
                 let key = ProbeKey { ip_id: 0xa54c ^ len, selector: 33_434 + u16::from(ttl) };
                 let spec = ProbeSpec { ttl, tos: 0xb9, dont_fragment: ttl == 30, len };
-                udp_probe(&FLOW, key, &spec, &mut buffer);
+                udp_probe(&FLOW, key, spec, &mut buffer);
                 assert_eq!(buffer.len(), usize::from(len.max(28)));
                 let (header, payload) = decode(&buffer).unwrap();
                 assert_eq!((header.ttl, header.tos), (ttl, 0xb9));
@@ -135,7 +135,7 @@ mod tests {
         let spec = ProbeSpec { ttl: 1, tos: 0, dont_fragment: false, len: 28 };
         // With no payload the sum depends on the ports alone: find the pair that sums to zero.
         let all_ones = (0..=u16::MAX).any(|selector| {
-            udp_probe(&FLOW, ProbeKey { ip_id: 1, selector }, &spec, &mut buffer);
+            udp_probe(&FLOW, ProbeKey { ip_id: 1, selector }, spec, &mut buffer);
             assert_ne!(buffer[26..28], [0, 0]);
             buffer[26..28] == [0xff, 0xff]
         });

@@ -128,9 +128,8 @@ impl<W: Write> Renderer for Text<W> {
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         match event {
-            Some(Event::Sent(_) | Event::Replied(..)) => Ok(()),
             Some(Event::Settled(_)) | None => self.advance(view, false),
-            Some(Event::Ended) => Ok(()),
+            Some(Event::Sent(_) | Event::Replied(..) | Event::Ended) => Ok(()),
         }
     }
 

@@ -174,10 +174,12 @@ mod tests {
         TraceConfig::new(Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(203, 0, 113, 9), 40_000)
     }
 
+    type Change = fn(&mut TraceConfig);
+
     #[test]
     fn a_wrong_value_names_itself_and_the_range() {
         assert_eq!(config().check(), Ok(()));
-        let wrong: [(fn(&mut TraceConfig), &str); 7] = [
+        let wrong: [(Change, &str); 7] = [
             (|c| c.first_ttl = 0, "first TTL is out of range: it must be 1 to 255"),
             (|c| c.max_ttl = 0, "max TTL is out of range: it must be the first TTL to 255"),
             (|c| c.queries = 0, "queries per hop is out of range: it must be 1 to 1000"),

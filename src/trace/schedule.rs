@@ -70,7 +70,7 @@ impl Schedule {
             dont_fragment: config.dont_fragment,
             len: config.packet_len,
         };
-        craft::udp_probe(&config.flow(), key, &spec, &mut self.datagram);
+        craft::udp_probe(&config.flow(), key, spec, &mut self.datagram);
         self.handed_out += 1;
         self.last = Some(now);
         self.unconfirmed.push(Unconfirmed { number, key, at: now });

@@ -122,10 +122,10 @@ impl Survey {
             return;
         }
         let Ok(quote) = quoted::decode(rest) else { return };
-        if let Some((flow, key)) = probe::recognise_quoted(&quote) {
-            if let Some(candidate) = self.flows.get_mut(&flow) {
-                candidate.expired |= candidate.seen.contains(&key);
-            }
+        if let Some((flow, key)) = probe::recognise_quoted(&quote)
+            && let Some(candidate) = self.flows.get_mut(&flow)
+        {
+            candidate.expired |= candidate.seen.contains(&key);
         }
     }
 

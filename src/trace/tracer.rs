@@ -50,6 +50,14 @@ pub enum Event {
     Ended,
 }
 
+/// What a datagram to us says of one of our probes, before its checksums are believed.
+struct Claim {
+    at: ProbeRef,
+    kind: ReplyKind,
+    quoted_ttl: Option<u8>,
+    quoted_len: Option<u16>,
+}
+
 /// A trace in progress. See the [module](super) for what it is a function of.
 #[derive(Debug)]
 pub struct Tracer {
@@ -161,12 +169,12 @@ impl Tracer {
         let Ok((header, payload)) = ipv4::decode(datagram) else {
             return Disposition::Unrelated;
         };
-        if header.source == self.flow.source && header.destination == self.flow.target {
-            if let Some((flow, key)) = probe::recognise(&header, payload) {
-                if flow == self.flow {
-                    return self.handle_own(frame, header.ttl, key);
-                }
-            }
+        let ours = header.source == self.flow.source && header.destination == self.flow.target;
+        if ours
+            && let Some((flow, key)) = probe::recognise(&header, payload)
+            && flow == self.flow
+        {
+            return self.handle_own(frame, header.ttl, key);
         }
         if header.destination == self.flow.source {
             let head = &datagram[..usize::from(header.header_len)];
@@ -233,10 +241,10 @@ impl Tracer {
         head: &[u8],
         payload: &[u8],
     ) -> Disposition {
-        let found = self.find_answered(header, payload);
-        let Some((at, kind, quoted_ttl, quoted_len)) = found else {
+        let Some(claim) = self.find_answered(header, payload) else {
             return Disposition::Unrelated;
         };
+        let Claim { at, kind, quoted_ttl, quoted_len } = claim;
         // A UDP answer's own checksum may be unfinished (offload); what has one by ICMP is checked
         // where the whole message was captured.
         let whole = usize::from(header.total_len) == head.len() + payload.len();
@@ -265,18 +273,13 @@ impl Tracer {
     }
 
     /// Which probe a datagram to us answers, and what it says of it.
-    #[expect(clippy::type_complexity, reason = "the parts of one reply, for one caller")]
-    fn find_answered(
-        &self,
-        header: &Ipv4Header,
-        payload: &[u8],
-    ) -> Option<(ProbeRef, ReplyKind, Option<u8>, Option<u16>)> {
+    fn find_answered(&self, header: &Ipv4Header, payload: &[u8]) -> Option<Claim> {
         if header.fragment_offset != 0 {
             return None;
         }
         if let Some(selector) = probe::answered_selector(&self.flow, header, payload) {
             let at = *self.by_selector.get(&selector)?;
-            return Some((at, ReplyKind::Answer, None, None));
+            return Some(Claim { at, kind: ReplyKind::Answer, quoted_ttl: None, quoted_len: None });
         }
         if header.protocol != ipv4::ICMP {
             return None;
@@ -291,7 +294,8 @@ impl Tracer {
         let too_big = icmp.icmp_type == UNREACHABLE && icmp.code == CODE_FRAGMENTATION;
         let mtu = too_big.then(|| icmp.next_hop_mtu());
         let kind = ReplyKind::Icmp { icmp_type: icmp.icmp_type, code: icmp.code, mtu };
-        Some((at, kind, Some(quote.header.ttl), u16::try_from(quote.len).ok()))
+        let (quoted_ttl, quoted_len) = (Some(quote.header.ttl), u16::try_from(quote.len).ok());
+        Some(Claim { at, kind, quoted_ttl, quoted_len })
     }
 
     /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
