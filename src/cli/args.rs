@@ -4,11 +4,14 @@
 //! from what the recording says. [`TraceOptions::apply`] puts what was given into a configuration.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, value_parser};
+use clap::{Args, Parser, Subcommand};
+
+use crate::trace::config::MAX_QUERIES;
 
 use crate::trace::{TraceConfig, Wait};
 
@@ -50,7 +53,7 @@ pub const STDERR: &str = "-";
 pub struct Cli {
     /// What else than a trace is asked for.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<Action>,
 
     /// The trace.
     #[command(flatten)]
@@ -59,7 +62,7 @@ pub struct Cli {
 
 /// The commands that have a name.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum Action {
     /// Trace the path to a host: the spelled-out form, for a host called "replay"
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
@@ -74,7 +77,7 @@ pub struct TraceArgs {
     pub target: Option<String>,
 
     /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60]
-    #[arg(value_name = "PACKETLEN", value_parser = value_parser!(u16).range(28..))]
+    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
     pub packet_len: Option<u16>,
 
     /// Probes and waiting.
@@ -110,7 +113,7 @@ pub struct ReplayArgs {
     pub target: Option<Ipv4Addr>,
 
     /// Length of each probe in bytes, as in the header line [default: as recorded]
-    #[arg(value_name = "PACKETLEN", value_parser = value_parser!(u16).range(28..))]
+    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
     pub packet_len: Option<u16>,
 
     /// Probes and waiting.
@@ -138,27 +141,27 @@ pub struct TraceOptions {
     pub source: Option<Ipv4Addr>,
 
     /// Use this source port [default: one that is free]
-    #[arg(long, value_name = "PORT", help_heading = "Probes", value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", help_heading = "Probes", value_parser = within(1_u16, u16::MAX))]
     pub sport: Option<u16>,
 
     /// TTL of the first hop: 1 to 255 [default: 1]
-    #[arg(short, long = "first", value_name = "TTL", help_heading = "Probes", value_parser = value_parser!(u8).range(1..))]
+    #[arg(short, long = "first", value_name = "TTL", help_heading = "Probes", value_parser = within(1_u8, u8::MAX))]
     pub first_ttl: Option<u8>,
 
     /// TTL of the last hop: 1 to 255 [default: 30]
-    #[arg(short, long = "max-hops", value_name = "TTL", help_heading = "Probes", value_parser = value_parser!(u8).range(1..))]
+    #[arg(short, long = "max-hops", value_name = "TTL", help_heading = "Probes", value_parser = within(1_u8, u8::MAX))]
     pub max_ttl: Option<u8>,
 
     /// Probes per hop: 1 to 1000 [default: 3]
-    #[arg(short, long, value_name = "N", help_heading = "Probes", value_parser = value_parser!(u16).range(1..=1000))]
+    #[arg(short, long, value_name = "N", help_heading = "Probes", value_parser = within(1_u16, MAX_QUERIES))]
     pub queries: Option<u16>,
 
     /// Destination port of the first probe: 1 to 65535; each further probe takes the next [default: 33434]
-    #[arg(short, long = "port", value_name = "PORT", help_heading = "Probes", value_parser = value_parser!(u16).range(1..))]
+    #[arg(short, long = "port", value_name = "PORT", help_heading = "Probes", value_parser = within(1_u16, u16::MAX))]
     pub port: Option<u16>,
 
     /// Type of service of the probes: 0 to 255 [default: 0]
-    #[arg(short, long, value_name = "TOS", help_heading = "Probes", value_parser = parse_tos)]
+    #[arg(short, long, value_name = "TOS", help_heading = "Probes", value_parser = within(0_u8, u8::MAX))]
     pub tos: Option<u8>,
 
     /// Set the Don't Fragment flag
@@ -175,7 +178,7 @@ pub struct TraceOptions {
     pub wait: Option<Wait>,
 
     /// Most probes under way at a time: 1 to 65535 [default: 16]
-    #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = value_parser!(u16).range(1..))]
+    #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = within(1_u16, u16::MAX))]
     pub in_flight: Option<u16>,
 
     /// Least pause between probes: seconds, or milliseconds if above 10 [default: 0]
@@ -242,7 +245,7 @@ pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 fn number(text: &str, range: std::ops::RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
     let value = text.trim().parse().ok().filter(|value| range.contains(value));
     value.ok_or_else(|| {
-        format!("{text:?} is not a number of {} to {}{unit}", range.start(), range.end())
+        format!("it must be a number from {} to {}{unit}", range.start(), range.end())
     })
 }
 
@@ -256,7 +259,7 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
         return Err("MAX must be above 0 seconds".into());
     }
     match parts.next() {
-        Some(_) => Err("at most three values: MAX,HERE,NEAR".into()),
+        Some(_) => Err("it must be at most three values: MAX,HERE,NEAR".into()),
         None => Ok(Wait { max, here, near }),
     }
 }
@@ -267,11 +270,18 @@ fn parse_send_wait(text: &str) -> Result<f64, String> {
     Ok(if value > 10.0 { value / 1_000.0 } else { value })
 }
 
-/// Decimal, or hexadecimal with 0x.
-fn parse_tos(text: &str) -> Result<u8, String> {
-    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-    let value = hex.map_or_else(|| text.parse(), |digits| u8::from_str_radix(digits, 16));
-    value.map_err(|_| format!("{text:?} is not a number of 0 to 255"))
+/// Reads a number from `low` to `high`, decimal or, with 0x, hexadecimal.
+fn within<T>(low: T, high: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: Copy + Display + PartialOrd + TryFrom<u64>,
+{
+    move |text| {
+        let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let number = hex.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
+        let value = number.ok().and_then(|number| T::try_from(number).ok());
+        let value = value.filter(|value| low <= *value && *value <= high);
+        value.ok_or_else(|| format!("it must be a number from {low} to {high}"))
+    }
 }
 
 #[cfg(test)]
@@ -317,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_host_may_have_the_name_of_a_command() {
-        let Some(Command::Trace(trace)) = parse("rtrace trace replay").unwrap().command else {
+        let Some(Action::Trace(trace)) = parse("rtrace trace replay").unwrap().command else {
             panic!("not taken for a trace")
         };
         assert_eq!(trace.target.as_deref(), Some("replay"));
@@ -327,14 +337,14 @@ mod tests {
     fn what_is_wrong_names_itself_and_the_range() {
         for (line, words) in [
             ("rtrace", ["TARGET", "required"]),
-            ("rtrace -q 0 host", ["--queries", "1..=1000"]),
-            ("rtrace -m 256 host", ["--max-hops", "1..=255"]),
+            ("rtrace -q 0 host", ["--queries", "1 to 1000"]),
+            ("rtrace -m 256 host", ["--max-hops", "1 to 255"]),
             ("rtrace -w 0 host", ["--wait", "above 0"]),
             ("rtrace -w 5,x host", ["--wait", "0 to 1000"]),
             ("rtrace -w 1,2,3,4 host", ["--wait", "three values"]),
             ("rtrace -t 256 host", ["--tos", "0 to 255"]),
             ("rtrace -z -1 host", ["--sendwait", "0 to"]),
-            ("rtrace host 27", ["PACKETLEN", "28..=65535"]),
+            ("rtrace host 27", ["PACKETLEN", "28 to 65535"]),
             ("rtrace -s ::1 host", ["--source", "invalid IPv4"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),
         ] {

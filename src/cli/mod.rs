@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Action, Cli};
 
 /// How a run ended, if it ran at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,24 +39,49 @@ impl From<Status> for ExitCode {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(args::normalise(std::env::args_os())) {
         Ok(cli) => cli,
-        // Help and version come this way too; a closed pipe is not an error.
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return refuse(&error),
     };
     let outcome = match cli.command {
-        Some(Command::Replay(args)) => replay::run(&args),
-        Some(Command::Trace(args)) => trace::run(&args),
+        Some(Action::Replay(args)) => replay::run(&args),
+        Some(Action::Trace(args)) => trace::run(&args),
         None => trace::run(&cli.trace),
     };
     match outcome {
         Ok(status) => status.into(),
         Err(error) => {
-            complain(&format!("{error:#}"));
+            complain(&in_one_line(&error));
             Status::Failed.into()
         }
     }
+}
+
+/// What clap did not take: help and version, which are asked for, and everything else.
+fn refuse(error: &clap::Error) -> ExitCode {
+    if error.exit_code() == 0 {
+        // A closed pipe is not an error.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>());
+    let said = paragraphs.map(|words| words.join(" "));
+    let useful = said.filter(|part| ["error:", "tip:"].iter().any(|word| part.starts_with(word)));
+    let line = useful.collect::<Vec<_>>().join("; ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    complain(&format!("{}; see rtrace --help", line.trim_end_matches('.')));
+    Status::Failed.into()
+}
+
+/// The causes of an error one after the other, without those that a message before already quotes.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            let joint = if line.is_empty() { "" } else { ": " };
+            line = format!("{line}{joint}{cause}");
+        }
+    }
+    line
 }
 
 /// One line on stderr. It may quote file names and options: control characters are not let through.

@@ -56,13 +56,15 @@ fn what_is_wrong_is_said_in_one_line_with_status_2() {
 #[test]
 fn options_that_are_wrong_name_themselves() {
     for (args, words) in [
-        (vec!["-q", "0", TARGET], ["--queries", "1..=1000"]),
-        (vec!["-m", "300", TARGET], ["--max-hops", "1..=255"]),
-        (vec![TARGET, "5"], ["PACKETLEN", "28..=65535"]),
+        (vec!["-q", "0", TARGET], ["--queries", "1 to 1000"]),
+        (vec!["-m", "300", TARGET], ["--max-hops", "1 to 255"]),
+        (vec![TARGET, "5"], ["PACKETLEN", "28 to 65535"]),
         (vec!["--frobnicate", TARGET], ["--frobnicate", "unexpected"]),
     ] {
         let failed = run(&args);
         assert_eq!(failed.status, 2, "{args:?}");
+        assert!(failed.stderr.starts_with("rtrace: "), "{args:?}: {}", failed.stderr);
+        assert_eq!(failed.stderr.lines().count(), 1, "{args:?}: {}", failed.stderr);
         for word in words {
             assert!(failed.stderr.contains(word), "{args:?}: {}", failed.stderr);
         }
