@@ -50,7 +50,9 @@ fn heavy_traffic_loses_no_reply_and_costs_little() {
     run(lab.on("r1", "ip").args(["route", "add", "blackhole", "192.0.2.0/24"]));
     let flood = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/flood.py");
     let mut flood = lab.on("src", flood).args(["192.0.2.1", "200000"]).spawn().expect("flood.py");
-    while lab.frames_sent("eth0") < 10_000 {}
+    while lab.frames_sent("eth0") < 10_000 {
+        assert!(matches!(flood.try_wait(), Ok(None)), "flood.py has ended");
+    }
 
     let before = lab.frames_sent("eth0");
     let stats = lab.file("stats.json");

@@ -47,6 +47,7 @@ fn a_signal_ends_it_with_all_that_is_known() {
             hops(&report).iter().map(|hop| hop.responders().join(" ")).collect();
         assert_eq!(responders[..3], ["10.0.1.2", "10.0.2.2", "10.0.3.2"], "{report}");
         assert_reads_cleanly(&file);
+        assert_eq!(replay(&file, [""; 0]), report);
     }
 }
 
