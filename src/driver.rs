@@ -40,10 +40,6 @@ pub fn run(
 ) -> Result<(), LinkError> {
     let mut recorded = 0;
     let outcome = loop {
-        show_events(tracer, observer);
-        if tracer.is_done() || observer.interrupted() {
-            break Ok(());
-        }
         match turn(tracer, link, observer, &mut recorded) {
             Ok(true) => {}
             Ok(false) => break Ok(()),
@@ -55,7 +51,7 @@ pub fn run(
     outcome
 }
 
-/// Sends what is due and handles what comes next; `false` when nothing more will come.
+/// Sends what is due and handles what comes next; `false` when that was all.
 fn turn(
     tracer: &mut Tracer,
     link: &mut dyn Link,
@@ -63,6 +59,11 @@ fn turn(
     recorded: &mut u64,
 ) -> Result<bool, LinkError> {
     send_due(tracer, link, observer, recorded)?;
+    show_events(tracer, observer);
+    // After the sending: if every probe was refused, there is nothing to wait for.
+    if tracer.is_done() || observer.interrupted() {
+        return Ok(false);
+    }
     let until = tracer.poll_timeout().into_iter().chain(observer.wake_at(link.now())).min();
     match link.receive(until)? {
         Received::Frame(frame) => ingest(frame, tracer, observer, recorded),
@@ -73,6 +74,7 @@ fn turn(
         Received::Woken => observer.wake(tracer.path()),
         Received::End => return Ok(false),
     }
+    show_events(tracer, observer);
     Ok(true)
 }
 
@@ -123,5 +125,96 @@ fn ingest(
 fn show_events(tracer: &mut Tracer, observer: &mut dyn Observer) {
     while let Some(event) = tracer.poll_event() {
         observer.event(event, tracer.path());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::link::Transmit;
+    use crate::link::sim::{SimLink, Topology};
+    use crate::trace::TraceConfig;
+
+    /// Counts what it is told.
+    #[derive(Default)]
+    struct Counts {
+        refused: u32,
+        frames: u64,
+        ended: u32,
+    }
+
+    impl Observer for Counts {
+        fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+            if disposition.concerns_the_trace() {
+                self.frames += 1;
+                assert_eq!(frame.number, self.frames, "numbered as it is recorded");
+            }
+        }
+
+        fn event(&mut self, event: Event, _: &Path) {
+            self.ended += u32::from(event == Event::Ended);
+        }
+
+        fn refused(&mut self, _: &LinkError) {
+            self.refused += 1;
+        }
+
+        fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+            None
+        }
+
+        fn wake(&mut self, _: &Path) {}
+
+        fn interrupted(&self) -> bool {
+            false
+        }
+    }
+
+    /// A link that takes nothing.
+    struct Refusing;
+
+    impl Link for Refusing {
+        fn now(&self) -> Timestamp {
+            Timestamp::default()
+        }
+
+        fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+            let source = std::io::Error::from_raw_os_error(1);
+            Err(LinkError::Refused { destination: transmit.destination, source })
+        }
+
+        fn receive(&mut self, _: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
+            panic!("there is nothing to wait for")
+        }
+    }
+
+    fn tracer(topology: &Topology) -> Tracer {
+        let target = Ipv4Addr::new(203, 0, 113, 9);
+        Tracer::new(TraceConfig::new(topology.source(), target, 40_000)).unwrap()
+    }
+
+    #[test]
+    fn a_trace_of_which_every_probe_is_refused_ends() {
+        let mut tracer = tracer(&Topology::builtin());
+        let mut counts = Counts::default();
+        run(&mut tracer, &mut Refusing, &mut counts).unwrap();
+        assert_eq!((counts.refused, counts.ended, tracer.path().totals.sent), (90, 1, 0));
+    }
+
+    #[test]
+    fn what_a_link_does_not_echo_is_ingested_as_sent() {
+        let outcome = |echo: bool| {
+            let topology = Topology::builtin();
+            let mut tracer = tracer(&topology);
+            let link = SimLink::new(topology);
+            let mut link = if echo { link } else { link.without_echo() };
+            let mut counts = Counts::default();
+            run(&mut tracer, &mut link, &mut counts).unwrap();
+            (tracer.path().end, tracer.path().totals.sent, counts.frames)
+        };
+        assert_eq!(outcome(false), outcome(true));
+        assert_eq!(outcome(true).0, Some(10));
     }
 }
