@@ -110,6 +110,12 @@ impl<W: Write> Text<W> {
     }
 }
 
+/// A host name as it was typed, which a recording may also have made up: what no host name has, and
+/// what could steer a terminal, is not let through.
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if c.is_alphanumeric() || "-_.:%".contains(c) { c } else { '?' }).collect()
+}
+
 /// Whether a probe of a later hop was captured: then those missing here were meant to be sent.
 fn is_followed(path: &Path, ttl: u8) -> bool {
     path.hops().last().is_some_and(|hop| hop.ttl > ttl)
@@ -121,7 +127,10 @@ impl<W: Write> Renderer for Text<W> {
         write!(
             self.out,
             "traceroute to {} ({}), {} hops max, {} byte packets",
-            config.target_name, config.target, config.max_ttl, config.packet_len
+            plain(&config.target_name),
+            config.target,
+            config.max_ttl,
+            config.packet_len
         )?;
         self.out.flush()
     }
@@ -137,5 +146,16 @@ impl<W: Write> Renderer for Text<W> {
         self.advance(view, true)?;
         writeln!(self.out)?;
         self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_target_from_a_recording_cannot_steer_a_terminal() {
+        assert_eq!(plain("bücher.example"), "bücher.example");
+        assert_eq!(plain("a\x1b[2J\u{202e}(b) \n"), "a??2J??b???");
     }
 }
