@@ -52,7 +52,7 @@ pub enum Layer {
     Icmpv4,
     /// `ICMPv6`, RFC 4443.
     Icmpv6,
-    /// An ICMP extension object, RFC 4884 §7.1.
+    /// An ICMP extension object, RFC 4884 §8.
     ExtensionObject,
 }
 

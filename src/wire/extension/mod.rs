@@ -130,7 +130,8 @@ impl Extension {
         Some(Self { compliant, checksum, objects, ending })
     }
 
-    /// Whether the structure may be believed: its checksum is right, or there is none.
+    /// Whether the structure may be believed: its checksum is right, or there is none. `traceroute -e`
+    /// shows only such.
     #[must_use]
     pub fn credible(&self) -> bool {
         self.checksum != Checksum::Wrong
@@ -190,7 +191,7 @@ impl fmt::Display for Extension {
     }
 }
 
-/// The objects in `body`, which follows the structure's header (RFC 4884 §7.1).
+/// The objects in `body`, which follows the structure's header (RFC 4884 §8).
 fn objects(body: &[u8]) -> (Vec<Object>, Ending) {
     let mut objects = Vec::new();
     let mut rest = body;

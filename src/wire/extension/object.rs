@@ -1,4 +1,4 @@
-//! Extension objects (RFC 4884 §7.1), of which MPLS label stacks (RFC 4950) and interface information
+//! Extension objects (RFC 4884 §8), of which MPLS label stacks (RFC 4950) and interface information
 //! (RFC 5837) are understood.
 //!
 //! An object always decodes: one whose content is not as its class wants it is an unknown object, and
@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::{HEADER_LEN, interface::InterfaceInformation, joined};
 
-/// Class and c-type of the incoming MPLS label stack (RFC 4950 §3).
+/// Class and c-type of the incoming MPLS label stack (RFC 4950).
 const MPLS: (u8, u8) = (1, 1);
 /// Class of interface information (RFC 5837 §4); what the object holds is in its c-type.
 const INTERFACE_INFORMATION: u8 = 2;
