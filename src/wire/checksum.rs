@@ -1,15 +1,43 @@
-//! The Internet checksum (RFC 1071).
+//! The Internet checksum (RFC 1071), alone and over the pseudo-headers of RFC 9293 §3.1 (IPv4) and
+//! RFC 8200 §8.1 (IPv6).
+
+use std::net::IpAddr;
 
 /// The ones' complement of the ones' complement sum of `bytes` as 16-bit words in network order, an
 /// odd last byte padded with zero. Over data that contains a right checksum this is 0.
 #[must_use]
 pub fn checksum(bytes: &[u8]) -> u16 {
-    let mut words = bytes.chunks_exact(2);
-    let mut sum: u64 =
-        words.by_ref().map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum();
-    if let [last] = words.remainder() {
-        sum += u64::from(*last) << 8;
+    complement(sum(bytes))
+}
+
+/// The checksum of a whole transport `message` of this `protocol` between these addresses, which the
+/// pseudo-header covers besides the message. Over a message with a right checksum this is 0.
+#[must_use]
+pub fn transport(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u8]) -> u16 {
+    // Both pseudo-headers hold the addresses, the length and the protocol, each in words of its own;
+    // the zeros between them and the order do not change the sum.
+    let addresses = address_sum(source) + address_sum(destination);
+    complement(addresses + u64::from(protocol) + message.len() as u64 + sum(message))
+}
+
+fn address_sum(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => sum(&address.octets()),
+        IpAddr::V6(address) => sum(&address.octets()),
     }
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    let mut words = bytes.chunks_exact(2);
+    let sum: u64 =
+        words.by_ref().map(|word| u64::from(u16::from_be_bytes([word[0], word[1]]))).sum();
+    match words.remainder() {
+        [last] => sum + (u64::from(*last) << 8),
+        _ => sum,
+    }
+}
+
+fn complement(mut sum: u64) -> u16 {
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }
@@ -20,7 +48,9 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::checksum;
+    use std::net::Ipv6Addr;
+
+    use super::{checksum, transport};
 
     #[test]
     fn rfc_1071_section_3() {
@@ -28,5 +58,19 @@ mod tests {
         assert_eq!(checksum(&example), !0xddf2);
         assert_eq!(checksum(&[]), 0xffff);
         assert_eq!(checksum(&[0xff]), 0x00ff);
+    }
+
+    #[test]
+    fn the_pseudo_headers_are_covered() {
+        // The pseudo-header written out, followed by the message, gives the same sum.
+        let message = [0x12, 0x34, 0x56, 0x78, 0x9a];
+        let v4 = [&[192, 0, 2, 1, 198, 51, 100, 2, 0, 17, 0, 5], &message[..]].concat();
+        let (a, b) = ("192.0.2.1".parse().unwrap(), "198.51.100.2".parse().unwrap());
+        assert_eq!(transport(a, b, 17, &message), checksum(&v4));
+
+        let (a, b) = (Ipv6Addr::LOCALHOST, Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2));
+        let octets = [a.octets(), b.octets()].concat();
+        let v6 = [&octets[..], &[0, 0, 0, 5, 0, 0, 0, 58], &message[..]].concat();
+        assert_eq!(transport(a.into(), b.into(), 58, &message), checksum(&v6));
     }
 }

@@ -1,4 +1,9 @@
 //! ICMP messages (RFC 792).
+//!
+//! The header alone is decoded here; what an error quotes is `quoted`'s, and what routers append to
+//! the quote (RFC 4884) is `extension`'s.
+
+use std::net::Ipv4Addr;
 
 use super::{Layer, WireError, array};
 
@@ -50,6 +55,26 @@ impl Icmpv4Header {
         u16::from_be_bytes([self.rest[2], self.rest[3]])
     }
 
+    /// The router to use instead, in a redirect.
+    #[must_use]
+    pub fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::from(self.rest)
+    }
+
+    /// Which byte of the quoted datagram is at fault, in a parameter problem.
+    #[must_use]
+    pub fn pointer(&self) -> u8 {
+        self.rest[0]
+    }
+
+    /// The length of the quote in 32-bit words as RFC 4884 §4 has it, 0 if the sender did not say; `None` in
+    /// messages to which nothing can be appended.
+    #[must_use]
+    pub fn quote_words(&self) -> Option<u8> {
+        let multipart = matches!(self.icmp_type, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM);
+        multipart.then_some(self.rest[1])
+    }
+
     /// Whether messages of this type carry the datagram that caused them.
     #[must_use]
     pub fn quotes(&self) -> bool {
@@ -73,4 +98,35 @@ pub fn decode(bytes: &[u8]) -> Result<(Icmpv4Header, &[u8]), WireError> {
         rest: [head[4], head[5], head[6], head[7]],
     };
     Ok((header, &bytes[8..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rest_of_the_header_means_what_the_type_says() {
+        let header = |icmp_type| {
+            let bytes = [icmp_type, 1, 0xab, 0xcd, 10, 33, 2, 0xbc, 0x45];
+            let (header, payload) = decode(&bytes).unwrap();
+            assert_eq!((header.code, header.checksum, payload.len()), (1, 0xabcd, 1));
+            header
+        };
+        assert_eq!(header(ECHO_REPLY).echo(), (0x0a21, 0x02bc));
+        assert_eq!(header(UNREACHABLE).next_hop_mtu(), 700);
+        assert_eq!(header(REDIRECT).gateway(), Ipv4Addr::new(10, 33, 2, 188));
+        assert_eq!(header(PARAMETER_PROBLEM).pointer(), 10);
+        for icmp_type in 0..=u8::MAX {
+            let words = [3, 11, 12].contains(&icmp_type).then_some(33);
+            assert_eq!(header(icmp_type).quote_words(), words);
+            assert_eq!(header(icmp_type).quotes(), [3, 4, 5, 11, 12].contains(&icmp_type));
+        }
+    }
+
+    #[test]
+    fn less_than_eight_bytes_is_no_header() {
+        for len in 0..8 {
+            assert_eq!(decode(&[0; 8][..len]).unwrap_err().have, len);
+        }
+    }
 }

@@ -6,8 +6,13 @@ use super::{Layer, WireError, array};
 
 /// Protocol number of ICMP.
 pub const ICMP: u8 = 1;
+/// Protocol number of TCP.
+pub const TCP: u8 = 6;
 /// Protocol number of UDP.
 pub const UDP: u8 = 17;
+/// Protocol number of UDP-Lite (RFC 3828), whose header is UDP's with a checksum coverage in place of
+/// the length.
+pub const UDP_LITE: u8 = 136;
 
 /// The fields of an IPv4 header that rtrace works with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,10 +6,14 @@
 //! is there is returned. Nothing in here panics on any input, reads a clock, or does IO.
 
 pub mod checksum;
+pub mod extension;
 pub mod icmpv4;
+pub mod icmpv6;
 pub mod ipv4;
+pub mod ipv6;
 pub mod link;
 pub mod quoted;
+pub mod tcp;
 pub mod udp;
 
 use crate::time::Timestamp;
@@ -38,10 +42,18 @@ pub enum Layer {
     Link,
     /// IPv4, RFC 791.
     Ipv4,
+    /// IPv6, RFC 8200.
+    Ipv6,
     /// UDP, RFC 768.
     Udp,
+    /// TCP, RFC 9293.
+    Tcp,
     /// ICMP, RFC 792.
     Icmpv4,
+    /// `ICMPv6`, RFC 4443.
+    Icmpv6,
+    /// An ICMP extension object, RFC 4884 §8.
+    ExtensionObject,
 }
 
 impl std::fmt::Display for Layer {
@@ -49,8 +61,12 @@ impl std::fmt::Display for Layer {
         f.write_str(match self {
             Self::Link => "link-layer header",
             Self::Ipv4 => "IPv4 header",
+            Self::Ipv6 => "IPv6 header",
             Self::Udp => "UDP header",
+            Self::Tcp => "TCP header",
             Self::Icmpv4 => "ICMP header",
+            Self::Icmpv6 => "ICMPv6 header",
+            Self::ExtensionObject => "ICMP extension object",
         })
     }
 }

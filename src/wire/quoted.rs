@@ -1,7 +1,8 @@
 //! The datagram quoted in an ICMP error: the "original datagram" of RFC 792 and RFC 1812 §4.3.2.3.
 //!
 //! Routers quote what they received, so the TTL in it is the one the probe arrived with. Eight bytes
-//! of payload are all that RFC 792 promises; a quote may end anywhere and its lengths may lie.
+//! of payload are all that RFC 792 promises; a quote may end anywhere and its lengths may lie. Cut off
+//! what is appended to it (`extension::quoted_and_extension`) before decoding it.
 
 use super::ipv4::{self, Ipv4Header};
 use super::{Layer, WireError, array};
@@ -17,13 +18,22 @@ pub struct Quoted<'a> {
     pub len: usize,
 }
 
+/// How much of the payload RFC 792 promises, and every protocol's header has at least.
+const PROMISED: usize = 8;
+
 /// The quoted datagram at the beginning of `bytes`, which follow the ICMP header.
+///
+/// Some hosts quote the total length in the wrong byte order, or without the header. So it does not
+/// cut the payload below the eight bytes that are promised.
 ///
 /// # Errors
 /// When its IPv4 header is not whole.
 pub fn decode(bytes: &[u8]) -> Result<Quoted<'_>, WireError> {
-    let (header, payload) = ipv4::decode(bytes)?;
-    Ok(Quoted { header, payload, len: usize::from(header.header_len) + payload.len() })
+    let (header, told) = ipv4::decode(bytes)?;
+    let header_len = usize::from(header.header_len);
+    let there = bytes.get(header_len..).unwrap_or_default();
+    let payload = there.get(..told.len().max(PROMISED)).unwrap_or(there);
+    Ok(Quoted { header, payload, len: header_len + payload.len() })
 }
 
 impl Quoted<'_> {
@@ -34,5 +44,54 @@ impl Quoted<'_> {
     pub fn ports(&self) -> Result<(u16, u16), WireError> {
         let [a, b, c, d] = array(self.payload, 0, Layer::Udp)?;
         Ok((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A UDP datagram of 60 bytes from port 32768 to 33434, of which 48 are quoted.
+    fn quote() -> Vec<u8> {
+        let mut bytes = vec![
+            0x45, 0, 0, 60, 0, 1, 0, 0, 1, 17, 0, 0, 192, 0, 2, 7, 198, 51, 100, 1, //
+            0x80, 0, 0x82, 0x9a, 0, 40, 0, 0,
+        ];
+        bytes.resize(48, 0x40);
+        bytes
+    }
+
+    #[test]
+    fn a_quote_may_end_anywhere() {
+        let bytes = quote();
+        for len in 0..=bytes.len() {
+            let quoted = decode(&bytes[..len]);
+            assert_eq!(quoted.is_ok(), len >= 20);
+            let Ok(quoted) = quoted else { continue };
+            assert_eq!((quoted.len, quoted.payload.len(), quoted.header.ttl), (len, len - 20, 1));
+            assert_eq!(quoted.ports().ok(), (len >= 24).then_some((32_768, 33_434)));
+        }
+    }
+
+    #[test]
+    fn options_are_walked_over_and_padding_is_cut() {
+        let mut bytes = quote();
+        bytes[3] = 40;
+        assert_eq!(decode(&bytes).unwrap().len, 40);
+        bytes[0] = 0x46;
+        bytes.splice(20..20, [7, 4, 4, 0]);
+        let quoted = decode(&bytes).unwrap();
+        assert_eq!((quoted.len, quoted.ports()), (40, Ok((32_768, 33_434))));
+    }
+
+    #[test]
+    fn a_total_length_that_lies_leaves_what_is_promised() {
+        let mut bytes = quote();
+        // Of 5,376 bytes in the wrong byte order, without the header, and the like.
+        for (high, low, len) in [(0, 21, 28), (0, 20, 28), (0, 28, 28), (0, 19, 48), (60, 0, 48)] {
+            bytes[2..4].copy_from_slice(&[high, low]);
+            let quoted = decode(&bytes).unwrap();
+            assert_eq!((quoted.len, quoted.ports()), (len, Ok((32_768, 33_434))), "{high} {low}");
+        }
     }
 }
