@@ -16,6 +16,9 @@ pub struct Carried {
     pub trace: TraceConfig,
     /// Whether the report was asked for without names.
     pub numeric: bool,
+    /// Whether it was asked for with extensions.
+    #[serde(default)]
+    pub extensions: bool,
 }
 
 impl Carried {
@@ -91,7 +94,7 @@ mod tests {
     fn a_configuration_comes_back_from_its_comment() {
         let trace =
             TraceConfig::new(Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(203, 0, 113, 9), 40_000);
-        let carried = Carried { trace, numeric: true };
+        let carried = Carried { trace, numeric: true, extensions: false };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::trace::config::MAX_QUERIES;
 
+use crate::render::text::Style;
 use crate::trace::{TraceConfig, Wait};
 
 const STYLES: Styles = Styles::styled()
@@ -193,9 +194,20 @@ pub struct OutputOptions {
     #[arg(short, help_heading = "Output")]
     pub numeric: bool,
 
+    /// Show what routers append to their replies: MPLS label stacks, other extension objects as bytes
+    #[arg(short, long, help_heading = "Output")]
+    pub extensions: bool,
+
     /// Write the report as one JSON document
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+impl OutputOptions {
+    /// What concerns the text.
+    pub fn style(&self) -> Style {
+        Style { numeric: self.numeric, extensions: self.extensions }
+    }
 }
 
 impl TraceOptions {

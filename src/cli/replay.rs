@@ -95,16 +95,20 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>) -> anyhow::Result<Content
 /// The configuration that the recording carries or its packets show, with what was asked for on the
 /// command line in its place.
 fn choose(args: &ReplayArgs, contents: &Contents) -> Option<(TraceConfig, OutputOptions)> {
-    let OutputOptions { numeric, json } = args.output;
+    let OutputOptions { mut numeric, mut extensions, json } = args.output;
     let TraceOptions { source, sport: ident, .. } = args.options;
     let wanted = Wanted { target: args.target, source, ident };
     let carried = contents.carried.as_ref().filter(|it| wanted.matches(&it.trace.flow()));
-    let (mut config, numeric) = match carried {
-        Some(carried) => (carried.trace.clone(), numeric || (carried.numeric && !args.resolve)),
-        None => (contents.survey.trace(&wanted)?, numeric),
+    let mut config = match carried {
+        Some(carried) => {
+            numeric |= carried.numeric && !args.resolve;
+            extensions |= carried.extensions;
+            carried.trace.clone()
+        }
+        None => contents.survey.trace(&wanted)?,
     };
     args.options.apply(args.packet_len, &mut config);
-    Some((config, OutputOptions { numeric, json }))
+    Some((config, OutputOptions { numeric, extensions, json }))
 }
 
 fn nothing_found(name: &str, packets: u64, target: Option<Ipv4Addr>) -> String {

@@ -61,7 +61,7 @@ impl Session {
         let renderer: Box<dyn Renderer> = if output.json {
             Box::new(Json::new(out, output.numeric))
         } else {
-            Box::new(Text::new(out, output.numeric))
+            Box::new(Text::new(out, output.style()))
         };
         Self {
             config: config.clone(),

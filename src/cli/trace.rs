@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::args::{BUILT_IN, STDERR, TraceArgs};
+use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs};
 use super::session::{Session, Tape};
 use super::{Status, complain};
 use crate::capture::{Format, Interface, Recording};
@@ -206,7 +206,8 @@ fn open_tape(
         let file = create(path).context("cannot begin the recording")?;
         (Box::new(file), path.display().to_string())
     };
-    let carried = Carried { trace: config.clone(), numeric: args.output.numeric };
+    let OutputOptions { numeric, extensions, .. } = args.output;
+    let carried = Carried { trace: config.clone(), numeric, extensions };
     let format = Format::from_path(path);
     Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
 }

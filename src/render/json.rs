@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::annotation::annotation;
+use super::extension::ExtensionRow;
 use super::{Renderer, View};
 use crate::enrich::names::Lookup;
 use crate::probe::ProbeType;
@@ -125,6 +126,8 @@ struct ReplyRow<'a> {
     reply_ttl: u8,
     quoted_ttl: Option<u8>,
     quoted_len: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extension: Option<ExtensionRow>,
     late: bool,
     duplicate: bool,
     frame: u64,
@@ -263,6 +266,7 @@ impl<'a> ReplyRow<'a> {
             reply_ttl: reply.ttl,
             quoted_ttl: reply.quoted_ttl,
             quoted_len: reply.quoted_len,
+            extension: reply.extension.as_deref().map(ExtensionRow::of),
             late: reply.late,
             duplicate: reply.duplicate,
             frame: reply.frame,

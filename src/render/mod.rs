@@ -5,6 +5,7 @@
 //! sanitised from [`Names`]; nothing else in a report is text from the network.
 
 mod annotation;
+mod extension;
 pub mod json;
 pub mod stats;
 pub mod text;

@@ -15,12 +15,21 @@ use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
 /// Traceroute's text.
 pub struct Text<W> {
     out: W,
-    numeric: bool,
+    style: Style,
     ttl: u8,
     query: u16,
-    /// The responder that was last written on this line.
-    shown: Option<IpAddr>,
+    /// The responder and the extension that were last written on this line.
+    shown: Option<(IpAddr, Option<String>)>,
     complete: bool,
+}
+
+/// What traceroute's options add to the text or leave out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// `-n`: addresses without names.
+    pub numeric: bool,
+    /// `-e`: what routers append to their replies (RFC 4884).
+    pub extensions: bool,
 }
 
 /// What is to be written next.
@@ -33,9 +42,9 @@ enum Step<'a> {
 }
 
 impl<W: Write> Text<W> {
-    /// A report to `out`; with `numeric`, addresses without names.
-    pub fn new(out: W, numeric: bool) -> Self {
-        Self { out, numeric, ttl: 0, query: 0, shown: None, complete: false }
+    /// A report to `out`.
+    pub fn new(out: W, style: Style) -> Self {
+        Self { out, style, ttl: 0, query: 0, shown: None, complete: false }
     }
 
     fn advance(&mut self, view: View<'_>, ended: bool) -> io::Result<()> {
@@ -76,7 +85,7 @@ impl<W: Write> Text<W> {
 
     fn written<'a>(&self, probe: &'a Probe, view: View<'a>) -> Step<'a> {
         let answer = probe.answer();
-        let unnamed = answer.filter(|_| !self.numeric).map(|reply| reply.responder);
+        let unnamed = answer.filter(|_| !self.style.numeric).map(|reply| reply.responder);
         match unnamed.map(|address| view.names.lookup(address)) {
             Some(Lookup::Pending) => Step::Wait,
             _ => Step::Write(answer),
@@ -88,9 +97,14 @@ impl<W: Write> Text<W> {
             write!(self.out, "\n{:2} ", self.ttl)?;
         }
         let Some(reply) = reply else { return write!(self.out, " *") };
-        if self.shown != Some(reply.responder) {
+        let extension = reply.extension.as_deref().filter(|_| self.style.extensions);
+        let extension = extension.filter(|it| it.credible()).map(ToString::to_string);
+        if self.shown.as_ref() != Some(&(reply.responder, extension.clone())) {
             self.write_responder(reply.responder, view)?;
-            self.shown = Some(reply.responder);
+            if let Some(extension) = &extension {
+                write!(self.out, " <{extension}>")?;
+            }
+            self.shown = Some((reply.responder, extension));
         }
         write!(self.out, "  {} ms", reply.rtt)?;
         match annotation(reply.kind) {
@@ -100,7 +114,7 @@ impl<W: Write> Text<W> {
     }
 
     fn write_responder(&mut self, address: IpAddr, view: View<'_>) -> io::Result<()> {
-        if self.numeric {
+        if self.style.numeric {
             return write!(self.out, " {address}");
         }
         match view.names.lookup(address) {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::probe::ProbeKey;
 use crate::time::{Span, Timestamp};
+use crate::wire::extension::Extension;
 use crate::wire::icmpv4::{CODE_PORT, REDIRECT, SOURCE_QUENCH, TIME_EXCEEDED, UNREACHABLE};
 
 use super::config::TraceConfig;
@@ -57,7 +58,7 @@ impl ReplyKind {
 }
 
 /// One reply to one probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// Who sent it.
     pub responder: IpAddr,
@@ -75,6 +76,8 @@ pub struct Reply {
     pub quoted_ttl: Option<u8>,
     /// How many bytes of the probe it quotes.
     pub quoted_len: Option<u16>,
+    /// What is appended to the quote (RFC 4884).
+    pub extension: Option<Box<Extension>>,
     /// It came after its probe had been given up.
     pub late: bool,
     /// Its probe had already had a reply of this kind from this responder.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::probe::{self, Flow, ProbeKey, Transmit};
 use crate::time::{Span, Timestamp};
 use crate::wire::checksum::checksum;
+use crate::wire::extension::{self, Extension, Family};
 use crate::wire::icmpv4::{CODE_FRAGMENTATION, UNREACHABLE};
 use crate::wire::ipv4::{self, Ipv4Header};
 use crate::wire::{Frame, icmpv4, link, quoted};
@@ -56,6 +57,7 @@ struct Claim {
     kind: ReplyKind,
     quoted_ttl: Option<u8>,
     quoted_len: Option<u16>,
+    extension: Option<Box<Extension>>,
 }
 
 /// A trace in progress. See the [module](super) for what it is a function of.
@@ -244,7 +246,7 @@ impl Tracer {
         let Some(claim) = self.find_answered(header, payload) else {
             return Disposition::Unrelated;
         };
-        let Claim { at, kind, quoted_ttl, quoted_len } = claim;
+        let Claim { at, kind, quoted_ttl, quoted_len, extension } = claim;
         // A UDP answer's own checksum may be unfinished (offload); what has one by ICMP is checked
         // where the whole message was captured.
         let whole = usize::from(header.total_len) == head.len() + payload.len();
@@ -265,6 +267,7 @@ impl Tracer {
             ttl: header.ttl,
             quoted_ttl,
             quoted_len,
+            extension,
             late: false,
             duplicate: false,
         };
@@ -279,7 +282,13 @@ impl Tracer {
         }
         if let Some(selector) = probe::answered_selector(&self.flow, header, payload) {
             let at = *self.by_selector.get(&selector)?;
-            return Some(Claim { at, kind: ReplyKind::Answer, quoted_ttl: None, quoted_len: None });
+            return Some(Claim {
+                at,
+                kind: ReplyKind::Answer,
+                quoted_ttl: None,
+                quoted_len: None,
+                extension: None,
+            });
         }
         if header.protocol != ipv4::ICMP {
             return None;
@@ -288,14 +297,17 @@ impl Tracer {
         if !icmp.quotes() {
             return None;
         }
-        let quote = quoted::decode(rest).ok()?;
+        let (quote, extension) = icmp
+            .quote_words()
+            .map_or((rest, None), |words| extension::quoted_and_extension(rest, words, Family::V4));
+        let quote = quoted::decode(quote).ok()?;
         let (flow, key) = probe::recognise_quoted(&quote)?;
         let at = *self.by_key.get(&key).filter(|_| flow == self.flow)?;
         let too_big = icmp.icmp_type == UNREACHABLE && icmp.code == CODE_FRAGMENTATION;
         let mtu = too_big.then(|| icmp.next_hop_mtu());
         let kind = ReplyKind::Icmp { icmp_type: icmp.icmp_type, code: icmp.code, mtu };
         let (quoted_ttl, quoted_len) = (Some(quote.header.ttl), u16::try_from(quote.len).ok());
-        Some(Claim { at, kind, quoted_ttl, quoted_len })
+        Some(Claim { at, kind, quoted_ttl, quoted_len, extension: extension.map(Box::new) })
     }
 
     /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
@@ -308,6 +320,13 @@ impl Tracer {
         let settles = probe.outcome == Outcome::Waiting && !reply.kind.is_advice();
         let kept = probe.replies.len() < REPLIES_KEPT || settles;
         let index = probe.replies.len();
+        let in_transit = reply.kind.in_transit();
+
+        let totals = &mut self.path.totals;
+        totals.duplicate += u64::from(reply.duplicate);
+        totals.late += u64::from(reply.late && !reply.duplicate);
+        totals.clock_faults += u64::from(reply.rtt < Span::ZERO);
+        let probe = self.path.probe_mut(at)?;
         if kept {
             probe.replies.push(reply);
         } else {
@@ -317,16 +336,12 @@ impl Tracer {
             probe.outcome = Outcome::Answered(index);
         }
 
-        let totals = &mut self.path.totals;
-        totals.duplicate += u64::from(reply.duplicate);
-        totals.late += u64::from(reply.late && !reply.duplicate);
-        totals.clock_faults += u64::from(reply.rtt < Span::ZERO);
         if kept {
             self.events.push_back(Event::Replied(at, index));
         }
         if settles {
-            totals.answered += 1;
-            if !reply.kind.in_transit() {
+            self.path.totals.answered += 1;
+            if !in_transit {
                 self.path.end = Some(self.path.end.map_or(at.ttl, |end| end.min(at.ttl)));
             }
             self.waiting.retain(|waiting| *waiting != at);

@@ -16,7 +16,7 @@ use rtrace::link::sim::{SimLink, Topology};
 use rtrace::link::{Link, LinkError};
 use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::json::Json;
-use rtrace::render::text::Text;
+use rtrace::render::text::{Style, Text};
 use rtrace::render::{Renderer, View};
 use rtrace::time::Timestamp;
 use rtrace::trace::survey::{Survey, Wanted};
@@ -95,7 +95,7 @@ fn report(
         config: tracer.config().clone(),
         names: Names::fixed(names),
         renderers: [
-            Box::new(Text::new(text.clone(), false)),
+            Box::new(Text::new(text.clone(), Style { numeric: false, extensions: true })),
             Box::new(Json::new(json.clone(), false)),
         ],
         tape,
@@ -118,7 +118,7 @@ fn simulated(seed: u64, config: &TraceConfig, format: Format) -> (String, String
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried { trace: config.clone(), numeric: false };
+    let carried = Carried { trace: config.clone(), numeric: false, extensions: true };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {
