@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 use std::io::{Seek, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
@@ -18,7 +18,7 @@ use rtrace::render::View;
 use rtrace::render::json::Json;
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::survey::{Survey, Wanted};
-use rtrace::trace::{Disposition, Event, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ipv4, link};
 
 const FRAMES: u64 = 1_000_000;
@@ -52,7 +52,7 @@ impl Observer for Keep {
 /// The frames of one trace through the built-in network, with their stamps.
 fn traced() -> (TraceConfig, Vec<(Timestamp, Vec<u8>)>) {
     let topology = Topology::builtin();
-    let config = TraceConfig::new(topology.source(), Ipv4Addr::new(203, 0, 113, 9), 40_000);
+    let config = TraceConfig::new(topology.source().into(), IpAddr::from([203, 0, 113, 9]), 40_000);
     let mut kept = Keep::default();
     let mut tracer = Tracer::new(config.clone()).unwrap();
     let mut link = SimLink::new(topology);
@@ -87,7 +87,7 @@ fn correlate(c: &mut Criterion) {
     group.throughput(Throughput::Elements(u64::try_from(frames.len()).unwrap()));
     group.bench_function("whole_trace", |b| {
         b.iter_batched(
-            || Tracer::passive(config.clone()).unwrap(),
+            || Tracer::passive(config.clone(), Idents::One).unwrap(),
             |mut tracer| {
                 for (number, (at, bytes)) in (1..).zip(&frames) {
                     black_box(tracer.handle_frame(&raw(*at, bytes, number)));
@@ -146,7 +146,7 @@ fn replay(c: &mut Criterion) {
             let config = survey.trace(&Wanted::default()).unwrap();
             file.rewind().unwrap();
             let mut link = ReplayLink::new(CaptureReader::new(&mut file, "bench").unwrap());
-            let mut tracer = Tracer::passive(config.clone()).unwrap();
+            let mut tracer = Tracer::passive(config.clone(), Idents::One).unwrap();
             let mut kept = Keep::default();
             driver::run(&mut tracer, &mut link, &mut kept).unwrap();
             let names = Names::fixed::<&str>([]);

@@ -130,7 +130,7 @@ fn show_events(tracer: &mut Tracer, observer: &mut dyn Observer) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::IpAddr;
 
     use super::*;
     use crate::link::Transmit;
@@ -191,8 +191,8 @@ mod tests {
     }
 
     fn tracer(topology: &Topology) -> Tracer {
-        let target = Ipv4Addr::new(203, 0, 113, 9);
-        Tracer::new(TraceConfig::new(topology.source(), target, 40_000)).unwrap()
+        let target = IpAddr::from([203, 0, 113, 9]);
+        Tracer::new(TraceConfig::new(topology.source().into(), target, 40_000)).unwrap()
     }
 
     #[test]

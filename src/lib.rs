@@ -17,7 +17,7 @@
 //! use rtrace::trace::{TraceConfig, Tracer};
 //!
 //! let topology = Topology::builtin();
-//! let config = TraceConfig::new(topology.source(), [203, 0, 113, 9].into(), 54_321);
+//! let config = TraceConfig::new(topology.source().into(), [203, 0, 113, 9].into(), 54_321);
 //! let mut tracer = Tracer::new(config)?;
 //! let mut link = SimLink::new(topology);
 //! while !tracer.is_done() {

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::{Disposition, Path, ReplyKind, TraceConfig};
-use crate::wire::icmpv4::{PARAMETER_PROBLEM, REDIRECT, SOURCE_QUENCH, TIME_EXCEEDED, UNREACHABLE};
+use crate::trace::{Disposition, Path, Probe, ReplyKind, TraceConfig};
+use crate::wire::extension::Family::{self, V4, V6};
 
 /// What the section comment begins with; JSON follows.
 const PREFIX: &str = "rtrace configuration: ";
@@ -48,52 +48,71 @@ pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
         Disposition::Reply(at, index) => {
             let probe = path.probe(at)?;
             let Some(reply) = index.and_then(|index| probe.replies.get(index)) else {
-                return Some(format!("one more reply to frame {}", probe.frame));
+                return Some(format!("one more reply to {}", of_frame(probe)));
             };
             let late = if reply.late { ", late" } else { "" };
             let duplicate = if reply.duplicate { ", duplicate" } else { "" };
-            let (frame, what) = (probe.frame, describe(reply.kind));
-            Some(format!("reply to frame {frame}: {what}, {} ms{late}{duplicate}", reply.rtt))
+            let (asked, what) = (of_frame(probe), describe(reply.kind));
+            let rtt = reply.rtt.map_or(String::new(), |rtt| format!(", {rtt} ms"));
+            Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}"))
         }
         Disposition::Damaged(at) => {
-            Some(format!("reply to frame {}: wrong checksum, not believed", path.probe(at)?.frame))
+            let asked = of_frame(path.probe(at)?);
+            Some(format!("reply to {asked}: wrong checksum, not believed"))
         }
         Disposition::Repeated | Disposition::Unrelated => None,
     }
 }
 
-/// The names of RFC 792's messages.
+fn of_frame(probe: &Probe) -> String {
+    probe.frame.map_or("a probe not captured".to_owned(), |frame| format!("frame {frame}"))
+}
+
+/// The names of RFC 792's and RFC 4443's messages.
 fn describe(kind: ReplyKind) -> String {
-    let ReplyKind::Icmp { icmp_type, code, .. } = kind else { return "answer".to_owned() };
-    let known: &[(u8, Option<u8>, &str)] = &[
-        (TIME_EXCEEDED, Some(0), "time exceeded"),
-        (TIME_EXCEEDED, Some(1), "fragment reassembly time exceeded"),
-        (UNREACHABLE, Some(0), "net unreachable"),
-        (UNREACHABLE, Some(1), "host unreachable"),
-        (UNREACHABLE, Some(2), "protocol unreachable"),
-        (UNREACHABLE, Some(3), "port unreachable"),
-        (UNREACHABLE, Some(4), "fragmentation needed"),
-        (UNREACHABLE, Some(9), "net administratively prohibited"),
-        (UNREACHABLE, Some(10), "host administratively prohibited"),
-        (UNREACHABLE, Some(13), "communication administratively prohibited"),
-        (REDIRECT, None, "redirect"),
-        (SOURCE_QUENCH, None, "source quench"),
-        (PARAMETER_PROBLEM, None, "parameter problem"),
+    let (family, icmp_type, code) = match kind {
+        ReplyKind::Answer { tcp_flags: None } => return "answer".to_owned(),
+        ReplyKind::Answer { tcp_flags: Some(flags) } => return flags.to_string(),
+        ReplyKind::Icmp { family, icmp_type, code, .. } => (family, icmp_type, code),
+    };
+    let known: &[(Family, u8, Option<u8>, &str)] = &[
+        (V4, 11, Some(0), "time exceeded"),
+        (V4, 11, Some(1), "fragment reassembly time exceeded"),
+        (V4, 3, Some(0), "net unreachable"),
+        (V4, 3, Some(1), "host unreachable"),
+        (V4, 3, Some(2), "protocol unreachable"),
+        (V4, 3, Some(3), "port unreachable"),
+        (V4, 3, Some(4), "fragmentation needed"),
+        (V4, 3, Some(9), "net administratively prohibited"),
+        (V4, 3, Some(10), "host administratively prohibited"),
+        (V4, 3, Some(13), "communication administratively prohibited"),
+        (V4, 4, None, "source quench"),
+        (V4, 5, None, "redirect"),
+        (V4, 12, None, "parameter problem"),
+        (V6, 3, Some(0), "time exceeded"),
+        (V6, 3, Some(1), "fragment reassembly time exceeded"),
+        (V6, 1, Some(0), "no route to destination"),
+        (V6, 1, Some(1), "communication administratively prohibited"),
+        (V6, 1, Some(2), "beyond scope of source address"),
+        (V6, 1, Some(3), "address unreachable"),
+        (V6, 1, Some(4), "port unreachable"),
+        (V6, 2, None, "packet too big"),
+        (V6, 4, None, "parameter problem"),
     ];
-    let named = known.iter().find(|(t, c, _)| *t == icmp_type && c.is_none_or(|c| c == code));
+    let fits = |(of, known, only, _): &&(Family, u8, Option<u8>, &str)| {
+        (*of, *known) == (family, icmp_type) && only.is_none_or(|only| only == code)
+    };
+    let named = known.iter().find(fits);
     named.map_or_else(|| format!("type {icmp_type} code {code}"), |(.., name)| (*name).to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use super::*;
 
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
-        let trace =
-            TraceConfig::new(Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(203, 0, 113, 9), 40_000);
+        let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
         let carried = Carried { trace, numeric: true, extensions: false };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);

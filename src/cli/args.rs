@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -13,8 +13,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::trace::config::MAX_QUERIES;
 
+use crate::probe::{FlowMode, ProbeType};
 use crate::render::text::Style;
 use crate::trace::{TraceConfig, Wait};
+use crate::wire::extension::Family;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -73,13 +75,21 @@ pub enum Action {
 /// `rtrace TARGET` and `rtrace trace TARGET`.
 #[derive(Debug, Args)]
 pub struct TraceArgs {
-    /// Host name or IPv4 address to trace
+    /// Host name or address to trace; an IPv6 link-local address with its zone after "%"
     #[arg(value_name = "TARGET", required = true)]
     pub target: Option<String>,
 
-    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60]
+    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80]
     #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
     pub packet_len: Option<u16>,
+
+    /// Trace IPv4: the first IPv4 address of the target
+    #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Trace IPv6: the first IPv6 address of the target
+    #[arg(short = '6', help_heading = "Route")]
+    pub ipv6: bool,
 
     /// Probes and waiting.
     #[command(flatten)]
@@ -111,7 +121,7 @@ pub struct ReplayArgs {
 
     /// The traced address, where the recording holds more than one trace
     #[arg(value_name = "TARGET")]
-    pub target: Option<Ipv4Addr>,
+    pub target: Option<IpAddr>,
 
     /// Length of each probe in bytes, as in the header line [default: as recorded]
     #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
@@ -139,7 +149,7 @@ pub struct TraceOptions {
 
     /// Use this address of this host as the source
     #[arg(short, long, value_name = "ADDRESS", help_heading = "Route")]
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
 
     /// Use this source port [default: one that is free]
     #[arg(long, value_name = "PORT", help_heading = "Probes", value_parser = within(1_u16, u16::MAX))]
@@ -169,9 +179,18 @@ pub struct TraceOptions {
     #[arg(short = 'F', long, help_heading = "Probes")]
     pub dont_fragment: bool,
 
-    /// IPv4, which is all there is so far
-    #[arg(short = '4', help_heading = "Probes")]
-    pub ipv4: bool,
+    /// Flow label of the probes (IPv6): 0 to 1048575 [default: 0]
+    #[arg(short = 'l', long = "flowlabel", value_name = "LABEL", help_heading = "Probes", value_parser = within(0_u32, 0xf_ffff))]
+    pub flow_label: Option<u32>,
+
+    /// What is kept the same among the probes, so that load balancers treat them alike: nothing in
+    /// particular, all that routers hash, or all but the IP-ID [default: classic]
+    #[arg(long, value_name = "classic|paris|dublin", help_heading = "Probes", value_parser = parse_flow)]
+    pub flow: Option<FlowMode>,
+
+    /// What probes ask with.
+    #[command(flatten)]
+    pub kind: ProbeKind,
 
     /// Most seconds to wait for an answer, and factors of the RTT of another answer from the same
     /// hop and from a later one; MAX alone switches the factors off [default: 5,3,10]
@@ -185,6 +204,51 @@ pub struct TraceOptions {
     /// Least pause between probes: seconds, or milliseconds if above 10 [default: 0]
     #[arg(short = 'z', long = "sendwait", value_name = "TIME", help_heading = "Waiting", value_parser = parse_send_wait, allow_hyphen_values = true)]
     pub send_wait: Option<f64>,
+}
+
+/// Which type of probe is sent; UDP to rising ports if none is chosen.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag; at most one is given")]
+pub struct ProbeKind {
+    /// UDP to one port, 53 by default, with a DNS query that resolvers answer
+    #[arg(short = 'U', long = "udp", help_heading = "Probe types")]
+    pub udp_fixed: bool,
+
+    /// ICMP echo requests
+    #[arg(short = 'I', long = "icmp", help_heading = "Probe types")]
+    pub echo: bool,
+
+    /// TCP connection requests (SYN), to port 80 by default
+    #[arg(short = 'T', long = "tcp", help_heading = "Probe types")]
+    pub syn: bool,
+
+    /// TCP acknowledgments, to port 80 by default
+    #[arg(long, help_heading = "Probe types")]
+    pub ack: bool,
+
+    /// UDP-Lite, to port 53 by default
+    #[arg(long, help_heading = "Probe types")]
+    pub udplite: bool,
+
+    /// Any IP protocol: 0 to 255
+    #[arg(short = 'P', long, value_name = "NUMBER", help_heading = "Probe types", value_parser = within(0_u8, u8::MAX))]
+    pub protocol: Option<u8>,
+}
+
+impl ProbeKind {
+    /// The type that was chosen, if one was.
+    pub fn chosen(&self) -> Option<ProbeType> {
+        let flags = [
+            (self.udp_fixed, ProbeType::UdpFixed),
+            (self.echo, ProbeType::IcmpEcho),
+            (self.syn, ProbeType::TcpSyn),
+            (self.ack, ProbeType::TcpAck),
+            (self.udplite, ProbeType::UdpLite),
+        ];
+        let flag = flags.iter().find(|(given, _)| *given).map(|(_, probe)| *probe);
+        flag.or(self.protocol.map(ProbeType::Protocol))
+    }
 }
 
 /// What is written where.
@@ -201,6 +265,14 @@ pub struct OutputOptions {
     /// Write the report as one JSON document
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+impl TraceArgs {
+    /// The family that is asked for.
+    pub fn wants(&self) -> Option<Family> {
+        let flags = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)];
+        flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
+    }
 }
 
 impl OutputOptions {
@@ -227,6 +299,8 @@ impl TraceOptions {
         set(&mut config.in_flight, self.in_flight);
         set(&mut config.send_wait, self.send_wait);
         set(&mut config.packet_len, packet_len);
+        set(&mut config.flow_mode, self.flow);
+        set(&mut config.flow_label, self.flow_label);
         config.dont_fragment |= self.dont_fragment;
     }
 }
@@ -273,6 +347,15 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
     match parts.next() {
         Some(_) => Err("it must be at most three values: MAX,HERE,NEAR".into()),
         None => Ok(Wait { max, here, near }),
+    }
+}
+
+fn parse_flow(text: &str) -> Result<FlowMode, String> {
+    match text {
+        "classic" => Ok(FlowMode::Classic),
+        "paris" => Ok(FlowMode::Paris),
+        "dublin" => Ok(FlowMode::Dublin),
+        _ => Err("it must be classic, paris or dublin".into()),
     }
 }
 
@@ -357,7 +440,9 @@ mod tests {
             ("rtrace -t 256 host", ["--tos", "0 to 255"]),
             ("rtrace -z -1 host", ["--sendwait", "0 to"]),
             ("rtrace host 27", ["PACKETLEN", "28 to 65535"]),
-            ("rtrace -s ::1 host", ["--source", "invalid IPv4"]),
+            ("rtrace -s x host", ["--source", "invalid IP"]),
+            ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
+            ("rtrace --flow rome host", ["--flow", "classic, paris or dublin"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),
         ] {
             let error = parse(line).expect_err(line);

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::trace::survey::{Survey, Wanted};
-use crate::trace::{TraceConfig, Tracer};
+use crate::trace::{Idents, TraceConfig, Tracer};
 
 /// What a first reading of the file tells.
 struct Contents {
@@ -43,7 +43,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
 
     file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
     let mut link = ReplayLink::new(CaptureReader::new(file, &name)?);
-    let mut tracer = Tracer::passive(config.clone())?;
+    let mut tracer = Tracer::passive(config.clone(), Idents::One)?;
     let names = if args.resolve {
         Names::new(|| (), Duration::from_secs(5))
     } else {
@@ -107,13 +107,16 @@ fn choose(args: &ReplayArgs, contents: &Contents) -> Option<(TraceConfig, Output
         }
         None => contents.survey.trace(&wanted)?,
     };
+    if let Some(probe) = args.options.kind.chosen() {
+        config.probe = probe;
+    }
     args.options.apply(args.packet_len, &mut config);
     Some((config, OutputOptions { numeric, extensions, json }))
 }
 
-fn nothing_found(name: &str, packets: u64, target: Option<Ipv4Addr>) -> String {
+fn nothing_found(name: &str, packets: u64, target: Option<IpAddr>) -> String {
     let to = target.map_or(String::new(), |target| format!(" to {target}"));
     format!(
-        "{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute over IPv4, by UDP or ICMP echo?"
+        "{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute?"
     )
 }

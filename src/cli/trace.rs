@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -17,9 +17,11 @@ use crate::link::Link;
 use crate::link::live::{Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
+use crate::probe::{Flow, ProbeType};
 use crate::recording::Carried;
 use crate::trace::{TraceConfig, Tracer};
 use crate::wire::LinkType;
+use crate::wire::extension::Family;
 
 /// Source port and first IP-ID of simulated traces, which are the same each time.
 const SIMULATED_PORT: u16 = 54_321;
@@ -34,16 +36,16 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<Status> {
 }
 
 fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
-    let target = resolve(name)?;
-    let route = route::resolve(target, args.options.iface.as_deref(), args.options.source)?;
+    let target = resolve(name, args.wants())?;
+    let IpAddr::V4(target4) = target else { bail!("IPv6 comes with the next commit") };
+    let source4 = match args.options.source {
+        Some(IpAddr::V4(source)) => Some(source),
+        _ => None,
+    };
+    let route = route::resolve(target4, args.options.iface.as_deref(), source4)?;
     let mtu = route.interface.mtu;
-    let len = args.packet_len.unwrap_or(60);
-    if u32::from(len) > mtu {
-        let interface = &route.interface.name;
-        bail!("{len} bytes are more than the MTU of {interface}: ask for at most {mtu}");
-    }
     let any = args.options.iface.as_deref() == Some(route::ANY);
-    let source = route.source;
+    let source = IpAddr::V4(route.source);
     let mut interface = Interface {
         name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
         address: route.interface.address.map(|net| (IpAddr::V4(net.ip()), net.prefix())),
@@ -51,11 +53,19 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         filter: None,
     };
     let source_port = args.options.sport;
-    let mut link =
-        LiveLink::open(&LiveConfig { route, target, source_port, any, echo_replies: false })?;
+    let mut link = LiveLink::open(&LiveConfig {
+        route,
+        target: target4,
+        source_port,
+        any,
+        echo_replies: false,
+    })?;
     interface.link = link.link_type();
-    let first_ip_id = fastrand::u16(1..);
-    let config = configure(args, name, source, target, link.source_port(), first_ip_id)?;
+    let config = configure(args, name, source, target, link.source_port(), fastrand::u16(1..))?;
+    if u32::from(config.packet_len) > mtu {
+        let (len, name) = (config.packet_len, &interface.name);
+        bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
+    }
     let tape = open_tape(args, &config, &interface)?;
     let facts_to = open_stats(args)?;
     privilege::drop_for_good()?;
@@ -104,18 +114,18 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
     };
     let names = topology.names().clone();
     let target = match names.iter().find(|(_, known)| *known == name) {
-        Some((IpAddr::V4(address), _)) => *address,
-        _ => name.parse().map_err(|_| {
-            anyhow!("{name} is not an IPv4 address, and no name in the simulated network")
+        Some((address, _)) => *address,
+        None => name.parse().map_err(|_| {
+            anyhow!("{name} is not an address, and no name in the simulated network")
         })?,
     };
-    let source = args.options.source.unwrap_or(topology.source());
+    let source = args.options.source.unwrap_or(IpAddr::V4(topology.source()));
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let config = configure(args, name, source, target, port, 1)?;
     let mut link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
-        address: Some((IpAddr::V4(source), 32)),
+        address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
         link: LinkType::Raw,
         filter: None,
     };
@@ -157,34 +167,48 @@ fn finish(
 fn configure(
     args: &TraceArgs,
     name: &str,
-    source: Ipv4Addr,
-    target: Ipv4Addr,
-    source_port: u16,
-    first_ip_id: u16,
+    source: IpAddr,
+    target: IpAddr,
+    ident: u16,
+    first_id: u16,
 ) -> anyhow::Result<TraceConfig> {
-    let defaults = TraceConfig::new(source, target, source_port);
-    let mut config = TraceConfig { target_name: name.to_owned(), first_ip_id, ..defaults };
+    let probe = args.options.kind.chosen().unwrap_or(ProbeType::Udp);
+    let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
+    let defaults = TraceConfig::of_flow(&Flow { source, target, probe, ident });
+    let mut config = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
     args.options.apply(args.packet_len, &mut config);
+    if config.packet_len < config.least_len() {
+        let least = config.least_len();
+        bail!(
+            "{} bytes are too short for such probes: ask for at least {least}",
+            config.packet_len
+        );
+    }
+    let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
+    if is_tcp && config.packet_len != config.least_len() {
+        bail!("TCP probes carry no payload: leave out the packet length");
+    }
     config.check()?;
     Ok(config)
 }
 
-/// The first IPv4 address of the target.
-fn resolve(name: &str) -> anyhow::Result<Ipv4Addr> {
-    if let Ok(address) = name.parse() {
-        return Ok(address);
-    }
-    if name.parse::<std::net::Ipv6Addr>().is_ok() {
-        bail!("{name} is an IPv6 address: rtrace traces IPv4 only so far");
-    }
-    let addresses = dns_lookup::lookup_host(name)
-        .map_err(io::Error::from)
-        .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?;
-    let mut ipv4 = addresses.into_iter().filter_map(|address| match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    });
-    ipv4.next().ok_or_else(|| anyhow!("{name} has no IPv4 address"))
+/// The target's address of the family that is asked for; else its first IPv4 address, or its first.
+fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
+    let fits = |address: &IpAddr| match family {
+        None => true,
+        Some(family) => address.is_ipv4() == (family == Family::V4),
+    };
+    let kind = if family == Some(Family::V6) { "IPv6" } else { "IPv4" };
+    let found = match name.parse() {
+        Ok(address) => vec![address],
+        Err(_) => dns_lookup::lookup_host(name)
+            .map_err(io::Error::from)
+            .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?
+            .collect(),
+    };
+    let mut fitting: Vec<IpAddr> = found.into_iter().filter(fits).collect();
+    fitting.sort_by_key(IpAddr::is_ipv6);
+    fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }
 
 fn is_stdout(pcap: Option<&Path>) -> bool {

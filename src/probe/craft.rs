@@ -1,44 +1,115 @@
 //! From a probe to the bytes of its datagram, by pnet's packet types.
+//!
+//! A datagram is an IP header, the header of the probe's protocol, and a filling. One field tells the
+//! probe from the others (see the table in [`probe`](super)); every checksum is right.
 
+use std::net::IpAddr;
+
+use pnet::packet::icmp::echo_request::MutableEchoRequestPacket;
+use pnet::packet::icmp::{IcmpCode, IcmpType};
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
-use pnet::packet::udp::{self, MutableUdpPacket};
+use pnet::packet::ipv6::MutableIpv6Packet;
+use pnet::packet::tcp::{MutableTcpPacket, TcpFlags, TcpOption};
+use pnet::packet::udp::MutableUdpPacket;
 
-use super::{Flow, ProbeKey};
+use super::{Flow, FlowMode, ProbeType};
+use crate::wire::checksum::{checksum, transport};
+use crate::wire::extension::Family;
+use crate::wire::{icmpv4, icmpv6};
 
-/// Bytes of an IPv4 header without options.
-pub const IPV4_HEADER: u16 = 20;
-/// Bytes of a UDP header.
-pub const UDP_HEADER: u16 = 8;
-/// The shortest UDP probe: headers and nothing else.
-pub const MIN_LEN: u16 = IPV4_HEADER + UDP_HEADER;
+/// The port of DNS: probes to it carry a query.
+pub const DNS_PORT: u16 = 53;
+/// The port of HTTP, which TCP probes go to by default.
+pub const HTTP_PORT: u16 = 80;
 
-/// The fields of a probe that may differ from run to run or from probe to probe.
+const IPV4_HEADER: u16 = 20;
+const IPV6_HEADER: u16 = 40;
+const UDP_HEADER: u16 = 8;
+const TCP_HEADER: u16 = 20;
+/// Bytes of the options of a SYN.
+const SYN_OPTIONS: u16 = 20;
+/// Bytes of the number that a payload carries where nothing else tells probes apart.
+const MARK: u16 = 2;
+/// Bytes of a DNS query for the root's name servers.
+const DNS_QUERY: u16 = 17;
+/// The longest segment that we would take: Ethernet's MTU less the headers.
+const MSS: u16 = 1_460;
+
+/// One probe.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeSpec {
+    /// The trace it belongs to.
+    pub flow: Flow,
+    /// What is kept the same among its probes.
+    pub mode: FlowMode,
+    /// Which of the trace's probes it is, from 0.
+    pub number: u32,
     /// Time to live.
     pub ttl: u8,
     /// Type of service.
     pub tos: u8,
-    /// Whether to set the Don't Fragment flag.
+    /// Whether to set the Don't Fragment flag (IPv4).
     pub dont_fragment: bool,
-    /// Length of the whole datagram in bytes, at least [`MIN_LEN`].
+    /// Flow label (IPv6).
+    pub flow_label: u32,
+    /// Length of the whole datagram in bytes, at least [`min_len`].
     pub len: u16,
+    /// Destination port of the first probe.
+    pub first_port: u16,
+    /// What numbers begin at that are to differ from run to run: IP-ID, TCP sequence, DNS id.
+    pub first_id: u16,
 }
 
-/// Writes the UDP probe `key` of `flow` into `buffer`, which takes its length: IPv4 header (RFC 791),
-/// UDP header (RFC 768), both checksums right, and a payload like that of
-/// traceroute. A length under [`MIN_LEN`] counts as [`MIN_LEN`].
-pub fn udp_probe(flow: &Flow, key: ProbeKey, spec: ProbeSpec, buffer: &mut Vec<u8>) {
-    let len = spec.len.max(MIN_LEN);
+/// Bytes of the IP header of a probe.
+#[must_use]
+pub const fn ip_header_len(family: Family) -> u16 {
+    match family {
+        Family::V4 => IPV4_HEADER,
+        Family::V6 => IPV6_HEADER,
+    }
+}
+
+/// The shortest datagram that such a probe takes, in bytes.
+#[must_use]
+pub const fn min_len(family: Family, probe: ProbeType, mode: FlowMode, port: u16) -> u16 {
+    let body = match (probe, mode) {
+        (ProbeType::Udp | ProbeType::IcmpEcho, FlowMode::Classic | FlowMode::Dublin)
+        | (ProbeType::Protocol(_), _) => UDP_HEADER,
+        (ProbeType::UdpFixed, _) if port == DNS_PORT => UDP_HEADER + DNS_QUERY,
+        (ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite | ProbeType::IcmpEcho, _) => {
+            UDP_HEADER + MARK
+        }
+        (ProbeType::TcpSyn, _) => TCP_HEADER + SYN_OPTIONS,
+        (ProbeType::TcpAck, _) => TCP_HEADER,
+    };
+    ip_header_len(family) + body
+}
+
+/// How long such a probe is if nothing else is asked for: traceroute's 60 bytes (IPv6: 80), and for TCP
+/// its headers, since a payload would not be that of a real client.
+#[must_use]
+pub const fn default_len(family: Family, probe: ProbeType) -> u16 {
+    let body = match probe {
+        ProbeType::TcpAck => TCP_HEADER,
+        _ => TCP_HEADER + SYN_OPTIONS,
+    };
+    ip_header_len(family) + body
+}
+
+/// Writes a probe's datagram into `buffer`, which takes its length.
+pub fn craft(spec: &ProbeSpec, buffer: &mut Vec<u8>) {
+    let family = spec.flow.family();
+    let grows =
+        spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Dublin && family == Family::V6;
+    let extra = if grows { u16::try_from(spec.number).unwrap_or(u16::MAX) } else { 0 };
+    let least = min_len(family, spec.flow.probe, spec.mode, spec.first_port);
+    let len = spec.len.max(least).saturating_add(extra);
     buffer.clear();
     buffer.resize(usize::from(len), 0);
-    let (head, body) = buffer.split_at_mut(usize::from(IPV4_HEADER));
-    for (byte, value) in body.iter_mut().skip(usize::from(UDP_HEADER)).zip(filling()) {
-        *byte = value;
-    }
-    write_udp(flow, key, len - IPV4_HEADER, body);
-    write_ipv4(flow, key, spec, len, head);
+    let (head, body) = buffer.split_at_mut(usize::from(ip_header_len(family)));
+    write_body(spec, body);
+    write_ip(spec, len, head);
 }
 
 /// What probes are filled with, as those of traceroute on Linux: 0x40, 0x41, … 0x7f, and again.
@@ -46,99 +117,328 @@ fn filling() -> impl Iterator<Item = u8> {
     (0x40..=0x7f).cycle()
 }
 
-/// Whether a probe with this payload may be one of ours, or of traceroute on Linux.
+/// Whether a probe whose IP payload is `body` may be one of ours, or of traceroute on Linux: by its
+/// filling, and with a SYN by its options.
 #[must_use]
-pub fn is_filled_by_us(payload: &[u8]) -> bool {
-    payload.iter().zip(filling()).all(|(byte, value)| *byte == value)
+pub fn looks_like_ours(probe: ProbeType, body: &[u8]) -> bool {
+    match probe {
+        ProbeType::TcpSyn => body.get(12).is_some_and(|offset| offset >> 4 == 10),
+        ProbeType::TcpAck | ProbeType::Protocol(_) => true,
+        // What marks a probe is in the first two bytes, and a DNS query has no filling.
+        _ => {
+            let payload = body.get(usize::from(UDP_HEADER)..).unwrap_or_default();
+            let pairs = payload.iter().zip(filling()).skip(usize::from(MARK));
+            let is_query = payload.get(2..4) == Some(&[1, 0]);
+            is_query || pairs.into_iter().all(|(byte, value)| *byte == value)
+        }
+    }
 }
 
-fn write_udp(flow: &Flow, key: ProbeKey, len: u16, body: &mut [u8]) {
+fn fill(payload: &mut [u8]) {
+    for (byte, value) in payload.iter_mut().zip(filling()) {
+        *byte = value;
+    }
+}
+
+/// The low 16 bits.
+fn low(number: u32) -> u16 {
+    u16::try_from(number & 0xffff).unwrap_or_default()
+}
+
+/// A number that makes a difference to a checksum: 0 and 0xffff would make the same.
+fn summed(number: u32) -> u16 {
+    low(number % u32::from(u16::MAX))
+}
+
+/// Puts `value` at the beginning of `payload`.
+fn mark(payload: &mut [u8], value: u16) {
+    if let Some(word) = payload.first_chunk_mut() {
+        *word = value.to_be_bytes();
+    }
+}
+
+fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
+    match spec.flow.probe {
+        ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => write_udp(spec, body),
+        ProbeType::IcmpEcho => write_echo(spec, body),
+        ProbeType::TcpSyn | ProbeType::TcpAck => write_tcp(spec, body),
+        ProbeType::Protocol(_) => {
+            fill(body);
+            if let Some(number) = body.first_chunk_mut() {
+                *number = spec.number.to_be_bytes();
+            }
+        }
+    }
+}
+
+/// RFC 768, and RFC 3828 for UDP-Lite, whose checksum here covers the whole datagram too (a coverage of
+/// 0, in the place of the length).
+fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
+    let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
+    let rises = spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Classic;
+    let marked = !rises && spec.mode != FlowMode::Dublin || spec.flow.probe != ProbeType::Udp;
+    let port = if rises { rising_port(spec) } else { spec.first_port };
+    let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
+    if spec.flow.probe == ProbeType::UdpFixed && port == DNS_PORT {
+        write_dns_query(summed(spec.number + u32::from(spec.first_id)), payload);
+    } else {
+        fill(payload);
+        if marked {
+            mark(payload, summed(spec.number));
+        }
+    }
     let Some(mut packet) = MutableUdpPacket::new(body) else { return };
-    packet.set_source(flow.ident);
-    packet.set_destination(key.selector);
-    packet.set_length(len);
-    packet.set_checksum(0);
-    let sum = udp::ipv4_checksum(&packet.to_immutable(), &flow.source, &flow.target);
-    // RFC 768: a sum of zero is sent as all ones; zero would mean that there is none.
-    packet.set_checksum(if sum == 0 { 0xffff } else { sum });
+    packet.set_source(spec.flow.ident);
+    packet.set_destination(port);
+    packet.set_length(if spec.flow.probe == ProbeType::UdpLite { 0 } else { len });
+    let sum = transport(spec.flow.source, spec.flow.target, spec.flow.protocol(), body);
+    // A sum of zero is sent as all ones; zero would mean that there is none.
+    let sum = if sum == 0 { 0xffff } else { sum };
+    if let Some(mut packet) = MutableUdpPacket::new(body) {
+        packet.set_checksum(sum);
+    }
 }
 
-fn write_ipv4(flow: &Flow, key: ProbeKey, spec: ProbeSpec, len: u16, head: &mut [u8]) {
-    let Some(mut packet) = MutableIpv4Packet::new(head) else { return };
-    packet.set_version(4);
-    packet.set_header_length(5);
-    packet.set_dscp(spec.tos >> 2);
-    packet.set_ecn(spec.tos & 0b11);
-    packet.set_total_length(len);
-    packet.set_identification(key.ip_id);
-    packet.set_flags(if spec.dont_fragment { Ipv4Flags::DontFragment } else { 0 });
-    packet.set_ttl(spec.ttl);
-    packet.set_next_level_protocol(IpNextHeaderProtocol::new(flow.probe.protocol()));
-    packet.set_source(flow.source);
-    packet.set_destination(flow.target);
-    packet.set_checksum(0);
-    let sum = ipv4::checksum(&packet.to_immutable());
-    packet.set_checksum(sum);
+/// Destination ports rise from the first to 65535 and begin again there.
+fn rising_port(spec: &ProbeSpec) -> u16 {
+    let ports = u32::from(u16::MAX - spec.first_port) + 1;
+    low(u32::from(spec.first_port) + spec.number % ports)
+}
+
+/// A query for the name servers of the root (RFC 1035 §4.1), which any resolver answers; what is left of
+/// the payload is padding in an EDNS option (RFC 6891 §6.1, RFC 7830), or zeros where that is too short.
+fn write_dns_query(id: u16, payload: &mut [u8]) {
+    const HEADER_AND_QUESTION: [u8; 15] = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+    const OPT: [u8; 9] = [0, 0, 41, 4, 208, 0, 0, 0, 0];
+    const OPT_FIXED: usize = OPT.len() + 2 + 4;
+    let Some((query, rest)) = payload.split_at_mut_checked(usize::from(DNS_QUERY)) else { return };
+    mark(query, id);
+    query[2..].copy_from_slice(&HEADER_AND_QUESTION);
+    let Some(padding) = rest.len().checked_sub(OPT_FIXED) else { return };
+    let padding = u16::try_from(padding).unwrap_or(u16::MAX);
+    rest[..OPT.len()].copy_from_slice(&OPT);
+    rest[OPT.len()..OPT.len() + 2].copy_from_slice(&padding.saturating_add(4).to_be_bytes());
+    rest[OPT.len() + 2..OPT_FIXED].copy_from_slice(&[0, 12, 0, 0]);
+    rest[OPT.len() + 4..OPT_FIXED].copy_from_slice(&padding.to_be_bytes());
+    query[11] = 1; // one additional record
+}
+
+/// RFC 792 and RFC 4443 §4.1. With constant flows the first payload bytes undo what the sequence number
+/// does to the checksum, which some load balancers take for ports.
+fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
+    let sequence = low(spec.number).wrapping_add(1);
+    if let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) {
+        fill(payload);
+        if spec.mode == FlowMode::Paris {
+            mark(payload, !sequence);
+        }
+    }
+    let family = spec.flow.family();
+    let Some(mut packet) = MutableEchoRequestPacket::new(body) else { return };
+    packet.set_icmp_type(IcmpType(match family {
+        Family::V4 => icmpv4::ECHO_REQUEST,
+        Family::V6 => icmpv6::ECHO_REQUEST,
+    }));
+    packet.set_icmp_code(IcmpCode(0));
+    packet.set_identifier(spec.flow.ident);
+    packet.set_sequence_number(sequence);
+    let sum = match family {
+        Family::V4 => checksum(body),
+        Family::V6 => transport(spec.flow.source, spec.flow.target, spec.flow.protocol(), body),
+    };
+    if let Some(mut packet) = MutableEchoRequestPacket::new(body) {
+        packet.set_checksum(sum);
+    }
+}
+
+/// RFC 9293 §3.1: a SYN with the options of a real client, or a lone ACK.
+fn write_tcp(spec: &ProbeSpec, body: &mut [u8]) {
+    let syn = spec.flow.probe == ProbeType::TcpSyn;
+    let token = (u32::from(spec.first_id) << 16).wrapping_add(spec.number);
+    let Some(mut packet) = MutableTcpPacket::new(body) else { return };
+    packet.set_source(spec.flow.ident);
+    packet.set_destination(spec.first_port);
+    packet.set_sequence(token);
+    packet.set_acknowledgement(if syn { 0 } else { token });
+    packet.set_data_offset(if syn { 10 } else { 5 });
+    packet.set_flags(if syn { TcpFlags::SYN } else { TcpFlags::ACK });
+    packet.set_window(64_240);
+    if syn {
+        packet.set_options(&[
+            TcpOption::mss(MSS),
+            TcpOption::sack_perm(),
+            TcpOption::timestamp(token, 0),
+            TcpOption::nop(),
+            TcpOption::wscale(7),
+        ]);
+    }
+    let sum = transport(spec.flow.source, spec.flow.target, spec.flow.protocol(), body);
+    if let Some(mut packet) = MutableTcpPacket::new(body) {
+        packet.set_checksum(sum);
+    }
+}
+
+fn write_ip(spec: &ProbeSpec, len: u16, head: &mut [u8]) {
+    let protocol = IpNextHeaderProtocol::new(spec.flow.protocol());
+    match (spec.flow.source, spec.flow.target) {
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            let Some(mut packet) = MutableIpv4Packet::new(head) else { return };
+            packet.set_version(4);
+            packet.set_header_length(5);
+            packet.set_dscp(spec.tos >> 2);
+            packet.set_ecn(spec.tos & 0b11);
+            packet.set_total_length(len);
+            packet.set_identification(ip_id(spec));
+            packet.set_flags(if spec.dont_fragment { Ipv4Flags::DontFragment } else { 0 });
+            packet.set_ttl(spec.ttl);
+            packet.set_next_level_protocol(protocol);
+            packet.set_source(source);
+            packet.set_destination(target);
+            let sum = ipv4::checksum(&packet.to_immutable());
+            packet.set_checksum(sum);
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => {
+            let Some(mut packet) = MutableIpv6Packet::new(head) else { return };
+            packet.set_version(6);
+            packet.set_traffic_class(spec.tos);
+            packet.set_flow_label(spec.flow_label & 0xf_ffff);
+            packet.set_payload_length(len - IPV6_HEADER);
+            packet.set_next_header(protocol);
+            packet.set_hop_limit(spec.ttl);
+            packet.set_source(source);
+            packet.set_destination(target);
+        }
+        // A configuration of two families is refused before anything is crafted.
+        _ => {}
+    }
+}
+
+/// IP-IDs rise and leave out 0, which the kernel would replace by one of its own.
+fn ip_id(spec: &ProbeSpec) -> u16 {
+    low((u32::from(spec.first_id.max(1)) - 1 + spec.number) % u32::from(u16::MAX) + 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::collections::HashSet;
 
     use super::*;
-    use crate::probe::{ProbeType, recognise};
-    use crate::wire::checksum::checksum;
-    use crate::wire::ipv4::decode;
+    use crate::probe::{ProbeKey, answer_token, recognise};
+    use crate::wire::ip::{decode, icmp_checksum_is_right};
 
-    const FLOW: Flow = Flow {
-        source: Ipv4Addr::new(192, 0, 2, 2),
-        target: Ipv4Addr::new(203, 0, 113, 9),
-        probe: ProbeType::Udp,
-        ident: 42_315,
-    };
+    const V4: [&str; 2] = ["192.0.2.2", "203.0.113.9"];
+    const V6: [&str; 2] = ["2001:db8::2", "2001:db8:113::9"];
+    const TYPES: [ProbeType; 7] = [
+        ProbeType::Udp,
+        ProbeType::UdpFixed,
+        ProbeType::IcmpEcho,
+        ProbeType::TcpSyn,
+        ProbeType::TcpAck,
+        ProbeType::UdpLite,
+        ProbeType::Protocol(253),
+    ];
+    const MODES: [FlowMode; 3] = [FlowMode::Classic, FlowMode::Paris, FlowMode::Dublin];
 
-    /// The one's complement sum that both ends of a UDP datagram compute (RFC 768):
-    /// 0 when the checksum in `datagram` is right.
-    fn udp_residue(source: Ipv4Addr, target: Ipv4Addr, body: &[u8]) -> u16 {
-        let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
-        let mut pseudo = Vec::with_capacity(12 + body.len());
-        pseudo.extend_from_slice(&source.octets());
-        pseudo.extend_from_slice(&target.octets());
-        pseudo.extend_from_slice(&[0, crate::wire::ipv4::UDP]);
-        pseudo.extend_from_slice(&len.to_be_bytes());
-        pseudo.extend_from_slice(body);
-        checksum(&pseudo)
+    fn spec([source, target]: [&str; 2], probe: ProbeType, mode: FlowMode) -> ProbeSpec {
+        let (source, target) = (source.parse().unwrap(), target.parse().unwrap());
+        let flow = Flow { source, target, probe, ident: 42_315 };
+        ProbeSpec {
+            flow,
+            mode,
+            number: 0,
+            ttl: 7,
+            tos: 0xb9,
+            dont_fragment: true,
+            flow_label: 0x8_1234,
+            len: default_len(flow.family(), probe),
+            first_port: if probe == ProbeType::UdpFixed { DNS_PORT } else { 33_434 },
+            first_id: 0xfff0,
+        }
+    }
+
+    fn all() -> impl Iterator<Item = ProbeSpec> {
+        let ends = [V4, V6].into_iter();
+        let typed = ends.flat_map(|ends| TYPES.map(|probe| (ends, probe)));
+        typed.flat_map(|(ends, probe)| MODES.map(|mode| spec(ends, probe, mode)))
     }
 
     #[test]
     fn a_probe_says_what_was_asked_and_its_checksums_are_right() {
         let mut buffer = Vec::new();
-        for len in [0, 28, 29, 60, 61, 1500, u16::MAX] {
-            for ttl in [1, 30, 255] {
-                let key = ProbeKey { ip_id: 0xa54c ^ len, selector: 33_434 + u16::from(ttl) };
-                let spec = ProbeSpec { ttl, tos: 0xb9, dont_fragment: ttl == 30, len };
-                udp_probe(&FLOW, key, spec, &mut buffer);
-                assert_eq!(buffer.len(), usize::from(len.max(28)));
+        for spec in all() {
+            for (number, len) in [(0, 0), (1, spec.len), (89, spec.len + 1), (40, 1_400)] {
+                let spec = ProbeSpec { number, len, ..spec };
+                craft(&spec, &mut buffer);
                 let (header, payload) = decode(&buffer).unwrap();
-                assert_eq!((header.ttl, header.tos), (ttl, 0xb9));
-                assert_eq!(header.dont_fragment, ttl == 30);
-                assert_eq!(checksum(&buffer[..20]), 0);
-                assert_eq!(udp_residue(FLOW.source, FLOW.target, payload), 0);
-                assert_eq!(recognise(&header, payload), Some((FLOW, key)));
+                assert_eq!((header.ttl, header.tos), (7, 0xb9));
+                assert_eq!(header.total_len, buffer.len());
+                assert_eq!(header.protocol, spec.flow.protocol());
+                assert_eq!(header.flow_label.unwrap_or(0x8_1234), 0x8_1234);
+                if header.source.is_ipv4() {
+                    assert_eq!(checksum(&buffer[..20]), 0);
+                }
+                match spec.flow.probe {
+                    ProbeType::IcmpEcho => assert!(icmp_checksum_is_right(&header, payload)),
+                    ProbeType::Protocol(_) => {}
+                    _ => {
+                        let Flow { source, target, .. } = spec.flow;
+                        assert_eq!(transport(source, target, header.protocol, payload), 0);
+                    }
+                }
             }
         }
     }
 
     #[test]
-    fn a_udp_checksum_of_zero_is_sent_as_all_ones() {
+    fn no_two_probes_of_a_trace_have_the_same_key() {
         let mut buffer = Vec::new();
-        let spec = ProbeSpec { ttl: 1, tos: 0, dont_fragment: false, len: 28 };
-        // With no payload the sum depends on the ports alone: find the pair that sums to zero.
-        let all_ones = (0..=u16::MAX).any(|selector| {
-            udp_probe(&FLOW, ProbeKey { ip_id: 1, selector }, spec, &mut buffer);
-            assert_ne!(buffer[26..28], [0, 0]);
-            buffer[26..28] == [0xff, 0xff]
-        });
-        assert!(all_ones);
+        for spec in all() {
+            let (mut keys, mut tokens) = (HashSet::new(), HashSet::new());
+            for number in 0..2_550 {
+                craft(&ProbeSpec { number, ..spec }, &mut buffer);
+                let (header, payload) = decode(&buffer).unwrap();
+                let key = ProbeKey::of(&header, payload).unwrap();
+                assert!(keys.insert(key), "{spec:?} {number}");
+                tokens.insert(answer_token(spec.flow.probe, &key, payload));
+                let (flow, found) = recognise(&header, payload).unwrap();
+                assert_eq!((flow.source, found), (spec.flow.source, key));
+            }
+            let told_apart = match (spec.flow.probe, spec.mode) {
+                (ProbeType::Udp, mode) => mode == FlowMode::Classic,
+                (probe, _) => !matches!(probe, ProbeType::UdpLite | ProbeType::Protocol(_)),
+            };
+            assert_eq!(tokens.len(), if told_apart { 2_550 } else { 1 }, "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn constant_flows_keep_what_load_balancers_look_at() {
+        let mut buffer = Vec::new();
+        for spec in all().filter(|spec| spec.mode != FlowMode::Classic) {
+            // Ports; with ICMP type, code, checksum and identifier.
+            let mut seen = HashSet::new();
+            for number in 0..300 {
+                craft(&ProbeSpec { number, ..spec }, &mut buffer);
+                let (_, payload) = decode(&buffer).unwrap();
+                seen.insert(payload[..4].to_vec());
+            }
+            let constant = match (spec.flow.probe, spec.mode) {
+                (ProbeType::Protocol(_), _) | (ProbeType::IcmpEcho, FlowMode::Dublin) => continue,
+                _ => 1,
+            };
+            assert_eq!(seen.len(), constant, "{spec:?}");
+        }
+    }
+
+    #[test]
+    fn ports_and_ids_wrap_within_their_ranges() {
+        for (first_port, first_id) in [(33_434, 1), (65_535, 65_535), (65_530, 65_000), (1, 0)] {
+            let first = ProbeSpec { first_port, first_id, ..spec(V4, ProbeType::Udp, MODES[0]) };
+            for number in 0..2_550 {
+                let spec = ProbeSpec { number, ..first };
+                assert!(rising_port(&spec) >= first_port && ip_id(&spec) != 0);
+            }
+            assert_eq!(rising_port(&first), first_port);
+        }
     }
 }

@@ -1,23 +1,33 @@
 //! Probes: how they are crafted, and how they are recognised again.
 //!
-//! A trace is one [`Flow`]: who asks whom, by which protocol, under which identity. Each probe in it
-//! has a [`ProbeKey`] that is in the probe itself, survives in the first eight bytes that every ICMP
-//! error quotes, and is never used twice in a trace:
+//! A trace is one [`Flow`]: who asks whom, by which protocol, under which identity. What tells its
+//! probes apart is the [`ProbeKey`]: the IP-ID (IPv4) and the first eight bytes after the IP header,
+//! which every ICMP error quotes. Per type of probe, the field in those bytes that is never the same
+//! twice in a trace:
 //!
-//! | probe | identity of the flow | key |
-//! |---|---|---|
-//! | UDP | source port | IP-ID and destination port |
-//! | ICMP echo | identifier | IP-ID and sequence number |
+//! | probe | in the probe and in a quote of 8 bytes | in the target's answer | behind NAT |
+//! |---|---|---|---|
+//! | UDP | destination port | source port | IP-ID, destination port |
+//! | UDP, fixed port (`-U`, `--flow paris`) | checksum, through the payload | query id (DNS) | IP-ID |
+//! | UDP, `--flow dublin` | IP-ID; IPv6: length | (the last one sent) | IP-ID; IPv6: length |
+//! | ICMP echo | sequence number | sequence number | IP-ID, sequence number |
+//! | TCP SYN | sequence number | acknowledgment number | IP-ID, sequence number |
+//! | TCP ACK | sequence number | sequence number of the reset | IP-ID, sequence number |
+//! | UDP-Lite | checksum, through the payload | (the last one sent) | IP-ID |
+//! | other protocol | the first payload bytes | (the last one sent) | the same |
+//!
+//! Every probe over IPv4 also has an IP-ID of its own.
 
 pub mod craft;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::ipv4::{self, Ipv4Header};
-use crate::wire::quoted::Quoted;
-use crate::wire::{icmpv4, udp};
+use crate::wire::extension::Family;
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::tcp::{self, Flags};
+use crate::wire::{ipv4, udp};
 
 /// One datagram to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -32,95 +42,258 @@ pub struct Transmit<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeType {
-    /// A UDP datagram to a port on which nothing should listen.
+    /// A UDP datagram to a port on which nothing should listen, the next one for each probe.
     Udp,
-    /// An ICMP echo request. rtrace reads these in recordings; it does not send them yet.
+    /// A UDP datagram to one port, by default that of DNS, with a DNS query in it.
+    UdpFixed,
+    /// An ICMP echo request.
     IcmpEcho,
+    /// The first segment of a TCP connection.
+    TcpSyn,
+    /// A TCP segment that acknowledges what was never sent.
+    TcpAck,
+    /// A UDP-Lite datagram (RFC 3828).
+    UdpLite,
+    /// A datagram of any other protocol.
+    Protocol(u8),
 }
 
 impl ProbeType {
     /// The protocol number in the IP header of such a probe.
     #[must_use]
-    pub const fn protocol(self) -> u8 {
+    pub const fn protocol(self, family: Family) -> u8 {
         match self {
-            Self::Udp => ipv4::UDP,
-            Self::IcmpEcho => ipv4::ICMP,
+            Self::Udp | Self::UdpFixed => ipv4::UDP,
+            Self::IcmpEcho => ip::icmp_protocol(family),
+            Self::TcpSyn | Self::TcpAck => ipv4::TCP,
+            Self::UdpLite => ipv4::UDP_LITE,
+            Self::Protocol(number) => number,
         }
     }
+
+    /// Whether such probes have ports.
+    #[must_use]
+    pub const fn has_ports(self) -> bool {
+        !matches!(self, Self::IcmpEcho | Self::Protocol(_))
+    }
+}
+
+/// What is kept the same among the probes of a trace, so that load balancers treat them alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowMode {
+    /// What traceroute always did: UDP ports rise.
+    #[default]
+    Classic,
+    /// All that load balancers look at stays the same; checksum, sequence number or payload vary.
+    Paris,
+    /// The same, and of UDP only the IP-ID varies (IPv6: the length).
+    Dublin,
 }
 
 /// What all probes of a trace have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
     /// The prober's address.
-    pub source: Ipv4Addr,
-    /// The address that is traced.
-    pub target: Ipv4Addr,
+    pub source: IpAddr,
+    /// The address that is traced; of the same family.
+    pub target: IpAddr,
     /// What the probes ask with.
     pub probe: ProbeType,
-    /// UDP: the source port. ICMP echo: the identifier.
+    /// The source port, or the identifier of ICMP echo; 0 for other protocols.
     pub ident: u16,
+}
+
+impl Flow {
+    /// The version of IP.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        if self.target.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// The protocol number of its probes.
+    #[must_use]
+    pub fn protocol(&self) -> u8 {
+        self.probe.protocol(self.family())
+    }
 }
 
 /// What tells one probe of a flow from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeKey {
-    /// Identification in the IPv4 header.
+    /// Identification in the IPv4 header; 0 over IPv6.
     pub ip_id: u16,
-    /// UDP: the destination port. ICMP echo: the sequence number.
-    pub selector: u16,
+    /// The first eight bytes after the IP header.
+    pub head: [u8; 8],
 }
 
-/// The flow and key of a datagram if it is a probe of any kind that rtrace knows.
-///
-/// Only first fragments qualify: the others carry no ports.
-#[must_use]
-pub fn recognise(header: &Ipv4Header, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
-    if header.fragment_offset != 0 {
-        return None;
+impl ProbeKey {
+    /// The key of a datagram; `None` if it is a later fragment or ends too early.
+    #[must_use]
+    pub fn of(header: &IpHeader, payload: &[u8]) -> Option<Self> {
+        let head = *payload.first_chunk().filter(|_| header.is_first)?;
+        Some(Self { ip_id: header.id.unwrap_or(0), head })
     }
-    let (probe, ident, selector) = match header.protocol {
-        ipv4::UDP => {
-            let udp = udp::decode(payload).ok()?;
-            (ProbeType::Udp, udp.source_port, udp.destination_port)
+
+    fn word(&self, at: usize) -> u16 {
+        match self.head.get(at..) {
+            Some([high, low, ..]) => u16::from_be_bytes([*high, *low]),
+            _ => 0,
         }
-        ipv4::ICMP => {
-            let (icmp, _) = icmpv4::decode(payload).ok()?;
-            if icmp.icmp_type != icmpv4::ECHO_REQUEST {
-                return None;
-            }
-            let (identifier, sequence) = icmp.echo();
-            (ProbeType::IcmpEcho, identifier, sequence)
+    }
+
+    /// Source port, of protocols that have ports.
+    #[must_use]
+    pub fn source_port(&self) -> u16 {
+        self.word(0)
+    }
+
+    /// Destination port, of protocols that have ports.
+    #[must_use]
+    pub fn destination_port(&self) -> u16 {
+        self.word(2)
+    }
+
+    /// Sequence number of TCP.
+    #[must_use]
+    pub fn tcp_sequence(&self) -> u32 {
+        u32::from(self.word(4)) << 16 | u32::from(self.word(6))
+    }
+
+    /// Checksum of UDP and UDP-Lite.
+    #[must_use]
+    pub fn udp_checksum(&self) -> u16 {
+        self.word(6)
+    }
+
+    /// Identifier of ICMP echo.
+    #[must_use]
+    pub fn identifier(&self) -> u16 {
+        self.word(4)
+    }
+
+    /// Sequence number of ICMP echo.
+    #[must_use]
+    pub fn sequence(&self) -> u16 {
+        self.word(6)
+    }
+
+    /// The key without the checksum, which a sender's offload leaves unfinished and NAT adjusts.
+    #[must_use]
+    pub fn without_checksum(mut self, protocol: u8) -> Self {
+        match protocol {
+            ipv4::UDP | ipv4::UDP_LITE => self.head[6..].fill(0),
+            ipv4::ICMP | crate::wire::ipv6::ICMPV6 => self.head[2..4].fill(0),
+            _ => {}
         }
-        _ => return None,
+        self
+    }
+
+    /// What address translation leaves alone: neither checksum nor source port or identifier.
+    #[must_use]
+    pub fn without_origin(self, protocol: u8) -> Self {
+        let mut key = self.without_checksum(protocol);
+        match protocol {
+            ipv4::UDP | ipv4::UDP_LITE | ipv4::TCP => key.head[..2].fill(0),
+            ipv4::ICMP | crate::wire::ipv6::ICMPV6 => key.head[4..6].fill(0),
+            _ => {}
+        }
+        key
+    }
+}
+
+/// Reads a datagram as a probe of whatever kind it would be: the flow and key it has then. A UDP
+/// datagram counts as [`ProbeType::Udp`]; TCP counts with SYN alone, or with ACK alone and no payload.
+#[must_use]
+pub fn recognise(header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
+    let key = ProbeKey::of(header, payload)?;
+    let (probe, ident) = match header.protocol {
+        ipv4::UDP => (ProbeType::Udp, key.source_port()),
+        ipv4::UDP_LITE => (ProbeType::UdpLite, key.source_port()),
+        ipv4::TCP => (tcp_probe(payload)?, key.source_port()),
+        _ if header.is_icmp() => {
+            let (identifier, _) = ip::icmp(header.family(), payload).ok()?.echo_request?;
+            (ProbeType::IcmpEcho, identifier)
+        }
+        number => (ProbeType::Protocol(number), 0),
     };
     let flow = Flow { source: header.source, target: header.destination, probe, ident };
-    Some((flow, ProbeKey { ip_id: header.id, selector }))
+    Some((flow, key))
 }
 
-/// The flow and key of the probe that an ICMP error quotes.
-#[must_use]
-pub fn recognise_quoted(quoted: &Quoted<'_>) -> Option<(Flow, ProbeKey)> {
-    recognise(&quoted.header, quoted.payload)
+fn tcp_probe(payload: &[u8]) -> Option<ProbeType> {
+    let segment = tcp::decode(payload).ok()?;
+    match segment.control?.flags {
+        flags if flags.without_ecn() == Flags::SYN => Some(ProbeType::TcpSyn),
+        Flags::ACK if segment.payload.is_empty() => Some(ProbeType::TcpAck),
+        _ => None,
+    }
 }
 
-/// What a host that was reached says by the probe's own protocol: the selector of the probe that it
-/// answers. `None` if the datagram is no answer within `flow`.
+/// The answer of a host that was reached, in the probe's own protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Which probe it answers, in the terms of [`answer_token`].
+    pub token: u32,
+    /// The control bits of a TCP answer.
+    pub tcp_flags: Option<Flags>,
+}
+
+/// Reads a datagram as the answer to a probe of `flow`, whose source port or identifier is `ident`.
 #[must_use]
-pub fn answered_selector(flow: &Flow, header: &Ipv4Header, payload: &[u8]) -> Option<u16> {
+pub fn answer(flow: &Flow, header: &IpHeader, payload: &[u8]) -> Option<(u16, Answer)> {
     let back = header.source == flow.target && header.destination == flow.source;
-    if !back || header.fragment_offset != 0 || header.protocol != flow.probe.protocol() {
+    if !back || !header.is_first || header.protocol != flow.protocol() {
         return None;
     }
+    let untold = |token| Answer { token, tcp_flags: None };
     match flow.probe {
-        ProbeType::Udp => {
+        ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
             let udp = udp::decode(payload).ok()?;
-            (udp.destination_port == flow.ident).then_some(udp.source_port)
+            let token = udp_token(udp.source_port, payload);
+            Some((udp.destination_port, untold(token)))
         }
         ProbeType::IcmpEcho => {
-            let (icmp, _) = icmpv4::decode(payload).ok()?;
-            let (identifier, sequence) = icmp.echo();
-            (icmp.icmp_type == icmpv4::ECHO_REPLY && identifier == flow.ident).then_some(sequence)
+            let (identifier, sequence) = ip::icmp(header.family(), payload).ok()?.echo_reply?;
+            Some((identifier, untold(u32::from(sequence))))
         }
+        ProbeType::TcpSyn | ProbeType::TcpAck => {
+            let segment = tcp::decode(payload).ok()?;
+            let control = segment.control?;
+            let token = match flow.probe {
+                // RFC 9293 §3.10.7: a SYN is acknowledged; an ACK is reset with its own number.
+                ProbeType::TcpSyn => control.acknowledgment.wrapping_sub(1),
+                _ => segment.sequence,
+            };
+            let flags = control.flags;
+            let answers = flags.contains(Flags::RST) || flags.contains(Flags::SYN);
+            let answer = Answer { token, tcp_flags: Some(flags) };
+            answers.then_some((segment.destination_port, answer))
+        }
+        ProbeType::Protocol(_) => Some((0, untold(0))),
     }
+}
+
+/// By what the target's answer to this probe will be known.
+#[must_use]
+pub fn answer_token(probe: ProbeType, key: &ProbeKey, payload: &[u8]) -> u32 {
+    match probe {
+        ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
+            udp_token(key.destination_port(), payload)
+        }
+        ProbeType::IcmpEcho => u32::from(key.sequence()),
+        ProbeType::TcpSyn => key.tcp_sequence(),
+        ProbeType::TcpAck => {
+            let control = tcp::decode(payload).ok().and_then(|segment| segment.control);
+            control.map_or(0, |control| control.acknowledgment)
+        }
+        ProbeType::Protocol(_) => 0,
+    }
+}
+
+/// The target's port, and with DNS the id of the query, which the answer repeats (RFC 1035 §4.1.1).
+fn udp_token(port: u16, payload: &[u8]) -> u32 {
+    let query = payload.get(8..10).filter(|_| port == craft::DNS_PORT);
+    let id = query.and_then(|bytes| bytes.first_chunk()).map_or(0, |id| u16::from_be_bytes(*id));
+    u32::from(port) << 16 | u32::from(id)
 }

@@ -9,10 +9,11 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::annotation::annotation;
-use super::extension::ExtensionRow;
+use super::extension::{ExtensionRow, hex};
 use super::{Renderer, View};
 use crate::enrich::names::Lookup;
-use crate::probe::ProbeType;
+use crate::probe::{FlowMode, ProbeKey, ProbeType};
+use crate::time::{Span, Timestamp};
 use crate::trace::path::Outcome;
 use crate::trace::{Event, Hop, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 
@@ -71,6 +72,7 @@ struct Target<'a> {
 #[derive(Serialize)]
 struct Asked {
     probe: ProbeType,
+    flow: FlowMode,
     first_port: Option<u16>,
     first_ttl: u8,
     max_ttl: u8,
@@ -80,6 +82,7 @@ struct Asked {
     send_wait: f64,
     tos: u8,
     dont_fragment: bool,
+    flow_label: Option<u32>,
     packet_len: u16,
 }
 
@@ -95,20 +98,41 @@ struct ProbeRow<'a> {
     query: u32,
     #[serde(flatten)]
     identity: Identity,
-    ip_id: u16,
-    sent_ns: i64,
-    frame: u64,
+    ip_id: Option<u16>,
+    sent_ns: Option<i64>,
+    frame: Option<u64>,
     outcome: &'static str,
     replies: Vec<ReplyRow<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     replies_dropped: u64,
 }
 
+/// What tells a probe from the others, by its type.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Identity {
-    Udp { source_port: u16, destination_port: u16 },
+    Udp { source_port: u16, destination_port: u16, checksum: u16 },
+    Tcp { source_port: u16, destination_port: u16, tcp_sequence: u32 },
     Echo { identifier: u16, sequence: u16 },
+    Other { head: String },
+}
+
+impl Identity {
+    fn of(probe: ProbeType, key: &ProbeKey) -> Self {
+        let (source_port, destination_port) = (key.source_port(), key.destination_port());
+        match probe {
+            ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
+                Self::Udp { source_port, destination_port, checksum: key.udp_checksum() }
+            }
+            ProbeType::TcpSyn | ProbeType::TcpAck => {
+                Self::Tcp { source_port, destination_port, tcp_sequence: key.tcp_sequence() }
+            }
+            ProbeType::IcmpEcho => {
+                Self::Echo { identifier: key.identifier(), sequence: key.sequence() }
+            }
+            ProbeType::Protocol(_) => Self::Other { head: hex(&key.head) },
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -119,15 +143,19 @@ struct ReplyRow<'a> {
     icmp_type: Option<u8>,
     icmp_code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_hop_mtu: Option<u16>,
+    next_hop_mtu: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_flags: Option<String>,
     annotation: Option<String>,
     received_ns: i64,
-    rtt_ns: i64,
+    rtt_ns: Option<i64>,
     reply_ttl: u8,
     quoted_ttl: Option<u8>,
     quoted_len: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     extension: Option<ExtensionRow>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rewritten: bool,
     late: bool,
     duplicate: bool,
     frame: u64,
@@ -163,8 +191,8 @@ impl<'a> Document<'a> {
         Self {
             format: "rtrace-trace",
             version: VERSION,
-            target: Target { asked: &config.target_name, address: IpAddr::V4(config.target) },
-            source: IpAddr::V4(config.source),
+            target: Target { asked: &config.target_name, address: config.target },
+            source: config.source,
             asked: Asked::of(config),
             hops: path.hops().iter().map(|hop| HopRow::of(hop, view, numeric)).collect(),
             totals: TotalsRow {
@@ -194,7 +222,8 @@ impl Asked {
     fn of(config: &TraceConfig) -> Self {
         Self {
             probe: config.probe,
-            first_port: (config.probe == ProbeType::Udp).then_some(config.first_port),
+            flow: config.flow_mode,
+            first_port: config.probe.has_ports().then_some(config.first_port),
             first_ttl: config.first_ttl,
             max_ttl: config.max_ttl,
             queries: config.queries,
@@ -203,6 +232,7 @@ impl Asked {
             send_wait: config.send_wait,
             tos: config.tos,
             dont_fragment: config.dont_fragment,
+            flow_label: config.target.is_ipv6().then_some(config.flow_label),
             packet_len: config.packet_len,
         }
     }
@@ -218,7 +248,6 @@ impl<'a> HopRow<'a> {
 
 impl<'a> ProbeRow<'a> {
     fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, numeric: bool) -> Self {
-        let (ident, selector) = (view.config.ident, probe.key.selector);
         let name = |address| match view.names.lookup(address) {
             Lookup::Known(name) if !numeric => name,
             _ => None,
@@ -226,12 +255,9 @@ impl<'a> ProbeRow<'a> {
         Self {
             ttl,
             query,
-            identity: match view.config.probe {
-                ProbeType::Udp => Identity::Udp { source_port: ident, destination_port: selector },
-                ProbeType::IcmpEcho => Identity::Echo { identifier: ident, sequence: selector },
-            },
-            ip_id: probe.key.ip_id,
-            sent_ns: probe.sent.nanos(),
+            identity: Identity::of(view.config.probe, &probe.key),
+            ip_id: view.config.target.is_ipv4().then_some(probe.key.ip_id),
+            sent_ns: probe.sent.map(Timestamp::nanos),
             frame: probe.frame,
             outcome: match probe.outcome {
                 Outcome::Answered(_) => "answered",
@@ -249,9 +275,13 @@ impl<'a> ProbeRow<'a> {
 
 impl<'a> ReplyRow<'a> {
     fn of(reply: &Reply, name: Option<&'a str>) -> Self {
-        let (kind, icmp_type, icmp_code, next_hop_mtu) = match reply.kind {
-            ReplyKind::Icmp { icmp_type, code, mtu } => ("icmp", Some(icmp_type), Some(code), mtu),
-            ReplyKind::Answer => ("answer", None, None, None),
+        let (kind, icmp_type, icmp_code, next_hop_mtu, tcp_flags) = match reply.kind {
+            ReplyKind::Icmp { icmp_type, code, mtu, .. } => {
+                ("icmp", Some(icmp_type), Some(code), mtu, None)
+            }
+            ReplyKind::Answer { tcp_flags } => {
+                ("answer", None, None, None, tcp_flags.map(|flags| flags.to_string()))
+            }
         };
         Self {
             responder: reply.responder,
@@ -260,13 +290,15 @@ impl<'a> ReplyRow<'a> {
             icmp_type,
             icmp_code,
             next_hop_mtu,
+            tcp_flags,
             annotation: annotation(reply.kind),
             received_ns: reply.at.nanos(),
-            rtt_ns: reply.rtt.nanos(),
+            rtt_ns: reply.rtt.map(Span::nanos),
             reply_ttl: reply.ttl,
             quoted_ttl: reply.quoted_ttl,
             quoted_len: reply.quoted_len,
             extension: reply.extension.as_deref().map(ExtensionRow::of),
+            rewritten: reply.rewritten,
             late: reply.late,
             duplicate: reply.duplicate,
             frame: reply.frame,

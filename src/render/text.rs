@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use super::annotation::annotation;
 use super::{Renderer, View};
 use crate::enrich::names::Lookup;
-use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
+use crate::trace::{Event, Path, Probe, Reply, ReplyKind, TraceConfig};
 
 /// Traceroute's text.
 pub struct Text<W> {
@@ -97,8 +97,7 @@ impl<W: Write> Text<W> {
             write!(self.out, "\n{:2} ", self.ttl)?;
         }
         let Some(reply) = reply else { return write!(self.out, " *") };
-        let extension = reply.extension.as_deref().filter(|_| self.style.extensions);
-        let extension = extension.filter(|it| it.credible()).map(ToString::to_string);
+        let extension = self.beside_address(reply);
         if self.shown.as_ref() != Some(&(reply.responder, extension.clone())) {
             self.write_responder(reply.responder, view)?;
             if let Some(extension) = &extension {
@@ -106,11 +105,22 @@ impl<W: Write> Text<W> {
             }
             self.shown = Some((reply.responder, extension));
         }
-        write!(self.out, "  {} ms", reply.rtt)?;
+        if let Some(rtt) = reply.rtt {
+            write!(self.out, "  {rtt} ms")?;
+        }
         match annotation(reply.kind) {
             Some(annotation) => write!(self.out, " {annotation}"),
             None => Ok(()),
         }
+    }
+
+    /// What stands in angle brackets: the flags of a TCP answer, or what a router appended.
+    fn beside_address(&self, reply: &Reply) -> Option<String> {
+        if let ReplyKind::Answer { tcp_flags: Some(flags) } = reply.kind {
+            return Some(flags.to_string());
+        }
+        let extension = reply.extension.as_deref().filter(|_| self.style.extensions);
+        extension.filter(|it| it.credible()).map(ToString::to_string)
     }
 
     fn write_responder(&mut self, address: IpAddr, view: View<'_>) -> io::Result<()> {

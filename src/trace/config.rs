@@ -1,11 +1,11 @@
 //! What is asked of a trace. Checked once, when a tracer is built from it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::probe::craft::MIN_LEN;
-use crate::probe::{Flow, ProbeType};
+use crate::probe::craft::{self, ProbeSpec};
+use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::time::{Span, Timestamp};
 
 use super::path::Probe;
@@ -54,7 +54,10 @@ impl Wait {
             let padded = Span::from_nanos(rtt?.nanos().saturating_add(RTT_PRECISION.nanos()));
             (factor > 0.0).then(|| padded.scaled(factor).min(max))
         };
-        probe.sent.after(by(here, self.here).or_else(|| by(near, self.near)).unwrap_or(max))
+        probe
+            .sent
+            .unwrap_or_default()
+            .after(by(here, self.here).or_else(|| by(near, self.near)).unwrap_or(max))
     }
 }
 
@@ -67,15 +70,18 @@ pub struct TraceConfig {
     /// The target as the user typed it.
     pub target_name: String,
     /// The address that is traced.
-    pub target: Ipv4Addr,
+    pub target: IpAddr,
     /// The prober's own address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// What the probes ask with.
     pub probe: ProbeType,
-    /// UDP: the source port. ICMP echo: the identifier.
+    /// What is kept the same among the probes.
+    #[serde(default)]
+    pub flow_mode: FlowMode,
+    /// The source port, or the identifier of ICMP echo; 0 for other protocols.
     pub ident: u16,
-    /// Destination port of the first UDP probe; each further probe takes the next, and after 65535
-    /// this one comes again.
+    /// Destination port of the first probe. Of UDP in the classic mode each further probe takes the
+    /// next, and after 65535 this one comes again.
     pub first_port: u16,
     /// TTL of the first hop, at least 1.
     pub first_ttl: u8,
@@ -93,23 +99,40 @@ pub struct TraceConfig {
     pub tos: u8,
     /// Whether probes carry the Don't Fragment flag.
     pub dont_fragment: bool,
-    /// Length of each probe's datagram in bytes, at least 28.
+    /// Flow label of the probes (IPv6), 20 bits.
+    #[serde(default)]
+    pub flow_label: u32,
+    /// Length of each probe's datagram in bytes.
     pub packet_len: u16,
-    /// IP-ID of the first probe; each further probe takes the next, leaving out 0.
-    pub first_ip_id: u16,
+    /// What numbers begin at that are to differ from run to run: IP-ID, TCP sequence, DNS id.
+    #[serde(alias = "first_ip_id")]
+    pub first_id: u16,
 }
 
 impl TraceConfig {
     /// A UDP trace from `source` to `target` with traceroute's defaults.
     #[must_use]
-    pub fn new(source: Ipv4Addr, target: Ipv4Addr, source_port: u16) -> Self {
+    pub fn new(source: IpAddr, target: IpAddr, source_port: u16) -> Self {
+        let flow = Flow { source, target, probe: ProbeType::Udp, ident: source_port };
+        Self::of_flow(&flow)
+    }
+
+    /// A trace of any kind with traceroute's defaults.
+    #[must_use]
+    pub fn of_flow(flow: &Flow) -> Self {
+        let Flow { source, target, probe, ident } = *flow;
         Self {
             target_name: target.to_string(),
             target,
             source,
-            probe: ProbeType::Udp,
-            ident: source_port,
-            first_port: DEFAULT_PORT,
+            probe,
+            flow_mode: FlowMode::Classic,
+            ident,
+            first_port: match probe {
+                ProbeType::UdpFixed | ProbeType::UdpLite => craft::DNS_PORT,
+                ProbeType::TcpSyn | ProbeType::TcpAck => craft::HTTP_PORT,
+                _ => DEFAULT_PORT,
+            },
             first_ttl: 1,
             max_ttl: 30,
             queries: 3,
@@ -118,8 +141,9 @@ impl TraceConfig {
             send_wait: 0.0,
             tos: 0,
             dont_fragment: false,
-            packet_len: 60,
-            first_ip_id: 1,
+            flow_label: 0,
+            packet_len: craft::default_len(flow.family(), probe),
+            first_id: 1,
         }
     }
 
@@ -129,18 +153,44 @@ impl TraceConfig {
         Flow { source: self.source, target: self.target, probe: self.probe, ident: self.ident }
     }
 
+    /// Probe `number` of this trace, from 0.
+    pub(super) fn spec(&self, number: u32) -> ProbeSpec {
+        let hop = number / u32::from(self.queries);
+        ProbeSpec {
+            flow: self.flow(),
+            mode: self.flow_mode,
+            number,
+            ttl: u8::try_from(u32::from(self.first_ttl) + hop).unwrap_or(u8::MAX),
+            tos: self.tos,
+            dont_fragment: self.dont_fragment,
+            flow_label: self.flow_label,
+            len: self.packet_len,
+            first_port: self.first_port,
+            first_id: self.first_id,
+        }
+    }
+
+    /// The shortest datagram that such probes take, in bytes.
+    #[must_use]
+    pub fn least_len(&self) -> u16 {
+        craft::min_len(self.flow().family(), self.probe, self.flow_mode, self.first_port)
+    }
+
     /// The reason why no trace can be run with this, if there is one.
     ///
     /// # Errors
     /// See [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
-        let rules: [(bool, &'static str, &'static str); 9] = [
+        let families = self.source.is_ipv4() == self.target.is_ipv4();
+        let rules: [(bool, &'static str, &'static str); 11] = [
+            (families, "source address", "of the target's family"),
             (self.first_ttl >= 1, "first TTL", "1 to 255"),
             (self.max_ttl >= self.first_ttl, "max TTL", "the first TTL to 255"),
             ((1..=MAX_QUERIES).contains(&self.queries), "queries per hop", "1 to 1000"),
             (self.first_port >= 1, "first port", "1 to 65535"),
             (self.in_flight >= 1, "probes in flight", "1 to 65535"),
-            (self.packet_len >= MIN_LEN, "packet length", "28 to 65535 bytes"),
+            (self.packet_len >= self.least_len(), "packet length", "long enough for its headers"),
+            (self.flow_label <= 0xf_ffff, "flow label", "0 to 1048575"),
             (0.0 < self.wait.max && self.wait.max <= 86_400.0, "wait", "above 0, to 86400 s"),
             (factor(self.wait.here) && factor(self.wait.near), "wait factors", "0 to 1000"),
             ((0.0..=86_400.0).contains(&self.send_wait), "pause between probes", "0 to 86400 s"),
@@ -171,7 +221,7 @@ mod tests {
     use super::*;
 
     fn config() -> TraceConfig {
-        TraceConfig::new(Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(203, 0, 113, 9), 40_000)
+        TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000)
     }
 
     type Change = fn(&mut TraceConfig);
@@ -179,11 +229,18 @@ mod tests {
     #[test]
     fn a_wrong_value_names_itself_and_the_range() {
         assert_eq!(config().check(), Ok(()));
-        let wrong: [(Change, &str); 7] = [
+        let wrong: [(Change, &str); 8] = [
             (|c| c.first_ttl = 0, "first TTL is out of range: it must be 1 to 255"),
             (|c| c.max_ttl = 0, "max TTL is out of range: it must be the first TTL to 255"),
             (|c| c.queries = 0, "queries per hop is out of range: it must be 1 to 1000"),
-            (|c| c.packet_len = 27, "packet length is out of range: it must be 28 to 65535 bytes"),
+            (
+                |c| c.packet_len = 27,
+                "packet length is out of range: it must be long enough for its headers",
+            ),
+            (
+                |c| c.source = "2001:db8::1".parse().unwrap(),
+                "source address is out of range: it must be of the target's family",
+            ),
             (|c| c.wait.max = f64::NAN, "wait is out of range: it must be above 0, to 86400 s"),
             (|c| c.wait.near = -1.0, "wait factors is out of range: it must be 0 to 1000"),
             (|c| c.in_flight = 0, "probes in flight is out of range: it must be 1 to 65535"),

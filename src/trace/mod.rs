@@ -5,11 +5,13 @@
 //! that, in [`schedule`], and a replay does without. No IO happens here and no clock is read.
 
 pub mod config;
+mod correlate;
 pub mod path;
 pub mod schedule;
 pub mod survey;
 mod tracer;
 
 pub use config::{ConfigError, TraceConfig, Wait};
+pub use correlate::Idents;
 pub use path::{Hop, Path, Probe, ProbeRef, Reply, ReplyKind, Stop};
 pub use tracer::{Disposition, Event, Tracer};

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use crate::probe::ProbeKey;
 use crate::time::{Span, Timestamp};
-use crate::wire::extension::Extension;
-use crate::wire::icmpv4::{CODE_PORT, REDIRECT, SOURCE_QUENCH, TIME_EXCEEDED, UNREACHABLE};
+use crate::wire::extension::{Extension, Family};
+use crate::wire::tcp::Flags;
+use crate::wire::{icmpv4, icmpv6};
 
 use super::config::TraceConfig;
 
@@ -26,34 +27,54 @@ pub struct ProbeRef {
 pub enum ReplyKind {
     /// An ICMP error that quotes the probe.
     Icmp {
+        /// Whose types and codes these are.
+        family: Family,
         /// The ICMP type.
         icmp_type: u8,
         /// Its code.
         code: u8,
-        /// The next hop's MTU, where the message has one (RFC 1191 §4).
-        mtu: Option<u16>,
+        /// The next hop's MTU, where the message is about it (RFC 1191 §4, RFC 4443 §3.2).
+        mtu: Option<u32>,
     },
-    /// The target answered in the probe's own protocol: a UDP datagram, an echo reply.
-    Answer,
+    /// The target answered in the probe's own protocol: a datagram, an echo reply, a segment.
+    Answer {
+        /// The control bits of a TCP segment.
+        tcp_flags: Option<Flags>,
+    },
 }
 
+/// Time exceeded in transit: what a router on the way says.
+const IN_TRANSIT: [(Family, u8, u8); 2] =
+    [(Family::V4, icmpv4::TIME_EXCEEDED, 0), (Family::V6, icmpv6::TIME_EXCEEDED, 0)];
+/// Port unreachable: what a host that was reached says.
+const PORT_UNREACHABLE: [(Family, u8, u8); 2] = [
+    (Family::V4, icmpv4::UNREACHABLE, icmpv4::CODE_PORT),
+    (Family::V6, icmpv6::UNREACHABLE, icmpv6::CODE_PORT),
+];
+
 impl ReplyKind {
+    fn is_one_of(self, known: &[(Family, u8, u8)]) -> bool {
+        let Self::Icmp { family, icmp_type, code, .. } = self else { return false };
+        known.contains(&(family, icmp_type, code))
+    }
+
     /// Time exceeded in transit: what a router on the way says.
     #[must_use]
     pub fn in_transit(self) -> bool {
-        matches!(self, Self::Icmp { icmp_type: TIME_EXCEEDED, code: 0, .. })
+        self.is_one_of(&IN_TRANSIT)
     }
 
     /// Advice that comes beside the probe's fate and does not tell it: redirect and source quench.
     #[must_use]
     pub fn is_advice(self) -> bool {
-        matches!(self, Self::Icmp { icmp_type: REDIRECT | SOURCE_QUENCH, .. })
+        let Self::Icmp { family: Family::V4, icmp_type, .. } = self else { return false };
+        matches!(icmp_type, icmpv4::REDIRECT | icmpv4::SOURCE_QUENCH)
     }
 
     /// The probe was delivered: port unreachable, or an answer.
     #[must_use]
     pub fn delivered(self) -> bool {
-        matches!(self, Self::Answer | Self::Icmp { icmp_type: UNREACHABLE, code: CODE_PORT, .. })
+        matches!(self, Self::Answer { .. }) || self.is_one_of(&PORT_UNREACHABLE)
     }
 }
 
@@ -66,8 +87,9 @@ pub struct Reply {
     pub kind: ReplyKind,
     /// When it was captured.
     pub at: Timestamp,
-    /// Capture stamp of the reply less that of the probe. A negative one is a clock fault.
-    pub rtt: Span,
+    /// Capture stamp of the reply less that of the probe, if the probe was captured. A negative one is a
+    /// clock fault.
+    pub rtt: Option<Span>,
     /// Its frame number in the recording, from 1.
     pub frame: u64,
     /// The TTL that it arrived with.
@@ -78,6 +100,9 @@ pub struct Reply {
     pub quoted_len: Option<u16>,
     /// What is appended to the quote (RFC 4884).
     pub extension: Option<Box<Extension>>,
+    /// The probe that it quotes has another source address, port or checksum than ours had: something
+    /// on the way rewrote it.
+    pub rewritten: bool,
     /// It came after its probe had been given up.
     pub late: bool,
     /// Its probe had already had a reply of this kind from this responder.
@@ -95,15 +120,15 @@ pub enum Outcome {
     Lost,
 }
 
-/// One probe, known from its own captured frame.
+/// One probe, known from its own captured frame or, where a recording lacks that, from a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// What tells it from the others.
     pub key: ProbeKey,
     /// When it was captured on its way out.
-    pub sent: Timestamp,
+    pub sent: Option<Timestamp>,
     /// Its frame number in the recording, from 1.
-    pub frame: u64,
+    pub frame: Option<u64>,
     /// What became of it.
     pub outcome: Outcome,
     /// The replies that quote or answer it, in order of capture: the first [`REPLIES_KEPT`].
@@ -115,10 +140,10 @@ pub struct Probe {
 impl Probe {
     #[cfg(test)]
     pub(crate) fn sent_at(sent: Timestamp) -> Self {
-        Self::new(ProbeKey { ip_id: 1, selector: 33_434 }, sent, 1)
+        Self::new(ProbeKey { ip_id: 1, head: [0; 8] }, Some(sent), Some(1))
     }
 
-    pub(super) fn new(key: ProbeKey, sent: Timestamp, frame: u64) -> Self {
+    pub(super) fn new(key: ProbeKey, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
         Self { key, sent, frame, outcome, replies: Vec::new(), replies_dropped: 0 }
     }
@@ -151,7 +176,7 @@ pub struct Hop {
 impl Hop {
     /// The RTT of the first of its probes that was answered in time by a clock that runs forward.
     pub(super) fn first_rtt(&self) -> Option<Span> {
-        let rtts = self.probes.iter().filter_map(|probe| probe.answer().map(|reply| reply.rtt));
+        let rtts = self.probes.iter().filter_map(|probe| probe.answer().and_then(|it| it.rtt));
         rtts.into_iter().find(|rtt| *rtt > Span::ZERO)
     }
 }
@@ -249,7 +274,7 @@ impl Path {
     /// Whether the target was reached: a probe was delivered, or the target itself answered.
     #[must_use]
     pub fn reached(&self, config: &TraceConfig) -> bool {
-        let target = IpAddr::V4(config.target);
+        let target = config.target;
         let replies = self.hops.iter().flat_map(|hop| &hop.probes).flat_map(|probe| &probe.replies);
         replies.into_iter().any(|reply| {
             reply.kind.delivered() || (reply.responder == target && !reply.kind.is_advice())

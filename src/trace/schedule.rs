@@ -4,9 +4,9 @@
 //! under way at a time. A probe handed to the link counts as under way until its own frame is
 //! captured; from then on the tracer's deadlines govern it.
 
-use crate::probe::ProbeKey;
-use crate::probe::craft::{self, ProbeSpec};
+use crate::probe::{ProbeKey, craft};
 use crate::time::{Span, Timestamp};
+use crate::wire::ip;
 
 use super::config::TraceConfig;
 
@@ -63,14 +63,9 @@ impl Schedule {
             return None;
         }
         let number = self.handed_out;
-        let key = probe_key(config, number);
-        let spec = ProbeSpec {
-            ttl: probe_ttl(config, number),
-            tos: config.tos,
-            dont_fragment: config.dont_fragment,
-            len: config.packet_len,
-        };
-        craft::udp_probe(&config.flow(), key, spec, &mut self.datagram);
+        craft::craft(&config.spec(number), &mut self.datagram);
+        let (header, payload) = ip::decode(&self.datagram).ok()?;
+        let key = ProbeKey::of(&header, payload)?;
         self.handed_out += 1;
         self.last = Some(now);
         self.unconfirmed.push(Unconfirmed { number, key, at: now });
@@ -85,7 +80,7 @@ impl Schedule {
 
     /// Whether a probe up to `last_ttl` was handed out and may still show up.
     pub(super) fn is_unsure(&self, config: &TraceConfig, last_ttl: u8) -> bool {
-        self.unconfirmed.iter().any(|probe| probe_ttl(config, probe.number) <= last_ttl)
+        self.unconfirmed.iter().any(|probe| config.spec(probe.number).ttl <= last_ttl)
     }
 
     /// The frame of this probe was captured: it is on its way.
@@ -125,55 +120,35 @@ fn max_wait(config: &TraceConfig) -> Span {
     Span::from_secs_f64(config.wait.max)
 }
 
-/// The TTL of probe `number`, counted from 0.
-fn probe_ttl(config: &TraceConfig, number: u32) -> u8 {
-    let hop = number / u32::from(config.queries);
-    u8::try_from(u32::from(config.first_ttl) + hop).unwrap_or(u8::MAX)
-}
-
-/// The key of probe `number`: destination ports rise from the first port to 65535 and begin again
-/// there; IP-IDs rise and leave out 0, which the kernel would replace by one of its own.
-fn probe_key(config: &TraceConfig, number: u32) -> ProbeKey {
-    let ports = u32::from(u16::MAX - config.first_port) + 1;
-    let port = u32::from(config.first_port) + number % ports;
-    let id = (u32::from(config.first_ip_id.max(1)) - 1 + number) % u32::from(u16::MAX) + 1;
-    let narrow = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
-    ProbeKey { ip_id: narrow(id), selector: narrow(port) }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 
-    #[test]
-    fn keys_stay_in_range_and_never_repeat_within_a_trace() {
-        for (first_port, first_ip_id) in [(33_434, 1), (65_535, 65_535), (65_530, 65_000), (1, 0)] {
-            let mut config = TraceConfig::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 40_000);
-            config.first_port = first_port;
-            config.first_ip_id = first_ip_id;
-            let keys: Vec<ProbeKey> = (0..2_550).map(|number| probe_key(&config, number)).collect();
-            assert_eq!(keys[0].selector, first_port);
-            assert!(keys.iter().all(|key| key.selector >= first_port && key.ip_id != 0));
-            assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
-        }
+    fn config() -> TraceConfig {
+        let localhost = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        TraceConfig::new(localhost, localhost, 40_000)
+    }
+
+    fn key(datagram: &[u8]) -> ProbeKey {
+        let (header, payload) = ip::decode(datagram).unwrap();
+        ProbeKey::of(&header, payload).unwrap()
     }
 
     #[test]
     fn at_most_so_many_are_under_way_and_pauses_are_kept() {
-        let mut config = TraceConfig::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 40_000);
+        let mut config = config();
         config.in_flight = 4;
         config.send_wait = 0.001;
         let mut schedule = Schedule::new();
         let at = |ms: i64| Timestamp::from_nanos(ms * 1_000_000);
-        assert!(schedule.next(&config, at(0), 0, 30).is_some());
+        let first = key(schedule.next(&config, at(0), 0, 30).unwrap());
         assert!(schedule.next(&config, at(0), 0, 30).is_none(), "a pause of 1 ms");
         assert_eq!(schedule.wake_at(&config, true), Some(at(1)));
         assert!(schedule.next(&config, at(1), 2, 30).is_some());
         assert!(schedule.next(&config, at(2), 2, 30).is_none(), "two and two are under way");
-        schedule.confirm(probe_key(&config, 0));
+        schedule.confirm(first);
         assert!(schedule.next(&config, at(2), 2, 30).is_some());
         assert!(schedule.next(&config, at(3), 0, 1).is_none(), "the last hop has its three");
         assert!(schedule.is_unsure(&config, 1));
@@ -184,7 +159,7 @@ mod tests {
 
     #[test]
     fn no_more_is_tried_when_nothing_ever_leaves() {
-        let config = TraceConfig::new(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 40_000);
+        let config = config();
         let mut schedule = Schedule::new();
         assert!(schedule.next(&config, Timestamp::default(), 0, 30).is_some());
         schedule.expire(&config, Timestamp::from_nanos(5_000_000_000));

@@ -7,10 +7,12 @@
 //! [`TraceConfig`]. Memory is bounded however long the file is.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::probe::{self, Flow, ProbeKey, ProbeType, craft};
-use crate::wire::{Frame, icmpv4, ipv4, link, quoted};
+use crate::wire::extension::Family;
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::{Frame, icmpv4, icmpv6, link, quoted};
 
 use super::config::{MAX_QUERIES, TraceConfig, Wait};
 
@@ -27,9 +29,9 @@ const HIGHEST_FIRST_TTL: u8 = 30;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
     /// The traced address.
-    pub target: Option<Ipv4Addr>,
+    pub target: Option<IpAddr>,
     /// The prober's address.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// UDP: the source port. ICMP echo: the identifier.
     pub ident: Option<u16>,
 }
@@ -60,9 +62,9 @@ struct Candidate {
     selectors: HashSet<u16>,
     probes_by_ttl: Vec<u16>,
     lowest_selector: u16,
-    first: ipv4::Ipv4Header,
+    first: IpHeader,
     /// Whether its first probe is filled as rtrace and Linux traceroute fill theirs.
-    linux_filling: bool,
+    looks_like_ours: bool,
 }
 
 impl Survey {
@@ -75,15 +77,17 @@ impl Survey {
     /// Takes one frame of the capture.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
-        let Ok((header, payload)) = ipv4::decode(datagram) else { return };
-        if let Some((flow, key)) = probe::recognise(&header, payload) {
-            self.take_probe(flow, key, header, payload);
-        } else if header.protocol == ipv4::ICMP && header.fragment_offset == 0 {
-            self.take_error(payload);
+        let Ok((header, payload)) = ip::decode(datagram) else { return };
+        match probe::recognise(&header, payload) {
+            Some((flow, key)) if is_traced(flow.probe) => {
+                self.take_probe(flow, key, header, payload);
+            }
+            _ if header.is_icmp() && header.is_first => self.take_error(&header, payload),
+            _ => {}
         }
     }
 
-    fn take_probe(&mut self, flow: Flow, key: ProbeKey, header: ipv4::Ipv4Header, payload: &[u8]) {
+    fn take_probe(&mut self, flow: Flow, key: ProbeKey, header: IpHeader, payload: &[u8]) {
         if self.is_answer(&flow, key) {
             return;
         }
@@ -97,13 +101,13 @@ impl Survey {
             seen: HashSet::new(),
             selectors: HashSet::new(),
             probes_by_ttl: vec![0; 256],
-            lowest_selector: key.selector,
+            lowest_selector: key.destination_port(),
             first: header,
-            linux_filling: craft::is_filled_by_us(payload.get(8..).unwrap_or_default()),
+            looks_like_ours: craft::looks_like_ours(flow.probe, payload),
         });
         if candidate.seen.len() < PROBES && candidate.seen.insert(key) {
-            candidate.selectors.insert(key.selector);
-            candidate.lowest_selector = candidate.lowest_selector.min(key.selector);
+            candidate.selectors.insert(key.destination_port());
+            candidate.lowest_selector = candidate.lowest_selector.min(key.destination_port());
             candidate.probes_by_ttl[usize::from(header.ttl)] += 1;
         }
     }
@@ -111,18 +115,23 @@ impl Survey {
     /// Whether a UDP datagram goes back the way that a probe came: both look the same.
     fn is_answer(&self, flow: &Flow, key: ProbeKey) -> bool {
         let Flow { source, target, probe, ident } = *flow;
-        let asked = Flow { source: target, target: source, probe, ident: key.selector };
+        let asked = Flow { source: target, target: source, probe, ident: key.destination_port() };
         let asked = self.flows.get(&asked).filter(|_| probe == ProbeType::Udp);
         asked.is_some_and(|asked| asked.selectors.contains(&ident))
     }
 
-    fn take_error(&mut self, payload: &[u8]) {
-        let Ok((icmp, rest)) = icmpv4::decode(payload) else { return };
-        if icmp.icmp_type != icmpv4::TIME_EXCEEDED {
+    fn take_error(&mut self, header: &IpHeader, payload: &[u8]) {
+        let family = header.family();
+        let Ok(icmp) = ip::icmp(family, payload) else { return };
+        let expired = match family {
+            Family::V4 => icmpv4::TIME_EXCEEDED,
+            Family::V6 => icmpv6::TIME_EXCEEDED,
+        };
+        if icmp.icmp_type != expired {
             return;
         }
-        let Ok(quote) = quoted::decode(rest) else { return };
-        if let Some((flow, key)) = probe::recognise_quoted(&quote)
+        let Ok(quote) = quoted::decode(icmp.body) else { return };
+        if let Some((flow, key)) = probe::recognise(&quote.header, quote.payload)
             && let Some(candidate) = self.flows.get_mut(&flow)
         {
             candidate.expired |= candidate.seen.contains(&key);
@@ -145,6 +154,12 @@ impl Survey {
     }
 }
 
+/// Whether traces are looked for among datagrams of this kind: there is too much other TCP to take
+/// every acknowledgment for a probe.
+fn is_traced(probe: ProbeType) -> bool {
+    !matches!(probe, ProbeType::TcpAck | ProbeType::Protocol(_))
+}
+
 impl Candidate {
     /// The TTLs of its probes with the number of probes each, in rising order.
     fn ttls(&self) -> impl Iterator<Item = (u8, u16)> {
@@ -165,26 +180,28 @@ impl Candidate {
     /// their full time, and an answer that they took may not be called late here.
     fn wait(&self) -> Wait {
         let default = Wait::default();
-        if self.linux_filling { default } else { Wait { here: 0.0, near: 0.0, ..default } }
+        if self.looks_like_ours { default } else { Wait { here: 0.0, near: 0.0, ..default } }
     }
 
     fn config(&self, flow: &Flow) -> TraceConfig {
         let lowest = self.ttls().next().map_or(1, |(ttl, _)| ttl);
         let highest = self.ttls().last().map_or(lowest, |(ttl, _)| ttl);
         let most = self.ttls().map(|(_, probes)| probes).max().unwrap_or(1);
-        let defaults = TraceConfig::new(flow.source, flow.target, flow.ident);
+        let defaults = TraceConfig::of_flow(flow);
         // One hop alone may have been cut short: its queries are at least the usual number.
         let fewest = if lowest == highest { defaults.queries } else { 1 };
         TraceConfig {
-            probe: flow.probe,
             first_port: self.lowest_selector.max(1),
             first_ttl: lowest,
             max_ttl: highest.max(defaults.max_ttl),
             queries: most.max(fewest).min(MAX_QUERIES),
             tos: self.first.tos,
             dont_fragment: self.first.dont_fragment,
-            packet_len: self.first.total_len.max(craft::MIN_LEN),
-            first_ip_id: self.first.id,
+            packet_len: u16::try_from(self.first.total_len)
+                .unwrap_or(u16::MAX)
+                .max(defaults.least_len()),
+            first_id: self.first.id.unwrap_or(1),
+            flow_label: self.first.flow_label.unwrap_or(0),
             wait: self.wait(),
             ..defaults
         }

@@ -1,17 +1,16 @@
 //! The tracer: frames and times in, events and the path out.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::collections::VecDeque;
 
-use crate::probe::{self, Flow, ProbeKey, Transmit};
+use crate::probe::{Flow, ProbeKey, Transmit};
 use crate::time::{Span, Timestamp};
 use crate::wire::checksum::checksum;
-use crate::wire::extension::{self, Extension, Family};
-use crate::wire::icmpv4::{CODE_FRAGMENTATION, UNREACHABLE};
-use crate::wire::ipv4::{self, Ipv4Header};
-use crate::wire::{Frame, icmpv4, link, quoted};
+use crate::wire::extension::{self, Extension};
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::{Frame, link, quoted};
 
 use super::config::{ConfigError, TraceConfig};
+use super::correlate::{Correlator, Idents};
 use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Reply, ReplyKind};
 use super::schedule::Schedule;
 
@@ -55,6 +54,7 @@ pub enum Event {
 struct Claim {
     at: ProbeRef,
     kind: ReplyKind,
+    rewritten: bool,
     quoted_ttl: Option<u8>,
     quoted_len: Option<u16>,
     extension: Option<Box<Extension>>,
@@ -66,9 +66,7 @@ pub struct Tracer {
     config: TraceConfig,
     flow: Flow,
     path: Path,
-    by_key: HashMap<ProbeKey, ProbeRef>,
-    /// The last probe with each selector: what a UDP answer, which has no IP-ID of ours, answers.
-    by_selector: HashMap<u16, ProbeRef>,
+    correlator: Correlator,
     waiting: Vec<ProbeRef>,
     /// The earliest deadline among those waiting; stale when `deadlines_changed`.
     next_deadline: Option<Timestamp>,
@@ -84,21 +82,22 @@ impl Tracer {
     /// # Errors
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig) -> Result<Self, ConfigError> {
-        Ok(Self { schedule: Some(Schedule::new()), ..Self::passive(config)? })
+        Ok(Self { schedule: Some(Schedule::new()), ..Self::passive(config, Idents::One)? })
     }
 
-    /// A tracer that only watches: for replay.
+    /// A tracer that only watches, for replay: probes whose source port or identifier is among
+    /// `idents`.
     ///
     /// # Errors
     /// When no trace can be run with `config`.
-    pub fn passive(config: TraceConfig) -> Result<Self, ConfigError> {
+    pub fn passive(config: TraceConfig, idents: Idents) -> Result<Self, ConfigError> {
         config.check()?;
+        let flow = config.flow();
         Ok(Self {
-            flow: config.flow(),
+            flow,
             path: Path::new(&config),
             config,
-            by_key: HashMap::new(),
-            by_selector: HashMap::new(),
+            correlator: Correlator::new(flow, idents),
             waiting: Vec::new(),
             next_deadline: None,
             deadlines_changed: false,
@@ -131,7 +130,7 @@ impl Tracer {
         let last_ttl = self.last_ttl();
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
         let datagram = schedule.next(&self.config, now, self.waiting.len(), last_ttl)?;
-        Some(Transmit { destination: IpAddr::V4(self.config.target), datagram })
+        Some(Transmit { destination: self.config.target, datagram })
     }
 
     /// The link did not take the datagram that [`poll_transmit`](Self::poll_transmit) gave last.
@@ -168,18 +167,14 @@ impl Tracer {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else {
             return Disposition::Unrelated;
         };
-        let Ok((header, payload)) = ipv4::decode(datagram) else {
+        let Ok((header, payload)) = ip::decode(datagram) else {
             return Disposition::Unrelated;
         };
-        let ours = header.source == self.flow.source && header.destination == self.flow.target;
-        if ours
-            && let Some((flow, key)) = probe::recognise(&header, payload)
-            && flow == self.flow
-        {
-            return self.handle_own(frame, header.ttl, key);
+        if let Some(key) = self.correlator.own(&header, payload) {
+            return self.handle_own(frame, &header, payload, key);
         }
         if header.destination == self.flow.source {
-            let head = &datagram[..usize::from(header.header_len)];
+            let head = datagram.get(..header.header_len).unwrap_or_default();
             return self.handle_reply(frame, &header, head, payload);
         }
         Disposition::Unrelated
@@ -210,10 +205,17 @@ impl Tracer {
         self.path.end.unwrap_or(self.config.max_ttl)
     }
 
-    fn handle_own(&mut self, frame: &Frame<'_>, ttl: u8, key: ProbeKey) -> Disposition {
-        if self.by_key.contains_key(&key) {
+    fn handle_own(
+        &mut self,
+        frame: &Frame<'_>,
+        header: &IpHeader,
+        payload: &[u8],
+        key: ProbeKey,
+    ) -> Disposition {
+        if self.correlator.knows(&key) {
             return Disposition::Repeated;
         }
+        let ttl = header.ttl;
         let planned = (self.config.first_ttl..=self.config.max_ttl).contains(&ttl);
         let hop = planned.then(|| self.path.hop_mut(ttl));
         let Some(hop) = hop.filter(|hop| hop.probes.len() < usize::from(self.config.queries))
@@ -221,10 +223,9 @@ impl Tracer {
             return Disposition::Unrelated;
         };
         let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
-        hop.probes.push(Probe::new(key, frame.at, frame.number));
+        hop.probes.push(Probe::new(key, Some(frame.at), Some(frame.number)));
         let at = ProbeRef { ttl, query };
-        self.by_key.insert(key, at);
-        self.by_selector.insert(key.selector, at);
+        self.correlator.insert(key, at, header, payload);
         self.waiting.push(at);
         self.deadlines_changed = true;
         self.path.totals.sent += 1;
@@ -239,111 +240,110 @@ impl Tracer {
     fn handle_reply(
         &mut self,
         frame: &Frame<'_>,
-        header: &Ipv4Header,
+        header: &IpHeader,
         head: &[u8],
         payload: &[u8],
     ) -> Disposition {
-        let Some(claim) = self.find_answered(header, payload) else {
+        let Some(claim) = self.claim(header, payload) else {
             return Disposition::Unrelated;
         };
-        let Claim { at, kind, quoted_ttl, quoted_len, extension } = claim;
-        // A UDP answer's own checksum may be unfinished (offload); what has one by ICMP is checked
-        // where the whole message was captured.
-        let whole = usize::from(header.total_len) == head.len() + payload.len();
-        let icmp_wrong = header.protocol == ipv4::ICMP
-            && whole
-            && !header.more_fragments
-            && checksum(payload) != 0;
-        if icmp_wrong || checksum(head) != 0 {
+        // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
+        // the whole message was captured.
+        let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
+        let icmp_wrong = header.is_icmp() && whole && !ip::icmp_checksum_is_right(header, payload);
+        let head_wrong = header.source.is_ipv4() && checksum(head) != 0;
+        if icmp_wrong || head_wrong {
             self.path.totals.damaged += 1;
-            return Disposition::Damaged(at);
+            return Disposition::Damaged(claim.at);
         }
         let reply = Reply {
-            responder: IpAddr::V4(header.source),
-            kind,
+            responder: header.source,
+            kind: claim.kind,
             at: frame.at,
-            rtt: Span::ZERO,
+            rtt: None,
             frame: frame.number,
             ttl: header.ttl,
-            quoted_ttl,
-            quoted_len,
-            extension,
+            quoted_ttl: claim.quoted_ttl,
+            quoted_len: claim.quoted_len,
+            extension: claim.extension,
+            rewritten: claim.rewritten,
             late: false,
             duplicate: false,
         };
-        let kept = self.take_reply(at, reply);
-        Disposition::Reply(at, kept)
+        let kept = self.take_reply(claim.at, reply);
+        Disposition::Reply(claim.at, kept)
     }
 
     /// Which probe a datagram to us answers, and what it says of it.
-    fn find_answered(&self, header: &Ipv4Header, payload: &[u8]) -> Option<Claim> {
-        if header.fragment_offset != 0 {
+    fn claim(&self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
+        if !header.is_first {
             return None;
         }
-        if let Some(selector) = probe::answered_selector(&self.flow, header, payload) {
-            let at = *self.by_selector.get(&selector)?;
+        if let Some((at, answer)) = self.correlator.answered(header, payload) {
             return Some(Claim {
                 at,
-                kind: ReplyKind::Answer,
+                kind: ReplyKind::Answer { tcp_flags: answer.tcp_flags },
+                rewritten: false,
                 quoted_ttl: None,
                 quoted_len: None,
                 extension: None,
             });
         }
-        if header.protocol != ipv4::ICMP {
+        if !header.is_icmp() {
             return None;
         }
-        let (icmp, rest) = icmpv4::decode(payload).ok()?;
-        if !icmp.quotes() {
-            return None;
-        }
-        let (quote, extension) = icmp
-            .quote_words()
-            .map_or((rest, None), |words| extension::quoted_and_extension(rest, words, Family::V4));
+        let family = header.family();
+        let icmp = ip::icmp(family, payload).ok().filter(|icmp| icmp.quotes)?;
+        let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
+            extension::quoted_and_extension(icmp.body, words, family)
+        });
         let quote = quoted::decode(quote).ok()?;
-        let (flow, key) = probe::recognise_quoted(&quote)?;
-        let at = *self.by_key.get(&key).filter(|_| flow == self.flow)?;
-        let too_big = icmp.icmp_type == UNREACHABLE && icmp.code == CODE_FRAGMENTATION;
-        let mtu = too_big.then(|| icmp.next_hop_mtu());
-        let kind = ReplyKind::Icmp { icmp_type: icmp.icmp_type, code: icmp.code, mtu };
-        let (quoted_ttl, quoted_len) = (Some(quote.header.ttl), u16::try_from(quote.len).ok());
-        Some(Claim { at, kind, quoted_ttl, quoted_len, extension: extension.map(Box::new) })
+        let found = self.correlator.quoted(&quote)?;
+        let (icmp_type, code, mtu) = (icmp.icmp_type, icmp.code, icmp.mtu);
+        Some(Claim {
+            at: found.at,
+            kind: ReplyKind::Icmp { family, icmp_type, code, mtu },
+            rewritten: found.rewritten,
+            quoted_ttl: Some(quote.header.ttl),
+            quoted_len: u16::try_from(quote.len).ok(),
+            extension: extension.map(Box::new),
+        })
     }
 
     /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
     fn take_reply(&mut self, at: ProbeRef, mut reply: Reply) -> Option<usize> {
         let probe = self.path.probe_mut(at)?;
+        let advice = reply.kind.is_advice();
+        let settles = probe.outcome == Outcome::Waiting && !advice;
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
-        reply.rtt = reply.at.since(probe.sent);
+        reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
         reply.duplicate = probe.replies.iter().any(same);
-        reply.late = probe.outcome == Outcome::Lost && !reply.kind.is_advice();
-        let settles = probe.outcome == Outcome::Waiting && !reply.kind.is_advice();
-        let kept = probe.replies.len() < REPLIES_KEPT || settles;
-        let index = probe.replies.len();
-        let in_transit = reply.kind.in_transit();
+        reply.late = probe.outcome == Outcome::Lost && !advice;
+        let ends = settles && !reply.kind.in_transit();
+        let counted = (reply.duplicate, reply.late, reply.rtt.is_some_and(|rtt| rtt < Span::ZERO));
 
-        let totals = &mut self.path.totals;
-        totals.duplicate += u64::from(reply.duplicate);
-        totals.late += u64::from(reply.late && !reply.duplicate);
-        totals.clock_faults += u64::from(reply.rtt < Span::ZERO);
-        let probe = self.path.probe_mut(at)?;
-        if kept {
-            probe.replies.push(reply);
-        } else {
-            probe.replies_dropped += 1;
-        }
+        let index = probe.replies.len();
+        let kept = index < REPLIES_KEPT || settles;
         if settles {
             probe.outcome = Outcome::Answered(index);
         }
-
         if kept {
+            probe.replies.push(reply);
             self.events.push_back(Event::Replied(at, index));
+        } else {
+            probe.replies_dropped += 1;
+        }
+
+        let (duplicate, late, clock_fault) = counted;
+        let totals = &mut self.path.totals;
+        totals.duplicate += u64::from(duplicate);
+        totals.late += u64::from(late && !duplicate);
+        totals.clock_faults += u64::from(clock_fault);
+        totals.answered += u64::from(settles);
+        if ends {
+            self.path.end = Some(self.path.end.map_or(at.ttl, |end| end.min(at.ttl)));
         }
         if settles {
-            self.path.totals.answered += 1;
-            if !in_transit {
-                self.path.end = Some(self.path.end.map_or(at.ttl, |end| end.min(at.ttl)));
-            }
             self.waiting.retain(|waiting| *waiting != at);
             self.deadlines_changed = true;
             self.events.push_back(Event::Settled(at));

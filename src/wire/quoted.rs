@@ -4,14 +4,14 @@
 //! of payload are all that RFC 792 promises; a quote may end anywhere and its lengths may lie. Cut off
 //! what is appended to it (`extension::quoted_and_extension`) before decoding it.
 
-use super::ipv4::{self, Ipv4Header};
-use super::{Layer, WireError, array};
+use super::WireError;
+use super::ip::{self, IpHeader};
 
-/// A quoted IPv4 datagram.
+/// A quoted datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted<'a> {
     /// Its header as the router quoted it.
-    pub header: Ipv4Header,
+    pub header: IpHeader,
     /// What is there of its payload.
     pub payload: &'a [u8],
     /// How many bytes of the datagram were quoted, header included.
@@ -27,29 +27,23 @@ const PROMISED: usize = 8;
 /// cut the payload below the eight bytes that are promised.
 ///
 /// # Errors
-/// When its IPv4 header is not whole.
+/// When its IP header is not whole.
 pub fn decode(bytes: &[u8]) -> Result<Quoted<'_>, WireError> {
-    let (header, told) = ipv4::decode(bytes)?;
-    let header_len = usize::from(header.header_len);
-    let there = bytes.get(header_len..).unwrap_or_default();
-    let payload = there.get(..told.len().max(PROMISED)).unwrap_or(there);
-    Ok(Quoted { header, payload, len: header_len + payload.len() })
-}
-
-impl Quoted<'_> {
-    /// The first four bytes of the payload as two 16-bit numbers: the ports of UDP and TCP.
-    ///
-    /// # Errors
-    /// When the quote ends before.
-    pub fn ports(&self) -> Result<(u16, u16), WireError> {
-        let [a, b, c, d] = array(self.payload, 0, Layer::Udp)?;
-        Ok((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
-    }
+    let (header, told) = ip::decode(bytes)?;
+    let lenient = header.source.is_ipv4() && told.len() < PROMISED;
+    let there = bytes.get(header.header_len..).unwrap_or_default();
+    let payload = if lenient { there.get(..PROMISED).unwrap_or(there) } else { told };
+    Ok(Quoted { header, payload, len: header.header_len + payload.len() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ports(quoted: &Quoted<'_>) -> Option<(u16, u16)> {
+        let header = crate::wire::udp::decode(quoted.payload).ok()?;
+        Some((header.source_port, header.destination_port))
+    }
 
     /// A UDP datagram of 60 bytes from port 32768 to 33434, of which 48 are quoted.
     fn quote() -> Vec<u8> {
@@ -69,7 +63,7 @@ mod tests {
             assert_eq!(quoted.is_ok(), len >= 20);
             let Ok(quoted) = quoted else { continue };
             assert_eq!((quoted.len, quoted.payload.len(), quoted.header.ttl), (len, len - 20, 1));
-            assert_eq!(quoted.ports().ok(), (len >= 24).then_some((32_768, 33_434)));
+            assert_eq!(ports(&quoted), (len >= 28).then_some((32_768, 33_434)));
         }
     }
 
@@ -81,7 +75,7 @@ mod tests {
         bytes[0] = 0x46;
         bytes.splice(20..20, [7, 4, 4, 0]);
         let quoted = decode(&bytes).unwrap();
-        assert_eq!((quoted.len, quoted.ports()), (40, Ok((32_768, 33_434))));
+        assert_eq!((quoted.len, ports(&quoted)), (40, Some((32_768, 33_434))));
     }
 
     #[test]
@@ -91,7 +85,7 @@ mod tests {
         for (high, low, len) in [(0, 21, 28), (0, 20, 28), (0, 28, 28), (0, 19, 48), (60, 0, 48)] {
             bytes[2..4].copy_from_slice(&[high, low]);
             let quoted = decode(&bytes).unwrap();
-            assert_eq!((quoted.len, quoted.ports()), (len, Ok((32_768, 33_434))), "{high} {low}");
+            assert_eq!((quoted.len, ports(&quoted)), (len, Some((32_768, 33_434))), "{high} {low}");
         }
     }
 }

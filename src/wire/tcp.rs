@@ -93,6 +93,12 @@ impl Flags {
     pub fn contains(self, flags: Self) -> bool {
         self.0 & flags.0 == flags.0
     }
+
+    /// The bits apart from those of ECN (RFC 3168 §6.1.1), which a SYN may carry besides.
+    #[must_use]
+    pub fn without_ecn(self) -> Self {
+        Self(self.0 & !(Self::ECE.0 | Self::CWR.0))
+    }
 }
 
 impl std::ops::BitOr for Flags {

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Write};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ use rtrace::render::text::{Style, Text};
 use rtrace::render::{Renderer, View};
 use rtrace::time::Timestamp;
 use rtrace::trace::survey::{Survey, Wanted};
-use rtrace::trace::{Disposition, Event, Path, TraceConfig, Tracer, Wait};
+use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer, Wait};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{path_in, replay, run, scratch};
@@ -149,7 +149,7 @@ fn replayed(recording: &[u8], config: &TraceConfig) -> (String, String) {
         assert_eq!((found.ident, found.packet_len), (config.ident, config.packet_len));
     }
     let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
-    let mut tracer = Tracer::passive(config).unwrap();
+    let mut tracer = Tracer::passive(config, Idents::One).unwrap();
     report(&mut tracer, &mut ReplayLink::new(reader), names, None)
 }
 
@@ -159,14 +159,14 @@ fn configs() -> impl Strategy<Value = TraceConfig> {
     (shape, wait, any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]).prop_map(
         |((first, max, queries, in_flight, len), (wait, here, near), id, port, send_wait)| {
             let mut config = TraceConfig::new(
-                Ipv4Addr::new(192, 0, 2, 2),
-                Ipv4Addr::new(203, 0, 113, 9),
+                IpAddr::from([192, 0, 2, 2]),
+                IpAddr::from([203, 0, 113, 9]),
                 40_000,
             );
             (config.first_ttl, config.max_ttl) = (first, max);
             (config.queries, config.in_flight, config.packet_len) = (queries, in_flight, len);
             config.wait = Wait { max: wait, here, near };
-            (config.first_ip_id, config.first_port, config.send_wait) = (id, port, send_wait);
+            (config.first_id, config.first_port, config.send_wait) = (id, port, send_wait);
             config
         },
     )
@@ -178,7 +178,7 @@ proptest! {
     #[test]
     fn over_random_networks(seed: u64, config in configs()) {
         let topology = Topology::random(seed);
-        let config = TraceConfig { source: topology.source(), ..config };
+        let config = TraceConfig { source: topology.source().into(), ..config };
         for format in [Format::PcapNg, Format::Pcap] {
             let (text, json, recording) = simulated(seed, &config, format);
             let (text_again, json_again) = replayed(&recording, &config);

@@ -28,7 +28,7 @@ const QUOTE_LEN: usize = 128;
 const MAX_OBJECTS: usize = 64;
 
 /// The address family of an ICMP message, which decides how its length field counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// ICMP: 32-bit words.
     V4,

@@ -1,0 +1,189 @@
+//! An IP datagram of either version, in the words that both share.
+//!
+//! IPv6 says "hop limit", "traffic class" and "next header" for what IPv4 calls TTL, type of service
+//! and protocol; here the older names stand for both. What only one version has is an `Option`.
+
+use std::net::IpAddr;
+
+use super::extension::Family;
+use super::{Layer, WireError, array, checksum, icmpv4, icmpv6, ipv4, ipv6};
+
+/// The fields of an IP header that rtrace works with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpHeader {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address; of the same family as the source.
+    pub destination: IpAddr,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// Type of service, or traffic class.
+    pub tos: u8,
+    /// Protocol of the payload.
+    pub protocol: u8,
+    /// Length of the datagram in bytes as the header tells it.
+    pub total_len: usize,
+    /// Length of the header in bytes, with options or extension headers.
+    pub header_len: usize,
+    /// IPv4: identification.
+    pub id: Option<u16>,
+    /// IPv4: the Don't Fragment flag; IPv6 always behaves so.
+    pub dont_fragment: bool,
+    /// IPv6: flow label.
+    pub flow_label: Option<u32>,
+    /// Whether the payload begins with the header of its protocol, and is not a later fragment.
+    pub is_first: bool,
+    /// Whether more fragments follow.
+    pub more_fragments: bool,
+}
+
+impl IpHeader {
+    /// The version of IP.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        if self.source.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
+    /// Whether the payload is of the ICMP of this version.
+    #[must_use]
+    pub fn is_icmp(&self) -> bool {
+        self.protocol == icmp_protocol(self.family())
+    }
+}
+
+/// The protocol number of a family's ICMP.
+#[must_use]
+pub const fn icmp_protocol(family: Family) -> u8 {
+    match family {
+        Family::V4 => ipv4::ICMP,
+        Family::V6 => ipv6::ICMPV6,
+    }
+}
+
+/// The header, and what follows it: as much as `bytes` hold of it, without link-layer padding.
+///
+/// # Errors
+/// As [`ipv4::decode`] and [`ipv6::decode`] have them; a version that is neither is an IPv4 error.
+pub fn decode(bytes: &[u8]) -> Result<(IpHeader, &[u8]), WireError> {
+    let [first] = array(bytes, 0, Layer::Ipv4)?;
+    if first >> 4 == 6 {
+        let (header, payload) = ipv6::decode(bytes)?;
+        return Ok((header.into(), payload));
+    }
+    let (header, payload) = ipv4::decode(bytes)?;
+    Ok((header.into(), payload))
+}
+
+impl From<ipv4::Ipv4Header> for IpHeader {
+    fn from(header: ipv4::Ipv4Header) -> Self {
+        Self {
+            source: IpAddr::V4(header.source),
+            destination: IpAddr::V4(header.destination),
+            ttl: header.ttl,
+            tos: header.tos,
+            protocol: header.protocol,
+            total_len: usize::from(header.total_len),
+            header_len: usize::from(header.header_len),
+            id: Some(header.id),
+            dont_fragment: header.dont_fragment,
+            flow_label: None,
+            is_first: header.fragment_offset == 0,
+            more_fragments: header.more_fragments,
+        }
+    }
+}
+
+impl From<ipv6::Ipv6Header> for IpHeader {
+    fn from(header: ipv6::Ipv6Header) -> Self {
+        Self {
+            source: IpAddr::V6(header.source),
+            destination: IpAddr::V6(header.destination),
+            ttl: header.hop_limit,
+            tos: header.traffic_class,
+            protocol: header.protocol,
+            total_len: ipv6::HEADER_LEN + usize::from(header.payload_len),
+            header_len: header.header_len,
+            id: None,
+            dont_fragment: true,
+            flow_label: Some(header.flow_label),
+            is_first: header.fragment.is_none_or(|fragment| fragment.offset == 0),
+            more_fragments: header.fragment.is_some_and(|fragment| fragment.more),
+        }
+    }
+}
+
+/// An ICMP message of either version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpMessage<'a> {
+    /// Which version's types and codes these are.
+    pub family: Family,
+    /// The message type.
+    pub icmp_type: u8,
+    /// Its code.
+    pub code: u8,
+    /// Identifier and sequence number, in an echo request.
+    pub echo_request: Option<(u16, u16)>,
+    /// Identifier and sequence number, in an echo reply.
+    pub echo_reply: Option<(u16, u16)>,
+    /// Whether it carries the datagram that caused it.
+    pub quotes: bool,
+    /// The length field of RFC 4884, in messages that may have something appended.
+    pub quote_words: Option<u8>,
+    /// The next hop's MTU, in messages that are about it.
+    pub mtu: Option<u32>,
+    /// What follows the eight bytes of the header.
+    pub body: &'a [u8],
+}
+
+/// The ICMP message in the payload of a datagram of this family.
+///
+/// # Errors
+/// When fewer than 8 bytes are there.
+pub fn icmp(family: Family, payload: &[u8]) -> Result<IcmpMessage<'_>, WireError> {
+    match family {
+        Family::V4 => {
+            let (header, body) = icmpv4::decode(payload)?;
+            let is = |icmp_type, code| (header.icmp_type, header.code) == (icmp_type, code);
+            let echo = |icmp_type| (header.icmp_type == icmp_type).then(|| header.echo());
+            Ok(IcmpMessage {
+                family,
+                icmp_type: header.icmp_type,
+                code: header.code,
+                echo_request: echo(icmpv4::ECHO_REQUEST),
+                echo_reply: echo(icmpv4::ECHO_REPLY),
+                quotes: header.quotes(),
+                quote_words: header.quote_words(),
+                mtu: is(icmpv4::UNREACHABLE, icmpv4::CODE_FRAGMENTATION)
+                    .then(|| u32::from(header.next_hop_mtu())),
+                body,
+            })
+        }
+        Family::V6 => {
+            let (header, body) = icmpv6::decode(payload)?;
+            let echo = |icmp_type| (header.icmp_type == icmp_type).then(|| header.echo());
+            Ok(IcmpMessage {
+                family,
+                icmp_type: header.icmp_type,
+                code: header.code,
+                echo_request: echo(icmpv6::ECHO_REQUEST),
+                echo_reply: echo(icmpv6::ECHO_REPLY),
+                quotes: header.quotes(),
+                quote_words: header.quote_words(),
+                mtu: (header.icmp_type == icmpv6::PACKET_TOO_BIG).then(|| header.next_hop_mtu()),
+                body,
+            })
+        }
+    }
+}
+
+/// Whether the checksum of a whole ICMP message (header and body, `payload`) is right. That of
+/// `ICMPv6` covers the addresses too (RFC 4443 §2.3).
+#[must_use]
+pub fn icmp_checksum_is_right(header: &IpHeader, payload: &[u8]) -> bool {
+    match header.family() {
+        Family::V4 => checksum::checksum(payload) == 0,
+        Family::V6 => {
+            checksum::transport(header.source, header.destination, ipv6::ICMPV6, payload) == 0
+        }
+    }
+}
