@@ -13,5 +13,5 @@ mod tracer;
 
 pub use config::{ConfigError, TraceConfig, Wait};
 pub use correlate::Idents;
-pub use path::{Hop, Path, Probe, ProbeRef, Reply, ReplyKind, Stop};
+pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Reply, ReplyKind, Stop};
 pub use tracer::{Disposition, Event, Tracer};

@@ -4,5 +4,6 @@ mod architecture;
 mod cli;
 mod golden;
 mod golden_law;
+mod laws;
 mod live;
 mod support;
