@@ -276,6 +276,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn label_stacks_are_as_the_probes_write_them() {
+        let bytes = b"\x20\0\0\0\0\x08\x01\x01\x05\xdc\x13\x01\0\x06\x09\x02ab";
+        let extension = Extension::decode(bytes, true).unwrap();
+        let expected = r#"{"version":2,"rfc4884":1,"obj":[{"class":1,"type":1,"mpls":[{"label":24001,"exp":1,"s":1,"ttl":1}]},{"class":9,"type":2}]}"#;
+        assert_eq!(serde_json::to_string(&Multipart::of(&extension)).unwrap(), expected);
+    }
+
+    #[test]
     fn faults_are_those_of_the_probes() {
         let code = |icmp_type, code| ReplyKind::Icmp { icmp_type, code, mtu: None };
         let expected = ["\"N\"", "\"H\"", "\"P\"", "null", "null", "5"];

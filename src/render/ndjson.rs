@@ -1,5 +1,5 @@
 //! The report as a stream: one JSON object a line, each written when it happens and flushed at once.
-//! `schema/event.schema.json` describes the lines.
+//! The fields are those of the JSON document, which `schema/trace.schema.json` describes.
 //!
 //! `begin` has the configuration, `sent` a probe, `replied` a reply, `settled` what became of a probe,
 //! `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines

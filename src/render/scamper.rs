@@ -16,7 +16,8 @@ use crate::probe::ProbeType;
 use crate::time::Timestamp;
 use crate::trace::{Probe, Reply, ReplyKind, Stop};
 use crate::wire::extension::{Extension, LabelStackEntry, Object};
-use crate::wire::icmpv4::UNREACHABLE;
+use crate::wire::icmpv4::{self, UNREACHABLE};
+use crate::wire::icmpv6;
 
 /// Scamper's JSON.
 pub struct Scamper<W> {
@@ -208,7 +209,7 @@ impl<'a> Hop<'a> {
         view: View<'a>,
         numeric: bool,
     ) -> Self {
-        let Said { icmp_type, icmp_code, mtu, .. } = Said::by(reply.kind);
+        let (icmp_type, icmp_code) = icmp(reply, view.config.probe);
         let extension = reply.extension.as_deref().filter(|extension| extension.credible());
         Self {
             addr: reply.responder,
@@ -222,8 +223,24 @@ impl<'a> Hop<'a> {
             icmp_type,
             icmp_code,
             icmp_q_ttl: reply.quoted_ttl,
-            icmp_nhmtu: mtu,
+            icmp_nhmtu: Said::by(reply.kind).mtu,
             icmpext: extension.map(objects),
+        }
+    }
+}
+
+/// The ICMP type and code of a reply; to scamper those of an echo reply too.
+fn icmp(reply: &Reply, asked: ProbeType) -> (Option<u8>, Option<u8>) {
+    match (reply.kind, asked, reply.responder) {
+        (ReplyKind::Answer, ProbeType::IcmpEcho, IpAddr::V4(_)) => {
+            (Some(icmpv4::ECHO_REPLY), Some(0))
+        }
+        (ReplyKind::Answer, ProbeType::IcmpEcho, IpAddr::V6(_)) => {
+            (Some(icmpv6::ECHO_REPLY), Some(0))
+        }
+        (kind, ..) => {
+            let Said { icmp_type, icmp_code, .. } = Said::by(kind);
+            (icmp_type, icmp_code)
         }
     }
 }
@@ -279,6 +296,14 @@ fn ftime(sec: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn label_stacks_are_as_scamper_writes_them() {
+        let bytes = b"\x20\0\0\0\0\x08\x01\x01\x05\xdc\x13\x01\0\x06\x09\x02ab";
+        let extension = Extension::decode(bytes, true).unwrap();
+        let expected = r#"[{"ie_cn":1,"ie_ct":1,"ie_dl":4,"mpls_labels":[{"mpls_ttl":1,"mpls_s":1,"mpls_exp":1,"mpls_label":24001}]},{"ie_cn":9,"ie_ct":2,"ie_dl":2}]"#;
+        assert_eq!(serde_json::to_string(&objects(&extension)).unwrap(), expected);
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {
