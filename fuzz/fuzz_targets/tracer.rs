@@ -1,7 +1,7 @@
 //! See `laws::tracer`.
 #![no_main]
 
-#[path = "../../tests/laws.rs"]
+#[path = "../laws.rs"]
 #[allow(dead_code)]
 mod laws;
 

@@ -8,8 +8,6 @@ mod trace;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Action, Cli};
 
 /// How a run ended, if it ran at all.
@@ -37,7 +35,7 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(args::normalise(std::env::args_os())) {
+    let cli = match Cli::from_args(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };

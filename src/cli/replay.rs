@@ -49,7 +49,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     } else {
         Names::fixed(contents.names)
     };
-    let mut session = Session::new(&config, &output, names, args.resolve, false);
+    let mut session = Session::new(&config, output, names, args.resolve, false);
     let status = session.run(&mut tracer, &mut link);
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());
@@ -95,7 +95,7 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>) -> anyhow::Result<Content
 /// The configuration that the recording carries or its packets show, with what was asked for on the
 /// command line in its place.
 fn choose(args: &ReplayArgs, contents: &Contents) -> Option<(TraceConfig, OutputOptions)> {
-    let OutputOptions { mut numeric, mut extensions, json } = args.output;
+    let OutputOptions { mut numeric, mut extensions, .. } = args.output;
     let TraceOptions { source, sport: ident, .. } = args.options;
     let wanted = Wanted { target: args.target, source, ident };
     let carried = contents.carried.as_ref().filter(|it| wanted.matches(&it.trace.flow()));
@@ -111,7 +111,7 @@ fn choose(args: &ReplayArgs, contents: &Contents) -> Option<(TraceConfig, Output
         config.probe = probe;
     }
     args.options.apply(args.packet_len, &mut config);
-    Some((config, OutputOptions { numeric, extensions, json }))
+    Some((config, OutputOptions { numeric, extensions, ..args.output }))
 }
 
 fn nothing_found(name: &str, packets: u64, target: Option<IpAddr>) -> String {

@@ -78,7 +78,7 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         Names::new(move || waker.wake(), names::DEFAULT_WAIT)
     };
     let to_stderr = is_stdout(args.pcap.as_deref());
-    let mut session = Session::new(&config, &args.output, names, !args.output.numeric, to_stderr)
+    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
         .recording_to(tape)
         .interrupted_by(interrupt);
     let status = session.run(&mut Tracer::new(config)?, &mut link);
@@ -133,7 +133,7 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
     let facts_to = open_stats(args)?;
     let to_stderr = is_stdout(args.pcap.as_deref());
     let names = Names::fixed(names);
-    let mut session = Session::new(&config, &args.output, names, !args.output.numeric, to_stderr)
+    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
         .recording_to(tape);
     let status = session.run(&mut Tracer::new(config)?, &mut link);
     let facts = session.facts_mut();

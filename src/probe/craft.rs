@@ -86,6 +86,18 @@ pub const fn min_len(family: Family, probe: ProbeType, mode: FlowMode, port: u16
     ip_header_len(family) + body
 }
 
+/// Bytes of the headers of such a probe: what some tools do not count as its size.
+#[must_use]
+pub const fn headers_len(family: Family, probe: ProbeType) -> u16 {
+    ip_header_len(family)
+        + match probe {
+            ProbeType::TcpSyn => TCP_HEADER + SYN_OPTIONS,
+            ProbeType::TcpAck => TCP_HEADER,
+            ProbeType::Protocol(_) => 0,
+            _ => UDP_HEADER,
+        }
+}
+
 /// How long such a probe is if nothing else is asked for: traceroute's 60 bytes (IPv6: 80), and for TCP
 /// its headers, since a payload would not be that of a real client.
 #[must_use]

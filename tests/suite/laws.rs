@@ -1,4 +1,4 @@
-//! The laws of `tests/laws.rs` over random bytes, over mutations of what is real, and over what a fuzzer
+//! The laws of `fuzz/laws.rs` over random bytes, over mutations of what is real, and over what a fuzzer
 //! has found: `fuzz/regressions/LAW/*`.
 
 use std::fs;
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use crate::support::root;
 
-#[path = "../laws.rs"]
+#[path = "../../fuzz/laws.rs"]
 #[expect(clippy::pedantic, reason = "shared with the fuzz targets, which are not linted")]
 mod laws;
 
