@@ -9,7 +9,7 @@ use crate::support::root;
 
 #[path = "../../fuzz/laws.rs"]
 #[expect(clippy::pedantic, reason = "shared with the fuzz targets, which are not linted")]
-mod laws;
+mod shared;
 
 /// Bytes that are real but for a few: the recordings of the fixtures.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
@@ -31,7 +31,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Frames for a tracer, as `laws::tracer` cuts them, from the packets of a recording: some changed,
+/// Frames for a tracer, as `shared::tracer` cuts them, from the packets of a recording: some changed,
 /// some twice, some missing.
 fn mutated_frames() -> impl Strategy<Value = Vec<u8>> {
     mutated().prop_map(|recording| {
@@ -54,7 +54,7 @@ fn mutated_frames() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn frames(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        laws::frame(&bytes);
+        shared::frame(&bytes);
     }
 
     #[test]
@@ -66,27 +66,27 @@ proptest! {
                 head.copy_from_slice(&[0x20, 0, 0, 0]);
             }
         }
-        laws::extension(&bytes);
+        shared::extension(&bytes);
     }
 
     #[test]
     fn captures(bytes in mutated()) {
-        laws::capture(&bytes);
+        shared::capture(&bytes);
     }
 
     #[test]
     fn tracers(bytes in mutated_frames()) {
-        laws::tracer(&bytes);
+        shared::tracer(&bytes);
     }
 }
 
 #[test]
 fn what_a_fuzzer_found_stays_fixed() {
     let laws: [(&str, fn(&[u8])); 4] = [
-        ("frame", laws::frame),
-        ("extension", laws::extension),
-        ("capture", laws::capture),
-        ("tracer", laws::tracer),
+        ("frame", shared::frame),
+        ("extension", shared::extension),
+        ("capture", shared::capture),
+        ("tracer", shared::tracer),
     ];
     for (name, law) in laws {
         let dir = root().join("fuzz/regressions").join(name);
