@@ -12,9 +12,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::rows::{self, Millis, Said};
+use super::rows::{self, Millis, ProbeTraits, Said};
 use super::{Renderer, View};
-use crate::probe::ProbeType;
 use crate::time::Timestamp;
 use crate::trace::{Hop, Probe, Reply, ReplyKind};
 use crate::wire::extension::{Extension, LabelStackEntry, Object};
@@ -122,11 +121,11 @@ struct ObjectRow {
     #[serde(rename = "type")]
     kind: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mpls: Option<Vec<Label>>,
+    mpls: Option<Vec<StackEntry>>,
 }
 
 #[derive(Serialize)]
-struct Label {
+struct StackEntry {
     label: u32,
     exp: u8,
     s: u8,
@@ -141,7 +140,7 @@ impl<'a> Measured<'a> {
         sent.sort_unstable();
         let replies = probes().flat_map(|probe| &probe.replies).map(|reply| reply.at);
         let stamps = || sent.iter().copied().chain(replies.clone());
-        let target = rows::target(config);
+        let (target, probe_type) = (rows::target(config), ProbeTraits::of(config));
         let (fw, mver) = FIRMWARE;
         let reported = || path.reported().iter();
         let answers = reported().flat_map(|hop| &hop.probes).filter_map(Probe::answer);
@@ -160,20 +159,12 @@ impl<'a> Measured<'a> {
             dst_addr: target,
             dst_name: &config.target_name,
             af: if target.is_ipv4() { 4 } else { 6 },
-            proto: protocol(config.probe),
-            size: config.packet_len.saturating_sub(rows::headers_len(config)),
+            proto: probe_type.atlas,
+            size: config.packet_len.saturating_sub(probe_type.headers_len),
             paris_id: 0,
             destination_ip_responded: answers.into_iter().any(|reply| reply.responder == target),
-            result: reported().map(|hop| HopResult::of(hop, config.probe, &sent)).collect(),
+            result: reported().map(|hop| HopResult::of(hop, &probe_type, &sent)).collect(),
         }
-    }
-}
-
-/// What Atlas calls the protocol of a probe type.
-fn protocol(probe: ProbeType) -> &'static str {
-    match probe {
-        ProbeType::Udp => "UDP",
-        ProbeType::IcmpEcho => "ICMP",
     }
 }
 
@@ -183,14 +174,14 @@ fn seconds(at: Timestamp) -> i64 {
 
 impl HopResult {
     /// `sent` has the times of all probes, in order.
-    fn of(hop: &Hop, asked: ProbeType, sent: &[Timestamp]) -> Self {
-        let packets = |probe| packets(probe, asked, sent);
+    fn of(hop: &Hop, probe_type: &ProbeTraits, sent: &[Timestamp]) -> Self {
+        let packets = |probe| packets(probe, probe_type, sent);
         Self { hop: hop.ttl, result: hop.probes.iter().flat_map(packets).collect() }
     }
 }
 
 /// The reply that settled a probe or the mark of its loss, and then every further reply.
-fn packets(probe: &Probe, asked: ProbeType, sent: &[Timestamp]) -> Vec<Packet> {
+fn packets(probe: &Probe, probe_type: &ProbeTraits, sent: &[Timestamp]) -> Vec<Packet> {
     let answer = probe.answer();
     let is_answer = |reply: &Reply| answer.is_some_and(|answer| std::ptr::eq(answer, reply));
     let further = |reply: &&Reply| !is_answer(reply) && !reply.kind.is_advice();
@@ -201,11 +192,13 @@ fn packets(probe: &Probe, asked: ProbeType, sent: &[Timestamp]) -> Vec<Packet> {
     };
     let reply_packet = |reply: &Reply| {
         let packet = match (is_answer(reply), reply.late) {
-            (true, _) => ReplyPacket::of(reply, asked),
-            (false, false) => ReplyPacket { dup: Some(true), ..ReplyPacket::of(reply, asked) },
-            (false, true) => {
-                ReplyPacket { late: Some(since(reply)), rtt: None, ..ReplyPacket::of(reply, asked) }
-            }
+            (true, _) => ReplyPacket::of(reply, probe_type),
+            (false, false) => ReplyPacket { dup: Some(true), ..ReplyPacket::of(reply, probe_type) },
+            (false, true) => ReplyPacket {
+                late: Some(since(reply)),
+                rtt: None,
+                ..ReplyPacket::of(reply, probe_type)
+            },
         };
         Packet::Reply(Box::new(packet))
     };
@@ -215,7 +208,7 @@ fn packets(probe: &Probe, asked: ProbeType, sent: &[Timestamp]) -> Vec<Packet> {
 }
 
 impl ReplyPacket {
-    fn of(reply: &Reply, asked: ProbeType) -> Self {
+    fn of(reply: &Reply, probe_type: &ProbeTraits) -> Self {
         let extension = reply.extension.as_deref().filter(|extension| extension.credible());
         Self {
             late: None,
@@ -225,19 +218,19 @@ impl ReplyPacket {
             rtt: rows::rtt(reply).map(Millis),
             ittl: reply.quoted_ttl.filter(|ttl| *ttl != 1),
             mtu: Said::by(reply.kind).mtu,
-            err: fault(reply.kind, asked),
+            err: fault(reply.kind, probe_type.echo),
             icmpext: extension.map(Multipart::of),
         }
     }
 }
 
 /// The probes' code knows time exceeded and unreachable only; anything else is named type-code here.
-/// A port that is unreachable is what a UDP or TCP probe hopes for, but is a fault for an ICMP one.
-fn fault(kind: ReplyKind, asked: ProbeType) -> Option<Fault> {
+/// A port that is unreachable is what a UDP or TCP probe hopes for, but is a fault for an echo request.
+fn fault(kind: ReplyKind, echo: bool) -> Option<Fault> {
     let ReplyKind::Icmp { icmp_type, code, .. } = kind else { return None };
     Some(match (icmp_type, code) {
         (TIME_EXCEEDED, _) | (UNREACHABLE, CODE_FRAGMENTATION) => return None,
-        (UNREACHABLE, CODE_PORT) if asked != ProbeType::IcmpEcho => return None,
+        (UNREACHABLE, CODE_PORT) if !echo => return None,
         (UNREACHABLE, CODE_PORT) => Fault::Letter("p"),
         (UNREACHABLE, 0) => Fault::Letter("N"),
         (UNREACHABLE, 1) => Fault::Letter("H"),
@@ -257,7 +250,7 @@ impl Multipart {
 
 impl ObjectRow {
     fn of(object: &Object) -> Self {
-        let label = |entry: &LabelStackEntry| Label {
+        let label = |entry: &LabelStackEntry| StackEntry {
             label: entry.label,
             exp: entry.tc,
             s: entry.bottom.into(),
@@ -288,17 +281,17 @@ mod tests {
         let code = |icmp_type, code| ReplyKind::Icmp { icmp_type, code, mtu: None };
         let expected = ["\"N\"", "\"H\"", "\"P\"", "null", "null", "5"];
         for (number, expected) in (0..).zip(expected) {
-            let fault = fault(code(UNREACHABLE, number), ProbeType::Udp);
+            let fault = fault(code(UNREACHABLE, number), false);
             assert_eq!(serde_json::to_string(&fault).unwrap(), expected, "{number}");
         }
-        for (kind, asked, expected) in [
-            (code(UNREACHABLE, 3), ProbeType::IcmpEcho, Some(Fault::Letter("p"))),
-            (code(UNREACHABLE, 13), ProbeType::IcmpEcho, Some(Fault::Letter("A"))),
-            (code(TIME_EXCEEDED, 1), ProbeType::Udp, None),
-            (code(12, 0), ProbeType::Udp, Some(Fault::Other("12-0".into()))),
-            (ReplyKind::Answer, ProbeType::IcmpEcho, None),
+        for (kind, echo, expected) in [
+            (code(UNREACHABLE, 3), true, Some(Fault::Letter("p"))),
+            (code(UNREACHABLE, 13), true, Some(Fault::Letter("A"))),
+            (code(TIME_EXCEEDED, 1), false, None),
+            (code(12, 0), false, Some(Fault::Other("12-0".into()))),
+            (ReplyKind::Answer, true, None),
         ] {
-            assert_eq!(fault(kind, asked), expected);
+            assert_eq!(fault(kind, echo), expected);
         }
     }
 }

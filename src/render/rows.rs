@@ -39,11 +39,27 @@ pub(super) fn rtt(reply: &Reply) -> Option<Span> {
     Some(reply.rtt)
 }
 
-/// How many bytes of a probe's datagram are headers: what other tools do not count as its size.
-pub(super) fn headers_len(config: &TraceConfig) -> u16 {
-    let ip = if target(config).is_ipv4() { 20 } else { 40 };
-    ip + match config.probe {
-        ProbeType::Udp | ProbeType::IcmpEcho => 8,
+/// What other tools want to know of a probe type.
+pub(super) struct ProbeTraits {
+    /// What RIPE Atlas calls its protocol.
+    pub atlas: &'static str,
+    /// What scamper calls it.
+    pub scamper: &'static str,
+    /// How many bytes of each datagram are headers.
+    pub headers_len: u16,
+    /// It is an echo request: the target answers with an ICMP message.
+    pub echo: bool,
+}
+
+impl ProbeTraits {
+    pub(super) fn of(config: &TraceConfig) -> Self {
+        let ip_len = if target(config).is_ipv4() { 20 } else { 40 };
+        let (atlas, scamper, transport_len) = match config.probe {
+            ProbeType::Udp => ("UDP", "udp", 8),
+            ProbeType::IcmpEcho => ("ICMP", "icmp-echo", 8),
+        };
+        let echo = config.probe == ProbeType::IcmpEcho;
+        Self { atlas, scamper, headers_len: ip_len + transport_len, echo }
     }
 }
 

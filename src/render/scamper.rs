@@ -10,9 +10,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::rows::{self, Identity, Millis, Said};
+use super::rows::{self, Identity, Millis, ProbeTraits, Said};
 use super::{Renderer, View};
-use crate::probe::ProbeType;
 use crate::time::Timestamp;
 use crate::trace::{Probe, Reply, ReplyKind, Stop};
 use crate::wire::extension::{Extension, LabelStackEntry, Object};
@@ -116,15 +115,19 @@ struct ExtensionObject {
     ie_ct: u8,
     ie_dl: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mpls_labels: Option<Vec<Label>>,
+    mpls_labels: Option<Vec<StackEntry>>,
 }
 
 #[derive(Serialize)]
-struct Label {
-    mpls_ttl: u8,
-    mpls_s: u8,
-    mpls_exp: u8,
-    mpls_label: u32,
+struct StackEntry {
+    #[serde(rename = "mpls_ttl")]
+    ttl: u8,
+    #[serde(rename = "mpls_s")]
+    bottom: u8,
+    #[serde(rename = "mpls_exp")]
+    tc: u8,
+    #[serde(rename = "mpls_label")]
+    label: u32,
 }
 
 impl<'a> Trace<'a> {
@@ -138,7 +141,7 @@ impl<'a> Trace<'a> {
             kind: "trace",
             version: "0.1",
             userid: 0,
-            method: method(config.probe),
+            method: ProbeTraits::of(config).scamper,
             src: rows::source(config),
             dst: rows::target(config),
             sport: identity.source_port,
@@ -164,14 +167,6 @@ impl<'a> Trace<'a> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
 fn whole(value: f64) -> u32 {
     value.ceil() as u32
-}
-
-/// What scamper calls a probe type.
-fn method(probe: ProbeType) -> &'static str {
-    match probe {
-        ProbeType::Udp => "udp",
-        ProbeType::IcmpEcho => "icmp-echo",
-    }
 }
 
 /// Why the trace ended, and the ICMP code or type that ended it.
@@ -209,7 +204,7 @@ impl<'a> Hop<'a> {
         view: View<'a>,
         numeric: bool,
     ) -> Self {
-        let (icmp_type, icmp_code) = icmp(reply, view.config.probe);
+        let (icmp_type, icmp_code) = icmp(reply, ProbeTraits::of(view.config).echo);
         let extension = reply.extension.as_deref().filter(|extension| extension.credible());
         Self {
             addr: reply.responder,
@@ -230,15 +225,11 @@ impl<'a> Hop<'a> {
 }
 
 /// The ICMP type and code of a reply; to scamper those of an echo reply too.
-fn icmp(reply: &Reply, asked: ProbeType) -> (Option<u8>, Option<u8>) {
-    match (reply.kind, asked, reply.responder) {
-        (ReplyKind::Answer, ProbeType::IcmpEcho, IpAddr::V4(_)) => {
-            (Some(icmpv4::ECHO_REPLY), Some(0))
-        }
-        (ReplyKind::Answer, ProbeType::IcmpEcho, IpAddr::V6(_)) => {
-            (Some(icmpv6::ECHO_REPLY), Some(0))
-        }
-        (kind, ..) => {
+fn icmp(reply: &Reply, echo: bool) -> (Option<u8>, Option<u8>) {
+    match (reply.kind, reply.responder) {
+        (ReplyKind::Answer, IpAddr::V4(_)) if echo => (Some(icmpv4::ECHO_REPLY), Some(0)),
+        (ReplyKind::Answer, IpAddr::V6(_)) if echo => (Some(icmpv6::ECHO_REPLY), Some(0)),
+        (kind, _) => {
             let Said { icmp_type, icmp_code, .. } = Said::by(kind);
             (icmp_type, icmp_code)
         }
@@ -246,11 +237,11 @@ fn icmp(reply: &Reply, asked: ProbeType) -> (Option<u8>, Option<u8>) {
 }
 
 fn objects(extension: &Extension) -> Vec<ExtensionObject> {
-    let label = |entry: &LabelStackEntry| Label {
-        mpls_ttl: entry.ttl,
-        mpls_s: entry.bottom.into(),
-        mpls_exp: entry.tc,
-        mpls_label: entry.label,
+    let label = |entry: &LabelStackEntry| StackEntry {
+        ttl: entry.ttl,
+        bottom: entry.bottom.into(),
+        tc: entry.tc,
+        label: entry.label,
     };
     let object = |object: &Object| ExtensionObject {
         ie_cn: object.class(),
