@@ -267,6 +267,7 @@ impl ObjectRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::path::Outcome;
 
     #[test]
     fn label_stacks_are_as_the_probes_write_them() {
@@ -274,6 +275,42 @@ mod tests {
         let extension = Extension::decode(bytes, true).unwrap();
         let expected = r#"{"version":2,"rfc4884":1,"obj":[{"class":1,"type":1,"mpls":[{"label":24001,"exp":1,"s":1,"ttl":1}]},{"class":9,"type":2}]}"#;
         assert_eq!(serde_json::to_string(&Multipart::of(&extension)).unwrap(), expected);
+    }
+
+    #[test]
+    fn further_replies_are_marked() {
+        let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
+        let reply = |millis, late| Reply {
+            responder: [192, 0, 2, 1].into(),
+            kind: ReplyKind::Answer,
+            at: at(millis),
+            rtt: at(millis).since(at(1)),
+            frame: 9,
+            ttl: 64,
+            quoted_ttl: None,
+            quoted_len: None,
+            extension: None,
+            late,
+            duplicate: false,
+        };
+        let probe_type = ProbeTraits { atlas: "UDP", scamper: "udp", headers_len: 28, echo: false };
+        let sent = [1, 2, 3, 9].map(at);
+        for (outcome, replies, expected) in [
+            (
+                Outcome::Answered(0),
+                vec![reply(3, false), reply(4, false)],
+                r#"[{"from":"192.0.2.1","ttl":64,"rtt":2.0},{"dup":true,"from":"192.0.2.1","ttl":64,"rtt":3.0}]"#,
+            ),
+            (
+                Outcome::Lost,
+                vec![reply(5, true)],
+                r#"[{"x":"*"},{"late":2,"from":"192.0.2.1","ttl":64}]"#,
+            ),
+        ] {
+            let probe = Probe { outcome, replies, ..Probe::sent_at(at(1)) };
+            let packets = packets(&probe, &probe_type, &sent);
+            assert_eq!(serde_json::to_string(&packets).unwrap(), expected);
+        }
     }
 
     #[test]
