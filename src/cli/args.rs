@@ -8,14 +8,12 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValue;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+pub use super::output::OutputOptions;
 use crate::probe::{FlowMode, ProbeType};
-use crate::render::Form;
-use crate::render::text::Style;
 use crate::trace::config::MAX_QUERIES;
 use crate::trace::{TraceConfig, Wait};
 use crate::wire::extension::Family;
@@ -254,59 +252,11 @@ impl ProbeKind {
     }
 }
 
-/// What is written where.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct OutputOptions {
-    /// Addresses only: look up no names
-    #[arg(short, help_heading = "Output")]
-    pub numeric: bool,
-
-    /// Show what routers append to their replies: MPLS label stacks, other extension objects as bytes
-    #[arg(short, long, help_heading = "Output")]
-    pub extensions: bool,
-
-    /// Write the report in this form [default: text]
-    #[arg(long, value_name = "FORM", help_heading = "Output")]
-    pub format: Option<Form>,
-
-    /// Short for --format json
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-}
-
 impl TraceArgs {
     /// The family that is asked for.
     pub fn wants(&self) -> Option<Family> {
         let flags = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)];
         flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
-    }
-}
-
-impl ValueEnum for Form {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        let (name, what) = self.describe();
-        Some(PossibleValue::new(name).help(what))
-    }
-}
-
-impl OutputOptions {
-    /// The form of the report.
-    pub fn form(self) -> Form {
-        if self.json { Form::Json } else { self.format.unwrap_or_default() }
-    }
-
-    /// Whether two forms are asked for at once.
-    fn contradicts_itself(self) -> bool {
-        self.json && self.format.is_some_and(|form| form != Form::Json)
-    }
-
-    /// What concerns the text.
-    pub fn style(self) -> Style {
-        Style { numeric: self.numeric, extensions: self.extensions }
     }
 }
 
@@ -430,6 +380,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::Form;
 
     fn parse(line: &str) -> Result<Cli, String> {
         let args = line.split_whitespace().map(Into::into);

@@ -12,9 +12,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::rows::{self, Millis, Said};
+use super::rows::{self, Millis, ProbeTraits, Said};
 use super::{Renderer, View};
-use crate::probe::ProbeType;
 use crate::time::Timestamp;
 use crate::trace::{Hop, Probe, Reply, ReplyKind};
 use crate::wire::extension::{Extension, Family, LabelStackEntry, Object};
@@ -141,7 +140,7 @@ impl<'a> Measured<'a> {
         sent.sort_unstable();
         let replies = probes().flat_map(|probe| &probe.replies).map(|reply| reply.at);
         let stamps = || sent.iter().copied().chain(replies.clone());
-        let target = rows::target(config);
+        let (target, probe_type) = (rows::target(config), ProbeTraits::of(config));
         let (fw, mver) = FIRMWARE;
         let reported = || path.reported().iter();
         let answers = reported().flat_map(|hop| &hop.probes).filter_map(Probe::answer);
@@ -160,22 +159,12 @@ impl<'a> Measured<'a> {
             dst_addr: target,
             dst_name: &config.target_name,
             af: if target.is_ipv4() { 4 } else { 6 },
-            proto: protocol(config.probe),
-            size: config.packet_len.saturating_sub(rows::headers_len(config)),
+            proto: probe_type.atlas,
+            size: config.packet_len.saturating_sub(probe_type.headers_len),
             paris_id: 0,
             destination_ip_responded: answers.into_iter().any(|reply| reply.responder == target),
-            result: reported().map(|hop| HopResult::of(hop, config.probe, &sent)).collect(),
+            result: reported().map(|hop| HopResult::of(hop, &probe_type, &sent)).collect(),
         }
-    }
-}
-
-/// What Atlas calls the protocol of a probe type.
-fn protocol(probe: ProbeType) -> &'static str {
-    match probe {
-        ProbeType::IcmpEcho => "ICMP",
-        ProbeType::TcpSyn | ProbeType::TcpAck => "TCP",
-        // It has no others.
-        _ => "UDP",
     }
 }
 
@@ -185,14 +174,14 @@ fn seconds(at: Timestamp) -> i64 {
 
 impl HopResult {
     /// `sent` has the times of all probes, in order.
-    fn of(hop: &Hop, asked: ProbeType, sent: &[Timestamp]) -> Self {
-        let packets = |probe| packets(probe, asked, sent);
+    fn of(hop: &Hop, probe_type: &ProbeTraits, sent: &[Timestamp]) -> Self {
+        let packets = |probe| packets(probe, probe_type, sent);
         Self { hop: hop.ttl, result: hop.probes.iter().flat_map(packets).collect() }
     }
 }
 
 /// The reply that settled a probe or the mark of its loss, and then every further reply.
-fn packets(probe: &Probe, asked: ProbeType, sent: &[Timestamp]) -> Vec<Packet> {
+fn packets(probe: &Probe, probe_type: &ProbeTraits, sent: &[Timestamp]) -> Vec<Packet> {
     let answer = probe.answer();
     let is_answer = |reply: &Reply| answer.is_some_and(|answer| std::ptr::eq(answer, reply));
     let further = |reply: &&Reply| !is_answer(reply) && !reply.kind.is_advice();
@@ -203,11 +192,13 @@ fn packets(probe: &Probe, asked: ProbeType, sent: &[Timestamp]) -> Vec<Packet> {
     };
     let reply_packet = |reply: &Reply| {
         let packet = match (is_answer(reply), reply.late) {
-            (true, _) => ReplyPacket::of(reply, asked),
-            (false, false) => ReplyPacket { dup: Some(true), ..ReplyPacket::of(reply, asked) },
-            (false, true) => {
-                ReplyPacket { late: Some(since(reply)), rtt: None, ..ReplyPacket::of(reply, asked) }
-            }
+            (true, _) => ReplyPacket::of(reply, probe_type),
+            (false, false) => ReplyPacket { dup: Some(true), ..ReplyPacket::of(reply, probe_type) },
+            (false, true) => ReplyPacket {
+                late: Some(since(reply)),
+                rtt: None,
+                ..ReplyPacket::of(reply, probe_type)
+            },
         };
         Packet::Reply(Box::new(packet))
     };
@@ -217,7 +208,7 @@ fn packets(probe: &Probe, asked: ProbeType, sent: &[Timestamp]) -> Vec<Packet> {
 }
 
 impl ReplyPacket {
-    fn of(reply: &Reply, asked: ProbeType) -> Self {
+    fn of(reply: &Reply, probe_type: &ProbeTraits) -> Self {
         let extension = reply.extension.as_deref().filter(|extension| extension.credible());
         Self {
             late: None,
@@ -227,7 +218,7 @@ impl ReplyPacket {
             rtt: rows::rtt(reply).map(Millis),
             ittl: reply.quoted_ttl.filter(|ttl| *ttl != 1),
             mtu: Said::by(reply.kind).mtu,
-            err: fault(reply.kind, asked),
+            err: fault(reply.kind, probe_type.echo),
             icmpext: extension.map(Multipart::of),
         }
     }
@@ -235,7 +226,7 @@ impl ReplyPacket {
 
 /// The probes' code knows time exceeded and unreachable only; anything else is named type-code here.
 /// A port that is unreachable is what a UDP or TCP probe hopes for, but is a fault for an ICMP one.
-fn fault(kind: ReplyKind, asked: ProbeType) -> Option<Fault> {
+fn fault(kind: ReplyKind, echo: bool) -> Option<Fault> {
     let ReplyKind::Icmp { family, icmp_type, code, mtu } = kind else { return None };
     let (time_exceeded, unreachable, letters) = match family {
         Family::V4 => (icmpv4::TIME_EXCEEDED, icmpv4::UNREACHABLE, LETTERS_V4),
@@ -244,7 +235,7 @@ fn fault(kind: ReplyKind, asked: ProbeType) -> Option<Fault> {
     if icmp_type == time_exceeded || mtu.is_some() {
         return None;
     }
-    if kind.delivered() && asked != ProbeType::IcmpEcho {
+    if kind.delivered() && !echo {
         return None;
     }
     if icmp_type != unreachable {
@@ -284,6 +275,7 @@ impl ObjectRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::path::Outcome;
 
     #[test]
     fn label_stacks_are_as_the_probes_write_them() {
@@ -291,6 +283,43 @@ mod tests {
         let extension = Extension::decode(bytes, true).unwrap();
         let expected = r#"{"version":2,"rfc4884":1,"obj":[{"class":1,"type":1,"mpls":[{"label":24001,"exp":1,"s":1,"ttl":1}]},{"class":9,"type":2}]}"#;
         assert_eq!(serde_json::to_string(&Multipart::of(&extension)).unwrap(), expected);
+    }
+
+    #[test]
+    fn further_replies_are_marked() {
+        let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
+        let reply = |millis, late| Reply {
+            responder: [192, 0, 2, 1].into(),
+            kind: ReplyKind::Answer { tcp_flags: None },
+            at: at(millis),
+            rtt: Some(at(millis).since(at(1))),
+            rewritten: false,
+            frame: 9,
+            ttl: 64,
+            quoted_ttl: None,
+            quoted_len: None,
+            extension: None,
+            late,
+            duplicate: false,
+        };
+        let probe_type = ProbeTraits { atlas: "UDP", scamper: "udp", headers_len: 28, echo: false };
+        let sent = [1, 2, 3, 9].map(at);
+        for (outcome, replies, expected) in [
+            (
+                Outcome::Answered(0),
+                vec![reply(3, false), reply(4, false)],
+                r#"[{"from":"192.0.2.1","ttl":64,"rtt":2.0},{"dup":true,"from":"192.0.2.1","ttl":64,"rtt":3.0}]"#,
+            ),
+            (
+                Outcome::Lost,
+                vec![reply(5, true)],
+                r#"[{"x":"*"},{"late":2,"from":"192.0.2.1","ttl":64}]"#,
+            ),
+        ] {
+            let probe = Probe { outcome, replies, ..Probe::sent_at(at(1)) };
+            let packets = packets(&probe, &probe_type, &sent);
+            assert_eq!(serde_json::to_string(&packets).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -303,17 +332,17 @@ mod tests {
         };
         let expected = ["\"N\"", "\"H\"", "\"P\"", "null", "null", "5"];
         for (number, expected) in (0..).zip(expected) {
-            let fault = fault(code(icmpv4::UNREACHABLE, number), ProbeType::Udp);
+            let fault = fault(code(icmpv4::UNREACHABLE, number), false);
             assert_eq!(serde_json::to_string(&fault).unwrap(), expected, "{number}");
         }
-        for (kind, asked, expected) in [
-            (code(icmpv4::UNREACHABLE, 3), ProbeType::IcmpEcho, Some(Fault::Letter("p"))),
-            (code(icmpv4::UNREACHABLE, 13), ProbeType::IcmpEcho, Some(Fault::Letter("A"))),
-            (code(icmpv4::TIME_EXCEEDED, 1), ProbeType::Udp, None),
-            (code(12, 0), ProbeType::Udp, Some(Fault::Other("12-0".into()))),
-            (ReplyKind::Answer { tcp_flags: None }, ProbeType::IcmpEcho, None),
+        for (kind, echo, expected) in [
+            (code(icmpv4::UNREACHABLE, 3), true, Some(Fault::Letter("p"))),
+            (code(icmpv4::UNREACHABLE, 13), true, Some(Fault::Letter("A"))),
+            (code(icmpv4::TIME_EXCEEDED, 1), false, None),
+            (code(12, 0), false, Some(Fault::Other("12-0".into()))),
+            (ReplyKind::Answer { tcp_flags: None }, true, None),
         ] {
-            assert_eq!(fault(kind, asked), expected);
+            assert_eq!(fault(kind, echo), expected);
         }
     }
 }

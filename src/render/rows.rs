@@ -37,9 +37,32 @@ pub(super) fn rtt(reply: &Reply) -> Option<Span> {
     reply.rtt
 }
 
-/// How many bytes of a probe's datagram are headers: what other tools do not count as its size.
-pub(super) fn headers_len(config: &TraceConfig) -> u16 {
-    craft::headers_len(config.flow().family(), config.probe)
+/// What other tools want to know of a probe type.
+pub(super) struct ProbeTraits {
+    /// What RIPE Atlas calls its protocol.
+    pub atlas: &'static str,
+    /// What scamper calls it.
+    pub scamper: &'static str,
+    /// How many bytes of each datagram are headers.
+    pub headers_len: u16,
+    /// It is an echo request: the target answers with an ICMP message.
+    pub echo: bool,
+}
+
+impl ProbeTraits {
+    pub(super) fn of(config: &TraceConfig) -> Self {
+        let scamper_udp = if config.flow_mode == FlowMode::Classic { "udp" } else { "udp-paris" };
+        let (atlas, scamper) = match config.probe {
+            ProbeType::IcmpEcho => ("ICMP", "icmp-echo"),
+            ProbeType::TcpSyn => ("TCP", "tcp"),
+            ProbeType::TcpAck => ("TCP", "tcp-ack"),
+            // They have no others.
+            _ => ("UDP", scamper_udp),
+        };
+        let headers_len = craft::headers_len(config.flow().family(), config.probe);
+        let echo = config.probe == ProbeType::IcmpEcho;
+        Self { atlas, scamper, headers_len, echo }
+    }
 }
 
 /// The header fields that tell a probe from the others, by its type.

@@ -10,9 +10,8 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::rows::{self, Identity, Millis, Said};
+use super::rows::{self, Identity, Millis, ProbeTraits, Said};
 use super::{Renderer, View};
-use crate::probe::{FlowMode, ProbeType};
 use crate::time::Timestamp;
 use crate::trace::{Probe, Reply, ReplyKind, Stop};
 use crate::wire::extension::{Extension, Family, LabelStackEntry, Object};
@@ -120,12 +119,15 @@ struct ExtensionObject {
 }
 
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "scamper's own names")]
 struct StackEntry {
-    mpls_ttl: u8,
-    mpls_s: u8,
-    mpls_exp: u8,
-    mpls_label: u32,
+    #[serde(rename = "mpls_ttl")]
+    ttl: u8,
+    #[serde(rename = "mpls_s")]
+    bottom: u8,
+    #[serde(rename = "mpls_exp")]
+    tc: u8,
+    #[serde(rename = "mpls_label")]
+    label: u32,
 }
 
 impl<'a> Trace<'a> {
@@ -139,7 +141,7 @@ impl<'a> Trace<'a> {
             kind: "trace",
             version: "0.1",
             userid: 0,
-            method: method(config.probe, config.flow_mode),
+            method: ProbeTraits::of(config).scamper,
             src: rows::source(config),
             dst: rows::target(config),
             sport: identity.source_port,
@@ -165,18 +167,6 @@ impl<'a> Trace<'a> {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "float casts saturate")]
 fn whole(value: f64) -> u32 {
     value.ceil() as u32
-}
-
-/// What scamper calls a probe type.
-fn method(probe: ProbeType, mode: FlowMode) -> &'static str {
-    match probe {
-        ProbeType::IcmpEcho => "icmp-echo",
-        ProbeType::TcpSyn => "tcp",
-        ProbeType::TcpAck => "tcp-ack",
-        // It has no others.
-        _ if mode == FlowMode::Classic => "udp",
-        _ => "udp-paris",
-    }
 }
 
 /// Why the trace ended, and the ICMP code or type that ended it.
@@ -224,7 +214,7 @@ impl<'a> Hop<'a> {
         view: View<'a>,
         numeric: bool,
     ) -> Self {
-        let (icmp_type, icmp_code) = icmp(reply, view.config.probe);
+        let (icmp_type, icmp_code) = icmp(reply, ProbeTraits::of(view.config).echo);
         let extension = reply.extension.as_deref().filter(|extension| extension.credible());
         Self {
             addr: reply.responder,
@@ -245,15 +235,11 @@ impl<'a> Hop<'a> {
 }
 
 /// The ICMP type and code of a reply; to scamper those of an echo reply too.
-fn icmp(reply: &Reply, asked: ProbeType) -> (Option<u8>, Option<u8>) {
-    match (reply.kind, asked, reply.responder) {
-        (ReplyKind::Answer { .. }, ProbeType::IcmpEcho, IpAddr::V4(_)) => {
-            (Some(icmpv4::ECHO_REPLY), Some(0))
-        }
-        (ReplyKind::Answer { .. }, ProbeType::IcmpEcho, IpAddr::V6(_)) => {
-            (Some(icmpv6::ECHO_REPLY), Some(0))
-        }
-        (kind, ..) => {
+fn icmp(reply: &Reply, echo: bool) -> (Option<u8>, Option<u8>) {
+    match (reply.kind, reply.responder) {
+        (ReplyKind::Answer { .. }, IpAddr::V4(_)) if echo => (Some(icmpv4::ECHO_REPLY), Some(0)),
+        (ReplyKind::Answer { .. }, IpAddr::V6(_)) if echo => (Some(icmpv6::ECHO_REPLY), Some(0)),
+        (kind, _) => {
             let Said { icmp_type, icmp_code, .. } = Said::by(kind);
             (icmp_type, icmp_code)
         }
@@ -262,10 +248,10 @@ fn icmp(reply: &Reply, asked: ProbeType) -> (Option<u8>, Option<u8>) {
 
 fn objects(extension: &Extension) -> Vec<ExtensionObject> {
     let label = |entry: &LabelStackEntry| StackEntry {
-        mpls_ttl: entry.ttl,
-        mpls_s: entry.bottom.into(),
-        mpls_exp: entry.tc,
-        mpls_label: entry.label,
+        ttl: entry.ttl,
+        bottom: entry.bottom.into(),
+        tc: entry.tc,
+        label: entry.label,
     };
     let object = |object: &Object| ExtensionObject {
         ie_cn: object.class(),

@@ -78,9 +78,10 @@ fn the_stream_amounts_to_the_document() {
 
 fn add_event(whole: &mut Value, mut event: Map<String, Value>) {
     let kind = event.remove("event").unwrap();
-    let at = |key: &str| event.get(key).and_then(Value::as_u64).unwrap_or(1);
-    let first = whole["asked"]["first_ttl"].as_u64().unwrap_or(1);
-    let (hop, query) = ((at("ttl") - first.min(at("ttl"))) as usize, at("query") as usize - 1);
+    let first = &whole["asked"]["first_ttl"].clone();
+    let number = |value: &Value| usize::try_from(value.as_u64().unwrap_or(1)).unwrap();
+    let at = |key: &str| event.get(key).map_or(1, number);
+    let (hop, query) = (at("ttl").saturating_sub(number(first)), at("query") - 1);
     match kind.as_str().unwrap() {
         "begin" | "end" => {
             event.remove("format");
@@ -89,7 +90,7 @@ fn add_event(whole: &mut Value, mut event: Map<String, Value>) {
         "sent" => {
             let hops = whole["hops"].as_array_mut().unwrap();
             while hops.len() <= hop {
-                hops.push(json!({ "ttl": hops.len() as u64 + first, "probes": [] }));
+                hops.push(json!({ "ttl": hops.len() + number(first), "probes": [] }));
             }
             event.insert("replies".into(), json!([]));
             hops[hop]["probes"].as_array_mut().unwrap().push(event.into());

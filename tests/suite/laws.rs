@@ -80,9 +80,11 @@ proptest! {
     }
 }
 
+type Law = fn(&[u8]);
+
 #[test]
 fn what_a_fuzzer_found_stays_fixed() {
-    let laws: [(&str, fn(&[u8])); 4] = [
+    let laws: [(&str, Law); 4] = [
         ("frame", shared::frame),
         ("extension", shared::extension),
         ("capture", shared::capture),
