@@ -19,7 +19,7 @@ use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::recording::Carried;
 use crate::trace::{TraceConfig, Tracer};
-use crate::wire::LinkType;
+use crate::wire::{LinkType, ipv4};
 
 /// Source port and first IP-ID of simulated traces, which are the same each time.
 const SIMULATED_PORT: u16 = 54_321;
@@ -35,7 +35,12 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<Status> {
 
 fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
     let target = resolve(name)?;
-    let route = route::resolve(target, args.options.iface.as_deref(), args.options.source)?;
+    let route = route::resolve(
+        target.into(),
+        None,
+        args.options.iface.as_deref(),
+        args.options.source.map(IpAddr::V4),
+    )?;
     let mtu = route.interface.mtu;
     let len = args.packet_len.unwrap_or(60);
     if u32::from(len) > mtu {
@@ -43,19 +48,20 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         bail!("{len} bytes are more than the MTU of {interface}: ask for at most {mtu}");
     }
     let any = args.options.iface.as_deref() == Some(route::ANY);
-    let source = route.source;
+    let IpAddr::V4(source) = route.source else { bail!("{target} has no IPv4 route") };
     let mut interface = Interface {
         name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
-        address: route.interface.address.map(|net| (IpAddr::V4(net.ip()), net.prefix())),
+        address: route.interface.address.map(|net| (net.ip(), net.prefix())),
         link: route.interface.link,
         filter: None,
     };
     let source_port = args.options.sport;
+    let protocol = ipv4::UDP;
     let mut link =
-        LiveLink::open(&LiveConfig { route, target, source_port, any, echo_replies: false })?;
+        LiveLink::open(&LiveConfig { route, target: target.into(), protocol, source_port, any })?;
     interface.link = link.link_type();
     let first_ip_id = fastrand::u16(1..);
-    let config = configure(args, name, source, target, link.source_port(), first_ip_id)?;
+    let config = configure(args, name, source, target, link.ident(), first_ip_id)?;
     let tape = open_tape(args, &config, &interface)?;
     let facts_to = open_stats(args)?;
     privilege::drop_for_good()?;
