@@ -281,6 +281,11 @@ impl Cli {
 }
 
 impl TraceOptions {
+    /// The type of probe: UDP to rising ports if none was chosen.
+    pub fn probe_type(&self) -> ProbeType {
+        self.kind.chosen().unwrap_or(ProbeType::Udp)
+    }
+
     /// Puts what was given on the command line in the place of what `config` has.
     pub fn apply(&self, packet_len: Option<u16>, config: &mut TraceConfig) {
         fn set<T: Copy>(field: &mut T, given: Option<T>) {

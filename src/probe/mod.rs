@@ -108,7 +108,7 @@ impl Flow {
     /// The version of IP.
     #[must_use]
     pub fn family(&self) -> Family {
-        if self.target.is_ipv4() { Family::V4 } else { Family::V6 }
+        Family::of(self.target)
     }
 
     /// The protocol number of its probes.
