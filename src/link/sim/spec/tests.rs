@@ -7,7 +7,7 @@ use crate::link::sim::node::Unreachable;
 fn builtin_parses() {
     let topology = Topology::builtin();
     assert_eq!(topology.places.len(), 13, "source, target, ten hops less one, two more in ECMP");
-    assert_eq!(topology.names().len(), 8);
+    assert_eq!(topology.names().len(), 16);
     assert_eq!(topology.source(), Ipv4Addr::new(192, 0, 2, 2));
 }
 

@@ -246,6 +246,28 @@ fn flow_labels_spread_and_addresses_and_ports_too() {
 }
 
 #[test]
+fn the_builtin_network_is_there_in_ipv6_and_tells_of_labels_and_interfaces() {
+    let topology = Topology::builtin();
+    let sources = (topology.source_for(TARGET.into()), topology.source_for(TARGET6.into()));
+    assert_eq!(sources, (SOURCE.into(), SOURCE6.into()));
+    for family in FAMILIES {
+        let objects = (1..=10).map(|ttl| {
+            let reply = ask(Topology::builtin(), send(family, UDP, ttl, &udp(33434, 40))).pop()?;
+            let extension = said(&reply).3;
+            Some(extension.map_or(vec![], |it| it.objects.iter().map(Object::class).collect()))
+        });
+        let none = Some(vec![]);
+        let [labels, interface] = [Some(vec![1]), Some(vec![2])];
+        let mut wanted = vec![none.clone(); 10];
+        (wanted[2], wanted[3], wanted[5], wanted[7]) = (labels.clone(), labels, None, interface);
+        assert_eq!(objects.collect::<Vec<_>>(), wanted);
+        let syn = [&[0x30, 0x39, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0, 0x50, 2][..], &[0; 6]].concat();
+        let reply = ask_one(Topology::builtin(), send(family, TCP, 10, &syn));
+        assert_eq!(open(&reply).1[13], 0x12, "the target has open ports");
+    }
+}
+
+#[test]
 fn flaws_are_those_meant_in_ipv6_too() {
     let sent = send(Family::V6, UDP, 1, &udp(33434, 40));
     let broken = |kind| ask_one(alone(Node { malformed: Some(kind), ..dual(1) }), sent.clone());
