@@ -109,13 +109,16 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
         Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
-    let target = match names.iter().find(|(_, known)| *known == name) {
+    let wanted = args.wants();
+    let fits = |address: &IpAddr| wanted.is_none_or(|family| family == Family::of(*address));
+    let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
+    let target = match known.next() {
         Some((address, _)) => *address,
-        None => name.parse().map_err(|_| {
-            anyhow!("{name} is not an address, and no name in the simulated network")
+        None => name.parse().ok().filter(fits).ok_or_else(|| {
+            anyhow!("{name} is not such an address, and no such name in the simulated network")
         })?,
     };
-    let source = args.options.source.unwrap_or(IpAddr::V4(topology.source()));
+    let source = args.options.source.unwrap_or(topology.source_for(target));
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
     let config = configure(args, name, &flow, 1)?;
