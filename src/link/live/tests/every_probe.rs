@@ -43,7 +43,9 @@ fn with_a_neighbour(test: impl FnOnce() + Send) {
             scope.spawn(move || be_the_neighbour(&told, &answer));
             let Ok(namespace) = answered.recv() else { return };
             ip(&format!("link add up0 type veth peer name far0 netns {namespace}"));
-            NEAR.iter().for_each(|command| ip(command));
+            for command in NEAR {
+                ip(command);
+            }
             tell.send(()).unwrap();
             answered.recv().unwrap();
             test();
@@ -58,7 +60,9 @@ fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
     let thread = nix::unistd::gettid();
     answer.send(format!("/proc/{}/task/{thread}/ns/net", std::process::id())).unwrap();
     if told.recv().is_ok() {
-        FAR.iter().for_each(|command| ip(command));
+        for command in FAR {
+            ip(command);
+        }
         let _listener = TcpListener::bind(("::", OPEN_PORT)).unwrap();
         answer.send(String::new()).unwrap();
         let _ = told.recv();
