@@ -165,6 +165,31 @@ fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
     });
 }
 
+#[test]
+fn an_address_of_this_host_answers_over_the_loopback() {
+    const RST_ACK: u8 = 0x14;
+    with_a_neighbour(|| {
+        for (target, zone) in [("10.0.0.1", None), ("fd00::1", None), ("fe80::1", Some("up0"))] {
+            let target: IpAddr = target.parse().unwrap();
+            let (icmp, unreachable, echo_reply) = match target {
+                IpAddr::V4(_) => (ipv4::ICMP, icmpv4::UNREACHABLE, icmpv4::ECHO_REPLY),
+                IpAddr::V6(_) => (ipv6::ICMPV6, icmpv6::UNREACHABLE, icmpv6::ECHO_REPLY),
+            };
+            for (protocol, expect) in [
+                (ipv4::UDP, (icmp, unreachable)),
+                (ipv4::TCP, (ipv4::TCP, RST_ACK)),
+                (icmp, (icmp, echo_reply)),
+            ] {
+                let route = resolve(target, zone, None, None).unwrap();
+                let config = LiveConfig { route, target, protocol, source_port: None, any: false };
+                let mut live = LiveLink::open(&config).unwrap();
+                let sent = craft(&config, live.ident(), CLOSED_PORT);
+                ask(&mut live, target, &sent, expect);
+            }
+        }
+    });
+}
+
 /// Sends a datagram and expects it and this answer to be captured, and no more.
 fn ask(live: &mut LiveLink, target: IpAddr, datagram: &[u8], expect: (u8, u8)) {
     let before = live.now();
@@ -178,6 +203,29 @@ fn ask(live: &mut LiveLink, target: IpAddr, datagram: &[u8], expect: (u8, u8)) {
     let quiet = live.receive(Some(now)).unwrap();
     assert!(matches!(quiet, Received::Quiet(_)), "{quiet:?}");
     assert_eq!(live.statistics().unwrap().received, 2);
+}
+
+#[test]
+fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
+    with_a_neighbour(|| {
+        let target: IpAddr = "fd00::2".parse().unwrap();
+        let route = resolve(target, None, None, None).unwrap();
+        let config =
+            LiveConfig { route, target, protocol: ipv4::UDP, source_port: None, any: false };
+        let mut live = LiveLink::open(&config).unwrap();
+        let right = craft(&config, live.ident(), CLOSED_PORT);
+        let long = [right.clone(), vec![0; 1_500]].concat();
+        let ipv4 = datagram(LOCALHOST, LOCALHOST, live.ident());
+        for (target, datagram) in [
+            (target, long.as_slice()),
+            (target, &right[..39]),
+            (target, &ipv4),
+            (LOCALHOST.into(), &right),
+        ] {
+            let sent = live.send(&Transmit { destination: target, datagram });
+            assert!(matches!(sent, Err(LinkError::Refused { .. })), "{sent:?}");
+        }
+    });
 }
 
 #[test]
