@@ -170,6 +170,8 @@ struct TotalsRow {
     duplicate: u64,
     damaged: u64,
     clock_faults: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    orphans: u64,
 }
 
 #[derive(Serialize)]
@@ -203,6 +205,7 @@ impl<'a> Document<'a> {
                 duplicate: totals.duplicate,
                 damaged: totals.damaged,
                 clock_faults: totals.clock_faults,
+                orphans: totals.orphans,
             },
             stop: StopRow {
                 reason: match path.stop(config) {
