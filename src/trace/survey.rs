@@ -270,12 +270,9 @@ impl Survey {
 
     fn runs(&self, flow: &Flow, pair: &Pair) -> Vec<Run> {
         let answers = self.answers(flow);
-        let asked: Vec<Sighting> = pair
-            .sightings
-            .iter()
-            .filter(|it| !answers.contains(&(it.ident, it.number)))
-            .copied()
-            .collect();
+        let asked = pair.without_repetitions(flow.probe);
+        let asked = asked.filter(|it| !answers.contains(&(it.ident, it.number)));
+        let asked: Vec<Sighting> = asked.copied().collect();
         let members = |indices: Vec<usize>| {
             let probes = indices.into_iter().filter_map(|index| asked.get(index)).copied();
             Run::new(*flow, probes.collect())
@@ -320,6 +317,21 @@ impl Survey {
 }
 
 impl Pair {
+    /// Its probes, but not the SYNs that a kernel sent again because nothing came: they are not the tool's.
+    /// Some tools never vary what identifies a connection; theirs are seen with several TTLs.
+    fn without_repetitions(&self, probe: ProbeType) -> impl Iterator<Item = &Sighting> {
+        let mut ttls: HashMap<[u8; 8], (u8, bool)> = HashMap::new();
+        for it in self.sightings.iter().filter(|_| probe == ProbeType::TcpSyn) {
+            let (ttl, several) = ttls.entry(it.key.head).or_insert((it.ttl, false));
+            *several |= *ttl != it.ttl;
+        }
+        let mut seen = HashSet::new();
+        self.sightings.iter().filter(move |it| {
+            let repeatable = ttls.get(&it.key.head).is_some_and(|(_, several)| !several);
+            !repeatable || seen.insert(it.key.head)
+        })
+    }
+
     fn note_unseen(&mut self, probe: ProbeType, ident: u16, key: ProbeKey) {
         let number = number(probe, &key);
         let known =

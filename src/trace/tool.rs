@@ -46,17 +46,21 @@ impl Traits {
         self.beginning == [0; 16]
     }
 
-    /// 0x40, 0x41, …, but for the first two bytes, which may be a number.
+    /// The bytes count from `first`, but for the first two, which may be a number.
+    fn counts_up_from(&self, first: u8) -> bool {
+        (first..).zip(self.beginning).skip(2).all(|(value, byte)| byte == value)
+    }
+
     fn is_filled(&self) -> bool {
-        (0x40..).zip(self.beginning).skip(2).all(|(value, byte)| byte == value)
+        self.counts_up_from(0x40)
     }
 
     fn tcp_window(&self) -> u16 {
         u16::from_be_bytes([self.beginning[6], self.beginning[7]])
     }
 
-    /// Source and sequence numbers of mtr begin here.
-    fn counts_from(&self, first: u16) -> bool {
+    /// The numbers that rise begin here, or not long after.
+    fn numbered_from(&self, first: u16) -> bool {
         let number = if self.one_socket { self.first_number } else { self.ident };
         (first..first + 400).contains(&number)
     }
@@ -71,6 +75,7 @@ struct Sign {
 
 const SIGNS: &[Sign] = &[
     Sign { tool: "traceroute (inetutils)", probes: &[Udp], fits: |it| it.has_payload(b"SUPERMAN") },
+    Sign { tool: "traceroute (inetutils)", probes: &[IcmpEcho], fits: |it| it.counts_up_from(8) },
     Sign { tool: "dublin-traceroute", probes: &[Udp], fits: |it| it.has_payload(b"NSMNC") },
     Sign {
         tool: "tracepath",
@@ -100,14 +105,18 @@ const SIGNS: &[Sign] = &[
     Sign {
         tool: "mtr",
         probes: &[IcmpEcho, Udp],
-        fits: |it| it.counts_from(33_000) && it.is_zero() && it.len == 64,
+        fits: |it| it.numbered_from(33_000) && it.is_zero() && it.len == 64,
     },
-    Sign { tool: "mtr", probes: &[TcpSyn], fits: |it| !it.one_socket && it.counts_from(33_000) },
-    Sign { tool: "trippy", probes: &[TcpSyn], fits: |it| !it.one_socket && it.counts_from(33_434) },
+    Sign { tool: "mtr", probes: &[TcpSyn], fits: |it| !it.one_socket && it.numbered_from(33_000) },
+    Sign {
+        tool: "trippy",
+        probes: &[TcpSyn],
+        fits: |it| !it.one_socket && it.numbered_from(33_434),
+    },
     Sign {
         tool: "trippy",
         probes: &[IcmpEcho, Udp],
-        fits: |it| it.counts_from(33_434) && it.is_zero() && it.len == 84,
+        fits: |it| it.numbered_from(33_434) && it.is_zero() && it.len == 84,
     },
     Sign {
         tool: "trippy",
@@ -125,7 +134,9 @@ const SIGNS: &[Sign] = &[
         fits: |it| it.one_socket && it.id_step == 1 && it.is_filled(),
     },
     Sign { tool: LINUX, probes: &[Udp, UdpLite], fits: |it| !it.one_socket && it.is_filled() },
-    Sign { tool: LINUX_OR_RTRACE, probes: &[Udp, IcmpEcho], fits: Traits::is_filled },
+    Sign { tool: LINUX_OR_RTRACE, probes: &[Udp, UdpLite], fits: Traits::is_filled },
+    Sign { tool: LINUX, probes: &[IcmpEcho], fits: |it| it.counts_up_from(0x48) },
+    Sign { tool: RTRACE, probes: &[IcmpEcho], fits: Traits::is_filled },
     Sign {
         tool: LINUX,
         probes: &[TcpSyn],
@@ -143,8 +154,12 @@ pub fn likely(traits: &Traits) -> &'static str {
 /// Whether the tool gives a probe up by the RTTs of others, as only traceroute on Linux and rtrace do.
 #[must_use]
 pub fn gives_up_early(traits: &Traits) -> bool {
-    let known = likely(traits);
-    let body = [&traits.head[..], &traits.beginning].concat();
-    [LINUX, LINUX_OR_RTRACE, RTRACE, UNKNOWN].contains(&known)
-        && craft::looks_like_ours(traits.probe, &body)
+    match likely(traits) {
+        LINUX | LINUX_OR_RTRACE | RTRACE => true,
+        UNKNOWN => {
+            let body = [&traits.head[..], &traits.beginning].concat();
+            craft::looks_like_ours(traits.probe, &body)
+        }
+        _ => false,
+    }
 }

@@ -93,12 +93,12 @@ impl Chain {
         self.queries == Some(1)
     }
 
-    /// Whether a probe with the same ident begins another trace: the numbers start again, or the TTLs do
-    /// though this tool has no rounds.
+    /// Whether a probe with the same ident begins another trace: the TTLs start again and so do the numbers,
+    /// or this tool has no rounds, or it is made otherwise.
     fn is_over(&self, it: &Sighting) -> bool {
         let from_the_start = it.ttl <= self.lowest && self.last.ttl > self.lowest;
         let numbers_again = !self.fixed && it.number == self.first.number;
-        from_the_start && (numbers_again || !self.in_rounds())
+        from_the_start && (numbers_again || !self.in_rounds() || self.first.make() != it.make())
     }
 
     /// How unlikely it is that a probe with this TTL comes next; `None` if it cannot.
