@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::trace::config::MAX_QUERIES;
-
+pub use super::output::OutputOptions;
 use crate::probe::{FlowMode, ProbeType};
-use crate::render::text::Style;
+use crate::trace::config::MAX_QUERIES;
 use crate::trace::{TraceConfig, Wait};
 use crate::wire::extension::Family;
 
@@ -30,6 +30,7 @@ Examples:
   sudo rtrace -i eth0 --pcap out.pcapng example.net record every probe and reply
   rtrace replay out.pcapng                          the same report again, from the packets
   rtrace replay out.pcapng --json | jq .stop        as JSON
+  sudo rtrace --format ndjson example.net           each event when it happens, one a line
   sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
@@ -259,22 +260,6 @@ impl ProbeKind {
     }
 }
 
-/// What is written where.
-#[derive(Debug, Args)]
-pub struct OutputOptions {
-    /// Addresses only: look up no names
-    #[arg(short, help_heading = "Output")]
-    pub numeric: bool,
-
-    /// Show what routers append to their replies: MPLS label stacks, other extension objects as bytes
-    #[arg(short, long, help_heading = "Output")]
-    pub extensions: bool,
-
-    /// Write the report as one JSON document
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-}
-
 impl TraceArgs {
     /// The family that is asked for.
     pub fn wants(&self) -> Option<Family> {
@@ -283,14 +268,32 @@ impl TraceArgs {
     }
 }
 
-impl OutputOptions {
-    /// What concerns the text.
-    pub fn style(&self) -> Style {
-        Style { numeric: self.numeric, extensions: self.extensions }
+impl Cli {
+    /// What these arguments of the process ask for, the first of them being its name.
+    ///
+    /// # Errors
+    /// When clap does not take them, which is also how it says that help is asked for.
+    pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(normalise(args))?;
+        let output = match &cli.command {
+            Some(Action::Replay(replay)) => &replay.output,
+            Some(Action::Trace(trace)) => &trace.output,
+            None => &cli.trace.output,
+        };
+        if output.contradicts_itself() {
+            let message = "--json is short for --format json: give only one of the two forms";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(cli)
     }
 }
 
 impl TraceOptions {
+    /// The type of probe: UDP to rising ports if none was chosen.
+    pub fn probe_type(&self) -> ProbeType {
+        self.kind.chosen().unwrap_or(ProbeType::Udp)
+    }
+
     /// Puts what was given on the command line in the place of what `config` has.
     pub fn apply(&self, packet_len: Option<u16>, config: &mut TraceConfig) {
         fn set<T: Copy>(field: &mut T, given: Option<T>) {
@@ -315,7 +318,7 @@ impl TraceOptions {
 
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
 /// value with a space only where it cannot be taken for the target.
-pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OPTIONAL_VALUES: [(&str, &str); 2] = [("--simulate", ".toml"), ("--stats", ".json")];
     let mut normal: Vec<OsString> = Vec::new();
     for arg in args {
@@ -390,10 +393,11 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::Form;
 
     fn parse(line: &str) -> Result<Cli, String> {
         let args = line.split_whitespace().map(Into::into);
-        Cli::try_parse_from(normalise(args)).map_err(|error| error.to_string())
+        Cli::from_args(args).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -437,6 +441,22 @@ mod tests {
     }
 
     #[test]
+    fn a_form_may_be_asked_for_twice_but_not_two_forms() {
+        let form = |line: &str| parse(line).map(|cli| cli.trace.output.form());
+        for (line, expected) in [
+            ("rtrace host", Form::Text),
+            ("rtrace --json host", Form::Json),
+            ("rtrace --json --format json host", Form::Json),
+            ("rtrace --format=csv host", Form::Csv),
+        ] {
+            assert_eq!(form(line), Ok(expected), "{line}");
+        }
+        for line in ["rtrace --json --format csv host", "rtrace trace host --format text --json"] {
+            assert!(parse(line).is_err_and(|error| error.contains("--format json")), "{line}");
+        }
+    }
+
+    #[test]
     fn what_is_wrong_names_itself_and_the_range() {
         for (line, words) in [
             ("rtrace", ["TARGET", "required"]),
@@ -451,6 +471,7 @@ mod tests {
             ("rtrace -s x host", ["--source", "invalid IP"]),
             ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
             ("rtrace --flow rome host", ["--flow", "classic, paris or dublin"]),
+            ("rtrace --format xml host", ["--format", "text, json, ndjson, csv, atlas, scamper"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),
         ] {
             let error = parse(line).expect_err(line);

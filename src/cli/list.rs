@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::Status;
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::probe::ProbeType;
+use crate::render::Form;
 use crate::time::Timestamp;
 use crate::trace::survey::Found;
 use crate::trace::{Path, TraceConfig, Tracer};
@@ -40,7 +41,7 @@ struct Row {
 pub fn run(
     traces: Vec<(u32, Found)>,
     reader: CaptureReader<File>,
-    json: bool,
+    form: Form,
 ) -> anyhow::Result<Status> {
     let mut watched = Watched::default();
     let mut rows = Vec::new();
@@ -58,7 +59,8 @@ pub fn run(
         })
         .collect();
     let mut out = io::stdout().lock();
-    let text = if json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
+    let text =
+        if form == Form::Json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot write the list")

@@ -3,13 +3,12 @@
 
 mod args;
 mod list;
+mod output;
 mod replay;
 mod session;
 mod trace;
 
 use std::process::ExitCode;
-
-use clap::Parser;
 
 use args::{Action, Cli};
 
@@ -49,7 +48,7 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse_from(args::normalise(std::env::args_os())) {
+    let cli = match Cli::from_args(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };

@@ -19,6 +19,7 @@ use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
+use crate::render::Form;
 use crate::time::Timestamp;
 use crate::trace::survey::{Found, Survey, Wanted};
 use crate::trace::{Idents, Tracer};
@@ -51,29 +52,36 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     };
     if args.list {
         again(&mut file)?;
-        return list::run(traces, CaptureReader::new(file, &name)?, args.output.json);
+        return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
     }
     let mut status = Status::Reached;
-    let several = traces.len() > 1;
+    let joints = Joints::of(args.output.form(), traces.len());
     for (index, (_, found)) in traces.into_iter().enumerate() {
-        separate(args.output.json, several, index)?;
+        write_out(if index == 0 { joints.before } else { joints.between })?;
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
         status = status.worse(report(args, &contents, found, link)?);
     }
-    if several && args.output.json {
-        write_out("]\n")?;
-    }
+    write_out(joints.after)?;
     Ok(status)
 }
 
-/// Several reports are parted by an empty line; several JSON documents are one array.
-fn separate(json: bool, several: bool, index: usize) -> anyhow::Result<()> {
-    match (json, index) {
-        (true, 0) if several => write_out("["),
-        (true, 1..) => write_out(","),
-        (false, 1..) => write_out("\n"),
-        _ => Ok(()),
+/// What is written around several reports: texts are parted by an empty line, JSON documents are one
+/// array, and forms that are made of lines follow one another.
+#[derive(Default)]
+struct Joints {
+    before: &'static str,
+    between: &'static str,
+    after: &'static str,
+}
+
+impl Joints {
+    fn of(form: Form, reports: usize) -> Self {
+        match form {
+            Form::Text => Self { between: "\n", ..Self::default() },
+            Form::Json if reports > 1 => Self { before: "[\n", between: ",\n", after: "]\n" },
+            _ => Self::default(),
+        }
     }
 }
 
@@ -96,7 +104,7 @@ fn report(
     mut link: ReplayLink<&mut File>,
 ) -> anyhow::Result<Status> {
     let Found { mut config, idents, .. } = found;
-    let OutputOptions { mut numeric, mut extensions, json } = args.output;
+    let OutputOptions { mut numeric, mut extensions, .. } = args.output;
     if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
         numeric |= carried.numeric && !args.resolve;
         extensions |= carried.extensions;
@@ -105,14 +113,14 @@ fn report(
         config.probe = probe;
     }
     args.options.apply(args.packet_len, &mut config);
-    let output = OutputOptions { numeric, extensions, json };
+    let output = OutputOptions { numeric, extensions, ..args.output };
     let mut tracer = Tracer::passive(config.clone(), idents)?;
     let names = if args.resolve {
         Names::new(|| (), Duration::from_secs(5))
     } else {
         Names::fixed(contents.names.clone())
     };
-    let mut session = Session::new(&config, &output, names, args.resolve, false);
+    let mut session = Session::new(&config, output, names, args.resolve, false);
     let status = session.run(&mut tracer, &mut link);
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());

@@ -14,9 +14,7 @@ use crate::enrich::names::{Lookup, Names};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
 use crate::recording::packet_comment;
-use crate::render::json::Json;
 use crate::render::stats::RunFacts;
-use crate::render::text::Text;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
 use crate::trace::{Disposition, Event, Path, TraceConfig, Tracer};
@@ -48,7 +46,7 @@ impl Session {
     /// the recording. With `look_up`, names of responders are asked of `names`.
     pub fn new(
         config: &TraceConfig,
-        output: &OutputOptions,
+        output: OutputOptions,
         names: Names,
         look_up: bool,
         report_to_stderr: bool,
@@ -58,11 +56,7 @@ impl Session {
         } else {
             Box::new(BufWriter::new(io::stdout()))
         };
-        let renderer: Box<dyn Renderer> = if output.json {
-            Box::new(Json::new(out, output.numeric))
-        } else {
-            Box::new(Text::new(out, output.style()))
-        };
+        let renderer = output.form().renderer(out, output.style());
         Self {
             config: config.clone(),
             renderer,
@@ -247,14 +241,6 @@ fn is_closed_pipe(error: &CaptureError) -> bool {
 struct Discard;
 
 impl Renderer for Discard {
-    fn begin(&mut self, _: &TraceConfig) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn event(&mut self, _: Option<Event>, _: View<'_>) -> io::Result<()> {
-        Ok(())
-    }
-
     fn end(&mut self, _: View<'_>) -> io::Result<()> {
         Ok(())
     }

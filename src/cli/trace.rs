@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs};
+use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
 use super::session::{Session, Tape};
 use super::{Status, complain};
 use crate::capture::{Format, Interface, Recording};
@@ -17,7 +17,7 @@ use crate::link::Link;
 use crate::link::live::{Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
-use crate::probe::{Flow, ProbeType};
+use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
 use crate::trace::{TraceConfig, Tracer};
 use crate::wire::LinkType;
@@ -36,32 +36,28 @@ pub fn run(args: &TraceArgs) -> anyhow::Result<Status> {
 }
 
 fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
-    let target = resolve(name, args.wants())?;
-    let IpAddr::V4(target4) = target else { bail!("IPv6 comes with the next commit") };
-    let source4 = match args.options.source {
-        Some(IpAddr::V4(source)) => Some(source),
-        _ => None,
+    let (host, zone) = match name.split_once('%') {
+        Some((host, zone)) => (host, Some(zone)),
+        None => (name, None),
     };
-    let route = route::resolve(target4, args.options.iface.as_deref(), source4)?;
-    let mtu = route.interface.mtu;
-    let any = args.options.iface.as_deref() == Some(route::ANY);
-    let source = IpAddr::V4(route.source);
+    let target = resolve(host, args.wants())?;
+    let TraceOptions { iface, source, sport, .. } = &args.options;
+    let route = route::resolve(target, zone, iface.as_deref(), *source)?;
+    let any = iface.as_deref() == Some(route::ANY);
+    let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
         name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
-        address: route.interface.address.map(|net| (IpAddr::V4(net.ip()), net.prefix())),
+        address: route.interface.address.map(|net| (net.ip(), net.prefix())),
         link: route.interface.link,
         filter: None,
     };
-    let source_port = args.options.sport;
-    let mut link = LiveLink::open(&LiveConfig {
-        route,
-        target: target4,
-        source_port,
-        any,
-        echo_replies: false,
-    })?;
+    let probe = args.options.probe_type();
+    let protocol = probe.protocol(Family::of(target));
+    let mut link =
+        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any })?;
     interface.link = link.link_type();
-    let config = configure(args, name, source, target, link.source_port(), fastrand::u16(1..))?;
+    let flow = Flow { source, target, probe, ident: link.ident() };
+    let config = configure(args, name, &flow, fastrand::u16(1..))?;
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
@@ -78,7 +74,7 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         Names::new(move || waker.wake(), names::DEFAULT_WAIT)
     };
     let to_stderr = is_stdout(args.pcap.as_deref());
-    let mut session = Session::new(&config, &args.output, names, !args.output.numeric, to_stderr)
+    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
         .recording_to(tape)
         .interrupted_by(interrupt);
     let status = session.run(&mut Tracer::new(config)?, &mut link);
@@ -113,15 +109,19 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
         Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
-    let target = match names.iter().find(|(_, known)| *known == name) {
+    let wanted = args.wants();
+    let fits = |address: &IpAddr| wanted.is_none_or(|family| family == Family::of(*address));
+    let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
+    let target = match known.next() {
         Some((address, _)) => *address,
-        None => name.parse().map_err(|_| {
-            anyhow!("{name} is not an address, and no name in the simulated network")
+        None => name.parse().ok().filter(fits).ok_or_else(|| {
+            anyhow!("{name} is not such an address, and no such name in the simulated network")
         })?,
     };
-    let source = args.options.source.unwrap_or(IpAddr::V4(topology.source()));
+    let source = args.options.source.unwrap_or(topology.source_for(target));
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
-    let config = configure(args, name, source, target, port, 1)?;
+    let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
+    let config = configure(args, name, &flow, 1)?;
     let mut link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
@@ -133,7 +133,7 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
     let facts_to = open_stats(args)?;
     let to_stderr = is_stdout(args.pcap.as_deref());
     let names = Names::fixed(names);
-    let mut session = Session::new(&config, &args.output, names, !args.output.numeric, to_stderr)
+    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
         .recording_to(tape);
     let status = session.run(&mut Tracer::new(config)?, &mut link);
     let facts = session.facts_mut();
@@ -167,14 +167,12 @@ fn finish(
 fn configure(
     args: &TraceArgs,
     name: &str,
-    source: IpAddr,
-    target: IpAddr,
-    ident: u16,
+    flow: &Flow,
     first_id: u16,
 ) -> anyhow::Result<TraceConfig> {
-    let probe = args.options.kind.chosen().unwrap_or(ProbeType::Udp);
+    let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
-    let defaults = TraceConfig::of_flow(&Flow { source, target, probe, ident });
+    let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
     let mut config = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
     args.options.apply(args.packet_len, &mut config);
     if config.packet_len < config.least_len() {
@@ -183,6 +181,11 @@ fn configure(
             "{} bytes are too short for such probes: ask for at least {least}",
             config.packet_len
         );
+    }
+    if let FlowMode::Dublin = config.flow_mode
+        && probe != ProbeType::Udp
+    {
+        bail!("--flow dublin is for UDP to rising ports: leave out the probe type, or use paris");
     }
     let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
     if is_tcp && config.packet_len != config.least_len() {

@@ -76,7 +76,7 @@ pub const fn min_len(family: Family, probe: ProbeType, mode: FlowMode, port: u16
     let body = match (probe, mode) {
         (ProbeType::Udp | ProbeType::IcmpEcho, FlowMode::Classic | FlowMode::Dublin)
         | (ProbeType::Protocol(_), _) => UDP_HEADER,
-        (ProbeType::UdpFixed, _) if port == DNS_PORT => UDP_HEADER + DNS_QUERY,
+        (ProbeType::UdpFixed | ProbeType::UdpLite, _) if port == DNS_PORT => UDP_HEADER + DNS_QUERY,
         (ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite | ProbeType::IcmpEcho, _) => {
             UDP_HEADER + MARK
         }
@@ -84,6 +84,18 @@ pub const fn min_len(family: Family, probe: ProbeType, mode: FlowMode, port: u16
         (ProbeType::TcpAck, _) => TCP_HEADER,
     };
     ip_header_len(family) + body
+}
+
+/// Bytes of the headers of such a probe: what some tools do not count as its size.
+#[must_use]
+pub const fn headers_len(family: Family, probe: ProbeType) -> u16 {
+    ip_header_len(family)
+        + match probe {
+            ProbeType::TcpSyn => TCP_HEADER + SYN_OPTIONS,
+            ProbeType::TcpAck => TCP_HEADER,
+            ProbeType::Protocol(_) => 0,
+            _ => UDP_HEADER,
+        }
 }
 
 /// How long such a probe is if nothing else is asked for: traceroute's 60 bytes (IPv6: 80), and for TCP
@@ -179,7 +191,7 @@ fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     let marked = !rises && spec.mode != FlowMode::Dublin || spec.flow.probe != ProbeType::Udp;
     let port = if rises { rising_port(spec) } else { spec.first_port };
     let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
-    if spec.flow.probe == ProbeType::UdpFixed && port == DNS_PORT {
+    if spec.flow.probe != ProbeType::Udp && port == DNS_PORT {
         write_dns_query(summed(spec.number + u32::from(spec.first_id)), payload);
     } else {
         fill(payload);

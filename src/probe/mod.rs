@@ -13,7 +13,7 @@
 //! | ICMP echo | sequence number | sequence number | IP-ID, sequence number |
 //! | TCP SYN | sequence number | acknowledgment number | IP-ID, sequence number |
 //! | TCP ACK | sequence number | sequence number of the reset | IP-ID, sequence number |
-//! | UDP-Lite | checksum, through the payload | (the last one sent) | IP-ID |
+//! | UDP-Lite | checksum, through the payload | query id (DNS) | IP-ID |
 //! | other protocol | the first payload bytes | (the last one sent) | the same |
 //!
 //! Every probe over IPv4 also has an IP-ID of its own.
@@ -108,7 +108,7 @@ impl Flow {
     /// The version of IP.
     #[must_use]
     pub fn family(&self) -> Family {
-        if self.target.is_ipv4() { Family::V4 } else { Family::V6 }
+        Family::of(self.target)
     }
 
     /// The protocol number of its probes.

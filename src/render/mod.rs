@@ -3,17 +3,26 @@
 //! A renderer is told of every event and may look at the whole path; what it writes is a function of
 //! configuration, frames and names alone, so that a replay writes the same bytes. Names come
 //! sanitised from [`Names`]; nothing else in a report is text from the network.
+//!
+//! [`Form`] is the table of the forms there are. Each is one file; what they share is in `rows`.
 
 mod annotation;
+pub mod atlas;
+pub mod csv;
 mod extension;
 pub mod json;
+pub mod ndjson;
+mod rows;
+pub mod scamper;
 pub mod stats;
 pub mod text;
 
-use std::io;
+use std::io::{self, Write};
 
 use crate::enrich::names::Names;
 use crate::trace::{Event, Path, TraceConfig};
+
+use text::Style;
 
 /// What a renderer may look at.
 #[derive(Clone, Copy)]
@@ -26,23 +35,76 @@ pub struct View<'a> {
     pub names: &'a Names,
 }
 
-/// One form of report.
+/// One form of report. A form that is written as a whole needs [`end`](Self::end) only.
 pub trait Renderer {
     /// Before the first event.
     ///
     /// # Errors
     /// When the output cannot be written.
-    fn begin(&mut self, config: &TraceConfig) -> io::Result<()>;
+    fn begin(&mut self, _: &TraceConfig) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Something happened to the path, or a name became known (`None`).
     ///
     /// # Errors
     /// When the output cannot be written.
-    fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()>;
+    fn event(&mut self, _: Option<Event>, _: View<'_>) -> io::Result<()> {
+        Ok(())
+    }
 
     /// The trace is over and every name is known.
     ///
     /// # Errors
     /// When the output cannot be written.
     fn end(&mut self, view: View<'_>) -> io::Result<()>;
+}
+
+/// The forms of report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// That of traceroute(8).
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON object per event, as it happens.
+    Ndjson,
+    /// One row per probe.
+    Csv,
+    /// A traceroute result of RIPE Atlas.
+    Atlas,
+    /// A trace of scamper.
+    Scamper,
+}
+
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Text, Self::Json, Self::Ndjson, Self::Csv, Self::Atlas, Self::Scamper];
+
+    /// Its name, and in a few words what it is.
+    #[must_use]
+    pub fn describe(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Text => ("text", "as traceroute(8) writes it"),
+            Self::Json => ("json", "one document: every probe, every reply"),
+            Self::Ndjson => ("ndjson", "one event a line, as it happens"),
+            Self::Csv => ("csv", "one probe a row"),
+            Self::Atlas => ("atlas", "a traceroute result of RIPE Atlas"),
+            Self::Scamper => ("scamper", "a trace as scamper's JSON has it"),
+        }
+    }
+
+    /// A renderer that writes this form to `out`.
+    pub fn renderer(self, out: impl Write + 'static, style: Style) -> Box<dyn Renderer> {
+        match self {
+            Self::Text => Box::new(text::Text::new(out, style)),
+            Self::Json => Box::new(json::Json::new(out, style.numeric)),
+            Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style.numeric)),
+            Self::Csv => Box::new(csv::Csv::new(out, style.numeric)),
+            Self::Atlas => Box::new(atlas::Atlas::new(out)),
+            Self::Scamper => Box::new(scamper::Scamper::new(out, style.numeric)),
+        }
+    }
 }

@@ -249,6 +249,7 @@ impl Tracer {
             if let Some(at) = self.add_probe(ttl, Probe::new(key, None, None)) {
                 self.correlator.insert_missing(key, at);
                 self.waiting.push(at);
+                self.deadlines_changed = true;
                 any = true;
             }
         }

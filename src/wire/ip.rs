@@ -41,7 +41,7 @@ impl IpHeader {
     /// The version of IP.
     #[must_use]
     pub fn family(&self) -> Family {
-        if self.source.is_ipv4() { Family::V4 } else { Family::V6 }
+        Family::of(self.source)
     }
 
     /// Whether the payload is of the ICMP of this version.

@@ -11,10 +11,15 @@
 # side, so that hop i answers from 10.0.i.2; src is 10.0.1.1. The last cable is 203.0.113.0/24 and the
 # target 203.0.113.9. In each host eth0 leads towards src and eth1 towards dst; src itself has eth0.
 # On src every address has a name: src.lab, r1.lab, …, dst.lab.
+#
+# Every lab is there in IPv6 too: what is 10.0.i.j is also fd00:0:0:i::j, and the target 2001:db8:113::9.
+# Nothing is written down twice: `six` translates all that is said of IPv4 addresses and routes. The hosts
+# have link-local addresses and are quiet: no duplicate detection, no router solicitations or advertisements,
+# and src reports no multicast groups, so a count of its frames is one of what was sent on purpose.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-readonly here target=203.0.113.9
+readonly here target=203.0.113.9 target6=2001:db8:113::9
 
 kinds() {
     cat <<'END'
@@ -27,38 +32,43 @@ net-unreachable   three routers, the second has no route to the target: !N
 prohibited        three routers, the second forbids the way by its routes: !X
 filtered          three routers, the second forbids the way by its firewall: !X
 ecmp              the way parts in two behind the first router, chosen per flow
-lo                one host and nothing else: the target is 127.0.0.1
+lo                one host and nothing else: the target is 127.0.0.1 or ::1
 tun               src reaches two routers through tun0, an interface without link headers
 asymmetric        three routers, what the second and later ones answer comes back by eth1 of src
 rate-limited      three routers, the second with the ICMP rate limits that Linux has by default
 nat               three routers, the first translates source addresses
-udp-answer        three routers, the target answers UDP with UDP on ports 33434 to 33533
+udp-answer        three routers, the target answers UDP on ports 53 and 33434 to 33533, and TCP on 80
 small-mtu         three routers, 1400 bytes is all that the cable behind the second takes: !F-1400
 broken            one host: down0 is down, noaddr0 has no address, eth0 has one, and there is no way out
 END
 }
 
 # What is to be built, gathered first so that a whole lab takes a handful of processes: lines for
-# `ip -batch` as a whole, and per host lines for `ip -batch`, sysctls, and nftables rules.
+# `ip -batch` as a whole, and per host lines for `ip -batch`, sysctls, and nftables rules (of a table for
+# both families).
 prefix='' links='' names=''
 declare -A config=() sysctls=() rules=()
 hosts=()
 
 host() { # NAME…: hosts that forward nothing
-    local name
+    local name conf
     for name; do
         hosts+=("$name")
         config[$name]=$'link set lo up\n'
-        sysctls[$name]='net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1'
-        sysctls[$name]+=' net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=1000000'
-        sysctls[$name]+=' net.ipv4.icmp_msgs_burst=1000000'
+        sysctls[$name]='net.ipv4.icmp_ratelimit=0 net.ipv4.icmp_msgs_per_sec=1000000'
+        sysctls[$name]+=' net.ipv4.icmp_msgs_burst=1000000 net.ipv6.icmp.ratelimit=0'
+        for conf in net.ipv6.conf.{all,default}; do
+            sysctls[$name]+=" $conf.accept_dad=0 $conf.accept_ra=0 $conf.router_solicitations=0"
+        done
     done
+    rules[src]='chain quiet { type filter hook output priority 0;
+        icmpv6 type { mld-listener-report, mld2-listener-report } drop; }'
 }
 
 router() { # NAME…
     local name
     host "$@"
-    for name; do sysctls[$name]+=' net.ipv4.ip_forward=1'; done
+    for name; do sysctls[$name]+=' net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1'; done
 }
 
 cable() { # HOST INTERFACE ADDRESS/LENGTH HOST INTERFACE ADDRESS/LENGTH
@@ -72,6 +82,17 @@ ip_in() { # HOST LINE…: for `ip` in that host, after what was said before
     local name=$1 line
     shift
     for line; do config[$name]+="$line"$'\n'; done
+}
+
+both() { # LINES: the same, and then those about addresses and routes once more, for IPv6
+    printf '%s\n' "$1"
+    grep -E '^ *(addr|route) ' <<<"$1" | six | sed '/addr add/s/$/ nodad/' || true
+}
+
+six() { # from stdin to stdout: IPv4 addresses and networks as the lab has them in IPv6
+    sed -E 's/\b10\.0\.([0-9]+)\.0\/24/fd00:0:0:\1::\/64/g; s/\b10\.0\.([0-9]+)\./fd00:0:0:\1::/g
+        s/\b203\.0\.113\./2001:db8:113::/g; s/\b192\.0\.2\./2001:db8:2::/g
+        s/\b198\.51\.100\./2001:db8:51::/g; s/\/24/\/64/g; s/\bdefault\b/::\/0/g'
 }
 
 chain() { # N: src, N routers in a row, dst
@@ -95,19 +116,23 @@ build_udp_answer() { chain 3; }
 
 build_silent_hop() {
     chain 4
-    rules[r2]='chain output { type filter hook output priority 0; icmp type time-exceeded drop; }'
+    rules[r2]='chain output { type filter hook output priority 0;
+        icmp type time-exceeded drop; icmpv6 type time-exceeded drop; }'
 }
 
 build_silent_target() {
     chain 3
-    rules[dst]='chain input { type filter hook input priority 0; drop; }'
+    # All but neighbour discovery, which in IPv4 is not IP.
+    rules[dst]='chain input { type filter hook input priority 0;
+        icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept; drop; }'
 }
 
 build_host_unreachable() {
     chain 3
     ip_in dst "addr del $target/24 dev eth0" 'addr add 203.0.113.8/24 dev eth0'
-    # Three unanswered ARP requests, 0.2 s apart instead of 1 s.
-    ip_in r3 'ntable change name arp_cache dev eth1 retrans 200'
+    # Three unanswered requests for the link address, 0.2 s apart instead of 1 s.
+    ip_in r3 'ntable change name arp_cache dev eth1 retrans 200' \
+        'ntable change name ndisc_cache dev eth1 retrans 200'
 }
 
 build_net_unreachable() {
@@ -123,7 +148,8 @@ build_prohibited() {
 build_filtered() {
     chain 3
     rules[r2]="chain forward { type filter hook forward priority 0;
-        ip daddr $target reject with icmp type admin-prohibited; }"
+        ip daddr $target reject with icmp type admin-prohibited
+        ip6 daddr $target6 reject with icmpv6 type admin-prohibited; }"
 }
 
 build_ecmp() {
@@ -142,9 +168,10 @@ build_ecmp() {
     ip_in r4 'route add 10.0.1.0/24 via 10.0.4.1'
     ip_in dst 'route add default via 203.0.113.1'
     # Addresses, protocol and ports count for the choice, nothing else (policy 1 would prefer a hash
-    # that the sending socket left in the kernel), and a fixed seed lets the same ports go the same way
+    # that the sending socket left in the kernel), nor the flow label; and a fixed seed lets the same ports go the same way
     # in every lab. Kernels before 6.11 have no seed to set.
     sysctls[r1]+=' net.ipv4.fib_multipath_hash_policy=3 net.ipv4.fib_multipath_hash_fields=55'
+    sysctls[r1]+=' net.ipv6.fib_multipath_hash_policy=3 net.ipv6.fib_multipath_hash_fields=55'
     if [[ -e /proc/sys/net/ipv4/fib_multipath_hash_seed ]]; then
         sysctls[r1]+=' net.ipv4.fib_multipath_hash_seed=1'
     fi
@@ -174,7 +201,7 @@ build_asymmetric() {
 build_rate_limited() {
     chain 3
     sysctls[r2]+=' net.ipv4.icmp_ratelimit=1000 net.ipv4.icmp_msgs_per_sec=1000'
-    sysctls[r2]+=' net.ipv4.icmp_msgs_burst=50'
+    sysctls[r2]+=' net.ipv4.icmp_msgs_burst=50 net.ipv6.icmp.ratelimit=1000'
 }
 
 build_nat() {
@@ -196,20 +223,20 @@ build_broken() {
     cable src eth0 192.0.2.1/24 dst eth0 192.0.2.2/24
     cable src down0 198.51.100.1/24 dst eth1 198.51.100.2/24
     links+="link add name noaddr0 netns $prefix-src type veth peer name eth2 netns $prefix-dst"$'\n'
-    ip_in src 'link set down0 down' 'link set noaddr0 up'
+    ip_in src 'link set down0 down' 'link set noaddr0 addrgenmode none' 'link set noaddr0 up'
     ip_in dst 'link set eth2 up'
 }
 
 # What needs a running program: started in the background once all hosts stand.
-start_udp_answer() { in_host dst "$here/udp_echo.py" eth0 33434 33533; }
+start_udp_answer() { in_host dst "$here/answer.py" eth0 udp:53 udp:33434-33533 tcp:80; }
 
 start_tun() {
     in_host src "$here/tun.py" tun0 "/run/netns/$prefix-r1" eth0
-    ip -n "$prefix-src" -batch - <<<'addr add 10.0.1.1 peer 10.0.1.2 dev tun0
-        link set tun0 up
-        route add default dev tun0'
-    ip -n "$prefix-r1" -batch - <<<'addr add 10.0.1.2 peer 10.0.1.1 dev eth0
-        link set eth0 up'
+    ip -n "$prefix-src" -batch - < <(both 'link set tun0 up
+        addr add 10.0.1.1 peer 10.0.1.2 dev tun0
+        route add default dev tun0')
+    ip -n "$prefix-r1" -batch - < <(both 'link set eth0 up
+        addr add 10.0.1.2 peer 10.0.1.1 dev eth0')
 }
 
 in_host() { # HOST COMMAND…
@@ -233,15 +260,16 @@ up() { # KIND PREFIX
     done
     ip -batch - <<<"$links"
     for name in "${hosts[@]}"; do
-        ip -n "$prefix-$name" -batch - <<<"${config[$name]}"
+        ip -n "$prefix-$name" -batch - < <(both "${config[$name]}")
     done
     for name in "${!rules[@]}"; do
-        in_host "$name" nft -f - <<<"table ip lab {"$'\n'"${rules[$name]}"$'\n'"}"
+        in_host "$name" nft -f - <<<"table inet lab {"$'\n'"${rules[$name]}"$'\n'"}"
     done
     if declare -F "start_${kind//-/_}" >/dev/null; then "start_${kind//-/_}"; fi
     # `ip netns exec` puts this in the place of /etc/hosts: r1.lab and the like, without a resolver.
     mkdir -p "/etc/netns/$prefix-src"
-    printf '127.0.0.1 localhost\n%s' "$names" >"/etc/netns/$prefix-src/hosts"
+    printf '127.0.0.1 localhost\n::1 localhost\n%s%s\n' "$names" "$(six <<<"$names")" \
+        >"/etc/netns/$prefix-src/hosts"
     trap - EXIT
 }
 

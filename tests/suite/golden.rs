@@ -6,20 +6,22 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{replay, root};
 
-fn fixtures() -> Vec<PathBuf> {
+/// Every directory of `fixtures/`.
+pub fn fixtures() -> Vec<PathBuf> {
     let dirs = fs::read_dir(root().join("fixtures")).unwrap().map(|entry| entry.unwrap().path());
     let mut dirs: Vec<PathBuf> = dirs.filter(|path| path.is_dir()).collect();
     dirs.sort();
     dirs
 }
 
-fn recording(fixture: &Path) -> PathBuf {
+/// What a fixture has recorded.
+pub fn recording(fixture: &Path) -> PathBuf {
     let candidates = ["capture.pcap", "capture.pcapng"].map(|name| fixture.join(name));
     candidates.into_iter().find(|path| path.exists()).expect("a fixture has a capture")
 }
 
 /// The options that a classic pcap has to be replayed with: those it was recorded with.
-fn options(fixture: &Path) -> Vec<String> {
+pub fn options(fixture: &Path) -> Vec<String> {
     let args = fs::read_to_string(fixture.join("args")).unwrap();
     args.split_whitespace().map(str::to_owned).collect()
 }

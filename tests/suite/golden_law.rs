@@ -1,5 +1,5 @@
-//! The golden law: the report of a run is the report of its recording, byte for byte, as text and as
-//! JSON, over the built-in and over random simulated networks, with random options.
+//! The golden law: the report of a run is the report of its recording, byte for byte and in every form,
+//! over the built-in and over random simulated networks, with random options.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,9 +15,8 @@ use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::link::{Link, LinkError};
 use rtrace::recording::{Carried, packet_comment};
-use rtrace::render::json::Json;
-use rtrace::render::text::{Style, Text};
-use rtrace::render::{Renderer, View};
+use rtrace::render::text::Style;
+use rtrace::render::{Form, Renderer, View};
 use rtrace::time::Timestamp;
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer, Wait};
@@ -46,11 +45,14 @@ impl Write for Shared {
     }
 }
 
-/// Writes both reports of a run at once, and its recording where one is asked for.
+/// A report in each form, in the order of [`Form::ALL`].
+type Reports = [String; Form::ALL.len()];
+
+/// Writes every report of a run at once, and its recording where one is asked for.
 struct Watcher {
     config: TraceConfig,
     names: Names,
-    renderers: [Box<dyn Renderer>; 2],
+    renderers: Vec<Box<dyn Renderer>>,
     tape: Option<Recording<Shared>>,
 }
 
@@ -83,21 +85,19 @@ impl Observer for Watcher {
     }
 }
 
-/// Runs `tracer` over `link`; gives its report as text and as JSON.
+/// Runs `tracer` over `link`; gives its reports.
 fn report(
     tracer: &mut Tracer,
     link: &mut dyn Link,
-    names: BTreeMap<IpAddr, String>,
+    names: NameMap,
     tape: Option<Recording<Shared>>,
-) -> (String, String) {
-    let (text, json) = (Shared::default(), Shared::default());
+) -> Reports {
+    let outs = Form::ALL.map(|form| (form, Shared::default()));
+    let style = Style { numeric: false, extensions: true };
     let mut watcher = Watcher {
         config: tracer.config().clone(),
         names: Names::fixed(names),
-        renderers: [
-            Box::new(Text::new(text.clone(), Style { numeric: false, extensions: true })),
-            Box::new(Json::new(json.clone(), false)),
-        ],
+        renderers: outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect(),
         tape,
     };
     for renderer in &mut watcher.renderers {
@@ -108,13 +108,18 @@ fn report(
     for renderer in &mut watcher.renderers {
         renderer.end(view).unwrap();
     }
-    (text.text(), json.text())
+    outs.map(|(_, out)| out.text())
 }
 
-/// Runs a trace over a simulated network, recording it; gives both reports and the recording.
-fn simulated(seed: u64, config: &TraceConfig, format: Format) -> (String, String, Vec<u8>) {
-    let topology = Topology::random(seed);
-    let names = topology.names().clone();
+type NameMap = BTreeMap<IpAddr, String>;
+
+/// Runs a trace over a simulated network, recording it; gives its reports and the recording.
+fn simulated(
+    topology: Topology,
+    names: NameMap,
+    config: &TraceConfig,
+    format: Format,
+) -> (Reports, Vec<u8>) {
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
@@ -126,14 +131,14 @@ fn simulated(seed: u64, config: &TraceConfig, format: Format) -> (String, String
     }
     let mut tracer = Tracer::new(config.clone()).unwrap();
     let mut link = SimLink::new(topology);
-    let (text, json) = report(&mut tracer, &mut link, names, Some(tape));
-    (text, json, bytes.0.borrow().clone())
+    let reports = report(&mut tracer, &mut link, names, Some(tape));
+    (reports, bytes.0.borrow().clone())
 }
 
-/// Replays a recording with what it carries, or with `config` where it carries nothing.
-fn replayed(recording: &[u8], config: &TraceConfig) -> (String, String) {
+/// Replays a recording with what it carries, and with `config` and `names` where it carries nothing.
+fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Reports {
     let mut reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
-    let (mut carried, mut names, mut survey) = (None, BTreeMap::new(), Survey::new());
+    let (mut carried, mut survey) = (None, Survey::new());
     while let Some(item) = reader.next().unwrap() {
         match item {
             Item::Section { comments } => {
@@ -179,18 +184,14 @@ proptest! {
     fn over_random_networks(seed: u64, config in configs()) {
         let topology = Topology::random(seed);
         let config = TraceConfig { source: topology.source().into(), ..config };
-        for format in [Format::PcapNg, Format::Pcap] {
-            let (text, json, recording) = simulated(seed, &config, format);
-            let (text_again, json_again) = replayed(&recording, &config);
-            if format == Format::PcapNg {
-                prop_assert_eq!(&text_again, &text);
-                prop_assert_eq!(&json_again, &json);
-            } else {
-                // A classic pcap has no names.
-                let nameless = |json: &str| {
-                    json.lines().filter(|l| !l.contains("\"name\"")).collect::<Vec<_>>().join("\n")
-                };
-                prop_assert_eq!(nameless(&json_again), nameless(&json));
+        let names = topology.names().clone();
+        // A classic pcap has no names: its replay is told them.
+        for (format, told) in [(Format::PcapNg, NameMap::new()), (Format::Pcap, names.clone())] {
+            let topology = Topology::random(seed);
+            let (live, recording) = simulated(topology, names.clone(), &config, format);
+            let again = replayed(&recording, &config, told);
+            for ((form, live), again) in Form::ALL.iter().zip(&live).zip(&again) {
+                prop_assert_eq!(again, live, "{:?} {:?}", format, form);
             }
         }
     }
@@ -208,6 +209,10 @@ fn over_the_built_in_network_by_the_program_itself() {
             vec!["-n", "-f3", "-N1", "-w", "1"],
             vec!["-n", "--json"],
             vec!["-n", "-z", "0.01", "-p", "65530", "-t", "16", "--json", "-F"],
+            vec!["-n", "--format", "ndjson", "-q2"],
+            vec!["-n", "--format", "csv", "-m7"],
+            vec!["-n", "--format", "atlas"],
+            vec!["-n", "--format", "scamper", "-w", "0.2"],
         ] {
             let live = run(&[&["--simulate", "--pcap", path, "203.0.113.9"], &*options].concat());
             let again = replay(&recording, &options);
@@ -218,7 +223,12 @@ fn over_the_built_in_network_by_the_program_itself() {
     // A pcapng carries names and options.
     let recording = path_in(&dir, "b.pcapng");
     let path = recording.to_str().unwrap();
-    let live = run(&["--simulate", "--pcap", path, "-q2", "-m20", "-w1", "203.0.113.9"]);
-    assert_eq!(replay(&recording, &[]).stdout, live.stdout);
-    assert!(live.stdout.contains(" ("), "with names: {}", live.stdout);
+    let options = ["--simulate", "--pcap", path, "-q2", "-m20", "-w1", "203.0.113.9"];
+    for form in Form::ALL {
+        let form = ["--format", form.describe().0];
+        let live = run(&[&options, &form[..]].concat());
+        assert_eq!(replay(&recording, &form).stdout, live.stdout);
+        let named = live.stdout.contains("gateway.home.example");
+        assert!(named || form[1] == "atlas", "with names: {}", live.stdout);
+    }
 }

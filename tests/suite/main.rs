@@ -3,6 +3,8 @@
 mod architecture;
 mod cli;
 mod golden;
+mod golden_forms;
 mod golden_law;
+mod laws;
 mod live;
 mod support;

@@ -1,23 +1,28 @@
 //! The classic BPF program that keeps everything else in the kernel.
 //!
-//! Let through is only what can matter to this trace: (a) our probes, (b) the answer of the target
-//! to our port, (c) ICMP to our address of the types that answer a probe. Of an ICMP error no more
-//! than the type is looked at: what it quotes may have been rewritten by a NAT on the way, and
+//! Let through is only what can matter to this trace: (a) our probes, (b) what the target says to us
+//! in their protocol, (c) ICMP to our address of the types that answer a probe. Of an ICMP error no
+//! more than the type is looked at: what it quotes may have been rewritten by a NAT on the way, and
 //! telling our quotes from others' is the tracer's business. Everything else, such as other
-//! programs' pings at any rate, never wakes us.
+//! programs' pings of other hosts, never wakes us. A TCP segment with RST is never a probe: it is the
+//! kernel closing what a probe half opened.
+//!
+//! IPv4 and IPv6 differ in where fields are ([`Family`]) and in how the upper layer is found. Of the
+//! extension headers of IPv6 (RFC 8200) only that of a first fragment is looked behind: nobody sends
+//! us answers behind others, and classic BPF cannot loop.
 //!
 //! Instructions and the ancillary loads: Linux Documentation/networking/filter.rst. The program is
 //! written with labels and assembled; a jump only ever goes forward.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use libc::{
-    BPF_ABS, BPF_B, BPF_H, BPF_IND, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_LDX, BPF_MSH,
-    BPF_RET, BPF_W,
+    BPF_ABS, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_LDX,
+    BPF_MSH, BPF_RET, BPF_W,
 };
 
 use crate::wire::LinkType;
-use crate::wire::ipv4::{ICMP, UDP};
+use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, tcp};
 
 /// What the filter is to let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +31,16 @@ pub struct Filter {
     /// the frame from its IP header on.
     pub link: LinkType,
     /// Our address.
-    pub source: Ipv4Addr,
-    /// The address traced.
-    pub target: Ipv4Addr,
-    /// The port that our probes come from.
+    pub source: IpAddr,
+    /// The address traced, of the same family.
+    pub target: IpAddr,
+    /// The IP protocol of our probes.
+    pub protocol: u8,
+    /// The port that our probes come from, where their protocol has ports.
     pub source_port: u16,
     /// Whether the interface is the loopback, or all interfaces and so the loopback too: there each
     /// packet is seen going out and coming in, and the second sight is dropped.
     pub loopback: bool,
-    /// Whether ICMP echo replies are let through.
-    pub echo_replies: bool,
 }
 
 /// One instruction, as `struct sock_filter` has it.
@@ -58,11 +63,13 @@ const RETURN: u16 = op(BPF_RET | BPF_K);
 const LOAD_WORD: u16 = op(BPF_LD | BPF_W | BPF_ABS);
 const LOAD_HALF: u16 = op(BPF_LD | BPF_H | BPF_ABS);
 const LOAD_BYTE: u16 = op(BPF_LD | BPF_B | BPF_ABS);
-/// Relative to the index register, which holds the IP header's length.
+/// Relative to the index register, which holds the length of the IP headers.
 const LOAD_HALF_AFTER: u16 = op(BPF_LD | BPF_H | BPF_IND);
 const LOAD_BYTE_AFTER: u16 = op(BPF_LD | BPF_B | BPF_IND);
-/// Four times the low half of a byte, into the index register: made for the IP header's length.
+/// Four times the low half of a byte, into the index register: made for the IPv4 header's length.
 const LOAD_HEADER_LEN: u16 = op(BPF_LDX | BPF_B | BPF_MSH);
+/// A number, into the index register.
+const SET_HEADER_LEN: u16 = op(BPF_LDX | BPF_W | BPF_IMM);
 const IF_EQUAL: u16 = op(BPF_JMP | BPF_JEQ | BPF_K);
 const IF_ANY_BIT: u16 = op(BPF_JMP | BPF_JSET | BPF_K);
 
@@ -73,14 +80,54 @@ const HARDWARE_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_HATYPE).cast_unsigne
 
 const OUTGOING: u32 = 4; // PACKET_OUTGOING
 const LOOPBACK: u32 = 772; // ARPHRD_LOOPBACK
-const ETHERTYPE_IPV4: u32 = 0x0800;
 const FRAGMENT_OFFSET: u32 = 0x1fff;
+const FRAGMENT_OFFSET_V6: u32 = 0xfff8;
+/// Where in a TCP header the flags are.
+const TCP_FLAGS: u32 = 13;
 const WHOLE_FRAME: u32 = u32::MAX;
 
-/// The ICMP types that answer a probe: unreachable, source quench, redirect, time exceeded,
-/// parameter problem.
-const ICMP_TYPES: [u32; 5] = [3, 4, 5, 11, 12];
-const ECHO_REPLY: u32 = 0;
+/// What differs between the families: numbers, and places counted from the IP header.
+struct Family {
+    ethertype: u32,
+    source_at: u32,
+    target_at: u32,
+    icmp: u8,
+    echo_request: u8,
+    echo_reply: u8,
+    /// The ICMP types that answer a probe.
+    errors: &'static [u8],
+}
+
+const V4: Family = Family {
+    ethertype: 0x0800,
+    source_at: 12,
+    target_at: 16,
+    icmp: ipv4::ICMP,
+    echo_request: icmpv4::ECHO_REQUEST,
+    echo_reply: icmpv4::ECHO_REPLY,
+    errors: &[
+        icmpv4::UNREACHABLE,
+        icmpv4::SOURCE_QUENCH,
+        icmpv4::REDIRECT,
+        icmpv4::TIME_EXCEEDED,
+        icmpv4::PARAMETER_PROBLEM,
+    ],
+};
+
+const V6: Family = Family {
+    ethertype: 0x86dd,
+    source_at: 8,
+    target_at: 24,
+    icmp: ipv6::ICMPV6,
+    echo_request: icmpv6::ECHO_REQUEST,
+    echo_reply: icmpv6::ECHO_REPLY,
+    errors: &[
+        icmpv6::UNREACHABLE,
+        icmpv6::PACKET_TOO_BIG,
+        icmpv6::TIME_EXCEEDED,
+        icmpv6::PARAMETER_PROBLEM,
+    ],
+};
 
 #[expect(clippy::cast_possible_truncation, reason = "codes are eight bits wide")]
 const fn op(code: u32) -> u16 {
@@ -93,8 +140,10 @@ enum Label {
     /// The instruction after the jump.
     Next,
     Ip,
-    Udp,
+    Upper,
+    Probe,
     Answer,
+    Error,
     Accept,
     Drop,
 }
@@ -106,11 +155,30 @@ enum Line {
     Test { code: u16, k: u32, yes: Label, no: Label },
 }
 
-use Label::{Accept, Answer, Drop, Ip, Next, Udp};
+use Label::{Accept, Answer, Drop, Error, Ip, Next, Probe, Upper};
 use Line::{At, Do};
 
 fn equal(k: u32, yes: Label, no: Label) -> Line {
     Line::Test { code: IF_EQUAL, k, yes, no }
+}
+
+fn any_bit(k: u32, yes: Label, no: Label) -> Line {
+    Line::Test { code: IF_ANY_BIT, k, yes, no }
+}
+
+/// Goes on if the address at this place is `address`.
+fn is_address(at: u32, address: IpAddr, otherwise: Label) -> Vec<Line> {
+    let bits = match address {
+        IpAddr::V4(v4) => vec![v4.to_bits()],
+        IpAddr::V6(v6) => (0..4).rev().map(|word| low_word(v6.to_bits() >> (32 * word))).collect(),
+    };
+    let compared = |(at, word)| [Do(LOAD_WORD, at), equal(word, Next, otherwise)];
+    (at..).step_by(4).zip(bits).flat_map(compared).collect()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low word is what is asked for")]
+const fn low_word(bits: u128) -> u32 {
+    bits as u32
 }
 
 impl Filter {
@@ -118,8 +186,7 @@ impl Filter {
     #[must_use]
     pub fn program(&self) -> Vec<Instruction> {
         let ip = if self.link == LinkType::Ethernet { 14 } else { 0 };
-        let (ours, target) = (self.source.to_bits(), self.target.to_bits());
-        let port = u32::from(self.source_port);
+        let family = if self.target.is_ipv4() { V4 } else { V6 };
         let mut lines = Vec::new();
         if self.loopback {
             lines.extend([
@@ -129,47 +196,87 @@ impl Filter {
                 equal(OUTGOING, Next, Drop),
             ]);
         }
+        lines.extend([At(Ip), Do(LOAD_WORD, PROTOCOL), equal(family.ethertype, Next, Drop)]);
+        lines.extend(if self.target.is_ipv4() { upper_v4(ip) } else { upper_v6(ip) });
         lines.extend([
-            At(Ip),
-            Do(LOAD_WORD, PROTOCOL),
-            equal(ETHERTYPE_IPV4, Next, Drop),
-            Do(LOAD_HALF, ip + 6),
-            Line::Test { code: IF_ANY_BIT, k: FRAGMENT_OFFSET, yes: Drop, no: Next },
-            Do(LOAD_HEADER_LEN, ip),
-            Do(LOAD_BYTE, ip + 9),
-            equal(UDP.into(), Udp, Next),
-            equal(ICMP.into(), Next, Drop),
-            Do(LOAD_WORD, ip + 16),
-            equal(ours, Next, Drop),
-            Do(LOAD_BYTE_AFTER, ip),
+            At(Upper), // its number is loaded, the headers before it are measured
+            equal(self.protocol.into(), Probe, Next),
+            equal(family.icmp.into(), Error, Drop),
         ]);
-        lines.extend(ICMP_TYPES.map(|kind| equal(kind, Accept, Next)));
-        if self.echo_replies {
-            lines.push(equal(ECHO_REPLY, Accept, Next));
-        }
-        lines.extend([
-            Do(RETURN, 0),
-            At(Udp), // ours? An address traced from itself is both source and target.
-            Do(LOAD_WORD, ip + 12),
-            equal(ours, Next, Answer),
-            Do(LOAD_WORD, ip + 16),
-            equal(target, Next, Answer),
-            Do(LOAD_HALF_AFTER, ip),
-            equal(port, Accept, Answer),
-            At(Answer),
-            Do(LOAD_WORD, ip + 12),
-            equal(target, Next, Drop),
-            Do(LOAD_WORD, ip + 16),
-            equal(ours, Next, Drop),
-            Do(LOAD_HALF_AFTER, ip + 2),
-            equal(port, Accept, Drop),
-            At(Drop),
-            Do(RETURN, 0),
-            At(Accept),
-            Do(RETURN, WHOLE_FRAME),
-        ]);
+        // An address traced from itself is both source and target, so what is no probe of ours may
+        // still be an answer; and where ICMP is the probes' protocol, an error.
+        let otherwise = if self.protocol == family.icmp { Error } else { Drop };
+        lines.push(At(Probe));
+        lines.extend(is_address(ip + family.source_at, self.source, Answer));
+        lines.extend(is_address(ip + family.target_at, self.target, Answer));
+        lines.extend(self.is_probe(ip, &family));
+        lines.push(At(Answer));
+        lines.extend(is_address(ip + family.source_at, self.target, otherwise));
+        lines.extend(is_address(ip + family.target_at, self.source, otherwise));
+        lines.extend(self.is_answer(ip, &family, otherwise));
+        lines.push(At(Error));
+        lines.extend(is_address(ip + family.target_at, self.source, Drop));
+        lines.push(Do(LOAD_BYTE_AFTER, ip));
+        lines.extend(family.errors.iter().map(|kind| equal((*kind).into(), Accept, Next)));
+        lines.extend([At(Drop), Do(RETURN, 0), At(Accept), Do(RETURN, WHOLE_FRAME)]);
         assemble(&lines)
     }
+
+    /// What a probe shows beyond its addresses.
+    fn is_probe(&self, ip: u32, family: &Family) -> Vec<Line> {
+        let port = self.source_port.into();
+        match self.protocol {
+            ipv4::TCP => vec![
+                Do(LOAD_HALF_AFTER, ip),
+                equal(port, Next, Answer),
+                Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
+                any_bit(tcp::Flags::RST.0.into(), Drop, Accept),
+            ],
+            ipv4::UDP | ipv4::UDP_LITE => {
+                vec![Do(LOAD_HALF_AFTER, ip), equal(port, Accept, Answer)]
+            }
+            icmp if icmp == family.icmp => {
+                vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_request.into(), Accept, Answer)]
+            }
+            _ => vec![Do(RETURN, WHOLE_FRAME)],
+        }
+    }
+
+    /// What an answer of the target shows beyond its addresses.
+    fn is_answer(&self, ip: u32, family: &Family, otherwise: Label) -> Vec<Line> {
+        match self.protocol {
+            ipv4::TCP | ipv4::UDP | ipv4::UDP_LITE => {
+                vec![Do(LOAD_HALF_AFTER, ip + 2), equal(self.source_port.into(), Accept, Drop)]
+            }
+            icmp if icmp == family.icmp => {
+                vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_reply.into(), Accept, otherwise)]
+            }
+            _ => vec![Do(RETURN, WHOLE_FRAME)],
+        }
+    }
+}
+
+/// Finds what follows the IPv4 header, unless it is a later fragment.
+fn upper_v4(ip: u32) -> Vec<Line> {
+    vec![
+        Do(LOAD_HALF, ip + 6),
+        any_bit(FRAGMENT_OFFSET, Drop, Next),
+        Do(LOAD_HEADER_LEN, ip),
+        Do(LOAD_BYTE, ip + 9),
+    ]
+}
+
+/// Finds what follows the IPv6 header, and the fragment header of a first fragment.
+fn upper_v6(ip: u32) -> Vec<Line> {
+    vec![
+        Do(SET_HEADER_LEN, 40),
+        Do(LOAD_BYTE, ip + 6),
+        equal(ipv6::FRAGMENT.into(), Next, Upper),
+        Do(LOAD_HALF, ip + 42),
+        any_bit(FRAGMENT_OFFSET_V6, Drop, Next),
+        Do(SET_HEADER_LEN, 48),
+        Do(LOAD_BYTE, ip + 40),
+    ]
 }
 
 /// Turns labels into distances.
@@ -200,10 +307,11 @@ fn assemble(lines: &[Line]) -> Vec<Instruction> {
 mod tests {
     use super::*;
 
-    const OURS: [u8; 4] = [10, 0, 0, 1];
-    const TARGET: [u8; 4] = [192, 0, 2, 9];
-    const ROUTER: [u8; 4] = [10, 0, 0, 254];
+    const OURS: [&str; 2] = ["10.0.0.1", "fd00::1"];
+    const TARGET: [&str; 2] = ["192.0.2.9", "2001:db8::9"];
+    const ROUTER: [&str; 2] = ["10.0.0.254", "fd00::fe"];
     const PORT: u16 = 40_000;
+    const OTHER_PROTOCOL: u8 = 99;
 
     /// A packet as the kernel's filter sees it.
     struct Packet {
@@ -239,6 +347,10 @@ mod tests {
                     x = (byte & 0xf) * 4;
                     continue;
                 }
+                SET_HEADER_LEN => {
+                    x = k;
+                    continue;
+                }
                 IF_EQUAL | IF_ANY_BIT => {
                     let holds = if code == IF_EQUAL { a == k } else { a & k != 0 };
                     pc += usize::from(if holds { jt } else { jf });
@@ -251,113 +363,236 @@ mod tests {
         }
     }
 
-    fn filter(link: LinkType) -> Filter {
+    /// Which of the families a test runs in: the index of its addresses.
+    const FAMILIES: [usize; 2] = [0, 1];
+
+    fn filter(family: usize, protocol: u8) -> Filter {
         Filter {
-            link,
-            source: OURS.into(),
-            target: TARGET.into(),
+            link: LinkType::Raw,
+            source: OURS[family].parse().unwrap(),
+            target: TARGET[family].parse().unwrap(),
+            protocol,
             source_port: PORT,
             loopback: false,
-            echo_replies: false,
         }
     }
 
-    fn ipv4(options: usize, protocol: u8, from: [u8; 4], to: [u8; 4], payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![0; 20 + options];
-        bytes[0] = 0x45 + u8::try_from(options / 4).unwrap();
-        bytes[9] = protocol;
-        bytes[12..16].copy_from_slice(&from);
-        bytes[16..20].copy_from_slice(&to);
+    type Addresses = [&'static str; 2];
+
+    /// A datagram in one of the families; `extra` is IPv4 options or IPv6 extension headers.
+    fn datagram(
+        family: usize,
+        extra: &[u8],
+        protocol: u8,
+        [from, to]: [Addresses; 2],
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let mut bytes = match family {
+            0 => [&[0; 12], octets(from[0]).as_slice(), &octets(to[0])].concat(),
+            _ => [&[0; 8], octets(from[1]).as_slice(), &octets(to[1])].concat(),
+        };
+        let words = u8::try_from(extra.len() / 4).unwrap();
+        (bytes[0], bytes[9 - 3 * family]) = ([0x45 + words, 0x60][family], protocol);
+        bytes.extend(extra);
         bytes.extend(payload);
         bytes
     }
 
-    fn udp(from: [u8; 4], to: [u8; 4], ports: [u16; 2]) -> Vec<u8> {
-        let [sport, dport] = ports.map(u16::to_be_bytes);
-        ipv4(0, UDP, from, to, &[sport, dport, [0, 8], [0, 0]].concat())
+    fn octets(address: &str) -> Vec<u8> {
+        match address.parse().unwrap() {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        }
     }
 
-    fn icmp(kind: u8, to: [u8; 4]) -> Vec<u8> {
-        ipv4(0, ICMP, ROUTER, to, &[kind, 0, 0, 0, 0, 0, 0, 0])
+    fn ports(source: u16, destination: u16) -> Vec<u8> {
+        [source.to_be_bytes(), destination.to_be_bytes(), [0, 8], [0, 0]].concat()
+    }
+
+    fn segment(source: u16, destination: u16, flags: tcp::Flags) -> Vec<u8> {
+        [ports(source, destination), vec![0, 0, 0, 0, 0x50, flags.0, 0, 0]].concat()
+    }
+
+    fn icmp(kind: u8) -> Vec<u8> {
+        vec![kind, 0, 0, 0, 0, 0, 0, 0]
     }
 
     fn packet(link: LinkType, datagram: &[u8]) -> Packet {
         let header: &[u8] = if link == LinkType::Ethernet { &[0; 14] } else { &[] };
-        let bytes = [header, datagram].concat();
-        Packet { bytes, protocol: ETHERTYPE_IPV4, kind: 0, hardware: 1 }
+        let protocol = if datagram.first().is_some_and(|b| b >> 4 == 6) { 0x86dd } else { 0x0800 };
+        Packet { bytes: [header, datagram].concat(), protocol, kind: 0, hardware: 1 }
     }
 
-    fn fragment(mut datagram: Vec<u8>, field: u16) -> Vec<u8> {
-        datagram[6..8].copy_from_slice(&field.to_be_bytes());
-        datagram
+    /// Whether the filter for probes of `protocol` lets the datagram through, on any link.
+    fn check(protocol: u8, family: usize, expect: bool, what: &str, datagram: &[u8]) {
+        for link in [LinkType::Ethernet, LinkType::Raw, LinkType::Sll2] {
+            let program = Filter { link, ..filter(family, protocol) }.program();
+            let passed = lets_through(&program, &packet(link, datagram));
+            assert_eq!(passed, expect, "{what}, IPv{}, {link:?}, {protocol}", [4, 6][family]);
+        }
     }
 
     #[test]
-    fn lets_through_what_matters_and_nothing_else() {
-        let cases = [
-            (true, "our probe", udp(OURS, TARGET, [PORT, 33434])),
-            (true, "the target's answer", udp(TARGET, OURS, [53, PORT])),
-            (true, "time exceeded", icmp(11, OURS)),
-            (true, "unreachable", icmp(3, OURS)),
-            (true, "parameter problem", icmp(12, OURS)),
-            (true, "options before ICMP", ipv4(8, ICMP, ROUTER, OURS, &[11, 0, 0, 0])),
-            (true, "first fragment", fragment(icmp(11, OURS), 0x2000)),
-            (true, "don't fragment", fragment(icmp(11, OURS), 0x4000)),
-            (false, "later fragment", fragment(icmp(11, OURS), 0x2001)),
-            (false, "other port", udp(OURS, TARGET, [PORT + 1, 33434])),
-            (false, "other program to the target", udp(OURS, TARGET, [33434, PORT])),
-            (false, "other target", udp(OURS, ROUTER, [PORT, 33434])),
-            (false, "answer to another port", udp(TARGET, OURS, [PORT, 53])),
-            (false, "answer of another host", udp(ROUTER, OURS, [53, PORT])),
-            (false, "answer to another host", udp(TARGET, ROUTER, [53, PORT])),
-            (false, "echo request", icmp(8, OURS)),
-            (false, "echo reply", icmp(0, OURS)),
-            (false, "ICMP to another host", icmp(11, ROUTER)),
-            (false, "TCP", ipv4(0, 6, OURS, TARGET, &PORT.to_be_bytes())),
-            (false, "options that look like ICMP", ipv4(4, ICMP, ROUTER, OURS, &[8, 0, 0, 0])),
-            (false, "no transport header", ipv4(0, ICMP, ROUTER, OURS, &[])),
-            (false, "nothing", vec![]),
-        ];
-        for link in [LinkType::Ethernet, LinkType::Raw, LinkType::Sll2] {
-            let program = filter(link).program();
-            for (expect, what, datagram) in &cases {
-                assert_eq!(lets_through(&program, &packet(link, datagram)), *expect, "{what}");
+    fn probes_and_answers_pass_by_addresses_and_port() {
+        let other = PORT + 1;
+        for protocol in [ipv4::UDP, ipv4::TCP, ipv4::UDP_LITE] {
+            for family in FAMILIES {
+                for (expect, what, way, source, destination) in [
+                    (true, "our probe", [OURS, TARGET], PORT, 33434),
+                    (true, "the target's answer", [TARGET, OURS], 53, PORT),
+                    (false, "other port", [OURS, TARGET], other, 33434),
+                    (false, "other program to the target", [OURS, TARGET], 33434, PORT),
+                    (false, "other target", [OURS, ROUTER], PORT, 33434),
+                    (false, "answer to another port", [TARGET, OURS], PORT, 53),
+                    (false, "answer of another host", [ROUTER, OURS], 53, PORT),
+                    (false, "answer to another host", [TARGET, ROUTER], 53, PORT),
+                ] {
+                    let payload = segment(source, destination, tcp::Flags::SYN);
+                    let bytes = datagram(family, &[], protocol, way, &payload);
+                    check(protocol, family, expect, what, &bytes);
+                    check(OTHER_PROTOCOL, family, false, "other protocol", &bytes);
+                }
+                check(protocol, family, false, "nothing", &[]);
+                let cut = datagram(family, &[], protocol, [OURS, TARGET], &[]);
+                check(protocol, family, false, "no transport header", &cut);
             }
         }
     }
 
     #[test]
-    fn what_is_not_ipv4_is_dropped() {
-        let program = filter(LinkType::Raw).program();
-        let frame = Packet { protocol: 0x86dd, ..packet(LinkType::Raw, &icmp(11, OURS)) };
-        assert!(!lets_through(&program, &frame));
+    fn the_kernels_own_resets_are_no_probes() {
+        use tcp::Flags;
+        let both = |a: Flags, b: Flags| Flags(a.0 | b.0);
+        for family in FAMILIES {
+            for (flags, probe) in [
+                (Flags::SYN, true),
+                (Flags::ACK, true),
+                (both(Flags::SYN, Flags::ACK), true),
+                (Flags::RST, false),
+                (both(Flags::RST, Flags::ACK), false),
+            ] {
+                let sent = segment(PORT, 80, flags);
+                let sent = datagram(family, &[], ipv4::TCP, [OURS, TARGET], &sent);
+                check(ipv4::TCP, family, probe, "sent", &sent);
+                let answer = segment(80, PORT, flags);
+                let answer = datagram(family, &[], ipv4::TCP, [TARGET, OURS], &answer);
+                check(ipv4::TCP, family, true, "answered", &answer);
+            }
+        }
     }
 
     #[test]
-    fn echo_replies_pass_when_asked_for() {
-        let asked = Filter { echo_replies: true, ..filter(LinkType::Raw) };
-        assert!(lets_through(&asked.program(), &packet(LinkType::Raw, &icmp(0, OURS))));
-        assert!(!lets_through(&asked.program(), &packet(LinkType::Raw, &icmp(8, OURS))));
+    fn icmp_errors_pass_from_anybody_and_echoes_as_probes_and_answers() {
+        for (family, about) in [(0, V4), (1, V6)] {
+            let echo = [about.echo_request, about.echo_reply];
+            for (expect, expect_echo, what, kind, way) in [
+                (true, true, "an error", about.errors[0], [ROUTER, OURS]),
+                (true, true, "an error of the target", about.errors[3], [TARGET, OURS]),
+                (false, false, "an error to another host", about.errors[0], [ROUTER, TARGET]),
+                (false, false, "no error", 42, [ROUTER, OURS]),
+                (false, true, "our echo request", echo[0], [OURS, TARGET]),
+                (false, false, "another echo request", echo[0], [OURS, ROUTER]),
+                (false, false, "an echo request of the target", echo[0], [TARGET, OURS]),
+                (false, true, "an echo reply", echo[1], [TARGET, OURS]),
+                (false, false, "an echo reply of another host", echo[1], [ROUTER, OURS]),
+                (false, false, "our echo reply", echo[1], [OURS, TARGET]),
+            ] {
+                let bytes = datagram(family, &[], about.icmp, way, &icmp(kind));
+                for protocol in [ipv4::UDP, ipv4::TCP, OTHER_PROTOCOL] {
+                    check(protocol, family, expect, what, &bytes);
+                }
+                check(about.icmp, family, expect_echo, what, &bytes);
+            }
+            for kind in about.errors {
+                let bytes = datagram(family, &[], about.icmp, [ROUTER, OURS], &icmp(*kind));
+                check(ipv4::UDP, family, true, "error", &bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn protocols_without_ports_pass_by_addresses() {
+        for family in FAMILIES {
+            for (expect, way) in
+                [(true, [OURS, TARGET]), (true, [TARGET, OURS]), (false, [ROUTER, OURS])]
+            {
+                let bytes = datagram(family, &[], OTHER_PROTOCOL, way, &[]);
+                check(OTHER_PROTOCOL, family, expect, "any protocol", &bytes);
+            }
+            // ICMP of the other family is nothing but a protocol.
+            let foreign = [V6, V4][family].icmp;
+            let bytes = datagram(family, &[], foreign, [OURS, TARGET], &[]);
+            check(foreign, family, true, "ICMP of the other family", &bytes);
+        }
+    }
+
+    #[test]
+    fn the_upper_layer_is_found_and_later_fragments_have_none() {
+        const NEXT: u8 = ipv6::ICMPV6;
+        let (time_exceeded, way) = (icmp(11), [ROUTER, OURS]);
+        for (expect, what, fragment) in [
+            (true, "first fragment", [0x20, 0]),
+            (true, "don't fragment", [0x40, 0]),
+            (false, "later fragment", [0x20, 1]),
+        ] {
+            let mut bytes = datagram(0, &[], ipv4::ICMP, way, &time_exceeded);
+            bytes[6..8].copy_from_slice(&fragment);
+            check(ipv4::UDP, 0, expect, what, &bytes);
+        }
+        for (expect, what, options) in
+            [(true, "options before ICMP", [1; 8]), (true, "options that look like ICMP", [8; 8])]
+        {
+            let bytes = datagram(0, &options, ipv4::ICMP, way, &time_exceeded);
+            check(ipv4::UDP, 0, expect, what, &bytes);
+        }
+        for (expect, what, header, extension) in [
+            (true, "first fragment", ipv6::FRAGMENT, [NEXT, 0, 0, 1, 0, 0, 0, 9]),
+            (false, "later fragment", ipv6::FRAGMENT, [NEXT, 0, 0, 9, 0, 0, 0, 9]),
+            (false, "hop-by-hop options", ipv6::HOP_BY_HOP, [NEXT, 0, 1, 4, 0, 0, 0, 0]),
+        ] {
+            let bytes = datagram(1, &extension, header, way, &icmp(3));
+            check(ipv4::UDP, 1, expect, what, &bytes);
+        }
+    }
+
+    #[test]
+    fn the_other_family_is_dropped() {
+        for family in FAMILIES {
+            for protocol in [ipv4::UDP, OTHER_PROTOCOL] {
+                let bytes =
+                    datagram(1 - family, &[], protocol, [OURS, TARGET], &ports(PORT, 33434));
+                check(protocol, family, false, "other family", &bytes);
+            }
+        }
     }
 
     #[test]
     fn loopback_frames_pass_on_their_way_out_only() {
-        let itself = Filter { loopback: true, target: OURS.into(), ..filter(LinkType::Ethernet) };
-        for (hardware, kind, expect) in
-            [(LOOPBACK, OUTGOING, true), (LOOPBACK, 0, false), (1, 0, true), (1, OUTGOING, true)]
-        {
-            for datagram in
-                [udp(OURS, OURS, [PORT, 33434]), udp(OURS, OURS, [53, PORT]), icmp(3, OURS)]
-            {
-                let frame = packet(LinkType::Ethernet, &datagram);
-                let frame = Packet { kind, hardware, ..frame };
-                assert_eq!(lets_through(&itself.program(), &frame), expect, "{hardware} {kind}");
+        for family in FAMILIES {
+            let itself = filter(family, ipv4::UDP);
+            let itself = Filter { loopback: true, target: itself.source, ..itself }.program();
+            for (hardware, kind, expect) in [
+                (LOOPBACK, OUTGOING, true),
+                (LOOPBACK, 0, false),
+                (1, 0, true),
+                (1, OUTGOING, true),
+            ] {
+                for (protocol, payload) in [
+                    (ipv4::UDP, ports(PORT, 33434)),
+                    (ipv4::UDP, ports(53, PORT)),
+                    ([V4, V6][family].icmp, icmp(3)),
+                ] {
+                    let bytes = datagram(family, &[], protocol, [OURS, OURS], &payload);
+                    let frame = Packet { kind, hardware, ..packet(LinkType::Raw, &bytes) };
+                    assert_eq!(lets_through(&itself, &frame), expect, "{hardware} {kind}");
+                }
             }
         }
     }
 
     #[test]
     fn nothing_passes_a_socket_that_is_only_held() {
-        assert!(!lets_through(&DROP_ALL, &packet(LinkType::Raw, &icmp(11, OURS))));
+        let bytes = datagram(0, &[], ipv4::ICMP, [ROUTER, OURS], &icmp(11));
+        assert!(!lets_through(&DROP_ALL, &packet(LinkType::Raw, &bytes)));
     }
 }

@@ -18,7 +18,7 @@ mod tests;
 mod wake;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -49,14 +49,14 @@ pub const GRACE: Span = Span::from_micros(500);
 pub struct LiveConfig {
     /// How probes leave.
     pub route: Route,
-    /// The address traced.
-    pub target: Ipv4Addr,
-    /// The port probes come from; random if not given.
+    /// The address traced; of the family of the route.
+    pub target: IpAddr,
+    /// The IP protocol of the probes, in whatever family (1 is ICMP, 58 `ICMPv6`).
+    pub protocol: u8,
+    /// The port probes come from, if their protocol has ports; one that is free if not given.
     pub source_port: Option<u16>,
     /// Whether to capture on all interfaces, not just on that of the route.
     pub any: bool,
-    /// Whether ICMP echo replies matter.
-    pub echo_replies: bool,
 }
 
 /// Why a live link could not be opened.
@@ -73,8 +73,10 @@ pub enum OpenError {
         executable: PathBuf,
     },
     /// The source port could not be had.
-    #[error("cannot take UDP port {address}: {source}: choose another one with --sport")]
+    #[error("cannot take {transport} port {address}: {source}: choose another one with --sport")]
     Port {
+        /// The protocol whose port it is, by name.
+        transport: &'static str,
         /// The address and port asked for; port 0 is any.
         address: SocketAddr,
         /// The kernel's reason.
@@ -130,21 +132,20 @@ impl LiveLink {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(config: &LiveConfig) -> Result<Self, OpenError> {
-        let Route { interface, source, bound_to } = &config.route;
+        let Route { interface, source, .. } = &config.route;
         let (name, index, link) = if config.any {
             (ANY, 0, LinkType::Sll2)
         } else {
             (interface.name.as_str(), interface.index, interface.link)
         };
-        let bound_to = bound_to.as_deref();
-        let sender = Sender::open(*source, config.source_port, bound_to, &interface.name)?;
+        let sender = Sender::open(config)?;
         let filter = Filter {
             link,
             source: *source,
             target: config.target,
-            source_port: sender.source_port(),
+            protocol: config.protocol,
+            source_port: sender.ident(),
             loopback: config.any || interface.is_loopback,
-            echo_replies: config.echo_replies,
         };
         let capture = Capture::open(name, index, &filter)
             .map_err(|source| OpenError::socket("capture", name, source))?;
@@ -154,10 +155,11 @@ impl LiveLink {
         Ok(Self { sender, capture, waker, wakeups, interface: name.to_owned() })
     }
 
-    /// The port that probes must come from; nothing else passes the filter.
+    /// What tells our probes from others: for protocols with ports the source port, held, and
+    /// nothing else passes the filter; otherwise a random number of at least 1.
     #[must_use]
-    pub fn source_port(&self) -> u16 {
-        self.sender.source_port()
+    pub fn ident(&self) -> u16 {
+        self.sender.ident()
     }
 
     /// What frames begin with.

@@ -7,7 +7,7 @@
 //! part, then attributes of {length, type, value} padded to 4 bytes, all in host byte order.
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
@@ -27,7 +27,7 @@ pub struct RouteAnswer {
     /// The interface it leaves by; that of `lo` for an address of this host.
     pub interface: u32,
     /// The source address it would choose, if it has one to choose.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// Whether the destination is an address of this host.
     pub local: bool,
 }
@@ -51,27 +51,28 @@ pub struct LinkAnswer {
 /// # Errors
 /// The kernel's: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES` (prohibited), `EINVAL` (black hole).
 pub fn route(
-    target: Ipv4Addr,
-    source: Option<Ipv4Addr>,
+    target: IpAddr,
+    source: Option<IpAddr>,
     interface: Option<u32>,
 ) -> io::Result<RouteAnswer> {
-    let host_bits = |there: bool| if there { 32 } else { 0 };
+    let (family, host_bits) = if target.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
     let mut body = vec![0; ROUTE_LEN];
-    body[..3].copy_from_slice(&[AF_INET, 32, host_bits(source.is_some())]);
-    attribute(&mut body, libc::RTA_DST, target.octets());
+    body[..3].copy_from_slice(&[family, host_bits, source.map_or(0, |_| host_bits)]);
+    attribute(&mut body, libc::RTA_DST, &octets(target));
     if let Some(source) = source {
-        attribute(&mut body, libc::RTA_SRC, source.octets());
+        attribute(&mut body, libc::RTA_SRC, &octets(source));
     }
     if let Some(index) = interface {
-        attribute(&mut body, libc::RTA_OIF, index.to_ne_bytes());
+        attribute(&mut body, libc::RTA_OIF, &index.to_ne_bytes());
     }
     let answer = ask(libc::RTM_GETROUTE, &body)?;
     let kind = *answer.get(7).ok_or_else(cut_short)?;
     let find = |wanted| attributes(&answer, ROUTE_LEN).find(|(kind, _)| *kind == wanted);
-    let word = |wanted| find(wanted).and_then(|(_, value)| value.first_chunk::<4>().copied());
+    let value = |wanted| find(wanted).map(|(_, value)| value);
+    let interface = value(libc::RTA_OIF).and_then(|value| value.first_chunk::<4>());
     Ok(RouteAnswer {
-        interface: word(libc::RTA_OIF).map(u32::from_ne_bytes).ok_or_else(cut_short)?,
-        source: source.or_else(|| word(libc::RTA_PREFSRC).map(Ipv4Addr::from)),
+        interface: interface.map(|index| u32::from_ne_bytes(*index)).ok_or_else(cut_short)?,
+        source: source.or_else(|| value(libc::RTA_PREFSRC).and_then(address)),
         local: kind == libc::RTN_LOCAL,
     })
 }
@@ -101,10 +102,27 @@ pub fn link(index: u32) -> io::Result<LinkAnswer> {
 
 #[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
 const AF_INET: u8 = libc::AF_INET as u8;
+#[expect(clippy::cast_possible_truncation, reason = "AF_INET6 is 10")]
+const AF_INET6: u8 = libc::AF_INET6 as u8;
 
-/// Appends an attribute of four bytes: no others are sent.
-fn attribute(body: &mut Vec<u8>, kind: u16, value: [u8; 4]) {
-    body.extend(8_u16.to_ne_bytes());
+/// An address as attributes carry it.
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+/// The address that an attribute carries, if it has the length of one.
+fn address(value: &[u8]) -> Option<IpAddr> {
+    let v4 = || <[u8; 4]>::try_from(value).ok().map(IpAddr::from);
+    v4().or_else(|| <[u8; 16]>::try_from(value).ok().map(IpAddr::from))
+}
+
+/// Appends an attribute of 4 or 16 bytes: no others are sent, so nothing is padded.
+fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    let length = if value.len() == 4 { 8_u16 } else { 20 };
+    body.extend(length.to_ne_bytes());
     body.extend(kind.to_ne_bytes());
     body.extend(value);
 }
@@ -158,20 +176,24 @@ fn cut_short() -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
     #[test]
     fn loopback_is_local_and_known() {
-        let answer = route(Ipv4Addr::LOCALHOST, None, None).unwrap();
-        assert_eq!((answer.source, answer.local), (Some(Ipv4Addr::LOCALHOST), true));
-        let link = link(answer.interface).unwrap();
-        assert_eq!((link.name.as_str(), link.hardware), ("lo", libc::ARPHRD_LOOPBACK));
+        for localhost in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let answer = route(localhost, None, None).unwrap();
+            assert_eq!((answer.source, answer.local), (Some(localhost), true));
+            let link = link(answer.interface).unwrap();
+            assert_eq!((link.name.as_str(), link.hardware), ("lo", libc::ARPHRD_LOOPBACK));
+        }
     }
 
     #[test]
     fn attributes_that_lie_end_the_list() {
         let mut body = Vec::new();
-        attribute(&mut body, 7, [1, 2, 3, 4]);
+        attribute(&mut body, 7, &[1, 2, 3, 4]);
         body.extend([5, 0, 9, 0, 42, 0, 0, 0]); // five bytes, padded to eight
         let parsed: Vec<_> = attributes(&body, 0).collect();
         assert_eq!(parsed, [(7, [1, 2, 3, 4].as_slice()), (9, [42].as_slice())]);

@@ -2,15 +2,15 @@
 //!
 //! The kernel is asked twice, as `connect(2)` does it: first for the source address it prefers, then
 //! for the route from that address, which policy routing may send elsewhere. `-i` binds the question
-//! to an interface as `SO_BINDTODEVICE` will bind the probes.
+//! to an interface as `SO_BINDTODEVICE` will bind the probes; so does the zone of a link-local target
+//! (RFC 4007 §11), which means nothing without one.
 
 use std::fmt;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use ipnetwork::Ipv4Network;
+use ipnetwork::IpNetwork;
 use nix::net::if_::if_nametoindex;
-use pnet::ipnetwork::IpNetwork;
 
 use super::netlink;
 use crate::wire::LinkType;
@@ -29,8 +29,8 @@ pub struct Interface {
     pub link: LinkType,
     /// The longest datagram it takes, in bytes.
     pub mtu: u32,
-    /// Its first IPv4 address, with the prefix length.
-    pub address: Option<Ipv4Network>,
+    /// Its first address of the target's family and, if it has one, scope; with the prefix length.
+    pub address: Option<IpNetwork>,
     /// Whether it is the loopback interface, on which each packet is seen twice.
     pub is_loopback: bool,
     /// Whether it is up.
@@ -43,9 +43,12 @@ pub struct Route {
     /// Where they are seen leaving. For an address of this host that is `lo`, whatever `-i` says.
     pub interface: Interface,
     /// Their source address.
-    pub source: Ipv4Addr,
-    /// The interface that the sending socket is to be bound to: the one asked for with `-i`.
+    pub source: IpAddr,
+    /// The interface that the sending socket is to be bound to: the one asked for with `-i` or by
+    /// the target's zone.
     pub bound_to: Option<String>,
+    /// The number of the zone in which a link-local target is meant, 0 for any other target.
+    pub scope: u32,
 }
 
 /// Hardware types (`ARPHRD_` numbers) whose frames are not captured cooked. PPP (512) is not among
@@ -78,26 +81,57 @@ pub enum RouteError {
         /// Its name.
         name: String,
     },
-    /// The interface asked for has no IPv4 address to send from.
+    /// The interface asked for has no address of the target's family to send from.
     #[error(
-        "interface {} has no IPv4 address: give it one, or choose a source address with -s",
+        "interface {} has no {family} address: give it one, or choose a source address with -s",
         Plain(.name)
     )]
     NoAddress {
         /// Its name.
         name: String,
+        /// "IPv4" or "IPv6".
+        family: &'static str,
+    },
+    /// A link-local target, and no word of the link.
+    #[error("{target} is link-local: say by which interface: {target}%{}", Plain(.example))]
+    NoZone {
+        /// The target.
+        target: IpAddr,
+        /// An interface that could be meant.
+        example: String,
+    },
+    /// `-i` and the target's zone name different interfaces.
+    #[error(
+        "interface {} and zone {} are not the same: leave out -i, or name the interface of the zone",
+        Plain(.interface), Plain(.zone)
+    )]
+    ZoneElsewhere {
+        /// The interface asked for with `-i`.
+        interface: String,
+        /// The interface of the target's zone.
+        zone: String,
+    },
+    /// The source address is of the other family.
+    #[error("{address} cannot be the source of probes to {target}: choose an {family} address")]
+    OtherFamily {
+        /// The address asked for with `-s`.
+        address: IpAddr,
+        /// The target.
+        target: IpAddr,
+        /// The target's family, "IPv4" or "IPv6".
+        family: &'static str,
     },
     /// The source address is not one of this host.
     #[error("{address} is not an address of this host: choose one that `ip address` lists")]
     ForeignSource {
         /// The address asked for with `-s`.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// The kernel would not send a datagram to the target.
     #[error("no route to {target}{}: {source}: see: ip route get {target}", Via(.interface))]
     NoRoute {
         /// The target.
-        target: Ipv4Addr,
+        target: IpAddr,
         /// The interface asked for, if one was.
         interface: Option<String>,
         /// The kernel's reason.
@@ -127,16 +161,23 @@ impl fmt::Display for Via<'_> {
 }
 
 /// The route to `target`, by the interface `iface` and from `source` where these are given. `iface`
-/// may be [`ANY`]: that concerns capturing only, the route is the kernel's.
+/// may be [`ANY`]: that concerns capturing only, the route is the kernel's. `zone` is what followed
+/// the target after a '%', the name or the number of an interface; it binds like `iface`, and a
+/// link-local target needs one of the two.
 ///
 /// # Errors
 /// See [`RouteError`].
 pub fn resolve(
-    target: Ipv4Addr,
+    target: IpAddr,
+    zone: Option<&str>,
     iface: Option<&str>,
-    source: Option<Ipv4Addr>,
+    source: Option<IpAddr>,
 ) -> Result<Route, RouteError> {
-    let asked = iface.filter(|name| *name != ANY).map(named).transpose()?;
+    let family = family(target);
+    if let Some(address) = source.filter(|address| address.is_ipv4() != target.is_ipv4()) {
+        return Err(RouteError::OtherFamily { address, target, family });
+    }
+    let asked = asked_for(target, zone, iface)?;
     let bound = asked.as_ref().map(|interface| interface.index);
     if let Some(address) = source.filter(|address| !is_ours(*address, bound)) {
         return Err(RouteError::ForeignSource { address });
@@ -144,7 +185,7 @@ pub fn resolve(
     let lacks_address = |interface: &Interface| source.is_none() && interface.address.is_none();
     let unroutable = |reason: io::Error| match &asked {
         Some(interface) if lacks_address(interface) => {
-            RouteError::NoAddress { name: interface.name.clone() }
+            RouteError::NoAddress { name: interface.name.clone(), family }
         }
         _ => RouteError::NoRoute {
             target,
@@ -155,12 +196,51 @@ pub fn resolve(
     let first = netlink::route(target, source, bound).map_err(unroutable)?;
     let chosen = first.source.ok_or_else(|| unroutable(io::ErrorKind::AddrNotAvailable.into()))?;
     let answer = netlink::route(target, Some(chosen), bound).map_err(unroutable)?;
-    let interface = by_index(answer.interface).map_err(RouteError::Kernel)?;
+    let interface = by_index(answer.interface, target).map_err(RouteError::Kernel)?;
     // The kernel would lend the address of another interface: an answer to it may never come back.
-    if asked.is_some() && lacks_address(&interface) {
-        return Err(RouteError::NoAddress { name: interface.name });
+    if asked.as_ref().is_some_and(lacks_address) && lacks_address(&interface) {
+        return Err(RouteError::NoAddress { name: interface.name, family });
     }
-    Ok(Route { interface, source: chosen, bound_to: asked.map(|interface| interface.name) })
+    let scope = bound.filter(|_| is_link_local(target)).unwrap_or(0);
+    Ok(Route { interface, source: chosen, bound_to: asked.map(|interface| interface.name), scope })
+}
+
+/// The interface that probes are bound to, by `-i` or by the target's zone.
+fn asked_for(
+    target: IpAddr,
+    zone: Option<&str>,
+    iface: Option<&str>,
+) -> Result<Option<Interface>, RouteError> {
+    let iface = iface.filter(|name| *name != ANY);
+    let by_iface = iface.map(|name| named(name, name_index(name), target)).transpose()?;
+    let by_zone =
+        zone.map(|zone| named(zone, name_index(zone).or_else(|| zone.parse().ok()), target));
+    match (by_iface, by_zone.transpose()?) {
+        (None, None) if is_link_local(target) => {
+            Err(RouteError::NoZone { target, example: some_interface() })
+        }
+        (Some(interface), Some(zone)) if interface.index != zone.index => {
+            Err(RouteError::ZoneElsewhere { interface: interface.name, zone: zone.name })
+        }
+        (by_iface, by_zone) => Ok(by_zone.or(by_iface)),
+    }
+}
+
+/// How messages name the family of an address.
+fn family(address: IpAddr) -> &'static str {
+    if address.is_ipv4() { "IPv4" } else { "IPv6" }
+}
+
+/// Whether the same address may exist on every link. IPv4 has no zones: its routes tell links apart.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// An interface that a link-local address may be on, as an example.
+fn some_interface() -> String {
+    let interfaces = pnet_datalink::interfaces();
+    let likely = interfaces.into_iter().find(|one| one.is_up() && !one.is_loopback());
+    likely.map_or_else(|| "eth0".to_owned(), |interface| interface.name)
 }
 
 /// A black hole route is `EINVAL` to whoever asks, which says nothing; any other cause of that has
@@ -175,34 +255,43 @@ fn explained(reason: io::Error) -> io::Error {
 
 /// Whether the kernel takes `address` for one of this host. The second question is for addresses
 /// within a VRF, which only count there.
-fn is_ours(address: Ipv4Addr, bound: Option<u32>) -> bool {
+fn is_ours(address: IpAddr, bound: Option<u32>) -> bool {
     let local = |bound| netlink::route(address, None, bound).is_ok_and(|answer| answer.local);
     local(None) || (bound.is_some() && local(bound))
 }
 
-/// The interface of this name, if it is there and up.
-fn named(name: &str) -> Result<Interface, RouteError> {
-    let Ok(index) = if_nametoindex(name) else {
+fn name_index(name: &str) -> Option<u32> {
+    if_nametoindex(name).ok()
+}
+
+/// The interface of this index, if it is there and up; `name` is what the user called it.
+fn named(name: &str, index: Option<u32>, target: IpAddr) -> Result<Interface, RouteError> {
+    let missing = || {
         let mut others: Vec<String> =
             pnet_datalink::interfaces().into_iter().map(|interface| interface.name).collect();
         others.push(ANY.to_owned());
-        return Err(RouteError::NoSuchInterface {
-            name: name.to_owned(),
-            others: others.join(", "),
-        });
+        RouteError::NoSuchInterface { name: name.to_owned(), others: others.join(", ") }
     };
-    let interface = by_index(index).map_err(RouteError::Kernel)?;
+    let interface = by_index(index.ok_or_else(missing)?, target).map_err(|error| {
+        // A number that was taken at its word.
+        if error.raw_os_error() == Some(libc::ENODEV) {
+            missing()
+        } else {
+            RouteError::Kernel(error)
+        }
+    })?;
     if interface.is_up { Ok(interface) } else { Err(RouteError::Down { name: interface.name }) }
 }
 
-fn by_index(index: u32) -> io::Result<Interface> {
+/// The interface of this index, with its address as `target` would see it.
+fn by_index(index: u32, target: IpAddr) -> io::Result<Interface> {
     let answer = netlink::link(index)?;
     let has = |flag: i32| answer.flags & flag.cast_unsigned() != 0;
     Ok(Interface {
         index,
         link: link_type(answer.hardware),
         mtu: answer.mtu,
-        address: address(index),
+        address: address(index, target),
         is_loopback: has(libc::IFF_LOOPBACK),
         is_up: has(libc::IFF_UP),
         name: answer.name,
@@ -216,41 +305,44 @@ fn link_type(hardware: u16) -> LinkType {
         .map_or(LinkType::Sll2, |(_, link)| *link)
 }
 
-/// The first IPv4 address of an interface. Aliases ("eth0:1") are entries of their own there, with
-/// the same index.
-fn address(index: u32) -> Option<Ipv4Network> {
+/// The first address of an interface of the family of `target`, of its scope before others. Aliases
+/// ("eth0:1") are entries of their own there, with the same index.
+fn address(index: u32, target: IpAddr) -> Option<IpNetwork> {
     let interfaces = pnet_datalink::interfaces();
     let ours = interfaces.iter().filter(|interface| interface.index == index);
-    ours.flat_map(|interface| &interface.ips).find_map(|network| match network {
-        IpNetwork::V4(v4) if !v4.ip().is_unspecified() => {
-            Ipv4Network::new(v4.ip(), v4.prefix()).ok()
-        }
-        _ => None,
-    })
+    let usable = ours
+        .flat_map(|interface| &interface.ips)
+        .filter_map(|network| IpNetwork::new(network.ip(), network.prefix()).ok())
+        .filter(|network| network.is_ipv4() == target.is_ipv4() && !network.ip().is_unspecified());
+    usable.min_by_key(|network| is_link_local(network.ip()) != is_link_local(target))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
     use super::*;
 
     #[test]
     fn loopback_routes_to_itself() {
-        let localhost = Ipv4Addr::LOCALHOST;
-        for (iface, source) in
-            [(None, None), (Some("lo"), None), (Some(ANY), None), (None, Some(localhost))]
-        {
-            let route = resolve(localhost, iface, source).unwrap();
-            assert_eq!((route.interface.name.as_str(), route.source), ("lo", localhost));
-            assert!(route.interface.is_loopback && route.interface.is_up);
-            assert_eq!(route.interface.link, LinkType::Ethernet);
-            assert_eq!(route.bound_to.as_deref(), iface.filter(|name| *name != ANY));
+        for localhost in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            for (iface, source) in
+                [(None, None), (Some("lo"), None), (Some(ANY), None), (None, Some(localhost))]
+            {
+                let route = resolve(localhost, None, iface, source).unwrap();
+                assert_eq!((route.interface.name.as_str(), route.source), ("lo", localhost));
+                assert!(route.interface.is_loopback && route.interface.is_up);
+                assert_eq!(route.interface.link, LinkType::Ethernet);
+                assert_eq!(route.bound_to.as_deref(), iface.filter(|name| *name != ANY));
+            }
         }
     }
 
     #[test]
     fn errors_say_what_to_do() {
         let message = |iface: Option<&str>, source: [u8; 4]| {
-            resolve(Ipv4Addr::LOCALHOST, iface, Some(source.into())).unwrap_err().to_string()
+            let source = Some(IpAddr::from(source));
+            resolve(Ipv4Addr::LOCALHOST.into(), None, iface, source).unwrap_err().to_string()
         };
         let missing = message(Some("no\x1bsuch0"), [127, 0, 0, 1]);
         assert!(missing.starts_with(r"there is no interface no\u{1b}such0: choose one of "));

@@ -1,70 +1,87 @@
-//! The sending side: a raw socket for whole datagrams, and a UDP socket that holds their port.
+//! The sending side: a raw socket for whole datagrams, and a socket that holds their source port.
 //!
-//! The UDP socket is what makes the source port ours: no other program gets it, and the kernel does
-//! not answer the target's UDP reply with a port-unreachable of its own. Neither socket is ever read;
-//! a filter keeps the kernel from storing anything for them.
+//! The second socket is what makes the port ours: no other program gets it, and the kernel does not
+//! answer the target's UDP with a port-unreachable of its own. A TCP port is bound but neither
+//! listened on nor connected, so that the kernel knows of no connection: it answers the target's
+//! SYN-ACK with one RST, which closes what the probe half opened (RFC 9293 §3.10.7.1). The raw socket
+//! is one for the protocol of the probes, which keeps the kernel from reporting an answer in a
+//! protocol that it does not know as unreachable. No socket is ever read; a filter keeps the kernel
+//! from storing anything for them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::Ipv4Packet;
 use pnet::transport::TransportChannelType::Layer3;
 use pnet::transport::{TransportSender, transport_channel};
-use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
-use socket2::SockRef;
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{OpenError, attach, filter, sys};
+use super::route::Route;
+use super::{LiveConfig, OpenError, attach, filter, sys};
 use crate::link::{LinkError, Transmit};
+use crate::wire::{ipv4, ipv6};
 
-/// Sends whole IPv4 datagrams.
+/// Sends whole IP datagrams of one family and protocol.
 pub(super) struct Sender {
-    raw: TransportSender,
+    raw: Raw,
     /// Held, not used.
-    _port: UdpSocket,
-    source_port: u16,
+    _port: Option<Socket>,
+    ident: u16,
     interface: String,
 }
 
+/// A raw socket that leaves IP headers to us.
+enum Raw {
+    V4(TransportSender),
+    /// pnet has no such channel for IPv6. The number is the zone of link-local destinations.
+    V6(Socket, u32),
+}
+
+/// Protocols with ports: what they are called, and the socket that holds a port of theirs.
+const PORTS: &[(u8, &str, Type)] = &[
+    (ipv4::UDP, "UDP", Type::DGRAM),
+    (ipv4::TCP, "TCP", Type::STREAM),
+    (ipv4::UDP_LITE, "UDP-Lite", Type::DGRAM),
+];
+
 impl Sender {
-    /// Opens both sockets on the address `source`; the port is random if none is given. `bound_to`
-    /// is the interface that datagrams must leave by; `interface` names it in errors.
-    pub(super) fn open(
-        source: Ipv4Addr,
-        source_port: Option<u16>,
-        bound_to: Option<&str>,
-        interface: &str,
-    ) -> Result<Self, OpenError> {
-        let (raw, _) = transport_channel(0, Layer3(IpNextHeaderProtocols::Udp))
-            .map_err(|source| OpenError::socket("open a raw socket", interface, source))?;
-        prepare(&raw, source, bound_to)
-            .map_err(|source| OpenError::socket("set up a raw socket", interface, source))?;
-        let wanted = SocketAddr::from((source, source_port.unwrap_or(0)));
-        let hold = || {
-            let port = UdpSocket::bind(wanted)?;
-            attach(&SockRef::from(&port), &filter::DROP_ALL)?;
-            let number = port.local_addr()?.port();
-            Ok((port, number))
+    /// Opens the sockets for probes as `config` wants them.
+    pub(super) fn open(config: &LiveConfig) -> Result<Self, OpenError> {
+        let Route { interface, source, bound_to, scope } = &config.route;
+        let fail = |operation| {
+            move |source| OpenError::socket(operation, &config.route.interface.name, source)
         };
-        let (port, source_port) =
-            hold().map_err(|source| OpenError::Port { address: wanted, source })?;
-        Ok(Self { raw, _port: port, source_port, interface: interface.to_owned() })
+        let raw = Raw::open(*source, config.protocol, *scope).map_err(fail("open a raw socket"))?;
+        raw.prepare(endpoint(*source, 0, *scope), bound_to.as_deref())
+            .map_err(fail("set up a raw socket"))?;
+        let (port, ident) = match PORTS.iter().find(|(number, ..)| *number == config.protocol) {
+            Some(&(number, transport, kind)) => {
+                let wanted = endpoint(*source, config.source_port.unwrap_or(0), *scope);
+                hold(number, kind, wanted).map_err(|source| OpenError::Port {
+                    transport,
+                    address: wanted,
+                    source,
+                })?
+            }
+            None => (None, fastrand::u16(1..)),
+        };
+        Ok(Self { raw, _port: port, ident, interface: interface.name.clone() })
     }
 
-    /// The port that probes are to come from.
-    pub(super) fn source_port(&self) -> u16 {
-        self.source_port
+    /// What probes are to be told from others by: the port held or, without ports, a random number.
+    pub(super) fn ident(&self) -> u16 {
+        self.ident
     }
 
-    /// Hands a datagram to the kernel, which routes it, resolves the neighbour and, whatever is in
-    /// the header, fills in its checksum and total length.
+    /// Hands a datagram to the kernel, which routes it and resolves the neighbour. Of an IPv4 header
+    /// it fills in checksum and total length, whatever is there; an IPv6 header it leaves alone.
     pub(super) fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
-        let destination = transmit.destination;
-        let packet = Ipv4Packet::new(transmit.datagram).filter(|_| destination.is_ipv4());
-        let sent = packet
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not an IPv4 datagram"))
-            .and_then(|packet| self.raw.send_to(packet, destination));
-        sent.map(drop).map_err(|source| self.judge(destination, source))
+        let Transmit { destination, datagram } = *transmit;
+        self.raw.send(destination, datagram).map_err(|source| self.judge(destination, source))
     }
 
     /// Whether the kernel refused this datagram, or will refuse every other one too.
@@ -78,16 +95,82 @@ impl Sender {
     }
 }
 
-/// Binds the raw socket as the route was resolved: with this source, policy routing decides the same
-/// for the probes.
-fn prepare(raw: &TransportSender, source: Ipv4Addr, bound_to: Option<&str>) -> io::Result<()> {
-    let descriptor = sys::descriptor(raw);
-    let socket = SockRef::from(&descriptor);
-    attach(&socket, &filter::DROP_ALL)?;
-    if let Some(interface) = bound_to {
-        socket.bind_device(Some(interface.as_bytes()))?;
+impl Raw {
+    /// A socket of the family of `source`. Protocol 0 is not one that a socket can be for; 255 sends
+    /// just as well.
+    fn open(source: IpAddr, protocol: u8, scope: u32) -> io::Result<Self> {
+        let protocol = if protocol == 0 { u8::MAX } else { protocol };
+        if source.is_ipv4() {
+            let (raw, _) = transport_channel(0, Layer3(IpNextHeaderProtocol(protocol)))?;
+            return Ok(Self::V4(raw));
+        }
+        let raw = Socket::new(Domain::IPV6, Type::RAW, Some(i32::from(protocol).into()))?;
+        raw.set_header_included_v6(true)?;
+        Ok(Self::V6(raw, scope))
     }
-    // A path MTU that the kernel has learnt is not to keep a probe from showing it again.
-    set_ip_mtu_discover(descriptor, Ipv4PathMtuDiscovery::PROBE)?;
-    socket.bind(&SocketAddr::from((source, 0)).into())
+
+    /// Binds the socket as the route was resolved: with this source, policy routing decides the same
+    /// for the probes.
+    fn prepare(&self, source: SocketAddr, bound_to: Option<&str>) -> io::Result<()> {
+        let descriptor = match self {
+            Self::V4(sender) => sys::descriptor(sender),
+            Self::V6(socket, _) => std::os::fd::AsFd::as_fd(socket),
+        };
+        let socket = SockRef::from(&descriptor);
+        attach(&socket, &filter::DROP_ALL)?;
+        if let Some(interface) = bound_to {
+            socket.bind_device(Some(interface.as_bytes()))?;
+        }
+        // A path MTU that the kernel has learnt is not to keep a probe from showing it again.
+        match self {
+            Self::V4(_) => set_ip_mtu_discover(descriptor, Ipv4PathMtuDiscovery::PROBE)?,
+            Self::V6(..) => set_ipv6_mtu_discover(descriptor, Ipv6PathMtuDiscovery::PROBE)?,
+        }
+        socket.bind(&source.into())
+    }
+
+    fn send(&mut self, destination: IpAddr, datagram: &[u8]) -> io::Result<()> {
+        let malformed = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what);
+        match (self, destination) {
+            (Self::V4(sender), IpAddr::V4(_)) => {
+                let packet =
+                    Ipv4Packet::new(datagram).ok_or_else(|| malformed("not an IPv4 datagram"))?;
+                sender.send_to(packet, destination).map(drop)
+            }
+            (Self::V6(socket, scope), IpAddr::V6(_)) => {
+                // The kernel looks at neither the version nor what the lengths add up to.
+                ipv6::decode(datagram).map_err(|_| malformed("not an IPv6 datagram"))?;
+                let to = endpoint(destination, 0, *scope);
+                socket.send_to(datagram, &to.into()).map(drop)
+            }
+            _ => Err(malformed("the other address family")),
+        }
+    }
+}
+
+/// Binds a socket to a port so that nobody else can; port 0 lets the kernel choose.
+fn hold(protocol: u8, kind: Type, wanted: SocketAddr) -> io::Result<(Option<Socket>, u16)> {
+    let protocol = Protocol::from(i32::from(protocol));
+    let socket = match Socket::new(Domain::for_address(wanted), kind, Some(protocol)) {
+        // UDP-Lite is on its way out of Linux. A kernel without it gives its ports to nobody.
+        Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
+            let free = || fastrand::u16(32_768..=60_999);
+            return Ok((None, Some(wanted.port()).filter(|port| *port != 0).unwrap_or_else(free)));
+        }
+        socket => socket?,
+    };
+    attach(&SockRef::from(&socket), &filter::DROP_ALL)?;
+    socket.bind(&wanted.into())?;
+    let port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
+    Ok((Some(socket), port))
+}
+
+/// A socket address; the zone only counts for link-local ones.
+fn endpoint(address: IpAddr, port: u16, scope: u32) -> SocketAddr {
+    match address {
+        IpAddr::V6(v6) if Ipv6Addr::is_unicast_link_local(&v6) => {
+            SocketAddrV6::new(v6, port, 0, scope).into()
+        }
+        _ => (address, port).into(),
+    }
 }

@@ -34,11 +34,13 @@ fn ip(command: &str) {
     assert!(status.success(), "ip {command}");
 }
 
+fn config(target: IpAddr, iface: Option<&str>, protocol: u8) -> LiveConfig {
+    let route = resolve(target, None, iface, None).unwrap();
+    LiveConfig { route, target, protocol, source_port: None, any: iface == Some(ANY) }
+}
+
 fn open(target: Ipv4Addr, iface: Option<&str>) -> LiveLink {
-    let route = resolve(target, iface, None).unwrap();
-    let any = iface == Some(ANY);
-    LiveLink::open(&LiveConfig { route, target, source_port: None, any, echo_replies: false })
-        .unwrap()
+    LiveLink::open(&config(target.into(), iface, ipv4::UDP)).unwrap()
 }
 
 /// A probe of 28 bytes, without checksums: the kernel fills in that of the IP header.
@@ -102,9 +104,9 @@ fn routes_are_the_kernels() {
             // The source address is chosen first, and policy routing goes by it.
             ([10, 0, 4, 1], None, "tun0", [10, 0, 0, 5], LinkType::Raw),
         ] {
-            let route = resolve(target.into(), iface, None).unwrap();
+            let route = resolve(IpAddr::from(target), None, iface, None).unwrap();
             let got = (route.interface.name.as_str(), route.source, route.interface.link);
-            assert_eq!(got, (interface, source.into(), link), "{target:?} {iface:?}");
+            assert_eq!(got, (interface, IpAddr::from(source), link), "{target:?} {iface:?}");
         }
     });
 }
@@ -120,7 +122,8 @@ fn a_missing_route_says_what_is_wrong() {
             ([10, 0, 0, 2], Some("eth9"), None, "there is no interface eth9: choose one of lo"),
             ([10, 0, 0, 2], None, Some([10, 0, 0, 2]), "10.0.0.2 is not an address of this host"),
         ] {
-            let error = resolve(target.into(), iface, source.map(Ipv4Addr::from)).unwrap_err();
+            let error =
+                resolve(IpAddr::from(target), None, iface, source.map(IpAddr::from)).unwrap_err();
             assert!(error.to_string().starts_with(message), "{error}");
         }
     });
@@ -131,7 +134,7 @@ fn a_probe_and_its_answer_are_each_seen_once_with_stamps_of_the_kernel() {
     for iface in [None, Some(ANY)] {
         in_namespace(LAB, || {
             let mut live = open(LOCALHOST, iface);
-            let probe = datagram(LOCALHOST, LOCALHOST, live.source_port());
+            let probe = datagram(LOCALHOST, LOCALHOST, live.ident());
             let before = live.now();
             live.send(&Transmit { destination: LOCALHOST.into(), datagram: &probe }).unwrap();
             let after = live.now();
@@ -173,7 +176,7 @@ fn what_the_kernel_refuses_concerns_one_datagram_only() {
     in_namespace(LAB, || {
         let target = Ipv4Addr::new(10, 0, 0, 2);
         let mut live = open(target, None);
-        let mut long = datagram([10, 0, 0, 1].into(), target, live.source_port());
+        let mut long = datagram([10, 0, 0, 1].into(), target, live.ident());
         long.resize(1_501, 0);
         for datagram in [long.as_slice(), &[0x45; 19]] {
             let sent = live.send(&Transmit { destination: target.into(), datagram });
@@ -186,15 +189,10 @@ fn what_the_kernel_refuses_concerns_one_datagram_only() {
 fn a_port_in_use_is_named() {
     in_namespace(LAB, || {
         let first = open(LOCALHOST, None);
-        let config = LiveConfig {
-            route: resolve(LOCALHOST, None, None).unwrap(),
-            target: LOCALHOST,
-            source_port: Some(first.source_port()),
-            any: false,
-            echo_replies: false,
-        };
+        let taken = Some(first.ident());
+        let config = LiveConfig { source_port: taken, ..config(LOCALHOST.into(), None, ipv4::UDP) };
         let error = LiveLink::open(&config).err().unwrap().to_string();
-        let port = first.source_port();
+        let port = first.ident();
         assert!(error.starts_with(&format!("cannot take UDP port 127.0.0.1:{port}: ")), "{error}");
     });
 }

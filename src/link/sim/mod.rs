@@ -3,10 +3,18 @@
 //! Time starts at 2026-01-01T00:00:00Z and moves only when the driver waits: straight to the next
 //! frame, or to the end of the wait. So a path of 600 ms is traced in a millisecond, and the same
 //! topology, seed and calls give the same frames, byte for byte. There is no IO and no clock here.
+//!
+//! IPv4 and IPv6 go through the same code: what differs between them is data in `family.rs`.
 
+mod appendix;
+mod datagram;
+mod family;
+mod flaw;
+mod host;
 mod network;
+mod node;
 mod random;
-mod reply;
+mod refusal;
 mod spec;
 mod topology;
 mod transit;
@@ -14,11 +22,14 @@ mod values;
 
 use std::collections::BTreeMap;
 
+pub use family::Dual;
 use network::Network;
-pub use spec::TopologyError;
-pub use topology::{
-    Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate, Topology,
+pub use node::{
+    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate,
+    Unreachable,
 };
+pub use spec::TopologyError;
+pub use topology::Topology;
 
 use super::{Link, LinkError, Received, Transmit};
 use crate::time::{Span, Timestamp};

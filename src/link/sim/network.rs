@@ -4,28 +4,25 @@
 //! source. The whole way is computed at once: the only things that outlive a datagram are the random
 //! numbers, the routers' IP-ID counters and their rate limits. Routers follow RFC 1812 §5.2 and
 //! §5.3.1, the target RFC 1122 §3.2.2: no errors about errors or later fragments, no answer to
-//! broken checksums. IPv4 only: anything else vanishes.
+//! broken checksums. What is neither IPv4 nor IPv6 vanishes.
 
-use super::reply::{self, Envelope, TCP};
-use super::topology::{Balance, Expiry, Node, Ports, TARGET, Topology};
+use super::datagram::Envelope;
+use super::flaw;
+use super::host;
+use super::node::{Balance, Node};
+use super::refusal::{Fate, Refusal, judge, leave};
+use super::topology::{TARGET, Topology};
 use super::transit::Transit;
 use crate::time::{Span, Timestamp};
-use crate::wire::icmpv4::{
-    CODE_FRAGMENTATION, CODE_PORT, CODE_PROTOCOL, TIME_EXCEEDED, UNREACHABLE,
-};
-use crate::wire::ipv4::{ICMP, UDP};
-
-/// Code of destination unreachable: host (RFC 792).
-const CODE_HOST: u8 = 1;
 
 /// Links after which a datagram is given up, should routers that hide their TTL make a loop.
 const MAX_LINKS: usize = 1_000;
 
-/// Type of service of ICMP errors: internetwork control (RFC 1812 §4.3.2.5).
-const TOS_CONTROL: u8 = 0xc0;
-
 /// How far apart the two copies of a duplicate, or a forged and the true reply, arrive.
 const CLOSE: Span = Span::from_micros(10);
+
+/// How much a forger quotes who is not told: what fits the shortest errors.
+const FORGED_QUOTE: usize = 548;
 
 /// A datagram and the time at which it reaches the source.
 pub(super) type Arrival = (Timestamp, Vec<u8>);
@@ -44,39 +41,6 @@ struct Memory {
     ip_id: u16,
     tokens: f64,
     refilled: Timestamp,
-}
-
-/// What becomes of a datagram at a place.
-enum Fate {
-    /// It goes on to the next.
-    Forwarded,
-    Lost,
-    /// It ends here with this ICMP error.
-    Refused(Refusal),
-    /// It is for the host here.
-    Delivered,
-}
-
-/// An ICMP error in the making: type, code, and bytes 4 to 7.
-#[derive(Clone, Copy)]
-struct Refusal {
-    icmp_type: u8,
-    code: u8,
-    rest: [u8; 4],
-}
-
-impl Refusal {
-    const EXPIRED: Self = Self { icmp_type: TIME_EXCEEDED, code: 0, rest: [0; 4] };
-
-    fn unreachable(code: u8) -> Self {
-        Self { icmp_type: UNREACHABLE, code, rest: [0; 4] }
-    }
-
-    /// RFC 1191 §4: bytes 6 and 7 tell the MTU.
-    fn too_big(mtu: u16) -> Self {
-        let [high, low] = mtu.to_be_bytes();
-        Self { rest: [0, 0, high, low], ..Self::unreachable(CODE_FRAGMENTATION) }
-    }
 }
 
 impl Network {
@@ -98,24 +62,38 @@ impl Network {
 
     /// Sends a datagram at this time, and tells what comes back.
     pub(super) fn carry(&mut self, at: Timestamp, datagram: &[u8]) -> Vec<Arrival> {
-        let Some(mut transit) = Transit::depart(at, datagram) else { return Vec::new() };
+        let mut arrivals = Vec::new();
+        let Some(mut transit) = Transit::depart(at, datagram) else { return arrivals };
         for _ in 0..MAX_LINKS {
             match self.advance(&mut transit) {
                 Fate::Forwarded => {}
+                Fate::Advised(advice) => arrivals.extend(self.answer(&transit, Some(advice))),
                 Fate::Lost => break,
-                Fate::Refused(refusal) => return self.answer(&transit, Some(refusal)),
-                Fate::Delivered => return self.answer(&transit, None),
+                Fate::Refused(refusal) => {
+                    arrivals.extend(self.answer(&transit, Some(refusal)));
+                    break;
+                }
+                Fate::Delivered => {
+                    arrivals.extend(self.answer(&transit, None));
+                    break;
+                }
+            }
+            if let Some(place) = self.topology.places.get(transit.here()) {
+                leave(&place.node, &mut transit);
             }
         }
-        Vec::new()
+        arrivals
     }
 
     /// Takes the datagram over one link, and asks the place behind it what to do.
     fn advance(&mut self, transit: &mut Transit) -> Fate {
         let next = self.choose(transit);
-        let elsewhere = self.topology.target.is_some_and(|it| it != transit.header.destination);
+        let rules = transit.header.rules;
+        let destination = Some(transit.header.destination);
+        let elsewhere =
+            self.topology.target.of(rules.family).is_some_and(|it| Some(it) != destination);
         if next == TARGET && elsewhere {
-            return Fate::Refused(Refusal::unreachable(CODE_HOST));
+            return Fate::Refused(rules.host.into());
         }
         let Some(place) = self.topology.places.get(next) else { return Fate::Lost };
         if self.rng.f64() < place.node.loss {
@@ -123,10 +101,10 @@ impl Network {
         }
         transit.at = transit.at.after(place.node.delay).after(jitter(&mut self.rng, &place.node));
         transit.path.push(next);
-        if next == TARGET || place.node.address == transit.header.destination {
+        if next == TARGET || place.node.address.of(rules.family) == destination {
             return Fate::Delivered;
         }
-        forward(&place.node, transit)
+        judge(&place.node, transit)
     }
 
     /// The place to which the present one sends this datagram.
@@ -164,19 +142,23 @@ impl Network {
             return Vec::new();
         };
         let target = here == TARGET;
-        let Some((protocol, message)) = (match refusal {
-            Some(refusal) => error(&node, transit, refusal),
-            None => deliver(&node, transit, target),
-        }) else {
+        let rules = transit.header.rules;
+        let own = node.address.of(rules.family);
+        let own = if target { Some(transit.header.destination) } else { own };
+        let said = match refusal {
+            Some(refusal) => host::error(&node, transit, refusal),
+            None => host::answer(&node, transit, target),
+        };
+        let from = node.reply_from.of(rules.family).or(own);
+        let (Some((protocol, message)), Some(source)) = (said, from) else {
             return Vec::new();
         };
-        let own = if target { transit.header.destination } else { node.address };
-        let control = protocol == ICMP && transit.header.protocol != ICMP;
+        let control = protocol == rules.icmp && transit.header.protocol != rules.icmp;
         let mut envelope = Envelope {
-            source: node.reply_from.unwrap_or(own),
+            source,
             destination: transit.prober,
             protocol,
-            tos: if control { TOS_CONTROL } else { 0 },
+            tos: if control { rules.error_tos } else { 0 },
             id: 0,
             ttl: node.reply_ttl.saturating_sub(node.return_hops.unwrap_or(transit.crossed)),
         };
@@ -189,7 +171,7 @@ impl Network {
         envelope.id = self.next_id(here);
         let mut reply = envelope.seal(message);
         if let Some(kind) = node.malformed {
-            reply::damage(kind, &mut reply, &mut self.rng);
+            flaw::damage(kind, &mut reply, &mut self.rng);
         }
         arrivals.extend(self.deliver_back(&node, envelope.ttl, back, reply));
         arrivals
@@ -233,12 +215,12 @@ impl Network {
         back: Timestamp,
     ) -> Option<Arrival> {
         let field = node.forged?;
-        let mut quote = transit.quote(node.quote);
-        reply::forge(field, &mut quote, &mut self.rng);
-        let Refusal { icmp_type, code, rest } = refusal.unwrap_or(Refusal::EXPIRED);
-        let message = reply::error(icmp_type, code, rest, &quote);
+        let rules = transit.header.rules;
+        let mut quote = transit.quote(node.quote_len(rules.family).unwrap_or(FORGED_QUOTE));
+        flaw::forge(field, &mut quote, &mut self.rng);
+        let message = refusal.unwrap_or(rules.expired.into()).quoting(&quote);
         let id = self.rng.u16(..);
-        let forged = Envelope { protocol: ICMP, id, ttl: self.rng.u8(32..=240), ..envelope };
+        let forged = Envelope { protocol: rules.icmp, id, ttl: self.rng.u8(32..=240), ..envelope };
         Some((back.before(CLOSE).max(transit.departed), forged.seal(message)))
     }
 
@@ -268,65 +250,4 @@ impl Network {
 /// By how much the link to this node is slower this time.
 fn jitter(rng: &mut fastrand::Rng, node: &Node) -> Span {
     Span::from_nanos(rng.i64(0..=node.jitter.nanos().max(0)))
-}
-
-/// What a router does with a datagram that is not for itself.
-fn forward(node: &Node, transit: &mut Transit) -> Fate {
-    let ttl = transit.header.ttl;
-    let last = match node.expiry {
-        Expiry::Answer => ttl <= 1,
-        Expiry::ForwardZero => ttl == 0,
-        Expiry::Hidden => false,
-    };
-    if last {
-        return Fate::Refused(Refusal::EXPIRED);
-    }
-    if let Some(code) = node.unreachable {
-        return Fate::Refused(Refusal::unreachable(code));
-    }
-    let narrow = node.mtu.filter(|mtu| *mtu < transit.header.total_len);
-    if let Some(mtu) = narrow.filter(|_| transit.header.dont_fragment) {
-        return Fate::Refused(Refusal::too_big(mtu));
-    }
-    if let Some(nat) = node.nat {
-        reply::translate(&mut transit.datagram, &transit.header, nat.address);
-        transit.translations.push((transit.header.source, nat.quotes));
-        transit.header.source = nat.address;
-    }
-    if node.expiry != Expiry::Hidden {
-        transit.header.ttl = ttl.saturating_sub(1);
-        transit.crossed = transit.crossed.saturating_add(1);
-        reply::put(&mut transit.datagram, 8, &[transit.header.ttl]);
-        reply::seal(&mut transit.datagram);
-    }
-    Fate::Forwarded
-}
-
-/// The ICMP error, unless there must be none.
-fn error(node: &Node, transit: &Transit, refusal: Refusal) -> Option<(u8, Vec<u8>)> {
-    let Refusal { icmp_type, code, rest } = refusal;
-    let message = || reply::error(icmp_type, code, rest, &transit.quote(node.quote));
-    transit.allows_errors().then(|| (ICMP, message()))
-}
-
-/// A host's answer to a datagram for itself. Fragments are never put together, so never answered.
-fn deliver(node: &Node, transit: &Transit, target: bool) -> Option<(u8, Vec<u8>)> {
-    let header = &transit.header;
-    let refuse = |code| error(node, transit, Refusal::unreachable(code));
-    if let Some(code) = node.unreachable.filter(|_| target) {
-        return refuse(code);
-    }
-    let message = transit.message();
-    let fragment = header.more_fragments || header.fragment_offset > 0;
-    if fragment || !reply::intact(header, message) {
-        return None;
-    }
-    let open = node.ports == Ports::Open;
-    match header.protocol {
-        ICMP => reply::echo(message).map(|reply| (ICMP, reply)),
-        UDP if open => reply::udp(message).map(|reply| (UDP, reply)),
-        UDP => refuse(CODE_PORT),
-        TCP => reply::tcp(message, open).map(|reply| (TCP, reply)),
-        _ => refuse(CODE_PROTOCOL),
-    }
 }

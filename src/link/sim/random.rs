@@ -3,13 +3,18 @@
 //! Every feature of a [`Node`] turns up among the first few hundred seeds (a test sees to it), each
 //! rarely enough that most hops of most topologies still answer.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::topology::{
-    Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate, SOURCE, TARGET,
-    Topology,
+use super::family::Dual;
+use super::node::{
+    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate,
+    Unreachable,
 };
+use super::topology::{SOURCE, TARGET, Topology};
 use crate::time::Span;
+use crate::wire::extension::{
+    Checksum, Ending, Extension, InterfaceInformation, LabelStackEntry, Object, Role,
+};
 
 /// Names that some addresses get, hostile ones among them.
 const NAMES: &[&str] = &[
@@ -37,6 +42,21 @@ const FORGED: &[Forged] = &[Forged::Ports, Forged::Id, Forged::Destination, Forg
 /// Numbers of octets that routers quote.
 const QUOTES: &[usize] = &[0, 8, 20, 27, 28, 36, 128, 548, usize::MAX];
 
+/// What routers say of datagrams that they could forward.
+const ADVICE: &[Advice] = &[
+    Advice::Redirect(Ipv4Addr::new(198, 51, 100, 254)),
+    Advice::SourceQuench,
+    Advice::ParameterProblem(8),
+    Advice::ReassemblyTime,
+    Advice::Icmp { r#type: 3, code: 200 },
+    Advice::Icmp { r#type: 40, code: 0 },
+];
+
+const CHECKSUMS: &[Checksum] =
+    &[Checksum::Right, Checksum::Right, Checksum::Absent, Checksum::Wrong];
+
+const ROLES: &[Role] = &[Role::Incoming, Role::SubIp, Role::Outgoing, Role::NextHop];
+
 /// Widths of stages; most paths are one router wide.
 const WIDTHS: &[usize] = &[1, 1, 1, 1, 1, 2, 3, 4];
 
@@ -52,8 +72,8 @@ impl Topology {
         let mut stages = vec![vec![SOURCE]];
         for hop in 1..=rng.u8(0..=12) {
             let width = pick(&mut rng, WIDTHS).unwrap_or(1);
-            let address = |index| Ipv4Addr::new(198, 51, 100, hop.wrapping_mul(16) | index);
-            let nodes = (0_u8..).take(width).map(|index| router(&mut rng, address(index)));
+            let last = |index| hop.wrapping_mul(16) | index;
+            let nodes = (0_u8..).take(width).map(|index| router(&mut rng, last(index)));
             topology = topology.stage(nodes.collect());
             stages.push(topology.last_stage().to_vec());
         }
@@ -100,10 +120,13 @@ fn temper(node: &Node, rng: &mut fastrand::Rng) -> Node {
             .then(|| Rate { per_second: 0.2 + rng.f64() * 20.0, burst: rng.u32(1..=4) }),
         duplicate: chance(rng),
         hold: once_in(rng, 8).then(|| Hold { chance: rng.f64(), delay: micros(rng, 12_000_000) }),
-        unreachable: once_in(rng, 40).then(|| rng.u8(0..=16)),
-        quote: pick(rng, QUOTES).filter(|_| once_in(rng, 3)).unwrap_or(node.quote),
+        unreachable: once_in(rng, 40)
+            .then(|| Unreachable { v4: rng.u8(0..=16), v6: rng.u8(0..=8) }),
+        quote: pick(rng, QUOTES).filter(|_| once_in(rng, 3)),
+        quote6: pick(rng, QUOTES).filter(|_| once_in(rng, 3)),
+        extension: extension(&node.extension, rng),
         reply_ttl: pick(rng, REPLY_TTLS).unwrap_or(node.reply_ttl),
-        reply_from: once_in(rng, 15).then(|| Ipv4Addr::new(203, 0, 113, rng.u8(100..))),
+        reply_from: if once_in(rng, 15) { elsewhere(rng) } else { Dual::default() },
         reply_delay: if once_in(rng, 8) { micros(rng, 300_000) } else { Span::ZERO },
         return_hops: once_in(rng, 8).then(|| rng.u8(0..30)),
         malformed: pick(rng, MALFORMED).filter(|_| once_in(rng, 10)),
@@ -112,17 +135,76 @@ fn temper(node: &Node, rng: &mut fastrand::Rng) -> Node {
     }
 }
 
-fn router(rng: &mut fastrand::Rng, address: Ipv4Addr) -> Node {
+/// Addresses that are nobody's on the way.
+fn elsewhere(rng: &mut fastrand::Rng) -> Dual {
+    let last = rng.u8(100..);
+    (Ipv4Addr::new(203, 0, 113, last), Ipv6Addr::new(0x2001, 0xdb8, 0xe, 0, 0, 0, 0, last.into()))
+        .into()
+}
+
+/// What is appended to quotes: mostly nothing.
+fn extension(before: &Extension, rng: &mut fastrand::Rng) -> Extension {
+    let mut objects = Vec::new();
+    if once_in(rng, 5) {
+        objects.extend((0..rng.u8(1..=3)).map(|_| object(rng)));
+    }
+    Extension {
+        compliant: !once_in(rng, 3),
+        checksum: pick(rng, CHECKSUMS).unwrap_or(before.checksum),
+        objects,
+        ending: Ending::Whole,
+    }
+}
+
+fn object(rng: &mut fastrand::Rng) -> Object {
+    match rng.u8(..3) {
+        0 => {
+            let depth = rng.u8(1..=4);
+            let entry = |n, rng: &mut fastrand::Rng| LabelStackEntry {
+                label: rng.u32(..1 << 20),
+                tc: rng.u8(..8),
+                bottom: n == depth,
+                ttl: rng.u8(..),
+            };
+            Object::MplsLabelStack((1..=depth).map(|n| entry(n, rng)).collect())
+        }
+        1 => Object::InterfaceInformation(InterfaceInformation {
+            role: pick(rng, ROLES).unwrap_or(Role::Incoming),
+            ifindex: once_in(rng, 2).then(|| rng.u32(..)),
+            address: elsewhere(rng).iter().find(|_| once_in(rng, 2)),
+            name: pick(rng, NAMES).map(|name| name.as_bytes().to_vec()),
+            mtu: once_in(rng, 2).then(|| rng.u32(..)),
+        }),
+        _ => Object::Unknown {
+            class: rng.u8(3..),
+            c_type: rng.u8(..),
+            payload: (0..rng.u8(..40)).map(|_| rng.u8(..)).collect(),
+        },
+    }
+}
+
+fn router(rng: &mut fastrand::Rng, last: u8) -> Node {
     let expiry = match rng.u8(..20) {
         0 => Expiry::ForwardZero,
         1 => Expiry::Hidden,
         _ => Expiry::Answer,
     };
     let quotes = if once_in(rng, 2) { NatQuotes::Outside } else { NatQuotes::Restored };
-    let node = temper(&Node::at(address), rng);
+    let addresses = (
+        Ipv4Addr::new(198, 51, 100, last),
+        Ipv6Addr::new(0x2001, 0xdb8, 0xa, 0, 0, 0, 0, last.into()),
+    );
+    let address = if once_in(rng, 2) { IpAddr::V4(addresses.0) } else { IpAddr::V6(addresses.1) };
+    let mut node = temper(&Node::at(addresses.0).with_address6(addresses.1), rng);
+    match rng.u8(..20) {
+        0 => node.address.v4 = None,
+        1 => node.address.v6 = None,
+        _ => {}
+    }
     Node {
         expiry,
         nat: once_in(rng, 20).then_some(Nat { address, quotes }),
+        advice: pick(rng, ADVICE).filter(|_| once_in(rng, 15)),
         mtu: once_in(rng, 20).then(|| rng.u16(28..1500)),
         balance: balance(rng),
         weight: rng.u32(1..=4),
@@ -131,7 +213,11 @@ fn router(rng: &mut fastrand::Rng, address: Ipv4Addr) -> Node {
 }
 
 fn target(rng: &mut fastrand::Rng) -> Node {
-    let ports = if once_in(rng, 4) { Ports::Open } else { Ports::Closed };
+    let ports = match rng.u8(..4) {
+        0 => Ports::Open,
+        1 => Ports::Only(vec![53, 80]),
+        _ => Ports::Closed,
+    };
     Node { ports, ..temper(&Node::host(), rng) }
 }
 
@@ -150,10 +236,11 @@ fn detours(topology: &mut Topology, stages: &[Vec<usize>], rng: &mut fastrand::R
 }
 
 fn name(mut topology: Topology, rng: &mut fastrand::Rng) -> Topology {
-    let addresses: Vec<_> = topology.places.iter().map(|place| place.node.address).collect();
+    let addresses: Vec<_> =
+        topology.places.iter().flat_map(|place| place.node.address.iter()).collect();
     for address in addresses {
         if let Some(text) = pick(rng, NAMES).filter(|_| once_in(rng, 2)) {
-            topology = topology.name(address.into(), text);
+            topology = topology.name(address, text);
         }
     }
     topology
@@ -176,9 +263,17 @@ mod tests {
         ("late replies", |node| node.hold.is_some()),
         ("unreachable", |node| node.unreachable.is_some()),
         ("mtu", |node| node.mtu.is_some()),
-        ("short quotes", |node| node.quote < 28),
-        ("full quotes", |node| node.quote == usize::MAX),
-        ("another address", |node| node.reply_from.is_some()),
+        ("short quotes", |node| node.quote.is_some_and(|octets| octets < 28)),
+        ("short quotes in IPv6", |node| node.quote6.is_some_and(|octets| octets < 48)),
+        ("full quotes", |node| node.quote == Some(usize::MAX)),
+        ("another address", |node| !node.reply_from.is_empty()),
+        ("labels", |node| has(node, |it| matches!(it, Object::MplsLabelStack(_)))),
+        ("interfaces", |node| has(node, |it| matches!(it, Object::InterfaceInformation(_)))),
+        ("unknown objects", |node| has(node, |it| matches!(it, Object::Unknown { .. }))),
+        ("old extensions", |node| has(node, |_| true) && !node.extension.compliant),
+        ("no IPv4", |node| node.address.v4.is_none() && node.address.v6.is_some()),
+        ("no IPv6", |node| node.address.v6.is_none() && node.address.v4.is_some()),
+        ("NAT of IPv6", |node| node.nat.is_some_and(|nat| nat.address.is_ipv6())),
         ("slow way back", |node| node.reply_delay > Span::ZERO),
         ("long way back", |node| node.return_hops.is_some()),
         ("zero TTL", |node| node.expiry == Expiry::ForwardZero),
@@ -187,7 +282,12 @@ mod tests {
         ("NAT seen", |node| node.nat.is_some_and(|nat| nat.quotes == NatQuotes::Outside)),
         ("per packet", |node| node.balance == Balance::Packet),
         ("open ports", |node| node.ports == Ports::Open),
+        ("some open ports", |node| matches!(node.ports, Ports::Only(_))),
     ];
+
+    fn has(node: &Node, wanted: fn(&Object) -> bool) -> bool {
+        node.extension.objects.iter().any(wanted)
+    }
 
     #[test]
     fn every_feature_turns_up_and_seeds_repeat() {
@@ -198,6 +298,9 @@ mod tests {
         }
         for kind in MALFORMED {
             assert!(nodes().any(|node| node.malformed == Some(*kind)), "no {kind:?}");
+        }
+        for advice in ADVICE {
+            assert!(nodes().any(|node| node.advice == Some(*advice)), "no {advice:?}");
         }
         for field in FORGED {
             assert!(nodes().any(|node| node.forged == Some(*field)), "no {field:?}");

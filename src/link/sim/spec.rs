@@ -4,13 +4,14 @@
 //! that no network can have, are refused with the line they are on, never skipped.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
 
-use super::topology::{
-    Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate, TARGET, Topology,
-};
+use super::appendix::{AnyObject, Appendix, ChecksumKey, Form, Interface, Label};
+use super::family::Dual;
+use super::node::{Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate};
+use super::topology::{TARGET, Topology};
 use super::values::{Chance, Code, Quote, Time};
 
 /// A topology file that cannot be used, and why.
@@ -29,6 +30,7 @@ struct File {
     #[serde(default)]
     seed: u64,
     source: Option<Ipv4Addr>,
+    source6: Option<Ipv6Addr>,
     #[serde(default)]
     balance: Balance,
     #[serde(default)]
@@ -45,6 +47,7 @@ struct File {
 struct Keys {
     name: Option<String>,
     address: Option<Ipv4Addr>,
+    address6: Option<Ipv6Addr>,
     routers: Option<Vec<Keys>>,
     next: Option<Vec<String>>,
     balance: Option<Balance>,
@@ -57,13 +60,21 @@ struct Keys {
     return_hops: Option<u8>,
     reply_ttl: Option<u8>,
     reply_from: Option<Ipv4Addr>,
+    reply_from6: Option<Ipv6Addr>,
     silent: Option<bool>,
     rate: Option<Rate>,
     duplicate: Option<Chance>,
     hold: Option<HoldKeys>,
     unreachable: Option<Code>,
+    advice: Option<Advice>,
     mtu: Option<u16>,
     quote: Option<Quote>,
+    quote6: Option<Quote>,
+    mpls: Option<Vec<Label>>,
+    interface: Option<Interface>,
+    object: Option<AnyObject>,
+    extension: Option<Form>,
+    extension_checksum: Option<ChecksumKey>,
     expiry: Option<Expiry>,
     malformed: Option<Malformed>,
     forged: Option<Forged>,
@@ -94,10 +105,18 @@ impl Topology {
     #[doc = include_str!("example.toml")]
     /// ```
     ///
-    /// The other keys of a hop, router or target are the fields of [`Node`]. Some more values:
+    /// The other keys of a hop, router or target are the fields of [`Node`]; where it holds an address
+    /// of each family, the key of the IPv6 address ends in 6 (`reply_from6`). Some more values:
     /// `rate = { per_second = 1, burst = 2 }`, `hold = { chance = 0.1, delay = "6s" }`,
     /// `nat = { address = "198.51.100.77", quotes = "outside" }`, `unreachable = "admin"` (or a code),
-    /// `quote = 28` (or `"full"`), `malformed = "bad-checksum"`, `forged = "ports"`.
+    /// `quote = 28` (or `"full"`; `quote6` for IPv6), `malformed = "bad-checksum"`, `forged = "ports"`,
+    /// `ports = [53, 80]` (or `"open"`, `"closed"`), `advice = "source-quench"`, `"reassembly-time"`,
+    /// `{ redirect = "198.51.100.3" }`, `{ parameter-problem = 8 }` or `{ icmp = { type = 40, code = 0 } }`.
+    ///
+    /// What a router appends to its quotes: `mpls = [{ label = 100704, tc = 0, ttl = 1 }]`,
+    /// `interface = { role = "incoming", ifindex = 3, address = "198.51.100.9", name = "eth0", mtu = 1500 }`,
+    /// `object = { class = 9, c_type = 1, hex = "c0ffee00" }`; how: `extension = "old"` (without a length, at
+    /// octet 128, instead of `"rfc4884"`), `extension_checksum = "wrong"` (or `"absent"`, `"right"`).
     ///
     /// # Errors
     /// The first thing that is wrong, with its line, or the hop or router that it concerns.
@@ -121,8 +140,9 @@ type Names = BTreeMap<String, Vec<usize>>;
 fn build(file: File) -> Result<Topology, Problem> {
     let mut topology = Topology::new(file.seed).first_balance(file.balance);
     topology.names = file.names;
-    topology.source = file.source.unwrap_or(topology.source);
-    topology.target = file.target.address;
+    topology = topology
+        .with_source(Dual { v4: file.source, v6: file.source6 })
+        .target_address(file.target.addresses());
     let mut host = Node::host();
     file.target
         .only_target()
@@ -181,14 +201,14 @@ fn set<T>(field: &mut T, said: Option<T>) {
 impl Keys {
     /// The routers of this hop.
     fn stage(&self) -> Result<Vec<Node>, String> {
-        let mut shared = Node::at(Ipv4Addr::UNSPECIFIED);
+        let mut shared = Node { address: Dual::default(), ..Node::at(Ipv4Addr::UNSPECIFIED) };
         self.apply(&mut shared)?;
-        match (&self.routers, self.address) {
-            (None, Some(_)) => Ok(vec![shared]),
-            (Some(routers), None) if !routers.is_empty() => {
+        match (&self.routers, shared.address.is_empty()) {
+            (None, false) => Ok(vec![shared]),
+            (Some(routers), true) if !routers.is_empty() => {
                 routers.iter().map(|router| router.router(&shared)).collect()
             }
-            _ => Err("needs either an `address`, or `routers` with one or more of them".into()),
+            _ => Err("needs either an `address` or `address6`, or `routers` with them".into()),
         }
     }
 
@@ -197,10 +217,16 @@ impl Keys {
         if self.routers.is_some() {
             return Err("a router in `routers` cannot have `routers` itself".into());
         }
-        let address = self.address.ok_or("each of its `routers` needs an `address`")?;
+        let addresses = self.addresses();
+        let address = addresses.iter().next();
+        let address = address.ok_or("each of its `routers` needs an `address` or `address6`")?;
         let mut node = shared.clone();
         self.apply(&mut node).map_err(|problem| format!("router {address}: {problem}"))?;
         Ok(node)
+    }
+
+    fn addresses(&self) -> Dual {
+        Dual { v4: self.address, v6: self.address6 }
     }
 
     /// Remembers the name of these places, if they have one.
@@ -220,6 +246,7 @@ impl Keys {
             ("next", self.next.is_some()),
             ("balance", self.balance.is_some()),
             ("weight", self.weight.is_some()),
+            ("advice", self.advice.is_some()),
             ("mtu", self.mtu.is_some()),
             ("expiry", self.expiry.is_some()),
             ("nat", self.nat.is_some()),
@@ -238,7 +265,7 @@ impl Keys {
         if self.rate.is_some_and(|rate| !(rate.per_second > 0.0 && rate.burst > 0)) {
             return Err("`rate` needs a `per_second` above 0 and a `burst` of at least 1".into());
         }
-        set(&mut node.address, self.address);
+        node.address = self.addresses().or(node.address);
         set(&mut node.delay, self.delay.map(|time| time.0));
         set(&mut node.jitter, self.jitter.map(|time| time.0));
         set(&mut node.loss, self.loss.map(|chance| chance.0));
@@ -249,10 +276,13 @@ impl Keys {
         let hold = self.hold.map(|hold| Hold { chance: hold.chance.0, delay: hold.delay.0 });
         set(&mut node.hold, hold.map(Some));
         set(&mut node.unreachable, self.unreachable.map(|code| Some(code.0)));
+        set(&mut node.advice, self.advice.map(Some));
         set(&mut node.mtu, self.mtu.map(Some));
-        set(&mut node.quote, self.quote.map(|quote| quote.0));
+        set(&mut node.quote, self.quote.map(|quote| Some(quote.0)));
+        set(&mut node.quote6, self.quote6.map(|quote| Some(quote.0)));
+        self.appendix().apply(&mut node.extension);
         set(&mut node.reply_ttl, self.reply_ttl);
-        set(&mut node.reply_from, self.reply_from.map(Some));
+        node.reply_from = Dual { v4: self.reply_from, v6: self.reply_from6 }.or(node.reply_from);
         set(&mut node.reply_delay, self.reply_delay.map(|time| time.0));
         set(&mut node.return_hops, self.return_hops.map(Some));
         set(&mut node.expiry, self.expiry);
@@ -261,94 +291,20 @@ impl Keys {
         set(&mut node.nat, self.nat.map(Some));
         set(&mut node.balance, self.balance);
         set(&mut node.weight, self.weight);
-        set(&mut node.ports, self.ports);
+        set(&mut node.ports, self.ports.clone());
         Ok(())
+    }
+
+    fn appendix(&self) -> Appendix<'_> {
+        Appendix {
+            mpls: self.mpls.as_deref(),
+            interface: self.interface.as_ref(),
+            object: self.object.as_ref(),
+            form: self.extension,
+            checksum: self.extension_checksum,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn builtin_parses() {
-        let topology = Topology::builtin();
-        assert_eq!(
-            topology.places.len(),
-            13,
-            "source, target, ten hops less one, two more in ECMP"
-        );
-        assert_eq!(topology.names().len(), 8);
-        assert_eq!(topology.source(), Ipv4Addr::new(192, 0, 2, 2));
-    }
-
-    #[test]
-    fn the_example_in_the_documentation_parses() {
-        let topology = Topology::parse(include_str!("example.toml"), "example.toml").unwrap();
-        let next: Vec<_> = topology.places.iter().map(|place| place.next.clone()).collect();
-        let stage = vec![3, 4];
-        assert_eq!(next, [vec![2], vec![], stage, vec![5], vec![5], vec![TARGET, 5]]);
-    }
-
-    #[test]
-    fn hops_share_with_their_routers_and_next_leads_elsewhere() {
-        let text = r#"
-            [[hop]]
-            address = "10.0.0.1"
-            balance = "packet"
-            next = ["pair", "target"]
-            [[hop]]
-            name = "pair"
-            delay = "0.25ms"
-            unreachable = "admin"
-            routers = [{ address = "10.0.0.2", name = "left", next = ["left"] },
-                       { address = "10.0.0.3", delay = "3us", quote = "full" }]
-            [target]
-            address = "10.9.9.9"
-        "#;
-        let topology = Topology::parse(text, "t").unwrap();
-        let next: Vec<_> = topology.places.iter().map(|place| place.next.clone()).collect();
-        assert_eq!(next, [vec![2], vec![], vec![3, 4, TARGET], vec![3], vec![TARGET]]);
-        let [left, right] = [&topology.places[3].node, &topology.places[4].node];
-        assert_eq!((left.delay.nanos(), right.delay.nanos()), (250_000, 3_000));
-        assert_eq!((left.unreachable, right.unreachable), (Some(13), Some(13)));
-        assert_eq!((left.quote, right.quote), (548, usize::MAX));
-        assert_eq!(topology.target, Some(Ipv4Addr::new(10, 9, 9, 9)));
-    }
-
-    #[test]
-    fn errors_say_where_and_what_is_allowed() {
-        for (text, wanted) in [
-            ("seed = -1", "t.toml: line 1: "),
-            ("\n\nsede = 7", "t.toml: line 3: unknown field `sede`, expected one of `seed`, "),
-            ("[[hop]]\naddress = \"10.0.0\"", "t.toml: line 2: invalid IPv4 address syntax"),
-            ("[[hop]]\ndely = \"1ms\"", "t.toml: line 2: unknown field `dely`, expected one of "),
-            ("[[hop]]\nloss = 2", "t.toml: line 2: 2 is not a chance, write a number from 0 to 1"),
-            ("[[hop]]\ndelay = \"3 days\"", "t.toml: line 2: \"3 days\" is not a time, write "),
-            ("[[hop]]\ndelay = \"-1ms\"", "t.toml: line 2: \"-1ms\" is not a time, write "),
-            ("[[hop]]\ndelay = 3", "t.toml: line 2: invalid type: integer `3`, expected a string"),
-            ("[[hop]]\nquote = \"all\"", "t.toml: line 2: write a number of octets, or \"full\""),
-            ("[[hop]]\nquote = []", "t.toml: line 2: a number or a word in quotes is wanted"),
-            ("[[hop]]\n\nunreachable = 256", "t.toml: line 3: no such code, write a number up to"),
-            ("[[hop]]\nmalformed = \"odd\"", "t.toml: line 2: unknown variant `odd`, expected one"),
-            ("[[hop]]\nhold = { chance = 1 }", "t.toml: line 2: missing field `delay`"),
-            ("[[hop]]\n", "t.toml: hop 1: needs either an `address`, or `routers`"),
-            ("[[hop]]\nrouters = [{}]", "t.toml: hop 1: each of its `routers` needs an `address`"),
-            (
-                "[[hop]]\naddress = \"10.0.0.1\"\nnext = [\"far\"]",
-                "t.toml: hop 1: `next` says \"far\", which is the `name` of no hop; there are target",
-            ),
-            (
-                "[[hop]]\nrate = { per_second = 0, burst = 1 }",
-                "t.toml: hop 1: `rate` needs a `per_second` above 0",
-            ),
-            ("[target]\nmtu = 5", "t.toml: [target]: `mtu` is for hops, the target has none"),
-            ("[names]\nme = \"x\"", "t.toml: line 2: invalid IP address syntax"),
-            ("seed", "t.toml: line 1: "),
-        ] {
-            let error = Topology::parse(text, "t.toml").unwrap_err().to_string();
-            assert!(error.starts_with(wanted), "{text:?}: {error}");
-            assert!(!error.contains('\n'), "{error}");
-        }
-    }
-}
+mod tests;

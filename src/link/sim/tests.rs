@@ -2,11 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use super::reply::{self, Envelope, TCP};
+use super::datagram::{self, Envelope, Header};
+use super::refusal::Refusal;
 use super::*;
 use crate::wire::checksum::checksum;
 use crate::wire::icmpv4;
-use crate::wire::ipv4::{self, ICMP, Ipv4Header, UDP};
+use crate::wire::ipv4::{self, ICMP, Ipv4Header, TCP, UDP};
 
 const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const TARGET: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
@@ -25,16 +26,16 @@ fn chain(length: u8) -> Topology {
 }
 
 fn datagram(protocol: u8, ttl: u8, id: u16, message: &[u8]) -> Vec<u8> {
-    Envelope { source: SOURCE, destination: TARGET, protocol, tos: 0, id, ttl }
+    Envelope { source: SOURCE.into(), destination: TARGET.into(), protocol, tos: 0, id, ttl }
         .seal(message.to_vec())
 }
 
 /// A UDP probe of 60 bytes.
 fn probe(ttl: u8, port: u16) -> Vec<u8> {
     let mut message = vec![0x40; 40];
-    reply::put(&mut message, 0, &0xbeef_u16.to_be_bytes());
-    reply::put(&mut message, 2, &port.to_be_bytes());
-    reply::put(&mut message, 4, &40_u16.to_be_bytes());
+    datagram::put(&mut message, 0, &0xbeef_u16.to_be_bytes());
+    datagram::put(&mut message, 2, &port.to_be_bytes());
+    datagram::put(&mut message, 4, &40_u16.to_be_bytes());
     datagram(UDP, ttl, port, &message)
 }
 
@@ -223,17 +224,17 @@ fn held_replies_come_later_than_the_next() {
 fn routers_refuse_what_they_should_forward() {
     let big = |node| Topology::new(0).hop(node).hop(router(2));
     let mut whole = probe(2, 33434);
-    reply::put(&mut whole, 6, &[0x40]);
-    reply::seal(&mut whole);
+    datagram::put(&mut whole, 6, &[0x40]);
+    datagram::seal(&mut whole);
     for (node, sent, from, wanted, ttl) in [
-        (Node { unreachable: Some(13), ..router(1) }, probe(1, 33434), hop(1), (11, 0), 1),
-        (Node { unreachable: Some(13), ..router(1) }, probe(9, 33434), hop(1), (3, 13), 9),
+        (Node { unreachable: Some(13.into()), ..router(1) }, probe(1, 33434), hop(1), (11, 0), 1),
+        (Node { unreachable: Some(13.into()), ..router(1) }, probe(9, 33434), hop(1), (3, 13), 9),
         (Node { mtu: Some(59), ..router(1) }, whole.clone(), hop(1), (3, 4), 2),
         (Node { mtu: Some(60), ..router(1) }, whole, hop(2), (11, 0), 1),
         (Node { mtu: Some(59), ..router(1) }, probe(2, 33434), hop(2), (11, 0), 1),
         (Node { expiry: Expiry::ForwardZero, ..router(1) }, probe(1, 33434), hop(2), (11, 0), 0),
         (Node { expiry: Expiry::Hidden, ..router(1) }, probe(1, 33434), hop(2), (11, 0), 1),
-        (Node { reply_from: Some(hop(77)), ..router(1) }, probe(1, 33434), hop(77), (11, 0), 1),
+        (Node { reply_from: hop(77).into(), ..router(1) }, probe(1, 33434), hop(77), (11, 0), 1),
     ] {
         let reply = ask_one(big(node), sent);
         let (header, icmp, quote) = error(&reply);
@@ -247,7 +248,9 @@ fn routers_refuse_what_they_should_forward() {
 
 #[test]
 fn quotes_and_reply_ttls_are_as_told() {
-    for (quote, wanted) in [(0, 0), (8, 8), (28, 28), (548, 60), (usize::MAX, 60)] {
+    for (quote, wanted) in
+        [(Some(0), 0), (Some(8), 8), (Some(28), 28), (None, 60), (Some(usize::MAX), 60)]
+    {
         let reply = ask_one(chain(0).hop(Node { quote, ..router(1) }), probe(1, 33434));
         assert_eq!(error(&reply).2.len(), wanted);
     }
@@ -278,7 +281,7 @@ fn the_target_answers_each_protocol() {
         let reply = ask(topology, sent).pop();
         let parts = reply.as_deref().map(|reply| {
             let (header, message) = ipv4::decode(reply).unwrap();
-            assert!(reply::intact(&header, message), "{reply:02x?}");
+            assert!(Header::decode(reply).unwrap().accepts(message), "{reply:02x?}");
             assert_eq!(header.destination, SOURCE);
             (header.protocol, message.to_vec())
         });
@@ -292,14 +295,14 @@ fn the_target_answers_each_protocol() {
 
 #[test]
 fn nobody_answers_what_rfc_1122_says_they_must_not() {
-    let expired = reply::error(11, 0, [0; 4], &probe(1, 33434));
+    let expired = Refusal::from((11, 0)).quoting(&probe(1, 33434));
     let mut bad_header = probe(1, 33434);
     bad_header[10] ^= 1;
     let mut bad_checksum = probe(3, 33434);
     bad_checksum[27] ^= 1;
     let mut fragment = probe(1, 33434);
-    reply::put(&mut fragment, 6, &[0, 5]);
-    reply::seal(&mut fragment);
+    datagram::put(&mut fragment, 6, &[0, 5]);
+    datagram::seal(&mut fragment);
     let short = probe(1, 33434)[..59].to_vec();
     for silent in [
         datagram(ICMP, 1, 7, &expired),
@@ -361,7 +364,7 @@ fn forged_replies_quote_a_probe_that_was_never_sent() {
 #[test]
 fn address_translation_shows_in_the_quote() {
     for (quotes, source) in [(NatQuotes::Restored, SOURCE), (NatQuotes::Outside, hop(50))] {
-        let nat = Some(Nat { address: hop(50), quotes });
+        let nat = Some(Nat { address: hop(50).into(), quotes });
         let topology = || Topology::new(0).hop(Node { nat, ..router(1) }).hop(router(2));
         let sent = probe(2, 33434);
         let reply = ask_one(topology(), sent.clone());
@@ -370,7 +373,8 @@ fn address_translation_shows_in_the_quote() {
         assert_eq!((header.source, quoted.source, quoted.ttl), (hop(2), source, 1));
         assert_eq!(checksum(&quote[..20]), 0);
         assert_ne!(quote[26..28], sent[26..28], "the checksum of UDP stays translated");
-        assert!(reply::intact(&Ipv4Header { source: hop(50), ..quoted }, message));
+        let outside = Header { source: hop(50).into(), ..Header::decode(quote).unwrap() };
+        assert!(outside.accepts(message));
         let arrived = ask_one(topology(), probe(3, 33434));
         assert_eq!(error(&arrived).1, (3, 3), "the target finds the checksum right");
     }
@@ -405,7 +409,9 @@ fn any_network_gives_frames_in_order_and_goes_quiet() {
         let mut last = START;
         for n in 0..60 {
             let ttl = u8::try_from(n % 20).unwrap();
-            let datagram = &probe(ttl, 33434 + n);
+            let family = words::FAMILIES[usize::from(n / 2 % 2)];
+            let (protocol, port) = [(UDP, 33434 + n), (TCP, 80), (UDP, 53)][usize::from(n % 3)];
+            let datagram = &words::send(family, protocol, ttl, &words::udp(port, 40));
             link.send(&Transmit { destination: TARGET.into(), datagram }).unwrap();
             let until = link.now().after(Span::from_millis(3));
             while let Received::Frame(frame) = link.receive(Some(until)).unwrap() {
@@ -420,3 +426,6 @@ fn any_network_gives_frames_in_order_and_goes_quiet() {
         }
     }
 }
+
+mod hosts;
+mod words;

@@ -1,12 +1,12 @@
 //! A datagram on its way: where it is, when, how it looks by now, and how it is quoted.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use super::reply;
-use super::topology::{NatQuotes, SOURCE};
+use super::datagram::{self, Header};
+use super::family::octets;
+use super::node::NatQuotes;
+use super::topology::SOURCE;
 use crate::time::Timestamp;
-use crate::wire::icmpv4;
-use crate::wire::ipv4::{self, ICMP, Ipv4Header};
 
 /// A datagram on its way.
 #[derive(Debug)]
@@ -15,24 +15,23 @@ pub(super) struct Transit {
     pub(super) at: Timestamp,
     /// The datagram as it is now, and its header decoded.
     pub(super) datagram: Vec<u8>,
-    pub(super) header: Ipv4Header,
+    pub(super) header: Header,
     /// The places reached so far.
     pub(super) path: Vec<usize>,
     /// How many of them have lowered the TTL.
     pub(super) crossed: u8,
     /// For each translation on the way, the address before it and what it does to quotes.
-    pub(super) translations: Vec<(Ipv4Addr, NatQuotes)>,
-    pub(super) prober: Ipv4Addr,
+    pub(super) translations: Vec<(IpAddr, NatQuotes)>,
+    pub(super) prober: IpAddr,
 }
 
 impl Transit {
     /// The datagram as it leaves the source; `None` if no router would take it (RFC 1812 §5.2.2).
-    pub(super) fn depart(at: Timestamp, datagram: &[u8]) -> Option<Self> {
-        let (header, _) = ipv4::decode(datagram).ok()?;
-        let whole = usize::from(header.total_len) == datagram.len();
-        let mut sealed = datagram.to_vec();
-        reply::seal(&mut sealed);
-        (whole && sealed == datagram).then(|| Self {
+    pub(super) fn depart(at: Timestamp, bytes: &[u8]) -> Option<Self> {
+        let header = Header::decode(bytes)?;
+        let mut sealed = bytes.to_vec();
+        datagram::seal(&mut sealed);
+        (header.total_len == bytes.len() && sealed == bytes).then(|| Self {
             departed: at,
             at,
             datagram: sealed,
@@ -50,13 +49,31 @@ impl Transit {
 
     /// What the IP header carries.
     pub(super) fn message(&self) -> &[u8] {
-        self.datagram.get(usize::from(self.header.header_len)..).unwrap_or_default()
+        self.datagram.get(self.header.len..).unwrap_or_default()
     }
 
-    /// RFC 1122 §3.2.2: no ICMP error about an ICMP error, nor about any fragment but the first.
+    /// RFC 1122 §3.2.2, RFC 4443 §2.4 (e): no ICMP error about an ICMP error, nor about any fragment
+    /// but the first.
     pub(super) fn allows_errors(&self) -> bool {
-        let error = || icmpv4::decode(self.message()).is_ok_and(|(icmp, _)| icmp.quotes());
-        self.header.fragment_offset == 0 && !(self.header.protocol == ICMP && error())
+        let rules = self.header.rules;
+        let error = || self.message().first().is_some_and(|it| (rules.is_error)(*it));
+        let about_error = self.header.protocol == rules.icmp && error();
+        !(self.header.later_fragment || about_error)
+    }
+
+    /// One router less to go.
+    pub(super) fn lower_ttl(&mut self) {
+        self.header.ttl = self.header.ttl.saturating_sub(1);
+        self.crossed = self.crossed.saturating_add(1);
+        datagram::put(&mut self.datagram, self.header.rules.ttl_at, &[self.header.ttl]);
+        datagram::seal(&mut self.datagram);
+    }
+
+    /// From here on it seems to come from `address`.
+    pub(super) fn translate(&mut self, address: IpAddr, quotes: NatQuotes) {
+        datagram::translate(&mut self.datagram, &self.header, address);
+        self.translations.push((self.header.source, quotes));
+        self.header.source = address;
     }
 
     /// The beginning of the datagram, as a quote of it reaches the source: translations on the way
@@ -65,23 +82,29 @@ impl Transit {
         let mut quote = self.datagram.clone();
         let undone = self.translations.iter().rev();
         for (inside, _) in undone.take_while(|(_, quotes)| *quotes == NatQuotes::Restored) {
-            reply::put(&mut quote, 12, &inside.octets());
+            datagram::put(&mut quote, self.header.rules.source_at, &octets(*inside));
         }
         if !self.translations.is_empty() {
-            reply::seal(&mut quote);
+            datagram::seal(&mut quote);
         }
         quote.truncate(length);
         quote
     }
 
-    /// A number that is the same for all packets of a flow: FNV-1a over what routers commonly hash.
-    /// A fragment shows no ports, so that all fragments of a datagram take one way.
+    /// A number that is the same for all packets of a flow: FNV-1a over what routers commonly hash,
+    /// the flow label of IPv6 among it (RFC 6438). A fragment shows no ports, so that all fragments
+    /// of a datagram take one way.
     pub(super) fn flow(&self, salt: u64) -> u64 {
-        let fragment = self.header.more_fragments || self.header.fragment_offset > 0;
-        let ports = self.message().first_chunk().copied().filter(|_| !fragment).unwrap_or([0; 4]);
-        let fields = [self.header.source.octets(), self.header.destination.octets(), ports];
-        let octets = fields.into_iter().flatten().chain([self.header.protocol]);
-        octets.chain(salt.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+        let Header { source, destination, protocol, fragment, flow_label, .. } = self.header;
+        let ports = self.message().first_chunk::<4>().copied().filter(|_| !fragment);
+        let mut octets = [octets(source), octets(destination)].concat();
+        octets.extend(ports.unwrap_or_default());
+        octets.push(protocol);
+        if source.is_ipv6() {
+            octets.extend(flow_label.to_le_bytes());
+        }
+        octets.extend(salt.to_le_bytes());
+        octets.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
             (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
         })
     }

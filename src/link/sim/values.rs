@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::node::{Ports, Unreachable};
 use crate::time::Span;
 
 /// A number from 0 to 1.
@@ -42,23 +43,28 @@ impl TryFrom<String> for Time {
     }
 }
 
-/// Codes of ICMP destination unreachable by name (RFC 792, RFC 1122 §3.2.2.1, RFC 1812 §5.2.7.1).
-const CODES: &[(&str, u8)] = &[
-    ("net", 0),
-    ("host", 1),
-    ("protocol", 2),
-    ("port", 3),
-    ("source-route", 5),
-    ("net-unknown", 6),
-    ("host-unknown", 7),
-    ("isolated", 8),
-    ("net-prohibited", 9),
-    ("host-prohibited", 10),
-    ("net-tos", 11),
-    ("host-tos", 12),
-    ("admin", 13),
-    ("precedence-violation", 14),
-    ("precedence-cutoff", 15),
+/// Codes of destination unreachable by name (RFC 792, RFC 1122 §3.2.2.1, RFC 1812 §5.2.7.1), and what
+/// says the same or nearly so in `ICMPv6` (RFC 4443 §3.1, RFC 6554 §3.1 for source routes).
+const CODES: &[(&str, u8, u8)] = &[
+    ("net", 0, 0),
+    ("host", 1, 3),
+    ("protocol", 2, 4),
+    ("port", 3, 4),
+    ("source-route", 5, 7),
+    ("net-unknown", 6, 0),
+    ("host-unknown", 7, 3),
+    ("isolated", 8, 3),
+    ("net-prohibited", 9, 1),
+    ("host-prohibited", 10, 1),
+    ("net-tos", 11, 0),
+    ("host-tos", 12, 3),
+    ("admin", 13, 1),
+    ("prohibited", 13, 1),
+    ("precedence-violation", 14, 1),
+    ("precedence-cutoff", 15, 1),
+    ("beyond-scope", 1, 2),
+    ("source-policy", 13, 5),
+    ("reject-route", 0, 6),
 ];
 
 /// A number, or a word that stands for one.
@@ -69,23 +75,24 @@ pub(super) enum Number {
     Word(String),
 }
 
-/// A code of destination unreachable, by name or number.
+/// A code of destination unreachable, by name or number. A number is meant in both families.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "Number")]
-pub(super) struct Code(pub(super) u8);
+pub(super) struct Code(pub(super) Unreachable);
 
 impl TryFrom<Number> for Code {
     type Error = String;
 
     fn try_from(number: Number) -> Result<Self, String> {
         let code = match &number {
-            Number::Plain(code) => u8::try_from(*code).ok(),
-            Number::Word(word) => {
-                CODES.iter().find(|(name, _)| name == word).map(|(_, code)| *code)
-            }
+            Number::Plain(code) => u8::try_from(*code).ok().map(Unreachable::from),
+            Number::Word(word) => CODES
+                .iter()
+                .find(|(name, ..)| name == word)
+                .map(|(_, v4, v6)| Unreachable { v4: *v4, v6: *v6 }),
         };
         code.map(Self).ok_or_else(|| {
-            let names: Vec<_> = CODES.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = CODES.iter().map(|(name, ..)| *name).collect();
             format!("no such code, write a number up to 255 or one of {}", names.join(", "))
         })
     }
@@ -104,6 +111,27 @@ impl TryFrom<Number> for Quote {
             Number::Plain(octets) => Ok(Self(octets.into())),
             Number::Word(word) if word == "full" => Ok(Self(usize::MAX)),
             Number::Word(_) => Err("write a number of octets, or \"full\"".into()),
+        }
+    }
+}
+
+/// All ports, none, or a list of those that are open.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "write \"open\", \"closed\", or a list of open ports")]
+pub(super) enum PortsKey {
+    Word(String),
+    List(Vec<u16>),
+}
+
+impl TryFrom<PortsKey> for Ports {
+    type Error = String;
+
+    fn try_from(key: PortsKey) -> Result<Self, String> {
+        match key {
+            PortsKey::List(ports) => Ok(Self::Only(ports)),
+            PortsKey::Word(word) if word == "open" => Ok(Self::Open),
+            PortsKey::Word(word) if word == "closed" => Ok(Self::Closed),
+            PortsKey::Word(_) => Err("write \"open\", \"closed\", or a list of open ports".into()),
         }
     }
 }

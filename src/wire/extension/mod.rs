@@ -12,6 +12,7 @@ mod object;
 mod tests;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::{Layer, WireError, array, checksum};
 
@@ -37,6 +38,12 @@ pub enum Family {
 }
 
 impl Family {
+    /// That of an address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+
     /// How many bytes the length field counts as one.
     #[must_use]
     pub fn word_len(self) -> usize {

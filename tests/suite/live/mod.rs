@@ -7,7 +7,7 @@
 mod agreement;
 mod concurrency;
 mod endings;
-mod lab;
+pub(crate) mod lab;
 mod readers;
 mod resources;
 mod stamps;

@@ -1,0 +1,208 @@
+//! IP datagrams of either family: their headers read as one type, written and changed in place.
+//!
+//! Nothing in here depends on which router does it; what depends on the family is in
+//! [`Rules`](super::family::Rules).
+
+use std::net::IpAddr;
+
+use super::family::{Rules, octets};
+use crate::wire::checksum::{checksum, transport};
+use crate::wire::extension::Family;
+use crate::wire::ipv4::{self, TCP, UDP, UDP_LITE};
+use crate::wire::ipv6;
+
+/// Where transport protocols keep their checksum, from the first octet of their header. All of them
+/// cover the pseudo-header.
+const CHECKSUMS: &[(u8, usize)] = &[(TCP, 16), (UDP, 6), (UDP_LITE, 6)];
+
+/// What the simulation wants to know of a datagram's headers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Header {
+    pub(super) rules: &'static Rules,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) protocol: u8,
+    pub(super) ttl: u8,
+    /// Length of the headers before the transport's.
+    pub(super) len: usize,
+    /// Length of the datagram as the header tells it.
+    pub(super) total_len: usize,
+    /// Whether it is part of a datagram, and whether a later part than the first.
+    pub(super) fragment: bool,
+    pub(super) later_fragment: bool,
+    /// Whether a router may cut it up.
+    pub(super) divisible: bool,
+    /// 0 in IPv4.
+    pub(super) flow_label: u32,
+}
+
+impl Header {
+    /// The header of this datagram, if it has one.
+    pub(super) fn decode(datagram: &[u8]) -> Option<Self> {
+        let rules = Rules::for_datagram(datagram)?;
+        match rules.family {
+            Family::V4 => ipv4::decode(datagram).ok().map(|(header, _)| Self {
+                rules,
+                source: header.source.into(),
+                destination: header.destination.into(),
+                protocol: header.protocol,
+                ttl: header.ttl,
+                len: header.header_len.into(),
+                total_len: header.total_len.into(),
+                fragment: header.more_fragments || header.fragment_offset > 0,
+                later_fragment: header.fragment_offset > 0,
+                divisible: !header.dont_fragment,
+                flow_label: 0,
+            }),
+            Family::V6 => ipv6::decode(datagram).ok().map(|(header, _)| Self {
+                rules,
+                source: header.source.into(),
+                destination: header.destination.into(),
+                protocol: header.protocol,
+                ttl: header.hop_limit,
+                len: header.header_len,
+                total_len: ipv6::HEADER_LEN + usize::from(header.payload_len),
+                fragment: header.fragment.is_some_and(|it| it.more || it.offset > 0),
+                later_fragment: header.fragment.is_some_and(|it| it.offset > 0),
+                divisible: false,
+                flow_label: header.flow_label,
+            }),
+        }
+    }
+
+    /// Whether a host would accept this message: its checksum is right, or UDP over IPv4 without
+    /// one, or of a protocol that is not known here.
+    pub(super) fn accepts(&self, message: &[u8]) -> bool {
+        let unsummed = self.protocol == UDP && word(message, 6) == 0;
+        if checksum_at(self.rules, self.protocol).is_none() {
+            return true;
+        }
+        if unsummed {
+            return self.rules.family == Family::V4; // RFC 8200 §8.1
+        }
+        sum(self.protocol, self.source, self.destination, message) == Some(0)
+    }
+}
+
+/// Writes `bytes` at `offset`, as far as there is room.
+pub(super) fn put(buffer: &mut [u8], offset: usize, bytes: &[u8]) {
+    if let Some(room) = buffer.get_mut(offset..) {
+        room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    }
+}
+
+/// The two octets at `offset`, or 0 past the end.
+pub(super) fn word(buffer: &[u8], offset: usize) -> u16 {
+    let pair = buffer.get(offset..).and_then(<[u8]>::first_chunk);
+    pair.map_or(0, |pair| u16::from_be_bytes(*pair))
+}
+
+/// Where a message of this protocol keeps its checksum.
+pub(super) fn checksum_at(rules: &Rules, protocol: u8) -> Option<usize> {
+    let transport = CHECKSUMS.iter().find(|(number, _)| *number == protocol);
+    transport.map(|(_, at)| *at).or((protocol == rules.icmp).then_some(2))
+}
+
+/// The checksum of a message, over the pseudo-header where the protocol wants it. Over a message with
+/// a right checksum this is 0. `None` if it says that it covers what cannot be.
+fn sum(protocol: u8, source: IpAddr, destination: IpAddr, message: &[u8]) -> Option<u16> {
+    let rules = Rules::for_address(source);
+    if protocol == rules.icmp && !rules.icmp_pseudo {
+        return Some(checksum(message));
+    }
+    let covered = match (protocol, usize::from(word(message, 4))) {
+        (UDP_LITE, covered @ 1..) => message.get(..covered).filter(|_| covered >= 8)?,
+        _ => message,
+    };
+    // The pseudo-header of UDP-Lite holds the length of all, not of what is covered (RFC 3828 §3.2):
+    // the length is summed again as far as it is missing.
+    let missing = u16::try_from(message.len() - covered.len()).ok()?;
+    let covered_sum = !transport(source, destination, protocol, covered);
+    Some(checksum(&[covered_sum.to_be_bytes(), missing.to_be_bytes()].concat()))
+}
+
+/// Puts the right checksum into the header that begins a datagram; IPv6 has none.
+pub(super) fn seal(datagram: &mut [u8]) {
+    let Some(first) = datagram.first().filter(|first| **first >> 4 == 4) else { return };
+    let length = usize::from(first & 0x0f) * 4;
+    put(datagram, 10, &[0, 0]);
+    let header = datagram.get(..length).unwrap_or(datagram);
+    let right = checksum(header).to_be_bytes();
+    put(datagram, 10, &right);
+}
+
+/// Puts the right checksum into a message.
+pub(super) fn seal_message(
+    protocol: u8,
+    source: IpAddr,
+    destination: IpAddr,
+    message: &mut [u8],
+) -> Option<()> {
+    let at = checksum_at(Rules::for_address(source), protocol)?;
+    put(message, at, &[0, 0]);
+    let right = match sum(protocol, source, destination, message)? {
+        0 if [UDP, UDP_LITE].contains(&protocol) => 0xffff, // RFC 768: 0 would mean "none"
+        right => right,
+    };
+    put(message, at, &right.to_be_bytes());
+    Some(())
+}
+
+/// Replaces the source address of a datagram, and carries the change into the checksums of IP and
+/// of what it carries (RFC 1624: `HC' = ~(~HC + ~m + m')`), as address translation does.
+pub(super) fn translate(datagram: &mut [u8], header: &Header, address: IpAddr) {
+    let rules = header.rules;
+    let old: Vec<_> = octets(header.source).iter().map(|octet| !octet).collect();
+    put(datagram, rules.source_at, &octets(address));
+    seal(datagram);
+    let pseudo = header.protocol != rules.icmp || rules.icmp_pseudo;
+    let summed = checksum_at(rules, header.protocol).filter(|_| pseudo && !header.later_fragment);
+    if let Some(offset) = summed {
+        let at = header.len + offset;
+        let before = word(datagram, at);
+        if header.protocol != UDP || before != 0 {
+            let changed = [&(!before).to_be_bytes(), &old[..], &octets(address)].concat();
+            put(datagram, at, &checksum(&changed).to_be_bytes());
+        }
+    }
+}
+
+/// The IP header of a reply; its length and checksums follow from what it carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Envelope {
+    /// Of the same family as the destination.
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) protocol: u8,
+    pub(super) tos: u8,
+    /// IPv4 only.
+    pub(super) id: u16,
+    pub(super) ttl: u8,
+}
+
+impl Envelope {
+    /// The datagram that carries `message`, whose checksum is filled in.
+    pub(super) fn seal(&self, mut message: Vec<u8>) -> Vec<u8> {
+        let rules = Rules::for_address(self.source);
+        message.truncate(usize::from(u16::MAX) - rules.header_len);
+        seal_message(self.protocol, self.source, self.destination, &mut message);
+        let counted = rules.header_len - rules.length_excludes + message.len();
+        let length = u16::try_from(counted).unwrap_or(u16::MAX);
+        let mut datagram = vec![0; rules.header_len];
+        match rules.family {
+            Family::V4 => {
+                put(&mut datagram, 0, &[0x45, self.tos]);
+                put(&mut datagram, rules.id_at, &self.id.to_be_bytes());
+            }
+            Family::V6 => put(&mut datagram, 0, &[0x60 | self.tos >> 4, self.tos << 4]),
+        }
+        put(&mut datagram, rules.length_at, &length.to_be_bytes());
+        put(&mut datagram, rules.ttl_at, &[self.ttl]);
+        put(&mut datagram, rules.protocol_at, &[self.protocol]);
+        put(&mut datagram, rules.source_at, &octets(self.source));
+        put(&mut datagram, rules.destination_at, &octets(self.destination));
+        seal(&mut datagram);
+        datagram.extend(message);
+        datagram
+    }
+}

@@ -1,0 +1,81 @@
+//! What no router should do, done on purpose: damaged replies and forged ones.
+
+use super::datagram::{Header, checksum_at, put, seal, seal_message, word};
+use super::family::Rules;
+use super::node::{Forged, Malformed};
+
+/// Length of an ICMP header.
+const ICMP_HEADER: usize = 8;
+
+/// Damages a finished reply.
+pub(super) fn damage(kind: Malformed, reply: &mut Vec<u8>, rng: &mut fastrand::Rng) {
+    let Some(rules) = Rules::for_datagram(reply) else { return };
+    let quote = rules.header_len + ICMP_HEADER;
+    let protocol = reply.get(rules.protocol_at).copied().unwrap_or(0);
+    match kind {
+        Malformed::Truncated => {
+            reply.truncate(quote + 4);
+            let length = u16::try_from(reply.len() - rules.length_excludes.min(reply.len()));
+            put(reply, rules.length_at, &length.unwrap_or(u16::MAX).to_be_bytes());
+            seal(reply);
+            reseal_icmp(rules, reply);
+        }
+        Malformed::BadChecksum => {
+            let at = rules.header_len + checksum_at(rules, protocol).unwrap_or(2);
+            let wrong = word(reply, at) ^ 0x5a5a;
+            put(reply, at, &wrong.to_be_bytes());
+        }
+        Malformed::LyingIhl | Malformed::ZeroLength if protocol != rules.icmp => {}
+        Malformed::LyingIhl => {
+            let (at, lie) = rules.lie;
+            put(reply, quote + at, &[lie]);
+            reseal_icmp(rules, reply);
+        }
+        Malformed::ZeroLength => {
+            put(reply, quote + rules.length_at, &[0, 0]);
+            reseal_icmp(rules, reply);
+        }
+        Malformed::LyingLength => {
+            let length = word(reply, rules.length_at).saturating_add(64);
+            put(reply, rules.length_at, &length.to_be_bytes());
+            seal(reply);
+        }
+        Malformed::Garbage => {
+            reply.iter_mut().skip(rules.header_len).for_each(|octet| *octet = rng.u8(..));
+        }
+    }
+}
+
+/// Makes the ICMP checksum right again, so that only the damage that was meant is there.
+fn reseal_icmp(rules: &Rules, reply: &mut [u8]) {
+    let header = Header::decode(reply).filter(|header| header.protocol == rules.icmp);
+    if let (Some(header), Some(message)) = (header, reply.get_mut(rules.header_len..)) {
+        seal_message(rules.icmp, header.source, header.destination, message);
+    }
+}
+
+/// The quote of a probe that was never sent, but for one field equal to `quote`.
+pub(super) fn forge(field: Forged, quote: &mut [u8], rng: &mut fastrand::Rng) {
+    let Some(rules) = Rules::for_datagram(quote) else { return };
+    let transport = Header::decode(quote).map_or(rules.header_len, |header| header.len);
+    let protocol = quote.get(rules.protocol_at).copied().unwrap_or(0);
+    // XOR with what is never zero: the forgery never hits the truth by chance.
+    let mut spoil = |quote: &mut [u8], at| {
+        let wrong = word(quote, at) ^ rng.u16(1..);
+        put(quote, at, &wrong.to_be_bytes());
+    };
+    match field {
+        Forged::Ports => {
+            let at = transport + if protocol == rules.icmp { 4 } else { 0 };
+            spoil(quote, at);
+            spoil(quote, at + 2);
+        }
+        Forged::Id => {
+            spoil(quote, rules.id_at);
+            spoil(quote, transport + checksum_at(rules, protocol).unwrap_or(2));
+        }
+        Forged::Destination => spoil(quote, rules.destination_at + rules.address_len - 2),
+        Forged::Source => spoil(quote, rules.source_at + rules.address_len - 2),
+    }
+    seal(quote);
+}

@@ -1,0 +1,143 @@
+//! The report as a table: a header, then one probe a row, in order of TTL and query.
+//!
+//! The reply in a row is the one that settled the probe or, for a lost probe, the first that came late.
+//! Of further replies there are only counts (`duplicates`, `more_replies`); the JSON has them all. What
+//! is missing is empty, never 0. Quoting follows RFC 4180, rows end in a line feed.
+
+use std::io::{self, Write};
+
+use super::annotation::annotation;
+use super::rows::{self, Identity, Said};
+use super::{Renderer, View};
+use crate::time::{Span, Timestamp};
+use crate::trace::{Probe, Reply};
+
+/// The table.
+pub struct Csv<W> {
+    out: W,
+    numeric: bool,
+}
+
+impl<W: Write> Csv<W> {
+    /// A table to `out`; with `numeric`, names are empty.
+    pub fn new(out: W, numeric: bool) -> Self {
+        Self { out, numeric }
+    }
+}
+
+impl<W: Write> Renderer for Csv<W> {
+    fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        let mut table = csv::Writer::from_writer(&mut self.out);
+        table.write_record(COLUMNS.iter().map(|(title, _)| title)).map_err(as_io)?;
+        for hop in view.path.hops() {
+            for (query, probe) in (1..).zip(&hop.probes) {
+                let row = Row::of(hop.ttl, query, probe, view, self.numeric);
+                table.write_record(COLUMNS.iter().map(|(_, value)| value(&row))).map_err(as_io)?;
+            }
+        }
+        table.flush()
+    }
+}
+
+/// Of the same kind as the error within, so that a closed pipe is known as one.
+fn as_io(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// What the columns are made of.
+struct Row<'a> {
+    view: View<'a>,
+    numeric: bool,
+    ttl: u8,
+    query: u32,
+    probe: &'a Probe,
+    identity: Identity,
+    reply: Option<&'a Reply>,
+}
+
+type Column = (&'static str, fn(&Row<'_>) -> String);
+
+const COLUMNS: &[Column] = &[
+    ("source", |row| rows::source(row.view.config).to_string()),
+    ("target", |row| rows::target(row.view.config).to_string()),
+    ("ttl", |row| row.ttl.to_string()),
+    ("query", |row| row.query.to_string()),
+    ("outcome", |row| rows::outcome(row.probe).to_owned()),
+    // Sent before it was known that the path ends earlier: the text leaves it out.
+    ("past_end", |row| row.view.path.end.is_some_and(|end| row.ttl > end).to_string()),
+    ("sent_ns", |row| some(rows::sent(row.probe).map(|(at, _)| Timestamp::nanos(at)))),
+    ("frame", |row| some(rows::sent(row.probe).map(|(_, frame)| frame))),
+    ("source_port", |row| some(row.identity.source_port)),
+    ("destination_port", |row| some(row.identity.destination_port)),
+    ("checksum", |row| some(row.identity.checksum)),
+    ("tcp_sequence", |row| some(row.identity.tcp_sequence)),
+    ("identifier", |row| some(row.identity.identifier)),
+    ("sequence", |row| some(row.identity.sequence)),
+    ("ip_id", |row| some(row.identity.ip_id)),
+    ("responder", |row| some(row.reply.map(|reply| reply.responder))),
+    ("name", |row| harmless(some(row.name()))),
+    ("rtt_ns", |row| some(row.reply.and_then(rows::rtt).map(Span::nanos))),
+    ("reply_ttl", |row| some(row.reply.map(|reply| reply.ttl))),
+    ("kind", |row| some(row.said().map(|said| said.kind))),
+    ("icmp_type", |row| some(row.said().and_then(|said| said.icmp_type))),
+    ("icmp_code", |row| some(row.said().and_then(|said| said.icmp_code))),
+    ("next_hop_mtu", |row| some(row.said().and_then(|said| said.mtu))),
+    ("tcp_flags", |row| some(row.said().and_then(|said| said.tcp_flags))),
+    ("annotation", |row| some(row.reply.and_then(|reply| annotation(reply.kind)))),
+    ("quoted_ttl", |row| some(row.reply.and_then(|reply| reply.quoted_ttl))),
+    ("extension", |row| harmless(some(row.reply.and_then(|reply| reply.extension.as_deref())))),
+    ("rewritten", |row| some(row.reply.map(|reply| reply.rewritten))),
+    ("late", |row| some(row.reply.map(|reply| reply.late))),
+    ("reply_frame", |row| some(row.reply.map(|reply| reply.frame))),
+    ("duplicates", |row| row.further(true).to_string()),
+    ("more_replies", |row| (row.further(false) + row.probe.replies_dropped).to_string()),
+];
+
+impl<'a> Row<'a> {
+    fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, numeric: bool) -> Self {
+        let late = || probe.replies.iter().find(|reply| reply.late);
+        let (identity, reply) = (Identity::of(probe, view.config), probe.answer().or_else(late));
+        Self { view, numeric, ttl, query, probe, identity, reply }
+    }
+
+    fn name(&self) -> Option<&'a str> {
+        rows::name(self.view, self.reply?.responder, self.numeric)
+    }
+
+    fn said(&self) -> Option<Said> {
+        self.reply.map(|reply| Said::by(reply.kind))
+    }
+
+    /// How many replies there are besides the one in the row that are duplicates, or are none.
+    fn further(&self, duplicate: bool) -> u64 {
+        let shown = self.reply.map(|reply| reply.frame);
+        let further = self.probe.replies.iter().filter(|reply| Some(reply.frame) != shown);
+        further.map(|reply| u64::from(reply.duplicate == duplicate)).sum()
+    }
+}
+
+fn some(value: Option<impl ToString>) -> String {
+    value.map_or_else(String::new, |value| value.to_string())
+}
+
+/// Text from the network that a spreadsheet will not take for a formula: a name may begin with "-".
+fn harmless(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_no_formula() {
+        for (name, cell) in
+            [("-2-3.example", "'-2-3.example"), ("r1.example", "r1.example"), ("", "")]
+        {
+            assert_eq!(harmless(name.to_owned()), cell);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The report as a stream: one JSON object a line, each written when it happens and flushed at once.
+//! The fields are those of the JSON document, which `schema/trace.schema.json` describes.
+//!
+//! `begin` has the configuration, `sent` a probe, `replied` a reply, `settled` what became of a probe,
+//! `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
+//! with names in them would come in another order in every run. So `named` lines, one per responder
+//! that has a name, stand before `end`, in the order in which the responders first replied.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::rows::{self, AskedRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow};
+use super::{Renderer, View};
+use crate::trace::{Event, ProbeRef, TraceConfig};
+
+/// The version of the lines' form; it changes when a field changes its meaning or goes.
+pub const VERSION: u32 = 1;
+
+/// The stream of events.
+pub struct Ndjson<W> {
+    out: W,
+    numeric: bool,
+    /// In the order of their first replies.
+    responders: Vec<IpAddr>,
+    seen: HashSet<IpAddr>,
+}
+
+impl<W: Write> Ndjson<W> {
+    /// Events to `out`; with `numeric`, without names.
+    pub fn new(out: W, numeric: bool) -> Self {
+        Self { out, numeric, responders: Vec::new(), seen: HashSet::new() }
+    }
+
+    fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
+        let Some(probe) = view.path.probe(at) else { return Ok(()) };
+        self.line(&Line::Sent(SentRow::of(at.ttl, query(at), probe, view.config)))
+    }
+
+    fn replied(&mut self, at: ProbeRef, index: usize, view: View<'_>) -> io::Result<()> {
+        let probe = view.path.probe(at);
+        let Some(reply) = probe.and_then(|probe| probe.replies.get(index)) else { return Ok(()) };
+        let responder = reply.responder;
+        if self.seen.insert(responder) {
+            self.responders.push(responder);
+        }
+        let (ttl, query, reply) = (at.ttl, query(at), ReplyRow::of(reply));
+        self.line(&Line::Replied { ttl, query, responder, reply })
+    }
+
+    fn settled(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
+        let Some(probe) = view.path.probe(at) else { return Ok(()) };
+        let reply_frame = probe.answer().map(|reply| reply.frame);
+        let (ttl, query, outcome) = (at.ttl, query(at), rows::outcome(probe));
+        self.line(&Line::Settled { ttl, query, outcome, reply_frame })
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, line)?;
+        writeln!(self.out)?;
+        self.out.flush()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Line<'a> {
+    Begin {
+        format: &'static str,
+        version: u32,
+        target: TargetRow<'a>,
+        source: IpAddr,
+        asked: AskedRow,
+    },
+    Sent(SentRow),
+    Replied {
+        ttl: u8,
+        query: u32,
+        responder: IpAddr,
+        #[serde(flatten)]
+        reply: ReplyRow,
+    },
+    Settled {
+        ttl: u8,
+        query: u32,
+        outcome: &'static str,
+        /// Of the reply that settled it.
+        reply_frame: Option<u64>,
+    },
+    Named {
+        responder: IpAddr,
+        name: &'a str,
+    },
+    End {
+        totals: TotalsRow,
+        stop: StopRow,
+    },
+}
+
+/// Counted from 1, as everywhere in reports.
+fn query(at: ProbeRef) -> u32 {
+    u32::from(at.query) + 1
+}
+
+impl<W: Write> Renderer for Ndjson<W> {
+    fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
+        self.line(&Line::Begin {
+            format: "rtrace-events",
+            version: VERSION,
+            target: TargetRow::of(config),
+            source: rows::source(config),
+            asked: AskedRow::of(config),
+        })
+    }
+
+    fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
+        match event {
+            Some(Event::Sent(at)) => self.sent(at, view),
+            Some(Event::Replied(at, index)) => self.replied(at, index, view),
+            Some(Event::Settled(at)) => self.settled(at, view),
+            Some(Event::Ended) | None => Ok(()),
+        }
+    }
+
+    fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        for responder in std::mem::take(&mut self.responders) {
+            if let Some(name) = rows::name(view, responder, self.numeric) {
+                self.line(&Line::Named { responder, name })?;
+            }
+        }
+        self.line(&Line::End { totals: TotalsRow::of(view.path), stop: StopRow::of(view) })
+    }
+}

@@ -1,0 +1,368 @@
+//! What more than one form of report says of a trace, as rows that are ready to be serialised.
+//!
+//! Whatever depends on what a probe is made of, or on what may be missing of one, is asked for here and
+//! nowhere else in `render`: a further probe type changes this file alone. What a form shares with
+//! another it takes from here; what only one has is in the file of that form.
+
+use std::net::IpAddr;
+
+use serde::{Serialize, Serializer};
+
+use super::View;
+use super::annotation::annotation;
+use super::extension::{ExtensionRow, hex};
+use crate::enrich::names::Lookup;
+use crate::probe::{FlowMode, ProbeType, craft};
+use crate::time::{Span, Timestamp};
+use crate::trace::path::Outcome;
+use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
+
+/// The address that is traced.
+pub(super) fn target(config: &TraceConfig) -> IpAddr {
+    config.target
+}
+
+/// The prober's own address.
+pub(super) fn source(config: &TraceConfig) -> IpAddr {
+    config.source
+}
+
+/// When a probe was captured on its way out, and in which frame.
+pub(super) fn sent(probe: &Probe) -> Option<(Timestamp, u64)> {
+    probe.sent.zip(probe.frame)
+}
+
+/// The round trip of a reply.
+pub(super) fn rtt(reply: &Reply) -> Option<Span> {
+    reply.rtt
+}
+
+/// What other tools want to know of a probe type.
+pub(super) struct ProbeTraits {
+    /// What RIPE Atlas calls its protocol.
+    pub atlas: &'static str,
+    /// What scamper calls it.
+    pub scamper: &'static str,
+    /// How many bytes of each datagram are headers.
+    pub headers_len: u16,
+    /// It is an echo request: the target answers with an ICMP message.
+    pub echo: bool,
+}
+
+impl ProbeTraits {
+    pub(super) fn of(config: &TraceConfig) -> Self {
+        let scamper_udp = if config.flow_mode == FlowMode::Classic { "udp" } else { "udp-paris" };
+        let (atlas, scamper) = match config.probe {
+            ProbeType::IcmpEcho => ("ICMP", "icmp-echo"),
+            ProbeType::TcpSyn => ("TCP", "tcp"),
+            ProbeType::TcpAck => ("TCP", "tcp-ack"),
+            // They have no others.
+            _ => ("UDP", scamper_udp),
+        };
+        let headers_len = craft::headers_len(config.flow().family(), config.probe);
+        let echo = config.probe == ProbeType::IcmpEcho;
+        Self { atlas, scamper, headers_len, echo }
+    }
+}
+
+/// The header fields that tell a probe from the others, by its type.
+#[derive(Clone, Default, Serialize)]
+pub(super) struct Identity {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_port: Option<u16>,
+    /// Of UDP and UDP-Lite.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tcp_sequence: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u16>,
+    /// Of other protocols: the first eight bytes after the IP header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_id: Option<u16>,
+}
+
+impl Identity {
+    pub(super) fn of(probe: &Probe, config: &TraceConfig) -> Self {
+        let key = &probe.key;
+        let ports = config.probe.has_ports();
+        let common = Self {
+            source_port: ports.then(|| key.source_port()),
+            destination_port: ports.then(|| key.destination_port()),
+            ip_id: config.target.is_ipv4().then_some(key.ip_id),
+            ..Self::default()
+        };
+        match config.probe {
+            ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
+                Self { checksum: Some(key.udp_checksum()), ..common }
+            }
+            ProbeType::TcpSyn | ProbeType::TcpAck => {
+                Self { tcp_sequence: Some(key.tcp_sequence()), ..common }
+            }
+            ProbeType::IcmpEcho => Self {
+                identifier: Some(key.identifier()),
+                sequence: Some(key.sequence()),
+                ..common
+            },
+            ProbeType::Protocol(_) => Self { head: Some(hex(&key.head)), ..common },
+        }
+    }
+}
+
+/// What a reply says, by name and number.
+pub(super) struct Said {
+    pub kind: &'static str,
+    pub icmp_type: Option<u8>,
+    pub icmp_code: Option<u8>,
+    pub mtu: Option<u32>,
+    pub tcp_flags: Option<String>,
+}
+
+impl Said {
+    pub(super) fn by(kind: ReplyKind) -> Self {
+        match kind {
+            ReplyKind::Icmp { icmp_type, code, mtu, .. } => Self {
+                kind: "icmp",
+                icmp_type: Some(icmp_type),
+                icmp_code: Some(code),
+                mtu,
+                tcp_flags: None,
+            },
+            ReplyKind::Answer { tcp_flags } => Self {
+                kind: "answer",
+                icmp_type: None,
+                icmp_code: None,
+                mtu: None,
+                tcp_flags: tcp_flags.map(|flags| flags.to_string()),
+            },
+        }
+    }
+}
+
+/// The name of a responder, where it is known and asked for.
+pub(super) fn name(view: View<'_>, address: IpAddr, numeric: bool) -> Option<&str> {
+    match view.names.lookup(address) {
+        Lookup::Known(name) if !numeric => name,
+        _ => None,
+    }
+}
+
+/// What a report calls the fate of a probe.
+pub(super) fn outcome(probe: &Probe) -> &'static str {
+    match probe.outcome {
+        Outcome::Answered(_) => "answered",
+        Outcome::Waiting | Outcome::Lost => "lost",
+    }
+}
+
+/// A length of time as a number of milliseconds with three decimals, as traceroute rounds it.
+pub(super) struct Millis(pub Span);
+
+impl Serialize for Millis {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 285 years")]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let nanos = self.0.nanos();
+        let micros = nanos.saturating_add(500 * nanos.signum()) / 1_000;
+        serializer.serialize_f64(micros as f64 / 1e3)
+    }
+}
+
+/// The target as it was typed and what it came to.
+#[derive(Serialize)]
+pub(super) struct TargetRow<'a> {
+    asked: &'a str,
+    address: IpAddr,
+}
+
+impl<'a> TargetRow<'a> {
+    pub(super) fn of(config: &'a TraceConfig) -> Self {
+        Self { asked: &config.target_name, address: target(config) }
+    }
+}
+
+/// The part of the configuration that shapes a report.
+#[derive(Serialize)]
+pub(super) struct AskedRow {
+    probe: ProbeType,
+    flow: FlowMode,
+    first_port: Option<u16>,
+    first_ttl: u8,
+    max_ttl: u8,
+    queries: u16,
+    wait: Wait,
+    in_flight: u16,
+    send_wait: f64,
+    tos: u8,
+    dont_fragment: bool,
+    flow_label: Option<u32>,
+    packet_len: u16,
+}
+
+impl AskedRow {
+    pub(super) fn of(config: &TraceConfig) -> Self {
+        Self {
+            probe: config.probe,
+            flow: config.flow_mode,
+            first_port: config.probe.has_ports().then_some(config.first_port),
+            first_ttl: config.first_ttl,
+            max_ttl: config.max_ttl,
+            queries: config.queries,
+            wait: config.wait,
+            in_flight: config.in_flight,
+            send_wait: config.send_wait,
+            tos: config.tos,
+            dont_fragment: config.dont_fragment,
+            flow_label: config.target.is_ipv6().then_some(config.flow_label),
+            packet_len: config.packet_len,
+        }
+    }
+}
+
+/// What is known of a probe from its own frame.
+#[derive(Serialize)]
+pub(super) struct SentRow {
+    ttl: u8,
+    query: u32,
+    #[serde(flatten)]
+    identity: Identity,
+    sent_ns: Option<i64>,
+    frame: Option<u64>,
+}
+
+impl SentRow {
+    /// `query` counts from 1.
+    pub(super) fn of(ttl: u8, query: u32, probe: &Probe, config: &TraceConfig) -> Self {
+        let (at, frame) = sent(probe).unzip();
+        let sent_ns = at.map(Timestamp::nanos);
+        Self { ttl, query, identity: Identity::of(probe, config), sent_ns, frame }
+    }
+}
+
+/// A reply, apart from the name of who sent it.
+#[derive(Serialize)]
+pub(super) struct ReplyRow {
+    kind: &'static str,
+    icmp_type: Option<u8>,
+    icmp_code: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_hop_mtu: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_flags: Option<String>,
+    annotation: Option<String>,
+    received_ns: i64,
+    rtt_ns: Option<i64>,
+    reply_ttl: u8,
+    quoted_ttl: Option<u8>,
+    quoted_len: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extension: Option<ExtensionRow>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    rewritten: bool,
+    late: bool,
+    duplicate: bool,
+    frame: u64,
+}
+
+impl ReplyRow {
+    pub(super) fn of(reply: &Reply) -> Self {
+        let Said { kind, icmp_type, icmp_code, mtu, tcp_flags } = Said::by(reply.kind);
+        Self {
+            kind,
+            icmp_type,
+            icmp_code,
+            next_hop_mtu: mtu,
+            tcp_flags,
+            annotation: annotation(reply.kind),
+            received_ns: reply.at.nanos(),
+            rtt_ns: rtt(reply).map(Span::nanos),
+            reply_ttl: reply.ttl,
+            quoted_ttl: reply.quoted_ttl,
+            quoted_len: reply.quoted_len,
+            extension: reply.extension.as_deref().map(ExtensionRow::of),
+            rewritten: reply.rewritten,
+            late: reply.late,
+            duplicate: reply.duplicate,
+            frame: reply.frame,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+/// Counts over the whole trace.
+#[derive(Serialize)]
+pub(super) struct TotalsRow {
+    sent: u64,
+    answered: u64,
+    lost: u64,
+    late: u64,
+    duplicate: u64,
+    damaged: u64,
+    clock_faults: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    orphans: u64,
+}
+
+impl TotalsRow {
+    pub(super) fn of(path: &Path) -> Self {
+        let totals = path.totals;
+        Self {
+            sent: totals.sent,
+            answered: totals.answered,
+            lost: totals.sent.saturating_sub(totals.answered),
+            late: totals.late,
+            duplicate: totals.duplicate,
+            damaged: totals.damaged,
+            clock_faults: totals.clock_faults,
+            orphans: totals.orphans,
+        }
+    }
+}
+
+/// How the trace ended.
+#[derive(Serialize)]
+pub(super) struct StopRow {
+    reason: &'static str,
+    ttl: Option<u8>,
+    target_reached: bool,
+}
+
+impl StopRow {
+    pub(super) fn of(view: View<'_>) -> Self {
+        let View { config, path, .. } = view;
+        Self {
+            reason: match path.stop(config) {
+                Stop::TargetReached => "target-reached",
+                Stop::Unreachable => "unreachable",
+                Stop::MaxHops => "max-hops",
+                Stop::Incomplete => "incomplete",
+            },
+            ttl: path.end,
+            target_reached: path.reached(config),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn milliseconds_are_rounded_as_in_the_text() {
+        for nanos in [0, 499, 500, 100_000, 121_711, 610_134_499, 1_234_567_890, -23_000, -23_500] {
+            let span = Span::from_nanos(nanos);
+            let number = serde_json::to_string(&Millis(span)).unwrap();
+            assert_eq!(format!("{:.3}", number.parse::<f64>().unwrap()), span.to_string());
+            assert!(number.len() <= span.to_string().len(), "no more decimals: {number}");
+        }
+    }
+}
