@@ -17,7 +17,7 @@ use rtrace::link::sim::{SimLink, Topology};
 use rtrace::render::View;
 use rtrace::render::json::Json;
 use rtrace::time::{Span, Timestamp};
-use rtrace::trace::survey::{Survey, Wanted};
+use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ipv4, link};
 
@@ -143,10 +143,11 @@ fn replay(c: &mut Criterion) {
                     survey.handle_frame(&frame);
                 }
             }
-            let config = survey.trace(&Wanted::default()).unwrap();
+            let found = survey.traces().into_iter().next().unwrap();
+            let config = found.config;
             file.rewind().unwrap();
             let mut link = ReplayLink::new(CaptureReader::new(&mut file, "bench").unwrap());
-            let mut tracer = Tracer::passive(config.clone(), Idents::One).unwrap();
+            let mut tracer = Tracer::passive(config.clone(), found.idents).unwrap();
             let mut kept = Keep::default();
             driver::run(&mut tracer, &mut link, &mut kept).unwrap();
             let names = Names::fixed::<&str>([]);

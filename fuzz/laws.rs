@@ -10,8 +10,8 @@ use rtrace::render::json::Json;
 use rtrace::render::text::{Style, Text};
 use rtrace::render::{Renderer, View};
 use rtrace::time::Timestamp;
-use rtrace::trace::survey::{Survey, Wanted};
-use rtrace::trace::{Event, Idents, Outcome, TraceConfig, Tracer};
+use rtrace::trace::survey::Survey;
+use rtrace::trace::{Event, Idents, Outcome, Probe, TraceConfig, Tracer};
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
 use rtrace::wire::{Frame, LinkType, ip, link, quoted};
 
@@ -94,11 +94,16 @@ pub fn tracer(bytes: &[u8]) {
     let mut survey = Survey::new();
     frames.iter().for_each(|frame| survey.handle_frame(frame));
     let default = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-    let config = survey.trace(&Wanted::default()).unwrap_or(default);
-    let mut tracer =
-        Tracer::passive(config, Idents::One).expect("what a survey finds can be traced");
+    let found = survey.traces().into_iter().map(|found| (found.config, found.idents));
+    for (config, idents) in found.chain([(default, Idents::One)]) {
+        let tracer = Tracer::passive(config, idents).expect("what a survey finds can be traced");
+        watch(tracer, &frames);
+    }
+}
+
+fn watch(mut tracer: Tracer, frames: &[Frame<'_>]) {
     let mut settled = 0;
-    for frame in &frames {
+    for frame in frames {
         tracer.handle_frame(frame);
         while let Some(event) = tracer.poll_event() {
             settled += u64::from(matches!(event, Event::Settled(_)));
@@ -111,7 +116,8 @@ pub fn tracer(bytes: &[u8]) {
     let path = tracer.path();
     let probes = || path.hops().iter().flat_map(|hop| &hop.probes);
     let captured = probes().filter(|probe| probe.sent.is_some()).count() as u64;
-    let answered = probes().filter(|probe| matches!(probe.outcome, Outcome::Answered(_))).count();
+    let answers = |probe: &&Probe| matches!(probe.outcome, Outcome::Answered(_));
+    let answered = probes().filter(|probe| probe.sent.is_some()).filter(answers).count();
     assert_eq!(path.totals.sent, captured);
     assert_eq!(path.totals.answered, answered as u64);
     assert_eq!(settled, probes().count() as u64);

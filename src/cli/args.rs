@@ -112,7 +112,7 @@ pub struct ReplayArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// The traced address, where the recording holds more than one trace
+    /// Only the traces to this address [default: every trace in the recording]
     #[arg(value_name = "TARGET")]
     pub target: Option<IpAddr>,
 
@@ -127,6 +127,14 @@ pub struct ReplayArgs {
     /// What is written.
     #[command(flatten)]
     pub output: OutputOptions,
+
+    /// List the traces in the recording: when, from where to where, what kind, which tool it looks like
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["trace", "resolve"])]
+    pub list: bool,
+
+    /// Report only this trace, by its number in the list [default: all]
+    #[arg(long, value_name = "N", help_heading = "Output", value_parser = within(1_u32, u32::MAX))]
+    pub trace: Option<u32>,
 
     /// Look up the names of responders, which a replay otherwise never does
     #[arg(long, help_heading = "Output", conflicts_with = "numeric")]

@@ -2,6 +2,7 @@
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
 mod args;
+mod list;
 mod output;
 mod replay;
 mod session;
@@ -20,6 +21,17 @@ enum Status {
     Failed,
     /// By this signal.
     Interrupted(u8),
+}
+
+impl Status {
+    /// What two runs came to, taken together.
+    fn worse(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Reached, status) | (status, Self::Reached) => status,
+            (Self::NotReached, status) | (status, Self::NotReached) => status,
+            (first, _) => first,
+        }
+    }
 }
 
 impl From<Status> for ExitCode {

@@ -1,11 +1,11 @@
-//! `rtrace replay FILE`: the report of a recorded trace.
+//! `rtrace replay FILE`: the reports of the traces in a recording.
 //!
-//! The file is read twice: once for what it says of itself (configuration, names) or, if it says
-//! nothing, for what its packets show; then once more as the link of a passive tracer.
+//! The file is read once for what it says of itself (configuration, names) or, if it says nothing, for
+//! what its packets show; then once more per trace as the link of a passive tracer.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -14,13 +14,15 @@ use anyhow::Context;
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::Session;
-use super::{Status, complain};
+use super::{Status, complain, list};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
-use crate::trace::survey::{Survey, Wanted};
-use crate::trace::{Idents, TraceConfig, Tracer};
+use crate::render::Form;
+use crate::time::Timestamp;
+use crate::trace::survey::{Found, Survey, Wanted};
+use crate::trace::{Idents, Tracer};
 
 /// What a first reading of the file tells.
 struct Contents {
@@ -35,19 +37,88 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
     let mut file = open(&args.file)?;
     let contents = read_through(CaptureReader::new(&mut file, &name)?)?;
-    let Some((config, output)) = choose(args, &contents) else {
-        complain(&nothing_found(&name, contents.packets, args.target));
+    if contents.survey.overflowed() {
+        complain(&format!(
+            "{name} holds more probes than are looked at: the later ones are left out"
+        ));
+    }
+    let traces = choose(args, &contents);
+    if traces.is_empty() {
+        complain(&nothing_found(&name, args, contents.packets));
         return Ok(Status::NotReached);
+    }
+    let again = |file: &mut File| {
+        file.rewind().with_context(|| format!("cannot read {name} a second time"))
     };
-    config.check()?;
+    if args.list {
+        again(&mut file)?;
+        return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
+    }
+    let mut status = Status::Reached;
+    let joints = Joints::of(args.output.form(), traces.len());
+    for (index, (_, found)) in traces.into_iter().enumerate() {
+        write_out(if index == 0 { joints.before } else { joints.between })?;
+        again(&mut file)?;
+        let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
+        status = status.worse(report(args, &contents, found, link)?);
+    }
+    write_out(joints.after)?;
+    Ok(status)
+}
 
-    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-    let mut link = ReplayLink::new(CaptureReader::new(file, &name)?);
-    let mut tracer = Tracer::passive(config.clone(), Idents::One)?;
+/// What is written around several reports: texts are parted by an empty line, JSON documents are one
+/// array, and forms that are made of lines follow one another.
+#[derive(Default)]
+struct Joints {
+    before: &'static str,
+    between: &'static str,
+    after: &'static str,
+}
+
+impl Joints {
+    fn of(form: Form, reports: usize) -> Self {
+        match form {
+            Form::Text => Self { between: "\n", ..Self::default() },
+            Form::Json if reports > 1 => Self { before: "[\n", between: ",\n", after: "]\n" },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// A closed pipe is not an error.
+fn write_out(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the report")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Replays one trace.
+fn report(
+    args: &ReplayArgs,
+    contents: &Contents,
+    found: Found,
+    mut link: ReplayLink<&mut File>,
+) -> anyhow::Result<Status> {
+    let Found { mut config, idents, .. } = found;
+    let OutputOptions { mut numeric, mut extensions, .. } = args.output;
+    if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
+        numeric |= carried.numeric && !args.resolve;
+        extensions |= carried.extensions;
+    }
+    if let Some(probe) = args.options.kind.chosen() {
+        config.probe = probe;
+    }
+    args.options.apply(args.packet_len, &mut config);
+    let output = OutputOptions { numeric, extensions, ..args.output };
+    let mut tracer = Tracer::passive(config.clone(), idents)?;
     let names = if args.resolve {
         Names::new(|| (), Duration::from_secs(5))
     } else {
-        Names::fixed(contents.names)
+        Names::fixed(contents.names.clone())
     };
     let mut session = Session::new(&config, output, names, args.resolve, false);
     let status = session.run(&mut tracer, &mut link);
@@ -92,30 +163,38 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>) -> anyhow::Result<Content
     }
 }
 
-/// The configuration that the recording carries or its packets show, with what was asked for on the
-/// command line in its place.
-fn choose(args: &ReplayArgs, contents: &Contents) -> Option<(TraceConfig, OutputOptions)> {
-    let OutputOptions { mut numeric, mut extensions, .. } = args.output;
+/// The traces that are meant, with their numbers in the list of all: that of which the recording carries
+/// the configuration, or those that its packets show.
+fn choose(args: &ReplayArgs, contents: &Contents) -> Vec<(u32, Found)> {
     let TraceOptions { source, sport: ident, .. } = args.options;
     let wanted = Wanted { target: args.target, source, ident };
-    let carried = contents.carried.as_ref().filter(|it| wanted.matches(&it.trace.flow()));
-    let mut config = match carried {
-        Some(carried) => {
-            numeric |= carried.numeric && !args.resolve;
-            extensions |= carried.extensions;
-            carried.trace.clone()
-        }
-        None => contents.survey.trace(&wanted)?,
+    let carried = contents.carried.as_ref().map(|carried| Found {
+        config: carried.trace.clone(),
+        idents: Idents::One,
+        start: Timestamp::default(),
+        probes: 0,
+        tool: "rtrace",
+    });
+    let all = carried.map_or_else(|| contents.survey.traces(), |found| vec![found]);
+    let protocol = |found: &Found| {
+        let kind = args.options.kind.chosen();
+        let flow = found.config.flow();
+        kind.is_none_or(|kind| kind.protocol(flow.family()) == flow.protocol())
     };
-    if let Some(probe) = args.options.kind.chosen() {
-        config.probe = probe;
-    }
-    args.options.apply(args.packet_len, &mut config);
-    Some((config, OutputOptions { numeric, extensions, ..args.output }))
+    (1..)
+        .zip(all)
+        .filter(|(number, _)| args.trace.is_none_or(|only| only == *number))
+        .filter(|(_, found)| wanted.matches(&found.config.flow(), &found.idents) && protocol(found))
+        .collect()
 }
 
-fn nothing_found(name: &str, packets: u64, target: Option<IpAddr>) -> String {
-    let to = target.map_or(String::new(), |target| format!(" to {target}"));
+fn nothing_found(name: &str, args: &ReplayArgs, packets: u64) -> String {
+    let to = args.target.map_or(String::new(), |target| format!(" to {target}"));
+    if let Some(number) = args.trace {
+        return format!(
+            "{name}: there is no trace {number}{to}: `rtrace replay --list` lists them"
+        );
+    }
     format!(
         "{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute?"
     )

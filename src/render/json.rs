@@ -61,7 +61,7 @@ struct ProbeRow<'a> {
     sent: SentRow,
     outcome: &'static str,
     replies: Vec<NamedReplyRow<'a>>,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "rows::is_zero")]
     replies_dropped: u64,
 }
 
@@ -71,11 +71,6 @@ struct NamedReplyRow<'a> {
     name: Option<&'a str>,
     #[serde(flatten)]
     reply: ReplyRow,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 impl<'a> Document<'a> {

@@ -293,6 +293,11 @@ impl ReplyRow {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
 /// Counts over the whole trace.
 #[derive(Serialize)]
 pub(super) struct TotalsRow {
@@ -303,6 +308,8 @@ pub(super) struct TotalsRow {
     duplicate: u64,
     damaged: u64,
     clock_faults: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    orphans: u64,
 }
 
 impl TotalsRow {
@@ -316,6 +323,7 @@ impl TotalsRow {
             duplicate: totals.duplicate,
             damaged: totals.damaged,
             clock_faults: totals.clock_faults,
+            orphans: totals.orphans,
         }
     }
 }

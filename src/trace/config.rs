@@ -14,6 +14,8 @@ use super::path::Probe;
 pub const DEFAULT_PORT: u16 = 33_434;
 /// Most queries per hop.
 pub const MAX_QUERIES: u16 = 1_000;
+/// Most queries per hop where a trace is only watched: tools that run for hours have more.
+pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
 
 /// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
 ///
@@ -181,24 +183,40 @@ impl TraceConfig {
     /// # Errors
     /// See [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
+        let long_enough = self.packet_len >= self.least_len();
+        first_broken(&[
+            (self.queries <= MAX_QUERIES, "queries per hop", "1 to 1000"),
+            (long_enough, "packet length", "long enough for its headers"),
+        ])?;
+        self.check_watched()
+    }
+
+    /// The reason why no trace can be watched with this, if there is one: another tool's probes may be
+    /// shorter and more than ours.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check_watched(&self) -> Result<(), ConfigError> {
         let families = self.source.is_ipv4() == self.target.is_ipv4();
-        let rules: [(bool, &'static str, &'static str); 11] = [
+        first_broken(&[
             (families, "source address", "of the target's family"),
             (self.first_ttl >= 1, "first TTL", "1 to 255"),
             (self.max_ttl >= self.first_ttl, "max TTL", "the first TTL to 255"),
-            ((1..=MAX_QUERIES).contains(&self.queries), "queries per hop", "1 to 1000"),
+            (self.queries >= 1, "queries per hop", "1 to 1000"),
             (self.first_port >= 1, "first port", "1 to 65535"),
             (self.in_flight >= 1, "probes in flight", "1 to 65535"),
-            (self.packet_len >= self.least_len(), "packet length", "long enough for its headers"),
             (self.flow_label <= 0xf_ffff, "flow label", "0 to 1048575"),
             (0.0 < self.wait.max && self.wait.max <= 86_400.0, "wait", "above 0, to 86400 s"),
             (factor(self.wait.here) && factor(self.wait.near), "wait factors", "0 to 1000"),
             ((0.0..=86_400.0).contains(&self.send_wait), "pause between probes", "0 to 86400 s"),
-        ];
-        match rules.iter().find(|(holds, ..)| !holds) {
-            Some((_, what, range)) => Err(ConfigError { what, range }),
-            None => Ok(()),
-        }
+        ])
+    }
+}
+
+fn first_broken(rules: &[(bool, &'static str, &'static str)]) -> Result<(), ConfigError> {
+    match rules.iter().find(|(holds, ..)| !holds) {
+        Some((_, what, range)) => Err(ConfigError { what, range }),
+        None => Ok(()),
     }
 }
 

@@ -5,9 +5,10 @@
 //! without the checksum, which offload leaves unfinished in our own capture and middleboxes adjust; and
 //! without source address and port too, which NAT rewrites: then the IP-ID has to vouch for it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::probe::{self, Answer, Flow, ProbeKey};
+use crate::probe::{self, Answer, Flow, ProbeKey, ProbeType};
+use crate::time::Timestamp;
 use crate::wire::checksum::transport;
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4;
@@ -15,13 +16,37 @@ use crate::wire::quoted::Quoted;
 
 use super::path::ProbeRef;
 
-/// The source ports or identifiers that probes of a trace have.
+/// Which datagrams of a flow are probes of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Idents {
-    /// One for all of them: what a configuration says.
+    /// All that have the source port or identifier of its configuration.
     One,
-    /// These: some tools use a socket per probe.
-    Many(HashSet<u16>),
+    /// These, as a survey found them: some tools use a socket per probe.
+    Listed(Box<Listed>),
+}
+
+/// The probes of a trace that a survey found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Their source ports or identifiers.
+    pub idents: HashSet<u16>,
+    /// Those that were captured.
+    pub probes: HashSet<ProbeKey>,
+    /// When the first of them was captured.
+    pub from: Timestamp,
+    /// When the last was: the same keys may come again in a later trace.
+    pub until: Timestamp,
+    /// Those that were not captured, though replies to them were, and whose place is known: number, TTL
+    /// and key, in order.
+    pub missing: VecDeque<(u16, u8, ProbeKey)>,
+    /// Such probes whose place is not known.
+    pub orphans: HashSet<ProbeKey>,
+}
+
+/// What rises from probe to probe in many a trace: the sequence number of an echo, else the destination
+/// port.
+pub(super) fn number(probe: ProbeType, key: &ProbeKey) -> u16 {
+    if probe == ProbeType::IcmpEcho { key.sequence() } else { key.destination_port() }
 }
 
 /// The probes of a trace by what they are recognised by.
@@ -29,9 +54,9 @@ pub enum Idents {
 pub(super) struct Correlator {
     flow: Flow,
     idents: Idents,
-    exact: HashMap<ProbeKey, Known>,
+    exact: HashMap<ProbeKey, ProbeRef>,
     /// `None` where several probes fit.
-    without_checksum: HashMap<ProbeKey, Option<ProbeRef>>,
+    without_checksum: HashMap<ProbeKey, Option<Known>>,
     without_origin: HashMap<ProbeKey, Option<ProbeRef>>,
     by_token: HashMap<u32, ProbeRef>,
 }
@@ -63,8 +88,8 @@ impl Correlator {
         }
     }
 
-    /// The key of a datagram if it is a probe of this trace.
-    pub(super) fn own(&self, header: &IpHeader, payload: &[u8]) -> Option<ProbeKey> {
+    /// The key of a datagram, captured at `at`, if it is a probe of this trace.
+    pub(super) fn own(&self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<ProbeKey> {
         let Flow { source, target, probe, .. } = self.flow;
         if header.source != source || header.destination != target {
             return None;
@@ -72,13 +97,34 @@ impl Correlator {
         let (flow, key) = probe::recognise(header, payload)?;
         let same = flow.probe.protocol(flow.family()) == self.flow.protocol()
             && (flow.protocol() != ipv4::TCP || flow.probe == probe);
-        (same && self.has_ident(flow.ident)).then_some(key)
+        let listed = match &self.idents {
+            Idents::One => flow.ident == self.flow.ident,
+            Idents::Listed(it) => (it.from..=it.until).contains(&at) && it.probes.contains(&key),
+        };
+        (same && listed).then_some(key)
+    }
+
+    /// The first probe up to this number that is missing from the capture, if it was not yet given: its TTL
+    /// and key.
+    pub(super) fn missing_up_to(&mut self, last: u16) -> Option<(u8, ProbeKey)> {
+        let Idents::Listed(listed) = &mut self.idents else { return None };
+        let (_, ttl, key) = listed.missing.pop_front_if(|(number, ..)| *number <= last)?;
+        Some((ttl, key))
+    }
+
+    /// Whether a quote is of a probe of this trace that was not captured and has no place.
+    pub(super) fn is_orphan(&self, quote: &Quoted<'_>) -> bool {
+        let Idents::Listed(listed) = &self.idents else { return false };
+        let ours = (quote.header.source, quote.header.destination, quote.header.protocol)
+            == (self.flow.source, self.flow.target, self.flow.protocol());
+        let key = ProbeKey::of(&quote.header, quote.payload);
+        ours && key.is_some_and(|key| listed.orphans.contains(&key))
     }
 
     fn has_ident(&self, ident: u16) -> bool {
         match &self.idents {
             Idents::One => ident == self.flow.ident,
-            Idents::Many(idents) => idents.contains(&ident),
+            Idents::Listed(listed) => listed.idents.contains(&ident),
         }
     }
 
@@ -99,13 +145,17 @@ impl Correlator {
         let summed = matches!(protocol, ipv4::UDP | ipv4::TCP | ipv4::UDP_LITE);
         let right = || transport(header.source, header.destination, protocol, payload) == 0;
         let checksum_right = !summed || whole && right();
-        self.exact.insert(key, Known { at, checksum_right });
-        let unique = |map: &mut HashMap<ProbeKey, Option<ProbeRef>>, key| {
-            map.entry(key).and_modify(|known| *known = None).or_insert(Some(at));
-        };
-        unique(&mut self.without_checksum, key.without_checksum(protocol));
-        unique(&mut self.without_origin, key.without_origin(protocol));
+        let known = Known { at, checksum_right };
+        self.exact.insert(key, at);
+        unique(&mut self.without_checksum, key.without_checksum(protocol), known);
+        unique(&mut self.without_origin, key.without_origin(protocol), at);
         self.by_token.insert(probe::answer_token(self.flow.probe, &key, payload), at);
+    }
+
+    /// Takes in a probe that is missing from the capture.
+    pub(super) fn insert_missing(&mut self, key: ProbeKey, at: ProbeRef) {
+        self.exact.insert(key, at);
+        self.by_token.insert(probe::answer_token(self.flow.probe, &key, &[]), at);
     }
 
     /// The probe that an ICMP error quotes.
@@ -117,11 +167,11 @@ impl Correlator {
         }
         let key = ProbeKey::of(header, quote.payload)?;
         if header.source == self.flow.source {
-            if let Some(known) = self.exact.get(&key) {
-                return Some(Found { at: known.at, rewritten: false });
+            if let Some(at) = self.exact.get(&key) {
+                return Some(Found { at: *at, rewritten: false });
             }
-            if let Some(at) = self.without_checksum.get(&key.without_checksum(protocol)) {
-                return at.map(|at| Found { at, rewritten: self.was_right(at) });
+            if let Some(known) = self.without_checksum.get(&key.without_checksum(protocol)) {
+                return known.map(|it| Found { at: it.at, rewritten: it.checksum_right });
             }
         }
         if key.ip_id == 0 {
@@ -131,15 +181,15 @@ impl Correlator {
         Some(Found { at, rewritten: true })
     }
 
-    /// Whether the checksum of the probe at `at` was right when it was captured.
-    fn was_right(&self, at: ProbeRef) -> bool {
-        self.exact.values().any(|known| known.at == at && known.checksum_right)
-    }
-
     /// The probe that a datagram answers in its own protocol.
     pub(super) fn answered(&self, header: &IpHeader, payload: &[u8]) -> Option<(ProbeRef, Answer)> {
         let (ident, answer) = probe::answer(&self.flow, header, payload)?;
         let at = *self.by_token.get(&answer.token).filter(|_| self.has_ident(ident))?;
         Some((at, answer))
     }
+}
+
+/// Puts `value` where nothing is yet; where something is, the key does not tell which.
+fn unique<T>(map: &mut HashMap<ProbeKey, Option<T>>, key: ProbeKey, value: T) {
+    map.entry(key).and_modify(|known| *known = None).or_insert(Some(value));
 }

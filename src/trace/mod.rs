@@ -9,9 +9,10 @@ mod correlate;
 pub mod path;
 pub mod schedule;
 pub mod survey;
+pub mod tool;
 mod tracer;
 
 pub use config::{ConfigError, TraceConfig, Wait};
-pub use correlate::Idents;
+pub use correlate::{Idents, Listed};
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Reply, ReplyKind, Stop};
 pub use tracer::{Disposition, Event, Tracer};

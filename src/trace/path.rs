@@ -196,6 +196,8 @@ pub struct Totals {
     pub damaged: u64,
     /// Replies stamped before their probe: the clock was set back between the two.
     pub clock_faults: u64,
+    /// Replies to probes that are missing from the recording.
+    pub orphans: u64,
 }
 
 /// Why a trace ended.

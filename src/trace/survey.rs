@@ -1,29 +1,42 @@
-//! Which trace is in a recording, when the recording does not say.
+//! Which traces are in a recording, when the recording does not say.
 //!
-//! A first reading of a capture groups the datagrams that look like probes by their flow. What makes
-//! a flow a trace is that a TTL of it ran out, that its TTLs climb, or that a low one goes to a port
-//! where traceroute has always sent them. From the chosen flow's packets
-//! follow the target, the probe type, the first port, the queries per hop and the rest of a
-//! [`TraceConfig`]. Memory is bounded however long the file is.
+//! A first reading of a capture remembers every datagram that may be a probe: its TTL is low, or next
+//! to that of others before it. From them follow the traces ([`group`]: which probes belong together) and
+//! what each was asked ([`run`]). A trace shows itself by a TTL that ran out, by TTLs that climb, or by
+//! a low one and a port where traceroute has always sent probes; everything else is plain traffic.
+//!
+//! Memory is bounded however long the file is: [`PAIRS`] pairs of addresses, [`PROBES`] probes in all, and
+//! [`UNSEEN`] replies per pair to probes that are not in the file.
+
+mod group;
+mod run;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use crate::probe::{self, Flow, ProbeKey, ProbeType, craft};
+use crate::probe::{self, Flow, ProbeKey, ProbeType};
+use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, icmpv4, icmpv6, link, quoted};
 
-use super::config::{MAX_QUERIES, TraceConfig, Wait};
+use super::config::TraceConfig;
+use super::correlate::{Idents, number};
+use group::Sighting;
+use run::{Run, Unseen};
 
-/// Flows looked at; the packets of further ones are passed over.
-const FLOWS: usize = 1_024;
-/// Probes looked at per flow: far more than any single trace has.
-const PROBES: usize = 4_096;
-/// UDP traces are known by their ports only from here on: lower ones are services.
-const LOWEST_TRACE_PORT: u16 = 33_000;
-/// A flow whose TTLs are all above this is a host's ordinary traffic.
+/// Pairs of source and target looked at, per protocol; the packets of further ones are passed over.
+const PAIRS: usize = 1_024;
+/// Probes looked at in all.
+const PROBES: usize = 1 << 18;
+/// Replies without their probe looked at per pair.
+const UNSEEN: usize = 256;
+/// A datagram whose TTL is above this is a host's ordinary traffic, unless probes led up to it.
 const HIGHEST_FIRST_TTL: u8 = 30;
+/// A probe seen again sooner is a copy of the capture's, not a probe of another trace.
+const COPY: Span = Span::from_millis(30_000);
+/// How long a pair that does not look like a trace is kept when there are too many.
+const PATIENCE: Span = Span::from_millis(10_000);
 
 /// Which traces of a capture are meant; what is `None` may be anything.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,34 +50,60 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Whether a trace of this flow is meant.
+    /// Whether a trace of this flow, with these source ports or identifiers, is meant.
     #[must_use]
-    pub fn matches(&self, flow: &Flow) -> bool {
+    pub fn matches(&self, flow: &Flow, idents: &Idents) -> bool {
+        let has = |ident: u16| match idents {
+            Idents::One => ident == flow.ident,
+            Idents::Listed(listed) => listed.idents.contains(&ident),
+        };
         self.target.is_none_or(|target| target == flow.target)
             && self.source.is_none_or(|source| source == flow.source)
-            && self.ident.is_none_or(|ident| ident == flow.ident)
+            && self.ident.is_none_or(has)
     }
+}
+
+/// A trace that a capture holds.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What was asked, as far as packets show it; the rest (waiting times, the last TTL meant) is at its
+    /// default.
+    pub config: TraceConfig,
+    /// Which datagrams are its probes.
+    pub idents: Idents,
+    /// When the first was captured.
+    pub start: Timestamp,
+    /// How many were captured.
+    pub probes: usize,
+    /// The tool that it looks like: see [`tool`](super::tool).
+    pub tool: &'static str,
 }
 
 /// A first reading of a capture.
 #[derive(Debug, Default)]
 pub struct Survey {
-    flows: HashMap<Flow, Candidate>,
+    pairs: HashMap<Flow, Pair>,
+    probes: usize,
+    /// The highest TTL of a probe so far.
+    highest: u8,
+    pruned: Option<Timestamp>,
+    overflowed: bool,
 }
 
-#[derive(Debug)]
-struct Candidate {
-    /// Which flow of the file it is, from 0.
-    order: usize,
-    /// Whether a router said that the TTL of one of its probes ran out.
+/// What was seen from one address to another, by one protocol.
+#[derive(Debug, Default)]
+struct Pair {
+    sightings: Vec<Sighting>,
+    /// Where in `sightings` a key was last seen.
+    latest: HashMap<ProbeKey, usize>,
+    highest: u8,
     expired: bool,
-    seen: HashSet<ProbeKey>,
-    selectors: HashSet<u16>,
-    probes_by_ttl: Vec<u16>,
-    lowest_selector: u16,
-    first: IpHeader,
-    /// Whether its first probe is filled as rtrace and Linux traceroute fill theirs.
-    looks_like_ours: bool,
+    unseen: Vec<Unseen>,
+}
+
+/// What all probes from one address to another have in common, whichever tool sent them.
+fn pair_of(flow: &Flow) -> Flow {
+    Flow { ident: 0, ..*flow }
 }
 
 impl Survey {
@@ -74,136 +113,262 @@ impl Survey {
         Self::default()
     }
 
+    /// Whether more probes were there than are looked at.
+    #[must_use]
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
     /// Takes one frame of the capture.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         let Ok((header, payload)) = ip::decode(datagram) else { return };
-        match probe::recognise(&header, payload) {
-            Some((flow, key)) if is_traced(flow.probe) => {
-                self.take_probe(flow, key, header, payload);
-            }
-            _ if header.is_icmp() && header.is_first => self.take_error(&header, payload),
-            _ => {}
+        if self.may_be_probe(&header)
+            && let Some((flow, key)) = probe::recognise(&header, payload)
+        {
+            self.take_probe(&flow, key, &header, payload, frame.at);
+        } else if header.is_icmp() && header.is_first {
+            self.take_reply(&header, payload, frame.at);
         }
     }
 
-    fn take_probe(&mut self, flow: Flow, key: ProbeKey, header: IpHeader, payload: &[u8]) {
-        if self.is_answer(&flow, key) {
+    fn may_be_probe(&self, header: &IpHeader) -> bool {
+        let led_up_to = header.ttl <= self.highest.saturating_add(1);
+        (header.ttl <= HIGHEST_FIRST_TTL || led_up_to) && !is_for_many(header.destination)
+    }
+
+    fn take_probe(
+        &mut self,
+        flow: &Flow,
+        key: ProbeKey,
+        header: &IpHeader,
+        payload: &[u8],
+        at: Timestamp,
+    ) {
+        let Some(pair) = self.pair(flow, at, header.ttl <= HIGHEST_FIRST_TTL) else { return };
+        let led_up_to = header.ttl <= pair.highest.saturating_add(1);
+        let before = pair.latest.get(&key).and_then(|index| pair.sightings.get(*index));
+        let copy = before.is_some_and(|before| at.since(before.at) <= COPY);
+        if copy || header.ttl == 0 || header.ttl > HIGHEST_FIRST_TTL && !led_up_to {
             return;
         }
-        let order = self.flows.len();
-        if order >= FLOWS && !self.flows.contains_key(&flow) {
-            return;
+        let mut beginning = [0; 16];
+        for (byte, value) in beginning.iter_mut().zip(payload.iter().skip(key.head.len())) {
+            *byte = *value;
         }
-        let candidate = self.flows.entry(flow).or_insert_with(|| Candidate {
-            order,
+        pair.latest.insert(key, pair.sightings.len());
+        pair.highest = pair.highest.max(header.ttl);
+        let highest = pair.highest;
+        pair.sightings.push(Sighting {
+            at,
+            key,
+            ident: flow.ident,
+            number: number(flow.probe, &key),
+            ttl: header.ttl,
+            tos: header.tos,
+            dont_fragment: header.dont_fragment,
             expired: false,
-            seen: HashSet::new(),
-            selectors: HashSet::new(),
-            probes_by_ttl: vec![0; 256],
-            lowest_selector: key.destination_port(),
-            first: header,
-            looks_like_ours: craft::looks_like_ours(flow.probe, payload),
+            len: u16::try_from(header.total_len).unwrap_or(u16::MAX),
+            flow_label: header.flow_label.unwrap_or(0),
+            beginning,
         });
-        if candidate.seen.len() < PROBES && candidate.seen.insert(key) {
-            candidate.selectors.insert(key.destination_port());
-            candidate.lowest_selector = candidate.lowest_selector.min(key.destination_port());
-            candidate.probes_by_ttl[usize::from(header.ttl)] += 1;
+        self.highest = self.highest.max(highest);
+        self.probes += 1;
+    }
+
+    /// The pair of a probe, a new one if that is wanted and there is room for it.
+    fn pair(&mut self, flow: &Flow, at: Timestamp, new: bool) -> Option<&mut Pair> {
+        let flow = pair_of(flow);
+        if !self.pairs.contains_key(&flow) {
+            if !new {
+                return None;
+            }
+            self.prune(at);
+            if self.pairs.len() >= PAIRS {
+                self.overflowed = true;
+                return None;
+            }
         }
+        if self.probes >= PROBES {
+            self.overflowed = true;
+            return None;
+        }
+        Some(self.pairs.entry(flow).or_default())
     }
 
-    /// Whether a UDP datagram goes back the way that a probe came: both look the same.
-    fn is_answer(&self, flow: &Flow, key: ProbeKey) -> bool {
-        let Flow { source, target, probe, ident } = *flow;
-        let asked = Flow { source: target, target: source, probe, ident: key.destination_port() };
-        let asked = self.flows.get(&asked).filter(|_| probe == ProbeType::Udp);
-        asked.is_some_and(|asked| asked.selectors.contains(&ident))
+    /// Forgets what does not look like a trace, if there is too much of it.
+    fn prune(&mut self, now: Timestamp) {
+        let recently = self.pruned.is_some_and(|at| now.since(at) < PATIENCE);
+        if self.pairs.len() < PAIRS || recently {
+            return;
+        }
+        self.pruned = Some(now);
+        let alive = |pair: &Pair| {
+            let fresh = pair.sightings.last().is_some_and(|it| now.since(it.at) < PATIENCE);
+            let first = pair.sightings.first().map_or(0, |it| it.ttl);
+            pair.expired || fresh || pair.sightings.iter().any(|it| it.ttl != first)
+        };
+        self.pairs.retain(|_, pair| alive(pair));
+        self.probes = self.pairs.values().map(|pair| pair.sightings.len()).sum();
     }
 
-    fn take_error(&mut self, header: &IpHeader, payload: &[u8]) {
+    /// What an ICMP error or an echo reply says of probes, and of those that were not captured.
+    fn take_reply(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) {
         let family = header.family();
         let Ok(icmp) = ip::icmp(family, payload) else { return };
-        let expired = match family {
-            Family::V4 => icmpv4::TIME_EXCEEDED,
-            Family::V6 => icmpv6::TIME_EXCEEDED,
-        };
-        if icmp.icmp_type != expired {
-            return;
+        if let Some((ident, sequence)) = icmp.echo_reply {
+            self.take_echo_reply(header, ident, sequence);
         }
         let Ok(quote) = quoted::decode(icmp.body) else { return };
-        if let Some((flow, key)) = probe::recognise(&quote.header, quote.payload)
-            && let Some(candidate) = self.flows.get_mut(&flow)
+        let quoted = probe::recognise(&quote.header, quote.payload).filter(|_| icmp.quotes);
+        let Some((flow, key)) = quoted else { return };
+        let expired = icmp.icmp_type
+            == match family {
+                Family::V4 => icmpv4::TIME_EXCEEDED,
+                Family::V6 => icmpv6::TIME_EXCEEDED,
+            };
+        if flow.source != header.destination
+            || !expired && !self.pairs.contains_key(&pair_of(&flow))
         {
-            candidate.expired |= candidate.seen.contains(&key);
+            return;
+        }
+        let Some(pair) = self.pair(&flow, at, true) else { return };
+        let index = pair.latest.get(&key);
+        if let Some(sighting) = index.and_then(|index| pair.sightings.get_mut(*index)) {
+            sighting.expired |= expired;
+            pair.expired |= expired;
+        } else {
+            pair.note_unseen(flow.probe, flow.ident, key);
         }
     }
 
-    /// The configuration of the trace that was found, as far as `wanted` says which: the flow with the
-    /// most TTLs, those of which one ran out before others, the first in the file on a tie. What packets
-    /// cannot show (waiting times, the last TTL meant) is at its default.
+    fn take_echo_reply(&mut self, header: &IpHeader, ident: u16, sequence: u16) {
+        let (source, target) = (header.destination, header.source);
+        let flow = Flow { source, target, probe: ProbeType::IcmpEcho, ident };
+        let Some(pair) = self.pairs.get_mut(&pair_of(&flow)) else { return };
+        let [[a, b], [c, d]] = [ident.to_be_bytes(), sequence.to_be_bytes()];
+        let request = match header.family() {
+            Family::V4 => icmpv4::ECHO_REQUEST,
+            Family::V6 => icmpv6::ECHO_REQUEST,
+        };
+        // All that an answer tells of what it answers.
+        let key = ProbeKey { ip_id: 0, head: [request, 0, 0, 0, a, b, c, d] };
+        let same = |it: &&Sighting| (it.ident, it.number) == (ident, sequence);
+        if !pair.sightings.iter().rev().take(UNSEEN).any(|it| same(&it)) {
+            pair.note_unseen(flow.probe, ident, key);
+        }
+    }
+
+    /// The traces of the capture, in order of their beginnings.
     #[must_use]
-    pub fn trace(&self, wanted: &Wanted) -> Option<TraceConfig> {
-        self.flows
-            .iter()
-            .filter(|(flow, _)| wanted.matches(flow))
-            .filter(|(flow, candidate)| candidate.is_trace(flow))
-            .max_by_key(|(_, candidate)| {
-                (candidate.expired, candidate.ttls().count(), std::cmp::Reverse(candidate.order))
-            })
-            .map(|(flow, candidate)| candidate.config(flow))
-    }
-}
-
-/// Whether traces are looked for among datagrams of this kind: there is too much other TCP to take
-/// every acknowledgment for a probe.
-fn is_traced(probe: ProbeType) -> bool {
-    !matches!(probe, ProbeType::TcpAck | ProbeType::Protocol(_))
-}
-
-impl Candidate {
-    /// The TTLs of its probes with the number of probes each, in rising order.
-    fn ttls(&self) -> impl Iterator<Item = (u8, u16)> {
-        let counts = (0..=u8::MAX).zip(&self.probes_by_ttl);
-        counts.filter(|(_, probes)| **probes > 0).map(|(ttl, probes)| (ttl, *probes))
+    pub fn traces(&self) -> Vec<Found> {
+        let mut runs: Vec<Run> =
+            self.pairs.iter().flat_map(|(flow, pair)| self.runs(flow, pair)).collect();
+        runs.sort_by_key(|run| (run.start(), run.flow.target, run.flow.source, run.flow.ident));
+        runs.into_iter().map(Run::found).collect()
     }
 
-    fn is_trace(&self, flow: &Flow) -> bool {
-        let mut ttls = self.ttls();
-        let Some((lowest, _)) = ttls.next() else { return false };
-        let climbs = ttls.next().is_some();
-        let trace_port = flow.probe == ProbeType::Udp && self.lowest_selector >= LOWEST_TRACE_PORT;
-        let low = lowest <= HIGHEST_FIRST_TTL;
-        lowest > 0 && (self.expired || low && (climbs || trace_port))
-    }
-
-    /// Only rtrace and Linux traceroute give a probe up by the RTTs of others; other tools wait
-    /// their full time, and an answer that they took may not be called late here.
-    fn wait(&self) -> Wait {
-        let default = Wait::default();
-        if self.looks_like_ours { default } else { Wait { here: 0.0, near: 0.0, ..default } }
-    }
-
-    fn config(&self, flow: &Flow) -> TraceConfig {
-        let lowest = self.ttls().next().map_or(1, |(ttl, _)| ttl);
-        let highest = self.ttls().last().map_or(lowest, |(ttl, _)| ttl);
-        let most = self.ttls().map(|(_, probes)| probes).max().unwrap_or(1);
-        let defaults = TraceConfig::of_flow(flow);
-        // One hop alone may have been cut short: its queries are at least the usual number.
-        let fewest = if lowest == highest { defaults.queries } else { 1 };
-        TraceConfig {
-            first_port: self.lowest_selector.max(1),
-            first_ttl: lowest,
-            max_ttl: highest.max(defaults.max_ttl),
-            queries: most.max(fewest).min(MAX_QUERIES),
-            tos: self.first.tos,
-            dont_fragment: self.first.dont_fragment,
-            packet_len: u16::try_from(self.first.total_len)
-                .unwrap_or(u16::MAX)
-                .max(defaults.least_len()),
-            first_id: self.first.id.unwrap_or(1),
-            flow_label: self.first.flow_label.unwrap_or(0),
-            wait: self.wait(),
-            ..defaults
+    fn runs(&self, flow: &Flow, pair: &Pair) -> Vec<Run> {
+        let answers = self.answers(flow);
+        let asked = pair.without_repetitions(flow.probe);
+        let asked = asked.filter(|it| !answers.contains(&(it.ident, it.number)));
+        let asked: Vec<Sighting> = asked.copied().collect();
+        let members = |indices: Vec<usize>| {
+            let probes = indices.into_iter().filter_map(|index| asked.get(index)).copied();
+            Run::new(*flow, probes.collect())
+        };
+        let groups = group::group(flow.probe, &asked).into_iter();
+        let mut runs: Vec<Run> = groups.filter_map(members).filter(Run::is_trace).collect();
+        for unseen in pair.truly_unseen(flow) {
+            let fitting = runs.iter_mut().filter_map(|run| Some((run.distance(&unseen)?, run)));
+            if let Some((_, run)) = fitting.min_by_key(|(distance, _)| *distance) {
+                run.unseen.push(unseen);
+            }
         }
+        runs
+    }
+
+    /// The ports of datagrams that look like probes of this pair but answer the other side, or go on with a
+    /// connection that a SYN began.
+    fn answers(&self, flow: &Flow) -> HashSet<(u16, u16)> {
+        let Flow { source, target, probe, .. } = *flow;
+        let ports = |flow: Flow| {
+            let sightings = self.pairs.get(&flow).map(|pair| &pair.sightings);
+            sightings.into_iter().flatten().map(|it| (it.ident, it.number, it.at))
+        };
+        match probe {
+            ProbeType::Udp | ProbeType::UdpLite => {
+                let back = Flow { source: target, target: source, ..*flow };
+                // Both directions may look like probes: who spoke first asked.
+                let first: HashMap<(u16, u16), Timestamp> =
+                    ports(*flow).rev().map(|(ident, number, at)| ((ident, number), at)).collect();
+                let mirrored = ports(back).filter(|(ident, number, at)| {
+                    first.get(&(*number, *ident)).is_some_and(|own| at < own)
+                });
+                mirrored.map(|(ident, number, _)| (number, ident)).collect()
+            }
+            ProbeType::TcpAck => {
+                let syns = Flow { probe: ProbeType::TcpSyn, ..*flow };
+                ports(syns).map(|(ident, number, _)| (ident, number)).collect()
+            }
+            _ => HashSet::new(),
+        }
+    }
+}
+
+impl Pair {
+    /// Its probes, but not the SYNs that a kernel sent again because nothing came: they are not the tool's.
+    /// Some tools never vary what identifies a connection; theirs are seen with several TTLs.
+    fn without_repetitions(&self, probe: ProbeType) -> impl Iterator<Item = &Sighting> {
+        let mut ttls: HashMap<[u8; 8], (u8, bool)> = HashMap::new();
+        for it in self.sightings.iter().filter(|_| probe == ProbeType::TcpSyn) {
+            let (ttl, several) = ttls.entry(it.key.head).or_insert((it.ttl, false));
+            *several |= *ttl != it.ttl;
+        }
+        let mut seen = HashSet::new();
+        self.sightings.iter().filter(move |it| {
+            let repeatable = ttls.get(&it.key.head).is_some_and(|(_, several)| !several);
+            !repeatable || seen.insert(it.key.head)
+        })
+    }
+
+    fn note_unseen(&mut self, probe: ProbeType, ident: u16, key: ProbeKey) {
+        let number = number(probe, &key);
+        let known =
+            |it: &Unseen| (it.ident, it.number) == (ident, number) && it.key.ip_id == key.ip_id;
+        if self.unseen.len() < UNSEEN && !self.unseen.iter().any(known) {
+            self.unseen.push(Unseen { key, ident, number });
+        }
+    }
+
+    /// Those of the unseen that were not merely changed on the way (or unfinished, by offload, when they
+    /// were captured), and were not captured after their reply.
+    fn truly_unseen(&self, flow: &Flow) -> Vec<Unseen> {
+        let protocol = flow.protocol();
+        let echo = flow.probe == ProbeType::IcmpEcho;
+        let seen: HashSet<(ProbeKey, bool)> =
+            self.sightings
+                .iter()
+                .map(|it| (it.key.without_checksum(protocol), false))
+                .chain(
+                    self.sightings.iter().filter(|_| echo).map(|it| {
+                        (ProbeKey { ip_id: 0, ..it.key.without_checksum(protocol) }, true)
+                    }),
+                )
+                .collect();
+        let is_seen = |it: &&Unseen| {
+            let key = it.key.without_checksum(protocol);
+            seen.contains(&(key, false))
+                || echo && seen.contains(&(ProbeKey { ip_id: 0, ..key }, true))
+        };
+        self.unseen.iter().filter(|it| !is_seen(it)).copied().collect()
+    }
+}
+
+/// Multicast and broadcast: a low TTL only keeps them near.
+fn is_for_many(destination: IpAddr) -> bool {
+    match destination {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
     }
 }

@@ -10,8 +10,8 @@ use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
 
 use super::config::{ConfigError, TraceConfig};
-use super::correlate::{Correlator, Idents};
-use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Reply, ReplyKind};
+use super::correlate::{Correlator, Idents, number};
+use super::path::{Hop, Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Reply, ReplyKind};
 use super::schedule::Schedule;
 
 /// What a frame was to the trace.
@@ -82,16 +82,16 @@ impl Tracer {
     /// # Errors
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig) -> Result<Self, ConfigError> {
+        config.check()?;
         Ok(Self { schedule: Some(Schedule::new()), ..Self::passive(config, Idents::One)? })
     }
 
-    /// A tracer that only watches, for replay: probes whose source port or identifier is among
-    /// `idents`.
+    /// A tracer that only watches, for replay: for the probes that `idents` says.
     ///
     /// # Errors
     /// When no trace can be run with `config`.
     pub fn passive(config: TraceConfig, idents: Idents) -> Result<Self, ConfigError> {
-        config.check()?;
+        config.check_watched()?;
         let flow = config.flow();
         Ok(Self {
             flow,
@@ -170,7 +170,7 @@ impl Tracer {
         let Ok((header, payload)) = ip::decode(datagram) else {
             return Disposition::Unrelated;
         };
-        if let Some(key) = self.correlator.own(&header, payload) {
+        if let Some(key) = self.correlator.own(&header, payload, frame.at) {
             return self.handle_own(frame, &header, payload, key);
         }
         if header.destination == self.flow.source {
@@ -215,16 +215,11 @@ impl Tracer {
         if self.correlator.knows(&key) {
             return Disposition::Repeated;
         }
-        let ttl = header.ttl;
-        let planned = (self.config.first_ttl..=self.config.max_ttl).contains(&ttl);
-        let hop = planned.then(|| self.path.hop_mut(ttl));
-        let Some(hop) = hop.filter(|hop| hop.probes.len() < usize::from(self.config.queries))
-        else {
-            return Disposition::Unrelated;
-        };
-        let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
-        hop.probes.push(Probe::new(key, Some(frame.at), Some(frame.number)));
-        let at = ProbeRef { ttl, query };
+        if let Some(before) = number(self.config.probe, &key).checked_sub(1) {
+            self.add_missing(before);
+        }
+        let probe = Probe::new(key, Some(frame.at), Some(frame.number));
+        let Some(at) = self.add_probe(header.ttl, probe) else { return Disposition::Unrelated };
         self.correlator.insert(key, at, header, payload);
         self.waiting.push(at);
         self.deadlines_changed = true;
@@ -236,6 +231,44 @@ impl Tracer {
         Disposition::OwnProbe(at)
     }
 
+    /// Adds a probe to its hop, unless the trace has no such hop or the hop has all its probes.
+    fn add_probe(&mut self, ttl: u8, probe: Probe) -> Option<ProbeRef> {
+        let planned = (self.config.first_ttl..=self.config.max_ttl).contains(&ttl);
+        let hop = planned.then(|| self.path.hop_mut(ttl));
+        let hop = hop.filter(|hop| hop.probes.len() < usize::from(self.config.queries))?;
+        let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
+        hop.probes.push(probe);
+        Some(ProbeRef { ttl, query })
+    }
+
+    /// Adds the probes up to this number that are missing from the capture; says whether there were any.
+    /// They wait for their replies, which the capture has, without a deadline.
+    fn add_missing(&mut self, last: u16) -> bool {
+        let mut any = false;
+        while let Some((ttl, key)) = self.correlator.missing_up_to(last) {
+            if let Some(at) = self.add_probe(ttl, Probe::new(key, None, None)) {
+                self.correlator.insert_missing(key, at);
+                self.waiting.push(at);
+                self.deadlines_changed = true;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// As [`claim`](Self::claim), also for a probe that is missing from the capture.
+    fn claim_missing(&mut self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
+        let icmp = ip::icmp(header.family(), payload).ok().filter(|_| header.is_icmp())?;
+        let last = if icmp.quotes {
+            let quote = quoted::decode(icmp.body).ok()?;
+            self.path.totals.orphans += u64::from(self.correlator.is_orphan(&quote));
+            number(self.config.probe, &ProbeKey::of(&quote.header, quote.payload)?)
+        } else {
+            icmp.echo_reply?.1
+        };
+        if self.add_missing(last) { self.claim(header, payload) } else { None }
+    }
+
     /// `head` is the datagram's IP header, `payload` what follows it.
     fn handle_reply(
         &mut self,
@@ -244,9 +277,8 @@ impl Tracer {
         head: &[u8],
         payload: &[u8],
     ) -> Disposition {
-        let Some(claim) = self.claim(header, payload) else {
-            return Disposition::Unrelated;
-        };
+        let claim = self.claim(header, payload).or_else(|| self.claim_missing(header, payload));
+        let Some(claim) = claim else { return Disposition::Unrelated };
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
@@ -317,6 +349,7 @@ impl Tracer {
         let settles = probe.outcome == Outcome::Waiting && !advice;
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
         reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
+        let orphan = probe.sent.is_none();
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
         let ends = settles && !reply.kind.in_transit();
@@ -339,7 +372,8 @@ impl Tracer {
         totals.duplicate += u64::from(duplicate);
         totals.late += u64::from(late && !duplicate);
         totals.clock_faults += u64::from(clock_fault);
-        totals.answered += u64::from(settles);
+        totals.answered += u64::from(settles && !orphan);
+        totals.orphans += u64::from(orphan);
         if ends {
             self.path.end = Some(self.path.end.map_or(at.ttl, |end| end.min(at.ttl)));
         }
@@ -379,11 +413,18 @@ impl Tracer {
     }
 
     fn deadline(&self, at: ProbeRef) -> Timestamp {
-        let hops = self.path.hops();
-        let here = usize::from(at.ttl - self.config.first_ttl);
-        let near = || hops.iter().skip(here + 1).find_map(super::Hop::first_rtt);
+        let (hops, wait) = (self.path.hops(), self.config.wait);
+        let here = usize::from(at.ttl.saturating_sub(self.config.first_ttl));
         let Some(probe) = self.path.probe(at) else { return Timestamp::default() };
-        let own = hops.get(here).and_then(super::Hop::first_rtt);
-        self.config.wait.deadline(probe, own, near())
+        if probe.sent.is_none() {
+            return Timestamp::from_nanos(i64::MAX);
+        }
+        // Looked for only where it counts: a hop that is watched for hours has many probes.
+        let rtt = |factor: f64, hops: &[Hop]| {
+            (factor > 0.0).then(|| hops.iter().find_map(Hop::first_rtt)).flatten()
+        };
+        let (own, later) = hops.split_at_checked(here + 1).unwrap_or((hops, &[]));
+        let own = rtt(wait.here, own.get(here..).unwrap_or_default());
+        wait.deadline(probe, own, rtt(wait.near, later))
     }
 }

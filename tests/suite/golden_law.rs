@@ -19,7 +19,7 @@ use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
 use rtrace::time::Timestamp;
-use rtrace::trace::survey::{Survey, Wanted};
+use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer, Wait};
 use rtrace::wire::{Frame, LinkType};
 
@@ -150,7 +150,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
         }
     }
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);
-    if let Some(found) = survey.trace(&Wanted::default()) {
+    if let Some(found) = survey.traces().into_iter().next().map(|found| found.config) {
         assert_eq!((found.target, found.source), (config.target, config.source));
         assert_eq!(found.ident, config.ident);
         if config.probe == ProbeType::Udp {

@@ -1,0 +1,184 @@
+//! `rtrace replay --list`: one line per trace in a recording.
+//!
+//! How far a trace came is known only to a tracer, so that a passive one watches each; the file is read
+//! once for all of them, and each sees only the frames between its two addresses and the ICMP errors to
+//! its source.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use anyhow::Context;
+use jiff::Timestamp as Calendar;
+use serde::Serialize;
+
+use super::Status;
+use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::probe::ProbeType;
+use crate::render::Form;
+use crate::time::Timestamp;
+use crate::trace::survey::Found;
+use crate::trace::{Path, TraceConfig, Tracer};
+use crate::wire::{Frame, ip, link};
+
+/// One trace.
+#[derive(Serialize)]
+struct Row {
+    number: u32,
+    start: String,
+    start_ns: i64,
+    source: IpAddr,
+    target: IpAddr,
+    probe: ProbeType,
+    probes: u64,
+    hops: u8,
+    target_reached: bool,
+    tool: &'static str,
+}
+
+/// Lists `traces`, which are in the file that `reader` reads.
+pub fn run(
+    traces: Vec<(u32, Found)>,
+    reader: CaptureReader<File>,
+    form: Form,
+) -> anyhow::Result<Status> {
+    let mut watched = Watched::default();
+    let mut rows = Vec::new();
+    for (number, found) in traces {
+        let Found { config, idents, start, tool, .. } = found;
+        watched.add(Tracer::passive(config, idents)?);
+        rows.push((number, start, tool));
+    }
+    watched.read(reader)?;
+    let rows: Vec<Row> = rows
+        .into_iter()
+        .zip(&watched.tracers)
+        .map(|((number, start, tool), tracer)| {
+            Row::of(number, start, tool, tracer.config(), tracer.path())
+        })
+        .collect();
+    let mut out = io::stdout().lock();
+    let text =
+        if form == Form::Json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the list")
+        }
+        _ => Ok(Status::Reached),
+    }
+}
+
+/// Tracers that watch the same frames.
+#[derive(Default)]
+struct Watched {
+    tracers: Vec<Tracer>,
+    by_pair: HashMap<(IpAddr, IpAddr), Vec<usize>>,
+    by_source: HashMap<IpAddr, Vec<usize>>,
+}
+
+impl Watched {
+    fn add(&mut self, tracer: Tracer) {
+        let (index, config) = (self.tracers.len(), tracer.config());
+        let pair = (config.source, config.target);
+        self.by_pair.entry(pair).or_default().push(index);
+        self.by_source.entry(config.source).or_default().push(index);
+        self.tracers.push(tracer);
+    }
+
+    /// Reads to the end of the file, or to where it was cut off.
+    fn read(&mut self, mut reader: CaptureReader<File>) -> Result<(), CaptureError> {
+        loop {
+            match reader.next() {
+                Ok(Some(Item::Packet(frame))) => self.show(&frame),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(CaptureError::Truncated { .. }) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        self.tracers.iter_mut().for_each(Tracer::finish);
+        Ok(())
+    }
+
+    fn show(&mut self, frame: &Frame<'_>) {
+        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
+        let Ok((header, _)) = ip::decode(datagram) else { return };
+        let (from, to) = (header.source, header.destination);
+        // What may be a probe of a trace, and what may be a reply to one; on `lo` the latter are both.
+        let asked = self.by_pair.get(&(from, to)).filter(|_| from != to);
+        let answered = self.by_source.get(&to);
+        for &index in asked.into_iter().chain(answered).flatten() {
+            let Some(tracer) = self.tracers.get_mut(index) else { continue };
+            tracer.handle_frame(frame);
+            while tracer.poll_event().is_some() {}
+        }
+    }
+}
+
+impl Row {
+    fn of(
+        number: u32,
+        start: Timestamp,
+        tool: &'static str,
+        config: &TraceConfig,
+        path: &Path,
+    ) -> Self {
+        // A recording that carries its configuration was not surveyed: the first probe tells.
+        let first = path.hops().iter().flat_map(|hop| &hop.probes).filter_map(|probe| probe.sent);
+        let start = first.min().unwrap_or(start);
+        Self {
+            number,
+            start: calendar(start),
+            start_ns: start.nanos(),
+            source: config.source,
+            target: config.target,
+            probe: config.probe,
+            probes: path.totals.sent,
+            hops: path.reported().last().map_or(0, |hop| hop.ttl),
+            target_reached: path.reached(config),
+            tool,
+        }
+    }
+}
+
+/// As RFC 3339 has it, to the microsecond, in UTC.
+fn calendar(at: Timestamp) -> String {
+    let moment = Calendar::from_nanosecond(i128::from(at.nanos())).unwrap_or_default();
+    format!("{moment:.6}")
+}
+
+fn table(rows: &[Row]) -> String {
+    let titles = ["#", "START", "SOURCE", "TARGET", "PROBE", "PROBES", "HOPS", "TOOL"];
+    let mut lines = vec![titles.map(str::to_owned)];
+    lines.extend(rows.iter().map(|row| {
+        [
+            row.number.to_string(),
+            row.start.clone(),
+            row.source.to_string(),
+            row.target.to_string(),
+            name(row.probe),
+            row.probes.to_string(),
+            row.hops.to_string(),
+            row.tool.to_owned(),
+        ]
+    }));
+    let width = |column: usize| lines.iter().filter_map(|l| l.get(column)).map(String::len).max();
+    let widths: Vec<usize> = (0..titles.len()).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        text += padded.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn name(probe: ProbeType) -> String {
+    match probe {
+        ProbeType::Protocol(number) => format!("protocol {number}"),
+        named => serde_json::to_value(named)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,218 @@
+//! From the probes of one trace to its configuration.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::Found;
+use super::group::Sighting;
+use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
+use crate::trace::config::{MAX_WATCHED_QUERIES, TraceConfig, Wait};
+use crate::trace::correlate::{Idents, Listed};
+use crate::trace::tool::{self, Traits};
+
+/// Below this, UDP ports are those of services, and do not give a trace away.
+const LOWEST_TRACE_PORT: u16 = 33_000;
+/// A trace begins near its source; plain traffic comes to have such a TTL only from far away.
+const NEAR: u8 = 3;
+
+/// A probe that is known only because something quotes or answers it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unseen {
+    pub(super) key: ProbeKey,
+    pub(super) ident: u16,
+    pub(super) number: u16,
+}
+
+/// The probes of one trace, in order of time.
+pub(super) struct Run {
+    pub(super) flow: Flow,
+    pub(super) probes: Vec<Sighting>,
+    pub(super) idents: HashSet<u16>,
+    /// Those whose own frame is not in the capture.
+    pub(super) unseen: Vec<Unseen>,
+    first: Sighting,
+    per_ttl: BTreeMap<u8, usize>,
+    lowest: u16,
+    highest: u16,
+}
+
+impl Run {
+    /// `None` if there is no probe.
+    pub(super) fn new(flow: Flow, probes: Vec<Sighting>) -> Option<Self> {
+        let first = *probes.first()?;
+        let mut per_ttl = BTreeMap::new();
+        for it in &probes {
+            *per_ttl.entry(it.ttl).or_default() += 1;
+        }
+        let numbers = || probes.iter().map(|it| it.number);
+        Some(Self {
+            flow: Flow { ident: first.ident, ..flow },
+            idents: probes.iter().map(|it| it.ident).collect(),
+            unseen: Vec::new(),
+            first,
+            per_ttl,
+            lowest: numbers().min()?,
+            highest: numbers().max()?,
+            probes,
+        })
+    }
+
+    /// When its first probe was captured.
+    pub(super) fn start(&self) -> crate::time::Timestamp {
+        self.first.at
+    }
+
+    /// Whether this is a trace, and not some datagrams whose TTL happens to be low.
+    pub(super) fn is_trace(&self) -> bool {
+        let expired = self.probes.iter().any(|it| it.expired);
+        let near = self.per_ttl.keys().next().is_some_and(|ttl| *ttl <= NEAR);
+        let climbs = self.per_ttl.len() > 2 || self.per_ttl.len() == 2 && near;
+        let trace_port = self.flow.probe == ProbeType::Udp && self.lowest >= LOWEST_TRACE_PORT;
+        let only_if_expired = matches!(self.flow.probe, ProbeType::Protocol(_));
+        expired || !only_if_expired && (climbs || near && trace_port)
+    }
+
+    /// How well an unseen probe fits; less is better, `None` if it does not.
+    pub(super) fn distance(&self, unseen: &Unseen) -> Option<u16> {
+        const NEAR_PORTS: u16 = 16;
+        if self.idents.len() == 1 {
+            return self.idents.contains(&unseen.ident).then_some(0);
+        }
+        let beside = self.lowest.saturating_sub(unseen.number);
+        let beyond = unseen.number.saturating_sub(self.highest);
+        let counts = self.lowest != self.highest && beside.max(beyond) <= NEAR_PORTS;
+        let free = || self.probes.iter().all(|it| it.number != unseen.number);
+        (counts && free()).then(|| 1 + beside.max(beyond))
+    }
+
+    fn fixed(&self) -> bool {
+        self.lowest == self.highest
+    }
+
+    /// One UDP port means that something else in the probes varies.
+    fn kind(&self) -> (ProbeType, FlowMode) {
+        let single = self.fixed() && self.probes.len() > 1;
+        match self.flow.probe {
+            ProbeType::Udp if single && self.lowest >= LOWEST_TRACE_PORT => {
+                (ProbeType::Udp, FlowMode::Paris)
+            }
+            ProbeType::Udp if single => (ProbeType::UdpFixed, FlowMode::Classic),
+            probe => (probe, FlowMode::Classic),
+        }
+    }
+
+    /// What the trace is, what of it the capture holds, and which tool it looks like.
+    pub(super) fn found(mut self) -> Found {
+        let places = Places::of(&self);
+        let (mut missing, mut orphans) = (Vec::new(), HashSet::new());
+        self.unseen.sort_unstable_by_key(|unseen| unseen.number);
+        for unseen in &self.unseen {
+            match places.as_ref().and_then(|places| places.ttl(unseen.number)) {
+                Some(ttl) => missing.push((unseen.number, ttl, unseen.key)),
+                None => drop(orphans.insert(unseen.key)),
+            }
+        }
+        for (_, ttl, _) in &missing {
+            *self.per_ttl.entry(*ttl).or_default() += 1;
+        }
+        let traits = self.traits();
+        let tool = tool::likely(&traits);
+        let config = self.config(tool::gives_up_early(&traits));
+        let listed = Listed {
+            idents: self.idents,
+            probes: self.probes.iter().map(|it| it.key).collect(),
+            from: self.first.at,
+            until: self.probes.last().map_or(self.first.at, |it| it.at),
+            missing: missing.into(),
+            orphans,
+        };
+        let (start, probes) = (self.first.at, self.probes.len());
+        Found { config, idents: Idents::Listed(Box::new(listed)), start, probes, tool }
+    }
+
+    fn traits(&self) -> Traits {
+        let second = self.probes.get(1).unwrap_or(&self.first);
+        Traits {
+            probe: self.flow.probe,
+            len: self.first.len,
+            ident: self.first.ident,
+            one_socket: self.idents.len() == 1,
+            first_number: self.first.number,
+            fixed_number: self.fixed(),
+            first_id: self.first.key.ip_id,
+            id_step: second.key.ip_id.wrapping_sub(self.first.key.ip_id),
+            head: self.first.key.head,
+            beginning: self.first.beginning,
+        }
+    }
+
+    /// What packets cannot show (the last TTL meant, probes in flight, pauses) is at its default.
+    fn config(&self, gives_up_early: bool) -> TraceConfig {
+        let (probe, flow_mode) = self.kind();
+        let defaults = TraceConfig::of_flow(&Flow { probe, ..self.flow });
+        let ttl = |found: Option<(&u8, &usize)>| found.map_or(1, |(ttl, _)| *ttl);
+        let (lowest, highest) =
+            (ttl(self.per_ttl.first_key_value()), ttl(self.per_ttl.last_key_value()));
+        let most = self.per_ttl.values().max().copied().unwrap_or(1);
+        // One hop alone may have been cut short: its queries are at least the usual number.
+        let fewest = if lowest == highest { defaults.queries } else { 1 };
+        // Waiting times that follow from other answers are Linux traceroute's own idea: what another tool
+        // waited for and took may not be called late here.
+        let wait = if gives_up_early {
+            defaults.wait
+        } else {
+            Wait { here: 0.0, near: 0.0, ..defaults.wait }
+        };
+        let unseen = self.unseen.iter().map(|unseen| unseen.number);
+        let lowest_number = unseen.chain([self.lowest]).min().unwrap_or(self.lowest);
+        TraceConfig {
+            flow_mode,
+            first_port: if probe.has_ports() { lowest_number.max(1) } else { defaults.first_port },
+            first_ttl: lowest.max(1),
+            max_ttl: highest.max(defaults.max_ttl),
+            queries: u16::try_from(most)
+                .unwrap_or(MAX_WATCHED_QUERIES)
+                .clamp(fewest, MAX_WATCHED_QUERIES),
+            tos: self.first.tos,
+            dont_fragment: self.first.dont_fragment,
+            packet_len: self.first.len,
+            first_id: self.first.key.ip_id,
+            flow_label: self.first.flow_label,
+            wait,
+            ..defaults
+        }
+    }
+}
+
+/// Which TTL a number was sent with, of a trace in which both rise together.
+struct Places {
+    first_number: u16,
+    first_ttl: u8,
+    /// Numbers per TTL, and how far probes of one TTL are numbered on.
+    queries: u16,
+}
+
+impl Places {
+    /// `None` if the probes that are there do not all follow one rule.
+    fn of(run: &Run) -> Option<Self> {
+        if run.fixed() || matches!(run.flow.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
+            return None;
+        }
+        let mut numbers: HashMap<u8, HashSet<u16>> = HashMap::new();
+        for it in &run.probes {
+            numbers.entry(it.ttl).or_default().insert(it.number);
+        }
+        let queries = u16::try_from(numbers.values().map(HashSet::len).max()?).ok()?;
+        let unseen = run.unseen.iter().map(|unseen| unseen.number);
+        let first_number = unseen.chain([run.lowest]).min()?;
+        let hop = |number: u16| (number - first_number) / queries;
+        let first_ttl = u16::from(run.first.ttl).checked_sub(hop(run.first.number))?;
+        let holds = |it: &Sighting| u16::from(it.ttl) == first_ttl + hop(it.number);
+        let first_ttl = u8::try_from(first_ttl).ok().filter(|ttl| *ttl > 0)?;
+        run.probes.iter().all(holds).then_some(Self { first_number, first_ttl, queries })
+    }
+
+    fn ttl(&self, number: u16) -> Option<u8> {
+        let hop = number.checked_sub(self.first_number)? / self.queries;
+        u8::try_from(hop).ok()?.checked_add(self.first_ttl)
+    }
+}

@@ -1,0 +1,165 @@
+//! Which tool a trace is likely to be of: what gives each away, in one table.
+//!
+//! Every line is checked by a recording of that tool in `tests/captures`. A default that its user
+//! changed hides a tool, and any tool may imitate another: hence "likely".
+
+use crate::probe::ProbeType::{self, IcmpEcho, TcpSyn, Udp, UdpLite};
+use crate::probe::craft;
+
+/// The name for a trace that no line fits.
+pub const UNKNOWN: &str = "unknown";
+const LINUX: &str = "traceroute (Linux)";
+const LINUX_OR_RTRACE: &str = "traceroute (Linux) or rtrace";
+const RTRACE: &str = "rtrace";
+
+/// What the packets of a trace show of the tool.
+#[derive(Clone, Copy, Debug)]
+pub struct Traits {
+    /// What its probes ask with.
+    pub probe: ProbeType,
+    /// Length of the first probe's datagram.
+    pub len: u16,
+    /// Its source port or identifier.
+    pub ident: u16,
+    /// All probes have the same.
+    pub one_socket: bool,
+    /// Destination port or sequence number of the first probe.
+    pub first_number: u16,
+    /// All probes have the same.
+    pub fixed_number: bool,
+    /// IP-ID of the first probe; 0 over IPv6.
+    pub first_id: u16,
+    /// By how much that of the second exceeds it.
+    pub id_step: u16,
+    /// The first eight bytes after the IP header of the first probe.
+    pub head: [u8; 8],
+    /// The sixteen that follow: UDP and echo have their payload there.
+    pub beginning: [u8; 16],
+}
+
+impl Traits {
+    fn has_payload(&self, bytes: &[u8]) -> bool {
+        self.beginning.starts_with(bytes)
+    }
+
+    fn is_zero(&self) -> bool {
+        self.beginning == [0; 16]
+    }
+
+    /// The bytes count from `first`, but for the first two, which may be a number.
+    fn counts_up_from(&self, first: u8) -> bool {
+        (first..).zip(self.beginning).skip(2).all(|(value, byte)| byte == value)
+    }
+
+    fn is_filled(&self) -> bool {
+        self.counts_up_from(0x40)
+    }
+
+    fn tcp_window(&self) -> u16 {
+        u16::from_be_bytes([self.beginning[6], self.beginning[7]])
+    }
+
+    /// The numbers that rise begin here, or not long after.
+    fn numbered_from(&self, first: u16) -> bool {
+        let number = if self.one_socket { self.first_number } else { self.ident };
+        (first..first + 400).contains(&number)
+    }
+}
+
+/// One thing that gives a tool away.
+struct Sign {
+    tool: &'static str,
+    probes: &'static [ProbeType],
+    fits: fn(&Traits) -> bool,
+}
+
+const SIGNS: &[Sign] = &[
+    Sign { tool: "traceroute (inetutils)", probes: &[Udp], fits: |it| it.has_payload(b"SUPERMAN") },
+    Sign { tool: "traceroute (inetutils)", probes: &[IcmpEcho], fits: |it| it.counts_up_from(8) },
+    Sign { tool: "dublin-traceroute", probes: &[Udp], fits: |it| it.has_payload(b"NSMNC") },
+    Sign {
+        tool: "tracepath",
+        probes: &[Udp],
+        fits: |it| it.one_socket && (44_444..44_460).contains(&it.first_number),
+    },
+    Sign {
+        tool: "scamper",
+        probes: &[Udp, TcpSyn, ProbeType::TcpAck, IcmpEcho],
+        fits: |it| it.one_socket && it.first_id == 1 && it.id_step == 1 && it.len <= 44,
+    },
+    Sign {
+        tool: "lft",
+        probes: &[Udp, TcpSyn],
+        fits: |it| it.one_socket && it.ident == 53 && it.len <= 40,
+    },
+    Sign {
+        tool: "lft",
+        probes: &[IcmpEcho],
+        fits: |it| it.len == 28 && it.first_id != 0 && it.id_step == 0,
+    },
+    Sign {
+        tool: "tcptraceroute",
+        probes: &[TcpSyn],
+        fits: |it| it.one_socket && it.len == 40 && it.tcp_window() == 0,
+    },
+    Sign {
+        tool: "mtr",
+        probes: &[IcmpEcho, Udp],
+        fits: |it| it.numbered_from(33_000) && it.is_zero() && it.len == 64,
+    },
+    Sign { tool: "mtr", probes: &[TcpSyn], fits: |it| !it.one_socket && it.numbered_from(33_000) },
+    Sign {
+        tool: "trippy",
+        probes: &[TcpSyn],
+        fits: |it| !it.one_socket && it.numbered_from(33_434),
+    },
+    Sign {
+        tool: "trippy",
+        probes: &[IcmpEcho, Udp],
+        fits: |it| it.numbered_from(33_434) && it.is_zero() && it.len == 84,
+    },
+    Sign {
+        tool: "trippy",
+        probes: &[Udp],
+        fits: |it| it.one_socket && it.fixed_number && it.len == 30,
+    },
+    Sign {
+        tool: "tracert (Windows)",
+        probes: &[IcmpEcho],
+        fits: |it| it.len == 92 && it.is_zero(),
+    },
+    Sign {
+        tool: RTRACE,
+        probes: &[Udp, UdpLite],
+        fits: |it| it.one_socket && it.id_step == 1 && it.is_filled(),
+    },
+    Sign { tool: LINUX, probes: &[Udp, UdpLite], fits: |it| !it.one_socket && it.is_filled() },
+    Sign { tool: LINUX_OR_RTRACE, probes: &[Udp, UdpLite], fits: Traits::is_filled },
+    Sign { tool: LINUX, probes: &[IcmpEcho], fits: |it| it.counts_up_from(0x48) },
+    Sign { tool: RTRACE, probes: &[IcmpEcho], fits: Traits::is_filled },
+    Sign {
+        tool: LINUX,
+        probes: &[TcpSyn],
+        fits: |it| !it.one_socket && it.len == 60 && it.tcp_window() == 5_840,
+    },
+];
+
+/// The tool that a trace looks like.
+#[must_use]
+pub fn likely(traits: &Traits) -> &'static str {
+    let fits = |sign: &&Sign| sign.probes.contains(&traits.probe) && (sign.fits)(traits);
+    SIGNS.iter().find(fits).map_or(UNKNOWN, |sign| sign.tool)
+}
+
+/// Whether the tool gives a probe up by the RTTs of others, as only traceroute on Linux and rtrace do.
+#[must_use]
+pub fn gives_up_early(traits: &Traits) -> bool {
+    match likely(traits) {
+        LINUX | LINUX_OR_RTRACE | RTRACE => true,
+        UNKNOWN => {
+            let body = [&traits.head[..], &traits.beginning].concat();
+            craft::looks_like_ours(traits.probe, &body)
+        }
+        _ => false,
+    }
+}
