@@ -7,4 +7,5 @@ mod golden_forms;
 mod golden_law;
 mod laws;
 mod live;
+mod nat;
 mod support;
