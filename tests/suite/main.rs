@@ -8,3 +8,4 @@ mod golden_law;
 mod laws;
 mod live;
 mod support;
+mod tools;

@@ -107,7 +107,8 @@ impl Chain {
         match i16::from(ttl) - i16::from(self.last.ttl) {
             _ if ttl <= self.lowest && self.in_rounds() => Some(1),
             0 => Some(if full { 3 } else { 0 }),
-            1 => Some(if full || self.queries.is_none() { 0 } else { 2 }),
+            1 if self.queries.is_none() => Some(1),
+            1 => Some(if full { 0 } else { 2 }),
             2 | 3 => Some(3),
             _ => None,
         }
