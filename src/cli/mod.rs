@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use args::{Action, Cli};
 
-/// How a run ended, if it ran at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a run ended, if it ran at all; of several runs the worst, which is the last here, counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Status {
     Reached,
     NotReached,
@@ -21,17 +21,6 @@ enum Status {
     Failed,
     /// By this signal.
     Interrupted(u8),
-}
-
-impl Status {
-    /// What two runs came to, taken together.
-    fn worse(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Reached, status) | (status, Self::Reached) => status,
-            (Self::NotReached, status) | (status, Self::NotReached) => status,
-            (first, _) => first,
-        }
-    }
 }
 
 impl From<Status> for ExitCode {

@@ -60,7 +60,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         write_out(if index == 0 { joints.before } else { joints.between })?;
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-        status = status.worse(report(args, &contents, found, link)?);
+        status = status.max(report(args, &contents, found, link)?);
     }
     write_out(joints.after)?;
     Ok(status)

@@ -124,6 +124,9 @@ fn plain_traffic_is_not_a_trace() {
     assert_eq!(traces(each.into_iter().flat_map(|(_, sent)| sent)), [], "all together");
 }
 
+/// A tool's probes by their numbers from 0.
+type Shape = Box<dyn Fn(u16) -> Sent>;
+
 fn repeat(sent: Sent) -> Vec<Sent> {
     (0..20_u32).map(|n| Sent { at: i64::from(n) * 10, number: n, ..sent }).collect()
 }
@@ -132,21 +135,20 @@ fn repeat(sent: Sent) -> Vec<Sent> {
 fn each_way_of_numbering_is_one_trace() {
     let syn = Sent { probe: ProbeType::TcpSyn, port: 80, ..UDP };
     let scattered = |n: u16| 32_768 + n.wrapping_mul(7_919) % 28_000;
-    type Shape<'a> = Box<dyn Fn(u16) -> Sent + 'a>;
-    let shapes: [(&str, Shape<'_>, u16); 6] = [
+    let shapes: [(&str, Shape, u16); 6] = [
         ("one socket", Box::new(|n| Sent { port: 33_434 + n, ..UDP }), 33_434),
         (
             "a socket and a port per probe",
-            Box::new(|n| Sent { port: 33_434 + n, ident: scattered(n), ..UDP }),
+            Box::new(move |n| Sent { port: 33_434 + n, ident: scattered(n), ..UDP }),
             33_434,
         ),
         (
             "a socket per probe, one port",
-            Box::new(|n| Sent { port: 53, ident: scattered(n), ..UDP }),
+            Box::new(move |n| Sent { port: 53, ident: scattered(n), ..UDP }),
             53,
         ),
-        ("SYNs", Box::new(|n| Sent { ident: scattered(n), ..syn }), 80),
-        ("SYNs from ports that count", Box::new(|n| Sent { ident: 33_000 + n, ..syn }), 80),
+        ("SYNs", Box::new(move |n| Sent { ident: scattered(n), ..syn }), 80),
+        ("SYNs from ports that count", Box::new(move |n| Sent { ident: 33_000 + n, ..syn }), 80),
         (
             "echo",
             Box::new(|n| Sent { probe: ProbeType::IcmpEcho, number: n.into(), ..UDP }),
