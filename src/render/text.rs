@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use super::annotation::annotation;
 use super::{Renderer, View};
 use crate::enrich::names::Lookup;
-use crate::trace::{Event, Path, Probe, Reply, ReplyKind, TraceConfig};
+use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 
 /// Traceroute's text.
 pub struct Text<W> {
@@ -77,7 +77,7 @@ impl<W: Write> Text<W> {
         }
         match hop.probes.get(usize::from(self.query)) {
             Some(probe) if probe.is_settled() => self.written(probe, view),
-            None if ended && is_followed(view.path, self.ttl) => Step::Write(None),
+            None if ended && is_missing(view.path, hop, self.query) => Step::Write(None),
             None if ended => Step::NextQuery,
             Some(_) | None => Step::Wait,
         }
@@ -140,9 +140,11 @@ fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || "-_.:%".contains(c) { c } else { '?' }).collect()
 }
 
-/// Whether a probe of a later hop was captured: then those missing here were meant to be sent.
-fn is_followed(path: &Path, ttl: u8) -> bool {
-    path.hops().last().is_some_and(|hop| hop.ttl > ttl)
+/// Whether a probe that is not there was meant to be sent: one of a later hop was captured. Of a tool that
+/// asks one hop more often than another, that is sure only of the first.
+fn is_missing(path: &Path, hop: &Hop, query: u16) -> bool {
+    let followed = path.hops().last().is_some_and(|last| last.ttl > hop.ttl);
+    followed && (!path.uneven || query == 0)
 }
 
 impl<W: Write> Renderer for Text<W> {

@@ -41,6 +41,8 @@ pub struct Listed {
     pub missing: VecDeque<(u16, u8, ProbeKey)>,
     /// Such probes whose place is not known.
     pub orphans: HashSet<ProbeKey>,
+    /// The tool does not ask every hop as often.
+    pub uneven: bool,
 }
 
 /// What rises from probe to probe in many a trace: the sequence number of an echo, else the destination

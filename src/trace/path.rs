@@ -238,13 +238,22 @@ pub struct Path {
     /// The lowest TTL whose probes were answered with anything but time exceeded in transit: the
     /// trace goes no further.
     pub end: Option<u8>,
+    /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
+    /// sent no more.
+    pub uneven: bool,
     /// Counts.
     pub totals: Totals,
 }
 
 impl Path {
-    pub(super) fn new(config: &TraceConfig) -> Self {
-        Self { first_ttl: config.first_ttl, hops: Vec::new(), end: None, totals: Totals::default() }
+    pub(super) fn new(config: &TraceConfig, uneven: bool) -> Self {
+        Self {
+            first_ttl: config.first_ttl,
+            hops: Vec::new(),
+            end: None,
+            uneven,
+            totals: Totals::default(),
+        }
     }
 
     /// The hops from the first TTL to the highest of which a probe was captured. Hops between of

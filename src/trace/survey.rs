@@ -372,3 +372,6 @@ fn is_for_many(destination: IpAddr) -> bool {
         IpAddr::V6(address) => address.is_multicast(),
     }
 }
+
+#[cfg(test)]
+mod tests;

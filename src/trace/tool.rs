@@ -87,6 +87,12 @@ const SIGNS: &[Sign] = &[
         probes: &[Udp, TcpSyn, ProbeType::TcpAck, IcmpEcho],
         fits: |it| it.one_socket && it.first_id == 1 && it.id_step == 1 && it.len <= 44,
     },
+    // Over IPv6 there is no IP-ID that counts.
+    Sign {
+        tool: "scamper",
+        probes: &[Udp, IcmpEcho],
+        fits: |it| it.len == 64 && it.one_socket && [0, 33_435].contains(&it.first_number),
+    },
     Sign {
         tool: "lft",
         probes: &[Udp, TcpSyn],
@@ -140,7 +146,7 @@ const SIGNS: &[Sign] = &[
     Sign {
         tool: LINUX,
         probes: &[TcpSyn],
-        fits: |it| !it.one_socket && it.len == 60 && it.tcp_window() == 5_840,
+        fits: |it| !it.one_socket && [60, 80].contains(&it.len) && it.tcp_window() == 5_840,
     },
 ];
 

@@ -92,9 +92,10 @@ impl Tracer {
     pub fn passive(config: TraceConfig, idents: Idents) -> Result<Self, ConfigError> {
         config.check_watched()?;
         let flow = config.flow();
+        let uneven = matches!(&idents, Idents::Listed(listed) if listed.uneven);
         Ok(Self {
             flow,
-            path: Path::new(&config),
+            path: Path::new(&config, uneven),
             config,
             correlator: Correlator::new(flow, idents),
             waiting: Vec::new(),

@@ -9,3 +9,4 @@ mod laws;
 mod live;
 mod nat;
 mod support;
+mod tools;

@@ -7,7 +7,6 @@
 //! chance: its probes are given back. So several tools at once, with whatever ports, are told apart as far as
 //! their packets differ at all.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
@@ -20,6 +19,8 @@ const PAUSE: Span = Span::from_millis(30_000);
 const LONG_PAUSE: Span = Span::from_millis(300_000);
 /// Destination ports that may be missing between two probes of a trace.
 const GAP: u16 = 16;
+/// How long a burst of probes takes at most, in nanoseconds.
+const BURST: i64 = 1_000_000;
 /// Chains that may be under way at a time and wait for the same number.
 const CHAINS: usize = 64;
 
@@ -107,7 +108,8 @@ impl Chain {
         match i16::from(ttl) - i16::from(self.last.ttl) {
             _ if ttl <= self.lowest && self.in_rounds() => Some(1),
             0 => Some(if full { 3 } else { 0 }),
-            1 => Some(if full || self.queries.is_none() { 0 } else { 2 }),
+            1 if self.queries.is_none() => Some(1),
+            1 => Some(if full { 0 } else { 2 }),
             2 | 3 => Some(3),
             _ => None,
         }
@@ -123,19 +125,29 @@ struct Rule {
     steps: RangeInclusive<u16>,
     /// How unlikely it is that a probe continues a chain, or `None` if it does not.
     surprise: fn(&Chain, &Sighting) -> Option<u8>,
+    /// Within a burst, the order is that of the numbers: a capture on several processors may have another.
+    reorders: bool,
     /// Chains of fewer probes were chance.
     fewest: usize,
 }
 
 const RULES: [Rule; 5] = [
     // One socket for all probes.
-    Rule { applies: |_| true, value: ident, steps: 0..=0, surprise: same_socket, fewest: 3 },
+    Rule {
+        applies: |_| true,
+        value: ident,
+        steps: 0..=0,
+        surprise: same_socket,
+        reorders: false,
+        fewest: 3,
+    },
     // Source ports that count: mtr, trippy.
     Rule {
         applies: ProbeType::has_ports,
         value: ident,
         steps: 1..=1,
         surprise: next_socket,
+        reorders: false,
         fewest: 3,
     },
     // Destination ports that count, each from a new source port: traceroute on Linux.
@@ -144,6 +156,7 @@ const RULES: [Rule; 5] = [
         value: number,
         steps: 1..=GAP,
         surprise: next_socket,
+        reorders: true,
         fewest: 2,
     },
     // One destination port, each from a new source port: traceroute on Linux with -T and -U.
@@ -152,10 +165,18 @@ const RULES: [Rule; 5] = [
         value: number,
         steps: 0..=0,
         surprise: next_socket,
+        reorders: false,
         fewest: 2,
     },
     // Whatever is left.
-    Rule { applies: |_| true, value: ident, steps: 0..=0, surprise: same_socket, fewest: 1 },
+    Rule {
+        applies: |_| true,
+        value: ident,
+        steps: 0..=0,
+        surprise: same_socket,
+        reorders: false,
+        fewest: 1,
+    },
 ];
 
 fn ident(it: &Sighting) -> u16 {
@@ -180,11 +201,19 @@ pub(super) fn group(probe: ProbeType, sightings: &[Sighting]) -> Vec<Vec<usize>>
     let mut traces = Vec::new();
     let mut left: Vec<usize> = (0..sightings.len()).collect();
     for rule in RULES.iter().filter(|rule| (rule.applies)(probe)) {
+        if rule.reorders {
+            left.sort_by_key(|index| {
+                sightings.get(*index).map(|it| (it.at.nanos() / BURST, it.number))
+            });
+        }
         let (found, chance): (Vec<_>, Vec<_>) = chains(rule, sightings, &left)
             .into_iter()
             .map(|chain| chain.members)
             .partition(|members| members.len() >= rule.fewest);
-        traces.extend(found);
+        traces.extend(found.into_iter().map(|mut members| {
+            members.sort_unstable();
+            members
+        }));
         left = chance.concat();
         left.sort_unstable();
     }
@@ -203,7 +232,8 @@ fn chains(rule: &Rule, sightings: &[Sighting], indices: &[usize]) -> Vec<Chain> 
             let under_way = by_value.get(&before)?.iter().copied();
             let fitting = under_way.filter_map(|chain| {
                 let surprise = (rule.surprise)(chains.get(chain)?, &it)?;
-                Some((surprise, Reverse(chains.get(chain)?.last.at), chain))
+                let apart = it.at.since(chains.get(chain)?.last.at).nanos().unsigned_abs();
+                Some((surprise, apart, chain))
             });
             fitting.min().map(|(.., chain)| (before, chain))
         });

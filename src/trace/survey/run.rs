@@ -116,7 +116,8 @@ impl Run {
         }
         let traits = self.traits();
         let tool = tool::likely(&traits);
-        let config = self.config(tool::gives_up_early(&traits));
+        let gives_up_early = tool::gives_up_early(&traits);
+        let config = self.config(gives_up_early);
         let listed = Listed {
             idents: self.idents,
             probes: self.probes.iter().map(|it| it.key).collect(),
@@ -124,6 +125,7 @@ impl Run {
             until: self.probes.last().map_or(self.first.at, |it| it.at),
             missing: missing.into(),
             orphans,
+            uneven: !gives_up_early,
         };
         let (start, probes) = (self.first.at, self.probes.len());
         Found { config, idents: Idents::Listed(Box::new(listed)), start, probes, tool }
