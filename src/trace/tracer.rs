@@ -145,11 +145,10 @@ impl Tracer {
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
         let deadline = self.next_deadline();
         let last_ttl = self.last_ttl();
-        let sending = self.schedule.as_ref().and_then(|schedule| {
-            let may_send = self.waiting.len() < usize::from(self.config.in_flight)
-                && !schedule.is_exhausted(&self.config, last_ttl);
-            schedule.wake_at(&self.config, may_send)
-        });
+        let sending = self
+            .schedule
+            .as_ref()
+            .and_then(|schedule| schedule.wake_at(&self.config, self.waiting.len(), last_ttl));
         deadline.into_iter().chain(sending).min()
     }
 
