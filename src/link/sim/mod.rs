@@ -81,6 +81,13 @@ impl SimLink {
         self.network.topology()
     }
 
+    /// What comes back for a datagram that leaves at this time, and when, whatever time the link
+    /// itself has: for those who keep real time, as the emulator in `examples/` does. Calls in the
+    /// order of their times keep the rate limits of routers right.
+    pub fn answers(&mut self, at: Timestamp, datagram: &[u8]) -> Vec<(Timestamp, Vec<u8>)> {
+        self.network.carry(at, datagram)
+    }
+
     /// Lets a frame come at this time.
     fn expect(&mut self, at: Timestamp, bytes: Vec<u8>) {
         self.caused = self.caused.saturating_add(1);
