@@ -91,7 +91,12 @@ const SIGNS: &[Sign] = &[
     Sign {
         tool: "scamper",
         probes: &[Udp, IcmpEcho],
-        fits: |it| it.len == 64 && it.one_socket && [0, 33_435].contains(&it.first_number),
+        fits: |it| {
+            it.len == 60
+                && it.one_socket
+                && it.first_id == 0
+                && [0, 33_435].contains(&it.first_number)
+        },
     },
     Sign {
         tool: "lft",
@@ -146,7 +151,11 @@ const SIGNS: &[Sign] = &[
     Sign {
         tool: LINUX,
         probes: &[TcpSyn],
-        fits: |it| !it.one_socket && [60, 80].contains(&it.len) && it.tcp_window() == 5_840,
+        fits: |it| {
+            !it.one_socket
+                && [60, 80].contains(&it.len)
+                && [5_760, 5_840].contains(&it.tcp_window())
+        },
     },
 ];
 
