@@ -54,7 +54,8 @@ pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
             let duplicate = if reply.duplicate { ", duplicate" } else { "" };
             let (asked, what) = (of_frame(probe), describe(reply.kind));
             let rtt = reply.rtt.map_or(String::new(), |rtt| format!(", {rtt} ms"));
-            Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}"))
+            let rewritten = if reply.rewritten { ", quote rewritten on the way" } else { "" };
+            Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}{rewritten}"))
         }
         Disposition::Damaged(at) => {
             let asked = of_frame(path.probe(at)?);

@@ -84,14 +84,6 @@ pub struct TraceArgs {
     #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
     pub packet_len: Option<u16>,
 
-    /// Trace IPv4: the first IPv4 address of the target
-    #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
-    pub ipv4: bool,
-
-    /// Trace IPv6: the first IPv6 address of the target
-    #[arg(short = '6', help_heading = "Route")]
-    pub ipv6: bool,
-
     /// Probes and waiting.
     #[command(flatten)]
     pub options: TraceOptions,
@@ -152,6 +144,14 @@ pub struct ReplayArgs {
 /// What shapes a trace, and is needed again to replay a recording that does not tell.
 #[derive(Debug, Args)]
 pub struct TraceOptions {
+    /// Trace IPv4: the first IPv4 address of the target
+    #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
+    pub ipv4: bool,
+
+    /// Trace IPv6: the first IPv6 address of the target
+    #[arg(short = '6', help_heading = "Route")]
+    pub ipv6: bool,
+
     /// Use this interface: probes leave and replies are captured there; "any" captures on all
     #[arg(short, long, value_name = "IFACE", help_heading = "Route")]
     pub iface: Option<String>,
@@ -260,14 +260,6 @@ impl ProbeKind {
     }
 }
 
-impl TraceArgs {
-    /// The family that is asked for.
-    pub fn wants(&self) -> Option<Family> {
-        let flags = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)];
-        flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
-    }
-}
-
 impl Cli {
     /// What these arguments of the process ask for, the first of them being its name.
     ///
@@ -289,6 +281,12 @@ impl Cli {
 }
 
 impl TraceOptions {
+    /// The family that is asked for.
+    pub fn family(&self) -> Option<Family> {
+        let flags = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)];
+        flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
+    }
+
     /// The type of probe: UDP to rising ports if none was chosen.
     pub fn probe_type(&self) -> ProbeType {
         self.kind.chosen().unwrap_or(ProbeType::Udp)

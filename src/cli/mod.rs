@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use args::{Action, Cli};
 
-/// How a run ended, if it ran at all; of several runs the worst, which is the last here, counts.
+/// How a run ended, if it ran at all; in order of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Status {
     Reached,

@@ -40,7 +40,7 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = resolve(host, args.wants())?;
+    let target = resolve(host, args.options.family())?;
     let TraceOptions { iface, source, sport, .. } = &args.options;
     let route = route::resolve(target, zone, iface.as_deref(), *source)?;
     let any = iface.as_deref() == Some(route::ANY);
@@ -109,7 +109,7 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
         Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
-    let wanted = args.wants();
+    let wanted = args.options.family();
     let fits = |address: &IpAddr| wanted.is_none_or(|family| family == Family::of(*address));
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {

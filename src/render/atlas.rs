@@ -17,6 +17,7 @@ use super::{Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::{Hop, Probe, Reply, ReplyKind};
 use crate::wire::extension::{Extension, Family, LabelStackEntry, Object};
+use crate::wire::tcp::Flags;
 use crate::wire::{icmpv4, icmpv6};
 
 /// The firmware, and the measurement code in it, whose results have this form.
@@ -89,6 +90,9 @@ struct ReplyPacket {
     ttl: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt: Option<Millis>,
+    size: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ittl: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,7 +220,9 @@ impl ReplyPacket {
             from: reply.responder,
             ttl: reply.ttl,
             rtt: rows::rtt(reply).map(Millis),
-            ittl: reply.quoted_ttl.filter(|ttl| *ttl != 1),
+            size: reply.len,
+            flags: flags(reply.kind),
+            ittl: reply.quote.map(|quote| quote.ttl).filter(|ttl| *ttl != 1),
             mtu: Said::by(reply.kind).mtu,
             err: fault(reply.kind, probe_type.echo),
             icmpext: extension.map(Multipart::of),
@@ -248,6 +254,20 @@ fn fault(kind: ReplyKind, echo: bool) -> Option<Fault> {
 /// Codes of destination unreachable that the probes have a letter for.
 const LETTERS_V4: &[(u8, &str)] = &[(0, "N"), (1, "H"), (2, "P"), (3, "p"), (13, "A")];
 const LETTERS_V6: &[(u8, &str)] = &[(0, "N"), (1, "A"), (2, "h"), (3, "H"), (4, "p")];
+
+/// The control bits of a TCP answer, a letter each, as the probes write them: "SA".
+fn flags(kind: ReplyKind) -> Option<String> {
+    const LETTERS: [(Flags, char); 6] = [
+        (Flags::FIN, 'F'),
+        (Flags::SYN, 'S'),
+        (Flags::RST, 'R'),
+        (Flags::PSH, 'P'),
+        (Flags::ACK, 'A'),
+        (Flags::URG, 'U'),
+    ];
+    let ReplyKind::Answer { tcp_flags: Some(flags) } = kind else { return None };
+    Some(LETTERS.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, it)| it).collect())
+}
 
 impl Multipart {
     fn of(extension: &Extension) -> Self {
@@ -296,8 +316,10 @@ mod tests {
             rewritten: false,
             frame: 9,
             ttl: 64,
-            quoted_ttl: None,
-            quoted_len: None,
+            tos: 0,
+            ip_id: None,
+            len: 28,
+            quote: None,
             extension: None,
             late,
             duplicate: false,
@@ -308,12 +330,12 @@ mod tests {
             (
                 Outcome::Answered(0),
                 vec![reply(3, false), reply(4, false)],
-                r#"[{"from":"192.0.2.1","ttl":64,"rtt":2.0},{"dup":true,"from":"192.0.2.1","ttl":64,"rtt":3.0}]"#,
+                r#"[{"from":"192.0.2.1","ttl":64,"rtt":2.0,"size":28},{"dup":true,"from":"192.0.2.1","ttl":64,"rtt":3.0,"size":28}]"#,
             ),
             (
                 Outcome::Lost,
                 vec![reply(5, true)],
-                r#"[{"x":"*"},{"late":2,"from":"192.0.2.1","ttl":64}]"#,
+                r#"[{"x":"*"},{"late":2,"from":"192.0.2.1","ttl":64,"size":28}]"#,
             ),
         ] {
             let probe = Probe { outcome, replies, ..Probe::sent_at(at(1)) };

@@ -96,12 +96,20 @@ struct Hop<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt: Option<Millis>,
     reply_ttl: u8,
+    reply_tos: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_ipid: Option<u16>,
+    reply_size: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp_code: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp_q_ttl: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_q_ipl: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icmp_q_tos: Option<u8>,
     /// The colon is scamper's own, in every version so far.
     #[serde(rename = "icmp_nhmtu:", skip_serializing_if = "Option::is_none")]
     icmp_nhmtu: Option<u32>,
@@ -225,9 +233,14 @@ impl<'a> Hop<'a> {
             tx: rows::sent(probe).map(|(at, _)| Moment::at(at)),
             rtt: rows::rtt(reply).map(Millis),
             reply_ttl: reply.ttl,
+            reply_tos: reply.tos,
+            reply_ipid: reply.ip_id,
+            reply_size: reply.len,
             icmp_type,
             icmp_code,
-            icmp_q_ttl: reply.quoted_ttl,
+            icmp_q_ttl: reply.quote.map(|quote| quote.ttl),
+            icmp_q_ipl: reply.quote.map(|quote| quote.total_len),
+            icmp_q_tos: reply.quote.map(|quote| quote.tos),
             icmp_nhmtu: Said::by(reply.kind).mtu,
             icmpext: extension.map(objects),
         }

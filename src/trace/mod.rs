@@ -14,5 +14,5 @@ mod tracer;
 
 pub use config::{ConfigError, TraceConfig, Wait};
 pub use correlate::{Idents, Listed};
-pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Reply, ReplyKind, Stop};
+pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, Reply, ReplyKind, Stop};
 pub use tracer::{Disposition, Event, Tracer};

@@ -94,10 +94,14 @@ pub struct Reply {
     pub frame: u64,
     /// The TTL that it arrived with.
     pub ttl: u8,
-    /// The TTL of the probe as the responder quotes it.
-    pub quoted_ttl: Option<u8>,
-    /// How many bytes of the probe it quotes.
-    pub quoted_len: Option<u16>,
+    /// Its type of service.
+    pub tos: u8,
+    /// Its IP-ID (IPv4).
+    pub ip_id: Option<u16>,
+    /// Length of its datagram in bytes.
+    pub len: u32,
+    /// What it quotes of the probe, if it quotes one.
+    pub quote: Option<Quote>,
     /// What is appended to the quote (RFC 4884).
     pub extension: Option<Box<Extension>>,
     /// The probe that it quotes has another source address, port or checksum than ours had: something
@@ -107,6 +111,19 @@ pub struct Reply {
     pub late: bool,
     /// Its probe had already had a reply of this kind from this responder.
     pub duplicate: bool,
+}
+
+/// The header of a probe as the responder quotes it: as it arrived there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Its TTL.
+    pub ttl: u8,
+    /// Its type of service.
+    pub tos: u8,
+    /// Length of the datagram in bytes, as its header tells it.
+    pub total_len: u32,
+    /// How many bytes of it are quoted.
+    pub len: u32,
 }
 
 /// What became of a probe.

@@ -55,8 +55,7 @@ impl Schedule {
         waiting: usize,
         last_ttl: u8,
     ) -> Option<&[u8]> {
-        let under_way = self.unconfirmed.len() + waiting;
-        if self.is_exhausted(config, last_ttl) || under_way >= usize::from(config.in_flight) {
+        if !self.may_send(config, waiting, last_ttl) {
             return None;
         }
         if self.pause_ends(config).is_some_and(|end| now < end) {
@@ -70,6 +69,12 @@ impl Schedule {
         self.last = Some(now);
         self.unconfirmed.push(Unconfirmed { number, key, at: now });
         Some(&self.datagram)
+    }
+
+    /// Whether a probe is still to be sent and there is room for it; a pause may yet be due.
+    fn may_send(&self, config: &TraceConfig, waiting: usize, last_ttl: u8) -> bool {
+        let under_way = self.unconfirmed.len() + waiting;
+        !self.is_exhausted(config, last_ttl) && under_way < usize::from(config.in_flight)
     }
 
     /// Whether every probe up to `last_ttl` has been handed out, or no more are to be tried.
@@ -102,10 +107,15 @@ impl Schedule {
         self.futile |= !self.confirmed && self.unconfirmed.len() < tried;
     }
 
-    /// When something is next to be done here: a probe to be sent after a pause, if `may_send`, or
-    /// one to be given up on.
-    pub(super) fn wake_at(&self, config: &TraceConfig, may_send: bool) -> Option<Timestamp> {
-        let pause = self.pause_ends(config).filter(|_| may_send);
+    /// When something is next to be done here: a probe to be sent after a pause, or one to be given up
+    /// on. The rest as in [`next`](Self::next).
+    pub(super) fn wake_at(
+        &self,
+        config: &TraceConfig,
+        waiting: usize,
+        last_ttl: u8,
+    ) -> Option<Timestamp> {
+        let pause = self.pause_ends(config).filter(|_| self.may_send(config, waiting, last_ttl));
         let expiry = self.unconfirmed.iter().map(|probe| probe.at.after(max_wait(config))).min();
         pause.into_iter().chain(expiry).min()
     }
@@ -145,7 +155,8 @@ mod tests {
         let at = |ms: i64| Timestamp::from_nanos(ms * 1_000_000);
         let first = key(schedule.next(&config, at(0), 0, 30).unwrap());
         assert!(schedule.next(&config, at(0), 0, 30).is_none(), "a pause of 1 ms");
-        assert_eq!(schedule.wake_at(&config, true), Some(at(1)));
+        assert_eq!(schedule.wake_at(&config, 0, 30), Some(at(1)));
+        assert_eq!(schedule.wake_at(&config, 3, 30), Some(at(5_000)), "there is no room");
         assert!(schedule.next(&config, at(1), 2, 30).is_some());
         assert!(schedule.next(&config, at(2), 2, 30).is_none(), "two and two are under way");
         schedule.confirm(first);

@@ -11,7 +11,7 @@ use crate::wire::{Frame, link, quoted};
 
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
-use super::path::{Hop, Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Reply, ReplyKind};
+use super::path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind};
 use super::schedule::Schedule;
 
 /// What a frame was to the trace.
@@ -55,8 +55,7 @@ struct Claim {
     at: ProbeRef,
     kind: ReplyKind,
     rewritten: bool,
-    quoted_ttl: Option<u8>,
-    quoted_len: Option<u16>,
+    quote: Option<Quote>,
     extension: Option<Box<Extension>>,
 }
 
@@ -146,11 +145,10 @@ impl Tracer {
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
         let deadline = self.next_deadline();
         let last_ttl = self.last_ttl();
-        let sending = self.schedule.as_ref().and_then(|schedule| {
-            let may_send = self.waiting.len() < usize::from(self.config.in_flight)
-                && !schedule.is_exhausted(&self.config, last_ttl);
-            schedule.wake_at(&self.config, may_send)
-        });
+        let sending = self
+            .schedule
+            .as_ref()
+            .and_then(|schedule| schedule.wake_at(&self.config, self.waiting.len(), last_ttl));
         deadline.into_iter().chain(sending).min()
     }
 
@@ -296,8 +294,10 @@ impl Tracer {
             rtt: None,
             frame: frame.number,
             ttl: header.ttl,
-            quoted_ttl: claim.quoted_ttl,
-            quoted_len: claim.quoted_len,
+            tos: header.tos,
+            ip_id: header.id,
+            len: length(header.total_len),
+            quote: claim.quote,
             extension: claim.extension,
             rewritten: claim.rewritten,
             late: false,
@@ -317,8 +317,7 @@ impl Tracer {
                 at,
                 kind: ReplyKind::Answer { tcp_flags: answer.tcp_flags },
                 rewritten: false,
-                quoted_ttl: None,
-                quoted_len: None,
+                quote: None,
                 extension: None,
             });
         }
@@ -337,8 +336,12 @@ impl Tracer {
             at: found.at,
             kind: ReplyKind::Icmp { family, icmp_type, code, mtu },
             rewritten: found.rewritten,
-            quoted_ttl: Some(quote.header.ttl),
-            quoted_len: u16::try_from(quote.len).ok(),
+            quote: Some(Quote {
+                ttl: quote.header.ttl,
+                tos: quote.header.tos,
+                total_len: length(quote.header.total_len),
+                len: length(quote.len),
+            }),
             extension: extension.map(Box::new),
         })
     }
@@ -428,4 +431,8 @@ impl Tracer {
         let own = rtt(wait.here, own.get(here..).unwrap_or_default());
         wait.deadline(probe, own, rtt(wait.near, later))
     }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -167,9 +167,9 @@ build_ecmp() {
     ip_in r3 'route add default via 10.0.5.2' 'route add 10.0.1.0/24 via 10.0.3.1'
     ip_in r4 'route add 10.0.1.0/24 via 10.0.4.1'
     ip_in dst 'route add default via 203.0.113.1'
-    # Addresses, protocol and ports count for the choice, nothing else (policy 1 would prefer a hash
-    # that the sending socket left in the kernel), nor the flow label; and a fixed seed lets the same ports go the same way
-    # in every lab. Kernels before 6.11 have no seed to set.
+    # Addresses, protocol and ports count for the choice, nothing else: no flow label, and (policy 1 would
+    # prefer it) no hash that the sending socket left in the kernel. A fixed seed lets the same ports go
+    # the same way in every lab. Kernels before 6.11 have no seed to set.
     sysctls[r1]+=' net.ipv4.fib_multipath_hash_policy=3 net.ipv4.fib_multipath_hash_fields=55'
     sysctls[r1]+=' net.ipv6.fib_multipath_hash_policy=3 net.ipv6.fib_multipath_hash_fields=55'
     if [[ -e /proc/sys/net/ipv4/fib_multipath_hash_seed ]]; then

@@ -19,6 +19,21 @@ fn the_simulated_network_is_there_for_a_newcomer() {
 }
 
 #[test]
+fn what_routers_append_is_shown_as_traceroute_shows_it() {
+    for options in [&["-4"][..], &["-6"], &["-6", "-I"], &["-T"]] {
+        let report = run(&[&["--simulate", "-n", "-e", "target.example"], options].concat()).stdout;
+        for shown in [
+            "<MPLS:L=24005,E=0,S=0,T=1/L=16022,E=0,S=1,T=1>  ",
+            "<2/11:00000205,0c78652d,302f302f,31000000,00002328>  ",
+        ] {
+            assert!(report.contains(shown), "{options:?}: {report}");
+        }
+        let plain = run(&[&["--simulate", "-n", "target.example"], options].concat()).stdout;
+        assert!(!plain.contains("MPLS"), "{plain}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_said_in_one_line_with_status_2() {
     let dir = scratch();
     let missing = path_in(&dir, "missing.pcap");

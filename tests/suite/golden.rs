@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::live::text::hops;
 use crate::support::{replay, root};
 
 /// Every directory of `fixtures/`.
@@ -53,6 +54,19 @@ fn a_pcapng_needs_no_options() {
         seen += 1;
     }
     assert!(seen > 0, "no fixture is a pcapng");
+}
+
+#[test]
+fn traceroute_saw_the_same_hops() {
+    let mut seen = 0;
+    for fixture in fixtures().into_iter().filter(|it| it.join("traceroute.txt").exists()) {
+        let report = |name: &str| fs::read_to_string(fixture.join(name)).unwrap();
+        let (ours, theirs) = (report("expected.txt"), report("traceroute.txt"));
+        assert_eq!(ours.lines().next(), theirs.lines().next(), "{}", fixture.display());
+        assert_eq!(hops(&ours), hops(&theirs), "{}", fixture.display());
+        seen += 1;
+    }
+    assert!(seen >= 10, "every type of probe, over IPv4 and IPv6");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use rtrace::enrich::names::Names;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::link::{Link, LinkError};
+use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
@@ -151,7 +152,10 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);
     if let Some(found) = survey.traces().into_iter().next().map(|found| found.config) {
         assert_eq!((found.target, found.source), (config.target, config.source));
-        assert_eq!((found.ident, found.packet_len), (config.ident, config.packet_len));
+        assert_eq!(found.ident, config.ident);
+        if config.probe == ProbeType::Udp {
+            assert_eq!(found.packet_len, config.packet_len);
+        }
     }
     let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
     let mut tracer = Tracer::passive(config, Idents::One).unwrap();
@@ -159,22 +163,47 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
 }
 
 fn configs() -> impl Strategy<Value = TraceConfig> {
+    let target = prop_oneof![Just("203.0.113.9"), Just("2001:db8:300::9")];
+    let probe = prop_oneof![
+        3 => Just(ProbeType::Udp),
+        1 => Just(ProbeType::UdpFixed),
+        1 => Just(ProbeType::IcmpEcho),
+        1 => Just(ProbeType::TcpSyn),
+        1 => Just(ProbeType::TcpAck),
+        1 => Just(ProbeType::UdpLite),
+        1 => Just(ProbeType::Protocol(253)),
+    ];
+    let mode = prop_oneof![Just(FlowMode::Classic), Just(FlowMode::Paris), Just(FlowMode::Dublin)];
     let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0);
-    let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 28..200_u16);
-    (shape, wait, any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]).prop_map(
-        |((first, max, queries, in_flight, len), (wait, here, near), id, port, send_wait)| {
-            let mut config = TraceConfig::new(
-                IpAddr::from([192, 0, 2, 2]),
-                IpAddr::from([203, 0, 113, 9]),
-                40_000,
-            );
-            (config.first_ttl, config.max_ttl) = (first, max);
-            (config.queries, config.in_flight, config.packet_len) = (queries, in_flight, len);
-            config.wait = Wait { max: wait, here, near };
-            (config.first_id, config.first_port, config.send_wait) = (id, port, send_wait);
-            config
-        },
-    )
+    let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 0..140_u16);
+    let numbers = (any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]);
+    ((target, probe, mode), shape, wait, numbers).prop_map(|(kind, shape, wait, numbers)| {
+        let (target, probe, flow_mode) = kind;
+        let (first_ttl, max_ttl, queries, in_flight, longer) = shape;
+        let (first_id, first_port, send_wait) = numbers;
+        let target: IpAddr = target.parse().unwrap();
+        // The source is that of the network, which is not known yet.
+        let flow = Flow { source: target, target, probe, ident: 40_000 };
+        let mut config = TraceConfig {
+            flow_mode,
+            first_ttl,
+            max_ttl,
+            queries,
+            in_flight,
+            wait: Wait { max: wait.0, here: wait.1, near: wait.2 },
+            first_id,
+            first_port,
+            send_wait,
+            ..TraceConfig::of_flow(&flow)
+        };
+        if matches!(probe, ProbeType::Protocol(_)) {
+            config.ident = 0;
+        }
+        if !matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
+            config.packet_len = config.least_len() + longer;
+        }
+        config
+    })
 }
 
 proptest! {
@@ -183,7 +212,7 @@ proptest! {
     #[test]
     fn over_random_networks(seed: u64, config in configs()) {
         let topology = Topology::random(seed);
-        let config = TraceConfig { source: topology.source().into(), ..config };
+        let config = TraceConfig { source: topology.source_for(config.target), ..config };
         let names = topology.names().clone();
         // A classic pcap has no names: its replay is told them.
         for (format, told) in [(Format::PcapNg, NameMap::new()), (Format::Pcap, names.clone())] {

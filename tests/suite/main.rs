@@ -7,5 +7,6 @@ mod golden_forms;
 mod golden_law;
 mod laws;
 mod live;
+mod nat;
 mod support;
 mod tools;

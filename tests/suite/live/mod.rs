@@ -11,4 +11,4 @@ pub(crate) mod lab;
 mod readers;
 mod resources;
 mod stamps;
-mod text;
+pub(crate) mod text;

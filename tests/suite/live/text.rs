@@ -39,7 +39,9 @@ fn hop(line: &str) -> Option<Hop> {
             probes.push("*".to_owned());
         } else if let (Some(last), true) = (probes.last_mut(), word.starts_with('!')) {
             *last = format!("{last} {word}");
-        } else if word.matches('.').count() == 3 {
+        } else if word.starts_with('<') {
+            // TCP flags, which traceroute does not show unasked.
+        } else if word.matches('.').count() == 3 || word.contains(':') {
             responder = word;
         } else {
             assert!(word.parse::<f64>().is_ok(), "{word:?} is no round-trip time in {line:?}");

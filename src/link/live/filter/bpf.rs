@@ -1,0 +1,114 @@
+//! The language of classic BPF, as far as it is used here: one accumulator, one index register, loads
+//! from the packet and comparisons with jumps, which only ever go forward.
+//!
+//! A load beyond the packet's end drops the packet. Codes and the ancillary loads: Linux
+//! Documentation/networking/filter.rst.
+
+use libc::{
+    BPF_ABS, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_LDX,
+    BPF_MSH, BPF_RET, BPF_W,
+};
+
+/// One instruction, as `struct sock_filter` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instruction {
+    /// What to do.
+    pub code: u16,
+    /// How many instructions to skip if the test holds.
+    pub jt: u8,
+    /// How many instructions to skip if it does not.
+    pub jf: u8,
+    /// The operand.
+    pub k: u32,
+}
+
+/// Lets nothing through: for sockets that are held but never read.
+pub const DROP_ALL: [Instruction; 1] = [Instruction { code: RETURN, jt: 0, jf: 0, k: 0 }];
+
+/// Ends the program: how many bytes of the packet are kept.
+pub const RETURN: u16 = op(BPF_RET | BPF_K);
+/// Four bytes at a place, into the accumulator.
+pub const LOAD_WORD: u16 = op(BPF_LD | BPF_W | BPF_ABS);
+/// Two bytes.
+pub const LOAD_HALF: u16 = op(BPF_LD | BPF_H | BPF_ABS);
+/// One byte.
+pub const LOAD_BYTE: u16 = op(BPF_LD | BPF_B | BPF_ABS);
+/// Relative to the index register, which holds the length of the IP headers.
+pub const LOAD_HALF_AFTER: u16 = op(BPF_LD | BPF_H | BPF_IND);
+/// One byte.
+pub const LOAD_BYTE_AFTER: u16 = op(BPF_LD | BPF_B | BPF_IND);
+/// Four times the low half of a byte, into the index register: made for the IPv4 header's length.
+pub const LOAD_HEADER_LEN: u16 = op(BPF_LDX | BPF_B | BPF_MSH);
+/// A number, into the index register.
+pub const SET_HEADER_LEN: u16 = op(BPF_LDX | BPF_W | BPF_IMM);
+/// Whether the accumulator is the operand.
+pub const IF_EQUAL: u16 = op(BPF_JMP | BPF_JEQ | BPF_K);
+/// Whether the accumulator has a bit in common with the operand.
+pub const IF_ANY_BIT: u16 = op(BPF_JMP | BPF_JSET | BPF_K);
+
+// Loads from below this offset reach what the kernel knows of a packet beside its bytes.
+/// The Ethertype.
+pub const PROTOCOL: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL).cast_unsigned();
+/// Which way the packet goes.
+pub const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+/// What kind of interface it is on.
+pub const HARDWARE_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_HATYPE).cast_unsigned();
+
+#[expect(clippy::cast_possible_truncation, reason = "codes are eight bits wide")]
+const fn op(code: u32) -> u16 {
+    code as u16
+}
+
+/// A line of a program before it is assembled.
+pub enum Line<L> {
+    /// Where jumps to this label go.
+    At(L),
+    /// An instruction and its operand.
+    Do(u16, u32),
+    /// A comparison of the accumulator with `k`, and where to go.
+    Test {
+        /// [`IF_EQUAL`] or [`IF_ANY_BIT`].
+        code: u16,
+        /// What to compare with.
+        k: u32,
+        /// Where to go if it holds.
+        yes: L,
+        /// Where to go if it does not.
+        no: L,
+    },
+}
+
+/// Whether the accumulator is `k`.
+pub fn equal<L>(k: u32, yes: L, no: L) -> Line<L> {
+    Line::Test { code: IF_EQUAL, k, yes, no }
+}
+
+/// Whether the accumulator has any of the bits of `k`.
+pub fn any_bit<L>(k: u32, yes: L, no: L) -> Line<L> {
+    Line::Test { code: IF_ANY_BIT, k, yes, no }
+}
+
+/// Turns labels into distances. A label that is at no place stands for the line after the jump.
+pub fn assemble<L: Copy + PartialEq>(lines: &[Line<L>]) -> Vec<Instruction> {
+    let is = |line: &Line<L>, label: L| matches!(line, Line::At(at) if *at == label);
+    let position = |label: L| {
+        let place = lines.iter().position(|line| is(line, label))?;
+        Some(lines.iter().take(place).filter(|line| !matches!(line, Line::At(_))).count())
+    };
+    let mut program: Vec<Instruction> = Vec::with_capacity(lines.len());
+    for line in lines {
+        let after = program.len() + 1;
+        let skip = |to: L| {
+            let distance = position(to).map_or(0, |place| place.saturating_sub(after));
+            u8::try_from(distance).unwrap_or(u8::MAX)
+        };
+        match *line {
+            Line::At(_) => {}
+            Line::Do(code, k) => program.push(Instruction { code, jt: 0, jf: 0, k }),
+            Line::Test { code, k, yes, no } => {
+                program.push(Instruction { code, jt: skip(yes), jf: skip(no), k });
+            }
+        }
+    }
+    program
+}

@@ -1,0 +1,289 @@
+//! The programs, run by a small machine of their own on frames of both families.
+
+use super::bpf::{IF_ANY_BIT, IF_EQUAL};
+use super::*;
+
+const OURS: [&str; 2] = ["10.0.0.1", "fd00::1"];
+const TARGET: [&str; 2] = ["192.0.2.9", "2001:db8::9"];
+const ROUTER: [&str; 2] = ["10.0.0.254", "fd00::fe"];
+const PORT: u16 = 40_000;
+const OTHER_PROTOCOL: u8 = 99;
+
+/// A packet as the kernel's filter sees it.
+struct Packet {
+    bytes: Vec<u8>,
+    protocol: u32,
+    kind: u32,
+    hardware: u32,
+}
+
+/// What the kernel does with `packet`: the machine of the BSD Packet Filter, as far as used.
+fn lets_through(program: &[Instruction], packet: &Packet) -> bool {
+    let (mut a, mut x, mut pc) = (0_u32, 0_u32, 0_usize);
+    let load = |at: u32, size: usize| {
+        let at = usize::try_from(at).unwrap();
+        let bytes = packet.bytes.get(at..at + size)?;
+        Some(bytes.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)))
+    };
+    loop {
+        let Instruction { code, jt, jf, k } = program[pc];
+        pc += 1;
+        let loaded = match code {
+            RETURN => return k != 0,
+            LOAD_WORD if k == PROTOCOL => Some(packet.protocol),
+            LOAD_WORD if k == PACKET_TYPE => Some(packet.kind),
+            LOAD_WORD if k == HARDWARE_TYPE => Some(packet.hardware),
+            LOAD_WORD => load(k, 4),
+            LOAD_HALF => load(k, 2),
+            LOAD_BYTE => load(k, 1),
+            LOAD_HALF_AFTER => load(x + k, 2),
+            LOAD_BYTE_AFTER => load(x + k, 1),
+            LOAD_HEADER_LEN => {
+                let Some(byte) = load(k, 1) else { return false };
+                x = (byte & 0xf) * 4;
+                continue;
+            }
+            SET_HEADER_LEN => {
+                x = k;
+                continue;
+            }
+            IF_EQUAL | IF_ANY_BIT => {
+                let holds = if code == IF_EQUAL { a == k } else { a & k != 0 };
+                pc += usize::from(if holds { jt } else { jf });
+                continue;
+            }
+            other => panic!("instruction {other:#x} is not used"),
+        };
+        let Some(value) = loaded else { return false };
+        a = value;
+    }
+}
+
+/// Which of the families a test runs in: the index of its addresses.
+const FAMILIES: [usize; 2] = [0, 1];
+
+fn filter(family: usize, protocol: u8) -> Filter {
+    Filter {
+        link: LinkType::Raw,
+        source: OURS[family].parse().unwrap(),
+        target: TARGET[family].parse().unwrap(),
+        protocol,
+        source_port: PORT,
+        loopback: false,
+    }
+}
+
+type Addresses = [&'static str; 2];
+
+/// A datagram in one of the families; `extra` is IPv4 options or IPv6 extension headers.
+fn datagram(
+    family: usize,
+    extra: &[u8],
+    protocol: u8,
+    [from, to]: [Addresses; 2],
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut bytes = match family {
+        0 => [&[0; 12], octets(from[0]).as_slice(), &octets(to[0])].concat(),
+        _ => [&[0; 8], octets(from[1]).as_slice(), &octets(to[1])].concat(),
+    };
+    let words = u8::try_from(extra.len() / 4).unwrap();
+    (bytes[0], bytes[9 - 3 * family]) = ([0x45 + words, 0x60][family], protocol);
+    bytes.extend(extra);
+    bytes.extend(payload);
+    bytes
+}
+
+fn octets(address: &str) -> Vec<u8> {
+    match address.parse().unwrap() {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn ports(source: u16, destination: u16) -> Vec<u8> {
+    [source.to_be_bytes(), destination.to_be_bytes(), [0, 8], [0, 0]].concat()
+}
+
+fn segment(source: u16, destination: u16, flags: tcp::Flags) -> Vec<u8> {
+    [ports(source, destination), vec![0, 0, 0, 0, 0x50, flags.0, 0, 0]].concat()
+}
+
+fn icmp(kind: u8) -> Vec<u8> {
+    vec![kind, 0, 0, 0, 0, 0, 0, 0]
+}
+
+fn packet(link: LinkType, datagram: &[u8]) -> Packet {
+    let header: &[u8] = if link == LinkType::Ethernet { &[0; 14] } else { &[] };
+    let protocol = if datagram.first().is_some_and(|b| b >> 4 == 6) { 0x86dd } else { 0x0800 };
+    Packet { bytes: [header, datagram].concat(), protocol, kind: 0, hardware: 1 }
+}
+
+/// Whether the filter for probes of `protocol` lets the datagram through, on any link.
+fn check(protocol: u8, family: usize, expect: bool, what: &str, datagram: &[u8]) {
+    for link in [LinkType::Ethernet, LinkType::Raw, LinkType::Sll2] {
+        let program = Filter { link, ..filter(family, protocol) }.program();
+        let passed = lets_through(&program, &packet(link, datagram));
+        assert_eq!(passed, expect, "{what}, IPv{}, {link:?}, {protocol}", [4, 6][family]);
+    }
+}
+
+#[test]
+fn probes_and_answers_pass_by_addresses_and_port() {
+    let other = PORT + 1;
+    for protocol in [ipv4::UDP, ipv4::TCP, ipv4::UDP_LITE] {
+        for family in FAMILIES {
+            for (expect, what, way, source, destination) in [
+                (true, "our probe", [OURS, TARGET], PORT, 33434),
+                (true, "the target's answer", [TARGET, OURS], 53, PORT),
+                (false, "other port", [OURS, TARGET], other, 33434),
+                (false, "other program to the target", [OURS, TARGET], 33434, PORT),
+                (false, "other target", [OURS, ROUTER], PORT, 33434),
+                (false, "answer to another port", [TARGET, OURS], PORT, 53),
+                (false, "answer of another host", [ROUTER, OURS], 53, PORT),
+                (false, "answer to another host", [TARGET, ROUTER], 53, PORT),
+            ] {
+                let payload = segment(source, destination, tcp::Flags::SYN);
+                let bytes = datagram(family, &[], protocol, way, &payload);
+                check(protocol, family, expect, what, &bytes);
+                check(OTHER_PROTOCOL, family, false, "other protocol", &bytes);
+            }
+            check(protocol, family, false, "nothing", &[]);
+            let cut = datagram(family, &[], protocol, [OURS, TARGET], &[]);
+            check(protocol, family, false, "no transport header", &cut);
+        }
+    }
+}
+
+#[test]
+fn the_kernels_own_resets_are_no_probes() {
+    use tcp::Flags;
+    let both = |a: Flags, b: Flags| Flags(a.0 | b.0);
+    for family in FAMILIES {
+        for (flags, probe) in [
+            (Flags::SYN, true),
+            (Flags::ACK, true),
+            (both(Flags::SYN, Flags::ACK), true),
+            (Flags::RST, false),
+            (both(Flags::RST, Flags::ACK), false),
+        ] {
+            let sent = segment(PORT, 80, flags);
+            let sent = datagram(family, &[], ipv4::TCP, [OURS, TARGET], &sent);
+            check(ipv4::TCP, family, probe, "sent", &sent);
+            let answer = segment(80, PORT, flags);
+            let answer = datagram(family, &[], ipv4::TCP, [TARGET, OURS], &answer);
+            check(ipv4::TCP, family, true, "answered", &answer);
+        }
+    }
+}
+
+#[test]
+fn icmp_errors_pass_from_anybody_and_echoes_as_probes_and_answers() {
+    for (family, about) in [(0, V4), (1, V6)] {
+        let echo = [about.echo_request, about.echo_reply];
+        for (expect, expect_echo, what, kind, way) in [
+            (true, true, "an error", about.errors[0], [ROUTER, OURS]),
+            (true, true, "an error of the target", about.errors[3], [TARGET, OURS]),
+            (false, false, "an error to another host", about.errors[0], [ROUTER, TARGET]),
+            (false, false, "no error", 42, [ROUTER, OURS]),
+            (false, true, "our echo request", echo[0], [OURS, TARGET]),
+            (false, false, "another echo request", echo[0], [OURS, ROUTER]),
+            (false, false, "an echo request of the target", echo[0], [TARGET, OURS]),
+            (false, true, "an echo reply", echo[1], [TARGET, OURS]),
+            (false, false, "an echo reply of another host", echo[1], [ROUTER, OURS]),
+            (false, false, "our echo reply", echo[1], [OURS, TARGET]),
+        ] {
+            let bytes = datagram(family, &[], about.icmp, way, &icmp(kind));
+            for protocol in [ipv4::UDP, ipv4::TCP, OTHER_PROTOCOL] {
+                check(protocol, family, expect, what, &bytes);
+            }
+            check(about.icmp, family, expect_echo, what, &bytes);
+        }
+        for kind in about.errors {
+            let bytes = datagram(family, &[], about.icmp, [ROUTER, OURS], &icmp(*kind));
+            check(ipv4::UDP, family, true, "error", &bytes);
+        }
+    }
+}
+
+#[test]
+fn protocols_without_ports_pass_by_addresses() {
+    for family in FAMILIES {
+        for (expect, way) in
+            [(true, [OURS, TARGET]), (true, [TARGET, OURS]), (false, [ROUTER, OURS])]
+        {
+            let bytes = datagram(family, &[], OTHER_PROTOCOL, way, &[]);
+            check(OTHER_PROTOCOL, family, expect, "any protocol", &bytes);
+        }
+        // ICMP of the other family is nothing but a protocol.
+        let foreign = [V6, V4][family].icmp;
+        let bytes = datagram(family, &[], foreign, [OURS, TARGET], &[]);
+        check(foreign, family, true, "ICMP of the other family", &bytes);
+    }
+}
+
+#[test]
+fn the_upper_layer_is_found_and_later_fragments_have_none() {
+    const NEXT: u8 = ipv6::ICMPV6;
+    let (time_exceeded, way) = (icmp(11), [ROUTER, OURS]);
+    for (expect, what, fragment) in [
+        (true, "first fragment", [0x20, 0]),
+        (true, "don't fragment", [0x40, 0]),
+        (false, "later fragment", [0x20, 1]),
+    ] {
+        let mut bytes = datagram(0, &[], ipv4::ICMP, way, &time_exceeded);
+        bytes[6..8].copy_from_slice(&fragment);
+        check(ipv4::UDP, 0, expect, what, &bytes);
+    }
+    for (expect, what, options) in
+        [(true, "options before ICMP", [1; 8]), (true, "options that look like ICMP", [8; 8])]
+    {
+        let bytes = datagram(0, &options, ipv4::ICMP, way, &time_exceeded);
+        check(ipv4::UDP, 0, expect, what, &bytes);
+    }
+    for (expect, what, header, extension) in [
+        (true, "first fragment", ipv6::FRAGMENT, [NEXT, 0, 0, 1, 0, 0, 0, 9]),
+        (false, "later fragment", ipv6::FRAGMENT, [NEXT, 0, 0, 9, 0, 0, 0, 9]),
+        (false, "hop-by-hop options", ipv6::HOP_BY_HOP, [NEXT, 0, 1, 4, 0, 0, 0, 0]),
+    ] {
+        let bytes = datagram(1, &extension, header, way, &icmp(3));
+        check(ipv4::UDP, 1, expect, what, &bytes);
+    }
+}
+
+#[test]
+fn the_other_family_is_dropped() {
+    for family in FAMILIES {
+        for protocol in [ipv4::UDP, OTHER_PROTOCOL] {
+            let bytes = datagram(1 - family, &[], protocol, [OURS, TARGET], &ports(PORT, 33434));
+            check(protocol, family, false, "other family", &bytes);
+        }
+    }
+}
+
+#[test]
+fn loopback_frames_pass_on_their_way_out_only() {
+    for family in FAMILIES {
+        let itself = filter(family, ipv4::UDP);
+        let itself = Filter { loopback: true, target: itself.source, ..itself }.program();
+        for (hardware, kind, expect) in
+            [(LOOPBACK, OUTGOING, true), (LOOPBACK, 0, false), (1, 0, true), (1, OUTGOING, true)]
+        {
+            for (protocol, payload) in [
+                (ipv4::UDP, ports(PORT, 33434)),
+                (ipv4::UDP, ports(53, PORT)),
+                ([V4, V6][family].icmp, icmp(3)),
+            ] {
+                let bytes = datagram(family, &[], protocol, [OURS, OURS], &payload);
+                let frame = Packet { kind, hardware, ..packet(LinkType::Raw, &bytes) };
+                assert_eq!(lets_through(&itself, &frame), expect, "{hardware} {kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_passes_a_socket_that_is_only_held() {
+    let bytes = datagram(0, &[], ipv4::ICMP, [ROUTER, OURS], &icmp(11));
+    assert!(!lets_through(&DROP_ALL, &packet(LinkType::Raw, &bytes)));
+}

@@ -1,0 +1,324 @@
+//! Every kind of probe in both families, sent to a host in a second namespace: each is seen leaving
+//! as it was crafted, and what the host says to it follows, with nothing in between.
+
+use std::net::TcpListener;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::wire::{checksum, icmpv4, icmpv6, ipv6};
+
+const NEAR: &[&str] = &[
+    "link set lo up",
+    "link set up0 addrgenmode none",
+    "link set up0 up",
+    "address add 10.0.0.1/24 dev up0",
+    "address add fd00::1/64 dev up0 nodad",
+    "address add fe80::1/64 dev up0 nodad",
+    "route add blackhole fd00:3::/64",
+];
+
+const FAR: &[&str] = &[
+    "link set far0 addrgenmode none",
+    "link set far0 up",
+    "address add 10.0.0.2/24 dev far0",
+    "address add fd00::2/64 dev far0 nodad",
+    "address add fe80::2/64 dev far0 nodad",
+];
+
+/// The neighbour's addresses, and by which zone they are reached.
+const TARGETS: [(&str, Option<&str>); 3] =
+    [("10.0.0.2", None), ("fd00::2", None), ("fe80::2", Some("up0"))];
+
+const OPEN_PORT: u16 = 80;
+const CLOSED_PORT: u16 = 33_434;
+const UNKNOWN_PROTOCOL: u8 = 99;
+const FLOW_LABEL: u32 = 0xa_bcde;
+const HOP_LIMIT: u8 = 33;
+
+/// Runs `test` with a cable from up0 to a neighbour that listens on TCP port 80.
+fn with_a_neighbour(test: impl FnOnce() + Send) {
+    in_namespace(&[], || {
+        thread::scope(|scope| {
+            let ((tell, told), (answer, answered)) = (channel(), channel());
+            scope.spawn(move || be_the_neighbour(&told, &answer));
+            let Ok(namespace) = answered.recv() else { return };
+            ip(&format!("link add up0 type veth peer name far0 netns {namespace}"));
+            for command in NEAR {
+                ip(command);
+            }
+            tell.send(()).unwrap();
+            answered.recv().unwrap();
+            test();
+            drop(tell); // also by a panic: then the neighbour ends
+        });
+    });
+}
+
+/// Says where the cable is to lead, and when all is set up; ends when nobody can tell it more.
+fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let thread = nix::unistd::gettid();
+    answer.send(format!("/proc/{}/task/{thread}/ns/net", std::process::id())).unwrap();
+    if told.recv().is_ok() {
+        for command in FAR {
+            ip(command);
+        }
+        let _listener = TcpListener::bind(("::", OPEN_PORT)).unwrap();
+        answer.send(String::new()).unwrap();
+        let _ = told.recv();
+    }
+}
+
+/// A whole datagram with right checksums, from `live`'s identity to a port.
+fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
+    let (source, target) = (config.route.source, config.target);
+    let [ident, port] = [ident, port].map(u16::to_be_bytes);
+    let ports = [ident, port].concat();
+    let (mut message, checksum_at) = match config.protocol {
+        ipv4::TCP => ([&ports, &[0; 8][..], &[0x50, 0x02, 0x20, 0, 0, 0, 0, 0]].concat(), Some(16)),
+        ipv4::UDP | ipv4::UDP_LITE => ([&ports, &[0, 12, 0, 0, 1, 2, 3, 4][..]].concat(), Some(6)),
+        ipv4::ICMP => ([&[icmpv4::ECHO_REQUEST, 0, 0, 0], &ident[..], &[0, 7]].concat(), Some(2)),
+        ipv6::ICMPV6 => ([&[icmpv6::ECHO_REQUEST, 0, 0, 0], &ident[..], &[0, 7]].concat(), Some(2)),
+        _ => (vec![1, 2, 3, 4], None),
+    };
+    if let Some(at) = checksum_at {
+        let sum = match config.protocol {
+            ipv4::ICMP => checksum::checksum(&message),
+            protocol => checksum::transport(source, target, protocol, &message),
+        };
+        message[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+    [ip_header(source, target, config.protocol, &message), message].concat()
+}
+
+fn ip_header(source: IpAddr, target: IpAddr, protocol: u8, message: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(message.len()).unwrap();
+    match (source, target) {
+        (IpAddr::V4(source), IpAddr::V4(target)) => {
+            let [high, low] = (20 + length).to_be_bytes();
+            let head = [0x45, 0, high, low, 0x12, 0x34, 0, 0, HOP_LIMIT, protocol, 0, 0];
+            let mut header = [&head[..], &source.octets(), &target.octets()].concat();
+            let sum = checksum::checksum(&header).to_be_bytes();
+            header[10..12].copy_from_slice(&sum);
+            header
+        }
+        (IpAddr::V6(source), IpAddr::V6(target)) => [
+            &(0x6000_0000 | FLOW_LABEL).to_be_bytes()[..],
+            &length.to_be_bytes(),
+            &[protocol, HOP_LIMIT],
+            &source.octets(),
+            &target.octets(),
+        ]
+        .concat(),
+        _ => panic!("{source} and {target} are of different families"),
+    }
+}
+
+/// The upper protocol of a datagram without options, and the byte of its header that tells most: the
+/// flags of TCP, the type of ICMP.
+fn gist(datagram: &[u8]) -> (u8, u8) {
+    let (protocol, upper) = match datagram[0] >> 4 {
+        4 => (datagram[9], &datagram[20..]),
+        _ => (datagram[6], &datagram[40..]),
+    };
+    (protocol, upper[if protocol == ipv4::TCP { 13 } else { 0 }])
+}
+
+/// What the neighbour answers: for ICMP, the types of the two families.
+#[derive(Clone, Copy)]
+enum Answer {
+    Tcp(u8),
+    Icmp(u8, u8),
+}
+
+#[test]
+fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
+    const SYN_ACK: u8 = 0x12;
+    const RST_ACK: u8 = 0x14;
+    let unreachable = Answer::Icmp(icmpv4::UNREACHABLE, icmpv6::UNREACHABLE);
+    let unknown = Answer::Icmp(icmpv4::UNREACHABLE, icmpv6::PARAMETER_PROBLEM);
+    let echo = Answer::Icmp(icmpv4::ECHO_REPLY, icmpv6::ECHO_REPLY);
+    with_a_neighbour(|| {
+        for (target, zone) in TARGETS {
+            let target: IpAddr = target.parse().unwrap();
+            let icmp = if target.is_ipv4() { ipv4::ICMP } else { ipv6::ICMPV6 };
+            for (protocol, port, expect) in [
+                (ipv4::UDP, CLOSED_PORT, unreachable),
+                (ipv4::TCP, OPEN_PORT, Answer::Tcp(SYN_ACK)),
+                (ipv4::TCP, CLOSED_PORT, Answer::Tcp(RST_ACK)),
+                (icmp, 0, echo),
+                (UNKNOWN_PROTOCOL, 0, unknown),
+            ] {
+                let expect = match expect {
+                    Answer::Tcp(flags) => (ipv4::TCP, flags),
+                    Answer::Icmp(v4, v6) => (icmp, if target.is_ipv4() { v4 } else { v6 }),
+                };
+                for any in [false, true] {
+                    let route = resolve(target, zone, None, None).unwrap();
+                    let config = LiveConfig { route, target, protocol, source_port: None, any };
+                    let mut live = LiveLink::open(&config).unwrap();
+                    let sent = craft(&config, live.ident(), port);
+                    ask(&mut live, target, &sent, expect);
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn an_address_of_this_host_answers_over_the_loopback() {
+    const RST_ACK: u8 = 0x14;
+    with_a_neighbour(|| {
+        for (target, zone) in [("10.0.0.1", None), ("fd00::1", None), ("fe80::1", Some("up0"))] {
+            let target: IpAddr = target.parse().unwrap();
+            let (icmp, unreachable, echo_reply) = match target {
+                IpAddr::V4(_) => (ipv4::ICMP, icmpv4::UNREACHABLE, icmpv4::ECHO_REPLY),
+                IpAddr::V6(_) => (ipv6::ICMPV6, icmpv6::UNREACHABLE, icmpv6::ECHO_REPLY),
+            };
+            for (protocol, expect) in [
+                (ipv4::UDP, (icmp, unreachable)),
+                (ipv4::TCP, (ipv4::TCP, RST_ACK)),
+                (icmp, (icmp, echo_reply)),
+            ] {
+                let route = resolve(target, zone, None, None).unwrap();
+                let config = LiveConfig { route, target, protocol, source_port: None, any: false };
+                let mut live = LiveLink::open(&config).unwrap();
+                let sent = craft(&config, live.ident(), CLOSED_PORT);
+                ask(&mut live, target, &sent, expect);
+            }
+        }
+    });
+}
+
+/// Sends a datagram and expects it and this answer to be captured, and no more.
+fn ask(live: &mut LiveLink, target: IpAddr, datagram: &[u8], expect: (u8, u8)) {
+    let before = live.now();
+    live.send(&Transmit { destination: target, datagram }).unwrap();
+    let (probe, answer) = (next(live), next(live));
+    assert_eq!(probe.0, datagram, "{target} {expect:?}");
+    assert_eq!(gist(&answer.0), expect, "{target}");
+    assert!(before <= probe.1 && probe.1 <= answer.1);
+    // Whatever the kernel says to the answer, such as an RST, it has said by now.
+    let now = live.now();
+    let quiet = live.receive(Some(now)).unwrap();
+    assert!(matches!(quiet, Received::Quiet(_)), "{quiet:?}");
+    assert_eq!(live.statistics().unwrap().received, 2);
+}
+
+#[test]
+fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
+    with_a_neighbour(|| {
+        let target: IpAddr = "fd00::2".parse().unwrap();
+        let route = resolve(target, None, None, None).unwrap();
+        let config =
+            LiveConfig { route, target, protocol: ipv4::UDP, source_port: None, any: false };
+        let mut live = LiveLink::open(&config).unwrap();
+        let right = craft(&config, live.ident(), CLOSED_PORT);
+        let long = [right.clone(), vec![0; 1_500]].concat();
+        let ipv4 = datagram(LOCALHOST, LOCALHOST, live.ident());
+        for (target, datagram) in [
+            (target, long.as_slice()),
+            (target, &right[..39]),
+            (target, &ipv4),
+            (LOCALHOST.into(), &right),
+        ] {
+            let sent = live.send(&Transmit { destination: target, datagram });
+            assert!(matches!(sent, Err(LinkError::Refused { .. })), "{sent:?}");
+        }
+    });
+}
+
+#[test]
+fn ports_are_held_in_both_families_and_only_where_there_are_any() {
+    with_a_neighbour(|| {
+        for (target, zone) in TARGETS {
+            let target: IpAddr = target.parse().unwrap();
+            let config = |protocol, source_port| LiveConfig {
+                route: resolve(target, zone, None, None).unwrap(),
+                target,
+                protocol,
+                source_port,
+                any: false,
+            };
+            for (protocol, name) in [(ipv4::UDP, "UDP"), (ipv4::TCP, "TCP")] {
+                let first = LiveLink::open(&config(protocol, None)).unwrap();
+                let again = LiveLink::open(&config(protocol, Some(first.ident())));
+                let error = again.err().unwrap().to_string();
+                assert!(error.starts_with(&format!("cannot take {name} port ")), "{error}");
+            }
+            for protocol in [ipv4::UDP_LITE, ipv4::TCP] {
+                let live = LiveLink::open(&config(protocol, Some(4_567))).unwrap();
+                assert_eq!(live.ident(), 4_567);
+            }
+            for protocol in [0, ipv4::ICMP, ipv6::ICMPV6, UNKNOWN_PROTOCOL, u8::MAX] {
+                let live = LiveLink::open(&config(protocol, Some(1))).unwrap();
+                assert_ne!(live.ident(), 0);
+            }
+        }
+    });
+}
+
+#[test]
+fn routes_of_ipv6_are_the_kernels_and_know_zones() {
+    with_a_neighbour(|| {
+        for (target, zone, iface, interface, source, scoped) in [
+            ("fd00::2", None, None, "up0", "fd00::1", false),
+            ("fd00::2", Some("up0"), None, "up0", "fd00::1", false),
+            ("fd00::1", None, Some("up0"), "lo", "fd00::1", false),
+            ("fe80::2", Some("up0"), None, "up0", "fe80::1", true),
+            ("fe80::2", None, Some("up0"), "up0", "fe80::1", true),
+            ("fe80::2", Some("up0"), Some(ANY), "up0", "fe80::1", true),
+        ] {
+            let route = resolve(target.parse().unwrap(), zone, iface, None).unwrap();
+            assert_eq!(route.interface.name, interface, "{target}");
+            assert_eq!(route.source.to_string(), source, "{target}");
+            assert_eq!(route.scope != 0, scoped, "{target}");
+            if interface == "up0" {
+                assert_eq!(route.interface.address.unwrap().ip(), route.source, "{target}");
+            }
+        }
+        let index = if_index("up0").to_string();
+        let route = resolve("fe80::2".parse().unwrap(), Some(&index), None, None).unwrap();
+        assert_eq!(route.bound_to.as_deref(), Some("up0"));
+    });
+}
+
+fn if_index(name: &str) -> u32 {
+    nix::net::if_::if_nametoindex(name).unwrap()
+}
+
+#[test]
+fn a_missing_route_of_ipv6_says_what_is_wrong() {
+    with_a_neighbour(|| {
+        for (target, zone, iface, source, message) in [
+            ("fd00:9::1", None, None, None, "no route to fd00:9::1: Network is unreachable"),
+            ("fd00:3::1", None, None, None, "no route to fd00:3::1: the routing table discards"),
+            (
+                "fe80::2",
+                None,
+                None,
+                None,
+                "fe80::2 is link-local: say by which interface: fe80::2%",
+            ),
+            ("fe80::2", None, Some(ANY), None, "fe80::2 is link-local: say by which interface"),
+            (
+                "fe80::2",
+                Some("lo"),
+                Some("up0"),
+                None,
+                "interface up0 and zone lo are not the same",
+            ),
+            ("fe80::2", Some("4711"), None, None, "there is no interface 4711: choose one of lo"),
+            ("fe80::2", Some("\x1b"), None, None, r"there is no interface \u{1b}: choose one of"),
+            ("fd00::2", None, None, Some("fd00::2"), "fd00::2 is not an address of this host"),
+            ("fd00::2", None, None, Some("10.0.0.1"), "10.0.0.1 cannot be the source of probes to"),
+        ] {
+            let source = source.map(|source| source.parse().unwrap());
+            let error = resolve(target.parse().unwrap(), zone, iface, source).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{error}");
+        }
+        ip("address flush dev up0");
+        let error = resolve("fd00::2".parse().unwrap(), None, Some("up0"), None).unwrap_err();
+        assert!(error.to_string().starts_with("interface up0 has no IPv6 address"), "{error}");
+    });
+}
