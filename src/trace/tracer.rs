@@ -67,6 +67,8 @@ pub struct Tracer {
     path: Path,
     correlator: Correlator,
     waiting: Vec<ProbeRef>,
+    /// The largest RTT seen.
+    largest_rtt: Option<Span>,
     /// The earliest deadline among those waiting; stale when `deadlines_changed`.
     next_deadline: Option<Timestamp>,
     deadlines_changed: bool,
@@ -99,6 +101,7 @@ impl Tracer {
             config,
             correlator: Correlator::new(flow, idents),
             waiting: Vec::new(),
+            largest_rtt: None,
             next_deadline: None,
             deadlines_changed: false,
             schedule: None,
@@ -354,6 +357,7 @@ impl Tracer {
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
         reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
         let orphan = probe.sent.is_none();
+        self.largest_rtt = self.largest_rtt.max(reply.rtt);
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
         let ends = settles && !reply.kind.in_transit();
@@ -429,7 +433,7 @@ impl Tracer {
         };
         let (own, later) = hops.split_at_checked(here + 1).unwrap_or((hops, &[]));
         let own = rtt(wait.here, own.get(here..).unwrap_or_default());
-        wait.deadline(probe, own, rtt(wait.near, later))
+        wait.deadline(probe, own, rtt(wait.near, later), self.largest_rtt)
     }
 }
 
