@@ -207,7 +207,8 @@ pub struct TraceOptions {
     #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
     pub wait: Option<Wait>,
 
-    /// Most probes under way at a time: 1 to 65535 [default: 16]
+    /// Most probes under way at a time: 1 to 65535 [default: 16, not counting those that have been
+    /// silent for long]
     #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = within(1_u16, u16::MAX))]
     pub in_flight: Option<u16>,
 
@@ -307,6 +308,7 @@ impl TraceOptions {
         set(&mut config.tos, self.tos);
         set(&mut config.wait, self.wait);
         set(&mut config.in_flight, self.in_flight);
+        config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
         set(&mut config.packet_len, packet_len);
         set(&mut config.flow_mode, self.flow);

@@ -109,6 +109,10 @@ pub struct TraceConfig {
     pub wait: Wait,
     /// Most probes that are under way at a time, at least 1.
     pub in_flight: u16,
+    /// Whether a probe counts as under way for as long as an answer is waited for. If not, one that has
+    /// been silent for much longer than any answer took does not: a silent hop holds nobody up.
+    #[serde(default)]
+    pub in_flight_exact: bool,
     /// Least time between two probes, in seconds.
     pub send_wait: f64,
     /// Type of service of the probes.
@@ -154,6 +158,7 @@ impl TraceConfig {
             queries: 3,
             wait: Wait::default(),
             in_flight: 16,
+            in_flight_exact: false,
             send_wait: 0.0,
             tos: 0,
             dont_fragment: false,

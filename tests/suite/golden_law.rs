@@ -190,6 +190,7 @@ fn configs() -> impl Strategy<Value = TraceConfig> {
             max_ttl,
             queries,
             in_flight,
+            in_flight_exact: wait.3,
             wait: Wait { max: wait.0, here: wait.1, near: wait.2, adaptive: wait.3 },
             first_id,
             first_port,
