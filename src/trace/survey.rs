@@ -1,12 +1,12 @@
 //! Which traces are in a recording, when the recording does not say.
 //!
 //! A first reading of a capture remembers every datagram that may be a probe: its TTL is low, or next
-//! to that of others before it. From them follow the traces ([`group`]: which probes belong together) and
-//! what each was asked ([`run`]). A trace shows itself by a TTL that ran out, by TTLs that climb, or by
+//! to that of others before it. From them follow the traces (`group`: which probes belong together) and
+//! what each was asked (`run`). A trace shows itself by a TTL that ran out, by TTLs that climb, or by
 //! a low one and a port where traceroute has always sent probes; everything else is plain traffic.
 //!
-//! Memory is bounded however long the file is: [`PAIRS`] pairs of addresses, [`PROBES`] probes in all, and
-//! [`UNSEEN`] replies per pair to probes that are not in the file.
+//! Memory is bounded however long the file is: `PAIRS` pairs of addresses, `PROBES` probes in all, and
+//! `UNSEEN` replies per pair to probes that are not in the file.
 
 mod group;
 mod run;
