@@ -238,6 +238,7 @@ fn over_the_built_in_network_by_the_program_itself() {
             vec!["-n", "-q1", "-m4"],
             vec!["-n", "-f3", "-N1", "-w", "1"],
             vec!["-n", "--json"],
+            vec!["-n", "-f", "40", "-m", "44"],
             vec!["-n", "-z", "0.01", "-p", "65530", "-t", "16", "--json", "-F"],
             vec!["-n", "--format", "ndjson", "-q2"],
             vec!["-n", "--format", "csv", "-m7"],
