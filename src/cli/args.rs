@@ -202,11 +202,13 @@ pub struct TraceOptions {
     pub kind: ProbeKind,
 
     /// Most seconds to wait for an answer, and factors of the RTT of another answer from the same
-    /// hop and from a later one; MAX alone switches the factors off [default: 5,3,10]
+    /// hop and from a later one; MAX alone switches the factors off [default: 5,3,10, where MAX is
+    /// ten times the largest RTT seen if that is less, but at least a second]
     #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
     pub wait: Option<Wait>,
 
-    /// Most probes under way at a time: 1 to 65535 [default: 16]
+    /// Most probes under way at a time: 1 to 65535 [default: 16, not counting those that have been
+    /// silent for long]
     #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = within(1_u16, u16::MAX))]
     pub in_flight: Option<u16>,
 
@@ -306,6 +308,7 @@ impl TraceOptions {
         set(&mut config.tos, self.tos);
         set(&mut config.wait, self.wait);
         set(&mut config.in_flight, self.in_flight);
+        config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
         set(&mut config.packet_len, packet_len);
         set(&mut config.flow_mode, self.flow);
@@ -355,7 +358,7 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
     }
     match parts.next() {
         Some(_) => Err("it must be at most three values: MAX,HERE,NEAR".into()),
-        None => Ok(Wait { max, here, near }),
+        None => Ok(Wait { max, here, near, adaptive: false }),
     }
 }
 
@@ -410,7 +413,7 @@ mod tests {
         assert_eq!(cli.trace.target.as_deref(), Some("example.net"));
         assert_eq!(cli.trace.packet_len, Some(80));
         assert_eq!((options.queries, options.max_ttl, options.tos), (Some(2), Some(12), Some(184)));
-        assert_eq!(options.wait, Some(Wait { max: 2.5, here: 1.0, near: 0.0 }));
+        assert_eq!(options.wait, Some(Wait { max: 2.5, here: 1.0, near: 0.0, adaptive: false }));
         assert_eq!(options.send_wait, Some(0.2));
         assert!(options.dont_fragment && cli.trace.output.numeric);
     }

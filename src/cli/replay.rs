@@ -36,7 +36,8 @@ struct Contents {
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
     let mut file = open(&args.file)?;
-    let contents = read_through(CaptureReader::new(&mut file, &name)?)?;
+    let contents =
+        read_through(CaptureReader::new(&mut file, &name)?, args.options.first_ttl.unwrap_or(0))?;
     if contents.survey.overflowed() {
         complain(&format!(
             "{name} holds more probes than are looked at: the later ones are left out"
@@ -139,9 +140,9 @@ fn open(path: &Path) -> anyhow::Result<File> {
     Ok(copy)
 }
 
-fn read_through<R: Read>(mut reader: CaptureReader<R>) -> anyhow::Result<Contents> {
-    let mut contents =
-        Contents { carried: None, names: HashMap::new(), survey: Survey::new(), packets: 0 };
+fn read_through<R: Read>(mut reader: CaptureReader<R>, first_ttl: u8) -> anyhow::Result<Contents> {
+    let survey = Survey::from_ttl(first_ttl);
+    let mut contents = Contents { carried: None, names: HashMap::new(), survey, packets: 0 };
     loop {
         match reader.next() {
             Ok(Some(Item::Packet(frame))) => {

@@ -22,6 +22,9 @@ pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
 /// A probe is given up HERE × (the RTT of another answer from the same hop) after it was sent, else
 /// NEAR × (the RTT of an answer from a later hop), else MAX, and never later than MAX. One millisecond
 /// is added to an RTT before it is multiplied, as traceroute does, so that tiny RTTs leave time.
+///
+/// Where nothing was asked for, MAX adapts: it is ten times the largest RTT seen so far, but at least a
+/// second and never more than `max`. So a path with silent hops costs a second, not five.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
@@ -31,27 +34,38 @@ pub struct Wait {
     pub here: f64,
     /// Factor; 0 switches the rule off.
     pub near: f64,
+    /// Whether MAX adapts to the largest RTT seen.
+    #[serde(default)]
+    pub adaptive: bool,
 }
 
 impl Default for Wait {
     fn default() -> Self {
-        Self { max: 5.0, here: 3.0, near: 10.0 }
+        Self { max: 5.0, here: 3.0, near: 10.0, adaptive: true }
     }
 }
 
 /// Added to an RTT before it is multiplied by a factor.
 const RTT_PRECISION: Span = Span::from_millis(1);
+/// How many times the largest RTT an answer is waited for where MAX adapts, and how long at least.
+const ADAPTIVE: (f64, Span) = (10.0, Span::from_millis(1_000));
 
 impl Wait {
     /// When `probe` is to be given up, given the first answered RTTs of its own hop and of the
-    /// nearest later hop that has one.
+    /// nearest later hop that has one, and the largest RTT seen.
     pub(super) fn deadline(
         &self,
         probe: &Probe,
         here: Option<Span>,
         near: Option<Span>,
+        largest: Option<Span>,
     ) -> Timestamp {
-        let max = Span::from_secs_f64(self.max);
+        let longest = Span::from_secs_f64(self.max);
+        let (times, least) = ADAPTIVE;
+        let max = match largest.filter(|_| self.adaptive) {
+            Some(rtt) => rtt.scaled(times).max(least).min(longest),
+            None => longest,
+        };
         let by = |rtt: Option<Span>, factor: f64| {
             let padded = Span::from_nanos(rtt?.nanos().saturating_add(RTT_PRECISION.nanos()));
             (factor > 0.0).then(|| padded.scaled(factor).min(max))
@@ -95,6 +109,10 @@ pub struct TraceConfig {
     pub wait: Wait,
     /// Most probes that are under way at a time, at least 1.
     pub in_flight: u16,
+    /// Whether a probe counts as under way for as long as an answer is waited for. If not, one that has
+    /// been silent for much longer than any answer took does not: a silent hop holds nobody up.
+    #[serde(default)]
+    pub in_flight_exact: bool,
     /// Least time between two probes, in seconds.
     pub send_wait: f64,
     /// Type of service of the probes.
@@ -140,6 +158,7 @@ impl TraceConfig {
             queries: 3,
             wait: Wait::default(),
             in_flight: 16,
+            in_flight_exact: false,
             send_wait: 0.0,
             tos: 0,
             dont_fragment: false,
@@ -288,10 +307,27 @@ mod tests {
             (wait, None, ms(9), 100),
             (wait, None, ms(900), 5_000),
             (Wait { here: 0.0, ..wait }, ms(9), ms(19), 200),
-            (Wait { here: 0.0, near: 0.0, max: 2.5 }, ms(9), ms(19), 2_500),
+            (Wait { here: 0.0, near: 0.0, max: 2.5, ..wait }, ms(9), ms(19), 2_500),
         ] {
-            let deadline = wait.deadline(&probe, here, near);
+            let deadline = wait.deadline(&probe, here, near, None);
             assert_eq!(deadline, Timestamp::from_nanos(expected * 1_000_000), "{wait:?} {here:?}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_was_asked_for_max_adapts() {
+        let probe = Probe::sent_at(Timestamp::from_nanos(0));
+        let exact = Wait { adaptive: false, ..Wait::default() };
+        for (wait, largest, expected) in [
+            (Wait::default(), 3, 1_000),
+            (Wait::default(), 250, 2_500),
+            (Wait::default(), 900, 5_000),
+            (Wait { max: 0.5, ..Wait::default() }, 3, 500),
+            (exact, 3, 5_000),
+        ] {
+            let largest = Some(Span::from_millis(largest));
+            let deadline = wait.deadline(&probe, None, None, largest);
+            assert_eq!(deadline, Timestamp::from_nanos(expected * 1_000_000), "{wait:?}");
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Which traces are in a recording, when the recording does not say.
 //!
 //! A first reading of a capture remembers every datagram that may be a probe: its TTL is low, or next
-//! to that of others before it. From them follow the traces ([`group`]: which probes belong together) and
-//! what each was asked ([`run`]). A trace shows itself by a TTL that ran out, by TTLs that climb, or by
+//! to that of others before it. From them follow the traces (`group`: which probes belong together) and
+//! what each was asked (`run`). A trace shows itself by a TTL that ran out, by TTLs that climb, or by
 //! a low one and a port where traceroute has always sent probes; everything else is plain traffic.
 //!
-//! Memory is bounded however long the file is: [`PAIRS`] pairs of addresses, [`PROBES`] probes in all, and
-//! [`UNSEEN`] replies per pair to probes that are not in the file.
+//! Memory is bounded however long the file is: `PAIRS` pairs of addresses, `PROBES` probes in all, and
+//! `UNSEEN` replies per pair to probes that are not in the file.
 
 mod group;
 mod run;
@@ -86,6 +86,8 @@ pub struct Survey {
     probes: usize,
     /// The highest TTL of a probe so far.
     highest: u8,
+    /// The first TTL that was asked for, if one was.
+    asked_first: u8,
     pruned: Option<Timestamp>,
     overflowed: bool,
 }
@@ -113,6 +115,17 @@ impl Survey {
         Self::default()
     }
 
+    /// Nothing read yet of traces that begin with this TTL, which may be one that traffic has, too.
+    #[must_use]
+    pub fn from_ttl(first_ttl: u8) -> Self {
+        Self { asked_first: first_ttl, ..Self::default() }
+    }
+
+    /// The highest TTL that a trace may begin with.
+    fn highest_first(&self) -> u8 {
+        self.asked_first.max(HIGHEST_FIRST_TTL)
+    }
+
     /// Whether more probes were there than are looked at.
     #[must_use]
     pub fn overflowed(&self) -> bool {
@@ -134,7 +147,7 @@ impl Survey {
 
     fn may_be_probe(&self, header: &IpHeader) -> bool {
         let led_up_to = header.ttl <= self.highest.saturating_add(1);
-        (header.ttl <= HIGHEST_FIRST_TTL || led_up_to) && !is_for_many(header.destination)
+        (header.ttl <= self.highest_first() || led_up_to) && !is_for_many(header.destination)
     }
 
     fn take_probe(
@@ -145,11 +158,12 @@ impl Survey {
         payload: &[u8],
         at: Timestamp,
     ) {
-        let Some(pair) = self.pair(flow, at, header.ttl <= HIGHEST_FIRST_TTL) else { return };
+        let highest_first = self.highest_first();
+        let Some(pair) = self.pair(flow, at, header.ttl <= highest_first) else { return };
         let led_up_to = header.ttl <= pair.highest.saturating_add(1);
         let before = pair.latest.get(&key).and_then(|index| pair.sightings.get(*index));
         let copy = before.is_some_and(|before| at.since(before.at) <= COPY);
-        if copy || header.ttl == 0 || header.ttl > HIGHEST_FIRST_TTL && !led_up_to {
+        if copy || header.ttl == 0 || header.ttl > highest_first && !led_up_to {
             return;
         }
         let mut beginning = [0; 16];

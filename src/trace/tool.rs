@@ -5,6 +5,7 @@
 
 use crate::probe::ProbeType::{self, IcmpEcho, TcpSyn, Udp, UdpLite};
 use crate::probe::craft;
+use crate::trace::config::Wait;
 
 /// The name for a trace that no line fits.
 pub const UNKNOWN: &str = "unknown";
@@ -91,7 +92,12 @@ const SIGNS: &[Sign] = &[
     Sign {
         tool: "scamper",
         probes: &[Udp, IcmpEcho],
-        fits: |it| it.len == 64 && it.one_socket && [0, 33_435].contains(&it.first_number),
+        fits: |it| {
+            it.len == 60
+                && it.one_socket
+                && it.first_id == 0
+                && [0, 33_435].contains(&it.first_number)
+        },
     },
     Sign {
         tool: "lft",
@@ -146,7 +152,11 @@ const SIGNS: &[Sign] = &[
     Sign {
         tool: LINUX,
         probes: &[TcpSyn],
-        fits: |it| !it.one_socket && [60, 80].contains(&it.len) && it.tcp_window() == 5_840,
+        fits: |it| {
+            !it.one_socket
+                && [60, 80].contains(&it.len)
+                && [5_760, 5_840].contains(&it.tcp_window())
+        },
     },
 ];
 
@@ -157,15 +167,19 @@ pub fn likely(traits: &Traits) -> &'static str {
     SIGNS.iter().find(fits).map_or(UNKNOWN, |sign| sign.tool)
 }
 
-/// Whether the tool gives a probe up by the RTTs of others, as only traceroute on Linux and rtrace do.
+/// How long the tool waits for an answer. That a probe is given up by the RTTs of others is the idea of
+/// traceroute on Linux and of rtrace, that the longest wait adapts is rtrace's alone: what another
+/// tool waited for and took may not be called late.
 #[must_use]
-pub fn gives_up_early(traits: &Traits) -> bool {
+pub fn wait(traits: &Traits) -> Wait {
+    let ours = Wait::default();
+    let linux = Wait { adaptive: false, ..ours };
+    let patient = Wait { here: 0.0, near: 0.0, ..linux };
+    let body = || [&traits.head[..], &traits.beginning].concat();
     match likely(traits) {
-        LINUX | LINUX_OR_RTRACE | RTRACE => true,
-        UNKNOWN => {
-            let body = [&traits.head[..], &traits.beginning].concat();
-            craft::looks_like_ours(traits.probe, &body)
-        }
-        _ => false,
+        LINUX => linux,
+        LINUX_OR_RTRACE | RTRACE => ours,
+        UNKNOWN if craft::looks_like_ours(traits.probe, &body()) => ours,
+        _ => patient,
     }
 }

@@ -14,6 +14,9 @@ use super::correlate::{Correlator, Idents, number};
 use super::path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind};
 use super::schedule::Schedule;
 
+/// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
+const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
+
 /// What a frame was to the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
@@ -67,10 +70,14 @@ pub struct Tracer {
     path: Path,
     correlator: Correlator,
     waiting: Vec<ProbeRef>,
+    /// The largest RTT seen.
+    largest_rtt: Option<Span>,
     /// The earliest deadline among those waiting; stale when `deadlines_changed`.
     next_deadline: Option<Timestamp>,
     deadlines_changed: bool,
     schedule: Option<Schedule>,
+    /// When a probe was last asked for.
+    polled: Timestamp,
     events: VecDeque<Event>,
     ended: bool,
 }
@@ -99,9 +106,11 @@ impl Tracer {
             config,
             correlator: Correlator::new(flow, idents),
             waiting: Vec::new(),
+            largest_rtt: None,
             next_deadline: None,
             deadlines_changed: false,
             schedule: None,
+            polled: Timestamp::default(),
             events: VecDeque::new(),
             ended: false,
         })
@@ -127,9 +136,10 @@ impl Tracer {
     /// The next datagram to send, if one is due at `now`. Ask until `None`; ask again after every
     /// frame, and at [`poll_timeout`](Self::poll_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
-        let last_ttl = self.last_ttl();
+        let (last_ttl, under_way) = (self.last_ttl(), self.under_way(now));
+        self.polled = now;
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
-        let datagram = schedule.next(&self.config, now, self.waiting.len(), last_ttl)?;
+        let datagram = schedule.next(&self.config, now, under_way, last_ttl)?;
         Some(Transmit { destination: self.config.target, datagram })
     }
 
@@ -145,10 +155,13 @@ impl Tracer {
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
         let deadline = self.next_deadline();
         let last_ttl = self.last_ttl();
-        let sending = self
-            .schedule
-            .as_ref()
-            .and_then(|schedule| schedule.wake_at(&self.config, self.waiting.len(), last_ttl));
+        let under_way = self.under_way(self.polled);
+        let sending = self.schedule.as_ref().and_then(|schedule| {
+            let silent =
+                self.next_silent().filter(|_| !schedule.is_exhausted(&self.config, last_ttl));
+            let pause = schedule.wake_at(&self.config, under_way, last_ttl);
+            pause.into_iter().chain(silent).min()
+        });
         deadline.into_iter().chain(sending).min()
     }
 
@@ -354,6 +367,7 @@ impl Tracer {
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
         reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
         let orphan = probe.sent.is_none();
+        self.largest_rtt = self.largest_rtt.max(reply.rtt);
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
         let ends = settles && !reply.kind.in_transit();
@@ -387,6 +401,32 @@ impl Tracer {
             self.events.push_back(Event::Settled(at));
         }
         kept.then_some(index)
+    }
+
+    /// How many of the probes that wait for an answer hold a place among those in flight.
+    fn under_way(&self, now: Timestamp) -> usize {
+        match self.silence() {
+            None => self.waiting.len(),
+            Some(_) => self.waiting.iter().filter(|at| self.silent_from(**at) > Some(now)).count(),
+        }
+    }
+
+    /// When the next place becomes free because its probe has been silent for long.
+    fn next_silent(&self) -> Option<Timestamp> {
+        self.silence()?;
+        let silent = self.waiting.iter().filter_map(|at| self.silent_from(*at));
+        silent.filter(|from| *from > self.polled).min()
+    }
+
+    fn silent_from(&self, at: ProbeRef) -> Option<Timestamp> {
+        Some(self.path.probe(at)?.sent?.after(self.silence()?))
+    }
+
+    /// How long a probe holds its place, if that is not for as long as an answer is waited for.
+    fn silence(&self) -> Option<Span> {
+        let (times, more) = SILENCE;
+        let rtt = self.largest_rtt.filter(|_| !self.config.in_flight_exact)?;
+        Some(Span::from_nanos(rtt.scaled(times).nanos().saturating_add(more.nanos())))
     }
 
     /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
@@ -429,7 +469,7 @@ impl Tracer {
         };
         let (own, later) = hops.split_at_checked(here + 1).unwrap_or((hops, &[]));
         let own = rtt(wait.here, own.get(here..).unwrap_or_default());
-        wait.deadline(probe, own, rtt(wait.near, later))
+        wait.deadline(probe, own, rtt(wait.near, later), self.largest_rtt)
     }
 }
 

@@ -194,3 +194,28 @@ fn a_recording_cut_off_anywhere_replays_up_to_there() {
         assert!(replayed.stderr.contains("ends in the middle"), "{}", replayed.stderr);
     }
 }
+
+#[test]
+fn a_capture_of_several_traces_is_reported_whole_or_in_part() {
+    let mixed = root().join("tests/captures/mixed.pcap");
+    let all = replay(&mixed, &["-n"]);
+    let headers =
+        |text: &str| text.lines().filter(|line| line.starts_with("traceroute to")).count();
+    assert_eq!((headers(&all.stdout), all.status), (12, 0), "{}", all.stderr);
+    assert_eq!(all.stdout.matches("\n\ntraceroute to").count(), 11, "an empty line between two");
+
+    let list = replay(&mixed, &["--list"]);
+    assert_eq!((list.stdout.lines().count(), list.status), (13, 0));
+    let rows: serde_json::Value =
+        serde_json::from_str(&replay(&mixed, &["--list", "--json"]).stdout).unwrap();
+    for row in rows.as_array().unwrap() {
+        let number = row["number"].to_string();
+        let one = replay(&mixed, &["--trace", &number, "--json"]);
+        let one: serde_json::Value = serde_json::from_str(&one.stdout).unwrap();
+        assert_eq!(one["asked"]["probe"], row["probe"]);
+        assert_eq!(one["totals"]["sent"], row["probes"]);
+    }
+    let none = replay(&mixed, &["--trace", "13"]);
+    assert_eq!((none.stdout.as_str(), none.status), ("", 1));
+    assert!(none.stderr.contains("there is no trace 13"), "{}", none.stderr);
+}

@@ -174,7 +174,7 @@ fn configs() -> impl Strategy<Value = TraceConfig> {
         1 => Just(ProbeType::Protocol(253)),
     ];
     let mode = prop_oneof![Just(FlowMode::Classic), Just(FlowMode::Paris), Just(FlowMode::Dublin)];
-    let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0);
+    let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0, any::<bool>());
     let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 0..140_u16);
     let numbers = (any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]);
     ((target, probe, mode), shape, wait, numbers).prop_map(|(kind, shape, wait, numbers)| {
@@ -190,7 +190,8 @@ fn configs() -> impl Strategy<Value = TraceConfig> {
             max_ttl,
             queries,
             in_flight,
-            wait: Wait { max: wait.0, here: wait.1, near: wait.2 },
+            in_flight_exact: wait.3,
+            wait: Wait { max: wait.0, here: wait.1, near: wait.2, adaptive: wait.3 },
             first_id,
             first_port,
             send_wait,
@@ -237,6 +238,7 @@ fn over_the_built_in_network_by_the_program_itself() {
             vec!["-n", "-q1", "-m4"],
             vec!["-n", "-f3", "-N1", "-w", "1"],
             vec!["-n", "--json"],
+            vec!["-n", "-f", "40", "-m", "44"],
             vec!["-n", "-z", "0.01", "-p", "65530", "-t", "16", "--json", "-F"],
             vec!["-n", "--format", "ndjson", "-q2"],
             vec!["-n", "--format", "csv", "-m7"],

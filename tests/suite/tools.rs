@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -22,6 +22,10 @@ struct Hop {
 
 type Hops = BTreeMap<u64, Hop>;
 
+/// Tools whose times are less than those between the packets: this one looks at its clock after sending,
+/// when in a lab the reply is already there.
+const TOLD_WRONG: [&str; 1] = ["inetutils"];
+
 /// To what part of a millisecond a tool rounds.
 fn precision(tool: &str) -> f64 {
     if ["mtr", "trippy", "lft"].iter().any(|name| tool.starts_with(name)) { 0.1 } else { 0.001 }
@@ -37,7 +41,7 @@ fn told(tool: &str, output: &str) -> Hops {
             .collect();
         let Some((first, rest)) = words.split_first() else { continue };
         let Ok(ttl) = first.trim_end_matches([':', '.', '|', '-']).parse() else { continue };
-        let Some(responder) = rest.iter().find_map(|word| word.parse().ok()) else { continue };
+        let Some(responder) = rest.iter().find_map(|word| address(word)) else { continue };
         let hop: &mut Hop = hops.entry(ttl).or_default();
         if !hop.responders.contains(&responder) {
             hop.responders.push(responder);
@@ -57,6 +61,12 @@ fn told(tool: &str, output: &str) -> Hops {
         }
     }
     hops
+}
+
+/// An address, or one with a port.
+fn address(word: &str) -> Option<IpAddr> {
+    let with_port = || word.parse().ok().map(|socket: SocketAddr| socket.ip());
+    word.parse().ok().or_else(with_port)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]
@@ -158,7 +168,9 @@ fn a_report_shows_what_the_tool_printed() {
                 None => ours.rtts.iter().copied().zip(theirs.rtts.iter().copied()).collect(),
             };
             for (ours, theirs) in pairs {
-                assert!(ours <= theirs + precision(name), "{name}, hop {ttl}: {ours} > {theirs}");
+                let told = TOLD_WRONG.iter().all(|tool| !name.starts_with(tool));
+                let fits = ours <= theirs + precision(name);
+                assert!(fits || !told, "{name}, hop {ttl}: {ours} > {theirs}");
             }
         }
     }

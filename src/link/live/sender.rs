@@ -90,6 +90,11 @@ impl Sender {
             Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
                 LinkError::Io { operation: "send", interface: self.interface.clone(), source }
             }
+            // What netfilter's output hooks answer for a packet that they drop.
+            Some(libc::EPERM) => {
+                let source = io::Error::other("a firewall rule of this host drops it");
+                LinkError::Refused { destination, source }
+            }
             _ => LinkError::Refused { destination, source },
         }
     }

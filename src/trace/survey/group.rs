@@ -19,6 +19,8 @@ const PAUSE: Span = Span::from_millis(30_000);
 const LONG_PAUSE: Span = Span::from_millis(300_000);
 /// Destination ports that may be missing between two probes of a trace.
 const GAP: u16 = 16;
+/// After numbers from here on a tool that goes on for long begins with its first again.
+const LAST_NUMBERS: u16 = 64_000;
 /// How long a burst of probes takes at most, in nanoseconds.
 const BURST: i64 = 1_000_000;
 /// Chains that may be under way at a time and wait for the same number.
@@ -98,7 +100,8 @@ impl Chain {
     /// or this tool has no rounds, or it is made otherwise.
     fn is_over(&self, it: &Sighting) -> bool {
         let from_the_start = it.ttl <= self.lowest && self.last.ttl > self.lowest;
-        let numbers_again = !self.fixed && it.number == self.first.number;
+        let used_up = self.last.number >= LAST_NUMBERS;
+        let numbers_again = !self.fixed && it.number == self.first.number && !used_up;
         from_the_start && (numbers_again || !self.in_rounds() || self.first.make() != it.make())
     }
 

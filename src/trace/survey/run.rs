@@ -116,8 +116,8 @@ impl Run {
         }
         let traits = self.traits();
         let tool = tool::likely(&traits);
-        let gives_up_early = tool::gives_up_early(&traits);
-        let config = self.config(gives_up_early);
+        let wait = tool::wait(&traits);
+        let config = self.config(wait);
         let listed = Listed {
             idents: self.idents,
             probes: self.probes.iter().map(|it| it.key).collect(),
@@ -125,7 +125,7 @@ impl Run {
             until: self.probes.last().map_or(self.first.at, |it| it.at),
             missing: missing.into(),
             orphans,
-            uneven: !gives_up_early,
+            uneven: wait.here == 0.0,
         };
         let (start, probes) = (self.first.at, self.probes.len());
         Found { config, idents: Idents::Listed(Box::new(listed)), start, probes, tool }
@@ -148,7 +148,7 @@ impl Run {
     }
 
     /// What packets cannot show (the last TTL meant, probes in flight, pauses) is at its default.
-    fn config(&self, gives_up_early: bool) -> TraceConfig {
+    fn config(&self, wait: Wait) -> TraceConfig {
         let (probe, flow_mode) = self.kind();
         let defaults = TraceConfig::of_flow(&Flow { probe, ..self.flow });
         let ttl = |found: Option<(&u8, &usize)>| found.map_or(1, |(ttl, _)| *ttl);
@@ -157,13 +157,6 @@ impl Run {
         let most = self.per_ttl.values().max().copied().unwrap_or(1);
         // One hop alone may have been cut short: its queries are at least the usual number.
         let fewest = if lowest == highest { defaults.queries } else { 1 };
-        // Waiting times that follow from other answers are Linux traceroute's own idea: what another tool
-        // waited for and took may not be called late here.
-        let wait = if gives_up_early {
-            defaults.wait
-        } else {
-            Wait { here: 0.0, near: 0.0, ..defaults.wait }
-        };
         let unseen = self.unseen.iter().map(|unseen| unseen.number);
         let lowest_number = unseen.chain([self.lowest]).min().unwrap_or(self.lowest);
         TraceConfig {

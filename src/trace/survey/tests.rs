@@ -214,6 +214,25 @@ fn rounds_are_queries() {
 }
 
 #[test]
+fn numbers_that_are_used_up_begin_again() {
+    let round = |n: u16| Sent {
+        at: i64::from(n) * 100,
+        port: 33_000 + n % 65 * 500,
+        number: 0,
+        ttl: u8::try_from(1 + n % 5).unwrap(),
+        ident: 7_000,
+        ..UDP
+    };
+    let mut frames: Vec<_> = (0..130).map(|n| (round(n).at, round(n).bytes())).collect();
+    // Each probe has an IP-ID of its own, as from a kernel.
+    for (id, (_, bytes)) in (1_u16..).zip(&mut frames) {
+        bytes[4..6].copy_from_slice(&id.to_be_bytes());
+    }
+    let found: Vec<_> = survey(&frames).iter().map(|it| (it.probes, it.config.queries)).collect();
+    assert_eq!(found, [(130, 26)]);
+}
+
+#[test]
 fn a_reply_without_its_probe_is_shown_without_a_time() {
     let probes = twelve(0, 10, |n| Sent { port: 33_434 + n, ..UDP });
     let mut frames = Vec::new();
