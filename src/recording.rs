@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::{Disposition, Path, Probe, ReplyKind, TraceConfig};
+use crate::trace::{Disposition, Path, Probe, ProbeRef, ReplyKind, TraceConfig};
 use crate::wire::extension::Family::{self, V4, V6};
 
 /// What the section comment begins with; JSON follows.
@@ -42,6 +42,9 @@ impl Carried {
 #[must_use]
 pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
     match disposition {
+        Disposition::OwnProbe(ProbeRef::SCOUT) => {
+            Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
+        }
         Disposition::OwnProbe(at) => {
             Some(format!("probe ttl={} query={}", at.ttl, u32::from(at.query) + 1))
         }

@@ -207,8 +207,8 @@ pub struct TraceOptions {
     #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
     pub wait: Option<Wait>,
 
-    /// Most probes under way at a time: 1 to 65535 [default: 16, not counting those that have been
-    /// silent for long]
+    /// Most probes under way at a time, hop after hop as traceroute: 1 to 65535 [default: a scout
+    /// with the highest TTL first, by whose answer all that is missing is sent at once]
     #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = within(1_u16, u16::MAX))]
     pub in_flight: Option<u16>,
 

@@ -173,7 +173,10 @@ fn configure(
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
-    let mut config = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
+    let defaults = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
+    // Who says how many probes may be under way wants traceroute's order.
+    let serial = args.options.in_flight.is_some();
+    let mut config = if serial { defaults } else { defaults.scouting() };
     args.options.apply(args.packet_len, &mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();

@@ -139,7 +139,7 @@ struct StackEntry {
 impl<'a> Measured<'a> {
     fn of(view: View<'a>) -> Self {
         let View { config, path, .. } = view;
-        let probes = || path.hops().iter().flat_map(|hop| &hop.probes);
+        let probes = || path.probes().map(|(_, probe)| probe);
         let mut sent: Vec<Timestamp> = probes().filter_map(rows::sent).map(|(at, _)| at).collect();
         sent.sort_unstable();
         let replies = probes().flat_map(|probe| &probe.replies).map(|reply| reply.at);

@@ -29,11 +29,14 @@ impl<W: Write> Renderer for Csv<W> {
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         let mut table = csv::Writer::from_writer(&mut self.out);
         table.write_record(COLUMNS.iter().map(|(title, _)| title)).map_err(as_io)?;
-        for hop in view.path.hops() {
-            for (query, probe) in (1..).zip(&hop.probes) {
-                let row = Row::of(hop.ttl, query, probe, view, self.numeric);
-                table.write_record(COLUMNS.iter().map(|(_, value)| value(&row))).map_err(as_io)?;
-            }
+        let hops = view.path.hops().iter();
+        let numbered = hops.flat_map(|hop| (1..).zip(&hop.probes).map(|(n, it)| (hop.ttl, n, it)));
+        // A scout that is no hop's was the last probe of all, and is past the end of the path.
+        let queries = u32::from(view.config.queries);
+        let scout = view.path.scout.iter().map(|scout| (scout.ttl, queries, scout));
+        for (ttl, query, probe) in numbered.chain(scout) {
+            let row = Row::of(ttl, query, probe, view, self.numeric);
+            table.write_record(COLUMNS.iter().map(|(_, value)| value(&row))).map_err(as_io)?;
         }
         table.flush()
     }

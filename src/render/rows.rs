@@ -197,6 +197,8 @@ pub(super) struct AskedRow {
     queries: u16,
     wait: Wait,
     in_flight: u16,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    scout: bool,
     send_wait: f64,
     tos: u8,
     dont_fragment: bool,
@@ -215,6 +217,7 @@ impl AskedRow {
             queries: config.queries,
             wait: config.wait,
             in_flight: config.in_flight,
+            scout: config.has_scout(),
             send_wait: config.send_wait,
             tos: config.tos,
             dont_fragment: config.dont_fragment,
@@ -229,6 +232,9 @@ impl AskedRow {
 pub(super) struct SentRow {
     ttl: u8,
     query: u32,
+    /// Of the scout, where it counts as a probe of another hop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_ttl: Option<u8>,
     #[serde(flatten)]
     identity: Identity,
     sent_ns: Option<i64>,
@@ -240,7 +246,8 @@ impl SentRow {
     pub(super) fn of(ttl: u8, query: u32, probe: &Probe, config: &TraceConfig) -> Self {
         let (at, frame) = sent(probe).unzip();
         let sent_ns = at.map(Timestamp::nanos);
-        Self { ttl, query, identity: Identity::of(probe, config), sent_ns, frame }
+        let sent_ttl = (probe.ttl != ttl).then_some(probe.ttl);
+        Self { ttl, query, sent_ttl, identity: Identity::of(probe, config), sent_ns, frame }
     }
 }
 

@@ -143,7 +143,7 @@ impl<'a> Trace<'a> {
         let View { config, path, .. } = view;
         let first = path.hops().iter().flat_map(|hop| &hop.probes).next();
         let identity = first.map_or_else(Identity::default, |probe| Identity::of(probe, config));
-        let sent = path.hops().iter().flat_map(|hop| &hop.probes).filter_map(rows::sent);
+        let sent = path.probes().filter_map(|(_, probe)| rows::sent(probe));
         let (stop_reason, stop_data) = stop(view);
         Self {
             kind: "trace",

@@ -16,6 +16,8 @@ pub const DEFAULT_PORT: u16 = 33_434;
 pub const MAX_QUERIES: u16 = 1_000;
 /// Most queries per hop where a trace is only watched: tools that run for hours have more.
 pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
+/// Probes under way at a time where a scout says how far they have to go.
+const SCOUTED_IN_FLIGHT: u16 = 128;
 
 /// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
 ///
@@ -113,6 +115,10 @@ pub struct TraceConfig {
     /// been silent for much longer than any answer took does not: a silent hop holds nobody up.
     #[serde(default)]
     pub in_flight_exact: bool,
+    /// Whether a scout goes first: the last of all probes, with the highest TTL, by whose answer it is
+    /// known how far the others have to go. See [`scouting`](Self::scouting).
+    #[serde(default)]
+    pub scout: bool,
     /// Least time between two probes, in seconds.
     pub send_wait: f64,
     /// Type of service of the probes.
@@ -159,6 +165,7 @@ impl TraceConfig {
             wait: Wait::default(),
             in_flight: 16,
             in_flight_exact: false,
+            scout: false,
             send_wait: 0.0,
             tos: 0,
             dont_fragment: false,
@@ -166,6 +173,25 @@ impl TraceConfig {
             packet_len: craft::default_len(flow.family(), probe),
             first_id: 1,
         }
+    }
+
+    /// The same trace, but in about one round trip instead of hop after hop: with a scout, and with as
+    /// many probes under way as 30 hops have, and some.
+    #[must_use]
+    pub fn scouting(self) -> Self {
+        Self { scout: true, in_flight: SCOUTED_IN_FLIGHT, ..self }
+    }
+
+    /// Whether this trace has a scout: with one hop there is nothing to be found out.
+    #[must_use]
+    pub fn has_scout(&self) -> bool {
+        self.scout && self.max_ttl > self.first_ttl
+    }
+
+    /// The probe that is the scout: the last that could be sent at all.
+    pub(super) fn scout_number(&self) -> u32 {
+        let hops = u32::from(self.max_ttl.saturating_sub(self.first_ttl)) + 1;
+        hops * u32::from(self.queries) - 1
     }
 
     /// What all probes of this trace have in common.
