@@ -24,8 +24,8 @@ use super::config::TraceConfig;
 /// afterwards are probes past a target that is far in time and near in hops.
 const GUESSES: [(Span, u8); 5] = [
     (Span::from_millis(8), 10),
-    (Span::from_millis(45), 15),
-    (Span::from_millis(100), 20),
+    (Span::from_millis(60), 15),
+    (Span::from_millis(120), 20),
     (Span::from_millis(250), 25),
     (Span::from_millis(500), u8::MAX),
 ];
@@ -178,17 +178,21 @@ impl Schedule {
     /// How many probes of its own a hop is to have: the scout is, or may yet be, one of them.
     fn queries(&self, config: &TraceConfig, ttl: u8, shown: &Shown) -> u16 {
         let but_one = config.queries - 1;
-        let frontier = ttl == shown.farthest.saturating_add(1).max(config.first_ttl);
-        let scout = config.scout_number();
-        let leaving = self.unconfirmed.iter().any(|probe| probe.number == scout);
+        let next = shown.farthest.saturating_add(1).max(config.first_ttl);
+        let may_be_last = ttl == next && shown.end.is_none() && self.guess == 0;
         match shown.scout {
             _ if self.scouted.is_none() => config.queries,
             _ if ttl == config.max_ttl => but_one,
             Scouted::Distance(hops) if ttl == hops && shown.end == Some(ttl) => but_one.max(1),
-            Scouted::Waiting if frontier && self.guess == 0 => but_one.max(1),
-            Scouted::Nothing if frontier && leaving => but_one.max(1),
+            Scouted::Waiting if may_be_last => but_one.max(1),
+            Scouted::Nothing if may_be_last && self.is_leaving(config) => but_one.max(1),
             _ => config.queries,
         }
+    }
+
+    /// Whether the scout was handed out and its own frame has not been captured yet.
+    fn is_leaving(&self, config: &TraceConfig) -> bool {
+        self.unconfirmed.iter().any(|probe| probe.number == config.scout_number())
     }
 
     /// The TTL up to which hops are asked now.
@@ -390,7 +394,7 @@ mod tests {
         let further = Shown { farthest: 10, ..waiting };
         let sent = burst(&mut schedule, &config, at(20), &further);
         assert_eq!((sent.len(), sent.iter().max()), (15, Some(&15)));
-        assert_eq!(schedule.wake_at(&config, at(20), &further), Some(at(45)));
+        assert_eq!(schedule.wake_at(&config, at(20), &further), Some(at(60)));
     }
 
     #[test]

@@ -8,5 +8,6 @@ mod golden_law;
 mod laws;
 mod live;
 mod nat;
+mod scout;
 mod support;
 mod tools;
