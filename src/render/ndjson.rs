@@ -138,7 +138,7 @@ impl<W: Write> Renderer for Ndjson<W> {
             Some(Event::Replied(at, index)) => self.replied(at, index, view),
             Some(Event::Settled(at)) => self.settled(at, view),
             Some(Event::Placed(at)) => self.placed(at, view),
-            Some(Event::Ended) | None => Ok(()),
+            Some(Event::Belated(..) | Event::Ended) | None => Ok(()),
         }
     }
 

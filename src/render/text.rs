@@ -162,7 +162,7 @@ impl<W: Write> Renderer for Text<W> {
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         match event {
             Some(Event::Settled(_)) | None => self.advance(view, false),
-            Some(Event::Sent(_) | Event::Replied(..) | Event::Placed(_) | Event::Ended) => Ok(()),
+            Some(_) => Ok(()),
         }
     }
 

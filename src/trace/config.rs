@@ -133,6 +133,9 @@ pub struct TraceConfig {
     /// What numbers begin at that are to differ from run to run: IP-ID, TCP sequence, DNS id.
     #[serde(alias = "first_ip_id")]
     pub first_id: u16,
+    /// How many probes rounds before this one may have had, by which theirs differ from this one's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_serial: u32,
 }
 
 impl TraceConfig {
@@ -172,6 +175,7 @@ impl TraceConfig {
             flow_label: 0,
             packet_len: craft::default_len(flow.family(), probe),
             first_id: 1,
+            first_serial: 0,
         }
     }
 
@@ -188,10 +192,26 @@ impl TraceConfig {
         self.scout && self.max_ttl > self.first_ttl
     }
 
+    /// The probe that goes first.
+    pub(super) fn first_spec(&self) -> ProbeSpec {
+        self.spec(if self.has_scout() { self.scout_number() } else { 0 })
+    }
+
     /// The probe that is the scout: the last that could be sent at all.
     pub(super) fn scout_number(&self) -> u32 {
         let hops = u32::from(self.max_ttl.saturating_sub(self.first_ttl)) + 1;
         hops * u32::from(self.queries) - 1
+    }
+
+    /// The same trace as round `round` of many, from 0: destination ports begin again, what else
+    /// identifies a probe goes on.
+    #[must_use]
+    pub fn round(&self, round: u64) -> Self {
+        let probes = u64::from(self.scout_number()) + 1;
+        let serial = round.wrapping_mul(probes) & u64::from(u32::MAX);
+        let first_serial = u32::try_from(serial).unwrap_or_default();
+        // How far away the target is was found out by the first.
+        Self { first_serial, scout: self.scout && round == 0, ..self.clone() }
     }
 
     /// What all probes of this trace have in common.
@@ -207,6 +227,7 @@ impl TraceConfig {
             flow: self.flow(),
             mode: self.flow_mode,
             number,
+            serial: self.first_serial.wrapping_add(number),
             ttl: u8::try_from(u32::from(self.first_ttl) + hop).unwrap_or(u8::MAX),
             tos: self.tos,
             dont_fragment: self.dont_fragment,
@@ -263,6 +284,11 @@ fn first_broken(rules: &[(bool, &'static str, &'static str)]) -> Result<(), Conf
         Some((_, what, range)) => Err(ConfigError { what, range }),
         None => Ok(()),
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 fn factor(value: f64) -> bool {

@@ -353,9 +353,12 @@ impl Path {
         // Nobody is known to be there: then it was a probe of the last hop.
         let unknown = || self.end.is_none().then_some(config.max_ttl);
         let ttl = answered.or_else(unknown)?;
-        let hop = self.hops.iter_mut().find(|hop| hop.ttl == ttl)?;
-        let query = u16::try_from(hop.probes.len()).ok().filter(|query| *query < config.queries)?;
-        hop.probes.push(self.scout.take()?);
+        // All hops before it have been asked, or it was too early to say anything of this one.
+        let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.hops.len();
+        let query = self.hop(ttl).map_or(0, |hop| hop.probes.len());
+        let query = u16::try_from(query).ok().filter(|query| asked && *query < config.queries)?;
+        let scout = self.scout.take()?;
+        self.hop_mut(ttl).probes.push(scout);
         let at = ProbeRef { ttl, query };
         if let Some(reply) = self.probe(at).and_then(Probe::answer)
             && !reply.kind.in_transit()

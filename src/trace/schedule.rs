@@ -66,6 +66,8 @@ pub(super) struct Schedule {
     handed_out: Vec<u16>,
     /// When the scout was handed out.
     scouted: Option<Timestamp>,
+    /// How far away the target was a round ago; 0 if there was none. Then nothing is scouted.
+    expected: u8,
     /// How far away the target is taken to be at least; 0 while it is not waited for in vain.
     guess: u8,
     /// As far as hops are asked because what is nearer has shown that the path goes on.
@@ -102,6 +104,7 @@ impl Schedule {
         Self {
             handed_out: vec![0; usize::from(config.max_ttl.saturating_sub(config.first_ttl)) + 1],
             scouted: None,
+            expected: 0,
             guess: 0,
             reach: 0,
             unconfirmed: Vec::new(),
@@ -110,6 +113,11 @@ impl Schedule {
             last: None,
             datagram: Vec::new(),
         }
+    }
+
+    /// The same, of a round after others in which the target was this far away.
+    pub(super) fn expecting(config: &TraceConfig, distance: u8) -> Self {
+        Self { expected: distance, ..Self::new(config) }
     }
 
     /// The next probe's datagram if one is due at `now`.
@@ -155,7 +163,7 @@ impl Schedule {
         }
         let edge = self.edge(config, shown);
         let mut wanting = self.wanting(config, edge, shown);
-        let index = if config.has_scout() {
+        let index = if config.has_scout() || self.expected > 0 {
             wanting.min_by_key(|index| self.handed_out.get(*index).copied())
         } else {
             wanting.next()
@@ -198,11 +206,12 @@ impl Schedule {
     /// The TTL up to which hops are asked now.
     fn edge(&self, config: &TraceConfig, shown: &Shown) -> u8 {
         let last = shown.end.unwrap_or(config.max_ttl);
-        if !config.has_scout() || shown.end.is_some() {
+        let explores = config.has_scout() || self.expected > 0;
+        if !explores || shown.end.is_some() {
             return last;
         }
         let next = shown.farthest.saturating_add(1).max(config.first_ttl);
-        next.max(self.guess).max(self.reach).min(last)
+        next.max(self.expected).max(self.guess).max(self.reach).min(last)
     }
 
     fn guess_at(&self, now: Timestamp, shown: &Shown) -> u8 {
@@ -235,7 +244,10 @@ impl Schedule {
 
     /// Whether every probe up to the end was handed out, or no more are to be tried.
     pub(super) fn is_exhausted(&self, config: &TraceConfig, shown: &Shown) -> bool {
-        let last = shown.end.unwrap_or(config.max_ttl);
+        let last = match self.expected {
+            0 => shown.end.unwrap_or(config.max_ttl),
+            _ => self.edge(config, shown),
+        };
         self.futile || self.wanting(config, last, shown).next().is_none()
     }
 

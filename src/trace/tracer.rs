@@ -47,6 +47,8 @@ pub enum Event {
     Sent(ProbeRef),
     /// A reply arrived; the index is among the probe's kept replies.
     Replied(ProbeRef, usize),
+    /// A reply arrived after its trace had ended: a round of [`Rounds`](super::rounds::Rounds) that is over.
+    Belated(ProbeRef, usize),
     /// A probe was answered or given up: what a report says of it will not change.
     Settled(ProbeRef),
     /// The trace is over and the scout has become this probe, the last of its hop.
@@ -94,6 +96,12 @@ impl Tracer {
     pub fn new(config: TraceConfig) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self { schedule: Some(Schedule::new(&config)), ..Self::passive(config, Idents::One)? })
+    }
+
+    /// A tracer that plans probes of a round after others, in which the path was this long.
+    pub(super) fn expecting(config: TraceConfig, distance: u8) -> Result<Self, ConfigError> {
+        let schedule = Some(Schedule::expecting(&config, distance));
+        Ok(Self { schedule, ..Self::new(config)? })
     }
 
     /// A tracer that only watches, for replay: for the probes that `idents` says.
@@ -152,6 +160,11 @@ impl Tracer {
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
         let datagram = schedule.next(&self.config, now, &shown)?;
         Some(Transmit { destination: self.config.target, datagram })
+    }
+
+    /// When a probe was last asked for, if one was.
+    pub(super) fn polled(&self) -> Option<Timestamp> {
+        Some(self.polled).filter(|polled| *polled != Timestamp::default())
     }
 
     /// The link did not take the datagram that [`poll_transmit`](Self::poll_transmit) gave last.

@@ -1,6 +1,5 @@
 //! The scout: how long a trace takes and how many probes it needs, over simulated paths in virtual time.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use rtrace::driver::{self, Observer};
@@ -11,6 +10,8 @@ use rtrace::time::{Span, Timestamp};
 use rtrace::trace::path::Outcome;
 use rtrace::trace::{Disposition, Event, Path, Stop, TraceConfig, Tracer};
 use rtrace::wire::Frame;
+
+use crate::support::line_of;
 
 /// Looks on.
 struct Nobody;
@@ -47,15 +48,9 @@ fn traced(topology: &str, change: impl FnOnce(TraceConfig) -> TraceConfig) -> (T
     (tracer, link.now().since(START))
 }
 
-/// So many links, each of which takes `one_way`; `more` is put into the tables of hop and target.
+/// So many links, each of which takes `one_way`; `hop` and `target` are put into their tables.
 fn line(links: u8, one_way: &str, hop: &str, target: &str) -> String {
-    let mut text = "source = \"192.0.2.2\"\n".to_owned();
-    for number in 1..links {
-        write!(text, "[[hop]]\naddress = \"198.51.100.{number}\"\ndelay = \"{one_way}\"\n{hop}\n")
-            .unwrap();
-    }
-    write!(text, "[target]\ndelay = \"{one_way}\"\n{target}\n").unwrap();
-    text
+    line_of(&vec![hop; usize::from(links) - 1], one_way, target)
 }
 
 fn file(name: &str) -> String {
@@ -136,6 +131,10 @@ fn where_nothing_answers_every_hop_is_tried() {
         traced(&line(12, "1ms", "silent = true", "silent = true"), |config| config);
     assert_eq!((tracer.path().totals.sent, tracer.path().totals.answered), (90, 0));
     assert!(time <= Span::from_millis(5_501), "{time} ms");
+    let silent = line(12, "1ms", "silent = true", "silent = true");
+    let (tracer, _) = traced(&silent, |config| TraceConfig { queries: 1, ..config });
+    assert_eq!((tracer.path().totals.sent, tracer.path().hops().len()), (30, 30));
+    assert_eq!(tracer.path().stop(tracer.config()), Stop::MaxHops);
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Sent {
             flow,
             mode: FlowMode::Classic,
             number: self.number,
+            serial: self.number,
             ttl: self.ttl,
             tos: 0,
             dont_fragment: false,
