@@ -71,6 +71,10 @@ pub enum Action {
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
     Replay(ReplayArgs),
+    /// Trace the path to a host again and again and show what it does over time
+    Watch(WatchArgs),
+    /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
+    Report(WatchArgs),
 }
 
 /// `rtrace TARGET` and `rtrace trace TARGET`.
@@ -103,6 +107,26 @@ pub struct TraceArgs {
     /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
     #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
     pub simulate: Option<PathBuf>,
+}
+
+/// `rtrace watch TARGET` and `rtrace report TARGET`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// The trace of each round.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+
+    /// Seconds from the beginning of a round to that of the next: 0.01 to 86400 [default: 1]
+    #[arg(long, value_name = "SECONDS", help_heading = "Rounds", value_parser = parse_interval)]
+    pub interval: Option<f64>,
+
+    /// End after so many rounds: at least 1 [default: for report 10, else until interrupted]
+    #[arg(long, value_name = "N", help_heading = "Rounds", value_parser = within(1_u64, u64::MAX))]
+    pub rounds: Option<u64>,
+
+    /// Only report when it is over
+    #[arg(long, help_heading = "Rounds")]
+    pub report: bool,
 }
 
 /// `rtrace replay FILE`.
@@ -272,6 +296,7 @@ impl Cli {
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace)) => &trace.output,
+            Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
@@ -360,6 +385,10 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
         Some(_) => Err("it must be at most three values: MAX,HERE,NEAR".into()),
         None => Ok(Wait { max, here, near, adaptive: false }),
     }
+}
+
+fn parse_interval(text: &str) -> Result<f64, String> {
+    number(text, 0.01..=86_400.0, " seconds")
 }
 
 fn parse_flow(text: &str) -> Result<FlowMode, String> {

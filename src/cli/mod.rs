@@ -7,10 +7,12 @@ mod output;
 mod replay;
 mod session;
 mod trace;
+mod watch;
 
 use std::process::ExitCode;
 
 use args::{Action, Cli};
+use watch::Watch;
 
 /// How a run ended, if it ran at all; in order of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,8 +45,10 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
-        Some(Action::Trace(args)) => trace::run(&args),
-        None => trace::run(&cli.trace),
+        Some(Action::Trace(args)) => trace::run(&args, None),
+        Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
+        Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
+        None => trace::run(&cli.trace, None),
     };
     match outcome {
         Ok(status) => status.into(),

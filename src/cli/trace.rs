@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 
 use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
-use super::session::{Session, Tape};
+use super::session::{Session, Tape, report_out};
+use super::watch::Watch;
 use super::{Status, complain};
 use crate::capture::{Format, Interface, Recording};
 use crate::enrich::names::{self, Names};
@@ -19,23 +20,27 @@ use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
-use crate::trace::{TraceConfig, Tracer};
+use crate::trace::rounds::Rounds;
+use crate::trace::{Engine, TraceConfig, Tracer};
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
 /// Source port and first IP-ID of simulated traces, which are the same each time.
 const SIMULATED_PORT: u16 = 54_321;
 
+/// Probes per hop and round of a watch, unless others are asked for: as mtr's.
+const WATCHED_QUERIES: u16 = 1;
+
 /// Runs the command.
-pub fn run(args: &TraceArgs) -> anyhow::Result<Status> {
+pub fn run(args: &TraceArgs, watch: Option<&Watch>) -> anyhow::Result<Status> {
     let target = args.target.as_deref().unwrap_or_default();
     match &args.simulate {
-        Some(topology) => simulate(args, target, topology),
-        None => live(args, target),
+        Some(topology) => simulate(args, watch, target, topology),
+        None => live(args, watch, target),
     }
 }
 
-fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
+fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
@@ -57,12 +62,12 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
-    let config = configure(args, name, &flow, fastrand::u16(1..))?;
+    let config = configure(args, watch, name, &flow, fastrand::u16(1..))?;
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
-    let tape = open_tape(args, &config, &interface)?;
+    let tape = open_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
     privilege::drop_for_good()?;
 
@@ -73,11 +78,9 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
     } else {
         Names::new(move || waker.wake(), names::DEFAULT_WAIT)
     };
-    let to_stderr = is_stdout(args.pcap.as_deref());
-    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
-        .recording_to(tape)
-        .interrupted_by(interrupt);
-    let status = session.run(&mut Tracer::new(config)?, &mut link);
+    let mut session =
+        session(args, watch, &config, names).recording_to(tape).interrupted_by(interrupt);
+    let status = session.run(&mut *engine(config, watch)?, &mut link);
 
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
@@ -100,7 +103,12 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
     finish(&mut session, &link, facts_to, status)
 }
 
-fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status> {
+fn simulate(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    name: &str,
+    file: &Path,
+) -> anyhow::Result<Status> {
     let topology = if file == Path::new(BUILT_IN) {
         Topology::builtin()
     } else {
@@ -121,7 +129,7 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
     let source = args.options.source.unwrap_or(topology.source_for(target));
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
-    let config = configure(args, name, &flow, 1)?;
+    let config = configure(args, watch, name, &flow, 1)?;
     let mut link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
@@ -129,16 +137,33 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
         link: LinkType::Raw,
         filter: None,
     };
-    let tape = open_tape(args, &config, &interface)?;
+    let tape = open_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
-    let to_stderr = is_stdout(args.pcap.as_deref());
-    let names = Names::fixed(names);
-    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
-        .recording_to(tape);
-    let status = session.run(&mut Tracer::new(config)?, &mut link);
+    let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
+    let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("simulated", "simulated".into(), "virtual time");
     finish(&mut session, &link, facts_to, status)
+}
+
+/// The run of one trace, or of rounds of it.
+fn session(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig, names: Names) -> Session {
+    let to_stderr = is_stdout(args.pcap.as_deref());
+    let look_up = !args.output.numeric;
+    match watch {
+        None => Session::new(config, args.output, names, look_up, to_stderr),
+        Some(watch) => {
+            let renderer = watch.renderer(args.output, report_out(to_stderr));
+            Session::with_renderer(config, renderer, names, look_up)
+        }
+    }
+}
+
+fn engine(config: TraceConfig, watch: Option<&Watch>) -> anyhow::Result<Box<dyn Engine>> {
+    Ok(match watch {
+        None => Box::new(Tracer::new(config)?),
+        Some(watch) => Box::new(Rounds::new(config, watch.plan)?),
+    })
 }
 
 /// Where the run's facts go.
@@ -166,6 +191,7 @@ fn finish(
 
 fn configure(
     args: &TraceArgs,
+    watch: Option<&Watch>,
     name: &str,
     flow: &Flow,
     first_id: u16,
@@ -177,6 +203,9 @@ fn configure(
     // Who says how many probes may be under way wants traceroute's order.
     let serial = args.options.in_flight.is_some();
     let mut config = if serial { defaults } else { defaults.scouting() };
+    if watch.is_some() {
+        config.queries = WATCHED_QUERIES;
+    }
     args.options.apply(args.packet_len, &mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();
@@ -224,6 +253,7 @@ fn is_stdout(pcap: Option<&Path>) -> bool {
 /// Begins the recording, so that a path that cannot be written is known before the first probe.
 fn open_tape(
     args: &TraceArgs,
+    watch: Option<&Watch>,
     config: &TraceConfig,
     interface: &Interface,
 ) -> anyhow::Result<Option<Tape>> {
@@ -237,7 +267,8 @@ fn open_tape(
         (Box::new(file), path.display().to_string())
     };
     let OutputOptions { numeric, extensions, .. } = args.output;
-    let carried = Carried { trace: config.clone(), numeric, extensions };
+    let rounds = watch.map(|watch| watch.plan);
+    let carried = Carried { trace: config.clone(), numeric, extensions, rounds };
     let format = Format::from_path(path);
     Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
 }

@@ -40,6 +40,23 @@ pub struct Plan {
     pub rounds: Option<u64>,
 }
 
+impl Plan {
+    /// The reason why no watch can be run by this, if there is one.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |what, range| Err(ConfigError { what, range });
+        match self {
+            Self { interval, .. } if !(0.01..=86_400.0).contains(interval) => {
+                wrong("interval", "0.01 to 86400 s")
+            }
+            Self { rounds: Some(0), .. } => wrong("rounds", "at least 1"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Rounds of a trace. See the [module](self).
 #[derive(Debug)]
 pub struct Rounds {
@@ -73,6 +90,7 @@ impl Rounds {
     /// # Errors
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
+        plan.check()?;
         let config = patient(config, plan);
         let running = Tracer::new(config.round(0))?;
         Ok(Self::of(config, plan, running, true))

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use super::config::TraceConfig;
 use super::path::{Hop, Path, ProbeRef, Reply};
 use super::summary::Summary;
+use super::tracer::Event;
 use crate::time::{Span, Timestamp};
 
 /// Rounds of which a hop's history is kept.
@@ -182,6 +183,15 @@ impl Table {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Takes in what an event of [`Rounds`](super::rounds::Rounds) tells.
+    pub fn handle(&mut self, event: Option<Event>, path: &Path, config: &TraceConfig) {
+        match event {
+            Some(Event::Ended) => self.add(path, config),
+            Some(Event::Belated(at, index)) => self.add_late(path, at, index),
+            _ => {}
+        }
     }
 
     /// Takes in a round that is over, or what is known of one that is running.
