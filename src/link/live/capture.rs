@@ -1,41 +1,52 @@
-//! The capturing side: a packet socket (packet(7)) read by pnet, with the kernel's stamps.
+//! The capturing side: a packet socket (packet(7)) bound by pnet, read in batches.
 //!
 //! The socket is ours and made for the purpose before pnet gets it: opened with protocol 0, so that
-//! it receives nothing until pnet binds it, and then only what the filter lets through. An interface
-//! whose frames have no common link header, and all interfaces at once, are captured cooked: the
-//! kernel takes the link header off and we write an SLL2 header from what it says of the packet,
-//! which pnet's receiver would throw away.
+//! it receives nothing until pnet binds it, and then only what the filter lets through. pnet's own
+//! receiver is let go: it waits and reads for each frame, gives no stamps, and throws away where a
+//! frame came from. We read with recvmmsg(2), as many frames as there are at a time, each with the
+//! kernel's stamp in a control message.
+//!
+//! An interface whose frames have no common link header, and all interfaces at once, are captured
+//! cooked: the kernel takes the link header off and we write an SLL2 header from what it says of the
+//! packet.
+//!
+//! Invariant: frames are handed out in the order in which they were read, each once, before any other
+//! is read.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
-use nix::sys::socket::{LinkAddr, recvfrom, setsockopt, sockopt};
-use pnet_datalink::{Channel, Config, DataLinkReceiver, NetworkInterface};
+use nix::sys::socket::{setsockopt, sockopt};
+use pnet_datalink::{Config, NetworkInterface};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::attach;
 use super::filter::Filter;
-use super::{attach, sys};
+use super::sys::{self, BATCH, Note};
 use crate::time::Timestamp;
 use crate::wire::LinkType;
 
 /// Room for bursts, in bytes; some 5,000 small frames as the kernel counts them.
 const BUFFER: usize = 4 << 20;
 
-/// Longer than any frame: the longest datagram and a generous link header.
-const LONGEST_FRAME: usize = 65_535 + 256;
+/// Room for one frame: the longest datagram and a generous link header, in whole pages. Pages that no
+/// frame was long enough for take no memory.
+const ROOM: usize = 17 << 12;
 
 /// Length of an SLL2 header (<https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html>).
 const SLL2_LEN: usize = 20;
 
 /// Frames of one interface, or of all.
 pub(super) struct Capture {
-    /// Our handle of the socket that `receiver` reads and owns too.
     socket: OwnedFd,
-    receiver: Box<dyn DataLinkReceiver>,
     link: LinkType,
-    /// Where cooked frames are put together; empty otherwise.
-    cooked: Vec<u8>,
+    /// The frames read last, in rooms of equal size, and what the kernel says of each.
+    rooms: Vec<u8>,
+    notes: [Note; BATCH],
+    /// Which of them are still to be handed out.
+    waiting: Range<usize>,
     totals: Statistics,
 }
 
@@ -48,12 +59,13 @@ pub struct Statistics {
     pub dropped: u64,
 }
 
-/// What reading came to.
-pub(super) enum Read<'a> {
-    /// A frame, and when the kernel saw it.
-    Frame(Timestamp, &'a [u8]),
-    /// There was none after all.
-    Nothing,
+/// A frame as it was captured.
+pub(super) struct Captured<'a> {
+    /// When the kernel saw it.
+    pub at: Timestamp,
+    pub bytes: &'a [u8],
+    /// How long it was, if there had been room for all of it.
+    pub original_len: usize,
 }
 
 impl Capture {
@@ -67,13 +79,12 @@ impl Capture {
         // The first needs CAP_NET_ADMIN; without it the system's limit stands.
         setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
             .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         let ours = OwnedFd::from(socket.try_clone()?);
-        let _ = sys::stamp(&ours); // turns stamps on, and fails for want of a frame
-
         let config = Config {
-            read_buffer_size: if cooked { 0 } else { LONGEST_FRAME },
+            read_buffer_size: 0,
             write_buffer_size: 0,
-            read_timeout: Some(Duration::ZERO), // we poll, with exact deadlines
+            read_timeout: Some(Duration::ZERO),
             promiscuous: false,
             socket_fd: Some(socket.into_raw_fd()), // pnet closes it, on errors too
             ..Config::default()
@@ -86,12 +97,16 @@ impl Capture {
             ips: Vec::new(),
             flags: 0,
         };
-        let Channel::Ethernet(_, receiver) = pnet_datalink::channel(&interface, config)? else {
-            return Err(io::Error::other("pnet offers no channel"));
-        };
-        let cooked = vec![0; if cooked { SLL2_LEN + LONGEST_FRAME } else { 0 }];
-        let totals = Statistics::default();
-        Ok(Self { socket: ours, receiver, link: filter.link, cooked, totals })
+        // What it is for is done: the socket is bound.
+        drop(pnet_datalink::channel(&interface, config)?);
+        Ok(Self {
+            socket: ours,
+            link: filter.link,
+            rooms: vec![0; BATCH * ROOM],
+            notes: [Note::NONE; BATCH],
+            waiting: 0..0,
+            totals: Statistics::default(),
+        })
     }
 
     /// What frames begin with.
@@ -99,24 +114,41 @@ impl Capture {
         self.link
     }
 
-    /// Reads a frame once the socket is readable.
-    pub(super) fn read(&mut self) -> io::Result<Read<'_>> {
-        let read = if self.link == LinkType::Sll2 {
-            read_cooked(&self.socket, &mut self.cooked)
-        } else {
-            self.receiver.next()
-        };
-        match read {
-            Ok(bytes) => Ok(Read::Frame(sys::stamp(&self.socket)?, bytes)),
+    /// Whether a frame that was read is still to be handed out.
+    pub(super) fn has_frame(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Reads the frames that are there, once all those read before are handed out; says whether there
+    /// may be more of them than there was room for.
+    pub(super) fn read(&mut self) -> io::Result<bool> {
+        let headroom = headroom(self.link);
+        let rooms = self.rooms.chunks_exact_mut(ROOM).filter_map(|room| room.get_mut(headroom..));
+        match sys::receive(&self.socket, rooms, &mut self.notes) {
+            Ok(read) => {
+                self.waiting = 0..read.len();
+                Ok(read.len() == BATCH)
+            }
             Err(error) => match error.kind() {
-                io::ErrorKind::TimedOut
-                | io::ErrorKind::WouldBlock
-                | io::ErrorKind::Interrupted => Ok(Read::Nothing),
-                // pnet only says that something is wrong. Asking what also clears it, or the socket
-                // would stay readable for ever.
-                _ => Err(SockRef::from(&self.socket).take_error()?.unwrap_or(error)),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(false),
+                _ => Err(error),
             },
         }
+    }
+
+    /// The next of the frames that were read.
+    pub(super) fn next(&mut self) -> Option<io::Result<Captured<'_>>> {
+        let index = self.waiting.next()?;
+        let note = self.notes.get(index)?;
+        let room = self.rooms.chunks_exact_mut(ROOM).nth(index)?;
+        if let Some(header) = room.first_chunk_mut().filter(|_| self.link == LinkType::Sll2) {
+            *header = sll2(&note.address);
+        }
+        let original_len = headroom(self.link) + note.length;
+        let bytes = room.get(..original_len).unwrap_or(room);
+        // The option is on: a frame without a stamp would be a fault of the kernel's.
+        let at = note.stamp.ok_or_else(|| io::Error::other("a frame has no stamp"));
+        Some(at.map(|at| Captured { at, bytes, original_len }))
     }
 
     /// The counters since the capture began.
@@ -134,14 +166,9 @@ impl AsFd for Capture {
     }
 }
 
-/// Reads a packet into `buffer`, behind an SLL2 header.
-fn read_cooked<'a>(socket: &OwnedFd, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
-    let (header, payload) =
-        buffer.split_first_chunk_mut::<SLL2_LEN>().ok_or(io::ErrorKind::InvalidInput)?;
-    let (length, address) = recvfrom::<LinkAddr>(socket.as_raw_fd(), payload)?;
-    let address = address.ok_or(io::ErrorKind::InvalidData)?;
-    *header = sll2(address.as_ref());
-    Ok(buffer.get(..SLL2_LEN + length).unwrap_or(buffer))
+/// How much room is left before a frame for a header of our making.
+fn headroom(link: LinkType) -> usize {
+    if link == LinkType::Sll2 { SLL2_LEN } else { 0 }
 }
 
 /// The SLL2 header for a packet from this address. `sll_protocol` is in network byte order already,
@@ -159,8 +186,29 @@ fn sll2(address: &libc::sockaddr_ll) -> [u8; SLL2_LEN] {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
     use crate::wire;
+
+    #[test]
+    fn messages_are_read_until_there_is_none_or_no_room_and_what_is_cut_is_known() {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        let mut notes = [Note::NONE; BATCH];
+        let mut rooms = [0; 12];
+        let mut read = || -> io::Result<Vec<usize>> {
+            let read = sys::receive(&receiver, rooms.chunks_exact_mut(4), &mut notes)?;
+            assert!(read.iter().all(|note| note.stamp.is_none()), "nobody asked for any");
+            Ok(read.iter().map(|note| note.length).collect())
+        };
+        assert_eq!(read().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        for message in ["1", "12345", "123", "1234"] {
+            sender.send(message.as_bytes()).unwrap();
+        }
+        assert_eq!(read().unwrap(), [1, 5, 3]);
+        assert_eq!(read().unwrap(), [4]);
+        assert_eq!(&rooms, b"12341234123\0");
+    }
 
     #[test]
     fn a_cooked_header_is_read_back() {

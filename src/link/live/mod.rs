@@ -2,8 +2,9 @@
 //!
 //! A probe goes out through a raw socket, and it, like every reply, is seen on a packet socket with
 //! the kernel's stamp; one thread waits with `ppoll` for whichever comes first, frame, wake-up or
-//! deadline. Invariants: an idle wait costs no CPU; a frame that is waiting is handed out before any
-//! word of quiet; [`Received::Quiet`] is only said of a time that the capture is known to be past.
+//! deadline. Invariants: an idle wait costs no CPU; a frame that is waiting, read or not, is handed out
+//! before any word of quiet; [`Received::Quiet`] is only said of a time that the capture is known to be
+//! past. Frames are read in batches, and what was read is handed out without asking the kernel anything.
 //! See packet(7), raw(7), and section 4 of the design for what each socket is good for.
 
 mod capture;
@@ -28,7 +29,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use socket2::{SockFilter, SockRef};
 
-use self::capture::{Capture, Read};
+use self::capture::{Capture, Captured};
 use self::filter::{Filter, Instruction};
 use self::route::{ANY, Route};
 use self::sender::Sender;
@@ -114,6 +115,8 @@ pub struct LiveLink {
     capture: Capture,
     waker: Waker,
     wakeups: Wakeups,
+    /// Whether a frame is likely to be there already: then it is read without waiting for it.
+    expecting: bool,
     /// What is captured on, for errors.
     interface: String,
 }
@@ -122,8 +125,8 @@ pub struct LiveLink {
 enum Ready {
     Frame,
     Woken,
+    /// The time is over, or the wait was interrupted.
     Nothing,
-    Interrupted,
 }
 
 impl LiveLink {
@@ -152,7 +155,7 @@ impl LiveLink {
         stamping::settle();
         let (waker, wakeups) = wake::channel()
             .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
-        Ok(Self { sender, capture, waker, wakeups, interface: name.to_owned() })
+        Ok(Self { sender, capture, waker, wakeups, expecting: false, interface: name.to_owned() })
     }
 
     /// What tells our probes from others: for protocols with ports the source port, held, and
@@ -171,7 +174,7 @@ impl LiveLink {
     /// Which clock stamps the frames.
     #[must_use]
     pub fn clock(&self) -> &'static str {
-        "kernel (SIOCGSTAMPNS)"
+        "kernel (SO_TIMESTAMPNS)"
     }
 
     /// Something to end a wait with, from wherever.
@@ -192,7 +195,7 @@ impl LiveLink {
         })
     }
 
-    /// Waits for a frame or a wake-up, `timeout` long at most; not at all if that is not positive.
+    /// Waits for a frame or a wake-up, `timeout` long at most.
     fn wait(&self, timeout: Option<Span>) -> Result<Ready, LinkError> {
         let timeout = timeout.map(|span| {
             let nanos = span.nanos().max(0);
@@ -203,11 +206,10 @@ impl LiveLink {
             PollFd::new(self.wakeups.as_fd(), PollFlags::POLLIN),
         ];
         match ppoll(&mut fds, timeout, None) {
-            Ok(0) => Ok(Ready::Nothing),
+            Ok(0) | Err(Errno::EINTR) => Ok(Ready::Nothing),
             // Wake-ups first: they are few, and frames keep.
             Ok(_) if fds[1].any() == Some(true) => Ok(Ready::Woken),
             Ok(_) => Ok(Ready::Frame),
-            Err(Errno::EINTR) => Ok(Ready::Interrupted),
             Err(errno) => Err(broken(&self.interface, errno.into())),
         }
     }
@@ -224,37 +226,47 @@ impl Link for LiveLink {
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        self.expecting = true; // a probe is usually captured before the call that sends it returns
         self.sender.send(transmit)
     }
 
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         // What was stamped by `until` is readable by then.
         let quiet_at = until.map(|until| until.after(GRACE));
-        loop {
+        while !self.capture.has_frame() {
+            if self.wakeups.called() {
+                self.wakeups.drain();
+                return Ok(Received::Woken);
+            }
             let now = self.now();
             let left = quiet_at.map(|quiet_at| quiet_at.since(now));
+            let is_due = left.is_some_and(|left| left <= Span::ZERO);
+            if is_due || self.expecting {
+                let more = self.capture.read().map_err(|source| broken(&self.interface, source))?;
+                self.expecting = more;
+                // The clock was read before the socket was found empty.
+                if is_due && !self.capture.has_frame() {
+                    return Ok(Received::Quiet(now.before(GRACE)));
+                }
+                continue;
+            }
             match self.wait(left)? {
-                Ready::Frame => break,
+                Ready::Frame => self.expecting = true,
                 Ready::Woken => {
                     self.wakeups.drain();
                     return Ok(Received::Woken);
                 }
-                // The clock was read before the socket was found empty.
-                Ready::Nothing if left.is_some_and(|left| left <= Span::ZERO) => {
-                    return Ok(Received::Quiet(now.before(GRACE)));
-                }
-                Ready::Nothing | Ready::Interrupted => {}
+                Ready::Nothing => {}
             }
         }
         let link = self.capture.link();
-        match self.capture.read() {
-            Ok(Read::Frame(at, bytes)) => {
-                let original_len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
-            }
-            Ok(Read::Nothing) => Ok(Received::Woken),
-            Err(source) => Err(broken(&self.interface, source)),
-        }
+        let Captured { at, bytes, original_len } = match self.capture.next() {
+            Some(Ok(captured)) => captured,
+            Some(Err(source)) => return Err(broken(&self.interface, source)),
+            None => return Ok(Received::Woken),
+        };
+        let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);
+        Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
     }
 }
 

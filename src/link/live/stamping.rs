@@ -1,17 +1,19 @@
 //! Waiting until the kernel really stamps frames.
 //!
 //! Stamping is switched on for the whole host by a work item that runs some time after it was asked
-//! for. A frame seen before that has no stamp, and `SIOCGSTAMPNS` then silently answers with the time
-//! of the question: the first hop's RTTs would be wrong, by as much as we were slow to read. So a
+//! for. A frame seen before that has no stamp, and the kernel then silently gives it that of its being
+//! read: the first hop's RTTs would be wrong, by as much as we were slow to read. So a
 //! datagram is sent over the loopback until one comes back stamped before it was read.
 
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Duration;
 
-use super::{realtime, sys};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::realtime;
+use super::sys::{self, BATCH, Note};
 
 /// How often to try, and how long to pause in between: 10 ms in all. Seen: one or two tries.
 const TRIES: usize = 50;
@@ -31,26 +33,22 @@ pub(super) fn settle() {
 }
 
 /// A UDP socket that talks to itself.
-struct Loop {
-    socket: UdpSocket,
-    /// The same socket, for the ioctl.
-    descriptor: OwnedFd,
-}
+struct Loop(UdpSocket);
 
 impl Loop {
     fn open() -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.connect(socket.local_addr()?)?;
-        socket.set_read_timeout(Some(PAUSE))?;
-        let descriptor = OwnedFd::from(socket.try_clone()?);
-        let _ = sys::stamp(&descriptor); // switches stamps on, and fails for want of a datagram
-        Ok(Self { socket, descriptor })
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        Ok(Self(socket))
     }
 
+    /// The loopback delivers while it sends; what is not there at once counts as not stamped.
     fn is_stamped(&self) -> io::Result<bool> {
-        self.socket.send(&[0])?;
+        self.0.send(&[0])?;
         let before_reading = realtime();
-        self.socket.recv(&mut [0])?;
-        Ok(sys::stamp(&self.descriptor)? <= before_reading)
+        let mut notes = [Note::NONE; BATCH];
+        let read = sys::receive(&self.0, [[0].as_mut_slice()].into_iter(), &mut notes)?;
+        Ok(read.iter().any(|note| note.stamp.is_some_and(|at| at <= before_reading)))
     }
 }

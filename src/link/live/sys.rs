@@ -1,17 +1,21 @@
-//! The three things that no safe crate does for us. Nothing else in rtrace is `unsafe`.
+//! The things that no safe crate does for us. Nothing else in rtrace is `unsafe`.
+//!
+//! nix has `recvmmsg`, but a batch of its kind serves once: the kernel leaves in each header how much
+//! room it used, and nix hands the next call that as the room there is.
 
-#![expect(unsafe_code, reason = "an ioctl, a socket option, a borrowed descriptor")]
+#![expect(unsafe_code, reason = "recvmmsg, a socket option, a borrowed descriptor")]
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
 
 use pnet::transport::TransportSender;
 
 use crate::time::Timestamp;
 
-/// `SIOCGSTAMPNS` of asm/sockios.h: the stamp of the frame last read, as a `struct timespec`.
-const SIOCGSTAMPNS: libc::Ioctl = 0x8907;
+/// Most messages read at a time.
+pub const BATCH: usize = 32;
 
 /// What `PACKET_STATISTICS` counted since it was last asked: `struct tpacket_stats`.
 #[repr(C)]
@@ -23,23 +27,115 @@ pub struct PacketStatistics {
     pub drops: u32,
 }
 
-/// When the kernel saw the frame that was last read from `socket`. The first call also turns
-/// stamping on, and fails.
-pub fn stamp(socket: &OwnedFd) -> io::Result<Timestamp> {
-    let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the descriptor is open, and this request writes one timespec through the pointer.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSTAMPNS, &raw mut at) };
-    if result == -1 {
-        return Err(io::Error::last_os_error());
+/// What the kernel says of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Note {
+    /// How long the message is, however much room there was for it.
+    pub length: usize,
+    /// When it was seen, if the socket asks for that.
+    pub stamp: Option<Timestamp>,
+    /// Where it came from: on packet sockets only.
+    pub address: libc::sockaddr_ll,
+}
+
+impl Note {
+    /// Of no message.
+    pub const NONE: Self = Self {
+        length: 0,
+        stamp: None,
+        address: libc::sockaddr_ll {
+            sll_family: 0,
+            sll_protocol: 0,
+            sll_ifindex: 0,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        },
+    };
+}
+
+/// Room for control messages, aligned like their headers.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; 128]);
+
+/// Reads the messages that are there, the first into the first of `buffers`, and so on. How many it
+/// read is the length of what it returns; fewer than there are buffers means that there was then no
+/// other. Never waits: [`io::ErrorKind::WouldBlock`] if there is none at all.
+pub fn receive<'n, 'b>(
+    socket: &impl AsFd,
+    buffers: impl Iterator<Item = &'b mut [u8]>,
+    notes: &'n mut [Note; BATCH],
+) -> io::Result<&'n [Note]> {
+    let mut controls = [Control([0; _]); BATCH];
+    let mut pieces = [libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; BATCH];
+    // SAFETY: plain numbers and pointers, of which all zeroes is a value. (It cannot be written out:
+    // some systems have private padding in it.)
+    let mut headers: [libc::mmsghdr; BATCH] = unsafe { mem::zeroed() };
+    let mut count = 0;
+    let parts = headers.iter_mut().zip(&mut pieces).zip(&mut controls).zip(notes.iter_mut());
+    for ((((header, piece), control), note), buffer) in parts.zip(buffers) {
+        *piece = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+        let header = &mut header.msg_hdr;
+        header.msg_name = (&raw mut note.address).cast();
+        header.msg_namelen = length_of::<libc::sockaddr_ll>();
+        header.msg_iov = piece;
+        header.msg_iovlen = 1;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = mem::size_of::<Control>() as _;
+        count += 1;
     }
-    Ok(Timestamp::from_parts(at.tv_sec, at.tv_nsec))
+    // SAFETY: the descriptor is open. The first `count` headers point to buffers, addresses and control
+    // buffers of the lengths they say, all of which are borrowed for longer than this call, by nobody
+    // else, and are numbers that may have any value.
+    let read = unsafe {
+        libc::recvmmsg(
+            socket.as_fd().as_raw_fd(),
+            headers.as_mut_ptr(),
+            count,
+            (libc::MSG_DONTWAIT | libc::MSG_TRUNC) as _,
+            ptr::null_mut(),
+        )
+    };
+    let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
+    for (header, note) in headers.iter().zip(notes.iter_mut()).take(read) {
+        note.length = usize::try_from(header.msg_len).unwrap_or(usize::MAX);
+        note.stamp = stamp(&header.msg_hdr);
+    }
+    Ok(notes.get(..read).unwrap_or(notes))
+}
+
+/// What a received message's control messages say of when it was seen (`SO_TIMESTAMPNS`).
+fn stamp(header: &libc::msghdr) -> Option<Timestamp> {
+    const LENGTH: libc::socklen_t = length_of::<libc::timespec>();
+    // SAFETY: `header` is one that the kernel filled in, and its control buffer is still there. What is
+    // read lies within a message, by the length it says, and may be any numbers.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(header);
+        while let Some(&libc::cmsghdr { cmsg_len, cmsg_level, cmsg_type, .. }) = message.as_ref() {
+            let is_stamp = (cmsg_level, cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS);
+            if is_stamp && cmsg_len >= libc::CMSG_LEN(LENGTH) as _ {
+                let at: libc::timespec =
+                    libc::CMSG_DATA(message).cast::<libc::timespec>().read_unaligned();
+                return Some(Timestamp::from_parts(at.tv_sec, at.tv_nsec));
+            }
+            message = libc::CMSG_NXTHDR(header, message);
+        }
+    }
+    None
+}
+
+/// The length of a structure as socket calls want it.
+#[expect(clippy::cast_possible_truncation, reason = "they are of some bytes")]
+const fn length_of<T>() -> libc::socklen_t {
+    mem::size_of::<T>() as libc::socklen_t
 }
 
 /// The counters of a packet socket; reading them resets them.
 pub fn packet_statistics(socket: &OwnedFd) -> io::Result<PacketStatistics> {
-    const LENGTH: usize = mem::size_of::<PacketStatistics>();
     let mut counters = PacketStatistics::default();
-    let mut length = libc::socklen_t::try_from(LENGTH).map_err(io::Error::other)?;
+    let mut length = length_of::<PacketStatistics>();
     // SAFETY: the descriptor is open; the kernel writes at most `length` bytes, the size of the
     // structure, in which every bit pattern is valid.
     let result = unsafe {

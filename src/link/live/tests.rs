@@ -151,6 +151,61 @@ fn a_probe_and_its_answer_are_each_seen_once_with_stamps_of_the_kernel() {
     }
 }
 
+/// More than two batches, all of it waiting before the first is read.
+const BURST: u16 = 50;
+
+/// A link to this host after a burst of probes, which the kernel answers at once. (An ID of 0 is one
+/// that it would choose itself.)
+fn after_a_burst() -> LiveLink {
+    let mut live = open(LOCALHOST, None);
+    for id in 1..=BURST {
+        let mut probe = datagram(LOCALHOST, LOCALHOST, live.ident());
+        probe[4..6].copy_from_slice(&id.to_be_bytes());
+        live.send(&Transmit { destination: LOCALHOST.into(), datagram: &probe }).unwrap();
+    }
+    live
+}
+
+#[test]
+fn a_burst_is_handed_out_in_order_before_any_word_of_quiet() {
+    in_namespace(LAB, || {
+        let before = realtime();
+        let mut live = after_a_burst();
+        let (mut ids, mut stamps) = (Vec::new(), Vec::new());
+        loop {
+            match live.receive(Some(before)).unwrap() {
+                Received::Frame(frame) => {
+                    let datagram = link::ip_datagram(frame.link, frame.bytes).unwrap().unwrap();
+                    if datagram[9] == ipv4::UDP {
+                        ids.push(u16::from_be_bytes([datagram[4], datagram[5]]));
+                    }
+                    stamps.push(frame.at);
+                }
+                Received::Quiet(_) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(ids.iter().copied().eq(1..=BURST), "{ids:?}");
+        assert_eq!(stamps.len(), 2 * usize::from(BURST), "each with its answer");
+        assert!(stamps.is_sorted() && stamps[0] > before);
+    });
+}
+
+#[test]
+fn a_wake_up_waits_for_one_batch_at_most() {
+    in_namespace(LAB, || {
+        let mut live = after_a_burst();
+        next(&mut live);
+        live.waker().wake();
+        let frames = std::iter::repeat_with(|| match live.receive(None).unwrap() {
+            Received::Frame(_) => true,
+            Received::Woken => false,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(frames.take_while(|is_frame| *is_frame).count(), sys::BATCH - 1);
+    });
+}
+
 #[test]
 fn a_wait_without_end_ends_when_woken() {
     in_namespace(LAB, || {

@@ -10,40 +10,59 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
 /// Makes a link's wait return [`Received::Woken`](crate::link::Received::Woken).
+///
+/// It says so twice: a flag is seen without a system call, by a link that has no need to wait; a byte
+/// in a pipe ends a wait. The flag is raised first, and taken down before the pipe is emptied, so that
+/// no call is lost; one may be seen twice.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<UnixStream>);
+pub struct Waker {
+    called: Arc<AtomicBool>,
+    pipe: Arc<UnixStream>,
+}
 
 impl Waker {
     /// Ends the link's present wait, or the next one if it is not waiting. Never blocks.
     pub fn wake(&self) {
+        self.called.store(true, Ordering::SeqCst);
         // If the pipe is full, the link has enough reasons to wake; if it is closed, it is gone.
-        let _ = self.0.as_ref().write(&[0]);
+        let _ = self.pipe.as_ref().write(&[0]);
     }
 }
 
 /// The link's end of a [`Waker`].
 #[derive(Debug)]
-pub(super) struct Wakeups(UnixStream);
+pub(super) struct Wakeups {
+    called: Arc<AtomicBool>,
+    pipe: UnixStream,
+}
 
 /// Both ends.
 pub(super) fn channel() -> io::Result<(Waker, Wakeups)> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     theirs.set_nonblocking(true)?;
-    Ok((Waker(Arc::new(theirs)), Wakeups(ours)))
+    let called = Arc::new(AtomicBool::new(false));
+    let waker = Waker { called: Arc::clone(&called), pipe: Arc::new(theirs) };
+    Ok((waker, Wakeups { called, pipe: ours }))
 }
 
 impl Wakeups {
-    /// Forgets what has been written so far.
+    /// Whether there was a call that is not forgotten yet.
+    pub(super) fn called(&self) -> bool {
+        self.called.load(Ordering::SeqCst)
+    }
+
+    /// Forgets the calls so far.
     pub(super) fn drain(&mut self) {
+        self.called.store(false, Ordering::SeqCst);
         let mut bytes = [0; 64];
-        while matches!(self.0.read(&mut bytes), Ok(read) if read == bytes.len()) {}
+        while matches!(self.pipe.read(&mut bytes), Ok(read) if read == bytes.len()) {}
     }
 }
 
 impl AsFd for Wakeups {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.pipe.as_fd()
     }
 }
 
@@ -66,7 +85,8 @@ impl Interrupt {
             flag::register(signal, Arc::clone(&seen))?;
             let value = usize::try_from(signal).map_err(io::Error::other)?;
             flag::register_usize(signal, Arc::clone(&number), value)?;
-            pipe::register(signal, waker.0.try_clone()?)?;
+            flag::register(signal, Arc::clone(&waker.called))?;
+            pipe::register(signal, waker.pipe.try_clone()?)?;
         }
         Ok(Self(number))
     }
@@ -86,7 +106,9 @@ mod tests {
 
     fn is_awake(wakeups: &Wakeups) -> bool {
         let mut fds = [PollFd::new(wakeups.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).unwrap() == 1
+        let is_readable = poll(&mut fds, PollTimeout::ZERO).unwrap() == 1;
+        assert_eq!(is_readable, wakeups.called());
+        is_readable
     }
 
     #[test]
