@@ -16,6 +16,7 @@ pub mod report;
 mod rows;
 pub mod scamper;
 pub mod stats;
+pub mod stream;
 pub mod text;
 
 use std::io::{self, Write};

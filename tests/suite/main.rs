@@ -10,5 +10,6 @@ mod live;
 mod nat;
 mod rounds;
 mod scout;
+mod stream;
 mod support;
 mod tools;
