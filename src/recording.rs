@@ -51,9 +51,15 @@ impl Carried {
     }
 }
 
-/// The comment on a packet: "probe ttl=3 query=2", "reply to frame 12: time exceeded, 3.214 ms".
+/// The comment on a packet: "probe ttl=3 query=2", "reply to frame 12: time exceeded, 3.214 ms". Of
+/// a recording in several files `before` is how many frames those before this one hold.
 #[must_use]
-pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
+pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Option<String> {
+    let of_frame = |probe: &Probe| match probe.frame {
+        None => "a probe not captured".to_owned(),
+        Some(frame) if frame <= before => "a probe in a file before this one".to_owned(),
+        Some(frame) => format!("frame {}", frame - before),
+    };
     match disposition {
         Disposition::OwnProbe(ProbeRef::SCOUT) => {
             Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
@@ -79,10 +85,6 @@ pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
         }
         Disposition::Repeated | Disposition::Unrelated => None,
     }
-}
-
-fn of_frame(probe: &Probe) -> String {
-    probe.frame.map_or("a probe not captured".to_owned(), |frame| format!("frame {frame}"))
 }
 
 /// The names of RFC 792's and RFC 4443's messages.

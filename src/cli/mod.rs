@@ -6,6 +6,7 @@ mod list;
 mod output;
 mod replay;
 mod session;
+mod tape;
 mod trace;
 mod watch;
 

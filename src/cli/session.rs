@@ -7,21 +7,18 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::args::OutputOptions;
+use super::tape::Tape;
 use super::{Status, complain};
-use crate::capture::{CaptureError, Recording};
+use crate::capture::CaptureError;
 use crate::driver::{self, Observer};
 use crate::enrich::names::{Lookup, Names};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
-use crate::recording::packet_comment;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
-
-/// Where a recording is written.
-pub type Tape = Recording<Box<dyn Write>>;
 
 /// What a run needs besides a tracer and a link.
 pub struct Session {
@@ -139,8 +136,8 @@ impl Session {
     pub fn close_tape(&mut self, at: Timestamp) -> bool {
         let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
         let comment = format!("clock: {}", self.facts.clock);
-        self.record(|tape| {
-            tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), Some(&comment))
+        self.record(|tape, _| {
+            tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), &comment)
         });
         !self.failed
     }
@@ -168,9 +165,9 @@ impl Session {
     }
 
     /// Writes to the recording; after a failure the trace goes on without it.
-    fn record(&mut self, write: impl FnOnce(&mut Tape) -> Result<(), CaptureError>) {
+    fn record(&mut self, write: impl FnOnce(&mut Tape, &Names) -> Result<(), CaptureError>) {
         let Some(tape) = &mut self.tape else { return };
-        let Err(error) = write(tape) else { return };
+        let Err(error) = write(tape, &self.names) else { return };
         self.tape = None;
         if is_closed_pipe(&error) {
             self.pipe_closed = true;
@@ -187,7 +184,7 @@ impl Session {
         for address in known {
             if let Lookup::Known(Some(name)) = self.names.lookup(address) {
                 let name = name.to_owned();
-                self.record(|tape| tape.name(address, &name));
+                self.record(|tape, _| tape.name(address, &name));
             }
         }
     }
@@ -208,10 +205,7 @@ impl Observer for Session {
             return;
         }
         self.facts.concerning += 1;
-        if self.tape.is_some() {
-            let comment = packet_comment(disposition, path);
-            self.record(|tape| tape.frame(frame, comment.as_deref()));
-        }
+        self.record(|tape, names| tape.frame(frame, disposition, path, names));
     }
 
     fn event(&mut self, event: Event, path: &Path) {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::args::{OutputOptions, WatchArgs};
+use super::args::{OutputOptions, RotateOptions, WatchArgs};
 use crate::render::report::{Form, Report};
 use crate::render::stream::Stream;
 use crate::render::{self, Renderer};
@@ -17,6 +17,8 @@ const INTERVAL: f64 = 1.0;
 pub struct Watch {
     /// When its rounds are.
     pub plan: Plan,
+    /// When its recording goes on in another file.
+    pub rotate: RotateOptions,
     form: Form,
 }
 
@@ -25,12 +27,12 @@ impl Watch {
     pub fn of(args: &WatchArgs, report: bool) -> Self {
         let rounds = args.rounds.or((report || args.report).then_some(REPORTED_ROUNDS));
         let interval = args.interval.unwrap_or(INTERVAL);
-        Self { plan: Plan { interval, rounds }, form: Form::Text }
+        Self { plan: Plan { interval, rounds }, rotate: args.rotate, form: Form::Text }
     }
 
     /// A watch that was recorded.
     pub fn recorded(plan: Plan) -> Self {
-        Self { plan, form: Form::Text }
+        Self { plan, rotate: RotateOptions::default(), form: Form::Text }
     }
 
     /// What writes it.

@@ -60,7 +60,7 @@ struct Watcher {
 impl Observer for Watcher {
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         if let Some(tape) = self.tape.as_mut().filter(|_| disposition.concerns_the_trace()) {
-            tape.frame(frame, packet_comment(disposition, path).as_deref()).unwrap();
+            tape.frame(frame, packet_comment(disposition, path, 0).as_deref()).unwrap();
         }
     }
 

@@ -8,6 +8,7 @@ mod golden_law;
 mod laws;
 mod live;
 mod nat;
+mod rotation;
 mod rounds;
 mod scout;
 mod stream;
