@@ -27,9 +27,8 @@ pub trait Observer {
     fn interrupted(&self) -> bool;
 }
 
-/// Runs `tracer` over `link` until it is done, the link ends, or the observer has it
-/// interrupted; then finishes
-/// it and shows its last events.
+/// Runs `tracer` over `link` until it is done, the link ends, or the observer has it interrupted; then
+/// finishes it and shows its last events.
 ///
 /// # Errors
 /// When the link fails. The tracer is finished then too: what is known is still shown.

@@ -40,7 +40,7 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = resolve(host, args.options.family())?;
+    let target = resolve(host, &args.options)?;
     let TraceOptions { iface, source, sport, .. } = &args.options;
     let route = route::resolve(target, zone, iface.as_deref(), *source)?;
     let any = iface.as_deref() == Some(route::ANY);
@@ -109,8 +109,7 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
         Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
-    let wanted = args.options.family();
-    let fits = |address: &IpAddr| wanted.is_none_or(|family| family == Family::of(*address));
+    let fits = |address: &IpAddr| args.options.fits(address);
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {
         Some((address, _)) => *address,
@@ -174,7 +173,7 @@ fn configure(
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
     let mut config = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
-    args.options.apply(args.packet_len, &mut config);
+    args.options.apply(&mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();
         bail!(
@@ -196,12 +195,8 @@ fn configure(
 }
 
 /// The target's address of the family that is asked for; else its first IPv4 address, or its first.
-fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
-    let fits = |address: &IpAddr| match family {
-        None => true,
-        Some(family) => address.is_ipv4() == (family == Family::V4),
-    };
-    let kind = if family == Some(Family::V6) { "IPv6" } else { "IPv4" };
+fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
+    let kind = if options.family() == Some(Family::V6) { "IPv6" } else { "IPv4" };
     let found = match name.parse() {
         Ok(address) => vec![address],
         Err(_) => dns_lookup::lookup_host(name)
@@ -209,7 +204,7 @@ fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
             .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?
             .collect(),
     };
-    let mut fitting: Vec<IpAddr> = found.into_iter().filter(fits).collect();
+    let mut fitting: Vec<IpAddr> = found.into_iter().filter(|it| options.fits(it)).collect();
     fitting.sort_by_key(IpAddr::is_ipv6);
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }

@@ -2,12 +2,12 @@
 //!
 //! [`Tracer`] takes frames and times and gives probes to send, events, and the [`Path`]. What it
 //! reports is a function of its configuration and the frames alone; what it sends is decided beside
-//! that, in [`schedule`], and a replay does without. No IO happens here and no clock is read.
+//! that, in `schedule`, and a replay does without. No IO happens here and no clock is read.
 
 pub mod config;
 mod correlate;
 pub mod path;
-pub mod schedule;
+mod schedule;
 pub mod survey;
 pub mod tool;
 mod tracer;
