@@ -84,10 +84,6 @@ pub struct TraceArgs {
     #[arg(value_name = "TARGET", required = true)]
     pub target: Option<String>,
 
-    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80]
-    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
-    pub packet_len: Option<u16>,
-
     /// Probes and waiting.
     #[command(flatten)]
     pub options: TraceOptions,
@@ -140,10 +136,6 @@ pub struct ReplayArgs {
     #[arg(value_name = "TARGET")]
     pub target: Option<IpAddr>,
 
-    /// Length of each probe in bytes, as in the header line [default: as recorded]
-    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
-    pub packet_len: Option<u16>,
-
     /// Probes and waiting.
     #[command(flatten)]
     pub options: TraceOptions,
@@ -168,6 +160,11 @@ pub struct ReplayArgs {
 /// What shapes a trace, and is needed again to replay a recording that does not tell.
 #[derive(Debug, Args)]
 pub struct TraceOptions {
+    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80; in a
+    /// replay, as recorded]
+    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
+    pub packet_len: Option<u16>,
+
     /// Trace IPv4: the first IPv4 address of the target
     #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -314,13 +311,18 @@ impl TraceOptions {
         flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
     }
 
+    /// Whether an address is of the family that is asked for.
+    pub fn fits(&self, address: &IpAddr) -> bool {
+        self.family().is_none_or(|family| family == Family::of(*address))
+    }
+
     /// The type of probe: UDP to rising ports if none was chosen.
     pub fn probe_type(&self) -> ProbeType {
         self.kind.chosen().unwrap_or(ProbeType::Udp)
     }
 
     /// Puts what was given on the command line in the place of what `config` has.
-    pub fn apply(&self, packet_len: Option<u16>, config: &mut TraceConfig) {
+    pub fn apply(&self, config: &mut TraceConfig) {
         fn set<T: Copy>(field: &mut T, given: Option<T>) {
             if let Some(value) = given {
                 *field = value;
@@ -335,7 +337,7 @@ impl TraceOptions {
         set(&mut config.in_flight, self.in_flight);
         config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
-        set(&mut config.packet_len, packet_len);
+        set(&mut config.packet_len, self.packet_len);
         set(&mut config.flow_mode, self.flow);
         set(&mut config.flow_label, self.flow_label);
         config.dont_fragment |= self.dont_fragment;
@@ -440,7 +442,7 @@ mod tests {
         let cli = parse("rtrace -q2 -nF example.net -w 2.5,1 -z 200 -t 0xb8 80 -m12").unwrap();
         let options = &cli.trace.options;
         assert_eq!(cli.trace.target.as_deref(), Some("example.net"));
-        assert_eq!(cli.trace.packet_len, Some(80));
+        assert_eq!(options.packet_len, Some(80));
         assert_eq!((options.queries, options.max_ttl, options.tos), (Some(2), Some(12), Some(184)));
         assert_eq!(options.wait, Some(Wait { max: 2.5, here: 1.0, near: 0.0, adaptive: false }));
         assert_eq!(options.send_wait, Some(0.2));

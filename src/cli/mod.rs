@@ -9,7 +9,10 @@ mod session;
 mod trace;
 mod watch;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use anyhow::Context;
 
 use args::{Action, Cli};
 use watch::Watch;
@@ -86,6 +89,17 @@ fn in_one_line(error: &anyhow::Error) -> String {
         }
     }
     line
+}
+
+/// Writes `text`, which is `what`, to stdout. A closed pipe is not an error.
+fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).with_context(|| format!("cannot write {what}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One line on stderr. It may quote file names and options: control characters are not let through.

@@ -45,7 +45,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = resolve(host, args.options.family())?;
+    let target = resolve(host, &args.options)?;
     let TraceOptions { iface, source, sport, .. } = &args.options;
     let route = route::resolve(target, zone, iface.as_deref(), *source)?;
     let any = iface.as_deref() == Some(route::ANY);
@@ -117,8 +117,7 @@ fn simulate(
         Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
-    let wanted = args.options.family();
-    let fits = |address: &IpAddr| wanted.is_none_or(|family| family == Family::of(*address));
+    let fits = |address: &IpAddr| args.options.fits(address);
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {
         Some((address, _)) => *address,
@@ -206,7 +205,7 @@ fn configure(
     if watch.is_some() {
         config.queries = WATCHED_QUERIES;
     }
-    args.options.apply(args.packet_len, &mut config);
+    args.options.apply(&mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();
         bail!(
@@ -228,12 +227,8 @@ fn configure(
 }
 
 /// The target's address of the family that is asked for; else its first IPv4 address, or its first.
-fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
-    let fits = |address: &IpAddr| match family {
-        None => true,
-        Some(family) => address.is_ipv4() == (family == Family::V4),
-    };
-    let kind = if family == Some(Family::V6) { "IPv6" } else { "IPv4" };
+fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
+    let kind = if options.family() == Some(Family::V6) { "IPv6" } else { "IPv4" };
     let found = match name.parse() {
         Ok(address) => vec![address],
         Err(_) => dns_lookup::lookup_host(name)
@@ -241,7 +236,7 @@ fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
             .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?
             .collect(),
     };
-    let mut fitting: Vec<IpAddr> = found.into_iter().filter(fits).collect();
+    let mut fitting: Vec<IpAddr> = found.into_iter().filter(|it| options.fits(it)).collect();
     fitting.sort_by_key(IpAddr::is_ipv6);
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }

@@ -16,7 +16,7 @@ use pnet::packet::udp::MutableUdpPacket;
 use super::{Flow, FlowMode, ProbeType};
 use crate::wire::checksum::{checksum, transport};
 use crate::wire::extension::Family;
-use crate::wire::{icmpv4, icmpv6};
+use crate::wire::ip;
 
 /// The port of DNS: probes to it carry a query.
 pub const DNS_PORT: u16 = 53;
@@ -192,8 +192,7 @@ fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     let rises = spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Classic;
     // Without an IP-ID, later rounds differ in their checksums.
     let later = spec.serial != spec.number && spec.flow.family() == Family::V6;
-    let marked =
-        later || !rises && spec.mode != FlowMode::Dublin || spec.flow.probe != ProbeType::Udp;
+    let marked = later || spec.flow.probe != ProbeType::Udp || spec.mode == FlowMode::Paris;
     let port = if rises { rising_port(spec) } else { spec.first_port };
     let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
     if spec.flow.probe != ProbeType::Udp && port == DNS_PORT {
@@ -252,10 +251,7 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
     }
     let family = spec.flow.family();
     let Some(mut packet) = MutableEchoRequestPacket::new(body) else { return };
-    packet.set_icmp_type(IcmpType(match family {
-        Family::V4 => icmpv4::ECHO_REQUEST,
-        Family::V6 => icmpv6::ECHO_REQUEST,
-    }));
+    packet.set_icmp_type(IcmpType(ip::echo_request(family)));
     packet.set_icmp_code(IcmpCode(0));
     packet.set_identifier(spec.flow.ident);
     packet.set_sequence_number(sequence);

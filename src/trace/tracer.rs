@@ -323,7 +323,10 @@ impl Tracer {
 
     /// As [`claim`](Self::claim), also for a probe that is missing from the capture.
     fn claim_missing(&mut self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
-        let icmp = ip::icmp(header.family(), payload).ok().filter(|_| header.is_icmp())?;
+        if !header.is_icmp() {
+            return None;
+        }
+        let icmp = ip::icmp(header.family(), payload).ok()?;
         let last = if icmp.quotes {
             let quote = quoted::decode(icmp.body).ok()?;
             self.path.totals.orphans += u64::from(self.correlator.is_orphan(&quote));
