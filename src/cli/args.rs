@@ -73,6 +73,8 @@ pub enum Action {
     Replay(ReplayArgs),
     /// Trace the path to a host again and again and show what it does over time
     Watch(WatchArgs),
+    /// Trace the path to a host and show what it does to packets: short for --inspect
+    Inspect(TraceArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
 }
@@ -289,15 +291,22 @@ impl Cli {
     /// # Errors
     /// When clap does not take them, which is also how it says that help is asked for.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let cli = Self::try_parse_from(normalise(args))?;
+        let mut cli = Self::try_parse_from(normalise(args))?;
+        if let Some(Action::Inspect(trace)) = &mut cli.command {
+            trace.output.inspect = true;
+        }
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
-            Some(Action::Trace(trace)) => &trace.output,
+            Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
             let message = "--json is short for --format json: give only one of the two forms";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+        if output.cannot_inspect() {
+            let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         Ok(cli)

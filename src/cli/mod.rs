@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
-        Some(Action::Trace(args)) => trace::run(&args, None),
+        Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, None),
         Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
         Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
         None => trace::run(&cli.trace, None),

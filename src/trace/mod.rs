@@ -7,6 +7,7 @@
 pub mod config;
 mod correlate;
 mod engine;
+pub mod inspect;
 pub mod path;
 pub mod rounds;
 mod schedule;

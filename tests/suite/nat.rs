@@ -74,6 +74,21 @@ fn a_checksum_that_nat_left_translated_is_told() {
 }
 
 #[test]
+fn an_inspection_says_between_which_hops_it_was() {
+    let nat = "nat = { address = \"198.51.100.99\", quotes = \"outside\" }";
+    let document = traced(nat, &["--inspect"]);
+    let changes = document["changes"].as_array().unwrap();
+    let source = changes.iter().find(|it| it["field"] == "source address").expect("a change");
+    assert_eq!(
+        (&source["sent"], &source["quoted"]),
+        (&"192.0.2.2".into(), &"198.51.100.99".into())
+    );
+    assert_eq!((&source["after_hop"], &source["at_hop"]), (&2.into(), &3.into()), "{document:#}");
+    let quotes = document["quotes"].as_array().unwrap();
+    assert!(quotes.iter().any(|quote| quote["checksum_fits"] == true), "NAT adjusts checksums");
+}
+
+#[test]
 fn what_only_looks_alike_is_not_believed() {
     for forged in ["id", "destination"] {
         for options in [&[][..], &["-I"], &["-T"]] {
