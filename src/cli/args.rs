@@ -75,6 +75,8 @@ pub enum Action {
     Watch(WatchArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect
     Inspect(TraceArgs),
+    /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
+    Diff(DiffArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
 }
@@ -125,6 +127,22 @@ pub struct WatchArgs {
     /// Only report when it is over
     #[arg(long, help_heading = "Rounds")]
     pub report: bool,
+}
+
+/// `rtrace diff BEFORE AFTER`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A recording, or a JSON document written with --json
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+
+    /// Another one, of a later time
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+
+    /// Write the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `rtrace replay FILE`.
@@ -299,6 +317,7 @@ impl Cli {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Diff(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
