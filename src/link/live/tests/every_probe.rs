@@ -155,12 +155,54 @@ fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
                 };
                 for any in [false, true] {
                     let route = resolve(target, zone, None, None).unwrap();
-                    let config = LiveConfig { route, target, protocol, source_port: None, any };
+                    let config = LiveConfig {
+                        route,
+                        target,
+                        protocol,
+                        source_port: None,
+                        any,
+                        clock: Clock::Kernel,
+                    };
                     let mut live = LiveLink::open(&config).unwrap();
                     let sent = craft(&config, live.ident(), port);
                     ask(&mut live, target, &sent, expect);
                 }
             }
+        }
+    });
+}
+
+/// What the stamps of a card are matched by. There is no card here: the kernel says in the same way
+/// when it gave a frame to the driver.
+#[test]
+fn what_the_sending_socket_says_of_a_probe_has_the_bytes_that_were_captured() {
+    use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
+    with_a_neighbour(|| {
+        for (target, zone) in TARGETS {
+            let target: IpAddr = target.parse().unwrap();
+            let config = LiveConfig {
+                route: resolve(target, zone, None, None).unwrap(),
+                target,
+                protocol: ipv4::UDP,
+                source_port: None,
+                any: false,
+                clock: Clock::Kernel,
+            };
+            let mut live = LiveLink::open(&config).unwrap();
+            let flags = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
+                | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
+            setsockopt(&live.sender, sockopt::Timestamping, &flags).unwrap();
+            let datagram = craft(&config, live.ident(), CLOSED_PORT);
+            live.send(&Transmit { destination: target, datagram: &datagram }).unwrap();
+            let Received::Frame(frame) = live.receive(None).unwrap() else { panic!("no frame") };
+            let captured = frame.bytes.to_vec();
+            let (mut room, mut notes) = ([0; 256], [sys::Note::NONE; sys::BATCH]);
+            let rooms = [room.as_mut_slice()].into_iter();
+            let said = sys::receive(&live.sender, libc::MSG_ERRQUEUE, rooms, &mut notes).unwrap();
+            let [said] = said else { panic!("one message") };
+            assert_eq!(said.hardware, None, "it is not");
+            assert_eq!(room[..said.length], captured);
+            assert!(captured.ends_with(&datagram));
         }
     });
 }
@@ -181,7 +223,14 @@ fn an_address_of_this_host_answers_over_the_loopback() {
                 (icmp, (icmp, echo_reply)),
             ] {
                 let route = resolve(target, zone, None, None).unwrap();
-                let config = LiveConfig { route, target, protocol, source_port: None, any: false };
+                let config = LiveConfig {
+                    route,
+                    target,
+                    protocol,
+                    source_port: None,
+                    any: false,
+                    clock: Clock::Kernel,
+                };
                 let mut live = LiveLink::open(&config).unwrap();
                 let sent = craft(&config, live.ident(), CLOSED_PORT);
                 ask(&mut live, target, &sent, expect);
@@ -210,8 +259,14 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
     with_a_neighbour(|| {
         let target: IpAddr = "fd00::2".parse().unwrap();
         let route = resolve(target, None, None, None).unwrap();
-        let config =
-            LiveConfig { route, target, protocol: ipv4::UDP, source_port: None, any: false };
+        let config = LiveConfig {
+            route,
+            target,
+            protocol: ipv4::UDP,
+            source_port: None,
+            any: false,
+            clock: Clock::Kernel,
+        };
         let mut live = LiveLink::open(&config).unwrap();
         let right = craft(&config, live.ident(), CLOSED_PORT);
         let long = [right.clone(), vec![0; 1_500]].concat();
@@ -239,6 +294,7 @@ fn ports_are_held_in_both_families_and_only_where_there_are_any() {
                 protocol,
                 source_port,
                 any: false,
+                clock: Clock::Kernel,
             };
             for (protocol, name) in [(ipv4::UDP, "UDP"), (ipv4::TCP, "TCP")] {
                 let first = LiveLink::open(&config(protocol, None)).unwrap();
