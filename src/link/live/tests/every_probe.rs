@@ -69,6 +69,12 @@ fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
     }
 }
 
+/// For probes of this protocol along the kernel's own route.
+fn config_for(target: IpAddr, zone: Option<&str>, protocol: u8) -> LiveConfig {
+    let route = resolve(target, zone, None, None).unwrap();
+    LiveConfig { route, target, protocol, source_port: None, any: false, clock: Clock::Kernel }
+}
+
 /// A whole datagram with right checksums, from `live`'s identity to a port.
 fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
     let (source, target) = (config.route.source, config.target);
@@ -154,15 +160,7 @@ fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
                     Answer::Icmp(v4, v6) => (icmp, if target.is_ipv4() { v4 } else { v6 }),
                 };
                 for any in [false, true] {
-                    let route = resolve(target, zone, None, None).unwrap();
-                    let config = LiveConfig {
-                        route,
-                        target,
-                        protocol,
-                        source_port: None,
-                        any,
-                        clock: Clock::Kernel,
-                    };
+                    let config = LiveConfig { any, ..config_for(target, zone, protocol) };
                     let mut live = LiveLink::open(&config).unwrap();
                     let sent = craft(&config, live.ident(), port);
                     ask(&mut live, target, &sent, expect);
@@ -180,14 +178,7 @@ fn what_the_sending_socket_says_of_a_probe_has_the_bytes_that_were_captured() {
     with_a_neighbour(|| {
         for (target, zone) in TARGETS {
             let target: IpAddr = target.parse().unwrap();
-            let config = LiveConfig {
-                route: resolve(target, zone, None, None).unwrap(),
-                target,
-                protocol: ipv4::UDP,
-                source_port: None,
-                any: false,
-                clock: Clock::Kernel,
-            };
+            let config = config_for(target, zone, ipv4::UDP);
             let mut live = LiveLink::open(&config).unwrap();
             let flags = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
@@ -222,15 +213,7 @@ fn an_address_of_this_host_answers_over_the_loopback() {
                 (ipv4::TCP, (ipv4::TCP, RST_ACK)),
                 (icmp, (icmp, echo_reply)),
             ] {
-                let route = resolve(target, zone, None, None).unwrap();
-                let config = LiveConfig {
-                    route,
-                    target,
-                    protocol,
-                    source_port: None,
-                    any: false,
-                    clock: Clock::Kernel,
-                };
+                let config = config_for(target, zone, protocol);
                 let mut live = LiveLink::open(&config).unwrap();
                 let sent = craft(&config, live.ident(), CLOSED_PORT);
                 ask(&mut live, target, &sent, expect);
@@ -289,12 +272,8 @@ fn ports_are_held_in_both_families_and_only_where_there_are_any() {
         for (target, zone) in TARGETS {
             let target: IpAddr = target.parse().unwrap();
             let config = |protocol, source_port| LiveConfig {
-                route: resolve(target, zone, None, None).unwrap(),
-                target,
-                protocol,
                 source_port,
-                any: false,
-                clock: Clock::Kernel,
+                ..config_for(target, zone, protocol)
             };
             for (protocol, name) in [(ipv4::UDP, "UDP"), (ipv4::TCP, "TCP")] {
                 let first = LiveLink::open(&config(protocol, None)).unwrap();
