@@ -3,7 +3,7 @@
 
 use crate::link::{Link, LinkError, Received};
 use crate::time::Timestamp;
-use crate::trace::{Disposition, Event, Path, Tracer};
+use crate::trace::{Disposition, Engine, Event, Path};
 use crate::wire::{Frame, LinkType};
 
 /// Who watches a trace. All calls come in the order in which things happened.
@@ -27,14 +27,13 @@ pub trait Observer {
     fn interrupted(&self) -> bool;
 }
 
-/// Runs `tracer` over `link` until it is done, the link ends, or the observer has it
-/// interrupted; then finishes
-/// it and shows its last events.
+/// Runs `tracer` over `link` until it is done, the link ends, or the observer has it interrupted; then
+/// finishes it and shows its last events.
 ///
 /// # Errors
 /// When the link fails. The tracer is finished then too: what is known is still shown.
 pub fn run(
-    tracer: &mut Tracer,
+    tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
 ) -> Result<(), LinkError> {
@@ -53,7 +52,7 @@ pub fn run(
 
 /// Sends what is due and handles what comes next; `false` when that was all.
 fn turn(
-    tracer: &mut Tracer,
+    tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
     recorded: &mut u64,
@@ -79,7 +78,7 @@ fn turn(
 }
 
 fn send_due(
-    tracer: &mut Tracer,
+    tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
     recorded: &mut u64,
@@ -110,7 +109,7 @@ fn send_due(
 
 fn ingest(
     mut frame: Frame<'_>,
-    tracer: &mut Tracer,
+    tracer: &mut dyn Engine,
     observer: &mut dyn Observer,
     recorded: &mut u64,
 ) {
@@ -122,7 +121,7 @@ fn ingest(
     observer.frame(&frame, disposition, tracer.path());
 }
 
-fn show_events(tracer: &mut Tracer, observer: &mut dyn Observer) {
+fn show_events(tracer: &mut dyn Engine, observer: &mut dyn Observer) {
     while let Some(event) = tracer.poll_event() {
         observer.event(event, tracer.path());
     }
@@ -135,7 +134,7 @@ mod tests {
     use super::*;
     use crate::link::Transmit;
     use crate::link::sim::{SimLink, Topology};
-    use crate::trace::TraceConfig;
+    use crate::trace::{TraceConfig, Tracer};
 
     /// Counts what it is told.
     #[derive(Default)]

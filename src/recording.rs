@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::{Disposition, Path, Probe, ReplyKind, TraceConfig};
+use crate::trace::rounds::Plan;
+use crate::trace::{Disposition, Path, Probe, ProbeRef, ReplyKind, TraceConfig};
 use crate::wire::extension::Family::{self, V4, V6};
 
 /// What the section comment begins with; JSON follows.
@@ -19,6 +20,9 @@ pub struct Carried {
     /// Whether it was asked for with extensions.
     #[serde(default)]
     pub extensions: bool,
+    /// How often the trace was repeated, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<Plan>,
 }
 
 impl Carried {
@@ -34,6 +38,7 @@ impl Carried {
     pub fn from_comment(comment: &str) -> Option<Self> {
         let carried: Self = serde_json::from_str(comment.strip_prefix(PREFIX)?).ok()?;
         carried.trace.check().ok()?;
+        carried.rounds.is_none_or(|plan| plan.check().is_ok()).then_some(())?;
         Some(carried)
     }
 }
@@ -42,6 +47,9 @@ impl Carried {
 #[must_use]
 pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
     match disposition {
+        Disposition::OwnProbe(ProbeRef::SCOUT) => {
+            Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
+        }
         Disposition::OwnProbe(at) => {
             Some(format!("probe ttl={} query={}", at.ttl, u32::from(at.query) + 1))
         }
@@ -114,7 +122,7 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried = Carried { trace, numeric: true, extensions: false };
+        let carried = Carried { trace, numeric: true, extensions: false, rounds: None };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

@@ -59,6 +59,13 @@ impl Span {
     /// No time at all.
     pub const ZERO: Self = Self(0);
 
+    /// In milliseconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 104 days")]
+    pub fn as_millis_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
     /// `nanos` nanoseconds.
     #[must_use]
     pub const fn from_nanos(nanos: i64) -> Self {

@@ -72,6 +72,10 @@ pub enum Action {
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
     Replay(ReplayArgs),
+    /// Trace the path to a host again and again and show what it does over time
+    Watch(WatchArgs),
+    /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
+    Report(WatchArgs),
 }
 
 /// `rtrace TARGET` and `rtrace trace TARGET`.
@@ -80,10 +84,6 @@ pub struct TraceArgs {
     /// Host name or address to trace; an IPv6 link-local address with its zone after "%"
     #[arg(value_name = "TARGET", required = true)]
     pub target: Option<String>,
-
-    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80]
-    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
-    pub packet_len: Option<u16>,
 
     /// Probes and waiting.
     #[command(flatten)]
@@ -111,6 +111,26 @@ pub struct TraceArgs {
     pub simulate: Option<PathBuf>,
 }
 
+/// `rtrace watch TARGET` and `rtrace report TARGET`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// The trace of each round.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+
+    /// Seconds from the beginning of a round to that of the next: 0.01 to 86400 [default: 1]
+    #[arg(long, value_name = "SECONDS", help_heading = "Rounds", value_parser = parse_interval)]
+    pub interval: Option<f64>,
+
+    /// End after so many rounds: at least 1 [default: for report 10, else until interrupted]
+    #[arg(long, value_name = "N", help_heading = "Rounds", value_parser = within(1_u64, u64::MAX))]
+    pub rounds: Option<u64>,
+
+    /// Only report when it is over
+    #[arg(long, help_heading = "Rounds")]
+    pub report: bool,
+}
+
 /// `rtrace replay FILE`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -121,10 +141,6 @@ pub struct ReplayArgs {
     /// Only the traces to this address [default: every trace in the recording]
     #[arg(value_name = "TARGET")]
     pub target: Option<IpAddr>,
-
-    /// Length of each probe in bytes, as in the header line [default: as recorded]
-    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
-    pub packet_len: Option<u16>,
 
     /// Probes and waiting.
     #[command(flatten)]
@@ -150,6 +166,11 @@ pub struct ReplayArgs {
 /// What shapes a trace, and is needed again to replay a recording that does not tell.
 #[derive(Debug, Args)]
 pub struct TraceOptions {
+    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80; in a
+    /// replay, as recorded]
+    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
+    pub packet_len: Option<u16>,
+
     /// Trace IPv4: the first IPv4 address of the target
     #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -213,8 +234,8 @@ pub struct TraceOptions {
     #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
     pub wait: Option<Wait>,
 
-    /// Most probes under way at a time: 1 to 65535 [default: 16, not counting those that have been
-    /// silent for long]
+    /// Most probes under way at a time, hop after hop as traceroute: 1 to 65535 [default: a scout
+    /// with the highest TTL first, by whose answer all that is missing is sent at once]
     #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = within(1_u16, u16::MAX))]
     pub in_flight: Option<u16>,
 
@@ -278,6 +299,7 @@ impl Cli {
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace)) => &trace.output,
+            Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
@@ -295,13 +317,18 @@ impl TraceOptions {
         flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
     }
 
+    /// Whether an address is of the family that is asked for.
+    pub fn fits(&self, address: &IpAddr) -> bool {
+        self.family().is_none_or(|family| family == Family::of(*address))
+    }
+
     /// The type of probe: UDP to rising ports if none was chosen.
     pub fn probe_type(&self) -> ProbeType {
         self.kind.chosen().unwrap_or(ProbeType::Udp)
     }
 
     /// Puts what was given on the command line in the place of what `config` has.
-    pub fn apply(&self, packet_len: Option<u16>, config: &mut TraceConfig) {
+    pub fn apply(&self, config: &mut TraceConfig) {
         fn set<T: Copy>(field: &mut T, given: Option<T>) {
             if let Some(value) = given {
                 *field = value;
@@ -316,7 +343,7 @@ impl TraceOptions {
         set(&mut config.in_flight, self.in_flight);
         config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
-        set(&mut config.packet_len, packet_len);
+        set(&mut config.packet_len, self.packet_len);
         set(&mut config.flow_mode, self.flow);
         set(&mut config.flow_label, self.flow_label);
         config.dont_fragment |= self.dont_fragment;
@@ -366,6 +393,10 @@ fn parse_wait(text: &str) -> Result<Wait, String> {
         Some(_) => Err("it must be at most three values: MAX,HERE,NEAR".into()),
         None => Ok(Wait { max, here, near, adaptive: false }),
     }
+}
+
+fn parse_interval(text: &str) -> Result<f64, String> {
+    number(text, 0.01..=86_400.0, " seconds")
 }
 
 fn parse_flow(text: &str) -> Result<FlowMode, String> {
@@ -425,7 +456,7 @@ mod tests {
         let cli = parse("rtrace -q2 -nF example.net -w 2.5,1 -z 200 -t 0xb8 80 -m12").unwrap();
         let options = &cli.trace.options;
         assert_eq!(cli.trace.target.as_deref(), Some("example.net"));
-        assert_eq!(cli.trace.packet_len, Some(80));
+        assert_eq!(options.packet_len, Some(80));
         assert_eq!((options.queries, options.max_ttl, options.tos), (Some(2), Some(12), Some(184)));
         assert_eq!(options.wait, Some(Wait { max: 2.5, here: 1.0, near: 0.0, adaptive: false }));
         assert_eq!(options.send_wait, Some(0.2));

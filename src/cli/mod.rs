@@ -7,10 +7,15 @@ mod output;
 mod replay;
 mod session;
 mod trace;
+mod watch;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
+
 use args::{Action, Cli};
+use watch::Watch;
 
 /// How a run ended, if it ran at all; in order of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,8 +48,10 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
-        Some(Action::Trace(args)) => trace::run(&args),
-        None => trace::run(&cli.trace),
+        Some(Action::Trace(args)) => trace::run(&args, None),
+        Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
+        Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
+        None => trace::run(&cli.trace, None),
     };
     match outcome {
         Ok(status) => status.into(),
@@ -82,6 +89,17 @@ fn in_one_line(error: &anyhow::Error) -> String {
         }
     }
     line
+}
+
+/// Writes `text`, which is `what`, to stdout. A closed pipe is not an error.
+fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).with_context(|| format!("cannot write {what}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One line on stderr. It may quote file names and options: control characters are not let through.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use anyhow::Context;
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::Session;
-use super::{Status, complain, list};
+use super::{Status, complain, list, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
@@ -58,12 +58,13 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     let mut status = Status::Reached;
     let joints = Joints::of(args.output.form(), traces.len());
     for (index, (_, found)) in traces.into_iter().enumerate() {
-        write_out(if index == 0 { joints.before } else { joints.between })?;
+        let joint = if index == 0 { joints.before } else { joints.between };
+        write_out(joint, "the report")?;
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
         status = status.max(report(args, &contents, found, link)?);
     }
-    write_out(joints.after)?;
+    write_out(joints.after, "the report")?;
     Ok(status)
 }
 
@@ -86,17 +87,6 @@ impl Joints {
     }
 }
 
-/// A closed pipe is not an error.
-fn write_out(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write the report")
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Replays one trace.
 fn report(
     args: &ReplayArgs,
@@ -113,7 +103,7 @@ fn report(
     if let Some(probe) = args.options.kind.chosen() {
         config.probe = probe;
     }
-    args.options.apply(args.packet_len, &mut config);
+    args.options.apply(&mut config);
     let output = OutputOptions { numeric, extensions, ..args.output };
     let mut tracer = Tracer::passive(config.clone(), idents)?;
     let names = if args.resolve {

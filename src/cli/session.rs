@@ -17,7 +17,7 @@ use crate::recording::packet_comment;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
-use crate::trace::{Disposition, Event, Path, TraceConfig, Tracer};
+use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
 /// Where a recording is written.
@@ -41,6 +41,15 @@ pub struct Session {
     pipe_closed: bool,
 }
 
+/// Where a report goes: to stderr where stdout takes the recording.
+pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
+    if to_stderr {
+        Box::new(BufWriter::new(io::stderr()))
+    } else {
+        Box::new(BufWriter::new(io::stdout()))
+    }
+}
+
 impl Session {
     /// A session that writes the report as `output` asks: to stdout, or to stderr where stdout takes
     /// the recording. With `look_up`, names of responders are asked of `names`.
@@ -51,12 +60,17 @@ impl Session {
         look_up: bool,
         report_to_stderr: bool,
     ) -> Self {
-        let out: Box<dyn Write> = if report_to_stderr {
-            Box::new(BufWriter::new(io::stderr()))
-        } else {
-            Box::new(BufWriter::new(io::stdout()))
-        };
-        let renderer = output.form().renderer(out, output.style());
+        let renderer = output.form().renderer(report_out(report_to_stderr), output.style());
+        Self::with_renderer(config, renderer, names, look_up)
+    }
+
+    /// A session whose report is written by `renderer`.
+    pub fn with_renderer(
+        config: &TraceConfig,
+        renderer: Box<dyn Renderer>,
+        names: Names,
+        look_up: bool,
+    ) -> Self {
         Self {
             config: config.clone(),
             renderer,
@@ -93,7 +107,7 @@ impl Session {
     }
 
     /// Runs the trace to its end and completes the report.
-    pub fn run(&mut self, tracer: &mut Tracer, link: &mut dyn Link) -> Status {
+    pub fn run(&mut self, tracer: &mut dyn Engine, link: &mut dyn Link) -> Status {
         let began = self.renderer.begin(&self.config);
         self.note_output(began);
         if let Err(error) = driver::run(tracer, link, self) {
@@ -201,7 +215,7 @@ impl Observer for Session {
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        if let Event::Replied(at, index) = event
+        if let Event::Replied(at, index) | Event::Belated(at, index) = event
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {
             self.ask_name(reply.responder);

@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 
 use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
-use super::session::{Session, Tape};
+use super::session::{Session, Tape, report_out};
+use super::watch::Watch;
 use super::{Status, complain};
 use crate::capture::{Format, Interface, Recording};
 use crate::enrich::names::{self, Names};
@@ -19,28 +20,32 @@ use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
-use crate::trace::{TraceConfig, Tracer};
+use crate::trace::rounds::Rounds;
+use crate::trace::{Engine, TraceConfig, Tracer};
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
 /// Source port and first IP-ID of simulated traces, which are the same each time.
 const SIMULATED_PORT: u16 = 54_321;
 
+/// Probes per hop and round of a watch, unless others are asked for: as mtr's.
+const WATCHED_QUERIES: u16 = 1;
+
 /// Runs the command.
-pub fn run(args: &TraceArgs) -> anyhow::Result<Status> {
+pub fn run(args: &TraceArgs, watch: Option<&Watch>) -> anyhow::Result<Status> {
     let target = args.target.as_deref().unwrap_or_default();
     match &args.simulate {
-        Some(topology) => simulate(args, target, topology),
-        None => live(args, target),
+        Some(topology) => simulate(args, watch, target, topology),
+        None => live(args, watch, target),
     }
 }
 
-fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
+fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = resolve(host, args.options.family())?;
+    let target = resolve(host, &args.options)?;
     let TraceOptions { iface, source, sport, .. } = &args.options;
     let route = route::resolve(target, zone, iface.as_deref(), *source)?;
     let any = iface.as_deref() == Some(route::ANY);
@@ -61,12 +66,12 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
         LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
-    let config = configure(args, name, &flow, fastrand::u16(1..))?;
+    let config = configure(args, watch, name, &flow, fastrand::u16(1..))?;
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
-    let tape = open_tape(args, &config, &interface)?;
+    let tape = open_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
     privilege::drop_for_good()?;
 
@@ -77,11 +82,9 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
     } else {
         Names::new(move || waker.wake(), names::DEFAULT_WAIT)
     };
-    let to_stderr = is_stdout(args.pcap.as_deref());
-    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
-        .recording_to(tape)
-        .interrupted_by(interrupt);
-    let status = session.run(&mut Tracer::new(config)?, &mut link);
+    let mut session =
+        session(args, watch, &config, names).recording_to(tape).interrupted_by(interrupt);
+    let status = session.run(&mut *engine(config, watch)?, &mut link);
 
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
@@ -112,7 +115,12 @@ fn live(args: &TraceArgs, name: &str) -> anyhow::Result<Status> {
     finish(&mut session, &link, facts_to, status)
 }
 
-fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status> {
+fn simulate(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    name: &str,
+    file: &Path,
+) -> anyhow::Result<Status> {
     let topology = if file == Path::new(BUILT_IN) {
         Topology::builtin()
     } else {
@@ -121,8 +129,7 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
         Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
-    let wanted = args.options.family();
-    let fits = |address: &IpAddr| wanted.is_none_or(|family| family == Family::of(*address));
+    let fits = |address: &IpAddr| args.options.fits(address);
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {
         Some((address, _)) => *address,
@@ -133,7 +140,7 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
     let source = args.options.source.unwrap_or(topology.source_for(target));
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
-    let config = configure(args, name, &flow, 1)?;
+    let config = configure(args, watch, name, &flow, 1)?;
     let mut link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
@@ -141,17 +148,34 @@ fn simulate(args: &TraceArgs, name: &str, file: &Path) -> anyhow::Result<Status>
         link: LinkType::Raw,
         filter: None,
     };
-    let tape = open_tape(args, &config, &interface)?;
+    let tape = open_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
-    let to_stderr = is_stdout(args.pcap.as_deref());
-    let names = Names::fixed(names);
-    let mut session = Session::new(&config, args.output, names, !args.output.numeric, to_stderr)
-        .recording_to(tape);
-    let status = session.run(&mut Tracer::new(config)?, &mut link);
+    let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
+    let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
         ("simulated", "simulated".into(), "virtual time".into());
     finish(&mut session, &link, facts_to, status)
+}
+
+/// The run of one trace, or of rounds of it.
+fn session(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig, names: Names) -> Session {
+    let to_stderr = is_stdout(args.pcap.as_deref());
+    let look_up = !args.output.numeric;
+    match watch {
+        None => Session::new(config, args.output, names, look_up, to_stderr),
+        Some(watch) => {
+            let renderer = watch.renderer(args.output, report_out(to_stderr));
+            Session::with_renderer(config, renderer, names, look_up)
+        }
+    }
+}
+
+fn engine(config: TraceConfig, watch: Option<&Watch>) -> anyhow::Result<Box<dyn Engine>> {
+    Ok(match watch {
+        None => Box::new(Tracer::new(config)?),
+        Some(watch) => Box::new(Rounds::new(config, watch.plan)?),
+    })
 }
 
 /// Where the run's facts go.
@@ -179,6 +203,7 @@ fn finish(
 
 fn configure(
     args: &TraceArgs,
+    watch: Option<&Watch>,
     name: &str,
     flow: &Flow,
     first_id: u16,
@@ -186,8 +211,14 @@ fn configure(
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
-    let mut config = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
-    args.options.apply(args.packet_len, &mut config);
+    let defaults = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
+    // Who says how many probes may be under way wants traceroute's order.
+    let serial = args.options.in_flight.is_some();
+    let mut config = if serial { defaults } else { defaults.scouting() };
+    if watch.is_some() {
+        config.queries = WATCHED_QUERIES;
+    }
+    args.options.apply(&mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();
         bail!(
@@ -209,12 +240,8 @@ fn configure(
 }
 
 /// The target's address of the family that is asked for; else its first IPv4 address, or its first.
-fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
-    let fits = |address: &IpAddr| match family {
-        None => true,
-        Some(family) => address.is_ipv4() == (family == Family::V4),
-    };
-    let kind = if family == Some(Family::V6) { "IPv6" } else { "IPv4" };
+fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
+    let kind = if options.family() == Some(Family::V6) { "IPv6" } else { "IPv4" };
     let found = match name.parse() {
         Ok(address) => vec![address],
         Err(_) => dns_lookup::lookup_host(name)
@@ -222,7 +249,7 @@ fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
             .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?
             .collect(),
     };
-    let mut fitting: Vec<IpAddr> = found.into_iter().filter(fits).collect();
+    let mut fitting: Vec<IpAddr> = found.into_iter().filter(|it| options.fits(it)).collect();
     fitting.sort_by_key(IpAddr::is_ipv6);
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }
@@ -234,6 +261,7 @@ fn is_stdout(pcap: Option<&Path>) -> bool {
 /// Begins the recording, so that a path that cannot be written is known before the first probe.
 fn open_tape(
     args: &TraceArgs,
+    watch: Option<&Watch>,
     config: &TraceConfig,
     interface: &Interface,
 ) -> anyhow::Result<Option<Tape>> {
@@ -247,7 +275,8 @@ fn open_tape(
         (Box::new(file), path.display().to_string())
     };
     let OutputOptions { numeric, extensions, .. } = args.output;
-    let carried = Carried { trace: config.clone(), numeric, extensions };
+    let rounds = watch.map(|watch| watch.plan);
+    let carried = Carried { trace: config.clone(), numeric, extensions, rounds };
     let format = Format::from_path(path);
     Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
 }

@@ -16,7 +16,7 @@ use pnet::packet::udp::MutableUdpPacket;
 use super::{Flow, FlowMode, ProbeType};
 use crate::wire::checksum::{checksum, transport};
 use crate::wire::extension::Family;
-use crate::wire::{icmpv4, icmpv6};
+use crate::wire::ip;
 
 /// The port of DNS: probes to it carry a query.
 pub const DNS_PORT: u16 = 53;
@@ -43,8 +43,10 @@ pub struct ProbeSpec {
     pub flow: Flow,
     /// What is kept the same among its probes.
     pub mode: FlowMode,
-    /// Which of the trace's probes it is, from 0.
+    /// Which of its round's probes it is, from 0: what ports follow.
     pub number: u32,
+    /// Which of all probes of all rounds it is, from 0: what identifies it where ports do not.
+    pub serial: u32,
     /// Time to live.
     pub ttl: u8,
     /// Type of service.
@@ -177,7 +179,7 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
         ProbeType::Protocol(_) => {
             fill(body);
             if let Some(number) = body.first_chunk_mut() {
-                *number = spec.number.to_be_bytes();
+                *number = spec.serial.to_be_bytes();
             }
         }
     }
@@ -188,15 +190,17 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
 fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
     let rises = spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Classic;
-    let marked = !rises && spec.mode != FlowMode::Dublin || spec.flow.probe != ProbeType::Udp;
+    // Without an IP-ID, later rounds differ in their checksums.
+    let later = spec.serial != spec.number && spec.flow.family() == Family::V6;
+    let marked = later || spec.flow.probe != ProbeType::Udp || spec.mode == FlowMode::Paris;
     let port = if rises { rising_port(spec) } else { spec.first_port };
     let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
     if spec.flow.probe != ProbeType::Udp && port == DNS_PORT {
-        write_dns_query(summed(spec.number + u32::from(spec.first_id)), payload);
+        write_dns_query(summed(spec.serial.wrapping_add(u32::from(spec.first_id))), payload);
     } else {
         fill(payload);
         if marked {
-            mark(payload, summed(spec.number));
+            mark(payload, summed(spec.serial));
         }
     }
     let Some(mut packet) = MutableUdpPacket::new(body) else { return };
@@ -238,7 +242,7 @@ fn write_dns_query(id: u16, payload: &mut [u8]) {
 /// RFC 792 and RFC 4443 §4.1. With constant flows the first payload bytes undo what the sequence number
 /// does to the checksum, which some load balancers take for ports.
 fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
-    let sequence = low(spec.number).wrapping_add(1);
+    let sequence = low(spec.serial).wrapping_add(1);
     if let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) {
         fill(payload);
         if spec.mode == FlowMode::Paris {
@@ -247,10 +251,7 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
     }
     let family = spec.flow.family();
     let Some(mut packet) = MutableEchoRequestPacket::new(body) else { return };
-    packet.set_icmp_type(IcmpType(match family {
-        Family::V4 => icmpv4::ECHO_REQUEST,
-        Family::V6 => icmpv6::ECHO_REQUEST,
-    }));
+    packet.set_icmp_type(IcmpType(ip::echo_request(family)));
     packet.set_icmp_code(IcmpCode(0));
     packet.set_identifier(spec.flow.ident);
     packet.set_sequence_number(sequence);
@@ -266,7 +267,7 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
 /// RFC 9293 §3.1: a SYN with the options of a real client, or a lone ACK.
 fn write_tcp(spec: &ProbeSpec, body: &mut [u8]) {
     let syn = spec.flow.probe == ProbeType::TcpSyn;
-    let token = (u32::from(spec.first_id) << 16).wrapping_add(spec.number);
+    let token = (u32::from(spec.first_id) << 16).wrapping_add(spec.serial);
     let Some(mut packet) = MutableTcpPacket::new(body) else { return };
     packet.set_source(spec.flow.ident);
     packet.set_destination(spec.first_port);
@@ -327,7 +328,8 @@ fn write_ip(spec: &ProbeSpec, len: u16, head: &mut [u8]) {
 
 /// IP-IDs rise and leave out 0, which the kernel would replace by one of its own.
 fn ip_id(spec: &ProbeSpec) -> u16 {
-    low((u32::from(spec.first_id.max(1)) - 1 + spec.number) % u32::from(u16::MAX) + 1)
+    let last = u32::from(u16::MAX);
+    low((u32::from(spec.first_id.max(1)) - 1 + spec.serial % last) % last + 1)
 }
 
 #[cfg(test)]
@@ -358,6 +360,7 @@ mod tests {
             flow,
             mode,
             number: 0,
+            serial: 0,
             ttl: 7,
             tos: 0xb9,
             dont_fragment: true,
@@ -379,7 +382,7 @@ mod tests {
         let mut buffer = Vec::new();
         for spec in all() {
             for (number, len) in [(0, 0), (1, spec.len), (89, spec.len + 1), (40, 1_400)] {
-                let spec = ProbeSpec { number, len, ..spec };
+                let spec = ProbeSpec { number, serial: number, len, ..spec };
                 craft(&spec, &mut buffer);
                 let (header, payload) = decode(&buffer).unwrap();
                 assert_eq!((header.ttl, header.tos), (7, 0xb9));
@@ -407,7 +410,7 @@ mod tests {
         for spec in all() {
             let (mut keys, mut tokens) = (HashSet::new(), HashSet::new());
             for number in 0..2_550 {
-                craft(&ProbeSpec { number, ..spec }, &mut buffer);
+                craft(&ProbeSpec { number, serial: number, ..spec }, &mut buffer);
                 let (header, payload) = decode(&buffer).unwrap();
                 let key = ProbeKey::of(&header, payload).unwrap();
                 assert!(keys.insert(key), "{spec:?} {number}");
@@ -430,7 +433,7 @@ mod tests {
             // Ports; with ICMP type, code, checksum and identifier.
             let mut seen = HashSet::new();
             for number in 0..300 {
-                craft(&ProbeSpec { number, ..spec }, &mut buffer);
+                craft(&ProbeSpec { number, serial: number, ..spec }, &mut buffer);
                 let (_, payload) = decode(&buffer).unwrap();
                 seen.insert(payload[..4].to_vec());
             }
@@ -447,7 +450,7 @@ mod tests {
         for (first_port, first_id) in [(33_434, 1), (65_535, 65_535), (65_530, 65_000), (1, 0)] {
             let first = ProbeSpec { first_port, first_id, ..spec(V4, ProbeType::Udp, MODES[0]) };
             for number in 0..2_550 {
-                let spec = ProbeSpec { number, ..first };
+                let spec = ProbeSpec { number, serial: number, ..first };
                 assert!(rising_port(&spec) >= first_port && ip_id(&spec) != 0);
             }
             assert_eq!(rising_port(&first), first_port);

@@ -29,11 +29,14 @@ impl<W: Write> Renderer for Csv<W> {
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         let mut table = csv::Writer::from_writer(&mut self.out);
         table.write_record(COLUMNS.iter().map(|(title, _)| title)).map_err(as_io)?;
-        for hop in view.path.hops() {
-            for (query, probe) in (1..).zip(&hop.probes) {
-                let row = Row::of(hop.ttl, query, probe, view, self.numeric);
-                table.write_record(COLUMNS.iter().map(|(_, value)| value(&row))).map_err(as_io)?;
-            }
+        let hops = view.path.hops().iter();
+        let numbered = hops.flat_map(|hop| (1..).zip(&hop.probes).map(|(n, it)| (hop.ttl, n, it)));
+        // A scout that is no hop's was the last probe of all, and is past the end of the path.
+        let queries = u32::from(view.config.queries);
+        let scout = view.path.scout.iter().map(|scout| (scout.ttl, queries, scout));
+        for (ttl, query, probe) in numbered.chain(scout) {
+            let row = Row::of(ttl, query, probe, view, self.numeric);
+            table.write_record(COLUMNS.iter().map(|(_, value)| value(&row))).map_err(as_io)?;
         }
         table.flush()
     }
@@ -61,8 +64,8 @@ struct Row<'a> {
 type Column = (&'static str, fn(&Row<'_>) -> String);
 
 const COLUMNS: &[Column] = &[
-    ("source", |row| rows::source(row.view.config).to_string()),
-    ("target", |row| rows::target(row.view.config).to_string()),
+    ("source", |row| row.view.config.source.to_string()),
+    ("target", |row| row.view.config.target.to_string()),
     ("ttl", |row| row.ttl.to_string()),
     ("query", |row| row.query.to_string()),
     ("outcome", |row| rows::outcome(row.probe).to_owned()),
@@ -79,7 +82,7 @@ const COLUMNS: &[Column] = &[
     ("ip_id", |row| some(row.identity.ip_id)),
     ("responder", |row| some(row.reply.map(|reply| reply.responder))),
     ("name", |row| harmless(some(row.name()))),
-    ("rtt_ns", |row| some(row.reply.and_then(rows::rtt).map(Span::nanos))),
+    ("rtt_ns", |row| some(row.reply.and_then(|reply| reply.rtt).map(Span::nanos))),
     ("reply_ttl", |row| some(row.reply.map(|reply| reply.ttl))),
     ("reply_tos", |row| some(row.reply.map(|reply| reply.tos))),
     ("reply_ip_id", |row| some(row.reply.and_then(|reply| reply.ip_id))),

@@ -45,6 +45,9 @@ struct Document<'a> {
     source: IpAddr,
     asked: AskedRow,
     hops: Vec<HopRow<'a>>,
+    /// The probe that went first to learn how far the target is, if it is none of a hop's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scout: Option<ProbeRow<'a>>,
     totals: TotalsRow,
     stop: StopRow,
 }
@@ -75,13 +78,16 @@ struct NamedReplyRow<'a> {
 
 impl<'a> Document<'a> {
     fn of(view: View<'a>, numeric: bool) -> Self {
+        let queries = u32::from(view.config.queries);
+        let scout = view.path.scout.as_ref();
         Self {
             format: "rtrace-trace",
             version: VERSION,
             target: TargetRow::of(view.config),
-            source: rows::source(view.config),
+            source: view.config.source,
             asked: AskedRow::of(view.config),
             hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, numeric)).collect(),
+            scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, numeric)),
             totals: TotalsRow::of(view.path),
             stop: StopRow::of(view),
         }

@@ -12,6 +12,7 @@ pub mod csv;
 mod extension;
 pub mod json;
 pub mod ndjson;
+pub mod report;
 mod rows;
 pub mod scamper;
 pub mod stats;

@@ -2,7 +2,8 @@
 //! The fields are those of the JSON document, which `schema/trace.schema.json` describes.
 //!
 //! `begin` has the configuration, `sent` a probe, `replied` a reply, `settled` what became of a probe,
-//! `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
+//! `placed` as which query of which hop the scout counts in the end (until then it has the TTL and the query
+//! that it was sent with: the last of all), `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
 //! with names in them would come in another order in every run. So `named` lines, one per responder
 //! that has a name, stand before `end`, in the order in which the responders first replied.
 
@@ -36,7 +37,8 @@ impl<W: Write> Ndjson<W> {
 
     fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
-        self.line(&Line::Sent(SentRow::of(at.ttl, query(at), probe, view.config)))
+        let (ttl, query) = place(at, view.config);
+        self.line(&Line::Sent(SentRow::of(ttl, query, probe, view.config)))
     }
 
     fn replied(&mut self, at: ProbeRef, index: usize, view: View<'_>) -> io::Result<()> {
@@ -46,15 +48,21 @@ impl<W: Write> Ndjson<W> {
         if self.seen.insert(responder) {
             self.responders.push(responder);
         }
-        let (ttl, query, reply) = (at.ttl, query(at), ReplyRow::of(reply));
-        self.line(&Line::Replied { ttl, query, responder, reply })
+        let (ttl, query) = place(at, view.config);
+        self.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply) })
     }
 
     fn settled(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let reply_frame = probe.answer().map(|reply| reply.frame);
-        let (ttl, query, outcome) = (at.ttl, query(at), rows::outcome(probe));
-        self.line(&Line::Settled { ttl, query, outcome, reply_frame })
+        let (ttl, query) = place(at, view.config);
+        self.line(&Line::Settled { ttl, query, outcome: rows::outcome(probe), reply_frame })
+    }
+
+    fn placed(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
+        let Some(probe) = view.path.probe(at) else { return Ok(()) };
+        let (ttl, query) = place(at, view.config);
+        self.line(&Line::Placed { ttl, query, frame: probe.frame })
     }
 
     fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
@@ -89,6 +97,12 @@ enum Line<'a> {
         /// Of the reply that settled it.
         reply_frame: Option<u64>,
     },
+    Placed {
+        ttl: u8,
+        query: u32,
+        /// Of the scout.
+        frame: Option<u64>,
+    },
     Named {
         responder: IpAddr,
         name: &'a str,
@@ -99,9 +113,12 @@ enum Line<'a> {
     },
 }
 
-/// Counted from 1, as everywhere in reports.
-fn query(at: ProbeRef) -> u32 {
-    u32::from(at.query) + 1
+/// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
+fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
+    match at {
+        ProbeRef::SCOUT => (config.max_ttl, u32::from(config.queries)),
+        at => (at.ttl, u32::from(at.query) + 1),
+    }
 }
 
 impl<W: Write> Renderer for Ndjson<W> {
@@ -110,7 +127,7 @@ impl<W: Write> Renderer for Ndjson<W> {
             format: "rtrace-events",
             version: VERSION,
             target: TargetRow::of(config),
-            source: rows::source(config),
+            source: config.source,
             asked: AskedRow::of(config),
         })
     }
@@ -120,7 +137,8 @@ impl<W: Write> Renderer for Ndjson<W> {
             Some(Event::Sent(at)) => self.sent(at, view),
             Some(Event::Replied(at, index)) => self.replied(at, index, view),
             Some(Event::Settled(at)) => self.settled(at, view),
-            Some(Event::Ended) | None => Ok(()),
+            Some(Event::Placed(at)) => self.placed(at, view),
+            Some(Event::Belated(..) | Event::Ended) | None => Ok(()),
         }
     }
 

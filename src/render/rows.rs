@@ -17,24 +17,9 @@ use crate::time::{Span, Timestamp};
 use crate::trace::path::Outcome;
 use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 
-/// The address that is traced.
-pub(super) fn target(config: &TraceConfig) -> IpAddr {
-    config.target
-}
-
-/// The prober's own address.
-pub(super) fn source(config: &TraceConfig) -> IpAddr {
-    config.source
-}
-
 /// When a probe was captured on its way out, and in which frame.
 pub(super) fn sent(probe: &Probe) -> Option<(Timestamp, u64)> {
     probe.sent.zip(probe.frame)
-}
-
-/// The round trip of a reply.
-pub(super) fn rtt(reply: &Reply) -> Option<Span> {
-    reply.rtt
 }
 
 /// What other tools want to know of a probe type.
@@ -182,7 +167,7 @@ pub(super) struct TargetRow<'a> {
 
 impl<'a> TargetRow<'a> {
     pub(super) fn of(config: &'a TraceConfig) -> Self {
-        Self { asked: &config.target_name, address: target(config) }
+        Self { asked: &config.target_name, address: config.target }
     }
 }
 
@@ -197,6 +182,8 @@ pub(super) struct AskedRow {
     queries: u16,
     wait: Wait,
     in_flight: u16,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    scout: bool,
     send_wait: f64,
     tos: u8,
     dont_fragment: bool,
@@ -215,6 +202,7 @@ impl AskedRow {
             queries: config.queries,
             wait: config.wait,
             in_flight: config.in_flight,
+            scout: config.has_scout(),
             send_wait: config.send_wait,
             tos: config.tos,
             dont_fragment: config.dont_fragment,
@@ -229,6 +217,9 @@ impl AskedRow {
 pub(super) struct SentRow {
     ttl: u8,
     query: u32,
+    /// Of the scout, where it counts as a probe of another hop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_ttl: Option<u8>,
     #[serde(flatten)]
     identity: Identity,
     sent_ns: Option<i64>,
@@ -240,7 +231,8 @@ impl SentRow {
     pub(super) fn of(ttl: u8, query: u32, probe: &Probe, config: &TraceConfig) -> Self {
         let (at, frame) = sent(probe).unzip();
         let sent_ns = at.map(Timestamp::nanos);
-        Self { ttl, query, identity: Identity::of(probe, config), sent_ns, frame }
+        let sent_ttl = (probe.ttl != ttl).then_some(probe.ttl);
+        Self { ttl, query, sent_ttl, identity: Identity::of(probe, config), sent_ns, frame }
     }
 }
 
@@ -286,7 +278,7 @@ impl ReplyRow {
             tcp_flags,
             annotation: annotation(reply.kind),
             received_ns: reply.at.nanos(),
-            rtt_ns: rtt(reply).map(Span::nanos),
+            rtt_ns: reply.rtt.map(Span::nanos),
             reply_ttl: reply.ttl,
             reply_tos: reply.tos,
             reply_ip_id: reply.ip_id,

@@ -10,9 +10,9 @@ use serde::Serialize;
 pub struct RunFacts {
     /// The version of rtrace.
     pub version: &'static str,
-    /// "live", "simulated" or "replay".
+    /// "live" or "simulated".
     pub link: &'static str,
-    /// The interface, or the file.
+    /// The name of the interface; "simulated" where there is none.
     pub interface: String,
     /// The clock that stamped the frames.
     pub clock: String,

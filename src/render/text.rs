@@ -20,7 +20,6 @@ pub struct Text<W> {
     query: u16,
     /// The responder and the extension that were last written on this line.
     shown: Option<(IpAddr, Option<String>)>,
-    complete: bool,
 }
 
 /// What traceroute's options add to the text or leave out.
@@ -37,19 +36,18 @@ enum Step<'a> {
     Write(Option<&'a Reply>),
     NextQuery,
     NextHop,
-    Complete,
     Wait,
 }
 
 impl<W: Write> Text<W> {
     /// A report to `out`.
     pub fn new(out: W, style: Style) -> Self {
-        Self { out, style, ttl: 0, query: 0, shown: None, complete: false }
+        Self { out, style, ttl: 0, query: 0, shown: None }
     }
 
     fn advance(&mut self, view: View<'_>, ended: bool) -> io::Result<()> {
         let mut wrote = false;
-        while !self.complete {
+        loop {
             match self.step(view, ended) {
                 Step::Write(reply) => {
                     self.write_probe(reply, view)?;
@@ -60,7 +58,6 @@ impl<W: Write> Text<W> {
                 Step::NextHop => {
                     (self.ttl, self.query, self.shown) = (self.ttl.saturating_add(1), 0, None);
                 }
-                Step::Complete => self.complete = true,
                 Step::Wait => break,
             }
         }
@@ -73,7 +70,8 @@ impl<W: Write> Text<W> {
         };
         if self.query >= view.config.queries {
             let last = view.path.end == Some(self.ttl) || self.ttl == view.config.max_ttl;
-            return if last { Step::Complete } else { Step::NextHop };
+            // What is the last hop may still change: see `Path::end`.
+            return if last { Step::Wait } else { Step::NextHop };
         }
         match hop.probes.get(usize::from(self.query)) {
             Some(probe) if probe.is_settled() => self.written(probe, view),
@@ -164,7 +162,7 @@ impl<W: Write> Renderer for Text<W> {
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         match event {
             Some(Event::Settled(_)) | None => self.advance(view, false),
-            Some(Event::Sent(_) | Event::Replied(..) | Event::Ended) => Ok(()),
+            Some(_) => Ok(()),
         }
     }
 

@@ -16,6 +16,8 @@ pub const DEFAULT_PORT: u16 = 33_434;
 pub const MAX_QUERIES: u16 = 1_000;
 /// Most queries per hop where a trace is only watched: tools that run for hours have more.
 pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
+/// Probes under way at a time where a scout says how far they have to go.
+const SCOUTED_IN_FLIGHT: u16 = 128;
 
 /// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
 ///
@@ -113,6 +115,10 @@ pub struct TraceConfig {
     /// been silent for much longer than any answer took does not: a silent hop holds nobody up.
     #[serde(default)]
     pub in_flight_exact: bool,
+    /// Whether a scout goes first: the last of all probes, with the highest TTL, by whose answer it is
+    /// known how far the others have to go. See [`scouting`](Self::scouting).
+    #[serde(default)]
+    pub scout: bool,
     /// Least time between two probes, in seconds.
     pub send_wait: f64,
     /// Type of service of the probes.
@@ -127,6 +133,9 @@ pub struct TraceConfig {
     /// What numbers begin at that are to differ from run to run: IP-ID, TCP sequence, DNS id.
     #[serde(alias = "first_ip_id")]
     pub first_id: u16,
+    /// How many probes rounds before this one may have had, by which theirs differ from this one's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_serial: u32,
 }
 
 impl TraceConfig {
@@ -159,13 +168,50 @@ impl TraceConfig {
             wait: Wait::default(),
             in_flight: 16,
             in_flight_exact: false,
+            scout: false,
             send_wait: 0.0,
             tos: 0,
             dont_fragment: false,
             flow_label: 0,
             packet_len: craft::default_len(flow.family(), probe),
             first_id: 1,
+            first_serial: 0,
         }
+    }
+
+    /// The same trace, but in about one round trip instead of hop after hop: with a scout, and with as
+    /// many probes under way as 30 hops have, and some.
+    #[must_use]
+    pub fn scouting(self) -> Self {
+        Self { scout: true, in_flight: SCOUTED_IN_FLIGHT, ..self }
+    }
+
+    /// Whether this trace has a scout: with one hop there is nothing to be found out.
+    #[must_use]
+    pub fn has_scout(&self) -> bool {
+        self.scout && self.max_ttl > self.first_ttl
+    }
+
+    /// The probe that goes first.
+    pub(super) fn first_spec(&self) -> ProbeSpec {
+        self.spec(if self.has_scout() { self.scout_number() } else { 0 })
+    }
+
+    /// The probe that is the scout: the last that could be sent at all.
+    pub(super) fn scout_number(&self) -> u32 {
+        let hops = u32::from(self.max_ttl.saturating_sub(self.first_ttl)) + 1;
+        hops * u32::from(self.queries) - 1
+    }
+
+    /// The same trace as round `round` of many, from 0: destination ports begin again, what else
+    /// identifies a probe goes on.
+    #[must_use]
+    pub fn round(&self, round: u64) -> Self {
+        let probes = u64::from(self.scout_number()) + 1;
+        let serial = round.wrapping_mul(probes) & u64::from(u32::MAX);
+        let first_serial = u32::try_from(serial).unwrap_or_default();
+        // How far away the target is was found out by the first.
+        Self { first_serial, scout: self.scout && round == 0, ..self.clone() }
     }
 
     /// What all probes of this trace have in common.
@@ -181,6 +227,7 @@ impl TraceConfig {
             flow: self.flow(),
             mode: self.flow_mode,
             number,
+            serial: self.first_serial.wrapping_add(number),
             ttl: u8::try_from(u32::from(self.first_ttl) + hop).unwrap_or(u8::MAX),
             tos: self.tos,
             dont_fragment: self.dont_fragment,
@@ -237,6 +284,11 @@ fn first_broken(rules: &[(bool, &'static str, &'static str)]) -> Result<(), Conf
         Some((_, what, range)) => Err(ConfigError { what, range }),
         None => Ok(()),
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 fn factor(value: f64) -> bool {

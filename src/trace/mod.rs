@@ -2,17 +2,22 @@
 //!
 //! [`Tracer`] takes frames and times and gives probes to send, events, and the [`Path`]. What it
 //! reports is a function of its configuration and the frames alone; what it sends is decided beside
-//! that, in [`schedule`], and a replay does without. No IO happens here and no clock is read.
+//! that, in `schedule`, and a replay does without. No IO happens here and no clock is read.
 
 pub mod config;
 mod correlate;
+mod engine;
 pub mod path;
-pub mod schedule;
+pub mod rounds;
+mod schedule;
+pub mod summary;
 pub mod survey;
+pub mod table;
 pub mod tool;
 mod tracer;
 
 pub use config::{ConfigError, TraceConfig, Wait};
 pub use correlate::{Idents, Listed};
+pub use engine::Engine;
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, Reply, ReplyKind, Stop};
 pub use tracer::{Disposition, Event, Tracer};

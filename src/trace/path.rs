@@ -13,13 +13,19 @@ use super::config::TraceConfig;
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
 pub const REPLIES_KEPT: usize = 8;
 
-/// Where in the path a probe is found.
+/// Where in the path a probe is found: in a hop, or apart from all of them (see [`ProbeRef::SCOUT`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeRef {
     /// The TTL that it was sent with.
     pub ttl: u8,
     /// Which of the hop's probes it is, from 0, in the order of capture.
     pub query: u16,
+}
+
+impl ProbeRef {
+    /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It
+    /// belongs to no hop before the trace is over. No hop has a TTL of 0.
+    pub const SCOUT: Self = Self { ttl: 0, query: 0 };
 }
 
 /// What a reply says.
@@ -142,6 +148,8 @@ pub enum Outcome {
 pub struct Probe {
     /// What tells it from the others.
     pub key: ProbeKey,
+    /// The TTL that it was sent with: that of its hop, unless it is the scout.
+    pub ttl: u8,
     /// When it was captured on its way out.
     pub sent: Option<Timestamp>,
     /// Its frame number in the recording, from 1.
@@ -157,12 +165,12 @@ pub struct Probe {
 impl Probe {
     #[cfg(test)]
     pub(crate) fn sent_at(sent: Timestamp) -> Self {
-        Self::new(ProbeKey { ip_id: 1, head: [0; 8] }, Some(sent), Some(1))
+        Self::new(ProbeKey { ip_id: 1, head: [0; 8] }, 1, Some(sent), Some(1))
     }
 
-    pub(super) fn new(key: ProbeKey, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
+    pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
-        Self { key, sent, frame, outcome, replies: Vec::new(), replies_dropped: 0 }
+        Self { key, ttl, sent, frame, outcome, replies: Vec::new(), replies_dropped: 0 }
     }
 
     /// The reply that settled it.
@@ -235,9 +243,17 @@ pub enum Stop {
 pub struct Path {
     first_ttl: u8,
     hops: Vec<Hop>,
-    /// The lowest TTL whose probes were answered with anything but time exceeded in transit: the
-    /// trace goes no further.
+    /// The lowest TTL whose probes were answered with anything but time exceeded in transit, or what
+    /// the answer to the scout says of it: the trace goes no further.
     pub end: Option<u8>,
+    /// The scout, if one was captured, until it is a hop's; it stays here if it is none's.
+    pub scout: Option<Probe>,
+    /// The highest TTL of which a router said in time that it ran out; 0 if none did.
+    pub(super) farthest: u8,
+    /// How far away who answered the scout is, by the TTL that it quotes.
+    pub(super) distance: Option<u8>,
+    /// The lowest TTL of a hop's own probe with a final answer.
+    direct_end: Option<u8>,
     /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
     /// sent no more.
     pub uneven: bool,
@@ -251,6 +267,10 @@ impl Path {
             first_ttl: config.first_ttl,
             hops: Vec::new(),
             end: None,
+            scout: None,
+            farthest: 0,
+            distance: None,
+            direct_end: None,
             uneven,
             totals: Totals::default(),
         }
@@ -281,10 +301,16 @@ impl Path {
     /// The probe at `at`.
     #[must_use]
     pub fn probe(&self, at: ProbeRef) -> Option<&Probe> {
+        if at == ProbeRef::SCOUT {
+            return self.scout.as_ref();
+        }
         self.hop(at.ttl)?.probes.get(usize::from(at.query))
     }
 
     pub(super) fn probe_mut(&mut self, at: ProbeRef) -> Option<&mut Probe> {
+        if at == ProbeRef::SCOUT {
+            return self.scout.as_mut();
+        }
         let hop = self.hops.get_mut(usize::from(at.ttl.checked_sub(self.first_ttl)?))?;
         hop.probes.get_mut(usize::from(at.query))
     }
@@ -299,11 +325,61 @@ impl Path {
         &mut self.hops[index]
     }
 
+    /// A reply in time settled this probe: what it says of how far the path goes.
+    ///
+    /// The scout is answered from beyond its distance `d` away: it had a TTL of `t` and what is quoted of
+    /// it has `q`, so `d = t - q + 1`. That is believed for as long as no router says of that TTL, or
+    /// of a higher one, that it ran out.
+    pub(super) fn note_answer(&mut self, at: ProbeRef, max_ttl: u8) {
+        let Some(reply) = self.probe(at).and_then(Probe::answer) else { return };
+        let ttl = if at == ProbeRef::SCOUT { max_ttl } else { at.ttl };
+        if reply.kind.in_transit() {
+            self.farthest = self.farthest.max(ttl);
+        } else if at == ProbeRef::SCOUT {
+            let quoted = reply.quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
+            let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
+            self.distance = distance.map(|distance| distance.max(self.first_ttl));
+        } else {
+            self.direct_end = Some(self.direct_end.map_or(ttl, |end| end.min(ttl)));
+        }
+        let distance = self.distance.filter(|distance| self.farthest < *distance);
+        self.end = self.direct_end.into_iter().chain(distance).min();
+    }
+
+    /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
+    /// if that hop has not got all its probes. Gives its place there.
+    pub(super) fn place_scout(&mut self, config: &TraceConfig) -> Option<ProbeRef> {
+        let answered = self.end.filter(|end| self.distance == Some(*end));
+        // Nobody is known to be there: then it was a probe of the last hop.
+        let unknown = || self.end.is_none().then_some(config.max_ttl);
+        let ttl = answered.or_else(unknown)?;
+        // All hops before it have been asked, or it was too early to say anything of this one.
+        let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.hops.len();
+        let query = self.hop(ttl).map_or(0, |hop| hop.probes.len());
+        let query = u16::try_from(query).ok().filter(|query| asked && *query < config.queries)?;
+        let scout = self.scout.take()?;
+        self.hop_mut(ttl).probes.push(scout);
+        let at = ProbeRef { ttl, query };
+        if let Some(reply) = self.probe(at).and_then(Probe::answer)
+            && !reply.kind.in_transit()
+        {
+            self.end = Some(ttl);
+        }
+        Some(at)
+    }
+
+    /// Every probe, in order of TTL and query, with the TTL of its hop; at last the scout, if it is no hop's.
+    #[must_use]
+    pub fn probes(&self) -> impl DoubleEndedIterator<Item = (u8, &Probe)> + Clone {
+        let hops = self.hops.iter().flat_map(|hop| hop.probes.iter().map(|probe| (hop.ttl, probe)));
+        hops.chain(self.scout.iter().map(|probe| (probe.ttl, probe)))
+    }
+
     /// Whether the target was reached: a probe was delivered, or the target itself answered.
     #[must_use]
     pub fn reached(&self, config: &TraceConfig) -> bool {
         let target = config.target;
-        let replies = self.hops.iter().flat_map(|hop| &hop.probes).flat_map(|probe| &probe.replies);
+        let replies = self.probes().flat_map(|(_, probe)| &probe.replies);
         replies.into_iter().any(|reply| {
             reply.kind.delivered() || (reply.responder == target && !reply.kind.is_advice())
         })

@@ -5,8 +5,11 @@
 //! what each was asked (`run`). A trace shows itself by a TTL that ran out, by TTLs that climb, or by
 //! a low one and a port where traceroute has always sent probes; everything else is plain traffic.
 //!
-//! Memory is bounded however long the file is: `PAIRS` pairs of addresses, `PROBES` probes in all, and
-//! `UNSEEN` replies per pair to probes that are not in the file.
+//! The scout of a trace (see [`TraceConfig::scouting`]) comes first and with the highest TTL: it is found once
+//! the others are.
+//!
+//! Memory is bounded however long the file is: `PAIRS` pairs of addresses, `PROBES` probes in all, the last
+//! `SCOUTS` that may be scouts, and `UNSEEN` replies per pair to probes that are not in the file.
 
 mod group;
 mod run;
@@ -16,9 +19,8 @@ use std::net::IpAddr;
 
 use crate::probe::{self, Flow, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
-use crate::wire::extension::Family;
 use crate::wire::ip::{self, IpHeader};
-use crate::wire::{Frame, icmpv4, icmpv6, link, quoted};
+use crate::wire::{Frame, link, quoted};
 
 use super::config::TraceConfig;
 use super::correlate::{Idents, number};
@@ -29,6 +31,8 @@ use run::{Run, Unseen};
 const PAIRS: usize = 1_024;
 /// Probes looked at in all.
 const PROBES: usize = 1 << 18;
+/// Datagrams kept that may be scouts although their TTL is high; they are wanted soon or never.
+const SCOUTS: usize = 4_096;
 /// Replies without their probe looked at per pair.
 const UNSEEN: usize = 256;
 /// A datagram whose TTL is above this is a host's ordinary traffic, unless probes led up to it.
@@ -84,6 +88,9 @@ pub struct Found {
 pub struct Survey {
     pairs: HashMap<Flow, Pair>,
     probes: usize,
+    /// What may be a scout, by flow, in order of time; and how many there are.
+    scouts: HashMap<Flow, Vec<Sighting>>,
+    scouts_kept: usize,
     /// The highest TTL of a probe so far.
     highest: u8,
     /// The first TTL that was asked for, if one was.
@@ -136,58 +143,55 @@ impl Survey {
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         let Ok((header, payload)) = ip::decode(datagram) else { return };
-        if self.may_be_probe(&header)
+        if !is_for_many(header.destination)
             && let Some((flow, key)) = probe::recognise(&header, payload)
         {
-            self.take_probe(&flow, key, &header, payload, frame.at);
+            let it = Sighting::of(&flow, key, &header, payload, frame.at);
+            if !self.take_probe(&flow, &it) {
+                self.take_scout(&flow, it);
+            }
         } else if header.is_icmp() && header.is_first {
             self.take_reply(&header, payload, frame.at);
         }
     }
 
-    fn may_be_probe(&self, header: &IpHeader) -> bool {
-        let led_up_to = header.ttl <= self.highest.saturating_add(1);
-        (header.ttl <= self.highest_first() || led_up_to) && !is_for_many(header.destination)
+    /// Takes a probe in, or says that it is none: its TTL is high, and no others led up to it.
+    fn take_probe(&mut self, flow: &Flow, it: &Sighting) -> bool {
+        let highest_first = self.highest_first();
+        if it.ttl > highest_first && it.ttl > self.highest.saturating_add(1) {
+            return false;
+        }
+        let Some(pair) = self.pair(flow, it.at, it.ttl <= highest_first) else { return false };
+        if it.ttl > highest_first && it.ttl > pair.highest.saturating_add(1) {
+            return false;
+        }
+        let before = pair.latest.get(&it.key).and_then(|index| pair.sightings.get(*index));
+        let copy = before.is_some_and(|before| it.at.since(before.at) <= COPY);
+        if copy || it.ttl == 0 {
+            return true;
+        }
+        pair.latest.insert(it.key, pair.sightings.len());
+        pair.highest = pair.highest.max(it.ttl);
+        pair.sightings.push(*it);
+        self.highest = self.highest.max(it.ttl);
+        self.probes += 1;
+        true
     }
 
-    fn take_probe(
-        &mut self,
-        flow: &Flow,
-        key: ProbeKey,
-        header: &IpHeader,
-        payload: &[u8],
-        at: Timestamp,
-    ) {
-        let highest_first = self.highest_first();
-        let Some(pair) = self.pair(flow, at, header.ttl <= highest_first) else { return };
-        let led_up_to = header.ttl <= pair.highest.saturating_add(1);
-        let before = pair.latest.get(&key).and_then(|index| pair.sightings.get(*index));
-        let copy = before.is_some_and(|before| at.since(before.at) <= COPY);
-        if copy || header.ttl == 0 || header.ttl > highest_first && !led_up_to {
+    fn take_scout(&mut self, flow: &Flow, it: Sighting) {
+        if !it.looks_like_ours(flow.probe) {
             return;
         }
-        let mut beginning = [0; 16];
-        for (byte, value) in beginning.iter_mut().zip(payload.iter().skip(key.head.len())) {
-            *byte = *value;
+        if self.scouts_kept >= SCOUTS {
+            self.scouts.clear();
+            self.scouts_kept = 0;
         }
-        pair.latest.insert(key, pair.sightings.len());
-        pair.highest = pair.highest.max(header.ttl);
-        let highest = pair.highest;
-        pair.sightings.push(Sighting {
-            at,
-            key,
-            ident: flow.ident,
-            number: number(flow.probe, &key),
-            ttl: header.ttl,
-            tos: header.tos,
-            dont_fragment: header.dont_fragment,
-            expired: false,
-            len: u16::try_from(header.total_len).unwrap_or(u16::MAX),
-            flow_label: header.flow_label.unwrap_or(0),
-            beginning,
-        });
-        self.highest = self.highest.max(highest);
-        self.probes += 1;
+        let scouts = self.scouts.entry(*flow).or_default();
+        let copy = scouts.last().is_some_and(|last| last.key == it.key);
+        if !copy {
+            scouts.push(it);
+            self.scouts_kept += 1;
+        }
     }
 
     /// The pair of a probe, a new one if that is wanted and there is room for it.
@@ -236,11 +240,7 @@ impl Survey {
         let Ok(quote) = quoted::decode(icmp.body) else { return };
         let quoted = probe::recognise(&quote.header, quote.payload).filter(|_| icmp.quotes);
         let Some((flow, key)) = quoted else { return };
-        let expired = icmp.icmp_type
-            == match family {
-                Family::V4 => icmpv4::TIME_EXCEEDED,
-                Family::V6 => icmpv6::TIME_EXCEEDED,
-            };
+        let expired = icmp.icmp_type == ip::time_exceeded(family);
         if flow.source != header.destination
             || !expired && !self.pairs.contains_key(&pair_of(&flow))
         {
@@ -261,10 +261,7 @@ impl Survey {
         let flow = Flow { source, target, probe: ProbeType::IcmpEcho, ident };
         let Some(pair) = self.pairs.get_mut(&pair_of(&flow)) else { return };
         let [[a, b], [c, d]] = [ident.to_be_bytes(), sequence.to_be_bytes()];
-        let request = match header.family() {
-            Family::V4 => icmpv4::ECHO_REQUEST,
-            Family::V6 => icmpv6::ECHO_REQUEST,
-        };
+        let request = ip::echo_request(header.family());
         // All that an answer tells of what it answers.
         let key = ProbeKey { ip_id: 0, head: [request, 0, 0, 0, a, b, c, d] };
         let same = |it: &&Sighting| (it.ident, it.number) == (ident, sequence);
@@ -292,8 +289,15 @@ impl Survey {
             Run::new(*flow, probes.collect())
         };
         let groups = group::group(flow.probe, &asked).into_iter();
-        let mut runs: Vec<Run> = groups.filter_map(members).filter(Run::is_trace).collect();
-        for unseen in pair.truly_unseen(flow) {
+        let mut runs: Vec<Run> = groups.filter_map(members).collect();
+        for run in &mut runs {
+            run.find_scout(self.scouts.get(&run.flow).map_or(&[], Vec::as_slice));
+        }
+        runs.retain(Run::is_trace);
+        let scouts: HashSet<(u16, u16)> =
+            runs.iter().filter_map(|run| run.scout).map(|it| (it.ident, it.number)).collect();
+        let unseen = pair.truly_unseen(flow).into_iter();
+        for unseen in unseen.filter(|it| !scouts.contains(&(it.ident, it.number))) {
             let fitting = runs.iter_mut().filter_map(|run| Some((run.distance(&unseen)?, run)));
             if let Some((_, run)) = fitting.min_by_key(|(distance, _)| *distance) {
                 run.unseen.push(unseen);

@@ -12,7 +12,7 @@ use crate::wire::{Frame, link, quoted};
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
 use super::path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind};
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Scouted, Shown};
 
 /// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
 const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
@@ -47,8 +47,12 @@ pub enum Event {
     Sent(ProbeRef),
     /// A reply arrived; the index is among the probe's kept replies.
     Replied(ProbeRef, usize),
+    /// A reply arrived after its trace had ended: a round of [`Rounds`](super::rounds::Rounds) that is over.
+    Belated(ProbeRef, usize),
     /// A probe was answered or given up: what a report says of it will not change.
     Settled(ProbeRef),
+    /// The trace is over and the scout has become this probe, the last of its hop.
+    Placed(ProbeRef),
     /// Every probe is settled and no more will come.
     Ended,
 }
@@ -80,6 +84,8 @@ pub struct Tracer {
     polled: Timestamp,
     events: VecDeque<Event>,
     ended: bool,
+    /// It has ended, and that is still to be said.
+    closing: bool,
 }
 
 impl Tracer {
@@ -89,7 +95,13 @@ impl Tracer {
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { schedule: Some(Schedule::new()), ..Self::passive(config, Idents::One)? })
+        Ok(Self { schedule: Some(Schedule::new(&config)), ..Self::passive(config, Idents::One)? })
+    }
+
+    /// A tracer that plans probes of a round after others, in which the path was this long.
+    pub(super) fn expecting(config: TraceConfig, distance: u8) -> Result<Self, ConfigError> {
+        let schedule = Some(Schedule::expecting(&config, distance));
+        Ok(Self { schedule, ..Self::new(config)? })
     }
 
     /// A tracer that only watches, for replay: for the probes that `idents` says.
@@ -113,6 +125,7 @@ impl Tracer {
             polled: Timestamp::default(),
             events: VecDeque::new(),
             ended: false,
+            closing: false,
         })
     }
 
@@ -130,17 +143,28 @@ impl Tracer {
 
     /// The next thing that happened. Ask until `None` after every other call.
     pub fn poll_event(&mut self) -> Option<Event> {
+        if self.events.is_empty() && std::mem::take(&mut self.closing) {
+            // Not before all that is said of the scout has been taken.
+            let placed = self.path.place_scout(&self.config);
+            self.events.extend(placed.map(Event::Placed));
+            self.events.push_back(Event::Ended);
+        }
         self.events.pop_front()
     }
 
     /// The next datagram to send, if one is due at `now`. Ask until `None`; ask again after every
     /// frame, and at [`poll_timeout`](Self::poll_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
-        let (last_ttl, under_way) = (self.last_ttl(), self.under_way(now));
+        let shown = self.shown(now);
         self.polled = now;
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
-        let datagram = schedule.next(&self.config, now, under_way, last_ttl)?;
+        let datagram = schedule.next(&self.config, now, &shown)?;
         Some(Transmit { destination: self.config.target, datagram })
+    }
+
+    /// When a probe was last asked for, if one was.
+    pub(super) fn polled(&self) -> Option<Timestamp> {
+        Some(self.polled).filter(|polled| *polled != Timestamp::default())
     }
 
     /// The link did not take the datagram that [`poll_transmit`](Self::poll_transmit) gave last.
@@ -154,13 +178,12 @@ impl Tracer {
     /// no frame comes before.
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
         let deadline = self.next_deadline();
-        let last_ttl = self.last_ttl();
-        let under_way = self.under_way(self.polled);
+        let shown = self.shown(self.polled);
         let sending = self.schedule.as_ref().and_then(|schedule| {
             let silent =
-                self.next_silent().filter(|_| !schedule.is_exhausted(&self.config, last_ttl));
-            let pause = schedule.wake_at(&self.config, under_way, last_ttl);
-            pause.into_iter().chain(silent).min()
+                self.next_silent().filter(|_| !schedule.is_exhausted(&self.config, &shown));
+            let due = schedule.wake_at(&self.config, self.polled, &shown);
+            due.into_iter().chain(silent).min()
         });
         deadline.into_iter().chain(sending).min()
     }
@@ -196,10 +219,15 @@ impl Tracer {
     #[must_use]
     pub fn is_done(&self) -> bool {
         let Some(schedule) = &self.schedule else { return false };
-        let last_ttl = self.last_ttl();
-        schedule.is_exhausted(&self.config, last_ttl)
+        let (shown, last_ttl) = (self.shown(self.polled), self.last_ttl());
+        // Once it is known how far the trace goes, the scout has nothing to tell.
+        let irrelevant = |at: &ProbeRef| match *at {
+            ProbeRef::SCOUT => self.path.end.is_some(),
+            at => at.ttl > last_ttl,
+        };
+        schedule.is_exhausted(&self.config, &shown)
             && !schedule.is_unsure(&self.config, last_ttl)
-            && self.waiting.iter().all(|at| at.ttl > last_ttl)
+            && self.waiting.iter().all(irrelevant)
     }
 
     /// The trace is over: done, interrupted, or at the end of a recording. Whatever still waits is
@@ -207,14 +235,31 @@ impl Tracer {
     pub fn finish(&mut self) {
         self.expire(Timestamp::from_nanos(i64::MAX));
         if !self.ended {
-            self.ended = true;
-            self.events.push_back(Event::Ended);
+            (self.ended, self.closing) = (true, true);
         }
     }
 
     /// As far as the trace goes, to the best of what is known.
     fn last_ttl(&self) -> u8 {
         self.path.end.unwrap_or(self.config.max_ttl)
+    }
+
+    /// What decides what is to be sent.
+    fn shown(&self, now: Timestamp) -> Shown {
+        let scout = self.path.scout.as_ref();
+        let answer = scout.and_then(Probe::answer).filter(|reply| !reply.kind.in_transit());
+        let waits = scout.is_some_and(|scout| !scout.is_settled());
+        Shown {
+            under_way: self.under_way(now),
+            end: self.path.end,
+            farthest: self.path.farthest,
+            scout: match (answer, self.path.distance) {
+                (Some(_), Some(distance)) => Scouted::Distance(distance),
+                (Some(reply), None) => Scouted::About(way_back(reply.ttl)),
+                (None, _) if waits => Scouted::Waiting,
+                (None, _) => Scouted::Nothing,
+            },
+        }
     }
 
     fn handle_own(
@@ -227,11 +272,18 @@ impl Tracer {
         if self.correlator.knows(&key) {
             return Disposition::Repeated;
         }
-        if let Some(before) = number(self.config.probe, &key).checked_sub(1) {
-            self.add_missing(before);
-        }
-        let probe = Probe::new(key, Some(frame.at), Some(frame.number));
-        let Some(at) = self.add_probe(header.ttl, probe) else { return Disposition::Unrelated };
+        let probe = Probe::new(key, header.ttl, Some(frame.at), Some(frame.number));
+        let first = self.path.totals.sent == 0 && self.path.hops().is_empty();
+        let at = if first && self.config.has_scout() && header.ttl == self.config.max_ttl {
+            self.path.scout = Some(probe);
+            ProbeRef::SCOUT
+        } else {
+            if let Some(before) = number(self.config.probe, &key).checked_sub(1) {
+                self.add_missing(before);
+            }
+            let Some(at) = self.add_probe(probe) else { return Disposition::Unrelated };
+            at
+        };
         self.correlator.insert(key, at, header, payload);
         self.waiting.push(at);
         self.deadlines_changed = true;
@@ -244,7 +296,8 @@ impl Tracer {
     }
 
     /// Adds a probe to its hop, unless the trace has no such hop or the hop has all its probes.
-    fn add_probe(&mut self, ttl: u8, probe: Probe) -> Option<ProbeRef> {
+    fn add_probe(&mut self, probe: Probe) -> Option<ProbeRef> {
+        let ttl = probe.ttl;
         let planned = (self.config.first_ttl..=self.config.max_ttl).contains(&ttl);
         let hop = planned.then(|| self.path.hop_mut(ttl));
         let hop = hop.filter(|hop| hop.probes.len() < usize::from(self.config.queries))?;
@@ -258,7 +311,7 @@ impl Tracer {
     fn add_missing(&mut self, last: u16) -> bool {
         let mut any = false;
         while let Some((ttl, key)) = self.correlator.missing_up_to(last) {
-            if let Some(at) = self.add_probe(ttl, Probe::new(key, None, None)) {
+            if let Some(at) = self.add_probe(Probe::new(key, ttl, None, None)) {
                 self.correlator.insert_missing(key, at);
                 self.waiting.push(at);
                 self.deadlines_changed = true;
@@ -270,7 +323,10 @@ impl Tracer {
 
     /// As [`claim`](Self::claim), also for a probe that is missing from the capture.
     fn claim_missing(&mut self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
-        let icmp = ip::icmp(header.family(), payload).ok().filter(|_| header.is_icmp())?;
+        if !header.is_icmp() {
+            return None;
+        }
+        let icmp = ip::icmp(header.family(), payload).ok()?;
         let last = if icmp.quotes {
             let quote = quoted::decode(icmp.body).ok()?;
             self.path.totals.orphans += u64::from(self.correlator.is_orphan(&quote));
@@ -370,7 +426,6 @@ impl Tracer {
         self.largest_rtt = self.largest_rtt.max(reply.rtt);
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
-        let ends = settles && !reply.kind.in_transit();
         let counted = (reply.duplicate, reply.late, reply.rtt.is_some_and(|rtt| rtt < Span::ZERO));
 
         let index = probe.replies.len();
@@ -392,10 +447,8 @@ impl Tracer {
         totals.clock_faults += u64::from(clock_fault);
         totals.answered += u64::from(settles && !orphan);
         totals.orphans += u64::from(orphan);
-        if ends {
-            self.path.end = Some(self.path.end.map_or(at.ttl, |end| end.min(at.ttl)));
-        }
         if settles {
+            self.path.note_answer(at, self.config.max_ttl);
             self.waiting.retain(|waiting| *waiting != at);
             self.deadlines_changed = true;
             self.events.push_back(Event::Settled(at));
@@ -460,6 +513,9 @@ impl Tracer {
         let (hops, wait) = (self.path.hops(), self.config.wait);
         let here = usize::from(at.ttl.saturating_sub(self.config.first_ttl));
         let Some(probe) = self.path.probe(at) else { return Timestamp::default() };
+        if at == ProbeRef::SCOUT {
+            return wait.deadline(probe, None, None, self.largest_rtt);
+        }
         if probe.sent.is_none() {
             return Timestamp::from_nanos(i64::MAX);
         }
@@ -471,6 +527,12 @@ impl Tracer {
         let own = rtt(wait.here, own.get(here..).unwrap_or_default());
         wait.deadline(probe, own, rtt(wait.near, later), self.largest_rtt)
     }
+}
+
+/// How many hops a reply came, by the TTL that it arrived with: systems begin with 64, 128 or 255.
+fn way_back(ttl: u8) -> u8 {
+    let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
+    (initial - ttl).saturating_add(1)
 }
 
 fn length(bytes: usize) -> u32 {

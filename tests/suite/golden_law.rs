@@ -124,7 +124,7 @@ fn simulated(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried { trace: config.clone(), numeric: false, extensions: true };
+    let carried = Carried { trace: config.clone(), numeric: false, extensions: true, rounds: None };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {
@@ -175,11 +175,11 @@ fn configs() -> impl Strategy<Value = TraceConfig> {
     ];
     let mode = prop_oneof![Just(FlowMode::Classic), Just(FlowMode::Paris), Just(FlowMode::Dublin)];
     let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0, any::<bool>());
-    let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 0..140_u16);
+    let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 0..140_u16, any::<bool>());
     let numbers = (any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]);
     ((target, probe, mode), shape, wait, numbers).prop_map(|(kind, shape, wait, numbers)| {
         let (target, probe, flow_mode) = kind;
-        let (first_ttl, max_ttl, queries, in_flight, longer) = shape;
+        let (first_ttl, max_ttl, queries, in_flight, longer, scout) = shape;
         let (first_id, first_port, send_wait) = numbers;
         let target: IpAddr = target.parse().unwrap();
         // The source is that of the network, which is not known yet.
@@ -191,6 +191,7 @@ fn configs() -> impl Strategy<Value = TraceConfig> {
             queries,
             in_flight,
             in_flight_exact: wait.3,
+            scout,
             wait: Wait { max: wait.0, here: wait.1, near: wait.2, adaptive: wait.3 },
             first_id,
             first_port,

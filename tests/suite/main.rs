@@ -8,5 +8,7 @@ mod golden_law;
 mod laws;
 mod live;
 mod nat;
+mod rounds;
+mod scout;
 mod support;
 mod tools;

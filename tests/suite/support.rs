@@ -1,5 +1,6 @@
 //! What the tests share: running the program, and a place for files.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -47,4 +48,15 @@ pub fn scratch() -> tempfile::TempDir {
 /// The path of `name` in `dir`, as text.
 pub fn path_in(dir: &tempfile::TempDir, name: &str) -> PathBuf {
     dir.path().join(name)
+}
+
+/// A topology: hops with these lines in their tables, then the target; each link takes `one_way`.
+pub fn line_of(hops: &[&str], one_way: &str, target: &str) -> String {
+    let mut text = "source = \"192.0.2.2\"\n".to_owned();
+    for (number, hop) in (1..).zip(hops) {
+        writeln!(text, "[[hop]]\naddress = \"198.51.100.{number}\"\ndelay = \"{one_way}\"\n{hop}")
+            .unwrap();
+    }
+    writeln!(text, "[target]\ndelay = \"{one_way}\"\n{target}").unwrap();
+    text
 }

@@ -68,8 +68,7 @@ impl Hardware {
         let mut restore = None;
         if !is_on(before) {
             let set = sys::set_stamping(&socket, interface, ON).map_err(fail)?;
-            let name = interface.to_owned();
-            let back = move || drop(sys::set_stamping(&socket, &name, before));
+            let back = || drop(sys::set_stamping(&socket, interface, before));
             restore = Some(sys::afterwards(back).map_err(fail)?);
             if !is_on(set) {
                 return Err(missing());

@@ -10,8 +10,10 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use crate::probe::{ProbeKey, ProbeType};
+use crate::probe::{Flow, ProbeKey, ProbeType, craft};
 use crate::time::{Span, Timestamp};
+use crate::trace::correlate;
+use crate::wire::ip::IpHeader;
 
 /// A tool that takes a new socket per probe does not rest longer than this.
 const PAUSE: Span = Span::from_millis(30_000);
@@ -48,6 +50,41 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
+    pub(super) fn of(
+        flow: &Flow,
+        key: ProbeKey,
+        header: &IpHeader,
+        payload: &[u8],
+        at: Timestamp,
+    ) -> Self {
+        let mut beginning = [0; 16];
+        for (byte, value) in beginning.iter_mut().zip(payload.iter().skip(key.head.len())) {
+            *byte = *value;
+        }
+        Self {
+            at,
+            key,
+            ident: flow.ident,
+            number: correlate::number(flow.probe, &key),
+            ttl: header.ttl,
+            tos: header.tos,
+            dont_fragment: header.dont_fragment,
+            expired: false,
+            len: u16::try_from(header.total_len).unwrap_or(u16::MAX),
+            flow_label: header.flow_label.unwrap_or(0),
+            beginning,
+        }
+    }
+
+    /// Whether it may be a probe of rtrace, by what it is filled with.
+    pub(super) fn looks_like_ours(&self, probe: ProbeType) -> bool {
+        let mut body = [0; 24];
+        let (head, rest) = body.split_at_mut(self.key.head.len());
+        head.copy_from_slice(&self.key.head);
+        rest.copy_from_slice(&self.beginning);
+        craft::looks_like_ours(probe, &body)
+    }
+
     /// What all probes of a tool have in common that takes a new socket for each.
     fn make(&self) -> (u16, u8, bool) {
         (self.len, self.tos, self.dont_fragment)
@@ -102,7 +139,12 @@ impl Chain {
         let from_the_start = it.ttl <= self.lowest && self.last.ttl > self.lowest;
         let used_up = self.last.number >= LAST_NUMBERS;
         let numbers_again = !self.fixed && it.number == self.first.number && !used_up;
-        from_the_start && (numbers_again || !self.in_rounds() || self.first.make() != it.make())
+        let scout_again = it.ttl == self.first.ttl && self.first.ttl > self.lowest;
+        // One of a hop's queries that was put off: rtrace asks all hops once, then all of them again.
+        let put_off = !self.fixed && (self.first.number..self.last.number).contains(&it.number);
+        let goes_on = self.in_rounds() || put_off;
+        numbers_again && scout_again
+            || from_the_start && (numbers_again || !goes_on || self.first.make() != it.make())
     }
 
     /// How unlikely it is that a probe with this TTL comes next; `None` if it cannot.

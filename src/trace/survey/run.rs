@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::Found;
 use super::group::Sighting;
 use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
+use crate::time::Span;
 use crate::trace::config::{MAX_WATCHED_QUERIES, TraceConfig, Wait};
 use crate::trace::correlate::{Idents, Listed};
 use crate::trace::tool::{self, Traits};
 
 /// Below this, UDP ports are those of services, and do not give a trace away.
 const LOWEST_TRACE_PORT: u16 = 33_000;
+/// How long before the other probes of its trace a scout leaves.
+const SCOUT_LEADS: Span = Span::from_millis(10_000);
 /// A trace begins near its source; plain traffic comes to have such a TTL only from far away.
 const NEAR: u8 = 3;
 
@@ -26,6 +29,8 @@ pub(super) struct Unseen {
 pub(super) struct Run {
     pub(super) flow: Flow,
     pub(super) probes: Vec<Sighting>,
+    /// The probe that went before them, with the highest TTL.
+    pub(super) scout: Option<Sighting>,
     pub(super) idents: HashSet<u16>,
     /// Those whose own frame is not in the capture.
     pub(super) unseen: Vec<Unseen>,
@@ -37,7 +42,10 @@ pub(super) struct Run {
 
 impl Run {
     /// `None` if there is no probe.
-    pub(super) fn new(flow: Flow, probes: Vec<Sighting>) -> Option<Self> {
+    pub(super) fn new(flow: Flow, mut probes: Vec<Sighting>) -> Option<Self> {
+        let scout = probes.split_first().filter(|(first, rest)| is_scout(&flow, first, rest));
+        let scout = scout.map(|(first, _)| *first);
+        probes.drain(..usize::from(scout.is_some()));
         let first = *probes.first()?;
         let mut per_ttl = BTreeMap::new();
         for it in &probes {
@@ -46,6 +54,7 @@ impl Run {
         let numbers = || probes.iter().map(|it| it.number);
         Some(Self {
             flow: Flow { ident: first.ident, ..flow },
+            scout,
             idents: probes.iter().map(|it| it.ident).collect(),
             unseen: Vec::new(),
             first,
@@ -58,7 +67,18 @@ impl Run {
 
     /// When its first probe was captured.
     pub(super) fn start(&self) -> crate::time::Timestamp {
-        self.first.at
+        self.scout.map_or(self.first.at, |scout| scout.at)
+    }
+
+    /// Takes the last of these that may be its scout, if it has none.
+    pub(super) fn find_scout(&mut self, candidates: &[Sighting]) {
+        let (flow, probes) = (&self.flow, &self.probes);
+        let before =
+            |it: &&Sighting| it.at <= self.first.at && self.first.at.since(it.at) <= SCOUT_LEADS;
+        let fits = |it: &&Sighting| before(it) && is_scout(flow, it, probes);
+        if self.idents.len() == 1 && self.scout.is_none() {
+            self.scout = candidates.iter().rev().find(fits).copied();
+        }
     }
 
     /// Whether this is a trace, and not some datagrams whose TTL happens to be low.
@@ -68,7 +88,8 @@ impl Run {
         let climbs = self.per_ttl.len() > 2 || self.per_ttl.len() == 2 && near;
         let trace_port = self.flow.probe == ProbeType::Udp && self.lowest >= LOWEST_TRACE_PORT;
         let only_if_expired = matches!(self.flow.probe, ProbeType::Protocol(_));
-        expired || !only_if_expired && (climbs || near && trace_port)
+        let scouted = self.scout.is_some();
+        expired || scouted || !only_if_expired && (climbs || near && trace_port)
     }
 
     /// How well an unseen probe fits; less is better, `None` if it does not.
@@ -119,15 +140,16 @@ impl Run {
         let wait = tool::wait(&traits);
         let config = self.config(wait);
         let listed = Listed {
-            idents: self.idents,
-            probes: self.probes.iter().map(|it| it.key).collect(),
-            from: self.first.at,
+            idents: self.idents.clone(),
+            probes: self.scout.iter().chain(&self.probes).map(|it| it.key).collect(),
+            from: self.start(),
             until: self.probes.last().map_or(self.first.at, |it| it.at),
             missing: missing.into(),
             orphans,
             uneven: wait.here == 0.0,
         };
-        let (start, probes) = (self.first.at, self.probes.len());
+        let start = self.start();
+        let probes = self.probes.len() + usize::from(self.scout.is_some());
         Found { config, idents: Idents::Listed(Box::new(listed)), start, probes, tool }
     }
 
@@ -159,11 +181,16 @@ impl Run {
         let fewest = if lowest == highest { defaults.queries } else { 1 };
         let unseen = self.unseen.iter().map(|unseen| unseen.number);
         let lowest_number = unseen.chain([self.lowest]).min().unwrap_or(self.lowest);
+        let defaults = if self.scout.is_some() { defaults.scouting() } else { defaults };
+        let max_ttl = match self.scout {
+            Some(scout) => scout.ttl,
+            None => highest.max(defaults.max_ttl),
+        };
         TraceConfig {
             flow_mode,
             first_port: if probe.has_ports() { lowest_number.max(1) } else { defaults.first_port },
             first_ttl: lowest.max(1),
-            max_ttl: highest.max(defaults.max_ttl),
+            max_ttl,
             queries: u16::try_from(most)
                 .unwrap_or(MAX_WATCHED_QUERIES)
                 .clamp(fewest, MAX_WATCHED_QUERIES),
@@ -176,6 +203,22 @@ impl Run {
             ..defaults
         }
     }
+}
+
+/// Whether `first` is the scout of the other probes of its trace: see [`TraceConfig::scouting`].
+fn is_scout(flow: &Flow, first: &Sighting, rest: &[Sighting]) -> bool {
+    let Some(next) = rest.first() else { return false };
+    let (lowest, fixed) = rest.iter().fold((u16::MAX, true), |(lowest, fixed), it| {
+        (lowest.min(it.number), fixed && it.number == first.number)
+    });
+    // It has the last number of the plan: all hops have as many. Ports may wrap, IP-IDs are there in IPv4 only.
+    let hops = u32::from(first.ttl.saturating_sub(next.ttl)) + 1;
+    let whole = |from: u16, to: u16| (u32::from(to.wrapping_sub(from)) + 1) % hops == 0;
+    let [id, next_id] = [first.key.ip_id, next.key.ip_id];
+    let ids = id > 0 && (whole(next_id, id) || id < next_id && whole(next_id, id.wrapping_sub(1)));
+    let numbered = fixed || ids || whole(lowest, first.number);
+    let alone = rest.iter().all(|it| it.ident == first.ident && it.ttl <= first.ttl);
+    hops > 1 && numbered && alone && first.looks_like_ours(flow.probe)
 }
 
 /// Which TTL a number was sent with, of a trace in which both rise together.
@@ -199,13 +242,14 @@ impl Places {
         let queries = u16::try_from(numbers.values().map(HashSet::len).max()?).ok()?;
         let unseen = run.unseen.iter().map(|unseen| unseen.number);
         let first_number = unseen.chain([run.lowest]).min()?;
-        let hop = |number: u16| (number - first_number) / queries;
-        let first_ttl = u16::from(run.first.ttl).checked_sub(hop(run.first.number))?;
-        let holds = |it: &Sighting| u16::from(it.ttl) == first_ttl + hop(it.number);
+        let hop = (run.first.number - first_number) / queries;
+        let first_ttl = u16::from(run.first.ttl).checked_sub(hop)?;
         let first_ttl = u8::try_from(first_ttl).ok().filter(|ttl| *ttl > 0)?;
-        run.probes.iter().all(holds).then_some(Self { first_number, first_ttl, queries })
+        let places = Self { first_number, first_ttl, queries };
+        run.probes.iter().all(|it| places.ttl(it.number) == Some(it.ttl)).then_some(places)
     }
 
+    /// `None` if there is no such TTL: numbers are whatever a capture says.
     fn ttl(&self, number: u16) -> Option<u8> {
         let hop = number.checked_sub(self.first_number)? / self.queries;
         u8::try_from(hop).ok()?.checked_add(self.first_ttl)

@@ -10,5 +10,6 @@ mod endings;
 pub(crate) mod lab;
 mod readers;
 mod resources;
+mod scout;
 mod stamps;
 pub(crate) mod text;

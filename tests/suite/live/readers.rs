@@ -56,15 +56,16 @@ fn a_pcapng_says_more() {
     let file = lab.file("out.pcapng");
     trace(lab.rtrace([TARGET, "--pcap"]).arg(&file));
     let comments = tshark(&file, &["-T", "fields", "-e", "frame.comment"]);
-    assert_eq!(comments.lines().next(), Some("probe ttl=1 query=1"));
+    assert_eq!(comments.lines().next(), Some("probe ttl=30: the scout"));
+    assert!(comments.lines().any(|line| line == "probe ttl=1 query=1"), "{comments}");
     assert!(comments.lines().all(|comment| !comment.is_empty()), "{comments}");
     assert!(comments.lines().any(|line| {
-        line.starts_with("reply to frame 1: time exceeded, ") && line.ends_with(" ms")
+        line.starts_with("reply to frame 1: port unreachable, ") && line.ends_with(" ms")
     }));
     // Two passes: the names stand behind the packets whose responders they name.
     let fields = ["-2", "-N", "n", "-Y", "icmp", "-T", "fields", "-e", "ip.src_host"];
     let names = tshark(&file, &fields);
-    assert!(names.starts_with("r1.lab"), "{names}");
+    assert!(names.lines().any(|line| line.starts_with("r1.lab")), "{names}");
     let capinfos = text(&run(Command::new("capinfos").arg(&file)).stdout);
     for fact in ["eth0", "nanosecond", "rtrace"] {
         assert!(capinfos.contains(fact), "{fact} is missing in:\n{capinfos}");

@@ -1,0 +1,34 @@
+//! `rtrace watch` and `rtrace report`: what they add to a trace.
+
+use std::io::Write;
+
+use super::args::{OutputOptions, WatchArgs};
+use crate::render::Renderer;
+use crate::render::report::{Form, Report};
+use crate::trace::rounds::Plan;
+
+/// Rounds of a report unless told otherwise.
+const REPORTED_ROUNDS: u64 = 10;
+/// Seconds between the beginnings of two rounds unless told otherwise.
+const INTERVAL: f64 = 1.0;
+
+/// How a trace is to be repeated, and what is written of it.
+pub struct Watch {
+    /// When its rounds are.
+    pub plan: Plan,
+    form: Form,
+}
+
+impl Watch {
+    /// What the arguments of `watch` or, with `report`, of `report` ask for.
+    pub fn of(args: &WatchArgs, report: bool) -> Self {
+        let rounds = args.rounds.or((report || args.report).then_some(REPORTED_ROUNDS));
+        let interval = args.interval.unwrap_or(INTERVAL);
+        Self { plan: Plan { interval, rounds }, form: Form::Text }
+    }
+
+    /// What writes it.
+    pub fn renderer(&self, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
+        Box::new(Report::new(out, self.form, output.numeric))
+    }
+}

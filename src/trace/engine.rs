@@ -1,0 +1,77 @@
+//! What a driver turns: one trace, or rounds of them.
+
+use super::path::Path;
+use super::tracer::{Disposition, Event, Tracer};
+use crate::probe::Transmit;
+use crate::time::Timestamp;
+use crate::wire::Frame;
+
+/// Takes frames and times, gives probes and events; does no IO and reads no clock.
+pub trait Engine {
+    /// The next datagram to send, if one is due at `now`. Ask until `None`; ask again after every
+    /// frame, and at [`poll_timeout`](Self::poll_timeout).
+    fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>>;
+
+    /// The link did not take the datagram that [`poll_transmit`](Self::poll_transmit) gave last.
+    fn handle_refusal(&mut self);
+
+    /// When [`handle_timeout`](Self::handle_timeout) is next to be called, or a probe to be sent, if
+    /// no frame comes before.
+    fn poll_timeout(&mut self) -> Option<Timestamp>;
+
+    /// No frame stamped before `now` is still to come: whatever was to be answered by then is lost.
+    fn handle_timeout(&mut self, now: Timestamp);
+
+    /// Takes one captured frame.
+    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition;
+
+    /// The next thing that happened. Ask until `None` after every other call.
+    fn poll_event(&mut self) -> Option<Event>;
+
+    /// The path that the last frame or event was about.
+    fn path(&self) -> &Path;
+
+    /// Whether nothing is left to send or to wait for. One that only watches never knows.
+    fn is_done(&self) -> bool;
+
+    /// It is over: done, interrupted, or at the end of a recording.
+    fn finish(&mut self);
+}
+
+impl Engine for Tracer {
+    fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
+        self.poll_transmit(now)
+    }
+
+    fn handle_refusal(&mut self) {
+        self.handle_refusal();
+    }
+
+    fn poll_timeout(&mut self) -> Option<Timestamp> {
+        self.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp) {
+        self.handle_timeout(now);
+    }
+
+    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+        self.handle_frame(frame)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.poll_event()
+    }
+
+    fn path(&self) -> &Path {
+        self.path()
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    fn finish(&mut self) {
+        self.finish();
+    }
+}

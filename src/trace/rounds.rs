@@ -1,0 +1,272 @@
+//! One trace after another to the same target: what a watch is made of.
+//!
+//! Each round is a [`Tracer`] of its own, with the same configuration but for the numbers that identify its
+//! probes ([`TraceConfig::round`]) and the scout, which only the first has: later ones rise as far as the path
+//! was long before. A round begins an interval after the one before, or once that is settled
+//! if it takes longer; its probes are given up after an interval at the latest. Rounds that are over are
+//! kept for a while: a reply that comes then counts as late there, with its RTT, and is not lost.
+//!
+//! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::Belated`] is of one
+//! that is closed. As in a single trace they are a function of configuration and frames: a round
+//! begins where the first frame of its probes is captured.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use super::config::{ConfigError, TraceConfig};
+use super::correlate::Idents;
+use super::engine::Engine;
+use super::path::Path;
+use super::tracer::{Disposition, Event, Tracer};
+use crate::probe::{ProbeKey, Transmit, craft};
+use crate::time::{Span, Timestamp};
+use crate::wire::{Frame, ip, link};
+
+/// How many rounds that are over are kept for replies that are late.
+const KEPT: usize = 8;
+/// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
+const BEYOND: u8 = 5;
+/// How many rounds in a row may be missing from a recording.
+const GAP: u64 = 64;
+
+/// How often a trace is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Seconds from the beginning of a round to that of the next.
+    pub interval: f64,
+    /// How many rounds; `None` is until interrupted.
+    pub rounds: Option<u64>,
+}
+
+impl Plan {
+    /// The reason why no watch can be run by this, if there is one.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |what, range| Err(ConfigError { what, range });
+        match self {
+            Self { interval, .. } if !(0.01..=86_400.0).contains(interval) => {
+                wrong("interval", "0.01 to 86400 s")
+            }
+            Self { rounds: Some(0), .. } => wrong("rounds", "at least 1"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Rounds of a trace. See the [module](self).
+#[derive(Debug)]
+pub struct Rounds {
+    config: TraceConfig,
+    plan: Plan,
+    active: bool,
+    /// The number of the running round, from 0.
+    number: u64,
+    running: Tracer,
+    /// When it began.
+    began: Option<Timestamp>,
+    /// As long as the path has been.
+    distance: u8,
+    /// Those that are over, the latest first.
+    over: VecDeque<Over>,
+    /// How many of them ago the round is that the last event or frame was about; `None` is the running one.
+    shown: Option<usize>,
+    finished: bool,
+}
+
+#[derive(Debug)]
+struct Over {
+    round: Tracer,
+    /// That it has ended was said.
+    closed: bool,
+}
+
+impl Rounds {
+    /// Rounds that plan probes: for live and simulated links.
+    ///
+    /// # Errors
+    /// When no trace can be run with `config`.
+    pub fn new(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
+        plan.check()?;
+        let config = patient(config, plan);
+        let running = Tracer::new(config.round(0))?;
+        Ok(Self::of(config, plan, running, true))
+    }
+
+    /// Rounds that are only watched, for replay.
+    ///
+    /// # Errors
+    /// When no trace can be watched with `config`.
+    pub fn passive(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
+        let config = patient(config, plan);
+        let running = Tracer::passive(config.round(0), Idents::One)?;
+        Ok(Self::of(config, plan, running, false))
+    }
+
+    fn of(config: TraceConfig, plan: Plan, running: Tracer, active: bool) -> Self {
+        Self {
+            config,
+            plan,
+            active,
+            number: 0,
+            running,
+            began: None,
+            distance: 0,
+            over: VecDeque::new(),
+            shown: None,
+            finished: false,
+        }
+    }
+
+    /// What is asked in each round.
+    #[must_use]
+    pub fn config(&self) -> &TraceConfig {
+        &self.config
+    }
+
+    /// When the next round is to begin, if this one has begun and another is meant.
+    fn next_begins(&self) -> Option<Timestamp> {
+        let more = self.plan.rounds.is_none_or(|rounds| self.number + 1 < rounds);
+        let began = self.began.filter(|_| self.active && more && !self.finished)?;
+        Some(began.after(Span::from_secs_f64(self.plan.interval)))
+    }
+
+    /// Closes the running round and begins with round `number`.
+    fn begin(&mut self, number: u64) {
+        let config = self.config.round(number);
+        self.distance = match self.running.path() {
+            Path { end: Some(end), .. } => *end,
+            // Nobody said that this is the end: the path may go on a little.
+            path => self.distance.max(path.farthest.saturating_add(BEYOND)).min(config.max_ttl),
+        };
+        let next = if self.active {
+            Tracer::expecting(config, self.distance)
+        } else {
+            Tracer::passive(config, Idents::One)
+        };
+        // It is the configuration of the first round, but for numbers of which any will do.
+        let Ok(next) = next else { return };
+        self.running.finish();
+        let round = std::mem::replace(&mut self.running, next);
+        self.over.push_front(Over { round, closed: false });
+        self.over.truncate(KEPT);
+        (self.number, self.began, self.shown) = (number, None, None);
+    }
+
+    /// The round that a frame is the first of, if it is that of a later one than the running.
+    fn begins(&self, frame: &Frame<'_>) -> Option<u64> {
+        let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
+        let (header, payload) = ip::decode(datagram).ok()?;
+        let flow = self.config.flow();
+        let ours = header.source == flow.source
+            && header.destination == flow.target
+            && header.protocol == flow.protocol();
+        let key = ProbeKey::of(&header, payload).filter(|_| ours && self.began.is_some())?;
+        let mut bytes = Vec::new();
+        (self.number + 1..=self.number + GAP).find(|number| {
+            craft::craft(&self.config.round(*number).first_spec(), &mut bytes);
+            let first = ip::decode(&bytes).ok();
+            first.and_then(|(header, payload)| ProbeKey::of(&header, payload)) == Some(key)
+        })
+    }
+}
+
+/// Nothing is waited for longer than a round takes: what comes later is late, not lost.
+fn patient(mut config: TraceConfig, plan: Plan) -> TraceConfig {
+    config.wait.max = config.wait.max.min(plan.interval);
+    config
+}
+
+impl Engine for Rounds {
+    fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
+        if self.running.is_done() && self.next_begins().is_some_and(|at| at <= now) {
+            self.begin(self.number + 1);
+        }
+        self.shown = None;
+        self.running.poll_transmit(now)
+    }
+
+    fn handle_refusal(&mut self) {
+        self.running.handle_refusal();
+        self.began = self.began.or(self.running.polled());
+    }
+
+    fn poll_timeout(&mut self) -> Option<Timestamp> {
+        if self.running.is_done() {
+            return self.next_begins();
+        }
+        self.running.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp) {
+        self.running.handle_timeout(now);
+    }
+
+    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+        if !self.active
+            && let Some(number) = self.begins(frame)
+        {
+            self.begin(number);
+        }
+        self.shown = None;
+        let disposition = self.running.handle_frame(frame);
+        if let Disposition::OwnProbe(_) = disposition {
+            self.began.get_or_insert(frame.at);
+        }
+        if disposition != Disposition::Unrelated {
+            return disposition;
+        }
+        for (ago, over) in self.over.iter_mut().enumerate() {
+            let disposition = over.round.handle_frame(frame);
+            if disposition != Disposition::Unrelated {
+                self.shown = Some(ago);
+                return disposition;
+            }
+        }
+        Disposition::Unrelated
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        let closing = self.over.iter_mut().enumerate().rev().filter(|(_, over)| !over.closed);
+        for (ago, over) in closing {
+            if let Some(event) = over.round.poll_event() {
+                over.closed = event == Event::Ended;
+                self.shown = Some(ago);
+                return Some(event);
+            }
+        }
+        self.shown = None;
+        if let Some(event) = self.running.poll_event() {
+            return Some(event);
+        }
+        for (ago, over) in self.over.iter_mut().enumerate() {
+            while let Some(event) = over.round.poll_event() {
+                if let Event::Replied(at, index) = event {
+                    self.shown = Some(ago);
+                    return Some(Event::Belated(at, index));
+                }
+            }
+        }
+        None
+    }
+
+    fn path(&self) -> &Path {
+        let over = self.shown.and_then(|ago| self.over.get(ago));
+        over.map_or(&self.running, |over| &over.round).path()
+    }
+
+    fn is_done(&self) -> bool {
+        self.active && self.running.is_done() && self.next_begins().is_none()
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        // A round that has not begun is none.
+        if self.began.is_some() || self.number == 0 {
+            self.running.finish();
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! What many rounds showed, hop by hop: the numbers behind a watch and its report.
+//!
+//! A table is a function of the rounds' paths ([`add`](Table::add)) and of the late replies that came after a round was over
+//! ([`add_late`](Table::add_late)). Its memory is bounded by the number of hops, however long it runs.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use super::config::TraceConfig;
+use super::path::{Hop, Path, ProbeRef, Reply};
+use super::summary::Summary;
+use super::tracer::Event;
+use crate::time::{Span, Timestamp};
+
+/// Rounds of which a hop's history is kept.
+const HISTORY: usize = 512;
+/// Responders of a hop that are told apart; what further ones answer counts for the hop alone.
+const RESPONDERS: usize = 16;
+/// Changes of the path that are kept.
+const CHANGES: usize = 256;
+
+/// All hops over all rounds.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    rows: Vec<Row>,
+    rounds: u64,
+    /// As many rows as the path has hops.
+    length: usize,
+    reached: bool,
+    changes: VecDeque<Change>,
+}
+
+/// One hop over all rounds.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its TTL.
+    pub ttl: u8,
+    /// Probes sent.
+    pub sent: u64,
+    /// Those answered in time.
+    pub received: u64,
+    /// Those answered after they had been given up.
+    pub late: u64,
+    /// The RTTs, late ones too.
+    pub rtts: Summary,
+    /// Who answered, in order of first appearance.
+    pub responders: Vec<Responder>,
+    /// The last rounds, the oldest first.
+    pub history: VecDeque<Cell>,
+    /// Who answered the hop's first, second, … probe last.
+    last: Vec<Option<IpAddr>>,
+}
+
+/// One of those who answered at a hop.
+#[derive(Clone, Debug)]
+pub struct Responder {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its RTTs, late ones too.
+    pub rtts: Summary,
+    /// Its last reply.
+    pub reply: Reply,
+    /// The round of that, from 1.
+    pub round: u64,
+}
+
+/// One hop in one round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// Probes sent.
+    pub sent: u16,
+    /// Those answered in time.
+    pub received: u16,
+    /// The smallest RTT among these.
+    pub rtt: Option<Span>,
+}
+
+/// Another router answered than did before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// In which round, from 1.
+    pub round: u64,
+    /// When the reply came that shows it.
+    pub at: Timestamp,
+    /// At which hop.
+    pub ttl: u8,
+    /// Who answered before.
+    pub from: IpAddr,
+    /// Who answers now.
+    pub to: IpAddr,
+}
+
+/// What lost probes of a hop mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// None were lost.
+    None,
+    /// Hops behind it, which its packets have to pass, lost clearly fewer: it limits what it answers.
+    RateLimited,
+    /// They were lost here or, as the hops behind tell the same, before.
+    Path,
+    /// It never answered.
+    Silent,
+}
+
+impl Row {
+    fn new(ttl: u8) -> Self {
+        Self {
+            ttl,
+            sent: 0,
+            received: 0,
+            late: 0,
+            rtts: Summary::default(),
+            responders: Vec::new(),
+            history: VecDeque::new(),
+            last: Vec::new(),
+        }
+    }
+
+    /// Probes that were never answered.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.sent.saturating_sub(self.received + self.late)
+    }
+
+    /// The share of probes that were never answered, from 0 to 1.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 probes")]
+    pub fn loss(&self) -> f64 {
+        self.lost() as f64 / self.sent.max(1) as f64
+    }
+
+    fn note(&mut self, reply: &Reply, round: u64) {
+        let Some(rtt) = reply.rtt else { return };
+        self.rtts.add(rtt);
+        let known = self.responders.iter_mut().find(|it| it.address == reply.responder);
+        if let Some(responder) = known {
+            responder.rtts.add(rtt);
+            (responder.reply, responder.round) = (reply.clone(), round);
+        } else if self.responders.len() < RESPONDERS {
+            let mut rtts = Summary::default();
+            rtts.add(rtt);
+            let (address, reply) = (reply.responder, reply.clone());
+            self.responders.push(Responder { address, rtts, reply, round });
+        }
+    }
+
+    fn add(&mut self, hop: &Hop, round: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let answers = || hop.probes.iter().filter_map(|probe| probe.answer());
+        let cell = Cell {
+            sent: u16::try_from(hop.probes.len()).unwrap_or(u16::MAX),
+            received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
+            rtt: answers().filter_map(|reply| reply.rtt).min(),
+        };
+        self.sent += u64::from(cell.sent);
+        self.received += u64::from(cell.received);
+        self.history.push_back(cell);
+        if self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+        self.last.resize(self.last.len().max(hop.probes.len()), None);
+        for (probe, last) in hop.probes.iter().zip(&mut self.last) {
+            let late = probe.replies.iter().find(|reply| reply.late);
+            self.late += u64::from(probe.answer().is_none() && late.is_some());
+            let Some(reply) = probe.answer().or(late) else { continue };
+            let (at, ttl, to) = (reply.at, self.ttl, reply.responder);
+            if let Some(from) = last.replace(to).filter(|from| *from != to) {
+                changes.push(Change { round, at, ttl, from, to });
+            }
+        }
+        for reply in hop.probes.iter().filter_map(|probe| {
+            probe.answer().or_else(|| probe.replies.iter().find(|reply| reply.late))
+        }) {
+            self.note(reply, round);
+        }
+        changes
+    }
+}
+
+impl Table {
+    /// No rounds yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in what an event of [`Rounds`](super::rounds::Rounds) tells.
+    pub fn handle(&mut self, event: Option<Event>, path: &Path, config: &TraceConfig) {
+        match event {
+            Some(Event::Ended) => self.add(path, config),
+            Some(Event::Belated(at, index)) => self.add_late(path, at, index),
+            _ => {}
+        }
+    }
+
+    /// Takes in a round that is over, or what is known of one that is running.
+    pub fn add(&mut self, path: &Path, config: &TraceConfig) {
+        self.rounds += 1;
+        let reported = path.reported();
+        for hop in reported {
+            let index = self.rows.iter().position(|row| row.ttl == hop.ttl);
+            let index = index.unwrap_or_else(|| {
+                self.rows.push(Row::new(hop.ttl));
+                self.rows.len() - 1
+            });
+            let Some(row) = self.rows.get_mut(index) else { continue };
+            self.changes.extend(row.add(hop, self.rounds));
+        }
+        let excess = self.changes.len().saturating_sub(CHANGES);
+        self.changes.drain(..excess);
+        let answered = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
+        let known = reported.iter().rposition(answered).map_or(0, |last| last + 1);
+        self.length = match path.end {
+            Some(_) => reported.len(),
+            None => self.length.max(known),
+        };
+        self.reached |= path.reached(config);
+    }
+
+    /// Takes in a reply that came after its round had been taken in.
+    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) {
+        let Some(probe) = path.probe(at) else { return };
+        let Some(reply) = probe.replies.get(index).filter(|reply| reply.late) else { return };
+        let first = probe.replies.iter().position(|reply| reply.late) == Some(index);
+        let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return };
+        if let Some(row) = self.rows.get_mut(place).filter(|_| first) {
+            row.late += 1;
+            row.note(reply, self.rounds);
+            self.length = self.length.max(place + 1);
+        }
+    }
+
+    /// The hops of the path, in order.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows[..self.length.min(self.rows.len())]
+    }
+
+    /// How many rounds were taken in.
+    #[must_use]
+    pub fn rounds(&self) -> u64 {
+        self.rounds
+    }
+
+    /// Whether the target was reached in any of them.
+    #[must_use]
+    pub fn reached(&self) -> bool {
+        self.reached
+    }
+
+    /// The last changes of the path, the oldest first.
+    #[must_use]
+    pub fn changes(&self) -> &VecDeque<Change> {
+        &self.changes
+    }
+
+    /// What the lost probes of the row with this index mean.
+    ///
+    /// A hop's answers are compared with those of the hops behind it, whose probes and answers take the same way
+    /// up to it. The one that lost least is the measure: if even that is explained by chance alone (three standard
+    /// deviations of the difference of two shares), the loss is of the path; else the hop answers less than it is
+    /// asked. It cannot be told where nothing behind answers (the last hop), and where the way back differs,
+    /// loss on one hop's way back alone looks like a limit.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of probes")]
+    pub fn loss(&self, index: usize) -> Loss {
+        let Some(row) = self.rows().get(index) else { return Loss::None };
+        if row.sent > 0 && row.received + row.late == 0 {
+            return Loss::Silent;
+        }
+        if row.lost() == 0 {
+            return Loss::None;
+        }
+        let behind = self.rows().iter().skip(index + 1);
+        let answering = behind.filter(|row| row.received + row.late > 0);
+        let Some(least) = answering.min_by(|a, b| a.loss().total_cmp(&b.loss())) else {
+            return Loss::Path;
+        };
+        let (own, other) = (row.sent as f64, least.sent as f64);
+        let pooled = (row.lost() + least.lost()) as f64 / (own + other);
+        let deviation = (pooled * (1.0 - pooled) * (1.0 / own + 1.0 / other)).sqrt();
+        if row.loss() - least.loss() > 3.0 * deviation { Loss::RateLimited } else { Loss::Path }
+    }
+}

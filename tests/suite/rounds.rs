@@ -1,0 +1,214 @@
+//! Rounds: what a watch is made of, over simulated networks in virtual time, and again from the frames alone.
+
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use rtrace::driver::{self, Observer};
+use rtrace::link::sim::{START, SimLink, Topology};
+use rtrace::link::{Link, LinkError};
+use rtrace::probe::{Flow, FlowMode, ProbeType};
+use rtrace::time::{Span, Timestamp};
+use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::trace::table::{Loss, Table};
+use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
+use rtrace::wire::{Frame, LinkType};
+
+use crate::support::line_of;
+
+const TARGET: [u8; 4] = [203, 0, 113, 9];
+
+/// Keeps frames and events, and a table of them.
+struct Watcher {
+    config: TraceConfig,
+    table: Table,
+    frames: Vec<(Timestamp, Vec<u8>)>,
+    events: Vec<Event>,
+}
+
+impl Watcher {
+    fn new(config: &TraceConfig) -> Self {
+        let config = config.clone();
+        Self { config, table: Table::new(), frames: Vec::new(), events: Vec::new() }
+    }
+}
+
+impl Observer for Watcher {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+        if disposition.concerns_the_trace() {
+            self.frames.push((frame.at, frame.bytes.to_vec()));
+        }
+    }
+
+    fn event(&mut self, event: Event, path: &Path) {
+        match event {
+            Event::Ended => self.table.add(path, &self.config),
+            Event::Belated(at, index) => self.table.add_late(path, at, index),
+            _ => {}
+        }
+        self.events.push(event);
+    }
+
+    fn refused(&mut self, error: &LinkError) {
+        panic!("{error}");
+    }
+
+    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    fn wake(&mut self, _: &Path) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// Runs rounds through a simulated network; says how long they took.
+fn watched(topology: Topology, config: &TraceConfig, plan: Plan) -> (Watcher, Span) {
+    let mut rounds = Rounds::new(config.clone(), plan).unwrap();
+    let mut link = SimLink::new(topology);
+    let mut watcher = Watcher::new(config);
+    driver::run(&mut rounds, &mut link, &mut watcher).unwrap();
+    (watcher, link.now().since(START))
+}
+
+/// The same from the frames.
+fn replayed(frames: &[(Timestamp, Vec<u8>)], config: &TraceConfig, plan: Plan) -> Watcher {
+    let mut rounds = Rounds::passive(config.clone(), plan).unwrap();
+    let mut watcher = Watcher::new(config);
+    for (number, (at, bytes)) in (1..).zip(frames) {
+        let original_len = u32::try_from(bytes.len()).unwrap();
+        let frame = Frame { at: *at, link: LinkType::Raw, bytes, original_len, number };
+        let disposition = rounds.handle_frame(&frame);
+        watcher.frame(&frame, disposition, rounds.path());
+        while let Some(event) = rounds.poll_event() {
+            watcher.event(event, rounds.path());
+        }
+    }
+    rounds.finish();
+    while let Some(event) = rounds.poll_event() {
+        watcher.event(event, rounds.path());
+    }
+    watcher
+}
+
+fn config(topology: &Topology, probe: ProbeType, target: IpAddr) -> TraceConfig {
+    let source = topology.source_for(target);
+    let config = TraceConfig::of_flow(&Flow { source, target, probe, ident: 40_000 }).scouting();
+    TraceConfig { queries: 1, ..config }
+}
+
+fn line(hops: &[&str], target: &str) -> Topology {
+    Topology::parse(&line_of(hops, "500us", target), "test").unwrap()
+}
+
+const fn plan(rounds: u64) -> Plan {
+    Plan { interval: 1.0, rounds: Some(rounds) }
+}
+
+#[test]
+fn a_round_rises_as_far_as_the_target_and_begins_each_second() {
+    let topology = line(&["", "", "", ""], "");
+    let config = config(&topology, ProbeType::Udp, TARGET.into());
+    let (watcher, time) = watched(topology, &config, plan(10));
+    let rows = watcher.table.rows();
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        let rtt = Span::from_millis(i64::from(row.ttl));
+        assert_eq!((row.sent, row.received, row.late), (10, 10, 0));
+        assert_eq!((row.rtts.best(), row.rtts.worst()), (Some(rtt), Some(rtt)));
+        assert_eq!(row.history.len(), 10);
+    }
+    // The scout is one more, once.
+    let probes = watcher.events.iter().filter(|event| matches!(event, Event::Sent(_))).count();
+    assert_eq!(probes, 10 * 5 + 1);
+    assert!(Span::from_millis(9_005) <= time && time < Span::from_millis(9_050), "{time} ms");
+    assert!(watcher.table.changes().is_empty() && watcher.table.reached());
+}
+
+#[test]
+fn a_late_answer_is_late_and_not_lost() {
+    // 2 x 0.65 s there and back: later than the interval that a round waits.
+    let slow =
+        "[[hop]]\naddress = \"198.51.100.1\"\ndelay = \"1ms\"\n[target]\ndelay = \"650ms\"\n";
+    let topology = Topology::parse(&format!("source = \"192.0.2.2\"\n{slow}"), "test").unwrap();
+    let mut config = config(&topology, ProbeType::Udp, TARGET.into());
+    config.max_ttl = 2;
+    let (watcher, _) = watched(topology, &config, plan(6));
+    let target = &watcher.table.rows()[1];
+    assert_eq!((target.sent, target.received, target.lost()), (6, 0, target.sent - target.late));
+    assert!(target.late >= 4, "{}", target.late);
+    assert_eq!(target.rtts.last(), Some(Span::from_millis(1_302)));
+}
+
+#[test]
+fn a_limit_is_told_from_loss() {
+    let limited = "rate = { per_second = 1, burst = 1 }";
+    let topology = line(&["", limited, "", ""], "");
+    let mut config = config(&topology, ProbeType::Udp, TARGET.into());
+    config.queries = 3;
+    let (watcher, _) = watched(topology, &config, plan(20));
+    let table = &watcher.table;
+    let losses: Vec<_> = (0..5).map(|index| table.loss(index)).collect();
+    assert_eq!(losses, [Loss::None, Loss::RateLimited, Loss::None, Loss::None, Loss::None]);
+
+    // Loss on the path is shared by all that is behind.
+    let topology = line(&["", "loss = 0.3", "", ""], "");
+    let (watcher, _) = watched(topology, &config, plan(40));
+    let losses: Vec<_> = (0..5).map(|index| watcher.table.loss(index)).collect();
+    assert_eq!(losses[0], Loss::None);
+    assert!(losses[2..].iter().all(|loss| *loss == Loss::Path), "{losses:?}");
+}
+
+#[test]
+fn another_router_is_a_change_of_the_path() {
+    let topology = line(&["", "silent = true", ""], "");
+    let config = config(&topology, ProbeType::Udp, TARGET.into());
+    let (one, _) = watched(topology, &config, plan(2));
+    let other = "[[hop]]\naddress = \"198.51.100.77\"\ndelay = \"1ms\"\n";
+    let text = format!(
+        "source = \"192.0.2.2\"\n[[hop]]\naddress = \"198.51.100.1\"\ndelay = \"1ms\"\n{other}\
+         [[hop]]\naddress = \"198.51.100.33\"\ndelay = \"1ms\"\n[target]\ndelay = \"1ms\"\n"
+    );
+    let mut rounds = Rounds::new(config.clone(), plan(2)).unwrap();
+    let mut link = SimLink::new(Topology::parse(&text, "test").unwrap());
+    let mut watcher = one;
+    driver::run(&mut rounds, &mut link, &mut watcher).unwrap();
+    let changes: Vec<_> =
+        watcher.table.changes().iter().map(|it| (it.round, it.ttl, it.to)).collect();
+    assert_eq!(changes, [(3, 3, IpAddr::from([198, 51, 100, 33]))]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    /// The golden law of rounds: events and table follow from configuration and frames.
+    #[test]
+    fn a_recording_gives_the_same_rounds(
+        seed: u64,
+        six: bool,
+        queries in 1..4_u16,
+        interval in 0.05..2.0,
+        scout: bool,
+        kind in 0..5_usize,
+    ) {
+        let kinds = [
+            (ProbeType::Udp, FlowMode::Classic),
+            (ProbeType::Udp, FlowMode::Paris),
+            (ProbeType::IcmpEcho, FlowMode::Classic),
+            (ProbeType::TcpSyn, FlowMode::Classic),
+            (ProbeType::UdpFixed, FlowMode::Classic),
+        ];
+        let target: IpAddr =
+            if six { "2001:db8:300::9".parse().unwrap() } else { TARGET.into() };
+        let topology = Topology::random(seed);
+        let (probe, flow_mode) = kinds[kind];
+        let config =
+            TraceConfig { queries, flow_mode, scout, ..config(&topology, probe, target) };
+        let plan = Plan { interval, rounds: Some(4) };
+        let (live, _) = watched(topology, &config, plan);
+        let again = replayed(&live.frames, &config, plan);
+        prop_assert_eq!(&again.events, &live.events);
+        prop_assert_eq!(format!("{:?}", again.table), format!("{:?}", live.table));
+    }
+}
