@@ -13,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::output::OutputOptions;
+use crate::link::live::Clock;
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
 use crate::trace::{TraceConfig, Wait};
@@ -103,6 +104,11 @@ pub struct TraceArgs {
     /// Say on stderr, or as JSON in FILE.json, how the run went: interface, clock, kernel drops
     #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true, default_missing_value = STDERR, help_heading = "Output")]
     pub stats: Option<PathBuf>,
+
+    /// Whose clock stamps the frames: the kernel's, or that of the network card, where it has stamps
+    /// for what it sends and all that it receives [default: kernel]
+    #[arg(long, value_name = "kernel|hardware", help_heading = "Waiting", value_parser = parse_clock, conflicts_with = "simulate")]
+    pub clock: Option<Clock>,
 
     /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
     #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
@@ -430,6 +436,14 @@ fn parse_flow(text: &str) -> Result<FlowMode, String> {
     }
 }
 
+fn parse_clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "kernel" => Ok(Clock::Kernel),
+        "hardware" => Ok(Clock::Hardware),
+        _ => Err("it must be kernel or hardware".into()),
+    }
+}
+
 /// As traceroute: a value above 10 is in milliseconds.
 fn parse_send_wait(text: &str) -> Result<f64, String> {
     let value = number(text, 0.0..=86_400_000.0, "")?;
@@ -530,6 +544,8 @@ mod tests {
             ("rtrace host 27", ["PACKETLEN", "28 to 65535"]),
             ("rtrace -s x host", ["--source", "invalid IP"]),
             ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
+            ("rtrace --clock sun host", ["--clock", "kernel or hardware"]),
+            ("rtrace --clock kernel --simulate host", ["--clock", "cannot be used with"]),
             ("rtrace --flow rome host", ["--flow", "classic, paris or dublin"]),
             ("rtrace --format xml host", ["--format", "text, json, ndjson, csv, atlas, scamper"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),
