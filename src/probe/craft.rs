@@ -10,7 +10,7 @@ use pnet::packet::icmp::{IcmpCode, IcmpType};
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
 use pnet::packet::ipv6::MutableIpv6Packet;
-use pnet::packet::tcp::{MutableTcpPacket, TcpFlags, TcpOption};
+use pnet::packet::tcp::{MutableTcpPacket, TcpFlags};
 use pnet::packet::udp::MutableUdpPacket;
 
 use super::{Flow, FlowMode, ProbeType};
@@ -277,18 +277,24 @@ fn write_tcp(spec: &ProbeSpec, body: &mut [u8]) {
     packet.set_flags(if syn { TcpFlags::SYN } else { TcpFlags::ACK });
     packet.set_window(64_240);
     if syn {
-        packet.set_options(&[
-            TcpOption::mss(MSS),
-            TcpOption::sack_perm(),
-            TcpOption::timestamp(token, 0),
-            TcpOption::nop(),
-            TcpOption::wscale(7),
-        ]);
+        write_syn_options(token, body);
     }
     let sum = transport(spec.flow.source, spec.flow.target, spec.flow.protocol(), body);
     if let Some(mut packet) = MutableTcpPacket::new(body) {
         packet.set_checksum(sum);
     }
+}
+
+/// By hand: pnet's options are each a vector of their own.
+fn write_syn_options(token: u32, segment: &mut [u8]) {
+    let at = usize::from(TCP_HEADER);
+    let Some(options) = segment.get_mut(at..at + usize::from(SYN_OPTIONS)) else { return };
+    let [high, low] = MSS.to_be_bytes();
+    let [a, b, c, d] = token.to_be_bytes();
+    // RFC 9293 §3.2 segment size; RFC 2018 SACK permitted; RFC 7323 timestamps, padding, window scale of 7.
+    options.copy_from_slice(&[
+        2, 4, high, low, 4, 2, 8, 10, a, b, c, d, 0, 0, 0, 0, 1, 3, 3, 7, //
+    ]);
 }
 
 fn write_ip(spec: &ProbeSpec, len: u16, head: &mut [u8]) {
