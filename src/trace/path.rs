@@ -9,6 +9,7 @@ use crate::wire::tcp::Flags;
 use crate::wire::{icmpv4, icmpv6};
 
 use super::config::TraceConfig;
+use super::replies::Replies;
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
 pub const REPLIES_KEPT: usize = 8;
@@ -157,7 +158,7 @@ pub struct Probe {
     /// What became of it.
     pub outcome: Outcome,
     /// The replies that quote or answer it, in order of capture: the first [`REPLIES_KEPT`].
-    pub replies: Vec<Reply>,
+    pub replies: Replies,
     /// How many more there were.
     pub replies_dropped: u64,
 }
@@ -170,7 +171,7 @@ impl Probe {
 
     pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
-        Self { key, ttl, sent, frame, outcome, replies: Vec::new(), replies_dropped: 0 }
+        Self { key, ttl, sent, frame, outcome, replies: Replies::default(), replies_dropped: 0 }
     }
 
     /// The reply that settled it.
