@@ -395,6 +395,8 @@ impl Tracer {
         }
         let family = header.family();
         let icmp = ip::icmp(family, payload).ok().filter(|icmp| icmp.quotes)?;
+        // What is appended to the quotes of others' datagrams is not taken in.
+        self.correlator.quoted(&quoted::decode(icmp.body).ok()?)?;
         let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
             extension::quoted_and_extension(icmp.body, words, family)
         });
