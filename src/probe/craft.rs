@@ -111,17 +111,23 @@ pub const fn default_len(family: Family, probe: ProbeType) -> u16 {
     ip_header_len(family) + body
 }
 
-/// Writes a probe's datagram into `buffer`, which takes its length.
-pub fn craft(spec: &ProbeSpec, buffer: &mut Vec<u8>) {
+/// The length of a probe's datagram in bytes: no later one of the trace is shorter.
+#[must_use]
+pub fn len(spec: &ProbeSpec) -> u16 {
     let family = spec.flow.family();
     let grows =
         spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Dublin && family == Family::V6;
     let extra = if grows { u16::try_from(spec.number).unwrap_or(u16::MAX) } else { 0 };
     let least = min_len(family, spec.flow.probe, spec.mode, spec.first_port);
-    let len = spec.len.max(least).saturating_add(extra);
+    spec.len.max(least).saturating_add(extra)
+}
+
+/// Writes a probe's datagram into `buffer`, which takes its length.
+pub fn craft(spec: &ProbeSpec, buffer: &mut Vec<u8>) {
+    let len = len(spec);
     buffer.clear();
     buffer.resize(usize::from(len), 0);
-    let (head, body) = buffer.split_at_mut(usize::from(ip_header_len(family)));
+    let (head, body) = buffer.split_at_mut(usize::from(ip_header_len(spec.flow.family())));
     write_body(spec, body);
     write_ip(spec, len, head);
 }
