@@ -13,7 +13,8 @@ use rtrace::link::{Link, Received};
 use rtrace::probe::craft::{self, ProbeSpec};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::time::Timestamp;
-use rtrace::trace::{Disposition, Idents, ProbeRef, Reply, ReplyKind, TraceConfig, Tracer};
+use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::trace::{Disposition, Engine, Idents, ProbeRef, Reply, ReplyKind, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ip, link, quoted};
 
 use super::counting::{allocations, bytes};
@@ -67,7 +68,10 @@ pub fn tallies() -> Tallies {
             for config in [config.clone(), config.scouting()] {
                 let frames = trace(&config, &mut tallies);
                 count_decode(&frames, &mut tallies);
-                watch(config, &frames, &mut tallies);
+                let mut tracer = Tracer::passive(config.clone(), Idents::One).unwrap();
+                watch(&mut tracer, &frames, &mut tallies);
+                let plan = Plan { interval: 60.0, rounds: None };
+                watch(&mut Rounds::passive(config, plan).unwrap(), &frames, &mut tallies);
             }
         }
     }
@@ -169,17 +173,16 @@ fn trace(config: &TraceConfig, tallies: &mut Tallies) -> Vec<(Timestamp, Vec<u8>
 }
 
 /// Has a tracer watch these frames, as in a replay, among others.
-fn watch(config: TraceConfig, frames: &[(Timestamp, Vec<u8>)], tallies: &mut Tallies) {
-    let mut tracer = Tracer::passive(config, Idents::One).unwrap();
+fn watch(tracer: &mut dyn Engine, frames: &[(Timestamp, Vec<u8>)], tallies: &mut Tallies) {
     for (at, bytes) in frames {
-        handle(&mut tracer, *at, bytes, tallies);
-        take_events(&mut tracer, tallies);
+        handle(tracer, *at, bytes, tallies);
+        take_events(tracer, tallies);
     }
-    finish(&mut tracer, tallies);
+    finish(tracer, tallies);
 }
 
 /// Has the tracer handle a frame, and then one like it that is not of the trace.
-fn handle(tracer: &mut Tracer, at: Timestamp, bytes: &[u8], tallies: &mut Tallies) {
+fn handle(tracer: &mut dyn Engine, at: Timestamp, bytes: &[u8], tallies: &mut Tallies) {
     let disposition = handle_one(tracer, at, bytes, tallies);
     let v6 = bytes[0] >> 4 == 6;
     let mut other = bytes.to_vec();
@@ -202,7 +205,7 @@ fn handle(tracer: &mut Tracer, at: Timestamp, bytes: &[u8], tallies: &mut Tallie
 }
 
 fn handle_one(
-    tracer: &mut Tracer,
+    tracer: &mut dyn Engine,
     at: Timestamp,
     bytes: &[u8],
     tallies: &mut Tallies,
@@ -226,11 +229,11 @@ fn handle_one(
     disposition
 }
 
-fn reply(tracer: &Tracer, probe: ProbeRef, index: usize) -> &Reply {
+fn reply(tracer: &dyn Engine, probe: ProbeRef, index: usize) -> &Reply {
     &tracer.path().probe(probe).unwrap().replies[index]
 }
 
-fn take_events(tracer: &mut Tracer, tallies: &mut Tallies) {
+fn take_events(tracer: &mut dyn Engine, tallies: &mut Tallies) {
     let mut more = true;
     while more {
         let before = allocations();
@@ -239,7 +242,7 @@ fn take_events(tracer: &mut Tracer, tallies: &mut Tallies) {
     }
 }
 
-fn finish(tracer: &mut Tracer, tallies: &mut Tallies) {
+fn finish(tracer: &mut dyn Engine, tallies: &mut Tallies) {
     let before = allocations();
     tracer.finish();
     tallies.add("deadline", before);

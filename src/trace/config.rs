@@ -194,9 +194,18 @@ impl TraceConfig {
         self.scout && self.max_ttl > self.first_ttl
     }
 
-    /// The probe that goes first.
-    pub(super) fn first_spec(&self) -> ProbeSpec {
-        self.spec(if self.has_scout() { self.scout_number() } else { 0 })
+    /// The probe that goes first in round `round`.
+    pub(super) fn first_spec(&self, round: u64) -> ProbeSpec {
+        let scouts = self.has_scout() && round == 0;
+        let number = if scouts { self.scout_number() } else { 0 };
+        ProbeSpec { serial: self.serial(round).wrapping_add(number), ..self.spec(number) }
+    }
+
+    /// How many probes rounds before round `round` may have had.
+    fn serial(&self, round: u64) -> u32 {
+        let probes = u64::from(self.scout_number()) + 1;
+        let serial = round.wrapping_mul(probes) & u64::from(u32::MAX);
+        u32::try_from(serial).unwrap_or_default()
     }
 
     /// The probe that is the scout: the last that could be sent at all.
@@ -209,9 +218,7 @@ impl TraceConfig {
     /// identifies a probe goes on.
     #[must_use]
     pub fn round(&self, round: u64) -> Self {
-        let probes = u64::from(self.scout_number()) + 1;
-        let serial = round.wrapping_mul(probes) & u64::from(u32::MAX);
-        let first_serial = u32::try_from(serial).unwrap_or_default();
+        let first_serial = self.serial(round);
         // How far away the target is was found out by the first.
         Self { first_serial, scout: self.scout && round == 0, ..self.clone() }
     }
