@@ -78,6 +78,8 @@ pub enum Action {
     Inspect(TraceArgs),
     /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
     Diff(DiffArgs),
+    /// Show a probe of a recording and its reply, field by field and byte by byte
+    Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
 }
@@ -149,6 +151,22 @@ pub struct DiffArgs {
     /// Write the comparison as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `rtrace show FILE FRAME`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A recording: pcap or pcapng, by rtrace or another tool
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The number of a probe's or a reply's frame, as Wireshark and --json have it
+    #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = within(1_u64, u64::MAX))]
+    pub frame: Option<u64>,
+
+    /// The first probe of this hop instead
+    #[arg(long, value_name = "TTL", conflicts_with = "frame", value_parser = within(1_u8, u8::MAX))]
+    pub hop: Option<u8>,
 }
 
 /// `rtrace replay FILE`.
@@ -323,7 +341,7 @@ impl Cli {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
-            Some(Action::Diff(_)) => return Ok(cli),
+            Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {

@@ -7,6 +7,7 @@ mod list;
 mod output;
 mod replay;
 mod session;
+mod show;
 mod trace;
 mod watch;
 
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Some(Action::Replay(args)) => replay::run(&args),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, None),
         Some(Action::Diff(args)) => diff::run(&args),
+        Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
         Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
         None => trace::run(&cli.trace, None),

@@ -125,6 +125,15 @@ fn report(
 
 /// The first trace in a recording as its JSON document.
 pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let (tracer, names) = first(path, &mut Unwatched)?;
+    let mut document = Vec::new();
+    let view = View { config: tracer.config(), path: tracer.path(), names: &names };
+    Json::new(&mut document, false).end(view).context("cannot write the trace")?;
+    Ok(document)
+}
+
+/// Replays the first trace in a recording before `observer`; gives its tracer and the names that it carries.
+pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Names)> {
     let name = path.display().to_string();
     let mut file = open(path)?;
     let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
@@ -138,13 +147,9 @@ pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("{name}: no trace found: is this a capture of a traceroute?"))?;
     file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
     let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-    let mut tracer = Tracer::passive(config.clone(), idents)?;
-    driver::run(&mut tracer, &mut link, &mut Unwatched)?;
-    let mut document = Vec::new();
-    let names = Names::fixed(contents.names);
-    let view = View { config: &config, path: tracer.path(), names: &names };
-    Json::new(&mut document, false).end(view).context("cannot write the trace")?;
-    Ok(document)
+    let mut tracer = Tracer::passive(config, idents)?;
+    driver::run(&mut tracer, &mut link, observer)?;
+    Ok((tracer, Names::fixed(contents.names)))
 }
 
 /// Nobody looks on: only the path counts.

@@ -16,6 +16,7 @@ pub mod ndjson;
 pub mod report;
 mod rows;
 pub mod scamper;
+pub mod show;
 pub mod stats;
 pub mod text;
 
