@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use super::output::OutputOptions;
 use super::tape::parse_size;
+use crate::link::live::Clock;
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
 use crate::trace::{TraceConfig, Wait};
@@ -74,6 +75,12 @@ pub enum Action {
     Replay(ReplayArgs),
     /// Trace the path to a host again and again and show what it does over time
     Watch(WatchArgs),
+    /// Trace the path to a host and show what it does to packets: short for --inspect
+    Inspect(TraceArgs),
+    /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
+    Diff(DiffArgs),
+    /// Show a probe of a recording and its reply, field by field and byte by byte
+    Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
 }
@@ -84,10 +91,6 @@ pub struct TraceArgs {
     /// Host name or address to trace; an IPv6 link-local address with its zone after "%"
     #[arg(value_name = "TARGET", required = true)]
     pub target: Option<String>,
-
-    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80]
-    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
-    pub packet_len: Option<u16>,
 
     /// Probes and waiting.
     #[command(flatten)]
@@ -104,6 +107,11 @@ pub struct TraceArgs {
     /// Say on stderr, or as JSON in FILE.json, how the run went: interface, clock, kernel drops
     #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true, default_missing_value = STDERR, help_heading = "Output")]
     pub stats: Option<PathBuf>,
+
+    /// Whose clock stamps the frames: the kernel's, or that of the network card, where it has stamps
+    /// for what it sends and all that it receives [default: kernel]
+    #[arg(long, value_name = "kernel|hardware", help_heading = "Waiting", value_parser = parse_clock, conflicts_with = "simulate")]
+    pub clock: Option<Clock>,
 
     /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
     #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
@@ -147,6 +155,38 @@ pub struct RotateOptions {
     pub keep: Option<u64>,
 }
 
+/// `rtrace diff BEFORE AFTER`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A recording, or a JSON document written with --json
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+
+    /// Another one, of a later time
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+
+    /// Write the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rtrace show FILE FRAME`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A recording: pcap or pcapng, by rtrace or another tool
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The number of a probe's or a reply's frame, as Wireshark and --json have it
+    #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = within(1_u64, u64::MAX))]
+    pub frame: Option<u64>,
+
+    /// The first probe of this hop instead
+    #[arg(long, value_name = "TTL", conflicts_with = "frame", value_parser = within(1_u8, u8::MAX))]
+    pub hop: Option<u8>,
+}
+
 /// `rtrace replay FILE`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -157,10 +197,6 @@ pub struct ReplayArgs {
     /// Only the traces to this address [default: every trace in the recording]
     #[arg(value_name = "TARGET")]
     pub target: Option<IpAddr>,
-
-    /// Length of each probe in bytes, as in the header line [default: as recorded]
-    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
-    pub packet_len: Option<u16>,
 
     /// Probes and waiting.
     #[command(flatten)]
@@ -186,6 +222,11 @@ pub struct ReplayArgs {
 /// What shapes a trace, and is needed again to replay a recording that does not tell.
 #[derive(Debug, Args)]
 pub struct TraceOptions {
+    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80; in a
+    /// replay, as recorded]
+    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
+    pub packet_len: Option<u16>,
+
     /// Trace IPv4: the first IPv4 address of the target
     #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -310,15 +351,23 @@ impl Cli {
     /// # Errors
     /// When clap does not take them, which is also how it says that help is asked for.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let cli = Self::try_parse_from(normalise(args))?;
+        let mut cli = Self::try_parse_from(normalise(args))?;
+        if let Some(Action::Inspect(trace)) = &mut cli.command {
+            trace.output.inspect = true;
+        }
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
-            Some(Action::Trace(trace)) => &trace.output,
+            Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
             let message = "--json is short for --format json: give only one of the two forms";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+        if output.cannot_inspect() {
+            let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         Ok(cli)
@@ -332,13 +381,18 @@ impl TraceOptions {
         flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
     }
 
+    /// Whether an address is of the family that is asked for.
+    pub fn fits(&self, address: &IpAddr) -> bool {
+        self.family().is_none_or(|family| family == Family::of(*address))
+    }
+
     /// The type of probe: UDP to rising ports if none was chosen.
     pub fn probe_type(&self) -> ProbeType {
         self.kind.chosen().unwrap_or(ProbeType::Udp)
     }
 
     /// Puts what was given on the command line in the place of what `config` has.
-    pub fn apply(&self, packet_len: Option<u16>, config: &mut TraceConfig) {
+    pub fn apply(&self, config: &mut TraceConfig) {
         fn set<T: Copy>(field: &mut T, given: Option<T>) {
             if let Some(value) = given {
                 *field = value;
@@ -353,7 +407,7 @@ impl TraceOptions {
         set(&mut config.in_flight, self.in_flight);
         config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
-        set(&mut config.packet_len, packet_len);
+        set(&mut config.packet_len, self.packet_len);
         set(&mut config.flow_mode, self.flow);
         set(&mut config.flow_label, self.flow_label);
         config.dont_fragment |= self.dont_fragment;
@@ -418,6 +472,14 @@ fn parse_flow(text: &str) -> Result<FlowMode, String> {
     }
 }
 
+fn parse_clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "kernel" => Ok(Clock::Kernel),
+        "hardware" => Ok(Clock::Hardware),
+        _ => Err("it must be kernel or hardware".into()),
+    }
+}
+
 /// As traceroute: a value above 10 is in milliseconds.
 fn parse_send_wait(text: &str) -> Result<f64, String> {
     let value = number(text, 0.0..=86_400_000.0, "")?;
@@ -458,7 +520,7 @@ mod tests {
         let cli = parse("rtrace -q2 -nF example.net -w 2.5,1 -z 200 -t 0xb8 80 -m12").unwrap();
         let options = &cli.trace.options;
         assert_eq!(cli.trace.target.as_deref(), Some("example.net"));
-        assert_eq!(cli.trace.packet_len, Some(80));
+        assert_eq!(options.packet_len, Some(80));
         assert_eq!((options.queries, options.max_ttl, options.tos), (Some(2), Some(12), Some(184)));
         assert_eq!(options.wait, Some(Wait { max: 2.5, here: 1.0, near: 0.0, adaptive: false }));
         assert_eq!(options.send_wait, Some(0.2));
@@ -518,6 +580,8 @@ mod tests {
             ("rtrace host 27", ["PACKETLEN", "28 to 65535"]),
             ("rtrace -s x host", ["--source", "invalid IP"]),
             ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
+            ("rtrace --clock sun host", ["--clock", "kernel or hardware"]),
+            ("rtrace --clock kernel --simulate host", ["--clock", "cannot be used with"]),
             ("rtrace --flow rome host", ["--flow", "classic, paris or dublin"]),
             ("rtrace --format xml host", ["--format", "text, json, ndjson, csv, atlas, scamper"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),

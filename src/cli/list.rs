@@ -6,14 +6,12 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write};
 use std::net::IpAddr;
 
-use anyhow::Context;
 use jiff::Timestamp as Calendar;
 use serde::Serialize;
 
-use super::Status;
+use super::{Status, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::probe::ProbeType;
 use crate::render::Form;
@@ -58,15 +56,10 @@ pub fn run(
             Row::of(number, start, tool, tracer.config(), tracer.path())
         })
         .collect();
-    let mut out = io::stdout().lock();
     let text =
         if form == Form::Json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write the list")
-        }
-        _ => Ok(Status::Reached),
-    }
+    write_out(&text, "the list")?;
+    Ok(Status::Reached)
 }
 
 /// Tracers that watch the same frames.

@@ -2,15 +2,20 @@
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
 mod args;
+mod diff;
 mod list;
 mod output;
 mod replay;
 mod session;
+mod show;
 mod tape;
 mod trace;
 mod watch;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
+
+use anyhow::Context;
 
 use args::{Action, Cli};
 use watch::Watch;
@@ -46,7 +51,9 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
-        Some(Action::Trace(args)) => trace::run(&args, None),
+        Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, None),
+        Some(Action::Diff(args)) => diff::run(&args),
+        Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
         Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
         None => trace::run(&cli.trace, None),
@@ -87,6 +94,17 @@ fn in_one_line(error: &anyhow::Error) -> String {
         }
     }
     line
+}
+
+/// Writes `text`, which is `what`, to stdout. A closed pipe is not an error.
+fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).with_context(|| format!("cannot write {what}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One line on stderr. It may quote file names and options: control characters are not let through.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -15,16 +15,20 @@ use anyhow::Context;
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::{Session, report_out};
 use super::watch::Watch;
-use super::{Status, complain, list};
+use super::{Status, complain, list, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::driver::{self, Observer};
 use crate::enrich::names::Names;
+use crate::link::LinkError;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
-use crate::render::Form;
+use crate::render::json::Json;
+use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::rounds::Rounds;
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{Engine, Idents, Tracer};
+use crate::trace::{self, Disposition, Engine, Event, Idents, Tracer};
+use crate::wire::Frame;
 
 /// What a first reading of the file tells.
 struct Contents {
@@ -60,12 +64,13 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     let mut status = Status::Reached;
     let joints = Joints::of(args.output.form(), traces.len());
     for (index, (_, found)) in traces.into_iter().enumerate() {
-        write_out(if index == 0 { joints.before } else { joints.between })?;
+        let joint = if index == 0 { joints.before } else { joints.between };
+        write_out(joint, "the report")?;
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
         status = status.max(report(args, &contents, found, link)?);
     }
-    write_out(joints.after)?;
+    write_out(joints.after, "the report")?;
     Ok(status)
 }
 
@@ -88,17 +93,6 @@ impl Joints {
     }
 }
 
-/// A closed pipe is not an error.
-fn write_out(text: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write the report")
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Replays one trace.
 fn report(
     args: &ReplayArgs,
@@ -115,7 +109,7 @@ fn report(
     if let Some(probe) = args.options.kind.chosen() {
         config.probe = probe;
     }
-    args.options.apply(args.packet_len, &mut config);
+    args.options.apply(&mut config);
     let output = OutputOptions { numeric, extensions, ..args.output };
     let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
     let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
@@ -142,6 +136,56 @@ fn report(
         complain(&truncated.to_string());
     }
     Ok(status)
+}
+
+/// The first trace in a recording as its JSON document.
+pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let (tracer, names) = first(path, &mut Unwatched)?;
+    let mut document = Vec::new();
+    let view = View { config: tracer.config(), path: tracer.path(), names: &names };
+    Json::new(&mut document, false).end(view).context("cannot write the trace")?;
+    Ok(document)
+}
+
+/// Replays the first trace in a recording before `observer`; gives its tracer and the names that it carries.
+pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Names)> {
+    let name = path.display().to_string();
+    let mut file = open(path)?;
+    let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
+    let carried = contents.carried.as_ref().map(|carried| (carried.trace.clone(), Idents::One));
+    let surveyed = || {
+        let found = contents.survey.traces().into_iter().next()?;
+        Some((found.config, found.idents))
+    };
+    let (config, idents) = carried
+        .or_else(surveyed)
+        .with_context(|| format!("{name}: no trace found: is this a capture of a traceroute?"))?;
+    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+    let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
+    let mut tracer = Tracer::passive(config, idents)?;
+    driver::run(&mut tracer, &mut link, observer)?;
+    Ok((tracer, Names::fixed(contents.names)))
+}
+
+/// Nobody looks on: only the path counts.
+struct Unwatched;
+
+impl Observer for Unwatched {
+    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &trace::Path) {}
+
+    fn event(&mut self, _: Event, _: &trace::Path) {}
+
+    fn refused(&mut self, _: &LinkError) {}
+
+    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    fn wake(&mut self, _: &trace::Path) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// A file that can be read twice: stdin is copied to a temporary one first.

@@ -57,7 +57,7 @@ impl Session {
         look_up: bool,
         report_to_stderr: bool,
     ) -> Self {
-        let renderer = output.form().renderer(report_out(report_to_stderr), output.style());
+        let renderer = output.renderer(report_out(report_to_stderr));
         Self::with_renderer(config, renderer, names, look_up)
     }
 
@@ -136,7 +136,7 @@ impl Session {
     pub fn close_tape(&mut self, at: Timestamp) -> bool {
         let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
         let comment = format!("clock: {}", self.facts.clock);
-        self.record(|tape, _| {
+        self.record(|tape| {
             tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), &comment)
         });
         !self.failed
@@ -165,9 +165,9 @@ impl Session {
     }
 
     /// Writes to the recording; after a failure the trace goes on without it.
-    fn record(&mut self, write: impl FnOnce(&mut Tape, &Names) -> Result<(), CaptureError>) {
+    fn record(&mut self, write: impl FnOnce(&mut Tape) -> Result<(), CaptureError>) {
         let Some(tape) = &mut self.tape else { return };
-        let Err(error) = write(tape, &self.names) else { return };
+        let Err(error) = write(tape) else { return };
         self.tape = None;
         if is_closed_pipe(&error) {
             self.pipe_closed = true;
@@ -184,7 +184,7 @@ impl Session {
         for address in known {
             if let Lookup::Known(Some(name)) = self.names.lookup(address) {
                 let name = name.to_owned();
-                self.record(|tape, _| tape.name(address, &name));
+                self.record(|tape| tape.name(address, &name));
             }
         }
     }
@@ -205,7 +205,8 @@ impl Observer for Session {
             return;
         }
         self.facts.concerning += 1;
-        self.record(|tape, names| tape.frame(frame, disposition, path, names));
+        self.renderer.frame(frame, disposition, path);
+        self.record(|tape| tape.frame(frame, disposition, path));
     }
 
     fn event(&mut self, event: Event, path: &Path) {

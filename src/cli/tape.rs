@@ -8,7 +8,7 @@
 //! program then is, in a directory that was opened before. Nothing but rights to that directory lets that user make files
 //! in it: where they are missing it is said before the first probe.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -23,7 +23,6 @@ use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use super::args::RotateOptions;
 use super::complain;
 use crate::capture::{CaptureError, Format, Interface, Recording};
-use crate::enrich::names::Names;
 use crate::privilege;
 use crate::recording::{Carried, packet_comment};
 use crate::time::Timestamp;
@@ -56,6 +55,8 @@ pub struct Rotation {
     path: PathBuf,
     interface: Interface,
     carried: Carried,
+    /// Those that are known so far.
+    names: BTreeMap<IpAddr, String>,
     /// The round that was recorded last.
     round: u64,
     /// The millisecond that the last file is named after.
@@ -117,10 +118,9 @@ impl Tape {
         frame: &Frame<'_>,
         disposition: Disposition,
         path: &TracePath,
-        names: &Names,
     ) -> Result<(), CaptureError> {
         if matches!(disposition, Disposition::OwnProbe(_)) {
-            self.rotate(frame.at, path.round, names)?;
+            self.rotate(frame.at, path.round)?;
         }
         let comment = packet_comment(disposition, path, self.before);
         self.recording.frame(frame, comment.as_deref())?;
@@ -129,7 +129,7 @@ impl Tape {
     }
 
     /// Begins the next file if round `round` is a new one and this file has its size.
-    fn rotate(&mut self, at: Timestamp, round: u64, names: &Names) -> Result<(), CaptureError> {
+    fn rotate(&mut self, at: Timestamp, round: u64) -> Result<(), CaptureError> {
         let Some(rotation) = &mut self.rotation else { return Ok(()) };
         if std::mem::replace(&mut rotation.round, round) == round
             || self.recording.written() < rotation.size
@@ -138,10 +138,8 @@ impl Tape {
         }
         self.recording = rotation.next_file(at)?;
         self.before += std::mem::take(&mut self.frames);
-        let mut known: Vec<_> = names.known().collect();
-        known.sort_unstable();
-        for (address, name) in known {
-            self.recording.name(address, name)?;
+        for (address, name) in &rotation.names {
+            self.recording.name(*address, name)?;
         }
         rotation.remove_oldest();
         Ok(())
@@ -149,6 +147,9 @@ impl Tape {
 
     /// Records that `address` has this name.
     pub fn name(&mut self, address: IpAddr, name: &str) -> Result<(), CaptureError> {
+        if let Some(rotation) = &mut self.rotation {
+            rotation.names.insert(address, name.to_owned());
+        }
         self.recording.name(address, name)
     }
 
@@ -191,6 +192,7 @@ impl Rotation {
             path: path.to_owned(),
             interface,
             carried,
+            names: BTreeMap::new(),
             round: 0,
             stamp: i64::MIN,
             files: VecDeque::new(),

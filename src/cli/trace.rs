@@ -15,7 +15,7 @@ use super::{Status, complain};
 use crate::capture::Interface;
 use crate::enrich::names::{self, Names};
 use crate::link::Link;
-use crate::link::live::{Interrupt, LiveConfig, LiveLink, route};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
@@ -45,10 +45,14 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = resolve(host, args.options.family())?;
+    let target = resolve(host, &args.options)?;
     let TraceOptions { iface, source, sport, .. } = &args.options;
     let route = route::resolve(target, zone, iface.as_deref(), *source)?;
     let any = iface.as_deref() == Some(route::ANY);
+    let clock = args.clock.unwrap_or_default();
+    if any && clock == Clock::Hardware {
+        bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
+    }
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
         name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
@@ -59,7 +63,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     let probe = args.options.probe_type();
     let protocol = probe.protocol(Family::of(target));
     let mut link =
-        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any })?;
+        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
     let config = configure(args, watch, name, &flow, fastrand::u16(1..))?;
@@ -85,6 +89,14 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
 
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
+    facts.unstamped = link.unstamped();
+    if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
+        let of = facts.frames;
+        complain(&format!(
+            "{unstamped} of {of} frames had no hardware stamp and were given the kernel's: round \
+             trips from or to one of them mix two clocks"
+        ));
+    }
     if let Ok(counted) = link.statistics() {
         facts.kernel_received = Some(counted.received);
         facts.kernel_dropped = Some(counted.dropped);
@@ -118,8 +130,7 @@ fn simulate(
         Topology::parse(&text, &file.display().to_string())?
     };
     let names = topology.names().clone();
-    let wanted = args.options.family();
-    let fits = |address: &IpAddr| wanted.is_none_or(|family| family == Family::of(*address));
+    let fits = |address: &IpAddr| args.options.fits(address);
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {
         Some((address, _)) => *address,
@@ -144,7 +155,8 @@ fn simulate(
     let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("simulated", "simulated".into(), "virtual time");
+    (facts.link, facts.interface, facts.clock) =
+        ("simulated", "simulated".into(), "virtual time".into());
     finish(&mut session, &link, facts_to, status)
 }
 
@@ -208,7 +220,7 @@ fn configure(
     if watch.is_some() {
         config.queries = WATCHED_QUERIES;
     }
-    args.options.apply(args.packet_len, &mut config);
+    args.options.apply(&mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();
         bail!(
@@ -230,12 +242,8 @@ fn configure(
 }
 
 /// The target's address of the family that is asked for; else its first IPv4 address, or its first.
-fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
-    let fits = |address: &IpAddr| match family {
-        None => true,
-        Some(family) => address.is_ipv4() == (family == Family::V4),
-    };
-    let kind = if family == Some(Family::V6) { "IPv6" } else { "IPv4" };
+fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
+    let kind = if options.family() == Some(Family::V6) { "IPv6" } else { "IPv4" };
     let found = match name.parse() {
         Ok(address) => vec![address],
         Err(_) => dns_lookup::lookup_host(name)
@@ -243,7 +251,7 @@ fn resolve(name: &str, family: Option<Family>) -> anyhow::Result<IpAddr> {
             .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?
             .collect(),
     };
-    let mut fitting: Vec<IpAddr> = found.into_iter().filter(fits).collect();
+    let mut fitting: Vec<IpAddr> = found.into_iter().filter(|it| options.fits(it)).collect();
     fitting.sort_by_key(IpAddr::is_ipv6);
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }

@@ -116,14 +116,6 @@ impl Names {
         }
     }
 
-    /// Every address that has a name, in no particular order.
-    pub fn known(&self) -> impl Iterator<Item = (IpAddr, &str)> {
-        self.entries.iter().filter_map(|(address, entry)| match entry {
-            Entry::Known(Some(name)) => Some((*address, name.as_str())),
-            _ => None,
-        })
-    }
-
     /// When [`poll`](Self::poll) should be called at the latest, to give up a name; `None` when no
     /// answer is awaited.
     #[must_use]
@@ -261,7 +253,6 @@ mod tests {
             assert_eq!(names.lookup(address(last)), Lookup::Known(None));
         }
         assert_eq!(names.lookup(address(3)), Lookup::Known(Some("host")));
-        assert_eq!(names.known().collect::<Vec<_>>(), [(address(3), "host")]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::trace::ReplyKind;
 use crate::wire::extension::Family::{self, V4, V6};
-use crate::wire::{icmpv4, icmpv6};
+use crate::wire::ip;
 
 /// Codes of destination unreachable (RFC 792, RFC 1122 §3.2.2.1, RFC 1812 §5.2.7.1; RFC 4443 §3.1) and
 /// what traceroute makes of them.
@@ -36,11 +36,7 @@ pub(super) fn annotation(kind: ReplyKind) -> Option<String> {
     if let Some(mtu) = mtu {
         return Some(format!("!F-{mtu}"));
     }
-    let unreachable = match family {
-        V4 => icmpv4::UNREACHABLE,
-        V6 => icmpv6::UNREACHABLE,
-    };
-    if icmp_type != unreachable {
+    if icmp_type != ip::unreachable(family) {
         return Some(format!("!<{icmp_type}-{code}>"));
     }
     let named = UNREACHABLE_CODES.iter().find(|(of, known, _)| (*of, *known) == (family, code));
@@ -50,6 +46,7 @@ pub(super) fn annotation(kind: ReplyKind) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{icmpv4, icmpv6};
 
     fn of(family: Family, icmp_type: u8, code: u8, mtu: Option<u32>) -> Option<String> {
         annotation(ReplyKind::Icmp { family, icmp_type, code, mtu })

@@ -5,7 +5,7 @@
 //! (`msm_id`, `prb_id`) is 0, and `lts` -1 says that nothing is known of the clock. The reply that
 //! settled a probe comes first, further ones carry `dup` or `late`: the number of probes that had been
 //! sent since. They stay with the hop of their probe. Replies past the end of the path are left out, as
-//! advice (redirects) is, and `size` of a reply, which its path does not hold.
+//! advice (redirects) is.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -17,8 +17,8 @@ use super::{Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::{Hop, Probe, Reply, ReplyKind};
 use crate::wire::extension::{Extension, Family, LabelStackEntry, Object};
+use crate::wire::ip;
 use crate::wire::tcp::Flags;
-use crate::wire::{icmpv4, icmpv6};
 
 /// The firmware, and the measurement code in it, whose results have this form.
 const FIRMWARE: (u32, &str) = (5_080, "2.6.2");
@@ -144,7 +144,7 @@ impl<'a> Measured<'a> {
         sent.sort_unstable();
         let replies = probes().flat_map(|probe| &probe.replies).map(|reply| reply.at);
         let stamps = || sent.iter().copied().chain(replies.clone());
-        let (target, probe_type) = (rows::target(config), ProbeTraits::of(config));
+        let (target, probe_type) = (config.target, ProbeTraits::of(config));
         let (fw, mver) = FIRMWARE;
         let reported = || path.reported().iter();
         let answers = reported().flat_map(|hop| &hop.probes).filter_map(Probe::answer);
@@ -158,8 +158,8 @@ impl<'a> Measured<'a> {
             msm_id: 0,
             msm_name: "Traceroute",
             prb_id: 0,
-            from: rows::source(config),
-            src_addr: rows::source(config),
+            from: config.source,
+            src_addr: config.source,
             dst_addr: target,
             dst_name: &config.target_name,
             af: if target.is_ipv4() { 4 } else { 6 },
@@ -219,7 +219,7 @@ impl ReplyPacket {
             dup: None,
             from: reply.responder,
             ttl: reply.ttl,
-            rtt: rows::rtt(reply).map(Millis),
+            rtt: reply.rtt.map(Millis),
             size: reply.len,
             flags: flags(reply.kind),
             ittl: reply.quote.map(|quote| quote.ttl).filter(|ttl| *ttl != 1),
@@ -234,19 +234,19 @@ impl ReplyPacket {
 /// A port that is unreachable is what a UDP or TCP probe hopes for, but is a fault for an ICMP one.
 fn fault(kind: ReplyKind, echo: bool) -> Option<Fault> {
     let ReplyKind::Icmp { family, icmp_type, code, mtu } = kind else { return None };
-    let (time_exceeded, unreachable, letters) = match family {
-        Family::V4 => (icmpv4::TIME_EXCEEDED, icmpv4::UNREACHABLE, LETTERS_V4),
-        Family::V6 => (icmpv6::TIME_EXCEEDED, icmpv6::UNREACHABLE, LETTERS_V6),
-    };
-    if icmp_type == time_exceeded || mtu.is_some() {
+    if icmp_type == ip::time_exceeded(family) || mtu.is_some() {
         return None;
     }
     if kind.delivered() && !echo {
         return None;
     }
-    if icmp_type != unreachable {
+    if icmp_type != ip::unreachable(family) {
         return Some(Fault::Other(format!("{icmp_type}-{code}")));
     }
+    let letters = match family {
+        Family::V4 => LETTERS_V4,
+        Family::V6 => LETTERS_V6,
+    };
     let letter = letters.iter().find(|(known, _)| *known == code);
     Some(letter.map_or(Fault::Code(code), |(_, letter)| Fault::Letter(letter)))
 }
@@ -296,6 +296,7 @@ impl ObjectRow {
 mod tests {
     use super::*;
     use crate::trace::path::Outcome;
+    use crate::wire::icmpv4;
 
     #[test]
     fn label_stacks_are_as_the_probes_write_them() {
@@ -338,6 +339,7 @@ mod tests {
                 r#"[{"x":"*"},{"late":2,"from":"192.0.2.1","ttl":64,"size":28}]"#,
             ),
         ] {
+            let replies = replies.into_iter().collect();
             let probe = Probe { outcome, replies, ..Probe::sent_at(at(1)) };
             let packets = packets(&probe, &probe_type, &sent);
             assert_eq!(serde_json::to_string(&packets).unwrap(), expected);

@@ -64,8 +64,8 @@ struct Row<'a> {
 type Column = (&'static str, fn(&Row<'_>) -> String);
 
 const COLUMNS: &[Column] = &[
-    ("source", |row| rows::source(row.view.config).to_string()),
-    ("target", |row| rows::target(row.view.config).to_string()),
+    ("source", |row| row.view.config.source.to_string()),
+    ("target", |row| row.view.config.target.to_string()),
     ("ttl", |row| row.ttl.to_string()),
     ("query", |row| row.query.to_string()),
     ("outcome", |row| rows::outcome(row.probe).to_owned()),
@@ -82,7 +82,7 @@ const COLUMNS: &[Column] = &[
     ("ip_id", |row| some(row.identity.ip_id)),
     ("responder", |row| some(row.reply.map(|reply| reply.responder))),
     ("name", |row| harmless(some(row.name()))),
-    ("rtt_ns", |row| some(row.reply.and_then(rows::rtt).map(Span::nanos))),
+    ("rtt_ns", |row| some(row.reply.and_then(|reply| reply.rtt).map(Span::nanos))),
     ("reply_ttl", |row| some(row.reply.map(|reply| reply.ttl))),
     ("reply_tos", |row| some(row.reply.map(|reply| reply.tos))),
     ("reply_ip_id", |row| some(row.reply.and_then(|reply| reply.ip_id))),

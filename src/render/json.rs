@@ -84,7 +84,7 @@ impl<'a> Document<'a> {
             format: "rtrace-trace",
             version: VERSION,
             target: TargetRow::of(view.config),
-            source: rows::source(view.config),
+            source: view.config.source,
             asked: AskedRow::of(view.config),
             hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, numeric)).collect(),
             scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, numeric)),

@@ -127,7 +127,7 @@ impl<W: Write> Renderer for Ndjson<W> {
             format: "rtrace-events",
             version: VERSION,
             target: TargetRow::of(config),
-            source: rows::source(config),
+            source: config.source,
             asked: AskedRow::of(config),
         })
     }

@@ -17,24 +17,9 @@ use crate::time::{Span, Timestamp};
 use crate::trace::path::Outcome;
 use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 
-/// The address that is traced.
-pub(super) fn target(config: &TraceConfig) -> IpAddr {
-    config.target
-}
-
-/// The prober's own address.
-pub(super) fn source(config: &TraceConfig) -> IpAddr {
-    config.source
-}
-
 /// When a probe was captured on its way out, and in which frame.
 pub(super) fn sent(probe: &Probe) -> Option<(Timestamp, u64)> {
     probe.sent.zip(probe.frame)
-}
-
-/// The round trip of a reply.
-pub(super) fn rtt(reply: &Reply) -> Option<Span> {
-    reply.rtt
 }
 
 /// What other tools want to know of a probe type.
@@ -182,7 +167,7 @@ pub(super) struct TargetRow<'a> {
 
 impl<'a> TargetRow<'a> {
     pub(super) fn of(config: &'a TraceConfig) -> Self {
-        Self { asked: &config.target_name, address: target(config) }
+        Self { asked: &config.target_name, address: config.target }
     }
 }
 
@@ -293,7 +278,7 @@ impl ReplyRow {
             tcp_flags,
             annotation: annotation(reply.kind),
             received_ns: reply.at.nanos(),
-            rtt_ns: rtt(reply).map(Span::nanos),
+            rtt_ns: reply.rtt.map(Span::nanos),
             reply_ttl: reply.ttl,
             reply_tos: reply.tos,
             reply_ip_id: reply.ip_id,

@@ -1,9 +1,8 @@
 //! The report as scamper's JSON has a trace: one object on one line, with a hop per reply.
 //!
-//! Names and units of the fields are those of `sc_warts2json`; rtrace leaves out what its path does not
-//! hold (`reply_tos`, `reply_ipid`, `reply_size`, `icmp_q_ipl`, `icmp_q_tos`), and the lines about
-//! scamper's own run (`cycle-start`, `cycle-stop`). `ftime` is in UTC, so that every machine writes the
-//! same. Replies to probes past the end of the path are left out, as advice (redirects) is.
+//! Names and units of the fields are those of `sc_warts2json`; rtrace leaves out the lines about scamper's
+//! own run (`cycle-start`, `cycle-stop`). `ftime` is in UTC, so that every machine writes the same.
+//! Replies to probes past the end of the path are left out, as advice (redirects) is.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -14,9 +13,8 @@ use super::rows::{self, Identity, Millis, ProbeTraits, Said};
 use super::{Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::{Probe, Reply, ReplyKind, Stop};
-use crate::wire::extension::{Extension, Family, LabelStackEntry, Object};
-use crate::wire::icmpv4;
-use crate::wire::icmpv6;
+use crate::wire::extension::{Extension, LabelStackEntry, Object};
+use crate::wire::{icmpv4, icmpv6, ip};
 
 /// Scamper's JSON.
 pub struct Scamper<W> {
@@ -150,8 +148,8 @@ impl<'a> Trace<'a> {
             version: "0.1",
             userid: 0,
             method: ProbeTraits::of(config).scamper,
-            src: rows::source(config),
-            dst: rows::target(config),
+            src: config.source,
+            dst: config.target,
             sport: identity.source_port,
             dport: identity.destination_port,
             stop_reason,
@@ -185,7 +183,7 @@ fn stop(view: View<'_>) -> (&'static str, u8) {
     match (view.path.stop(view.config), ending.next()) {
         (Stop::TargetReached, _) => ("COMPLETED", 0),
         (Stop::Unreachable, Some(ReplyKind::Icmp { family, icmp_type, code, .. }))
-            if icmp_type == unreachable(family) =>
+            if icmp_type == ip::unreachable(family) =>
         {
             ("UNREACH", code)
         }
@@ -193,14 +191,6 @@ fn stop(view: View<'_>) -> (&'static str, u8) {
         (Stop::Unreachable, _) => ("UNREACH", 0),
         (Stop::MaxHops, _) => ("HOPLIMIT", 0),
         (Stop::Incomplete, _) => ("HALTED", 0),
-    }
-}
-
-/// Destination unreachable.
-fn unreachable(family: Family) -> u8 {
-    match family {
-        Family::V4 => icmpv4::UNREACHABLE,
-        Family::V6 => icmpv6::UNREACHABLE,
     }
 }
 
@@ -231,7 +221,7 @@ impl<'a> Hop<'a> {
             probe_id,
             probe_size: view.config.packet_len,
             tx: rows::sent(probe).map(|(at, _)| Moment::at(at)),
-            rtt: rows::rtt(reply).map(Millis),
+            rtt: reply.rtt.map(Millis),
             reply_ttl: reply.ttl,
             reply_tos: reply.tos,
             reply_ipid: reply.ip_id,

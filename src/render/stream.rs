@@ -72,7 +72,7 @@ impl<W: Write> Stream<W> {
             ttl,
             query,
             responder,
-            rtt_ns: rows::rtt(reply).map(Span::nanos),
+            rtt_ns: reply.rtt.map(Span::nanos),
             received_ns: reply.at.nanos(),
         })
     }
@@ -113,7 +113,7 @@ impl<W: Write> Renderer for Stream<W> {
             format: "rtrace-watch",
             version: VERSION,
             target: TargetRow::of(config),
-            source: rows::source(config),
+            source: config.source,
             asked: AskedRow::of(config),
             interval: self.plan.interval,
             rounds: self.plan.rounds,
@@ -256,7 +256,7 @@ impl HopRow {
             sent: hop.probes.len() as u64,
             received: answers().count() as u64,
             late: counted.filter(|reply| reply.late).count() as u64,
-            rtt_ns: fastest.and_then(rows::rtt).map(Span::nanos),
+            rtt_ns: fastest.and_then(|reply| reply.rtt).map(Span::nanos),
             responder: fastest.map(|reply| reply.responder),
             responders: if responders.len() > 1 { responders } else { Vec::new() },
         }

@@ -7,8 +7,10 @@
 pub mod config;
 mod correlate;
 mod engine;
+pub mod inspect;
 pub mod loss;
 pub mod path;
+mod replies;
 pub mod rounds;
 mod schedule;
 pub mod summary;
@@ -21,4 +23,5 @@ pub use config::{ConfigError, TraceConfig, Wait};
 pub use correlate::{Idents, Listed};
 pub use engine::Engine;
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, Reply, ReplyKind, Stop};
+pub use replies::Replies;
 pub use tracer::{Disposition, Event, Tracer};

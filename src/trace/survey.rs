@@ -19,9 +19,8 @@ use std::net::IpAddr;
 
 use crate::probe::{self, Flow, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
-use crate::wire::extension::Family;
 use crate::wire::ip::{self, IpHeader};
-use crate::wire::{Frame, icmpv4, icmpv6, link, quoted};
+use crate::wire::{Frame, link, quoted};
 
 use super::config::TraceConfig;
 use super::correlate::{Idents, number};
@@ -180,7 +179,7 @@ impl Survey {
     }
 
     fn take_scout(&mut self, flow: &Flow, it: Sighting) {
-        if !it.looks_like_ours(flow.probe) {
+        if !it.looks_like_ours(flow) {
             return;
         }
         if self.scouts_kept >= SCOUTS {
@@ -241,11 +240,7 @@ impl Survey {
         let Ok(quote) = quoted::decode(icmp.body) else { return };
         let quoted = probe::recognise(&quote.header, quote.payload).filter(|_| icmp.quotes);
         let Some((flow, key)) = quoted else { return };
-        let expired = icmp.icmp_type
-            == match family {
-                Family::V4 => icmpv4::TIME_EXCEEDED,
-                Family::V6 => icmpv6::TIME_EXCEEDED,
-            };
+        let expired = icmp.icmp_type == ip::time_exceeded(family);
         if flow.source != header.destination
             || !expired && !self.pairs.contains_key(&pair_of(&flow))
         {
@@ -266,10 +261,7 @@ impl Survey {
         let flow = Flow { source, target, probe: ProbeType::IcmpEcho, ident };
         let Some(pair) = self.pairs.get_mut(&pair_of(&flow)) else { return };
         let [[a, b], [c, d]] = [ident.to_be_bytes(), sequence.to_be_bytes()];
-        let request = match header.family() {
-            Family::V4 => icmpv4::ECHO_REQUEST,
-            Family::V6 => icmpv6::ECHO_REQUEST,
-        };
+        let request = ip::echo_request(header.family());
         // All that an answer tells of what it answers.
         let key = ProbeKey { ip_id: 0, head: [request, 0, 0, 0, a, b, c, d] };
         let same = |it: &&Sighting| (it.ident, it.number) == (ident, sequence);

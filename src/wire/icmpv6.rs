@@ -3,9 +3,7 @@
 //! As in `icmpv4`, the header alone is decoded here. Unlike there the checksum covers a pseudo-header,
 //! so that judging it takes the addresses of the datagram.
 
-use std::net::Ipv6Addr;
-
-use super::{Layer, WireError, array, checksum, ipv6};
+use super::{Layer, WireError, array};
 
 /// Destination unreachable.
 pub const UNREACHABLE: u8 = 1;
@@ -88,15 +86,13 @@ pub fn decode(bytes: &[u8]) -> Result<(Icmpv6Header, &[u8]), WireError> {
     Ok((header, &bytes[8..]))
 }
 
-/// Whether a whole `message`, checksum included, is as it was sent from `source` to `destination`.
-#[must_use]
-pub fn checksum_ok(source: Ipv6Addr, destination: Ipv6Addr, message: &[u8]) -> bool {
-    checksum::transport(source.into(), destination.into(), ipv6::ICMPV6, message) == 0
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
+    use crate::wire::checksum::transport;
+    use crate::wire::ipv6::ICMPV6;
 
     #[test]
     fn the_rest_of_the_header_means_what_the_type_says() {
@@ -123,7 +119,8 @@ mod tests {
     fn the_checksum_covers_the_pseudo_header() {
         let echo = [128, 0, 0x83, 0xab, 0x1d, 0x5f, 0, 1, 0xde, 0xad];
         let here = Ipv6Addr::LOCALHOST;
-        let ok = |to, message: &[u8]| checksum_ok(here, to, message);
+        let ok =
+            |to: Ipv6Addr, message: &[u8]| transport(here.into(), to.into(), ICMPV6, message) == 0;
         assert!(ok(here, &echo));
         assert!(!ok(Ipv6Addr::UNSPECIFIED, &echo));
         assert!(!ok(here, &echo[..8]), "cut short");

@@ -60,6 +60,33 @@ pub const fn icmp_protocol(family: Family) -> u8 {
     }
 }
 
+/// The type of a family's echo request.
+#[must_use]
+pub const fn echo_request(family: Family) -> u8 {
+    match family {
+        Family::V4 => icmpv4::ECHO_REQUEST,
+        Family::V6 => icmpv6::ECHO_REQUEST,
+    }
+}
+
+/// The type of a family's time exceeded.
+#[must_use]
+pub const fn time_exceeded(family: Family) -> u8 {
+    match family {
+        Family::V4 => icmpv4::TIME_EXCEEDED,
+        Family::V6 => icmpv6::TIME_EXCEEDED,
+    }
+}
+
+/// The type of a family's destination unreachable.
+#[must_use]
+pub const fn unreachable(family: Family) -> u8 {
+    match family {
+        Family::V4 => icmpv4::UNREACHABLE,
+        Family::V6 => icmpv6::UNREACHABLE,
+    }
+}
+
 /// The header, and what follows it: as much as `bytes` hold of it, without link-layer padding.
 ///
 /// # Errors

@@ -8,8 +8,11 @@ use std::net::IpAddr;
 use super::family::{Rules, octets};
 use crate::wire::checksum::{checksum, transport};
 use crate::wire::extension::Family;
-use crate::wire::ipv4::{self, TCP, UDP, UDP_LITE};
-use crate::wire::ipv6;
+use crate::wire::ip;
+use crate::wire::ipv4::{TCP, UDP, UDP_LITE};
+
+/// Length of an ICMP header.
+pub(super) const ICMP_HEADER: usize = 8;
 
 /// Where transport protocols keep their checksum, from the first octet of their header. All of them
 /// cover the pseudo-header.
@@ -39,35 +42,20 @@ pub(super) struct Header {
 impl Header {
     /// The header of this datagram, if it has one.
     pub(super) fn decode(datagram: &[u8]) -> Option<Self> {
-        let rules = Rules::for_datagram(datagram)?;
-        match rules.family {
-            Family::V4 => ipv4::decode(datagram).ok().map(|(header, _)| Self {
-                rules,
-                source: header.source.into(),
-                destination: header.destination.into(),
-                protocol: header.protocol,
-                ttl: header.ttl,
-                len: header.header_len.into(),
-                total_len: header.total_len.into(),
-                fragment: header.more_fragments || header.fragment_offset > 0,
-                later_fragment: header.fragment_offset > 0,
-                divisible: !header.dont_fragment,
-                flow_label: 0,
-            }),
-            Family::V6 => ipv6::decode(datagram).ok().map(|(header, _)| Self {
-                rules,
-                source: header.source.into(),
-                destination: header.destination.into(),
-                protocol: header.protocol,
-                ttl: header.hop_limit,
-                len: header.header_len,
-                total_len: ipv6::HEADER_LEN + usize::from(header.payload_len),
-                fragment: header.fragment.is_some_and(|it| it.more || it.offset > 0),
-                later_fragment: header.fragment.is_some_and(|it| it.offset > 0),
-                divisible: false,
-                flow_label: header.flow_label,
-            }),
-        }
+        let (header, _) = ip::decode(datagram).ok()?;
+        Some(Self {
+            rules: Rules::of(header.family()),
+            source: header.source,
+            destination: header.destination,
+            protocol: header.protocol,
+            ttl: header.ttl,
+            len: header.header_len,
+            total_len: header.total_len,
+            fragment: header.more_fragments || !header.is_first,
+            later_fragment: !header.is_first,
+            divisible: !header.dont_fragment,
+            flow_label: header.flow_label.unwrap_or(0),
+        })
     }
 
     /// Whether a host would accept this message: its checksum is right, or UDP over IPv4 without

@@ -213,7 +213,7 @@ impl Rules {
 
     /// The rules for this address.
     pub(super) fn for_address(address: IpAddr) -> &'static Self {
-        Self::of(if address.is_ipv4() { Family::V4 } else { Family::V6 })
+        Self::of(Family::of(address))
     }
 }
 

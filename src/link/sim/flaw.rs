@@ -1,11 +1,8 @@
 //! What no router should do, done on purpose: damaged replies and forged ones.
 
-use super::datagram::{Header, checksum_at, put, seal, seal_message, word};
+use super::datagram::{Header, ICMP_HEADER, checksum_at, put, seal, seal_message, word};
 use super::family::Rules;
 use super::node::{Forged, Malformed};
-
-/// Length of an ICMP header.
-const ICMP_HEADER: usize = 8;
 
 /// Damages a finished reply.
 pub(super) fn damage(kind: Malformed, reply: &mut Vec<u8>, rng: &mut fastrand::Rng) {

@@ -3,13 +3,10 @@
 //! RFC 1812 §5.2 and §5.3.1, RFC 8200 §3 and RFC 4443 §3: an ICMP error quotes the datagram as it
 //! arrived. What is appended to the quote follows RFC 4884, where the type of the message allows it.
 
-use super::datagram::put;
+use super::datagram::{ICMP_HEADER, put};
 use super::family::{Rules, Word};
 use super::node::{Advice, Expiry, Node};
 use super::transit::Transit;
-
-/// Length of an ICMP header.
-const ICMP_HEADER: usize = 8;
 
 /// An ICMP error in the making: type, code, and bytes 4 to 7.
 #[derive(Clone, Copy, Debug)]

@@ -218,7 +218,7 @@ fn is_scout(flow: &Flow, first: &Sighting, rest: &[Sighting]) -> bool {
     let ids = id > 0 && (whole(next_id, id) || id < next_id && whole(next_id, id.wrapping_sub(1)));
     let numbered = fixed || ids || whole(lowest, first.number);
     let alone = rest.iter().all(|it| it.ident == first.ident && it.ttl <= first.ttl);
-    hops > 1 && numbered && alone && first.looks_like_ours(flow.probe)
+    hops > 1 && numbered && alone && first.looks_like_ours(flow)
 }
 
 /// Which TTL a number was sent with, of a trace in which both rise together.
@@ -242,13 +242,14 @@ impl Places {
         let queries = u16::try_from(numbers.values().map(HashSet::len).max()?).ok()?;
         let unseen = run.unseen.iter().map(|unseen| unseen.number);
         let first_number = unseen.chain([run.lowest]).min()?;
-        let hop = |number: u16| (number - first_number) / queries;
-        let first_ttl = u16::from(run.first.ttl).checked_sub(hop(run.first.number))?;
-        let holds = |it: &Sighting| u16::from(it.ttl) == first_ttl + hop(it.number);
+        let hop = (run.first.number - first_number) / queries;
+        let first_ttl = u16::from(run.first.ttl).checked_sub(hop)?;
         let first_ttl = u8::try_from(first_ttl).ok().filter(|ttl| *ttl > 0)?;
-        run.probes.iter().all(holds).then_some(Self { first_number, first_ttl, queries })
+        let places = Self { first_number, first_ttl, queries };
+        run.probes.iter().all(|it| places.ttl(it.number) == Some(it.ttl)).then_some(places)
     }
 
+    /// `None` if there is no such TTL: numbers are whatever a capture says.
     fn ttl(&self, number: u16) -> Option<u8> {
         let hop = number.checked_sub(self.first_number)? / self.queries;
         u8::try_from(hop).ok()?.checked_add(self.first_ttl)

@@ -286,6 +286,26 @@ fn a_reply_whose_probe_has_no_place_is_counted() {
     assert_eq!((tracer.path().totals.sent, tracer.path().totals.orphans), (19, 1));
 }
 
+/// By the rule of the first two, the last would have a TTL of 65,536.
+#[test]
+fn a_number_far_beyond_the_last_hop_follows_no_rule() {
+    // An echo's sequence number is one more than the number of its probe.
+    let probes = [(u32::from(u16::MAX), 1), (0, 2), (u32::from(u16::MAX) - 1, 3)];
+    let sent = (0..).zip(probes).map(|(at, (number, ttl))| Sent {
+        at,
+        probe: ProbeType::IcmpEcho,
+        number,
+        ttl,
+        ..UDP
+    });
+    let mut frames: Vec<_> = sent.map(|it| (it.at, it.bytes())).collect();
+    let missing = Sent { probe: ProbeType::IcmpEcho, number: 1, ttl: 3, ..UDP };
+    frames.push((3, expired(&missing.bytes())));
+    let found = survey(&frames).remove(0);
+    let Idents::Listed(listed) = found.idents else { panic!("no probes are listed") };
+    assert_eq!((found.probes, listed.missing.len(), listed.orphans.len()), (3, 0, 1));
+}
+
 #[test]
 fn memory_is_bounded() {
     let mut survey = Survey::new();

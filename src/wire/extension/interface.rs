@@ -82,13 +82,14 @@ impl InterfaceInformation {
     pub fn payload(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         bytes.extend(self.ifindex.iter().flat_map(|index| index.to_be_bytes()));
+        let family = |afi: u16| afi.to_be_bytes().into_iter().chain([0, 0]);
         match self.address {
             Some(IpAddr::V4(address)) => {
-                bytes.extend([0, 1, 0, 0]);
+                bytes.extend(family(AFI_IPV4));
                 bytes.extend(address.octets());
             }
             Some(IpAddr::V6(address)) => {
-                bytes.extend([0, 2, 0, 0]);
+                bytes.extend(family(AFI_IPV6));
                 bytes.extend(address.octets());
             }
             None => {}

@@ -7,8 +7,10 @@
 mod agreement;
 mod concurrency;
 mod endings;
+mod inspect;
 pub(crate) mod lab;
 mod readers;
 mod resources;
+mod scout;
 mod stamps;
 pub(crate) mod text;
