@@ -23,6 +23,14 @@ pub struct Carried {
     /// How often the trace was repeated, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<Plan>,
+    /// The round that the recording begins with, from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_round: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl Carried {
@@ -122,7 +130,8 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried = Carried { trace, numeric: true, extensions: false, rounds: None };
+        let carried =
+            Carried { trace, numeric: true, extensions: false, rounds: None, first_round: 0 };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

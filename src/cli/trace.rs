@@ -276,7 +276,7 @@ fn open_tape(
     };
     let OutputOptions { numeric, extensions, .. } = args.output;
     let rounds = watch.map(|watch| watch.plan);
-    let carried = Carried { trace: config.clone(), numeric, extensions, rounds };
+    let carried = Carried { trace: config.clone(), numeric, extensions, rounds, first_round: 0 };
     let format = Format::from_path(path);
     Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
 }

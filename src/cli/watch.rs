@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use super::args::{OutputOptions, WatchArgs};
-use crate::render::Renderer;
 use crate::render::report::{Form, Report};
+use crate::render::stream::Stream;
+use crate::render::{self, Renderer};
 use crate::trace::rounds::Plan;
 
 /// Rounds of a report unless told otherwise.
@@ -27,8 +28,16 @@ impl Watch {
         Self { plan: Plan { interval, rounds }, form: Form::Text }
     }
 
+    /// A watch that was recorded.
+    pub fn recorded(plan: Plan) -> Self {
+        Self { plan, form: Form::Text }
+    }
+
     /// What writes it.
     pub fn renderer(&self, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
+        if output.form() == render::Form::Ndjson {
+            return Box::new(Stream::new(out, output.numeric, self.plan));
+        }
         Box::new(Report::new(out, self.form, output.numeric))
     }
 }

@@ -20,17 +20,17 @@ use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
 use rtrace::time::Timestamp;
 use rtrace::trace::survey::Survey;
-use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer, Wait};
+use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{path_in, replay, run, scratch};
 
 /// Memory that is written to from one place and read from another.
 #[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Vec<u8>>>);
+pub struct Shared(pub Rc<RefCell<Vec<u8>>>);
 
 impl Shared {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8(self.0.borrow().clone()).unwrap()
     }
 }
@@ -95,24 +95,34 @@ fn report(
 ) -> Reports {
     let outs = Form::ALL.map(|form| (form, Shared::default()));
     let style = Style { numeric: false, extensions: true };
-    let mut watcher = Watcher {
-        config: tracer.config().clone(),
-        names: Names::fixed(names),
-        renderers: outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect(),
-        tape,
-    };
-    for renderer in &mut watcher.renderers {
-        renderer.begin(&watcher.config).unwrap();
-    }
-    driver::run(tracer, link, &mut watcher).unwrap();
-    let view = View { config: &watcher.config, path: tracer.path(), names: &watcher.names };
-    for renderer in &mut watcher.renderers {
-        renderer.end(view).unwrap();
-    }
+    let renderers = outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect();
+    let config = tracer.config().clone();
+    render(tracer, &config, link, names, renderers, tape);
     outs.map(|(_, out)| out.text())
 }
 
-type NameMap = BTreeMap<IpAddr, String>;
+/// Runs `engine` over `link`, shown to these renderers and recorded on this tape.
+pub fn render(
+    engine: &mut dyn Engine,
+    config: &TraceConfig,
+    link: &mut dyn Link,
+    names: NameMap,
+    renderers: Vec<Box<dyn Renderer>>,
+    tape: Option<Recording<Shared>>,
+) {
+    let (config, names) = (config.clone(), Names::fixed(names));
+    let mut watcher = Watcher { config, names, renderers, tape };
+    for renderer in &mut watcher.renderers {
+        renderer.begin(&watcher.config).unwrap();
+    }
+    driver::run(engine, link, &mut watcher).unwrap();
+    let view = View { config: &watcher.config, path: engine.path(), names: &watcher.names };
+    for renderer in &mut watcher.renderers {
+        renderer.end(view).unwrap();
+    }
+}
+
+pub type NameMap = BTreeMap<IpAddr, String>;
 
 /// Runs a trace over a simulated network, recording it; gives its reports and the recording.
 fn simulated(
@@ -124,7 +134,13 @@ fn simulated(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried { trace: config.clone(), numeric: false, extensions: true, rounds: None };
+    let carried = Carried {
+        trace: config.clone(),
+        numeric: false,
+        extensions: true,
+        rounds: None,
+        first_round: 0,
+    };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {
@@ -162,7 +178,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
     report(&mut tracer, &mut ReplayLink::new(reader), names, None)
 }
 
-fn configs() -> impl Strategy<Value = TraceConfig> {
+pub fn configs() -> impl Strategy<Value = TraceConfig> {
     let target = prop_oneof![Just("203.0.113.9"), Just("2001:db8:300::9")];
     let probe = prop_oneof![
         3 => Just(ProbeType::Udp),
