@@ -24,7 +24,7 @@ impl Watch {
     pub fn of(args: &WatchArgs, report: bool) -> Self {
         let rounds = args.rounds.or((report || args.report).then_some(REPORTED_ROUNDS));
         let interval = args.interval.unwrap_or(INTERVAL);
-        Self { plan: Plan { interval, rounds }, form: Form::Text }
+        Self { plan: Plan { interval, rounds, until: None }, form: Form::Text }
     }
 
     /// What writes it.

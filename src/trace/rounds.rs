@@ -38,6 +38,18 @@ pub struct Plan {
     pub interval: f64,
     /// How many rounds; `None` is until interrupted.
     pub rounds: Option<u64>,
+    /// No round begins then or later, but for the first. A replay has no use for it.
+    #[serde(skip)]
+    pub until: Option<Until>,
+}
+
+/// When a watch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// At this time of the capture clock.
+    Time(Timestamp),
+    /// So long after it began.
+    After(Span),
 }
 
 impl Plan {
@@ -66,8 +78,11 @@ pub struct Rounds {
     /// The number of the running round, from 0.
     number: u64,
     running: Tracer,
-    /// When it began.
+    /// When it began, and when the first did.
     began: Option<Timestamp>,
+    first_began: Option<Timestamp>,
+    /// The target was reached in a round that is not kept any more.
+    reached: bool,
     /// As long as the path has been.
     distance: u8,
     /// Those that are over, the latest first.
@@ -117,6 +132,8 @@ impl Rounds {
             number: 0,
             running,
             began: None,
+            first_began: None,
+            reached: false,
             distance: 0,
             over: VecDeque::new(),
             shown: None,
@@ -135,7 +152,17 @@ impl Rounds {
     fn next_begins(&self) -> Option<Timestamp> {
         let more = self.plan.rounds.is_none_or(|rounds| self.number + 1 < rounds);
         let began = self.began.filter(|_| self.active && more && !self.finished)?;
-        Some(began.after(Span::from_secs_f64(self.plan.interval)))
+        let next = began.after(Span::from_secs_f64(self.plan.interval));
+        let end = self.plan.until.map(|until| match until {
+            Until::Time(end) => end,
+            Until::After(span) => self.first_began.unwrap_or(began).after(span),
+        });
+        Some(next).filter(|next| end.is_none_or(|end| *next < end))
+    }
+
+    fn note_beginning(&mut self, at: Timestamp) {
+        self.began.get_or_insert(at);
+        self.first_began.get_or_insert(at);
     }
 
     /// Closes the running round and begins with round `number`.
@@ -156,7 +183,10 @@ impl Rounds {
         self.running.finish();
         let round = std::mem::replace(&mut self.running, next);
         self.over.push_front(Over { round, closed: false });
-        self.over.truncate(KEPT);
+        while self.over.len() > KEPT {
+            let gone = self.over.pop_back();
+            self.reached |= gone.is_some_and(|over| over.round.path().reached(&self.config));
+        }
         (self.number, self.began, self.shown) = (number, None, None);
     }
 
@@ -194,7 +224,9 @@ impl Engine for Rounds {
 
     fn handle_refusal(&mut self) {
         self.running.handle_refusal();
-        self.began = self.began.or(self.running.polled());
+        if let Some(at) = self.running.polled() {
+            self.note_beginning(at);
+        }
     }
 
     fn poll_timeout(&mut self) -> Option<Timestamp> {
@@ -217,7 +249,7 @@ impl Engine for Rounds {
         self.shown = None;
         let disposition = self.running.handle_frame(frame);
         if let Disposition::OwnProbe(_) = disposition {
-            self.began.get_or_insert(frame.at);
+            self.note_beginning(frame.at);
         }
         if disposition != Disposition::Unrelated {
             return disposition;
@@ -261,6 +293,12 @@ impl Engine for Rounds {
         over.map_or(&self.running, |over| &over.round).path()
     }
 
+    fn reached(&self) -> bool {
+        let over = self.over.iter().map(|over| &over.round);
+        let mut kept = over.chain([&self.running]);
+        self.reached || kept.any(|round| round.path().reached(&self.config))
+    }
+
     fn is_done(&self) -> bool {
         self.active && self.running.is_done() && self.next_begins().is_none()
     }
@@ -270,6 +308,14 @@ impl Engine for Rounds {
         // A round that has not begun is none.
         if self.began.is_some() || self.number == 0 {
             self.running.finish();
+        }
+    }
+
+    fn cut(&mut self, at: Timestamp) {
+        self.finished = true;
+        self.running.handle_timeout(at);
+        if self.began.is_some() || self.number == 0 {
+            self.running.cut();
         }
     }
 }
