@@ -27,7 +27,7 @@ impl Watch {
     pub fn of(args: &WatchArgs, report: bool) -> Self {
         let rounds = args.rounds.or((report || args.report).then_some(REPORTED_ROUNDS));
         let interval = args.interval.unwrap_or(INTERVAL);
-        Self { plan: Plan { interval, rounds }, rotate: args.rotate, form: Form::Text }
+        Self { plan: Plan { interval, rounds, until: None }, rotate: args.rotate, form: Form::Text }
     }
 
     /// A watch that was recorded.

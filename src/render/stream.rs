@@ -291,6 +291,7 @@ fn kind(loss: Loss) -> &'static str {
     match loss {
         Loss::None => "none",
         Loss::RateLimited => "rate-limited",
+        Loss::Unclear => "unclear",
         Loss::Path => "path",
         Loss::Silent => "silent",
     }
