@@ -10,7 +10,7 @@ use super::args::OutputOptions;
 use super::{Status, complain};
 use crate::capture::{CaptureError, Recording};
 use crate::driver::{self, Observer};
-use crate::enrich::names::{Lookup, Names};
+use crate::enrich::names::{Awaited, Lookup, Names};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
 use crate::recording::packet_comment;

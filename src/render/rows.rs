@@ -133,7 +133,7 @@ impl Said {
 /// The name of a responder, where it is known and asked for.
 pub(super) fn name(view: View<'_>, address: IpAddr, numeric: bool) -> Option<&str> {
     match view.names.lookup(address) {
-        Lookup::Known(name) if !numeric => name,
+        Lookup::Known(name) if !numeric => name.map(String::as_str),
         _ => None,
     }
 }
