@@ -3,6 +3,7 @@
 
 mod args;
 mod list;
+mod lookups;
 mod output;
 mod replay;
 mod session;

@@ -16,6 +16,7 @@ use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::Session;
 use super::{Status, complain, list, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
@@ -23,6 +24,9 @@ use crate::render::Form;
 use crate::time::Timestamp;
 use crate::trace::survey::{Found, Survey, Wanted};
 use crate::trace::{Idents, Tracer};
+
+/// How long whatever is looked up is waited for: nothing else is going on.
+const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
 /// What a first reading of the file tells.
 struct Contents {
@@ -55,6 +59,12 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         again(&mut file)?;
         return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
     }
+    let names = if args.resolve {
+        args.lookups.names(|| (), LOOKUP_WAIT)
+    } else {
+        Names::fixed(contents.names.clone())
+    };
+    let mut annotations = args.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
     let mut status = Status::Reached;
     let joints = Joints::of(args.output.form(), traces.len());
     for (index, (_, found)) in traces.into_iter().enumerate() {
@@ -62,7 +72,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         write_out(joint, "the report")?;
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-        status = status.max(report(args, &contents, found, link)?);
+        let reported;
+        (reported, annotations) = report(args, &contents, found, link, annotations)?;
+        status = status.max(reported);
     }
     write_out(joints.after, "the report")?;
     Ok(status)
@@ -87,13 +99,14 @@ impl Joints {
     }
 }
 
-/// Replays one trace.
+/// Replays one trace. What has been looked up for it serves those that follow.
 fn report(
     args: &ReplayArgs,
     contents: &Contents,
     found: Found,
     mut link: ReplayLink<&mut File>,
-) -> anyhow::Result<Status> {
+    annotations: Annotations,
+) -> anyhow::Result<(Status, Annotations)> {
     let Found { mut config, idents, .. } = found;
     let OutputOptions { mut numeric, mut extensions, .. } = args.output;
     if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
@@ -106,17 +119,12 @@ fn report(
     args.options.apply(&mut config);
     let output = OutputOptions { numeric, extensions, ..args.output };
     let mut tracer = Tracer::passive(config.clone(), idents)?;
-    let names = if args.resolve {
-        Names::new(|| (), Duration::from_secs(5))
-    } else {
-        Names::fixed(contents.names.clone())
-    };
-    let mut session = Session::new(&config, output, names, args.resolve, false);
+    let mut session = Session::new(&config, output, annotations, args.resolve, false);
     let status = session.run(&mut tracer, &mut link);
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());
     }
-    Ok(status)
+    Ok((status, session.into_annotations()))
 }
 
 /// A file that can be read twice: stdin is copied to a temporary one first.

@@ -13,7 +13,8 @@ use super::session::{Session, Tape, report_out};
 use super::watch::Watch;
 use super::{Status, complain};
 use crate::capture::{Format, Interface, Recording};
-use crate::enrich::names::{self, Names};
+use crate::enrich::Annotations;
+use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::{Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
@@ -69,17 +70,23 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     }
     let tape = open_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
+    let sources = args.lookups.open()?;
     privilege::drop_for_good()?;
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
+    let wake = || {
+        let waker = waker.clone();
+        move || waker.wake()
+    };
     let names = if args.output.numeric {
         Names::fixed::<&str>([])
     } else {
-        Names::new(move || waker.wake(), names::DEFAULT_WAIT)
+        args.lookups.names(wake(), DEFAULT_WAIT)
     };
+    let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
     let mut session =
-        session(args, watch, &config, names).recording_to(tape).interrupted_by(interrupt);
+        session(args, watch, &config, annotations).recording_to(tape).interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
 
     let facts = session.facts_mut();
@@ -138,7 +145,9 @@ fn simulate(
     };
     let tape = open_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
-    let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
+    let sources = args.lookups.open()?;
+    let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
+    let mut session = session(args, watch, &config, annotations).recording_to(tape);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("simulated", "simulated".into(), "virtual time");
@@ -146,14 +155,19 @@ fn simulate(
 }
 
 /// The run of one trace, or of rounds of it.
-fn session(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig, names: Names) -> Session {
+fn session(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    config: &TraceConfig,
+    annotations: Annotations,
+) -> Session {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
     match watch {
-        None => Session::new(config, args.output, names, look_up, to_stderr),
+        None => Session::new(config, args.output, annotations, look_up, to_stderr),
         Some(watch) => {
             let renderer = watch.renderer(args.output, report_out(to_stderr));
-            Session::with_renderer(config, renderer, names, look_up)
+            Session::with_renderer(config, renderer, annotations, look_up)
         }
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
 use rtrace::driver::{self, Observer};
+use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
@@ -52,7 +53,7 @@ type Reports = [String; Form::ALL.len()];
 /// Writes every report of a run at once, and its recording where one is asked for.
 struct Watcher {
     config: TraceConfig,
-    names: Names,
+    annotations: Annotations,
     renderers: Vec<Box<dyn Renderer>>,
     tape: Option<Recording<Shared>>,
 }
@@ -65,7 +66,7 @@ impl Observer for Watcher {
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        let view = View { config: &self.config, path, names: &self.names };
+        let view = View::of(&self.config, path, &self.annotations);
         for renderer in &mut self.renderers {
             renderer.event(Some(event), view).unwrap();
         }
@@ -97,7 +98,7 @@ fn report(
     let style = Style { numeric: false, extensions: true };
     let mut watcher = Watcher {
         config: tracer.config().clone(),
-        names: Names::fixed(names),
+        annotations: Names::fixed(names).into(),
         renderers: outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect(),
         tape,
     };
@@ -105,7 +106,7 @@ fn report(
         renderer.begin(&watcher.config).unwrap();
     }
     driver::run(tracer, link, &mut watcher).unwrap();
-    let view = View { config: &watcher.config, path: tracer.path(), names: &watcher.names };
+    let view = View::of(&watcher.config, tracer.path(), &watcher.annotations);
     for renderer in &mut watcher.renderers {
         renderer.end(view).unwrap();
     }

@@ -7,6 +7,8 @@ mod golden_forms;
 mod golden_law;
 mod laws;
 mod live;
+mod lookups;
+mod mmdb;
 mod nat;
 mod rounds;
 mod scout;

@@ -8,6 +8,7 @@ mod agreement;
 mod concurrency;
 mod endings;
 pub(crate) mod lab;
+mod lookups;
 mod readers;
 mod resources;
 mod scout;
