@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use super::lookups::LookupOptions;
 pub use super::output::OutputOptions;
+use crate::link::live::Clock;
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
 use crate::trace::{TraceConfig, Wait};
@@ -74,6 +75,12 @@ pub enum Action {
     Replay(ReplayArgs),
     /// Trace the path to a host again and again and show what it does over time
     Watch(WatchArgs),
+    /// Trace the path to a host and show what it does to packets: short for --inspect
+    Inspect(TraceArgs),
+    /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
+    Diff(DiffArgs),
+    /// Show a probe of a recording and its reply, field by field and byte by byte
+    Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
 }
@@ -105,6 +112,11 @@ pub struct TraceArgs {
     #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true, default_missing_value = STDERR, help_heading = "Output")]
     pub stats: Option<PathBuf>,
 
+    /// Whose clock stamps the frames: the kernel's, or that of the network card, where it has stamps
+    /// for what it sends and all that it receives [default: kernel]
+    #[arg(long, value_name = "kernel|hardware", help_heading = "Waiting", value_parser = parse_clock, conflicts_with = "simulate")]
+    pub clock: Option<Clock>,
+
     /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
     #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
     pub simulate: Option<PathBuf>,
@@ -128,6 +140,38 @@ pub struct WatchArgs {
     /// Only report when it is over
     #[arg(long, help_heading = "Rounds")]
     pub report: bool,
+}
+
+/// `rtrace diff BEFORE AFTER`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A recording, or a JSON document written with --json
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+
+    /// Another one, of a later time
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+
+    /// Write the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rtrace show FILE FRAME`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A recording: pcap or pcapng, by rtrace or another tool
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The number of a probe's or a reply's frame, as Wireshark and --json have it
+    #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = within(1_u64, u64::MAX))]
+    pub frame: Option<u64>,
+
+    /// The first probe of this hop instead
+    #[arg(long, value_name = "TTL", conflicts_with = "frame", value_parser = within(1_u8, u8::MAX))]
+    pub hop: Option<u8>,
 }
 
 /// `rtrace replay FILE`.
@@ -298,15 +342,23 @@ impl Cli {
     /// # Errors
     /// When clap does not take them, which is also how it says that help is asked for.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let cli = Self::try_parse_from(normalise(args))?;
+        let mut cli = Self::try_parse_from(normalise(args))?;
+        if let Some(Action::Inspect(trace)) = &mut cli.command {
+            trace.output.inspect = true;
+        }
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
-            Some(Action::Trace(trace)) => &trace.output,
+            Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
             let message = "--json is short for --format json: give only one of the two forms";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+        if output.cannot_inspect() {
+            let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         Ok(cli)
@@ -411,6 +463,14 @@ fn parse_flow(text: &str) -> Result<FlowMode, String> {
     }
 }
 
+fn parse_clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "kernel" => Ok(Clock::Kernel),
+        "hardware" => Ok(Clock::Hardware),
+        _ => Err("it must be kernel or hardware".into()),
+    }
+}
+
 /// As traceroute: a value above 10 is in milliseconds.
 fn parse_send_wait(text: &str) -> Result<f64, String> {
     let value = number(text, 0.0..=86_400_000.0, "")?;
@@ -511,6 +571,8 @@ mod tests {
             ("rtrace host 27", ["PACKETLEN", "28 to 65535"]),
             ("rtrace -s x host", ["--source", "invalid IP"]),
             ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
+            ("rtrace --clock sun host", ["--clock", "kernel or hardware"]),
+            ("rtrace --clock kernel --simulate host", ["--clock", "cannot be used with"]),
             ("rtrace --flow rome host", ["--flow", "classic, paris or dublin"]),
             ("rtrace --format xml host", ["--format", "text, json, ndjson, csv, atlas, scamper"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),

@@ -2,11 +2,13 @@
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
 mod args;
+mod diff;
 mod list;
 mod lookups;
 mod output;
 mod replay;
 mod session;
+mod show;
 mod trace;
 mod watch;
 
@@ -49,7 +51,9 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
-        Some(Action::Trace(args)) => trace::run(&args, None),
+        Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, None),
+        Some(Action::Diff(args)) => diff::run(&args),
+        Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
         Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
         None => trace::run(&cli.trace, None),

@@ -1,13 +1,17 @@
 //! What the command line says about the report: its form, and what it is to show.
 
+use std::io::Write;
+
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use crate::render::Form;
+use crate::render::inspect::Inspect;
 use crate::render::text::Style;
+use crate::render::{Form, Renderer};
 
 /// What is written where.
 #[derive(Clone, Copy, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct OutputOptions {
     /// Addresses only: look up no names
     #[arg(short, help_heading = "Output")]
@@ -20,6 +24,11 @@ pub struct OutputOptions {
     /// Write the report in this form [default: text]
     #[arg(long, value_name = "FORM", help_heading = "Output")]
     pub format: Option<Form>,
+
+    /// Compare what routers quote with what was sent, field by field, and say between which hops it was
+    /// changed; as text, or with --json
+    #[arg(long, help_heading = "Output")]
+    pub inspect: bool,
 
     /// Short for --format json
     #[arg(long, help_heading = "Output")]
@@ -41,6 +50,19 @@ impl OutputOptions {
     /// The form of the report.
     pub fn form(self) -> Form {
         if self.json { Form::Json } else { self.format.unwrap_or_default() }
+    }
+
+    /// What writes the report.
+    pub fn renderer(self, out: Box<dyn Write>) -> Box<dyn Renderer> {
+        if self.inspect {
+            return Box::new(Inspect::new(out, self.form() == Form::Json, self.numeric));
+        }
+        self.form().renderer(out, self.style())
+    }
+
+    /// Whether it is a form in which there is no inspection.
+    pub fn cannot_inspect(self) -> bool {
+        self.inspect && !matches!(self.form(), Form::Text | Form::Json)
     }
 
     /// Whether two forms are asked for at once: no form is then the right one.

@@ -16,14 +16,18 @@ use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::Session;
 use super::{Status, complain, list, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::driver::{self, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
+use crate::link::LinkError;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
-use crate::render::Form;
+use crate::render::json::Json;
+use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{Idents, Tracer};
+use crate::trace::{self, Disposition, Event, Idents, Tracer};
+use crate::wire::Frame;
 
 /// How long whatever is looked up is waited for: nothing else is going on.
 const LOOKUP_WAIT: Duration = Duration::from_secs(5);
@@ -125,6 +129,56 @@ fn report(
         complain(&truncated.to_string());
     }
     Ok((status, session.into_annotations()))
+}
+
+/// The first trace in a recording as its JSON document.
+pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let (tracer, annotations) = first(path, &mut Unwatched)?;
+    let mut document = Vec::new();
+    let view = View::of(tracer.config(), tracer.path(), &annotations);
+    Json::new(&mut document, false).end(view).context("cannot write the trace")?;
+    Ok(document)
+}
+
+/// Replays the first trace in a recording before `observer`; gives its tracer and the names that it carries.
+pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Annotations)> {
+    let name = path.display().to_string();
+    let mut file = open(path)?;
+    let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
+    let carried = contents.carried.as_ref().map(|carried| (carried.trace.clone(), Idents::One));
+    let surveyed = || {
+        let found = contents.survey.traces().into_iter().next()?;
+        Some((found.config, found.idents))
+    };
+    let (config, idents) = carried
+        .or_else(surveyed)
+        .with_context(|| format!("{name}: no trace found: is this a capture of a traceroute?"))?;
+    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+    let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
+    let mut tracer = Tracer::passive(config, idents)?;
+    driver::run(&mut tracer, &mut link, observer)?;
+    Ok((tracer, Names::fixed(contents.names).into()))
+}
+
+/// Nobody looks on: only the path counts.
+struct Unwatched;
+
+impl Observer for Unwatched {
+    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &trace::Path) {}
+
+    fn event(&mut self, _: Event, _: &trace::Path) {}
+
+    fn refused(&mut self, _: &LinkError) {}
+
+    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    fn wake(&mut self, _: &trace::Path) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// A file that can be read twice: stdin is copied to a temporary one first.

@@ -61,7 +61,7 @@ impl Session {
         look_up: bool,
         report_to_stderr: bool,
     ) -> Self {
-        let renderer = output.form().renderer(report_out(report_to_stderr), output.style());
+        let renderer = output.renderer(report_out(report_to_stderr));
         Self::with_renderer(config, renderer, annotations, look_up)
     }
 
@@ -217,6 +217,7 @@ impl Observer for Session {
             return;
         }
         self.facts.concerning += 1;
+        self.renderer.frame(frame, disposition, path);
         if self.tape.is_some() {
             let comment = packet_comment(disposition, path);
             self.record(|tape| tape.frame(frame, comment.as_deref()));

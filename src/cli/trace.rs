@@ -16,7 +16,7 @@ use crate::capture::{Format, Interface, Recording};
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
-use crate::link::live::{Interrupt, LiveConfig, LiveLink, route};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
@@ -50,6 +50,10 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     let TraceOptions { iface, source, sport, .. } = &args.options;
     let route = route::resolve(target, zone, iface.as_deref(), *source)?;
     let any = iface.as_deref() == Some(route::ANY);
+    let clock = args.clock.unwrap_or_default();
+    if any && clock == Clock::Hardware {
+        bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
+    }
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
         name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
@@ -60,7 +64,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     let probe = args.options.probe_type();
     let protocol = probe.protocol(Family::of(target));
     let mut link =
-        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any })?;
+        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
     let config = configure(args, watch, name, &flow, fastrand::u16(1..))?;
@@ -91,6 +95,14 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
 
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
+    facts.unstamped = link.unstamped();
+    if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
+        let of = facts.frames;
+        complain(&format!(
+            "{unstamped} of {of} frames had no hardware stamp and were given the kernel's: round \
+             trips from or to one of them mix two clocks"
+        ));
+    }
     if let Ok(counted) = link.statistics() {
         facts.kernel_received = Some(counted.received);
         facts.kernel_dropped = Some(counted.dropped);
@@ -150,7 +162,8 @@ fn simulate(
     let mut session = session(args, watch, &config, annotations).recording_to(tape);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("simulated", "simulated".into(), "virtual time");
+    (facts.link, facts.interface, facts.clock) =
+        ("simulated", "simulated".into(), "virtual time".into());
     finish(&mut session, &link, facts_to, status)
 }
 

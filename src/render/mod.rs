@@ -10,11 +10,13 @@ mod annotation;
 pub mod atlas;
 pub mod csv;
 mod extension;
+pub mod inspect;
 pub mod json;
 pub mod ndjson;
 pub mod report;
 mod rows;
 pub mod scamper;
+pub mod show;
 pub mod stats;
 pub mod text;
 
@@ -24,7 +26,8 @@ use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::enrich::origins::Origins;
 use crate::enrich::places::Places;
-use crate::trace::{Event, Path, TraceConfig};
+use crate::trace::{Disposition, Event, Path, TraceConfig};
+use crate::wire::Frame;
 
 use text::Style;
 
@@ -61,6 +64,9 @@ pub trait Renderer {
     fn begin(&mut self, _: &TraceConfig) -> io::Result<()> {
         Ok(())
     }
+
+    /// A frame was handled that concerns the trace.
+    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &Path) {}
 
     /// Something happened to the path, or a name became known (`None`).
     ///

@@ -7,7 +7,9 @@
 pub mod config;
 mod correlate;
 mod engine;
+pub mod inspect;
 pub mod path;
+mod replies;
 pub mod rounds;
 mod schedule;
 pub mod summary;
@@ -20,4 +22,5 @@ pub use config::{ConfigError, TraceConfig, Wait};
 pub use correlate::{Idents, Listed};
 pub use engine::Engine;
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, Reply, ReplyKind, Stop};
+pub use replies::Replies;
 pub use tracer::{Disposition, Event, Tracer};

@@ -75,6 +75,8 @@ pub struct Rounds {
     /// How many of them ago the round is that the last event or frame was about; `None` is the running one.
     shown: Option<usize>,
     finished: bool,
+    /// Room for the datagrams that a round may begin with.
+    crafted: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -107,6 +109,7 @@ impl Rounds {
     }
 
     fn of(config: TraceConfig, plan: Plan, running: Tracer, active: bool) -> Self {
+        let crafted = Vec::with_capacity(craft::len(&config.first_spec(0)).into());
         Self {
             config,
             plan,
@@ -118,6 +121,7 @@ impl Rounds {
             over: VecDeque::new(),
             shown: None,
             finished: false,
+            crafted,
         }
     }
 
@@ -157,7 +161,7 @@ impl Rounds {
     }
 
     /// The round that a frame is the first of, if it is that of a later one than the running.
-    fn begins(&self, frame: &Frame<'_>) -> Option<u64> {
+    fn begins(&mut self, frame: &Frame<'_>) -> Option<u64> {
         let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
         let (header, payload) = ip::decode(datagram).ok()?;
         let flow = self.config.flow();
@@ -165,10 +169,9 @@ impl Rounds {
             && header.destination == flow.target
             && header.protocol == flow.protocol();
         let key = ProbeKey::of(&header, payload).filter(|_| ours && self.began.is_some())?;
-        let mut bytes = Vec::new();
         (self.number + 1..=self.number + GAP).find(|number| {
-            craft::craft(&self.config.round(*number).first_spec(), &mut bytes);
-            let first = ip::decode(&bytes).ok();
+            craft::craft(&self.config.first_spec(*number), &mut self.crafted);
+            let first = ip::decode(&self.crafted).ok();
             first.and_then(|(header, payload)| ProbeKey::of(&header, payload)) == Some(key)
         })
     }

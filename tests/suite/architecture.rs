@@ -14,6 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("link", &["time", "wire", "probe", "capture"]),
     ("recording", &["wire", "trace"]),
     ("driver", &["time", "wire", "trace", "link"]),
+    ("compare", &[]),
     ("enrich", &[]),
     ("privilege", &[]),
     ("render", &["time", "wire", "probe", "trace", "enrich"]),

@@ -100,18 +100,18 @@ proptest! {
 }
 
 /// The options that ask for everything, from databases in `dir`.
-fn everything(dir: &tempfile::TempDir) -> Vec<String> {
+fn everything(dir: &tempfile::TempDir) -> [&'static str; 4] {
     let asn = mmdb::geolite_asn().save(path_in(dir, "asn.mmdb"));
     let geo = mmdb::geolite_city().save(path_in(dir, "geo.mmdb"));
-    vec!["--asn-db".into(), asn.display().to_string(), "--geo-db".into(), geo.display().to_string()]
+    let [asn, geo] = [asn, geo].map(|path| &*path.display().to_string().leak());
+    ["--asn-db", asn, "--geo-db", geo]
 }
 
 #[test]
 fn text_has_them_behind_the_address() {
     let dir = scratch();
     let options = everything(&dir);
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
-    let report = run(&[&["--simulate", TARGET], &*options].concat()).stdout;
+    let report = run(&[&["--simulate", TARGET], &options[..]].concat()).stdout;
     for line in [
         " 1  gateway.home.example (192.0.2.1) [*]  ",
         " 2  access3.isp.example (198.51.100.1) [AS64500] {US/New_York}  ",
@@ -134,10 +134,9 @@ fn text_has_them_behind_the_address() {
 fn json_has_them_as_its_schema_says() {
     let dir = scratch();
     let options = everything(&dir);
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let json =
         |args: &[&str]| -> serde_json::Value { serde_json::from_str(&run(args).stdout).unwrap() };
-    let document = json(&[&["--simulate", "--json", TARGET], &*options].concat());
+    let document = json(&[&["--simulate", "--json", TARGET], &options[..]].concat());
     let faults: Vec<_> = validator().iter_errors(&document).map(|e| e.to_string()).collect();
     assert!(faults.is_empty(), "{faults:#?}");
     let about = |hop: usize| {
@@ -159,9 +158,8 @@ fn json_has_them_as_its_schema_says() {
 fn lines_and_tables_have_them_too() {
     let dir = scratch();
     let options = everything(&dir);
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let report =
-        |form| run(&[&["--simulate", "--format", form, TARGET], &*options].concat()).stdout;
+        |form| run(&[&["--simulate", "--format", form, TARGET], &options[..]].concat()).stdout;
     let lines = report("ndjson");
     for line in [
         r#"{"event":"attributed","responder":"192.0.2.1","asn":[],"as_name":null}"#,
@@ -185,13 +183,13 @@ fn lines_and_tables_have_them_too() {
 fn a_replay_that_asks_shows_the_same() {
     let dir = scratch();
     let options = everything(&dir);
-    let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let recording = path_in(&dir, "a.pcapng");
     let path = recording.to_str().unwrap();
     for form in Form::ALL {
         let form = ["--format", form.describe().0];
-        let live = run(&[&["--simulate", "--pcap", path, TARGET], &form[..], &options].concat());
-        assert_eq!(replay(&recording, &[&form[..], &options].concat()).stdout, live.stdout);
+        let live =
+            run(&[&["--simulate", "--pcap", path, TARGET], &form[..], &options[..]].concat());
+        assert_eq!(replay(&recording, &[&form[..], &options[..]].concat()).stdout, live.stdout);
         let bare = run(&[&["--simulate", TARGET], &form[..]].concat());
         assert_eq!(replay(&recording, &form).stdout, bare.stdout, "unasked");
     }

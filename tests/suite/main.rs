@@ -1,5 +1,6 @@
 //! The integration tests, all in one binary.
 
+mod allocations;
 mod architecture;
 mod cli;
 mod golden;

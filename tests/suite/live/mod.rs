@@ -7,6 +7,7 @@
 mod agreement;
 mod concurrency;
 mod endings;
+mod inspect;
 pub(crate) mod lab;
 mod lookups;
 mod readers;
