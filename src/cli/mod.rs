@@ -4,6 +4,7 @@
 mod args;
 mod diff;
 mod list;
+mod lookups;
 mod output;
 mod replay;
 mod session;

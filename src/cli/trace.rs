@@ -13,7 +13,8 @@ use super::tape::{Prepared, create, is_stdout};
 use super::watch::Watch;
 use super::{Status, complain};
 use crate::capture::Interface;
-use crate::enrich::names::{self, Names};
+use crate::enrich::Annotations;
+use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
@@ -73,18 +74,24 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     }
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
+    let sources = args.lookups.open()?;
     privilege::drop_for_good()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
+    let wake = || {
+        let waker = waker.clone();
+        move || waker.wake()
+    };
     let names = if args.output.numeric {
         Names::fixed::<&str>([])
     } else {
-        Names::new(move || waker.wake(), names::DEFAULT_WAIT)
+        args.lookups.names(wake(), DEFAULT_WAIT)
     };
+    let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
     let mut session =
-        session(args, watch, &config, names).recording_to(tape).interrupted_by(interrupt);
+        session(args, watch, &config, annotations).recording_to(tape).interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
 
     let facts = session.facts_mut();
@@ -151,8 +158,10 @@ fn simulate(
     };
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
+    let sources = args.lookups.open()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
+    let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
+    let mut session = session(args, watch, &config, annotations).recording_to(tape);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
@@ -161,14 +170,19 @@ fn simulate(
 }
 
 /// The run of one trace, or of rounds of it.
-fn session(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig, names: Names) -> Session {
+fn session(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    config: &TraceConfig,
+    annotations: Annotations,
+) -> Session {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
     match watch {
-        None => Session::new(config, args.output, names, look_up, to_stderr),
+        None => Session::new(config, args.output, annotations, look_up, to_stderr),
         Some(watch) => {
             let renderer = watch.renderer(args.output, report_out(to_stderr));
-            Session::with_renderer(config, renderer, names, look_up)
+            Session::with_renderer(config, renderer, annotations, look_up)
         }
     }
 }

@@ -8,6 +8,8 @@ mod golden_forms;
 mod golden_law;
 mod laws;
 mod live;
+mod lookups;
+mod mmdb;
 mod nat;
 mod rotation;
 mod rounds;
