@@ -23,6 +23,14 @@ pub struct Carried {
     /// How often the trace was repeated, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<Plan>,
+    /// The round that the recording begins with, from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_round: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl Carried {
@@ -43,9 +51,15 @@ impl Carried {
     }
 }
 
-/// The comment on a packet: "probe ttl=3 query=2", "reply to frame 12: time exceeded, 3.214 ms".
+/// The comment on a packet: "probe ttl=3 query=2", "reply to frame 12: time exceeded, 3.214 ms". Of
+/// a recording in several files `before` is how many frames those before this one hold.
 #[must_use]
-pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
+pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Option<String> {
+    let of_frame = |probe: &Probe| match probe.frame {
+        None => "a probe not captured".to_owned(),
+        Some(frame) if frame <= before => "a probe in a file before this one".to_owned(),
+        Some(frame) => format!("frame {}", frame - before),
+    };
     match disposition {
         Disposition::OwnProbe(ProbeRef::SCOUT) => {
             Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
@@ -71,10 +85,6 @@ pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
         }
         Disposition::Repeated | Disposition::Unrelated => None,
     }
-}
-
-fn of_frame(probe: &Probe) -> String {
-    probe.frame.map_or("a probe not captured".to_owned(), |frame| format!("frame {frame}"))
 }
 
 /// The names of RFC 792's and RFC 4443's messages.
@@ -122,7 +132,8 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried = Carried { trace, numeric: true, extensions: false, rounds: None };
+        let carried =
+            Carried { trace, numeric: true, extensions: false, rounds: None, first_round: 0 };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

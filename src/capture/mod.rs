@@ -78,7 +78,7 @@ pub enum CaptureError {
     /// The operating system failed to read or write.
     #[error("cannot {operation} {name}: {source}")]
     Io {
-        /// What was tried: "read" or "write to".
+        /// What was tried: "read", "create" or "write to".
         operation: &'static str,
         /// The file.
         name: String,

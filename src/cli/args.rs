@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use super::lookups::LookupOptions;
 pub use super::output::OutputOptions;
+use super::tape::parse_size;
 use crate::link::live::Clock;
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
@@ -140,6 +141,23 @@ pub struct WatchArgs {
     /// Only report when it is over
     #[arg(long, help_heading = "Rounds")]
     pub report: bool,
+
+    /// How the recording rotates.
+    #[command(flatten)]
+    pub rotate: RotateOptions,
+}
+
+/// When a recording goes on in another file.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct RotateOptions {
+    /// Record in another file as soon as one has so many bytes and a round ends: 10k, 100MB, 1GiB. FILE
+    /// becomes FILE with the time, out-20261124T120000.123Z.pcapng
+    #[arg(long, value_name = "SIZE", help_heading = "Rounds", requires = "pcap", value_parser = parse_size)]
+    pub rotate: Option<u64>,
+
+    /// Keep the last N files of this run and remove older ones: at least 1 [default: all]
+    #[arg(long, value_name = "N", help_heading = "Rounds", requires = "rotate", value_parser = within(1_u64, u64::MAX))]
+    pub keep: Option<u64>,
 }
 
 /// `rtrace diff BEFORE AFTER`.

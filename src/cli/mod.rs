@@ -9,6 +9,7 @@ mod output;
 mod replay;
 mod session;
 mod show;
+mod tape;
 mod trace;
 mod watch;
 

@@ -13,7 +13,8 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
-use super::session::Session;
+use super::session::{Session, report_out};
+use super::watch::Watch;
 use super::{Status, complain, list, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{self, Observer};
@@ -25,8 +26,9 @@ use crate::recording::Carried;
 use crate::render::json::Json;
 use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
+use crate::trace::rounds::Rounds;
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{self, Disposition, Event, Idents, Tracer};
+use crate::trace::{self, Disposition, Engine, Event, Idents, Tracer};
 use crate::wire::Frame;
 
 /// How long whatever is looked up is waited for: nothing else is going on.
@@ -122,9 +124,22 @@ fn report(
     }
     args.options.apply(&mut config);
     let output = OutputOptions { numeric, extensions, ..args.output };
-    let mut tracer = Tracer::passive(config.clone(), idents)?;
-    let mut session = Session::new(&config, output, annotations, args.resolve, false);
-    let status = session.run(&mut tracer, &mut link);
+    let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
+    let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
+    let (mut engine, mut session): (Box<dyn Engine>, _) = match rounds {
+        None => (
+            Box::new(Tracer::passive(config.clone(), idents)?),
+            Session::new(&config, output, annotations, args.resolve, false),
+        ),
+        Some((plan, first)) => {
+            let renderer = Watch::recorded(plan).renderer(output, report_out(false));
+            (
+                Box::new(Rounds::passive_from(first, config.clone(), plan)?),
+                Session::with_renderer(&config, renderer, annotations, args.resolve),
+            )
+        }
+    };
+    let status = session.run(&mut *engine, &mut link);
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());
     }

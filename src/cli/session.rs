@@ -7,22 +7,19 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::args::OutputOptions;
+use super::tape::Tape;
 use super::{Status, complain};
-use crate::capture::{CaptureError, Recording};
+use crate::capture::CaptureError;
 use crate::driver::{self, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::lookups::{Awaited, Lookup};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
-use crate::recording::packet_comment;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
-
-/// Where a recording is written.
-pub type Tape = Recording<Box<dyn Write>>;
 
 /// What a run needs besides a tracer and a link.
 pub struct Session {
@@ -146,7 +143,7 @@ impl Session {
         let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
         let comment = format!("clock: {}", self.facts.clock);
         self.record(|tape| {
-            tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), Some(&comment))
+            tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), &comment)
         });
         !self.failed
     }
@@ -218,10 +215,7 @@ impl Observer for Session {
         }
         self.facts.concerning += 1;
         self.renderer.frame(frame, disposition, path);
-        if self.tape.is_some() {
-            let comment = packet_comment(disposition, path);
-            self.record(|tape| tape.frame(frame, comment.as_deref()));
-        }
+        self.record(|tape| tape.frame(frame, disposition, path));
     }
 
     fn event(&mut self, event: Event, path: &Path) {

@@ -1,18 +1,18 @@
 //! `rtrace TARGET`: a live trace, or one through a simulated network.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
 use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
-use super::session::{Session, Tape, report_out};
+use super::session::{Session, report_out};
+use super::tape::{Prepared, create, is_stdout};
 use super::watch::Watch;
 use super::{Status, complain};
-use crate::capture::{Format, Interface, Recording};
+use crate::capture::Interface;
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
@@ -72,10 +72,11 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
-    let tape = open_tape(args, watch, &config, &interface)?;
+    let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     privilege::drop_for_good()?;
+    let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
@@ -155,10 +156,11 @@ fn simulate(
         link: LinkType::Raw,
         filter: None,
     };
-    let tape = open_tape(args, watch, &config, &interface)?;
+    let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
+    let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let mut session = session(args, watch, &config, annotations).recording_to(tape);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
@@ -268,31 +270,19 @@ fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }
 
-fn is_stdout(pcap: Option<&Path>) -> bool {
-    pcap == Some(Path::new("-"))
-}
-
-/// Begins the recording, so that a path that cannot be written is known before the first probe.
-fn open_tape(
+/// Prepares the recording, if there is to be one.
+fn prepare_tape(
     args: &TraceArgs,
     watch: Option<&Watch>,
     config: &TraceConfig,
     interface: &Interface,
-) -> anyhow::Result<Option<Tape>> {
+) -> anyhow::Result<Option<Prepared>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let (out, name): (Box<dyn Write>, _) = if is_stdout(Some(path)) {
-        // Not through `Stdout`, which holds back what follows the last line feed.
-        let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
-        (Box::new(File::from(out)), "standard output".to_owned())
-    } else {
-        let file = create(path).context("cannot begin the recording")?;
-        (Box::new(file), path.display().to_string())
-    };
     let OutputOptions { numeric, extensions, .. } = args.output;
-    let rounds = watch.map(|watch| watch.plan);
-    let carried = Carried { trace: config.clone(), numeric, extensions, rounds };
-    let format = Format::from_path(path);
-    Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
+    let (trace, rounds) = (config.clone(), watch.map(|watch| watch.plan));
+    let carried = Carried { trace, numeric, extensions, rounds, first_round: 0 };
+    let rotate = watch.map(|watch| &watch.rotate);
+    Prepared::new(path, rotate, carried, interface.clone()).map(Some)
 }
 
 /// Opened before privileges are dropped, like the recording.
@@ -302,12 +292,4 @@ fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
         Some(path) if path == Path::new(STDERR) => FactsTo::Stderr,
         Some(path) => FactsTo::File(create(path).context("cannot begin the statistics")?),
     })
-}
-
-/// A new file that belongs to whoever called sudo, if that is how we were called.
-fn create(path: &Path) -> anyhow::Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
-    privilege::give_to_invoking_user(&file)
-        .with_context(|| format!("cannot give {} to its user", path.display()))?;
-    Ok(file)
 }

@@ -2,9 +2,10 @@
 
 use std::io::Write;
 
-use super::args::{OutputOptions, WatchArgs};
-use crate::render::Renderer;
+use super::args::{OutputOptions, RotateOptions, WatchArgs};
 use crate::render::report::{Form, Report};
+use crate::render::stream::Stream;
+use crate::render::{self, Renderer};
 use crate::trace::rounds::Plan;
 
 /// Rounds of a report unless told otherwise.
@@ -16,6 +17,8 @@ const INTERVAL: f64 = 1.0;
 pub struct Watch {
     /// When its rounds are.
     pub plan: Plan,
+    /// When its recording goes on in another file.
+    pub rotate: RotateOptions,
     form: Form,
 }
 
@@ -24,11 +27,19 @@ impl Watch {
     pub fn of(args: &WatchArgs, report: bool) -> Self {
         let rounds = args.rounds.or((report || args.report).then_some(REPORTED_ROUNDS));
         let interval = args.interval.unwrap_or(INTERVAL);
-        Self { plan: Plan { interval, rounds }, form: Form::Text }
+        Self { plan: Plan { interval, rounds }, rotate: args.rotate, form: Form::Text }
+    }
+
+    /// A watch that was recorded.
+    pub fn recorded(plan: Plan) -> Self {
+        Self { plan, rotate: RotateOptions::default(), form: Form::Text }
     }
 
     /// What writes it.
     pub fn renderer(&self, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
+        if output.form() == render::Form::Ndjson {
+            return Box::new(Stream::new(out, output.numeric, self.plan));
+        }
         Box::new(Report::new(out, self.form, output.numeric))
     }
 }

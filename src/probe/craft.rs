@@ -119,7 +119,14 @@ pub fn len(spec: &ProbeSpec) -> u16 {
         spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Dublin && family == Family::V6;
     let extra = if grows { u16::try_from(spec.number).unwrap_or(u16::MAX) } else { 0 };
     let least = min_len(family, spec.flow.probe, spec.mode, spec.first_port);
-    spec.len.max(least).saturating_add(extra)
+    let mark = if is_told_by_checksum(spec) { MARK } else { 0 };
+    spec.len.max(least.max(ip_header_len(family) + UDP_HEADER + mark)).saturating_add(extra)
+}
+
+/// Without an IP-ID, only their checksums tell UDP probes of a later round from those of the first.
+fn is_told_by_checksum(spec: &ProbeSpec) -> bool {
+    let udp = matches!(spec.flow.probe, ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite);
+    udp && spec.serial != spec.number && spec.flow.family() == Family::V6
 }
 
 /// Writes a probe's datagram into `buffer`, which takes its length.
@@ -196,9 +203,9 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
 fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
     let rises = spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Classic;
-    // Without an IP-ID, later rounds differ in their checksums.
-    let later = spec.serial != spec.number && spec.flow.family() == Family::V6;
-    let marked = later || spec.flow.probe != ProbeType::Udp || spec.mode == FlowMode::Paris;
+    let marked = is_told_by_checksum(spec)
+        || spec.flow.probe != ProbeType::Udp
+        || spec.mode == FlowMode::Paris;
     let port = if rises { rising_port(spec) } else { spec.first_port };
     let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
     if spec.flow.probe != ProbeType::Udp && port == DNS_PORT {

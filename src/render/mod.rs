@@ -18,6 +18,7 @@ mod rows;
 pub mod scamper;
 pub mod show;
 pub mod stats;
+pub mod stream;
 pub mod text;
 
 use std::io::{self, Write};

@@ -129,7 +129,7 @@ enum Line<'a> {
 }
 
 /// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
-fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
+pub(super) fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
     match at {
         ProbeRef::SCOUT => (config.max_ttl, u32::from(config.queries)),
         at => (at.ttl, u32::from(at.query) + 1),

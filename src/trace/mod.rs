@@ -8,6 +8,7 @@ pub mod config;
 mod correlate;
 mod engine;
 pub mod inspect;
+pub mod loss;
 pub mod path;
 mod replies;
 pub mod rounds;

@@ -183,6 +183,12 @@ impl Probe {
         }
     }
 
+    /// The reply that counts: the one that settled it, else the first that was late.
+    #[must_use]
+    pub fn counted(&self) -> Option<&Reply> {
+        self.answer().or_else(|| self.replies.iter().find(|reply| reply.late))
+    }
+
     /// Whether no more is waited for.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -258,6 +264,8 @@ pub struct Path {
     pub(super) distance: Option<u8>,
     /// The lowest TTL of a hop's own probe with a final answer.
     direct_end: Option<u8>,
+    /// Which of a watch's [rounds](super::rounds) it is, from 0.
+    pub round: u64,
     /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
     /// sent no more.
     pub uneven: bool,
@@ -278,6 +286,7 @@ impl Path {
             farthest: 0,
             distance: None,
             direct_end: None,
+            round: 0,
             uneven,
             totals: Totals::default(),
         }
@@ -388,6 +397,12 @@ impl Path {
         replies.into_iter().any(|reply| {
             reply.kind.delivered() || (reply.responder == target && !reply.kind.is_advice())
         })
+    }
+
+    /// Whether nothing of it was captured: neither a probe nor a reply.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.probes().next().is_none()
     }
 
     /// Why the trace ended, if it has ended.

@@ -8,7 +8,8 @@
 //!
 //! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::Belated`] is of one
 //! that is closed. As in a single trace they are a function of configuration and frames: a round
-//! begins where the first frame of its probes is captured.
+//! begins where the first frame of its probes is captured, and there the one before is over. A round of which
+//! nothing was captured is none.
 
 use std::collections::VecDeque;
 
@@ -24,7 +25,7 @@ use crate::time::{Span, Timestamp};
 use crate::wire::{Frame, ip, link};
 
 /// How many rounds that are over are kept for replies that are late.
-const KEPT: usize = 8;
+pub(super) const KEPT: usize = 8;
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
 /// How many rounds in a row may be missing from a recording.
@@ -103,9 +104,17 @@ impl Rounds {
     /// # Errors
     /// When no trace can be watched with `config`.
     pub fn passive(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
+        Self::passive_from(0, config, plan)
+    }
+
+    /// Rounds that are only watched, of which those before round `number` are missing.
+    ///
+    /// # Errors
+    /// When no trace can be watched with `config`.
+    pub fn passive_from(number: u64, config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         let config = patient(config, plan);
-        let running = Tracer::passive(config.round(0), Idents::One)?;
-        Ok(Self::of(config, plan, running, false))
+        let running = Tracer::passive(config.round(number), Idents::One)?.in_round(number);
+        Ok(Self { number, ..Self::of(config, plan, running, false) })
     }
 
     fn of(config: TraceConfig, plan: Plan, running: Tracer, active: bool) -> Self {
@@ -138,7 +147,7 @@ impl Rounds {
         Some(began.after(Span::from_secs_f64(self.plan.interval)))
     }
 
-    /// Closes the running round and begins with round `number`.
+    /// Puts the running round aside, to be closed with the first frame of the next, which is `number`.
     fn begin(&mut self, number: u64) {
         let config = self.config.round(number);
         self.distance = match self.running.path() {
@@ -153,11 +162,19 @@ impl Rounds {
         };
         // It is the configuration of the first round, but for numbers of which any will do.
         let Ok(next) = next else { return };
-        self.running.finish();
-        let round = std::mem::replace(&mut self.running, next);
-        self.over.push_front(Over { round, closed: false });
-        self.over.truncate(KEPT);
+        let round = std::mem::replace(&mut self.running, next.in_round(number));
+        if !round.path().is_empty() {
+            self.over.push_front(Over { round, closed: false });
+            self.over.truncate(KEPT);
+        }
         (self.number, self.began, self.shown) = (number, None, None);
+    }
+
+    /// Closes the round before the running one.
+    fn close(&mut self) {
+        if let Some(over) = self.over.front_mut().filter(|over| !over.closed) {
+            over.round.finish();
+        }
     }
 
     /// The round that a frame is the first of, if it is that of a later one than the running.
@@ -168,7 +185,7 @@ impl Rounds {
         let ours = header.source == flow.source
             && header.destination == flow.target
             && header.protocol == flow.protocol();
-        let key = ProbeKey::of(&header, payload).filter(|_| ours && self.began.is_some())?;
+        let key = ProbeKey::of(&header, payload).filter(|_| ours)?;
         (self.number + 1..=self.number + GAP).find(|number| {
             craft::craft(&self.config.first_spec(*number), &mut self.crafted);
             let first = ip::decode(&self.crafted).ok();
@@ -217,6 +234,7 @@ impl Engine for Rounds {
         self.shown = None;
         let disposition = self.running.handle_frame(frame);
         if let Disposition::OwnProbe(_) = disposition {
+            self.close();
             self.began.get_or_insert(frame.at);
         }
         if disposition != Disposition::Unrelated {
@@ -267,8 +285,9 @@ impl Engine for Rounds {
 
     fn finish(&mut self) {
         self.finished = true;
-        // A round that has not begun is none.
-        if self.began.is_some() || self.number == 0 {
+        self.close();
+        // A round that has not begun is none; but there has to be one.
+        if !self.running.path().is_empty() || self.over.is_empty() {
             self.running.finish();
         }
     }

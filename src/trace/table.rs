@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
-use super::path::{Hop, Path, ProbeRef, Reply};
+use super::path::{Hop, Path, Probe, ProbeRef, Reply};
 use super::summary::Summary;
 use super::tracer::Event;
 use crate::time::{Span, Timestamp};
@@ -28,6 +28,7 @@ pub struct Table {
     length: usize,
     reached: bool,
     changes: VecDeque<Change>,
+    changed: u64,
 }
 
 /// One hop over all rounds.
@@ -161,17 +162,14 @@ impl Row {
         }
         self.last.resize(self.last.len().max(hop.probes.len()), None);
         for (probe, last) in hop.probes.iter().zip(&mut self.last) {
-            let late = probe.replies.iter().find(|reply| reply.late);
-            self.late += u64::from(probe.answer().is_none() && late.is_some());
-            let Some(reply) = probe.answer().or(late) else { continue };
+            let Some(reply) = probe.counted() else { continue };
+            self.late += u64::from(reply.late);
             let (at, ttl, to) = (reply.at, self.ttl, reply.responder);
             if let Some(from) = last.replace(to).filter(|from| *from != to) {
                 changes.push(Change { round, at, ttl, from, to });
             }
         }
-        for reply in hop.probes.iter().filter_map(|probe| {
-            probe.answer().or_else(|| probe.replies.iter().find(|reply| reply.late))
-        }) {
+        for reply in hop.probes.iter().filter_map(Probe::counted) {
             self.note(reply, round);
         }
         changes
@@ -205,7 +203,9 @@ impl Table {
                 self.rows.len() - 1
             });
             let Some(row) = self.rows.get_mut(index) else { continue };
-            self.changes.extend(row.add(hop, self.rounds));
+            let changes = row.add(hop, self.rounds);
+            self.changed += changes.len() as u64;
+            self.changes.extend(changes);
         }
         let excess = self.changes.len().saturating_sub(CHANGES);
         self.changes.drain(..excess);
@@ -253,6 +253,12 @@ impl Table {
     #[must_use]
     pub fn changes(&self) -> &VecDeque<Change> {
         &self.changes
+    }
+
+    /// How often the path has changed.
+    #[must_use]
+    pub fn changed(&self) -> u64 {
+        self.changed
     }
 
     /// What the lost probes of the row with this index mean.

@@ -106,6 +106,12 @@ impl Tracer {
         Ok(Self { schedule, ..Self::new(config)? })
     }
 
+    /// The same as round `round` of a watch.
+    pub(super) fn in_round(mut self, round: u64) -> Self {
+        self.path.round = round;
+        self
+    }
+
     /// A tracer that only watches, for replay: for the probes that `idents` says.
     ///
     /// # Errors

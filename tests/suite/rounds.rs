@@ -65,8 +65,11 @@ impl Observer for Watcher {
 
 /// Runs rounds through a simulated network; says how long they took.
 fn watched(topology: Topology, config: &TraceConfig, plan: Plan) -> (Watcher, Span) {
+    watched_over(SimLink::new(topology), config, plan)
+}
+
+fn watched_over(mut link: SimLink, config: &TraceConfig, plan: Plan) -> (Watcher, Span) {
     let mut rounds = Rounds::new(config.clone(), plan).unwrap();
-    let mut link = SimLink::new(topology);
     let mut watcher = Watcher::new(config);
     driver::run(&mut rounds, &mut link, &mut watcher).unwrap();
     (watcher, link.now().since(START))
@@ -189,6 +192,7 @@ proptest! {
         six: bool,
         queries in 1..4_u16,
         interval in 0.05..2.0,
+        queued in prop_oneof![Just(0), 0..40_i64],
         scout: bool,
         kind in 0..5_usize,
     ) {
@@ -206,7 +210,8 @@ proptest! {
         let config =
             TraceConfig { queries, flow_mode, scout, ..config(&topology, probe, target) };
         let plan = Plan { interval, rounds: Some(4) };
-        let (live, _) = watched(topology, &config, plan);
+        let link = SimLink::new(topology).leaving_after(Span::from_millis(queued));
+        let (live, _) = watched_over(link, &config, plan);
         let again = replayed(&live.frames, &config, plan);
         prop_assert_eq!(&again.events, &live.events);
         prop_assert_eq!(format!("{:?}", again.table), format!("{:?}", live.table));
