@@ -161,6 +161,7 @@ fn simulate(
     let sources = args.lookups.open()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
+    let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let mut session = session(args, watch, &config, annotations).recording_to(tape);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
