@@ -159,7 +159,6 @@ fn simulate(
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
-    let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let mut session = session(args, watch, &config, annotations).recording_to(tape);
