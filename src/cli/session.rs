@@ -14,6 +14,7 @@ use crate::driver::{self, Observer};
 use crate::enrich::names::{Lookup, Names};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
+use crate::metrics::Meter;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
@@ -32,6 +33,7 @@ pub struct Session {
     look_up: bool,
     tape: Option<Tape>,
     interrupt: Option<Interrupt>,
+    meter: Option<Meter>,
     began: Instant,
     facts: RunFacts,
     failed: bool,
@@ -77,6 +79,7 @@ impl Session {
             look_up,
             tape: None,
             interrupt: None,
+            meter: None,
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
             failed: false,
@@ -88,6 +91,13 @@ impl Session {
     #[must_use]
     pub fn recording_to(mut self, tape: Option<Tape>) -> Self {
         self.tape = tape;
+        self
+    }
+
+    /// Counts what happens.
+    #[must_use]
+    pub fn metered_by(mut self, meter: Option<Meter>) -> Self {
+        self.meter = meter;
         self
     }
 
@@ -214,6 +224,9 @@ impl Observer for Session {
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {
             self.ask_name(reply.responder);
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.handle(event, path);
         }
         self.render(Some(event), path);
     }

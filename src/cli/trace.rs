@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
 use super::session::{Session, report_out};
 use super::tape::{Prepared, create, is_stdout};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{Status, complain};
 use crate::capture::Interface;
 use crate::enrich::names::{self, Names};
@@ -73,8 +73,10 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     }
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
+    let server = watch.map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
+    let meter = watch::serve(server, &config)?;
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
@@ -83,8 +85,10 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     } else {
         Names::new(move || waker.wake(), names::DEFAULT_WAIT)
     };
-    let mut session =
-        session(args, watch, &config, names).recording_to(tape).interrupted_by(interrupt);
+    let mut session = session(args, watch, &config, names)
+        .recording_to(tape)
+        .metered_by(meter)
+        .interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
 
     let facts = session.facts_mut();
@@ -151,8 +155,11 @@ fn simulate(
     };
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
+    let server = watch.map(Watch::listen).transpose()?.flatten();
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
+    let meter = watch::serve(server, &config)?;
+    let mut session =
+        session(args, watch, &config, Names::fixed(names)).recording_to(tape).metered_by(meter);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =

@@ -86,10 +86,8 @@ impl<W: Write> Stream<W> {
         self.rounds += 1;
         self.reached |= view.path.reached(view.config);
         self.line(&Line::Round(RoundRow::of(view)))?;
-        let new = self.table.changed() - before;
-        let new = usize::try_from(new).unwrap_or(usize::MAX);
-        let changes: Vec<Change> = self.table.changes().iter().rev().take(new).copied().collect();
-        for Change { at, ttl, from, to, .. } in changes.into_iter().rev() {
+        let changes: Vec<Change> = self.table.changes_since(before).copied().collect();
+        for Change { at, ttl, from, to, .. } in changes {
             let (round, at_ns) = (number(view.path), at.nanos());
             self.line(&Line::Changed { round, ttl, at_ns, from, to })?;
         }

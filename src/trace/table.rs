@@ -261,6 +261,12 @@ impl Table {
         self.changed
     }
 
+    /// Those of the last changes that came after the first `before`, the oldest first.
+    pub fn changes_since(&self, before: u64) -> impl Iterator<Item = &Change> {
+        let new = usize::try_from(self.changed.saturating_sub(before)).unwrap_or(usize::MAX);
+        self.changes.iter().skip(self.changes.len().saturating_sub(new))
+    }
+
     /// What the lost probes of the row with this index mean.
     ///
     /// A hop's answers are compared with those of the hops behind it, whose probes and answers take the same way

@@ -9,6 +9,7 @@ mod golden_law;
 mod laws;
 mod live;
 mod nat;
+mod prometheus;
 mod rotation;
 mod rounds;
 mod scout;
