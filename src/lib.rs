@@ -30,7 +30,7 @@
 //!         }
 //!         Received::Quiet(at) => tracer.handle_timeout(at),
 //!         Received::Woken => {}
-//!         Received::End => break,
+//!         Received::End | Received::Cut(_) => break,
 //!     }
 //!     while let Some(event) = tracer.poll_event() {
 //!         println!("{event:?}");

@@ -70,7 +70,7 @@ pub fn tallies() -> Tallies {
                 count_decode(&frames, &mut tallies);
                 let mut tracer = Tracer::passive(config.clone(), Idents::One).unwrap();
                 watch(&mut tracer, &frames, &mut tallies);
-                let plan = Plan { interval: 60.0, rounds: None };
+                let plan = Plan { interval: 60.0, rounds: None, until: None };
                 watch(&mut Rounds::passive(config, plan).unwrap(), &frames, &mut tallies);
             }
         }
@@ -164,7 +164,7 @@ fn trace(config: &TraceConfig, tallies: &mut Tallies) -> Vec<(Timestamp, Vec<u8>
                 tracer.handle_timeout(at);
                 tallies.add("deadline", before);
             }
-            Received::Woken | Received::End => break,
+            Received::Woken | Received::End | Received::Cut(_) => break,
         }
         take_events(&mut tracer, tallies);
     }

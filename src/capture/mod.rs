@@ -52,6 +52,10 @@ const MAX_RECORD: usize = 16 << 20;
 /// The most bytes of one frame that a recording holds: the customary "everything".
 const SNAPLEN: u32 = 262_144;
 
+/// What a line of the comment on the statistics begins with where the run was interrupted; nanoseconds since
+/// the epoch follow.
+pub const INTERRUPTED: &str = "interrupted at ";
+
 /// A capture file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

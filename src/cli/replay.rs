@@ -217,6 +217,7 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>, first_ttl: u8) -> anyhow:
             Ok(Some(Item::Name { address, name })) => {
                 contents.names.insert(address, name);
             }
+            Ok(Some(Item::Interrupted { .. })) => {}
             Ok(None) | Err(CaptureError::Truncated { .. }) => return Ok(contents),
             Err(error) => return Err(error.into()),
         }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::args::OutputOptions;
 use super::tape::Tape;
 use super::{Status, complain};
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, INTERRUPTED};
 use crate::driver::{self, Observer};
 use crate::enrich::names::{Lookup, Names};
 use crate::link::live::Interrupt;
@@ -34,6 +34,8 @@ pub struct Session {
     tape: Option<Tape>,
     interrupt: Option<Interrupt>,
     meter: Option<Meter>,
+    /// When the run was interrupted, if it was.
+    cut: Option<Timestamp>,
     began: Instant,
     facts: RunFacts,
     failed: bool,
@@ -80,6 +82,7 @@ impl Session {
             tape: None,
             interrupt: None,
             meter: None,
+            cut: None,
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
             failed: false,
@@ -137,7 +140,7 @@ impl Session {
             _ if self.failed => Status::Failed,
             Some(signal) => Status::Interrupted(signal),
             None if self.pipe_closed => Status::Reached,
-            None if tracer.path().reached(&self.config) => Status::Reached,
+            None if tracer.reached() => Status::Reached,
             None => Status::NotReached,
         }
     }
@@ -145,7 +148,10 @@ impl Session {
     /// The last words of the recording: what the kernel counted.
     pub fn close_tape(&mut self, at: Timestamp) -> bool {
         let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
-        let comment = format!("clock: {}", self.facts.clock);
+        let mut comment = format!("clock: {}", self.facts.clock);
+        if let Some(cut) = self.cut {
+            comment = format!("{comment}\n{INTERRUPTED}{}", cut.nanos());
+        }
         self.record(|tape| {
             tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), &comment)
         });
@@ -251,6 +257,10 @@ impl Observer for Session {
 
     fn interrupted(&self) -> bool {
         self.pipe_closed || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
+    }
+
+    fn cut(&mut self, at: Timestamp) {
+        self.cut = Some(at);
     }
 }
 

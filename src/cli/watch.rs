@@ -37,7 +37,7 @@ impl Watch {
         let rounds = args.rounds.or((report || args.report).then_some(REPORTED_ROUNDS));
         let interval = args.interval.unwrap_or(INTERVAL);
         Self {
-            plan: Plan { interval, rounds },
+            plan: Plan { interval, rounds, until: None },
             rotate: args.rotate,
             prometheus: args.prometheus,
             form: Form::Text,

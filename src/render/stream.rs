@@ -251,7 +251,7 @@ impl HopRow {
         }
         Self {
             ttl: hop.ttl,
-            sent: hop.probes.len() as u64,
+            sent: hop.settled() as u64,
             received: answers().count() as u64,
             late: counted.filter(|reply| reply.late).count() as u64,
             rtt_ns: fastest.and_then(|reply| reply.rtt).map(Span::nanos),
@@ -289,6 +289,7 @@ fn kind(loss: Loss) -> &'static str {
     match loss {
         Loss::None => "none",
         Loss::RateLimited => "rate-limited",
+        Loss::Unclear => "unclear",
         Loss::Path => "path",
         Loss::Silent => "silent",
     }

@@ -13,6 +13,7 @@ pub mod path;
 mod replies;
 pub mod rounds;
 mod schedule;
+mod shares;
 pub mod summary;
 pub mod survey;
 pub mod table;

@@ -245,6 +245,11 @@ impl Tracer {
     /// given up. Afterwards nothing more is sent.
     pub fn finish(&mut self) {
         self.expire(Timestamp::from_nanos(i64::MAX));
+        self.cut();
+    }
+
+    /// The trace is over, and what waits does so for ever.
+    pub(super) fn cut(&mut self) {
         if !self.ended {
             (self.ended, self.closing) = (true, true);
         }

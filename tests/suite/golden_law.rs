@@ -163,6 +163,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
             }
             Item::Name { address, name } => drop(names.insert(address, name)),
             Item::Packet(frame) => survey.handle_frame(&frame),
+            Item::Interrupted { .. } => {}
         }
     }
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);

@@ -192,7 +192,8 @@ fn nobody_is_in_the_way_of_a_scrape() {
         idle.push(stream);
     }
     assert!(watched.scrape().ends_with("# EOF\n"));
-    let long = [b"GET /metrics HTTP/1.1\r\nCookie: ".as_slice(), &[b'x'; 20_000]].concat();
+    let long = [b"GET /metrics HTTP/1.1\r\nCookie: ".as_slice(), &"x".repeat(20_000).into_bytes()]
+        .concat();
     let header = b"GET /metrics?x=1 HTTP/1.0\r\nCookie: a\r\n\r\nand more that nobody asked for";
     for (request, status) in [
         (&b"GET /metrics HTTP/1.1\n\n"[..], "HTTP/1.1 200 OK"),

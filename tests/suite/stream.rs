@@ -47,7 +47,7 @@ fn of_line(hops: &[&str], one_way: &str, target: &str, rounds: u64) -> Vec<Value
     let target: IpAddr = TARGET.parse().unwrap();
     let config = TraceConfig::new(topology.source_for(target), target, 40_000).scouting();
     let config = TraceConfig { queries: 1, ..config };
-    let plan = Plan { interval: 1.0, rounds: Some(rounds) };
+    let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
     lines(&streamed(&mut SimLink::new(topology), &config, plan).0)
 }
 
@@ -65,7 +65,7 @@ proptest! {
         let topology = Topology::random(seed);
         let config = TraceConfig { source: topology.source_for(config.target), ..config };
         let names = topology.names().clone();
-        let plan = Plan { interval, rounds: Some(7) };
+        let plan = Plan { interval, rounds: Some(7), until: None };
         let mut link = SimLink::new(topology).leaving_after(Span::from_millis(queued));
         let (live, recording) = streamed(&mut link, &config, plan);
 
