@@ -47,6 +47,7 @@ pub mod compare;
 pub mod driver;
 pub mod enrich;
 pub mod link;
+pub mod metrics;
 pub mod privilege;
 pub mod probe;
 pub mod recording;

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -141,6 +141,11 @@ pub struct WatchArgs {
     /// Only report when it is over
     #[arg(long, help_heading = "Rounds")]
     pub report: bool,
+
+    /// Serve metrics for Prometheus under /metrics at this address: 127.0.0.1:9469; port 0 takes
+    /// one that is free
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Output")]
+    pub prometheus: Option<SocketAddr>,
 
     /// How the recording rotates.
     #[command(flatten)]

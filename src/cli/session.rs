@@ -15,6 +15,7 @@ use crate::enrich::Annotations;
 use crate::enrich::lookups::{Awaited, Lookup};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
+use crate::metrics::Meter;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
@@ -33,6 +34,7 @@ pub struct Session {
     look_up: bool,
     tape: Option<Tape>,
     interrupt: Option<Interrupt>,
+    meter: Option<Meter>,
     /// When the run was interrupted, if it was.
     cut: Option<Timestamp>,
     began: Instant,
@@ -80,6 +82,7 @@ impl Session {
             look_up,
             tape: None,
             interrupt: None,
+            meter: None,
             cut: None,
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
@@ -92,6 +95,13 @@ impl Session {
     #[must_use]
     pub fn recording_to(mut self, tape: Option<Tape>) -> Self {
         self.tape = tape;
+        self
+    }
+
+    /// Counts what happens.
+    #[must_use]
+    pub fn metered_by(mut self, meter: Option<Meter>) -> Self {
+        self.meter = meter;
         self
     }
 
@@ -229,6 +239,9 @@ impl Observer for Session {
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {
             self.ask_about(reply.responder);
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.handle(event, path);
         }
         self.render(Some(event), path);
     }

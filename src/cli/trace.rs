@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
 use super::session::{Session, report_out};
 use super::tape::{Prepared, create, is_stdout};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{Status, complain};
 use crate::capture::Interface;
 use crate::enrich::Annotations;
@@ -75,8 +75,10 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
+    let server = watch.map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
+    let meter = watch::serve(server, &config)?;
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
@@ -90,8 +92,10 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         args.lookups.names(wake(), DEFAULT_WAIT)
     };
     let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
-    let mut session =
-        session(args, watch, &config, annotations).recording_to(tape).interrupted_by(interrupt);
+    let mut session = session(args, watch, &config, annotations)
+        .recording_to(tape)
+        .metered_by(meter)
+        .interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
 
     let facts = session.facts_mut();
@@ -161,7 +165,9 @@ fn simulate(
     let sources = args.lookups.open()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let mut session = session(args, watch, &config, annotations).recording_to(tape);
+    let meter = watch::serve(watch.map(Watch::listen).transpose()?.flatten(), &config)?;
+    let mut session =
+        session(args, watch, &config, annotations).recording_to(tape).metered_by(meter);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =

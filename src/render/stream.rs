@@ -86,10 +86,8 @@ impl<W: Write> Stream<W> {
         self.rounds += 1;
         self.reached |= view.path.reached(view.config);
         self.line(&Line::Round(RoundRow::of(view)))?;
-        let new = self.table.changed() - before;
-        let new = usize::try_from(new).unwrap_or(usize::MAX);
-        let changes: Vec<Change> = self.table.changes().iter().rev().take(new).copied().collect();
-        for Change { at, ttl, from, to, .. } in changes.into_iter().rev() {
+        let changes: Vec<Change> = self.table.changes_since(before).copied().collect();
+        for Change { at, ttl, from, to, .. } in changes {
             let (round, at_ns) = (number(view.path), at.nanos());
             self.line(&Line::Changed { round, ttl, at_ns, from, to })?;
         }
@@ -253,7 +251,7 @@ impl HopRow {
         }
         Self {
             ttl: hop.ttl,
-            sent: hop.probes.len() as u64,
+            sent: hop.settled() as u64,
             received: answers().count() as u64,
             late: counted.filter(|reply| reply.late).count() as u64,
             rtt_ns: fastest.and_then(|reply| reply.rtt).map(Span::nanos),

@@ -62,7 +62,7 @@ pub struct Turn {
 impl LossWatch {
     /// Takes in a round that is over; says where loss begins or ends with it, in the order of the hops.
     pub fn add(&mut self, path: &Path) -> Vec<Turn> {
-        let asked = path.reported().iter().filter(|hop| !hop.probes.is_empty());
+        let asked = path.reported().iter().filter(|hop| hop.settled() > 0);
         let turn = |hop: &super::path::Hop| {
             let answers = hop.probes.iter().filter_map(Probe::counted);
             let recent = self.hops.entry(hop.ttl).or_default();
@@ -70,7 +70,7 @@ impl LossWatch {
                 answers.clone().next_back().map(|it| it.responder).or(recent.responder);
             recent.rounds.push_back(Asked {
                 round: path.round,
-                sent: hop.probes.len() as u64,
+                sent: hop.settled() as u64,
                 answered: answers.count() as u64,
             });
             if recent.rounds.len() > WINDOW + KEPT {

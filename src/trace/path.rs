@@ -206,6 +206,12 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// How many of its probes were answered or given up: not those that were under way when a watch was cut off.
+    #[must_use]
+    pub fn settled(&self) -> usize {
+        self.probes.iter().filter(|probe| probe.is_settled()).count()
+    }
+
     /// The RTT of the first of its probes that was answered in time by a clock that runs forward.
     pub(super) fn first_rtt(&self) -> Option<Span> {
         let rtts = self.probes.iter().filter_map(|probe| probe.answer().and_then(|it| it.rtt));

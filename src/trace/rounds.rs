@@ -358,9 +358,17 @@ impl Engine for Rounds {
 
     fn cut(&mut self, at: Timestamp) {
         self.finished = true;
-        self.running.handle_timeout(at);
-        if self.began.is_some() || self.number == 0 {
-            self.running.cut();
-        }
+        let cut = match self.over.front_mut() {
+            // Nothing of the running one was captured: the one before is the last, if it is not over.
+            Some(over) if self.running.path().is_empty() => {
+                if over.closed {
+                    return;
+                }
+                &mut over.round
+            }
+            _ => &mut self.running,
+        };
+        cut.handle_timeout(at);
+        cut.cut();
     }
 }

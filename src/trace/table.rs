@@ -167,10 +167,9 @@ impl Row {
     fn add(&mut self, hop: &Hop, round: u64) -> Vec<Change> {
         let mut changes = Vec::new();
         // What was still under way when a watch was cut off tells nothing.
-        let settled = hop.probes.iter().filter(|probe| probe.is_settled()).count();
         let answers = || hop.probes.iter().filter_map(|probe| probe.answer());
         let cell = Cell {
-            sent: u16::try_from(settled).unwrap_or(u16::MAX),
+            sent: u16::try_from(hop.settled()).unwrap_or(u16::MAX),
             received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
             rtt: answers().filter_map(|reply| reply.rtt).min(),
         };
@@ -281,6 +280,12 @@ impl Table {
     #[must_use]
     pub fn changed(&self) -> u64 {
         self.changed
+    }
+
+    /// Those of the last changes that came after the first `before`, the oldest first.
+    pub fn changes_since(&self, before: u64) -> impl Iterator<Item = &Change> {
+        let new = usize::try_from(self.changed.saturating_sub(before)).unwrap_or(usize::MAX);
+        self.changes.iter().skip(self.changes.len().saturating_sub(new))
     }
 
     /// What the lost probes of the row with this index mean.

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("compare", &[]),
     ("enrich", &[]),
     ("privilege", &[]),
+    ("metrics", &["time", "trace"]),
     ("render", &["time", "wire", "probe", "trace", "enrich"]),
 ];
 
