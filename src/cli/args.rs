@@ -13,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::output::OutputOptions;
+pub use super::targets::ScreenArgs;
 use crate::link::live::Clock;
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
@@ -72,8 +73,8 @@ pub enum Action {
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
     Replay(ReplayArgs),
-    /// Trace the path to a host again and again and show what it does over time
-    Watch(WatchArgs),
+    /// Trace the paths to hosts again and again and show what they do over time; or show such a recording
+    Watch(ScreenArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect
     Inspect(TraceArgs),
     /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
@@ -322,7 +323,8 @@ impl Cli {
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
-            Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Watch(screen)) => &screen.watch.trace.output,
+            Some(Action::Report(watch)) => &watch.trace.output,
             Some(Action::Diff(_)) => return Ok(cli),
             None => &cli.trace.output,
         };

@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::args::OutputOptions;
@@ -21,7 +23,7 @@ use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
 /// Where a recording is written.
-pub type Tape = Recording<Box<dyn Write>>;
+pub type Tape = Recording<Box<dyn Write + Send>>;
 
 /// What a run needs besides a tracer and a link.
 pub struct Session {
@@ -35,6 +37,8 @@ pub struct Session {
     look_up: bool,
     tape: Option<Tape>,
     interrupt: Option<Interrupt>,
+    /// Somebody has seen enough.
+    stop: Arc<AtomicBool>,
     began: Instant,
     facts: RunFacts,
     failed: bool,
@@ -80,6 +84,7 @@ impl Session {
             look_up,
             tape: None,
             interrupt: None,
+            stop: Arc::default(),
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
             failed: false,
@@ -101,6 +106,13 @@ impl Session {
         self
     }
 
+    /// Ends the run when this is set, and the link woken.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// What is known of how the run went.
     pub fn facts_mut(&mut self) -> &mut RunFacts {
         &mut self.facts
@@ -114,7 +126,7 @@ impl Session {
             self.fail(&error.to_string());
         }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);
-        if signal.is_some() {
+        if signal.is_some() || self.stop.load(Ordering::Acquire) {
             self.names.give_up();
         } else {
             self.names.wait_all();
@@ -243,7 +255,9 @@ impl Observer for Session {
     }
 
     fn interrupted(&self) -> bool {
-        self.pipe_closed || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
+        self.pipe_closed
+            || self.stop.load(Ordering::Acquire)
+            || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
     }
 }
 

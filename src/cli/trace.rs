@@ -20,6 +20,7 @@ use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
+use crate::render::stats::RunFacts;
 use crate::trace::rounds::Rounds;
 use crate::trace::{Engine, TraceConfig, Tracer};
 use crate::wire::LinkType;
@@ -40,7 +41,20 @@ pub fn run(args: &TraceArgs, watch: Option<&Watch>) -> anyhow::Result<Status> {
     }
 }
 
-fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
+/// A link that is open, and what goes with it.
+pub(super) struct Opened<L> {
+    pub link: L,
+    pub config: TraceConfig,
+    pub interface: Interface,
+    pub tape: Option<Tape>,
+}
+
+/// Opens all that takes privilege.
+pub(super) fn open_live(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    name: &str,
+) -> anyhow::Result<Opened<LiveLink>> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
@@ -62,7 +76,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     };
     let probe = args.options.probe_type();
     let protocol = probe.protocol(Family::of(target));
-    let mut link =
+    let link =
         LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
@@ -72,6 +86,11 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let tape = open_tape(args, watch, &config, &interface)?;
+    Ok(Opened { link, config, interface, tape })
+}
+
+fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
+    let Opened { mut link, config, interface, tape } = open_live(args, watch, name)?;
     let facts_to = open_stats(args)?;
     privilege::drop_for_good()?;
 
@@ -86,8 +105,19 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         session(args, watch, &config, names).recording_to(tape).interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
 
+    account(&mut session, &mut link, interface.name, status);
+    finish(&mut session, &link, facts_to, status)
+}
+
+/// What is known of how a live run went; what is amiss is said.
+pub(super) fn account(
+    session: &mut Session,
+    link: &mut LiveLink,
+    interface: String,
+    status: Status,
+) {
     let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
+    (facts.link, facts.interface, facts.clock) = ("live", interface, link.clock());
     facts.unstamped = link.unstamped();
     if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
         let of = facts.frames;
@@ -112,15 +142,15 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
             "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
         ));
     }
-    finish(&mut session, &link, facts_to, status)
 }
 
-fn simulate(
+/// The simulated network, with the recording of what happens there.
+pub(super) fn open_simulated(
     args: &TraceArgs,
     watch: Option<&Watch>,
     name: &str,
     file: &Path,
-) -> anyhow::Result<Status> {
+) -> anyhow::Result<Opened<SimLink>> {
     let topology = if file == Path::new(BUILT_IN) {
         Topology::builtin()
     } else {
@@ -128,7 +158,7 @@ fn simulate(
             .with_context(|| format!("cannot read {}", file.display()))?;
         Topology::parse(&text, &file.display().to_string())?
     };
-    let names = topology.names().clone();
+    let names = topology.names();
     let fits = |address: &IpAddr| args.options.fits(address);
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {
@@ -141,7 +171,7 @@ fn simulate(
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
     let config = configure(args, watch, name, &flow, 1)?;
-    let mut link = SimLink::new(topology);
+    let link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
         address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
@@ -149,6 +179,17 @@ fn simulate(
         filter: None,
     };
     let tape = open_tape(args, watch, &config, &interface)?;
+    Ok(Opened { link, config, interface, tape })
+}
+
+fn simulate(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    name: &str,
+    file: &Path,
+) -> anyhow::Result<Status> {
+    let Opened { mut link, config, tape, .. } = open_simulated(args, watch, name, file)?;
+    let names = link.topology().names().clone();
     let facts_to = open_stats(args)?;
     let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
@@ -179,10 +220,22 @@ fn engine(config: TraceConfig, watch: Option<&Watch>) -> anyhow::Result<Box<dyn 
 }
 
 /// Where the run's facts go.
-enum FactsTo {
+pub(super) enum FactsTo {
     Nowhere,
     Stderr,
     File(File),
+}
+
+impl FactsTo {
+    /// Writes them.
+    pub fn write(self, facts: &RunFacts) -> anyhow::Result<()> {
+        let written = match self {
+            Self::Nowhere => Ok(()),
+            Self::Stderr => facts.write_text(&mut io::stderr().lock()),
+            Self::File(mut file) => facts.write_json(&mut file),
+        };
+        written.context("cannot write the statistics")
+    }
 }
 
 fn finish(
@@ -192,12 +245,7 @@ fn finish(
     status: Status,
 ) -> anyhow::Result<Status> {
     let closed = session.close_tape(link.now());
-    let written = match facts_to {
-        FactsTo::Nowhere => Ok(()),
-        FactsTo::Stderr => session.facts_mut().write_text(&mut io::stderr().lock()),
-        FactsTo::File(mut file) => session.facts_mut().write_json(&mut file),
-    };
-    written.context("cannot write the statistics")?;
+    facts_to.write(session.facts_mut())?;
     Ok(if closed { status } else { Status::Failed })
 }
 
@@ -254,7 +302,7 @@ fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }
 
-fn is_stdout(pcap: Option<&Path>) -> bool {
+pub(super) fn is_stdout(pcap: Option<&Path>) -> bool {
     pcap == Some(Path::new("-"))
 }
 
@@ -266,7 +314,7 @@ fn open_tape(
     interface: &Interface,
 ) -> anyhow::Result<Option<Tape>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let (out, name): (Box<dyn Write>, _) = if is_stdout(Some(path)) {
+    let (out, name): (Box<dyn Write + Send>, _) = if is_stdout(Some(path)) {
         // Not through `Stdout`, which holds back what follows the last line feed.
         let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
         (Box::new(File::from(out)), "standard output".to_owned())
@@ -282,7 +330,7 @@ fn open_tape(
 }
 
 /// Opened before privileges are dropped, like the recording.
-fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
+pub(super) fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
     Ok(match args.stats.as_deref() {
         None => FactsTo::Nowhere,
         Some(path) if path == Path::new(STDERR) => FactsTo::Stderr,

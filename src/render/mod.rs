@@ -18,6 +18,7 @@ mod rows;
 pub mod scamper;
 pub mod stats;
 pub mod text;
+pub mod tui;
 
 use std::io::{self, Write};
 

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod path;
 mod replies;
 pub mod rounds;
+mod saying;
 mod schedule;
 pub mod summary;
 pub mod survey;

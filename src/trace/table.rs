@@ -13,7 +13,7 @@ use super::tracer::Event;
 use crate::time::{Span, Timestamp};
 
 /// Rounds of which a hop's history is kept.
-const HISTORY: usize = 512;
+pub const HISTORY: usize = 512;
 /// Responders of a hop that are told apart; what further ones answer counts for the hop alone.
 const RESPONDERS: usize = 16;
 /// Changes of the path that are kept.
@@ -45,7 +45,7 @@ pub struct Row {
     pub rtts: Summary,
     /// Who answered, in order of first appearance.
     pub responders: Vec<Responder>,
-    /// The last rounds, the oldest first.
+    /// The last rounds, the oldest first: one each since its first.
     pub history: VecDeque<Cell>,
     /// Who answered the hop's first, second, … probe last.
     last: Vec<Option<IpAddr>>,
@@ -64,8 +64,8 @@ pub struct Responder {
     pub round: u64,
 }
 
-/// One hop in one round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One hop in one round; without probes, one that was not asked then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     /// Probes sent.
     pub sent: u16,
@@ -130,6 +130,13 @@ impl Row {
         self.lost() as f64 / self.sent.max(1) as f64
     }
 
+    fn remember(&mut self, cell: Cell) {
+        self.history.push_back(cell);
+        if self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+    }
+
     fn note(&mut self, reply: &Reply, round: u64) {
         let Some(rtt) = reply.rtt else { return };
         self.rtts.add(rtt);
@@ -155,10 +162,7 @@ impl Row {
         };
         self.sent += u64::from(cell.sent);
         self.received += u64::from(cell.received);
-        self.history.push_back(cell);
-        if self.history.len() > HISTORY {
-            self.history.pop_front();
-        }
+        self.remember(cell);
         self.last.resize(self.last.len().max(hop.probes.len()), None);
         for (probe, last) in hop.probes.iter().zip(&mut self.last) {
             let late = probe.replies.iter().find(|reply| reply.late);
@@ -207,6 +211,9 @@ impl Table {
             let Some(row) = self.rows.get_mut(index) else { continue };
             self.changes.extend(row.add(hop, self.rounds));
         }
+        // A cell per round and row, so that those of all rows are of the same rounds, the last first.
+        let absent = |row: &&mut Row| !reported.iter().any(|hop| hop.ttl == row.ttl);
+        self.rows.iter_mut().filter(absent).for_each(|row| row.remember(Cell::default()));
         let excess = self.changes.len().saturating_sub(CHANGES);
         self.changes.drain(..excess);
         let answered = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
@@ -216,6 +223,16 @@ impl Table {
             None => self.length.max(known),
         };
         self.reached |= path.reached(config);
+    }
+
+    /// The same with what is known of a round that is running: probes that wait for an answer, and those after them,
+    /// are left out.
+    #[must_use]
+    pub fn with_running(&self, path: &Path, config: &TraceConfig) -> Self {
+        let mut table = self.clone();
+        table.add(&path.settled(), config);
+        table.length = table.length.max(self.length);
+        table
     }
 
     /// Takes in a reply that came after its round had been taken in.

@@ -11,5 +11,6 @@ mod live;
 mod nat;
 mod rounds;
 mod scout;
+mod screen;
 mod support;
 mod tools;
