@@ -12,6 +12,7 @@ pub mod csv;
 mod extension;
 pub mod inspect;
 pub mod json;
+mod lines;
 pub mod ndjson;
 pub mod report;
 mod rows;

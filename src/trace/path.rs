@@ -120,6 +120,14 @@ pub struct Reply {
     pub duplicate: bool,
 }
 
+/// The TTL that a packet probably began with which arrived with `ttl`, and over how many hops it then came:
+/// systems begin with 64, 128 or 255.
+#[must_use]
+pub fn way_back(ttl: u8) -> (u8, u16) {
+    let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
+    (initial, u16::from(initial - ttl) + 1)
+}
+
 /// The header of a probe as the responder quotes it: as it arrived there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {

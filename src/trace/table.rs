@@ -210,7 +210,7 @@ impl Table {
     pub fn handle(&mut self, event: Option<Event>, path: &Path, config: &TraceConfig) {
         match event {
             Some(Event::Ended) => self.add(path, config),
-            Some(Event::Belated(at, index)) => self.add_late(path, at, index),
+            Some(Event::Belated(at, index)) => drop(self.add_late(path, at, index)),
             _ => {}
         }
     }
@@ -256,17 +256,18 @@ impl Table {
         table
     }
 
-    /// Takes in a reply that came after its round had been taken in.
-    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) {
-        let Some(probe) = path.probe(at) else { return };
-        let Some(reply) = probe.replies.get(index).filter(|reply| reply.late) else { return };
-        let first = probe.replies.iter().position(|reply| reply.late) == Some(index);
-        let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return };
-        if let Some(row) = self.rows.get_mut(place).filter(|_| first) {
-            row.late += 1;
-            row.note(reply, self.rounds);
-            self.length = self.length.max(place + 1);
-        }
+    /// Takes in a reply that came after its round had been taken in; says whether it counts: the first to its
+    /// probe does.
+    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> bool {
+        let late = path.probe(at).and_then(|probe| probe.replies.iter().position(|it| it.late));
+        let reply = path.probe(at).and_then(|probe| probe.replies.get(index));
+        let Some(reply) = reply.filter(|_| late == Some(index)) else { return false };
+        let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return false };
+        let Some(row) = self.rows.get_mut(place) else { return false };
+        row.late += 1;
+        row.note(reply, self.rounds);
+        self.length = self.length.max(place + 1);
+        true
     }
 
     /// The hops of the path, in order.

@@ -11,7 +11,9 @@ use crate::wire::{Frame, link, quoted};
 
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
-use super::path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind};
+use super::path::{
+    Hop, Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind, way_back,
+};
 use super::schedule::{Schedule, Scouted, Shown};
 
 /// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
@@ -271,7 +273,9 @@ impl Tracer {
             farthest: self.path.farthest,
             scout: match (answer, self.path.distance) {
                 (Some(_), Some(distance)) => Scouted::Distance(distance),
-                (Some(reply), None) => Scouted::About(way_back(reply.ttl)),
+                (Some(reply), None) => {
+                    Scouted::About(u8::try_from(way_back(reply.ttl).1).unwrap_or(u8::MAX))
+                }
                 (None, _) if waits => Scouted::Waiting,
                 (None, _) => Scouted::Nothing,
             },
@@ -545,12 +549,6 @@ impl Tracer {
         let own = rtt(wait.here, own.get(here..).unwrap_or_default());
         wait.deadline(probe, own, rtt(wait.near, later), self.largest_rtt)
     }
-}
-
-/// How many hops a reply came, by the TTL that it arrived with: systems begin with 64, 128 or 255.
-fn way_back(ttl: u8) -> u8 {
-    let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
-    (initial - ttl).saturating_add(1)
 }
 
 fn length(bytes: usize) -> u32 {

@@ -55,12 +55,6 @@ impl Observer for Feed {
         panic!("{error}");
     }
 
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-
-    fn wake(&mut self, _: &Path) {}
-
     fn interrupted(&self) -> bool {
         self.replies == 0
     }

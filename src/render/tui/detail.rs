@@ -5,11 +5,8 @@ use super::state::UiState;
 use crate::render::annotation::annotation;
 use crate::time::Span;
 use crate::trace::table::{Loss, Responder, Row};
-use crate::trace::{Reply, ReplyKind};
+use crate::trace::{Reply, ReplyKind, path};
 use crate::wire::extension::{Checksum, Extension, Object};
-
-/// With how high a TTL systems let their packets begin.
-const INITIAL_TTLS: [u8; 3] = [64, 128, 255];
 
 /// What is known of the selected hop.
 pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
@@ -124,8 +121,7 @@ pub fn said(reply: &Reply) -> String {
 
 /// How long the way back seems to be: routers take one off a TTL that began with a round number.
 fn way_back(ttl: u8) -> String {
-    let initial = INITIAL_TTLS.into_iter().find(|initial| *initial >= ttl).unwrap_or(u8::MAX);
-    let hops = u16::from(initial - ttl) + 1;
+    let (initial, hops) = path::way_back(ttl);
     let word = if hops == 1 { "hop" } else { "hops" };
     format!("came with TTL {ttl}: if it began with {initial}, over {hops} {word}")
 }

@@ -26,8 +26,8 @@ const BESIDE_STRIP: &str = "LNW";
 /// One line of the table.
 #[derive(Clone, Copy)]
 pub enum Entry<'a> {
-    /// A hop.
-    Hop(usize, &'a Row),
+    /// A hop, and what its lost probes mean.
+    Hop(usize, &'a Row, Loss),
     /// One of its several responders.
     Responder(usize, &'a Responder),
     /// What a responder appended to its last reply: this object.
@@ -37,7 +37,7 @@ pub enum Entry<'a> {
 impl Entry<'_> {
     /// The index of its hop.
     fn hop(&self) -> usize {
-        let (Self::Hop(hop, _) | Self::Responder(hop, _) | Self::Object(hop, ..)) = self;
+        let (Self::Hop(hop, ..) | Self::Responder(hop, _) | Self::Object(hop, ..)) = self;
         *hop
     }
 }
@@ -45,8 +45,9 @@ impl Entry<'_> {
 /// The lines of the table.
 pub fn lines<'a>(target: &'a Target, state: &UiState) -> Vec<Entry<'a>> {
     let mut entries = Vec::new();
-    for (index, row) in target.table.rows().iter().enumerate() {
-        entries.push(Entry::Hop(index, row));
+    let rows = target.table.rows().iter().zip(target.table.verdicts());
+    for (index, (row, verdict)) in rows.enumerate() {
+        entries.push(Entry::Hop(index, row, verdict.loss));
         for responder in &row.responders {
             if row.responders.len() > 1 {
                 entries.push(Entry::Responder(index, responder));
@@ -87,7 +88,7 @@ impl Shares {
         let wanted = entries
             .iter()
             .filter(|entry| !matches!(entry, Entry::Object(..)))
-            .map(|entry| label(entry, target, state).chars().count() + remark(entry, target).len());
+            .map(|entry| label(entry, target, state).chars().count() + remark(entry).len());
         let wanted = wanted.max().unwrap_or(0).clamp(LEAST_HOST, MOST_HOST);
         // Of what is left names get what they need, and the strip the rest.
         let host = wanted.min(LEAST_HOST + room);
@@ -100,7 +101,7 @@ impl Shares {
 /// Who answers there, or what stands for that.
 fn label(entry: &Entry<'_>, target: &Target, state: &UiState) -> String {
     match entry {
-        Entry::Hop(_, row) => match row.responders.as_slice() {
+        Entry::Hop(_, row, _) => match row.responders.as_slice() {
             [] if row.sent == 0 => "(not asked)".to_owned(),
             [] => "(no answer)".to_owned(),
             [one] => target.host(one.address, state.names),
@@ -121,9 +122,9 @@ fn label(entry: &Entry<'_>, target: &Target, state: &UiState) -> String {
 }
 
 /// What is said of a hop beside who it is, where there is room; the sign in its loss column says the same.
-fn remark(entry: &Entry<'_>, target: &Target) -> &'static str {
+fn remark(entry: &Entry<'_>) -> &'static str {
     match entry {
-        Entry::Hop(index, _) if target.table.loss(*index) == Loss::RateLimited => " rate-limited",
+        Entry::Hop(.., Loss::RateLimited) => " rate-limited",
         _ => "",
     }
 }
@@ -175,27 +176,25 @@ fn line(
     let look = if selected { STRONG } else { ratatui::style::Style::new() };
     let label = label(entry, target, state);
     let number = match entry {
-        Entry::Hop(_, row) => format!("{mark}{:>2}. ", row.ttl),
+        Entry::Hop(_, row, _) => format!("{mark}{:>2}. ", row.ttl),
         _ => " ".repeat(NUMBER),
     };
     if let Entry::Object(..) = entry {
         return Line::styled(format!("{number}{label}"), theme.faint());
     }
-    let remarked = format!("{label}{}", remark(entry, target));
+    let remarked = format!("{label}{}", remark(entry));
     let label = if remarked.chars().count() <= shares.host { remarked } else { label };
     let mut text = format!("{number:<NUMBER$}{:<1$}", fit(&label, shares.host), shares.host);
     for (column, taken) in &shares.columns {
         let value = match (column, entry) {
-            (Some(column), Entry::Hop(index, row)) if row.sent > 0 => {
-                column.of_hop(row, target.table.loss(*index))
-            }
+            (Some(column), Entry::Hop(_, row, loss)) if row.sent > 0 => column.of_hop(row, *loss),
             (Some(column), Entry::Responder(_, responder)) => column.of_responder(&responder.rtts),
             _ => String::new(),
         };
         let _ = write!(text, "{value:>taken$}");
     }
     let mut line = Line::from(vec![Span::styled(text, look), Span::raw(" ")]);
-    if let Entry::Hop(_, row) = entry {
+    if let Entry::Hop(_, row, _) = entry {
         line.extend(strip::line(target, row, shares.strip, theme));
     }
     line

@@ -4,6 +4,7 @@ use super::model::Target;
 use super::moment::clock;
 use super::state::UiState;
 use super::{Packet, detail};
+use crate::render::extension::spaced;
 
 /// Bytes on a line.
 const WIDTH: usize = 16;
@@ -41,9 +42,8 @@ fn of_packet(packet: &Packet) -> [String; 2] {
 /// Offset, hexadecimal, and what of it is ASCII.
 fn dump(bytes: &[u8]) -> impl Iterator<Item = String> {
     bytes.chunks(WIDTH).enumerate().map(|(number, chunk)| {
-        let hex: Vec<_> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
         let plain = |byte: &u8| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' };
         let text: String = chunk.iter().map(plain).collect();
-        format!("{:04x}  {:<47}  {text}", number * WIDTH, hex.join(" "))
+        format!("{:04x}  {:<47}  {text}", number * WIDTH, spaced(chunk))
     })
 }
