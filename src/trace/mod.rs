@@ -20,6 +20,7 @@ pub mod survey;
 pub mod table;
 pub mod tool;
 mod tracer;
+mod waiting;
 
 pub use config::{ConfigError, TraceConfig, Wait};
 pub use correlate::{Idents, Listed};
