@@ -5,6 +5,7 @@ mod args;
 mod diff;
 mod list;
 mod lookups;
+mod options;
 mod output;
 mod prober;
 mod replay;
@@ -14,6 +15,7 @@ mod show;
 mod tape;
 mod targets;
 mod trace;
+mod values;
 mod watch;
 
 use std::io::{self, Write};
