@@ -83,6 +83,8 @@ pub enum Action {
     Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
+    /// Say where the configuration file is and what it sets, or what it could hold
+    Config(ConfigArgs),
 }
 
 /// `rtrace TARGET` and `rtrace trace TARGET`.
@@ -192,6 +194,14 @@ pub struct ShowArgs {
     pub hop: Option<u8>,
 }
 
+/// `rtrace config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Print a file with every key, explained and at its default
+    #[arg(long)]
+    pub default: bool,
+}
+
 /// `rtrace replay FILE`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -239,6 +249,10 @@ pub struct TraceOptions {
     /// Trace IPv6: the first IPv6 address of the target
     #[arg(short = '6', help_heading = "Route")]
     pub ipv6: bool,
+
+    /// Take defaults from this file [default: ~/.config/rtrace/config.toml; see rtrace config --default]
+    #[arg(long = "config", value_name = "FILE", help_heading = "Output")]
+    pub config_file: Option<PathBuf>,
 
     /// Use this interface: probes leave and replies are captured there; "any" captures on all
     #[arg(short, long, value_name = "IFACE", help_heading = "Route")]
@@ -364,7 +378,7 @@ impl Cli {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
-            Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
+            Some(Action::Diff(_) | Action::Show(_) | Action::Config(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
@@ -421,7 +435,7 @@ impl TraceOptions {
 
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
 /// value with a space only where it cannot be taken for the target.
-fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OPTIONAL_VALUES: [(&str, &str); 2] = [("--simulate", ".toml"), ("--stats", ".json")];
     let mut normal: Vec<OsString> = Vec::new();
     for arg in args {
