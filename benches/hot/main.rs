@@ -242,8 +242,8 @@ fn replay(c: &mut Criterion) {
             let mut tracer = Tracer::passive(config.clone(), found.idents).unwrap();
             let mut kept = Keep::default();
             driver::run(&mut tracer, &mut link, &mut kept).unwrap();
-            let names = Names::fixed::<&str>([]);
-            let view = View { config: &config, path: tracer.path(), names: &names };
+            let names = Names::fixed::<&str>([]).into();
+            let view = View::of(&config, tracer.path(), &names);
             rtrace::render::Renderer::end(&mut Json::new(std::io::sink(), true), view).unwrap();
         });
     });

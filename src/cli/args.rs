@@ -12,6 +12,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+pub use super::lookups::LookupOptions;
 pub use super::output::OutputOptions;
 use super::tape::parse_size;
 use crate::link::live::Clock;
@@ -101,6 +102,10 @@ pub struct TraceArgs {
     /// What is written.
     #[command(flatten)]
     pub output: OutputOptions,
+
+    /// What is looked up.
+    #[command(flatten)]
+    pub lookups: LookupOptions,
 
     /// Record every probe and reply; FILE.pcapng also holds names and comments, "-" is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output")]
@@ -220,6 +225,10 @@ pub struct ReplayArgs {
     /// What is written.
     #[command(flatten)]
     pub output: OutputOptions,
+
+    /// What is looked up, which is nothing unless asked for.
+    #[command(flatten)]
+    pub lookups: LookupOptions,
 
     /// List the traces in the recording: when, from where to where, what kind, which tool it looks like
     #[arg(long, help_heading = "Output", conflicts_with_all = ["trace", "resolve"])]

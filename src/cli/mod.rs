@@ -5,6 +5,7 @@ mod args;
 mod config;
 mod diff;
 mod list;
+mod lookups;
 mod output;
 mod replay;
 mod session;

@@ -18,6 +18,7 @@ use super::watch::Watch;
 use super::{Status, complain, list, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{self, Observer};
+use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::link::LinkError;
 use crate::link::replay::ReplayLink;
@@ -29,6 +30,9 @@ use crate::trace::rounds::Rounds;
 use crate::trace::survey::{Found, Survey, Wanted};
 use crate::trace::{self, Disposition, Engine, Event, Idents, Tracer};
 use crate::wire::Frame;
+
+/// How long whatever is looked up is waited for: nothing else is going on.
+const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
 /// What a first reading of the file tells.
 struct Contents {
@@ -61,6 +65,12 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         again(&mut file)?;
         return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
     }
+    let names = if args.resolve {
+        args.lookups.names(|| (), LOOKUP_WAIT)
+    } else {
+        Names::fixed(contents.names.clone())
+    };
+    let mut annotations = args.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
     let mut status = Status::Reached;
     let joints = Joints::of(args.output.form(), traces.len());
     for (index, (_, found)) in traces.into_iter().enumerate() {
@@ -68,7 +78,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         write_out(joint, "the report")?;
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-        status = status.max(report(args, &contents, found, link)?);
+        let reported;
+        (reported, annotations) = report(args, &contents, found, link, annotations)?;
+        status = status.max(reported);
     }
     write_out(joints.after, "the report")?;
     Ok(status)
@@ -93,13 +105,14 @@ impl Joints {
     }
 }
 
-/// Replays one trace.
+/// Replays one trace. What has been looked up for it serves those that follow.
 fn report(
     args: &ReplayArgs,
     contents: &Contents,
     found: Found,
     mut link: ReplayLink<&mut File>,
-) -> anyhow::Result<Status> {
+    annotations: Annotations,
+) -> anyhow::Result<(Status, Annotations)> {
     let Found { mut config, idents, .. } = found;
     let OutputOptions { mut numeric, mut extensions, .. } = args.output;
     if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
@@ -113,21 +126,16 @@ fn report(
     let output = OutputOptions { numeric, extensions, ..args.output };
     let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
     let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
-    let names = if args.resolve {
-        Names::new(|| (), Duration::from_secs(5))
-    } else {
-        Names::fixed(contents.names.clone())
-    };
     let (mut engine, mut session): (Box<dyn Engine>, _) = match rounds {
         None => (
             Box::new(Tracer::passive(config.clone(), idents)?),
-            Session::new(&config, output, names, args.resolve, false),
+            Session::new(&config, output, annotations, args.resolve, false),
         ),
         Some((plan, first)) => {
             let renderer = Watch::recorded(plan).renderer(output, report_out(false));
             (
                 Box::new(Rounds::passive_from(first, config.clone(), plan)?),
-                Session::with_renderer(&config, renderer, names, args.resolve),
+                Session::with_renderer(&config, renderer, annotations, args.resolve),
             )
         }
     };
@@ -135,20 +143,20 @@ fn report(
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());
     }
-    Ok(status)
+    Ok((status, session.into_annotations()))
 }
 
 /// The first trace in a recording as its JSON document.
 pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let (tracer, names) = first(path, &mut Unwatched)?;
+    let (tracer, annotations) = first(path, &mut Unwatched)?;
     let mut document = Vec::new();
-    let view = View { config: tracer.config(), path: tracer.path(), names: &names };
+    let view = View::of(tracer.config(), tracer.path(), &annotations);
     Json::new(&mut document, false).end(view).context("cannot write the trace")?;
     Ok(document)
 }
 
 /// Replays the first trace in a recording before `observer`; gives its tracer and the names that it carries.
-pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Names)> {
+pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Annotations)> {
     let name = path.display().to_string();
     let mut file = open(path)?;
     let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
@@ -164,7 +172,7 @@ pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer
     let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
     let mut tracer = Tracer::passive(config, idents)?;
     driver::run(&mut tracer, &mut link, observer)?;
-    Ok((tracer, Names::fixed(contents.names)))
+    Ok((tracer, Names::fixed(contents.names).into()))
 }
 
 /// Nobody looks on: only the path counts.

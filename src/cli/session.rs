@@ -11,7 +11,8 @@ use super::tape::Tape;
 use super::{Status, complain};
 use crate::capture::{CaptureError, INTERRUPTED};
 use crate::driver::{self, Observer};
-use crate::enrich::names::{Lookup, Names};
+use crate::enrich::Annotations;
+use crate::enrich::lookups::{Awaited, Lookup};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
 use crate::metrics::Meter;
@@ -25,8 +26,8 @@ use crate::wire::Frame;
 pub struct Session {
     config: TraceConfig,
     renderer: Box<dyn Renderer>,
-    names: Names,
-    /// Every responder whose name is of interest.
+    annotations: Annotations,
+    /// Every responder.
     responders: HashSet<IpAddr>,
     /// Those of them whose names are not in the recording yet.
     unnamed: Vec<IpAddr>,
@@ -53,29 +54,29 @@ pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
 
 impl Session {
     /// A session that writes the report as `output` asks: to stdout, or to stderr where stdout takes
-    /// the recording. With `look_up`, names of responders are asked of `names`.
+    /// the recording. With `look_up`, the names that `annotations` has are recorded.
     pub fn new(
         config: &TraceConfig,
         output: OutputOptions,
-        names: Names,
+        annotations: impl Into<Annotations>,
         look_up: bool,
         report_to_stderr: bool,
     ) -> Self {
         let renderer = output.renderer(report_out(report_to_stderr));
-        Self::with_renderer(config, renderer, names, look_up)
+        Self::with_renderer(config, renderer, annotations, look_up)
     }
 
     /// A session whose report is written by `renderer`.
     pub fn with_renderer(
         config: &TraceConfig,
         renderer: Box<dyn Renderer>,
-        names: Names,
+        annotations: impl Into<Annotations>,
         look_up: bool,
     ) -> Self {
         Self {
             config: config.clone(),
             renderer,
-            names,
+            annotations: annotations.into(),
             responders: HashSet::new(),
             unnamed: Vec::new(),
             look_up,
@@ -111,6 +112,11 @@ impl Session {
         self
     }
 
+    /// What has been looked up.
+    pub fn into_annotations(self) -> Annotations {
+        self.annotations
+    }
+
     /// What is known of how the run went.
     pub fn facts_mut(&mut self) -> &mut RunFacts {
         &mut self.facts
@@ -125,13 +131,13 @@ impl Session {
         }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);
         if signal.is_some() {
-            self.names.give_up();
+            self.annotations.give_up();
         } else {
-            self.names.wait_all();
+            self.annotations.wait_all();
         }
         self.record_names();
         let ended = {
-            let view = View { config: &self.config, path: tracer.path(), names: &self.names };
+            let view = View::of(&self.config, tracer.path(), &self.annotations);
             self.renderer.end(view)
         };
         self.note_output(ended);
@@ -175,7 +181,7 @@ impl Session {
     }
 
     fn render(&mut self, event: Option<Event>, path: &Path) {
-        let view = View { config: &self.config, path, names: &self.names };
+        let view = View::of(&self.config, path, &self.annotations);
         let result = self.renderer.event(event, view);
         self.note_output(result);
     }
@@ -193,22 +199,25 @@ impl Session {
     }
 
     fn record_names(&mut self) {
-        let (known, unnamed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unnamed)
-            .into_iter()
-            .partition(|address| matches!(self.names.lookup(*address), Lookup::Known(_)));
+        let (known, unnamed): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unnamed).into_iter().partition(|address| {
+                matches!(self.annotations.names.lookup(*address), Lookup::Known(_))
+            });
         self.unnamed = unnamed;
         for address in known {
-            if let Lookup::Known(Some(name)) = self.names.lookup(address) {
+            if let Lookup::Known(Some(name)) = self.annotations.names.lookup(address) {
                 let name = name.to_owned();
                 self.record(|tape| tape.name(address, &name));
             }
         }
     }
 
-    fn ask_name(&mut self, responder: IpAddr) {
-        if self.look_up && self.responders.insert(responder) {
-            self.names.request(responder);
-            self.unnamed.push(responder);
+    fn ask_about(&mut self, responder: IpAddr) {
+        if self.responders.insert(responder) {
+            self.annotations.request(responder);
+            if self.look_up {
+                self.unnamed.push(responder);
+            }
         }
     }
 }
@@ -229,7 +238,7 @@ impl Observer for Session {
         if let Event::Replied(at, index) | Event::Belated(at, index) = event
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {
-            self.ask_name(reply.responder);
+            self.ask_about(reply.responder);
         }
         if let Some(meter) = &mut self.meter {
             meter.handle(event, path);
@@ -245,12 +254,12 @@ impl Observer for Session {
     }
 
     fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let left = self.names.next_deadline()?.saturating_duration_since(Instant::now());
+        let left = self.annotations.next_deadline()?.saturating_duration_since(Instant::now());
         Some(now.after(Span::from_secs_f64(left.as_secs_f64())))
     }
 
     fn wake(&mut self, path: &Path) {
-        self.names.poll();
+        self.annotations.poll();
         self.record_names();
         self.render(None, path);
     }

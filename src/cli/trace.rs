@@ -13,7 +13,8 @@ use super::tape::{Prepared, create, is_stdout};
 use super::watch::{self, Watch};
 use super::{Status, complain};
 use crate::capture::Interface;
-use crate::enrich::names::{self, Names};
+use crate::enrich::Annotations;
+use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
@@ -73,6 +74,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     }
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
+    let sources = args.lookups.open()?;
     let server = watch.map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
@@ -80,12 +82,17 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
+    let wake = || {
+        let waker = waker.clone();
+        move || waker.wake()
+    };
     let names = if args.output.numeric {
         Names::fixed::<&str>([])
     } else {
-        Names::new(move || waker.wake(), names::DEFAULT_WAIT)
+        args.lookups.names(wake(), DEFAULT_WAIT)
     };
-    let mut session = session(args, watch, &config, names)
+    let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
+    let mut session = session(args, watch, &config, annotations)
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
@@ -155,11 +162,12 @@ fn simulate(
     };
     let prepared = prepare_tape(args, watch, &config, &interface)?;
     let facts_to = open_stats(args)?;
-    let server = watch.map(Watch::listen).transpose()?.flatten();
+    let sources = args.lookups.open()?;
+    let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let meter = watch::serve(server, &config)?;
+    let meter = watch::serve(watch.map(Watch::listen).transpose()?.flatten(), &config)?;
     let mut session =
-        session(args, watch, &config, Names::fixed(names)).recording_to(tape).metered_by(meter);
+        session(args, watch, &config, annotations).recording_to(tape).metered_by(meter);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
@@ -168,14 +176,19 @@ fn simulate(
 }
 
 /// The run of one trace, or of rounds of it.
-fn session(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig, names: Names) -> Session {
+fn session(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    config: &TraceConfig,
+    annotations: Annotations,
+) -> Session {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
     match watch {
-        None => Session::new(config, args.output, names, look_up, to_stderr),
+        None => Session::new(config, args.output, annotations, look_up, to_stderr),
         Some(watch) => {
             let renderer = watch.renderer(args.output, report_out(to_stderr));
-            Session::with_renderer(config, renderer, names, look_up)
+            Session::with_renderer(config, renderer, annotations, look_up)
         }
     }
 }

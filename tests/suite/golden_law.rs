@@ -10,6 +10,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
 use rtrace::driver::{self, Observer};
+use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
@@ -52,7 +53,7 @@ type Reports = [String; Form::ALL.len()];
 /// Writes every report of a run at once, and its recording where one is asked for.
 struct Watcher {
     config: TraceConfig,
-    names: Names,
+    annotations: Annotations,
     renderers: Vec<Box<dyn Renderer>>,
     tape: Option<Recording<Shared>>,
 }
@@ -65,7 +66,7 @@ impl Observer for Watcher {
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        let view = View { config: &self.config, path, names: &self.names };
+        let view = View::of(&self.config, path, &self.annotations);
         for renderer in &mut self.renderers {
             renderer.event(Some(event), view).unwrap();
         }
@@ -110,13 +111,13 @@ pub fn render(
     renderers: Vec<Box<dyn Renderer>>,
     tape: Option<Recording<Shared>>,
 ) {
-    let (config, names) = (config.clone(), Names::fixed(names));
-    let mut watcher = Watcher { config, names, renderers, tape };
+    let (config, annotations) = (config.clone(), Names::fixed(names).into());
+    let mut watcher = Watcher { config, annotations, renderers, tape };
     for renderer in &mut watcher.renderers {
         renderer.begin(&watcher.config).unwrap();
     }
     driver::run(engine, link, &mut watcher).unwrap();
-    let view = View { config: &watcher.config, path: engine.path(), names: &watcher.names };
+    let view = View::of(&watcher.config, engine.path(), &watcher.annotations);
     for renderer in &mut watcher.renderers {
         renderer.end(view).unwrap();
     }

@@ -9,6 +9,8 @@ mod golden_forms;
 mod golden_law;
 mod laws;
 mod live;
+mod lookups;
+mod mmdb;
 mod nat;
 mod prometheus;
 mod rotation;
