@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 pub use super::lookups::LookupOptions;
 pub use super::output::OutputOptions;
 use super::tape::parse_size;
+pub use super::targets::ScreenArgs;
 use crate::link::live::Clock;
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
@@ -74,8 +75,8 @@ pub enum Action {
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
     Replay(ReplayArgs),
-    /// Trace the path to a host again and again and show what it does over time
-    Watch(WatchArgs),
+    /// Trace the paths to hosts again and again and show what they do over time; or show such a recording
+    Watch(ScreenArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect
     Inspect(TraceArgs),
     /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
@@ -386,7 +387,8 @@ impl Cli {
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
-            Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Watch(screen)) => &screen.watch.trace.output,
+            Some(Action::Report(watch)) => &watch.trace.output,
             Some(Action::Diff(_) | Action::Show(_) | Action::Config(_)) => return Ok(cli),
             None => &cli.trace.output,
         };

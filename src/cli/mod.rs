@@ -7,10 +7,13 @@ mod diff;
 mod list;
 mod lookups;
 mod output;
+mod prober;
 mod replay;
+mod screen;
 mod session;
 mod show;
 mod tape;
+mod targets;
 mod trace;
 mod watch;
 
@@ -64,7 +67,7 @@ pub fn main() -> ExitCode {
         Some(Action::Config(args)) => config::run(&args),
         Some(Action::Diff(args)) => diff::run(&args),
         Some(Action::Show(args)) => show::run(&args),
-        Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
+        Some(Action::Watch(args)) => prober::run(&args),
         Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
         None => trace::run(&cli.trace, None),
     };
@@ -121,5 +124,7 @@ fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
 fn complain(message: &str) {
     let line: String =
         message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    eprintln!("rtrace: {line}");
+    if let Some(line) = screen::hold(line) {
+        eprintln!("rtrace: {line}");
+    }
 }

@@ -31,7 +31,7 @@ use crate::wire::Frame;
 
 /// What frames are written to.
 pub struct Tape {
-    recording: Recording<Box<dyn Write>>,
+    recording: Recording<Box<dyn Write + Send>>,
     /// Frames in this file, and in those before it.
     frames: u64,
     before: u64,
@@ -83,7 +83,7 @@ impl Prepared {
             let rotation = Rotation::new(path, size, keep, carried, interface)?;
             return Ok(Self::Rotating(Box::new(rotation)));
         }
-        let (out, name): (Box<dyn Write>, _) = if is_stdout(Some(path)) {
+        let (out, name): (Box<dyn Write + Send>, _) = if is_stdout(Some(path)) {
             // Not through `Stdout`, which holds back what follows the last line feed.
             let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
             (Box::new(File::from(out)), "standard output".to_owned())
@@ -200,7 +200,10 @@ impl Rotation {
     }
 
     /// Makes the file that begins at this time.
-    fn next_file(&mut self, at: Timestamp) -> Result<Recording<Box<dyn Write>>, CaptureError> {
+    fn next_file(
+        &mut self,
+        at: Timestamp,
+    ) -> Result<Recording<Box<dyn Write + Send>>, CaptureError> {
         self.stamp = at.nanos().div_euclid(1_000_000).max(self.stamp.saturating_add(1));
         let file_name = name(&self.path, self.stamp);
         let shown = self.path.with_file_name(&file_name).display().to_string();

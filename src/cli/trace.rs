@@ -21,6 +21,7 @@ use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
+use crate::render::stats::RunFacts;
 use crate::trace::rounds::Rounds;
 use crate::trace::{Engine, TraceConfig, Tracer};
 use crate::wire::LinkType;
@@ -41,7 +42,20 @@ pub fn run(args: &TraceArgs, watch: Option<&Watch>) -> anyhow::Result<Status> {
     }
 }
 
-fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
+/// A link that is open, and what goes with it.
+pub(super) struct Opened<L> {
+    pub link: L,
+    pub config: TraceConfig,
+    pub interface: Interface,
+    pub prepared: Option<Prepared>,
+}
+
+/// Opens all that takes privilege.
+pub(super) fn open_live(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    name: &str,
+) -> anyhow::Result<Opened<LiveLink>> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
@@ -63,7 +77,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     };
     let probe = args.options.probe_type();
     let protocol = probe.protocol(Family::of(target));
-    let mut link =
+    let link =
         LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
@@ -73,6 +87,11 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let prepared = prepare_tape(args, watch, &config, &interface)?;
+    Ok(Opened { link, config, interface, prepared })
+}
+
+fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
+    let Opened { mut link, config, interface, prepared } = open_live(args, watch, name)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let server = watch.map(Watch::listen).transpose()?.flatten();
@@ -98,8 +117,19 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         .interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, watch)?, &mut link);
 
+    account(&mut session, &mut link, interface.name, status);
+    finish(&mut session, &link, facts_to, status)
+}
+
+/// What is known of how a live run went; what is amiss is said.
+pub(super) fn account(
+    session: &mut Session,
+    link: &mut LiveLink,
+    interface: String,
+    status: Status,
+) {
     let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
+    (facts.link, facts.interface, facts.clock) = ("live", interface, link.clock());
     facts.unstamped = link.unstamped();
     if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
         let of = facts.frames;
@@ -124,15 +154,15 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
             "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
         ));
     }
-    finish(&mut session, &link, facts_to, status)
 }
 
-fn simulate(
+/// The simulated network, with the recording of what happens there.
+pub(super) fn open_simulated(
     args: &TraceArgs,
     watch: Option<&Watch>,
     name: &str,
     file: &Path,
-) -> anyhow::Result<Status> {
+) -> anyhow::Result<Opened<SimLink>> {
     let topology = if file == Path::new(BUILT_IN) {
         Topology::builtin()
     } else {
@@ -140,7 +170,7 @@ fn simulate(
             .with_context(|| format!("cannot read {}", file.display()))?;
         Topology::parse(&text, &file.display().to_string())?
     };
-    let names = topology.names().clone();
+    let names = topology.names();
     let fits = |address: &IpAddr| args.options.fits(address);
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {
@@ -153,7 +183,7 @@ fn simulate(
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
     let config = configure(args, watch, name, &flow, 1)?;
-    let mut link = SimLink::new(topology);
+    let link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
         address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
@@ -161,6 +191,17 @@ fn simulate(
         filter: None,
     };
     let prepared = prepare_tape(args, watch, &config, &interface)?;
+    Ok(Opened { link, config, interface, prepared })
+}
+
+fn simulate(
+    args: &TraceArgs,
+    watch: Option<&Watch>,
+    name: &str,
+    file: &Path,
+) -> anyhow::Result<Status> {
+    let Opened { mut link, config, prepared, .. } = open_simulated(args, watch, name, file)?;
+    let names = link.topology().names().clone();
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
@@ -201,10 +242,22 @@ fn engine(config: TraceConfig, watch: Option<&Watch>) -> anyhow::Result<Box<dyn 
 }
 
 /// Where the run's facts go.
-enum FactsTo {
+pub(super) enum FactsTo {
     Nowhere,
     Stderr,
     File(File),
+}
+
+impl FactsTo {
+    /// Writes them.
+    pub fn write(self, facts: &RunFacts) -> anyhow::Result<()> {
+        let written = match self {
+            Self::Nowhere => Ok(()),
+            Self::Stderr => facts.write_text(&mut io::stderr().lock()),
+            Self::File(mut file) => facts.write_json(&mut file),
+        };
+        written.context("cannot write the statistics")
+    }
 }
 
 fn finish(
@@ -214,12 +267,7 @@ fn finish(
     status: Status,
 ) -> anyhow::Result<Status> {
     let closed = session.close_tape(link.now());
-    let written = match facts_to {
-        FactsTo::Nowhere => Ok(()),
-        FactsTo::Stderr => session.facts_mut().write_text(&mut io::stderr().lock()),
-        FactsTo::File(mut file) => session.facts_mut().write_json(&mut file),
-    };
-    written.context("cannot write the statistics")?;
+    facts_to.write(session.facts_mut())?;
     Ok(if closed { status } else { Status::Failed })
 }
 
@@ -292,7 +340,7 @@ fn prepare_tape(
 }
 
 /// Opened before privileges are dropped, like the recording.
-fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
+pub(super) fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
     Ok(match args.stats.as_deref() {
         None => FactsTo::Nowhere,
         Some(path) if path == Path::new(STDERR) => FactsTo::Stderr,

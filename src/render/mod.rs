@@ -20,6 +20,7 @@ pub mod show;
 pub mod stats;
 pub mod stream;
 pub mod text;
+pub mod tui;
 
 use std::io::{self, Write};
 

@@ -12,6 +12,7 @@ pub mod loss;
 pub mod path;
 mod replies;
 pub mod rounds;
+mod saying;
 mod schedule;
 mod shares;
 pub mod summary;

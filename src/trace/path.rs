@@ -319,6 +319,17 @@ impl Path {
         self.hops.get(..reported).unwrap_or_default()
     }
 
+    /// The same without the first probe of each hop that still waits for an answer, and those after it.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        let mut path = self.clone();
+        for hop in &mut path.hops {
+            let settled = hop.probes.iter().take_while(|probe| probe.is_settled()).count();
+            hop.probes.truncate(settled);
+        }
+        path
+    }
+
     /// The probe at `at`.
     #[must_use]
     pub fn probe(&self, at: ProbeRef) -> Option<&Probe> {

@@ -67,7 +67,7 @@ struct Claim {
 }
 
 /// A trace in progress. See the [module](super) for what it is a function of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tracer {
     config: TraceConfig,
     flow: Flow,
