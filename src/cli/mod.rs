@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use args::{Action, Cli};
+use args::{Action, Cli, WatchArgs};
 use watch::Watch;
 
 /// How a run ended, if it ran at all; in order of gravity.
@@ -70,7 +70,7 @@ pub fn main() -> ExitCode {
         Some(Action::Diff(args)) => diff::run(&args),
         Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => prober::run(&args),
-        Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
+        Some(Action::Report(args)) => report(&args),
         None => trace::run(&cli.trace, None),
     };
     match outcome {
@@ -80,6 +80,10 @@ pub fn main() -> ExitCode {
             Status::Failed.into()
         }
     }
+}
+
+fn report(args: &WatchArgs) -> anyhow::Result<Status> {
+    trace::run(&args.trace, Some(&Watch::of(args, true)?))
 }
 
 /// What clap did not take: help and version, which are asked for, and everything else.

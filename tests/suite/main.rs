@@ -13,6 +13,7 @@ mod lookups;
 mod mmdb;
 mod nat;
 mod prometheus;
+mod report;
 mod rotation;
 mod rounds;
 mod scout;

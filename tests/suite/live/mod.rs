@@ -11,6 +11,7 @@ mod inspect;
 pub(crate) mod lab;
 mod lookups;
 mod readers;
+mod report;
 mod resources;
 mod scout;
 mod stamps;
