@@ -8,6 +8,7 @@
 
 mod annotation;
 pub mod atlas;
+pub mod columns;
 pub mod csv;
 mod extension;
 pub mod inspect;
