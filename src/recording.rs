@@ -63,6 +63,10 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
         Disposition::OwnProbe(ProbeRef::SCOUT) => {
             Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
         }
+        Disposition::OwnProbe(at) if at.sizer_index().is_some() => {
+            let sizer = path.sizers.get(at.sizer_index()?)?;
+            Some(format!("probe ttl={}: a sizer of {} bytes", sizer.probe.ttl, sizer.len))
+        }
         Disposition::OwnProbe(at) => {
             Some(format!("probe ttl={} query={}", at.ttl, u32::from(at.query) + 1))
         }

@@ -8,11 +8,12 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::mtu::MtuRow;
 use super::rows::{
     self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
 };
 use super::{Renderer, View};
-use crate::trace::{Hop, Probe};
+use crate::trace::{Hop, Probe, Sizer};
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -50,6 +51,11 @@ struct Document<'a> {
     /// The probe that went first to learn how far the target is, if it is none of a hop's.
     #[serde(skip_serializing_if = "Option::is_none")]
     scout: Option<ProbeRow<'a>>,
+    /// The path MTU, if it was asked for, and the probes by which it was found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_mtu: Option<MtuRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizers: Option<Vec<SizerRow<'a>>>,
     totals: TotalsRow,
     stop: StopRow,
 }
@@ -68,6 +74,13 @@ struct ProbeRow<'a> {
     replies: Vec<NamedReplyRow<'a>>,
     #[serde(skip_serializing_if = "rows::is_zero")]
     replies_dropped: u64,
+}
+
+#[derive(Serialize)]
+struct SizerRow<'a> {
+    len: u16,
+    #[serde(flatten)]
+    probe: ProbeRow<'a>,
 }
 
 #[derive(Serialize)]
@@ -94,6 +107,8 @@ impl<'a> Document<'a> {
             asked: AskedRow::of(view.config),
             hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, numeric)).collect(),
             scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, numeric)),
+            path_mtu: MtuRow::of(view.path, view.config),
+            sizers: view.config.mtu.then(|| SizerRow::all(view, numeric)),
             totals: TotalsRow::of(view.path),
             stop: StopRow::of(view),
         }
@@ -105,6 +120,17 @@ impl<'a> HopRow<'a> {
         let numbered = (1..).zip(&hop.probes);
         let row = |(query, probe)| ProbeRow::of(hop.ttl, query, probe, view, numeric);
         Self { ttl: hop.ttl, probes: numbered.map(row).collect() }
+    }
+}
+
+impl<'a> SizerRow<'a> {
+    fn all(view: View<'a>, numeric: bool) -> Vec<Self> {
+        let numbered = (1..).zip(&view.path.sizers);
+        let row = |(query, sizer): (u32, &'a Sizer)| Self {
+            len: sizer.len,
+            probe: ProbeRow::of(sizer.probe.ttl, query, &sizer.probe, view, numeric),
+        };
+        numbered.map(row).collect()
     }
 }
 

@@ -13,6 +13,7 @@ mod extension;
 pub mod inspect;
 pub mod json;
 mod lines;
+mod mtu;
 pub mod ndjson;
 pub mod report;
 mod rows;

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::lines::Lines;
+use super::mtu::MtuRow;
 use super::rows::{
     self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
 };
@@ -37,8 +38,11 @@ impl<W: Write> Ndjson<W> {
 
     fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
-        let (ttl, query) = place(at, view.config);
-        self.lines.line(&Line::Sent(SentRow::of(ttl, query, probe, view.config)))
+        let (ttl, query) = place(at, view);
+        let sizer = at.sizer_index().and_then(|index| view.path.sizers.get(index));
+        let len = sizer.map(|sizer| sizer.len);
+        let probe = SentRow::of(ttl, query, probe, view.config);
+        self.lines.line(&Line::Sent { len, probe })
     }
 
     fn replied(&mut self, at: ProbeRef, index: usize, view: View<'_>) -> io::Result<()> {
@@ -46,20 +50,20 @@ impl<W: Write> Ndjson<W> {
         let Some(reply) = probe.and_then(|probe| probe.replies.get(index)) else { return Ok(()) };
         let responder = reply.responder;
         self.lines.note(responder);
-        let (ttl, query) = place(at, view.config);
+        let (ttl, query) = place(at, view);
         self.lines.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply) })
     }
 
     fn settled(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let reply_frame = probe.answer().map(|reply| reply.frame);
-        let (ttl, query) = place(at, view.config);
+        let (ttl, query) = place(at, view);
         self.lines.line(&Line::Settled { ttl, query, outcome: rows::outcome(probe), reply_frame })
     }
 
     fn placed(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
-        let (ttl, query) = place(at, view.config);
+        let (ttl, query) = place(at, view);
         self.lines.line(&Line::Placed { ttl, query, frame: probe.frame })
     }
 }
@@ -74,7 +78,13 @@ enum Line<'a> {
         source: IpAddr,
         asked: AskedRow,
     },
-    Sent(SentRow),
+    Sent {
+        /// Of a sizer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        len: Option<u16>,
+        #[serde(flatten)]
+        probe: SentRow,
+    },
     Replied {
         ttl: u8,
         query: u32,
@@ -112,15 +122,22 @@ enum Line<'a> {
         place: PlaceRow<'a>,
     },
     End {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_mtu: Option<MtuRow>,
         totals: TotalsRow,
         stop: StopRow,
     },
 }
 
 /// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
-pub(super) fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
+/// A sizer has its TTL, and as its query which of all sizers it is.
+pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
+    let View { config, path, .. } = view;
     match at {
         ProbeRef::SCOUT => (config.max_ttl, u32::from(config.queries)),
+        at if at.sizer_index().is_some() => {
+            (path.probe(at).map_or(0, |probe| probe.ttl), at.query.into())
+        }
         at => (at.ttl, u32::from(at.query) + 1),
     }
 }
@@ -158,6 +175,10 @@ impl<W: Write> Renderer for Ndjson<W> {
                 self.lines.line(&Line::Located { responder, place })?;
             }
         }
-        self.lines.line(&Line::End { totals: TotalsRow::of(view.path), stop: StopRow::of(view) })
+        self.lines.line(&Line::End {
+            path_mtu: MtuRow::of(view.path, view.config),
+            totals: TotalsRow::of(view.path),
+            stop: StopRow::of(view),
+        })
     }
 }

@@ -226,6 +226,8 @@ pub(super) struct AskedRow {
     send_wait: f64,
     tos: u8,
     dont_fragment: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mtu: bool,
     flow_label: Option<u32>,
     packet_len: u16,
 }
@@ -245,6 +247,7 @@ impl AskedRow {
             send_wait: config.send_wait,
             tos: config.tos,
             dont_fragment: config.dont_fragment,
+            mtu: config.mtu,
             flow_label: config.target.is_ipv6().then_some(config.flow_label),
             packet_len: config.packet_len,
         }

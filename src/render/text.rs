@@ -14,10 +14,11 @@ use std::net::IpAddr;
 
 use super::annotation::annotation;
 use super::rows::PlaceRow;
-use super::{Renderer, View};
+use super::{Renderer, View, mtu};
 use crate::enrich::lookups::Lookup;
 use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
+use crate::trace::mtu::Findings;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 
 /// Traceroute's text.
@@ -28,6 +29,8 @@ pub struct Text<W> {
     query: u16,
     /// The responder and the extension that were last written on this line.
     shown: Option<(IpAddr, Option<String>)>,
+    /// Hops from which datagrams have to be so short, where that was not written yet.
+    marks: Vec<(u8, u16)>,
 }
 
 /// What traceroute's options add to the text or leave out.
@@ -50,7 +53,7 @@ enum Step<'a> {
 impl<W: Write> Text<W> {
     /// A report to `out`.
     pub fn new(out: W, style: Style) -> Self {
-        Self { out, style, ttl: 0, query: 0, shown: None }
+        Self { out, style, ttl: 0, query: 0, shown: None, marks: Vec::new() }
     }
 
     fn advance(&mut self, view: View<'_>, ended: bool) -> io::Result<()> {
@@ -125,10 +128,19 @@ impl<W: Write> Text<W> {
         if let Some(rtt) = reply.rtt {
             write!(self.out, "  {rtt} ms")?;
         }
+        if let Some(mtu) = self.mark() {
+            write!(self.out, " F={mtu}")?;
+        }
         match annotation(reply.kind) {
             Some(annotation) => write!(self.out, " {annotation}"),
             None => Ok(()),
         }
+    }
+
+    /// What is written of the path MTU at the first answer of a hop that needs shorter datagrams.
+    fn mark(&mut self) -> Option<u16> {
+        let due = self.marks.iter().take_while(|(ttl, _)| *ttl <= self.ttl).count();
+        self.marks.drain(..due).next_back().map(|(_, mtu)| mtu)
     }
 
     /// What stands in angle brackets: the flags of a TCP answer, or what a router appended.
@@ -206,14 +218,22 @@ impl<W: Write> Renderer for Text<W> {
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         match event {
+            // What is to stand at a hop is found out after the last.
+            _ if view.config.mtu => Ok(()),
             Some(Event::Settled(_)) | None => self.advance(view, false),
             Some(_) => Ok(()),
         }
     }
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        if view.config.mtu {
+            self.marks = Findings::of(view.path, view.config).marks(view.config);
+        }
         self.advance(view, true)?;
         writeln!(self.out)?;
+        if view.config.mtu {
+            write!(self.out, "{}", mtu::lines(view.path, view.config))?;
+        }
         self.out.flush()
     }
 }
