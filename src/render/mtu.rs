@@ -8,23 +8,32 @@ use serde::Serialize;
 use crate::trace::mtu::{Cause, Findings, Narrowing};
 use crate::trace::{Path, TraceConfig};
 
+/// Readers of traceroutes take an indented line for more of the last hop, and find nothing in these; others they
+/// do not read.
+const INDENT: &str = "    ";
+
 /// The path MTU and where the path narrows, each a line.
 pub(super) fn lines(path: &Path, config: &TraceConfig) -> String {
     let findings = Findings::of(path, config);
     let mut text = String::new();
     for narrowing in &findings.narrowings {
         // Nothing can go wrong with a string.
-        let _ = writeln!(text, "{}", line(narrowing));
+        let _ = writeln!(text, "{INDENT}{}", line(narrowing));
     }
     let _ = match (findings.mtu, findings.hop) {
         (Some(mtu), Some(hop)) if path.end == Some(hop) && path.reached(config) => {
-            writeln!(text, "path MTU: {mtu} bytes")
+            writeln!(text, "{INDENT}path MTU: {mtu} bytes")
         }
         (Some(mtu), Some(hop)) => {
-            writeln!(text, "path MTU as far as hop {hop}, the last that answers: {mtu} bytes")
+            writeln!(
+                text,
+                "{INDENT}path MTU as far as hop {hop}, the last that answers: {mtu} bytes"
+            )
         }
-        (None, Some(_)) => writeln!(text, "path MTU: not found out, the search was cut short"),
-        _ => writeln!(text, "path MTU: not found out, no hop answers"),
+        (None, Some(_)) => {
+            writeln!(text, "{INDENT}path MTU: not found out, the search was cut short")
+        }
+        _ => writeln!(text, "{INDENT}path MTU: not found out, no hop answers"),
     };
     text
 }

@@ -10,6 +10,7 @@ mod laws;
 mod live;
 mod lookups;
 mod mmdb;
+mod mtu;
 mod nat;
 mod prometheus;
 mod rotation;

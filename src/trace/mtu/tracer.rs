@@ -60,6 +60,22 @@ impl MtuTracer {
         }
     }
 
+    /// Makes the next sizer, and gives what it is recognised by; `None` if nothing is left for that.
+    fn craft(&mut self, ask: Ask) -> Option<ProbeKey> {
+        for _ in 0..MOST_SIZERS {
+            let spec = self.tracer.config().sizer_spec(self.count, ask.ttl, ask.len);
+            craft::craft(&spec, &mut self.datagram);
+            self.count = self.count.checked_add(1)?;
+            let (header, payload) = ip::decode(&self.datagram).ok()?;
+            let key = ProbeKey::of(&header, payload)?;
+            // UDP-Lite over IPv6 has nothing but a checksum, which may be that of another length.
+            if !self.unconfirmed.contains(&key) && !is_taken(&key, self.tracer.path()) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
     /// When the next may be sent.
     fn due(&self) -> Option<Timestamp> {
         let ask = self.asks.last()?;
@@ -73,17 +89,23 @@ impl MtuTracer {
     }
 }
 
+fn is_taken(key: &ProbeKey, path: &Path) -> bool {
+    let sizers = path.sizers.iter().map(|sizer| &sizer.probe);
+    path.probes().map(|(_, probe)| probe).chain(sizers).any(|probe| probe.key == *key)
+}
+
 impl Engine for MtuTracer {
     fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
         self.plan();
         let Some(due) = self.due() else { return self.tracer.poll_transmit(now) };
         let ask = self.asks.pop_if(|_| due <= now)?;
-        let config = self.tracer.config();
-        craft::craft(&config.sizer_spec(self.count, ask.ttl, ask.len), &mut self.datagram);
-        let (header, payload) = ip::decode(&self.datagram).ok()?;
-        self.unconfirmed.extend(ProbeKey::of(&header, payload));
-        (self.count, self.handed_out) = (self.count.saturating_add(1), now);
-        Some(Transmit { destination: config.target, datagram: &self.datagram })
+        let Some(key) = self.craft(ask) else {
+            self.give_up();
+            return None;
+        };
+        self.unconfirmed.push(key);
+        self.handed_out = now;
+        Some(Transmit { destination: self.tracer.config().target, datagram: &self.datagram })
     }
 
     /// A sizer that the kernel does not take is one that it will not take again.

@@ -10,6 +10,7 @@ mod endings;
 mod inspect;
 pub(crate) mod lab;
 mod lookups;
+mod mtu;
 mod readers;
 mod resources;
 mod scout;
