@@ -5,12 +5,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::text::INDENT;
 use crate::trace::mtu::{Cause, Findings, Narrowing};
 use crate::trace::{Path, TraceConfig};
-
-/// Readers of traceroutes take an indented line for more of the last hop, and find nothing in these; others they
-/// do not read.
-const INDENT: &str = "    ";
 
 /// The path MTU and where the path narrows, each a line.
 pub(super) fn lines(path: &Path, config: &TraceConfig) -> String {

@@ -14,6 +14,7 @@ use super::extension::{ExtensionRow, hex};
 use crate::enrich::lookups::Lookup;
 use crate::probe::{FlowMode, ProbeType, craft};
 use crate::time::{Span, Timestamp};
+use crate::trace::loops::Loop;
 use crate::trace::path::Outcome;
 use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 
@@ -378,7 +379,16 @@ impl TotalsRow {
 pub(super) struct StopRow {
     reason: &'static str,
     ttl: Option<u8>,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    looped: Option<LoopRow>,
     target_reached: bool,
+}
+
+/// The hops of the first round of a loop.
+#[derive(Serialize)]
+struct LoopRow {
+    first: u8,
+    last: u8,
 }
 
 impl StopRow {
@@ -388,10 +398,12 @@ impl StopRow {
             reason: match path.stop(config) {
                 Stop::TargetReached => "target-reached",
                 Stop::Unreachable => "unreachable",
+                Stop::Loop => "loop",
                 Stop::MaxHops => "max-hops",
                 Stop::Incomplete => "incomplete",
             },
             ttl: path.end,
+            looped: path.looped.map(|Loop { first, last, .. }| LoopRow { first, last }),
             target_reached: path.reached(config),
         }
     }

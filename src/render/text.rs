@@ -18,8 +18,13 @@ use super::{Renderer, View, mtu};
 use crate::enrich::lookups::Lookup;
 use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
+use crate::trace::loops::Loop;
 use crate::trace::mtu::Findings;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
+
+/// What a line behind the hops begins with. Readers of traceroutes take one that is indented for more of the last
+/// hop, and find nothing in it; one that is not they do not read.
+pub(super) const INDENT: &str = "    ";
 
 /// Traceroute's text.
 pub struct Text<W> {
@@ -231,6 +236,9 @@ impl<W: Write> Renderer for Text<W> {
         }
         self.advance(view, true)?;
         writeln!(self.out)?;
+        if let Some(Loop { first, last, .. }) = view.path.looped {
+            writeln!(self.out, "{INDENT}loop: hops {first}-{last} repeat")?;
+        }
         if view.config.mtu {
             write!(self.out, "{}", mtu::lines(view.path, view.config))?;
         }

@@ -8,6 +8,7 @@ pub mod config;
 mod correlate;
 mod engine;
 pub mod inspect;
+pub mod loops;
 pub mod loss;
 pub mod mtu;
 pub mod path;

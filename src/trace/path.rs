@@ -9,6 +9,7 @@ use crate::wire::tcp::Flags;
 use crate::wire::{icmpv4, icmpv6};
 
 use super::config::TraceConfig;
+use super::loops::{self, Loop};
 use super::replies::Replies;
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
@@ -283,6 +284,8 @@ pub enum Stop {
     TargetReached,
     /// A router said that it cannot be.
     Unreachable,
+    /// Routers send it round and round: see [`loops`](super::loops).
+    Loop,
     /// Every TTL was tried.
     MaxHops,
     /// It was interrupted, or the recording stops there.
@@ -298,7 +301,7 @@ pub struct Path {
     /// How many of them there are, by the probes captured so far.
     seen: usize,
     /// The lowest TTL whose probes were answered with anything but time exceeded in transit, or what
-    /// the answer to the scout says of it: the trace goes no further.
+    /// the answer to the scout says of it, or where a loop has shown: the trace goes no further.
     pub end: Option<u8>,
     /// The scout, if one was captured, until it is a hop's; it stays here if it is none's.
     pub scout: Option<Probe>,
@@ -309,6 +312,8 @@ pub struct Path {
     pub(super) farthest: u8,
     /// How far away who answered the scout is, by the TTL that it quotes.
     pub(super) distance: Option<u8>,
+    /// The forwarding loop in which the path ends, if it does.
+    pub looped: Option<Loop>,
     /// The lowest TTL of a hop's own probe with a final answer.
     direct_end: Option<u8>,
     /// Which of a watch's [rounds](super::rounds) it is, from 0.
@@ -333,6 +338,7 @@ impl Path {
             sizers: Vec::new(),
             farthest: 0,
             distance: None,
+            looped: None,
             direct_end: None,
             round: 0,
             uneven,
@@ -416,6 +422,7 @@ impl Path {
         }
         let Some(reply) = self.probe(at).and_then(Probe::answer) else { return };
         let ttl = if at == ProbeRef::SCOUT { max_ttl } else { at.ttl };
+        let router = reply.responder;
         if reply.kind.in_transit() {
             self.farthest = self.farthest.max(ttl);
         } else if at == ProbeRef::SCOUT {
@@ -427,6 +434,12 @@ impl Path {
         }
         let distance = self.distance.filter(|distance| self.farthest < *distance);
         self.end = self.direct_end.into_iter().chain(distance).min();
+        self.looped = self.looped.filter(|_| self.end.is_none());
+        let suspect = self.looped.is_some() || loops::is_possible(self.hops(), ttl, router);
+        if self.end.is_none() && suspect {
+            self.looped = loops::find(self.hops());
+            self.end = self.looped.map(|looped| looped.end);
+        }
     }
 
     /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
@@ -479,7 +492,9 @@ impl Path {
     #[must_use]
     pub fn stop(&self, config: &TraceConfig) -> Stop {
         let full = |hop: &Hop| hop.probes.len() >= usize::from(config.queries);
-        if self.end.is_some() {
+        if self.looped.is_some() {
+            Stop::Loop
+        } else if self.end.is_some() {
             if self.reached(config) { Stop::TargetReached } else { Stop::Unreachable }
         } else if self.seen == config.hops() && self.hops().iter().all(full) {
             Stop::MaxHops
