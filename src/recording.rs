@@ -19,6 +19,9 @@ pub struct Carried {
     /// Whether it was asked for with extensions.
     #[serde(default)]
     pub extensions: bool,
+    /// Whether it was asked for with the lengths of the ways back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
     /// How often the trace was repeated, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<Plan>,
@@ -97,8 +100,14 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried =
-            Carried { trace, numeric: true, extensions: false, rounds: None, first_round: 0 };
+        let carried = Carried {
+            trace,
+            numeric: true,
+            extensions: false,
+            back: true,
+            rounds: None,
+            first_round: 0,
+        };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

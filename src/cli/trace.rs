@@ -371,9 +371,9 @@ fn prepare_tape(
     interface: &Interface,
 ) -> anyhow::Result<Option<Prepared>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let OutputOptions { numeric, extensions, .. } = args.output;
+    let OutputOptions { numeric, extensions, back, .. } = args.output;
     let (trace, rounds) = (config.clone(), watch.map(|watch| watch.plan));
-    let carried = Carried { trace, numeric, extensions, rounds, first_round: 0 };
+    let carried = Carried { trace, numeric, extensions, back, rounds, first_round: 0 };
     let rotate = watch.map(|watch| &watch.rotate);
     Prepared::new(path, rotate, carried, interface.clone()).map(Some)
 }

@@ -16,8 +16,9 @@ use serde::Serialize;
 use super::lines::Lines;
 use super::mtu::MtuRow;
 use super::rows::{
-    self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
+    self, AskedRow, BackRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
 };
+use super::text::Style;
 use super::{Renderer, View};
 use crate::trace::{Event, ProbeRef, TraceConfig};
 
@@ -27,13 +28,13 @@ pub const VERSION: u32 = 1;
 /// The stream of events.
 pub struct Ndjson<W> {
     lines: Lines<W>,
-    numeric: bool,
+    style: Style,
 }
 
 impl<W: Write> Ndjson<W> {
-    /// Events to `out`; with `numeric`, without names.
-    pub fn new(out: W, numeric: bool) -> Self {
-        Self { lines: Lines::new(out), numeric }
+    /// Events to `out`; with [`Style::numeric`], without names.
+    pub fn new(out: W, style: Style) -> Self {
+        Self { lines: Lines::new(out), style }
     }
 
     fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
@@ -51,7 +52,9 @@ impl<W: Write> Ndjson<W> {
         let responder = reply.responder;
         self.lines.note(responder);
         let (ttl, query) = place(at, view);
-        self.lines.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply) })
+        // How far the scout went is not known yet.
+        let back = self.style.back.then(|| BackRow::of(reply, None));
+        self.lines.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply), back })
     }
 
     fn settled(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
@@ -91,6 +94,8 @@ enum Line<'a> {
         responder: IpAddr,
         #[serde(flatten)]
         reply: ReplyRow,
+        #[serde(flatten)]
+        back: Option<BackRow>,
     },
     Settled {
         ttl: u8,
@@ -165,7 +170,7 @@ impl<W: Write> Renderer for Ndjson<W> {
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         for responder in self.lines.take_responders() {
-            if let Some(name) = rows::name(view, responder, self.numeric) {
+            if let Some(name) = rows::name(view, responder, self.style.numeric) {
                 self.lines.line(&Line::Named { responder, name })?;
             }
             if let Some(origin) = OriginRow::of(view, responder) {

@@ -15,7 +15,7 @@ use crate::enrich::lookups::Lookup;
 use crate::probe::{FlowMode, ProbeType, craft};
 use crate::time::{Span, Timestamp};
 use crate::trace::loops::Loop;
-use crate::trace::path::Outcome;
+use crate::trace::path::{Outcome, way_back};
 use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 
 /// When a probe was captured on its way out, and in which frame.
@@ -336,6 +336,23 @@ impl ReplyRow {
             duplicate: reply.duplicate,
             frame: reply.frame,
         }
+    }
+}
+
+/// Over how many hops a reply seems to have come back, where that is asked for.
+#[derive(Serialize)]
+pub(super) struct BackRow {
+    back_hops: u16,
+    /// They are not as many as there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    asymmetric: bool,
+}
+
+impl BackRow {
+    /// Of a reply to a probe that went so many hops, if that is known.
+    pub(super) fn of(reply: &Reply, there: Option<u8>) -> Self {
+        let (_, back_hops) = way_back(reply.ttl);
+        Self { back_hops, asymmetric: there.is_some_and(|there| u16::from(there) != back_hops) }
     }
 }
 

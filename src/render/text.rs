@@ -20,6 +20,7 @@ use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
 use crate::trace::loops::Loop;
 use crate::trace::mtu::Findings;
+use crate::trace::path::way_back;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 
 /// What a line behind the hops begins with. Readers of traceroutes take one that is indented for more of the last
@@ -32,10 +33,19 @@ pub struct Text<W> {
     style: Style,
     ttl: u8,
     query: u16,
-    /// The responder and the extension that were last written on this line.
-    shown: Option<(IpAddr, Option<String>)>,
+    /// What was last written of a responder on this line.
+    shown: Option<Shown>,
     /// Hops from which datagrams have to be so short, where that was not written yet.
     marks: Vec<(u8, u16)>,
+}
+
+/// What is written of who sent a reply: again if any of it is not as of the reply before.
+#[derive(PartialEq, Eq)]
+struct Shown {
+    responder: IpAddr,
+    extension: Option<String>,
+    /// The TTL that it arrived with, where that counts.
+    ttl: Option<u8>,
 }
 
 /// What traceroute's options add to the text or leave out.
@@ -45,6 +55,8 @@ pub struct Style {
     pub numeric: bool,
     /// `-e`: what routers append to their replies (RFC 4884).
     pub extensions: bool,
+    /// `--back`: how long the way back seems to be, where it is not as long as the way there.
+    pub back: bool,
 }
 
 /// What is to be written next.
@@ -117,7 +129,9 @@ impl<W: Write> Text<W> {
         }
         let Some(reply) = reply else { return write!(self.out, " *") };
         let extension = self.beside_address(reply);
-        if self.shown.as_ref() != Some(&(reply.responder, extension.clone())) {
+        let ttl = self.style.back.then_some(reply.ttl);
+        let shown = Shown { responder: reply.responder, extension, ttl };
+        if self.shown.as_ref() != Some(&shown) {
             self.write_responder(reply.responder, view)?;
             if let Some(origins) = view.origins {
                 write!(self.out, " [{}]", systems(&origins.lookup(reply.responder)))?;
@@ -125,10 +139,14 @@ impl<W: Write> Text<W> {
             if let Some(place) = PlaceRow::of(view, reply.responder).and_then(|it| word(&it)) {
                 write!(self.out, " {{{place}}}")?;
             }
-            if let Some(extension) = &extension {
+            if let Some(extension) = &shown.extension {
                 write!(self.out, " <{extension}>")?;
             }
-            self.shown = Some((reply.responder, extension));
+            let back = ttl.map(|ttl| way_back(ttl).1);
+            if let Some(back) = back.filter(|back| *back != u16::from(self.ttl)) {
+                write!(self.out, " '-{back}'")?;
+            }
+            self.shown = Some(shown);
         }
         if let Some(rtt) = reply.rtt {
             write!(self.out, "  {rtt} ms")?;

@@ -38,6 +38,7 @@ asymmetric        three routers, what the second and later ones answer comes bac
 rate-limited      three routers, the second with the ICMP rate limits that Linux has by default
 nat               three routers, the first translates source addresses
 udp-answer        three routers, the target answers UDP on ports 53 and 33434 to 33533, and TCP on 80
+routing-loop      three routers, the third sends back to the second what is for the target
 small-mtu         three routers, 1400 bytes is all that the cable behind the second takes: !F-1400
 black-hole        the same, and the second router never says so: what is longer vanishes
 broken            one host: down0 is down, noaddr0 has no address, eth0 has one, and there is no way out
@@ -211,6 +212,11 @@ build_nat() {
     # The address that r1 now gives to all: the answers need a way to it, and to it only.
     ip_in r2 'route del 10.0.1.0/24'
     ip_in r3 'route del 10.0.1.0/24' 'route add 10.0.2.0/24 via 10.0.3.1'
+}
+
+build_routing_loop() {
+    chain 3
+    ip_in r3 "route add $target via 10.0.3.1"
 }
 
 build_small_mtu() {

@@ -84,7 +84,7 @@ fn report(
     tape: Option<Recording<Shared>>,
 ) -> Reports {
     let outs = Form::ALL.map(|form| (form, Shared::default()));
-    let style = Style { numeric: false, extensions: true };
+    let style = Style { numeric: false, extensions: true, back: true };
     let renderers = outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect();
     let config = tracer.config().clone();
     render(tracer, &config, link, names, renderers, tape);
@@ -128,6 +128,7 @@ fn simulated(
         trace: config.clone(),
         numeric: false,
         extensions: true,
+        back: true,
         rounds: None,
         first_round: 0,
     };

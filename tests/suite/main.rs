@@ -2,6 +2,7 @@
 
 mod allocations;
 mod architecture;
+mod back;
 mod cli;
 mod golden;
 mod golden_forms;

@@ -222,7 +222,7 @@ proptest! {
         config.packet_len = config.packet_len.max(config.least_len());
         let bytes = Shared::default();
         let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-        let carried = Carried { trace: config.clone(), numeric: false, extensions: false, rounds: None, first_round: 0 };
+        let carried = Carried { trace: config.clone(), numeric: false, extensions: false, back: false, rounds: None, first_round: 0 };
         let tape = Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
         let mut engine = MtuTracer::new(config.clone(), largest).unwrap();
         let live = reports(&mut engine, &config, &mut SimLink::new(topology), Some(tape.unwrap()));

@@ -5,6 +5,7 @@
 //! when they are skipped without it; with `CI=true` in the environment a skip is a failure.
 
 mod agreement;
+mod back;
 mod concurrency;
 mod endings;
 mod inspect;
