@@ -95,7 +95,9 @@ pub fn tracer(bytes: &[u8]) {
     frames.iter().for_each(|frame| survey.handle_frame(frame));
     let default = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
     let found = survey.traces().into_iter().map(|found| (found.config, found.idents));
-    for (config, idents) in found.chain([(default, Idents::One)]) {
+    let sizing = TraceConfig { mtu: true, packet_len: 28, ..default.clone() };
+    let given = [(default, Idents::One), (sizing, Idents::One)];
+    for (config, idents) in found.chain(given) {
         let tracer = Tracer::passive(config, idents).expect("what a survey finds can be traced");
         watch(tracer, &frames);
     }

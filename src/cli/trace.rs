@@ -342,6 +342,9 @@ fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> a
     if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
         bail!("--mtu needs probes of any length, and TCP's have one: use UDP, or -I");
     }
+    if let Some(len) = args.options.packet_len.filter(|len| *len <= config.packet_len) {
+        bail!("--mtu tries longer probes than {len} bytes: ask for more, or leave it out");
+    }
     if config.flow_mode == FlowMode::Dublin {
         bail!("--mtu needs probes of any length, and --flow dublin varies it: use --flow paris");
     }

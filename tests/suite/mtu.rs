@@ -182,6 +182,7 @@ fn what_it_does_not_go_with_is_refused_in_a_line() {
         (&["--ack"], "TCP"),
         (&["--flow", "dublin"], "dublin"),
         (&["--inspect"], "inspect"),
+        (&["60"], "60 bytes"),
     ] {
         let refused = run(&[&["--simulate", "--mtu", TARGETS[0]], args].concat());
         assert_eq!((refused.status, refused.stderr.lines().count()), (2, 1));

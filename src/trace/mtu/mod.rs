@@ -102,8 +102,10 @@ impl Findings {
     /// What a path shows, as far as sizers were sent.
     #[must_use]
     pub fn of(path: &Path, config: &TraceConfig) -> Self {
-        let largest = path.sizers.iter().map(|sizer| sizer.len).max();
-        largest.map_or_else(Self::default, |largest| Self::from(largest, path, config))
+        match path.sizers.iter().map(|sizer| sizer.len).max() {
+            Some(largest) => Self::from(largest, path, config),
+            None => Self { hop: Search::new(path, config).hops.last().copied(), ..Self::default() },
+        }
     }
 
     /// The same of a search that begins with this length.
@@ -227,7 +229,8 @@ impl<'a> Search<'a> {
         let least = least(Family::of(self.config.target));
         let claim = reply.kind.too_big();
         let credible = claim.and_then(|mtu| u16::try_from(mtu).ok());
-        let credible = credible.filter(|mtu| (least..sizer.len).contains(mtu));
+        let possible = least.max(self.passes(ttl, u16::MAX))..sizer.len;
+        let credible = credible.filter(|mtu| possible.contains(mtu));
         let after = self.hop_of(sizer, reply);
         let before = after.map_or(ttl, |after| after + 1);
         let by = reply.responder;
@@ -301,10 +304,10 @@ impl<'a> Search<'a> {
     /// Whether hop `ttl` answers now: a short sizer, after it has left a longer one unanswered.
     fn answers_still(&self, ttl: u8, size: u16) -> Result<(), Vec<Ask>> {
         let Fate::Lost(_, last) = self.fate(ttl, size) else { return Ok(()) };
-        let later = |it: &&Tried<'_>| it.sizer.probe.ttl == ttl && it.sizer.probe.sent > Some(last);
-        let asked =
-            self.control() >= size || self.limits(ttl) || self.sent.iter().any(|it| later(&it));
-        if asked { Ok(()) } else { Err(vec![self.ask(ttl, self.control())]) }
+        let mut here = self.sent.iter().map(|it| &it.sizer.probe).filter(|it| it.ttl == ttl);
+        let later = here.any(|probe| probe.sent > Some(last));
+        let known = later || self.limits(ttl) || self.control() >= size;
+        if known { Ok(()) } else { Err(vec![self.ask(ttl, self.control())]) }
     }
 
     /// The shortest that a sizer is: what a hop that answers at all answers.

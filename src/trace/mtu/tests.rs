@@ -134,5 +134,12 @@ fn a_refusal_is_placed_by_its_address_or_by_the_ttl_it_quotes() {
 fn nothing_is_asked_where_nobody_answers() {
     let nobody = Path::new(&config(), false);
     assert_eq!(Findings::from(1_500, &nobody, &config()), Findings::default());
-    assert_eq!(Findings::of(&path(&[]), &config()), Findings::default());
+    let unasked = Findings { hop: Some(4), ..Findings::default() };
+    assert_eq!(Findings::of(&path(&[]), &config()), unasked);
+}
+
+#[test]
+fn what_contradicts_an_answer_is_not_believed() {
+    let sizers = [(4, 1_400, Some((4, expired()))), (4, 1_500, Some((2, too_big(1_300))))];
+    assert_eq!(next(&sizers), [(4, 1_450)], "1400 bytes pass, whatever the router says");
 }
