@@ -128,7 +128,7 @@ impl<'a> HopRow<'a> {
 
 impl<'a> SizerRow<'a> {
     fn all(view: View<'a>, style: Style) -> Vec<Self> {
-        let numbered = (1..).zip(&view.path.sizers);
+        let numbered = (u32::from(view.config.queries) + 1..).zip(&view.path.sizers);
         let row = |(query, sizer): (u32, &'a Sizer)| Self {
             len: sizer.len,
             probe: ProbeRow::of(sizer.probe.ttl, query, &sizer.probe, view, style),

@@ -135,13 +135,14 @@ enum Line<'a> {
 }
 
 /// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
-/// A sizer has its TTL, and as its query which of all sizers it is.
+/// A sizer has its TTL, and its query comes after those of hops: sizers are counted through.
 pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
     let View { config, path, .. } = view;
     match at {
         ProbeRef::SCOUT => (config.max_ttl, u32::from(config.queries)),
         at if at.sizer_index().is_some() => {
-            (path.probe(at).map_or(0, |probe| probe.ttl), at.query.into())
+            let ttl = path.probe(at).map_or(0, |probe| probe.ttl);
+            (ttl, u32::from(config.queries) + u32::from(at.query))
         }
         at => (at.ttl, u32::from(at.query) + 1),
     }

@@ -284,7 +284,7 @@ pub enum Stop {
     TargetReached,
     /// A router said that it cannot be.
     Unreachable,
-    /// Routers send it round and round: see [`loops`](super::loops).
+    /// Routers send it round and round: see [`loops`].
     Loop,
     /// Every TTL was tried.
     MaxHops,
