@@ -12,8 +12,10 @@ pub use super::lookups::LookupOptions;
 pub use super::options::TraceOptions;
 pub use super::output::OutputOptions;
 pub use super::targets::ScreenArgs;
-use super::values::{parse_clock, parse_interval, parse_size, within};
+use super::values::{parse_clock, parse_interval, parse_size, parse_until, within};
+pub use super::watch::ReportOptions;
 use crate::link::live::Clock;
+use crate::trace::rounds::Until;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -29,6 +31,7 @@ Examples:
   rtrace replay out.pcapng --json | jq .stop        as JSON
   sudo rtrace --format ndjson example.net           each event when it happens, one a line
   sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
+  sudo rtrace report --wide example.net             ten rounds, as mtr --report-wide
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
 Exit status: 0 the target was reached, 1 it was not, 2 usage, privilege or IO error, 130 after Ctrl-C.";
@@ -78,6 +81,8 @@ pub enum Action {
     Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
+    /// Say where the configuration file is and what it sets, or what it could hold
+    Config(ConfigArgs),
 }
 
 /// `rtrace TARGET` and `rtrace trace TARGET`.
@@ -128,13 +133,22 @@ pub struct WatchArgs {
     #[arg(long, value_name = "SECONDS", help_heading = "Rounds", value_parser = parse_interval)]
     pub interval: Option<f64>,
 
-    /// End after so many rounds: at least 1 [default: for report 10, else until interrupted]
+    /// End after so many rounds: at least 1 [default: until interrupted or --until; for
+    /// report without --until 10]
     #[arg(long, value_name = "N", help_heading = "Rounds", value_parser = within(1_u64, u64::MAX))]
     pub rounds: Option<u64>,
+
+    /// Begin no round at this time or later: 2026-12-24T18:00:00Z, or so long: 1h30m
+    #[arg(long, value_name = "TIME", help_heading = "Rounds", value_parser = parse_until)]
+    pub until: Option<Until>,
 
     /// Only report when it is over
     #[arg(long, help_heading = "Rounds")]
     pub report: bool,
+
+    /// How the report looks.
+    #[command(flatten)]
+    pub look: ReportOptions,
 
     /// Serve metrics for Prometheus under /metrics at this address: 127.0.0.1:9469; port 0 takes
     /// one that is free
@@ -191,6 +205,14 @@ pub struct ShowArgs {
     pub hop: Option<u8>,
 }
 
+/// `rtrace config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Print a file with every key, explained and at its default
+    #[arg(long)]
+    pub default: bool,
+}
+
 /// `rtrace replay FILE`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -209,6 +231,10 @@ pub struct ReplayArgs {
     /// What is written.
     #[command(flatten)]
     pub output: OutputOptions,
+
+    /// How the report looks, if the recording is of rounds.
+    #[command(flatten)]
+    pub look: ReportOptions,
 
     /// What is looked up, which is nothing unless asked for.
     #[command(flatten)]
@@ -242,7 +268,7 @@ impl Cli {
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(screen)) => &screen.watch.trace.output,
             Some(Action::Report(watch)) => &watch.trace.output,
-            Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
+            Some(Action::Diff(_) | Action::Show(_) | Action::Config(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
@@ -259,7 +285,7 @@ impl Cli {
 
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
 /// value with a space only where it cannot be taken for the target.
-fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OPTIONAL_VALUES: [(&str, &str); 2] = [("--simulate", ".toml"), ("--stats", ".json")];
     let mut normal: Vec<OsString> = Vec::new();
     for arg in args {

@@ -2,6 +2,7 @@
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
 mod args;
+mod config;
 mod diff;
 mod list;
 mod lookups;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use args::{Action, Cli};
+use args::{Action, Cli, WatchArgs};
 use watch::Watch;
 
 /// How a run ended, if it ran at all; in order of gravity.
@@ -51,17 +52,25 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::from_args(std::env::args_os()) {
+    let args = match config::arguments(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            complain(&in_one_line(&error));
+            return Status::Failed.into();
+        }
+    };
+    let cli = match Cli::from_args(args) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, None),
+        Some(Action::Config(args)) => config::run(&args),
         Some(Action::Diff(args)) => diff::run(&args),
         Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => prober::run(&args),
-        Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
+        Some(Action::Report(args)) => report(&args),
         None => trace::run(&cli.trace, None),
     };
     match outcome {
@@ -71,6 +80,10 @@ pub fn main() -> ExitCode {
             Status::Failed.into()
         }
     }
+}
+
+fn report(args: &WatchArgs) -> anyhow::Result<Status> {
+    trace::run(&args.trace, Some(&Watch::of(args, true)?))
 }
 
 /// What clap did not take: help and version, which are asked for, and everything else.

@@ -10,11 +10,10 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::{Session, report_out};
-use super::watch::Watch;
 use super::{Status, complain, list, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{self, Observer};
@@ -126,19 +125,19 @@ fn report(
     let output = OutputOptions { numeric, extensions, back, ..args.output };
     let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
     let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
-    let (mut engine, mut session): (Box<dyn Engine>, _) = match rounds {
-        None => (
-            Box::new(Tracer::passive(config.clone(), idents)?),
-            Session::new(&config, output, annotations, args.resolve, false),
-        ),
-        Some((plan, first)) => {
-            let renderer = Watch::recorded(plan).renderer(output, report_out(false));
-            (
-                Box::new(Rounds::passive_from(first, config.clone(), plan)?),
-                Session::with_renderer(&config, renderer, annotations, args.resolve),
-            )
+    let (mut engine, renderer): (Box<dyn Engine>, _) = match rounds {
+        None if args.look.given() => {
+            bail!("--wide and --columns are for rounds: this is a recording of single traces")
         }
+        None => {
+            (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(report_out(false)))
+        }
+        Some((plan, first)) => (
+            Box::new(Rounds::passive_from(first, config.clone(), plan)?),
+            args.look.written(output)?.renderer(plan, report_out(false)),
+        ),
     };
+    let mut session = Session::with_renderer(&config, renderer, annotations, args.resolve);
     let status = session.run(&mut *engine, &mut link);
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());

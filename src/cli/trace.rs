@@ -242,7 +242,7 @@ fn session(
     match watch {
         None => Session::new(config, args.output, annotations, look_up, to_stderr),
         Some(watch) => {
-            let renderer = watch.renderer(args.output, report_out(to_stderr));
+            let renderer = watch.renderer(report_out(to_stderr));
             Session::with_renderer(config, renderer, annotations, look_up)
         }
     }

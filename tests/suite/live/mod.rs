@@ -13,6 +13,7 @@ pub(crate) mod lab;
 mod lookups;
 mod mtu;
 mod readers;
+mod report;
 mod resources;
 mod scout;
 mod stamps;
