@@ -22,6 +22,7 @@ use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::json::Json;
+use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::rounds::Rounds;
@@ -111,16 +112,17 @@ fn report(
     annotations: Annotations,
 ) -> anyhow::Result<(Status, Annotations)> {
     let Found { mut config, idents, .. } = found;
-    let OutputOptions { mut numeric, mut extensions, .. } = args.output;
+    let OutputOptions { mut numeric, mut extensions, mut back, .. } = args.output;
     if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
         numeric |= carried.numeric && !args.resolve;
         extensions |= carried.extensions;
+        back |= carried.back;
     }
     if let Some(probe) = args.options.kind.chosen() {
         config.probe = probe;
     }
     args.options.apply(&mut config);
-    let output = OutputOptions { numeric, extensions, ..args.output };
+    let output = OutputOptions { numeric, extensions, back, ..args.output };
     let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
     let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
     let (mut engine, renderer): (Box<dyn Engine>, _) = match rounds {
@@ -148,7 +150,7 @@ pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
     let (tracer, annotations) = first(path, &mut Unwatched)?;
     let mut document = Vec::new();
     let view = View::of(tracer.config(), tracer.path(), &annotations);
-    Json::new(&mut document, false).end(view).context("cannot write the trace")?;
+    Json::new(&mut document, Style::default()).end(view).context("cannot write the trace")?;
     Ok(document)
 }
 

@@ -22,6 +22,7 @@ use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
 use crate::render::stats::RunFacts;
+use crate::trace::mtu::MtuTracer;
 use crate::trace::rounds::Rounds;
 use crate::trace::{Engine, TraceConfig, Tracer};
 use crate::wire::LinkType;
@@ -29,6 +30,9 @@ use crate::wire::extension::Family;
 
 /// Source port and first IP-ID of simulated traces, which are the same each time.
 const SIMULATED_PORT: u16 = 54_321;
+
+/// What the first link of a simulated network takes: as Ethernet.
+const SIMULATED_MTU: u32 = 1_500;
 
 /// Probes per hop and round of a watch, unless others are asked for: as mtr's.
 const WATCHED_QUERIES: u16 = 1;
@@ -47,6 +51,8 @@ pub(super) struct Opened<L> {
     pub link: L,
     pub config: TraceConfig,
     pub interface: Interface,
+    /// The longest datagram that the first link takes, or that is asked for.
+    pub largest: u16,
     pub prepared: Option<Prepared>,
 }
 
@@ -87,11 +93,17 @@ pub(super) fn open_live(
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let prepared = prepare_tape(args, watch, &config, &interface)?;
-    Ok(Opened { link, config, interface, prepared })
+    let largest = largest(args, mtu);
+    Ok(Opened { link, config, interface, largest, prepared })
+}
+
+/// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes.
+fn largest(args: &TraceArgs, mtu: u32) -> u16 {
+    args.options.packet_len.unwrap_or(u16::MAX).min(u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
 fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
-    let Opened { mut link, config, interface, prepared } = open_live(args, watch, name)?;
+    let Opened { mut link, config, interface, largest, prepared } = open_live(args, watch, name)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let server = watch.map(Watch::listen).transpose()?.flatten();
@@ -115,7 +127,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
-    let status = session.run(&mut *engine(config, watch)?, &mut link);
+    let status = session.run(&mut *engine(config, watch, largest)?, &mut link);
 
     account(&mut session, &mut link, interface.name, status);
     finish(&mut session, &link, facts_to, status)
@@ -191,7 +203,8 @@ pub(super) fn open_simulated(
         filter: None,
     };
     let prepared = prepare_tape(args, watch, &config, &interface)?;
-    Ok(Opened { link, config, interface, prepared })
+    let largest = largest(args, SIMULATED_MTU);
+    Ok(Opened { link, config, interface, largest, prepared })
 }
 
 fn simulate(
@@ -200,7 +213,8 @@ fn simulate(
     name: &str,
     file: &Path,
 ) -> anyhow::Result<Status> {
-    let Opened { mut link, config, prepared, .. } = open_simulated(args, watch, name, file)?;
+    let Opened { mut link, config, prepared, largest, .. } =
+        open_simulated(args, watch, name, file)?;
     let names = link.topology().names().clone();
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
@@ -209,7 +223,7 @@ fn simulate(
     let meter = watch::serve(watch.map(Watch::listen).transpose()?.flatten(), &config)?;
     let mut session =
         session(args, watch, &config, annotations).recording_to(tape).metered_by(meter);
-    let status = session.run(&mut *engine(config, watch)?, &mut link);
+    let status = session.run(&mut *engine(config, watch, largest)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
         ("simulated", "simulated".into(), "virtual time".into());
@@ -234,8 +248,13 @@ fn session(
     }
 }
 
-fn engine(config: TraceConfig, watch: Option<&Watch>) -> anyhow::Result<Box<dyn Engine>> {
+fn engine(
+    config: TraceConfig,
+    watch: Option<&Watch>,
+    largest: u16,
+) -> anyhow::Result<Box<dyn Engine>> {
     Ok(match watch {
+        None if config.mtu => Box::new(MtuTracer::new(config, largest)?),
         None => Box::new(Tracer::new(config)?),
         Some(watch) => Box::new(Rounds::new(config, watch.plan)?),
     })
@@ -301,12 +320,35 @@ fn configure(
     {
         bail!("--flow dublin is for UDP to rising ports: leave out the probe type, or use paris");
     }
+    if config.mtu {
+        check_mtu(args, watch, &config)?;
+    }
     let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
     if is_tcp && config.packet_len != config.least_len() {
         bail!("TCP probes carry no payload: leave out the packet length");
     }
     config.check()?;
     Ok(config)
+}
+
+/// What a search for the path MTU does not go with.
+fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> anyhow::Result<()> {
+    if watch.is_some() {
+        bail!("--mtu is for one trace: leave it out, or trace without watch and report");
+    }
+    if args.output.inspect {
+        bail!("--mtu and inspect are two reports: ask for one of them");
+    }
+    if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
+        bail!("--mtu needs probes of any length, and TCP's have one: use UDP, or -I");
+    }
+    if let Some(len) = args.options.packet_len.filter(|len| *len <= config.packet_len) {
+        bail!("--mtu tries longer probes than {len} bytes: ask for more, or leave it out");
+    }
+    if config.flow_mode == FlowMode::Dublin {
+        bail!("--mtu needs probes of any length, and --flow dublin varies it: use --flow paris");
+    }
+    Ok(())
 }
 
 /// The target's address of the family that is asked for; else its first IPv4 address, or its first.
@@ -332,9 +374,9 @@ fn prepare_tape(
     interface: &Interface,
 ) -> anyhow::Result<Option<Prepared>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let OutputOptions { numeric, extensions, .. } = args.output;
+    let OutputOptions { numeric, extensions, back, .. } = args.output;
     let (trace, rounds) = (config.clone(), watch.map(|watch| watch.plan));
-    let carried = Carried { trace, numeric, extensions, rounds, first_round: 0 };
+    let carried = Carried { trace, numeric, extensions, back, rounds, first_round: 0 };
     let rotate = watch.map(|watch| &watch.rotate);
     Prepared::new(path, rotate, carried, interface.clone()).map(Some)
 }

@@ -14,6 +14,7 @@ mod extension;
 pub mod inspect;
 pub mod json;
 mod lines;
+mod mtu;
 pub mod ndjson;
 pub mod report;
 mod rows;
@@ -127,8 +128,8 @@ impl Form {
     pub fn renderer(self, out: impl Write + 'static, style: Style) -> Box<dyn Renderer> {
         match self {
             Self::Text => Box::new(text::Text::new(out, style)),
-            Self::Json => Box::new(json::Json::new(out, style.numeric)),
-            Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style.numeric)),
+            Self::Json => Box::new(json::Json::new(out, style)),
+            Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style)),
             Self::Csv => Box::new(csv::Csv::new(out, style.numeric)),
             Self::Atlas => Box::new(atlas::Atlas::new(out)),
             Self::Scamper => Box::new(scamper::Scamper::new(out, style.numeric)),

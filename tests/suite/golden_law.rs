@@ -54,7 +54,7 @@ type Reports = Vec<String>;
 
 /// What writes each of them.
 fn renderers(of_rounds: bool) -> Vec<(Box<dyn Renderer>, Shared)> {
-    let style = Style { numeric: false, extensions: true };
+    let style = Style { numeric: false, extensions: true, back: true };
     let rounds = |form| {
         let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIHPT".parse().unwrap());
         let layout = Layout { form, numeric: false, extensions, wide, columns };
@@ -189,8 +189,14 @@ fn simulated(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried =
-        Carried { trace: config.clone(), numeric: false, extensions: true, rounds, first_round: 0 };
+    let carried = Carried {
+        trace: config.clone(),
+        numeric: false,
+        extensions: true,
+        back: true,
+        rounds,
+        first_round: 0,
+    };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod architecture;
+mod back;
 mod cli;
 mod config;
 mod golden;
@@ -11,6 +12,7 @@ mod laws;
 mod live;
 mod lookups;
 mod mmdb;
+mod mtu;
 mod nat;
 mod prometheus;
 mod report;
