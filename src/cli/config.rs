@@ -58,6 +58,8 @@ const KEYS: &[Key] = &[
     Key::new("numeric", "false", Flag("-n")).unless(&["resolve"]).presenting(),
     Key::new("extensions", "false", Flag("--extensions")).presenting(),
     Key::new("back", "false", Flag("--back")).presenting(),
+    Key::new("columns", AUTO, Value("--columns")).presenting(),
+    Key::new("wide", "false", Flag("--wide")).presenting(),
     Key::new("geo-db", AUTO, Value("--geo-db")).presenting(),
     Key::new("asn-db", AUTO, Value("--asn-db")).presenting(),
     Key::new("as-lookup", "false", Flag("--as-lookup")),

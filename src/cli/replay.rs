@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::{Session, report_out};
@@ -126,9 +126,6 @@ fn report(
     let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
     let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
     let (mut engine, renderer): (Box<dyn Engine>, _) = match rounds {
-        None if args.look.given() => {
-            bail!("--wide and --columns are for rounds: this is a recording of single traces")
-        }
         None => {
             (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(report_out(false)))
         }

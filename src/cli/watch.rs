@@ -44,11 +44,6 @@ fn columns_help() -> String {
 }
 
 impl ReportOptions {
-    /// Whether anything is asked for.
-    pub fn given(&self) -> bool {
-        self.wide || self.columns.is_some()
-    }
-
     /// What is to be written.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ type Reports = Vec<String>;
 fn renderers(of_rounds: bool) -> Vec<(Box<dyn Renderer>, Shared)> {
     let style = Style { numeric: false, extensions: true, back: true };
     let rounds = |form| {
-        let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIHPT".parse().unwrap());
+        let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIEPT".parse().unwrap());
         let layout = Layout { form, numeric: false, extensions, wide, columns };
         let out = Shared::default();
         (Box::new(Report::new(out.clone(), layout)) as Box<dyn Renderer>, out)
