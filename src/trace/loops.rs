@@ -12,10 +12,12 @@
 
 use std::net::IpAddr;
 
-use super::path::{Hop, Probe};
+use super::path::{Hop, Probe, ProbeRef};
 
 /// How often the hops of a loop have come when it is believed.
 const ROUNDS: usize = 3;
+/// So many probes of a hop are looked at: a recording may have many thousands, and they say no more.
+const LOOKED_AT: u16 = 16;
 /// Of the hops that come again, so many must have answered.
 const SEEN_AGAIN: usize = 2;
 
@@ -43,7 +45,7 @@ enum Stand {
 impl Stand {
     fn of(hop: &Hop) -> Self {
         let mut stand = Self::Silent;
-        for reply in hop.probes.iter().filter_map(Probe::answer) {
+        for reply in looked_at(hop).filter_map(Probe::answer) {
             stand = match stand {
                 _ if !reply.kind.in_transit() => return Self::Other,
                 Self::Silent => Self::Router(reply.responder, reply.ttl),
@@ -66,9 +68,18 @@ impl Stand {
     }
 }
 
+fn looked_at(hop: &Hop) -> impl Iterator<Item = &Probe> {
+    hop.probes.iter().take(LOOKED_AT.into())
+}
+
+/// Whether an answer to this probe can change what is found.
+pub(super) fn counts(at: ProbeRef) -> bool {
+    at != ProbeRef::SCOUT && at.query < LOOKED_AT
+}
+
 /// Whether the router at this hop also stands at one that is not beside it: only then there may be a loop.
 pub(super) fn is_possible(hops: &[Hop], ttl: u8, router: IpAddr) -> bool {
-    let first = |hop: &Hop| hop.probes.iter().find_map(Probe::answer).map(|reply| reply.responder);
+    let first = |hop: &Hop| looked_at(hop).find_map(Probe::answer).map(|reply| reply.responder);
     let apart = |hop: &&Hop| hop.ttl.abs_diff(ttl) > 1;
     hops.iter().filter(apart).any(|hop| first(hop) == Some(router))
 }
@@ -87,15 +98,15 @@ pub(super) fn find(hops: &[Hop]) -> Option<Loop> {
 
 /// Whether these are rounds of a loop over so many hops.
 fn circles(window: &[Stand], len: usize) -> bool {
+    let mut neighbours = window.iter().zip(window.iter().skip(1));
+    if neighbours.any(|(one, next)| one.has_address_of(*next)) {
+        return false;
+    }
     let places = (0..len).map(|at| seen(window.iter().skip(at).step_by(len)));
     let Some(seen) = places.collect::<Option<Vec<usize>>>() else { return false };
     let again: usize = seen.iter().map(|rounds| rounds.saturating_sub(1)).sum();
     let begins = window.first().is_some_and(|first| first.is_router());
-    let mut neighbours = window.iter().zip(window.iter().skip(1));
-    begins
-        && seen.first().is_some_and(|rounds| *rounds > 1)
-        && again >= SEEN_AGAIN
-        && !neighbours.any(|(one, next)| one.has_address_of(*next))
+    begins && seen.first().is_some_and(|rounds| *rounds > 1) && again >= SEEN_AGAIN
 }
 
 /// In how many rounds the router at one place of a loop answered; `None` if it is not always the same.

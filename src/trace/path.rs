@@ -435,9 +435,11 @@ impl Path {
         let distance = self.distance.filter(|distance| self.farthest < *distance);
         self.end = self.direct_end.into_iter().chain(distance).min();
         self.looped = self.looped.filter(|_| self.end.is_none());
-        let suspect = self.looped.is_some() || loops::is_possible(self.hops(), ttl, router);
-        if self.end.is_none() && suspect {
-            self.looped = loops::find(self.hops());
+        if self.end.is_none() {
+            let suspect = || self.looped.is_some() || loops::is_possible(self.hops(), ttl, router);
+            if loops::counts(at) && suspect() {
+                self.looped = loops::find(self.hops());
+            }
             self.end = self.looped.map(|looped| looped.end);
         }
     }
