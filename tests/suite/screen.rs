@@ -11,10 +11,12 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use rtrace::driver::{self, Observer};
+use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::link::LinkError;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
+use rtrace::render::View;
 use rtrace::render::tui::moment::Goal;
 use rtrace::render::tui::state::{Display, Pane};
 use rtrace::render::tui::{Command, Model, Playback, Snapshot, Tab, UiState, draw};
@@ -27,8 +29,9 @@ use crate::support::{line_of, root};
 
 /// Feeds a model, and ends after so many replies.
 struct Feed {
+    config: TraceConfig,
     model: Model,
-    names: Names,
+    annotations: Annotations,
     replies: usize,
     /// What was to be seen when the last of them had come.
     seen: Option<Snapshot>,
@@ -44,8 +47,7 @@ impl Observer for Feed {
     fn event(&mut self, event: Event, path: &Path) {
         self.replies =
             self.replies.saturating_sub(usize::from(matches!(event, Event::Replied(..))));
-        self.model.learn(&self.names);
-        self.model.event(event, path);
+        self.model.event(Some(event), View::of(&self.config, path, &self.annotations));
         if self.replies == 0 && self.seen.is_none() {
             self.seen = Some(seen(&self.model));
         }
@@ -68,14 +70,21 @@ fn config(topology: &Topology, queries: u16) -> TraceConfig {
     TraceConfig { queries, target_name: "target.example".into(), ..config }
 }
 
+/// A watch of a simulated network, seen by a model.
+fn fed(topology: Topology, config: TraceConfig, plan: Plan, replies: usize) -> Feed {
+    let model = Model::new(&config, Some(plan.interval));
+    let annotations = Names::fixed(topology.names().clone()).into();
+    let mut rounds = Rounds::new(config.clone(), plan).unwrap();
+    let mut feed = Feed { config, model, annotations, replies, seen: None };
+    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    feed
+}
+
 /// What is known after so many rounds, or after so many replies.
 fn watched(topology: Topology, queries: u16, rounds: u64, replies: usize) -> Snapshot {
     let config = config(&topology, queries);
     let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
-    let names = Names::fixed(topology.names().clone());
-    let mut feed = Feed { model: Model::new(&config, plan.interval), names, replies, seen: None };
-    let mut rounds = Rounds::new(config, plan).unwrap();
-    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    let feed = fed(topology, config, plan, replies);
     feed.seen.unwrap_or_else(|| seen(&feed.model))
 }
 
@@ -186,7 +195,7 @@ fn a_round_that_is_running_is_shown_as_far_as_it_is_known() {
 }
 
 fn seen_of_nothing() -> Snapshot {
-    seen(&Model::new(&config(&Topology::builtin(), 1), 1.0))
+    seen(&Model::new(&config(&Topology::builtin(), 1), Some(1.0)))
 }
 
 #[test]
@@ -406,12 +415,9 @@ fn a_recording_has_keys_of_its_own() {
 #[test]
 fn forgetting_keeps_names_and_that_the_target_was_reached() {
     let topology = Topology::builtin();
-    let names = Names::fixed(topology.names().clone());
     let config = config(&topology, 1);
     let plan = Plan { interval: 1.0, rounds: Some(2), until: None };
-    let mut feed = Feed { model: Model::new(&config, 1.0), names, replies: usize::MAX, seen: None };
-    let mut rounds = Rounds::new(config, plan).unwrap();
-    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    let mut feed = fed(topology, config, plan, usize::MAX);
     feed.model.reset();
     let target = feed.model.target();
     assert!(target.table.rows().is_empty() && target.times.is_empty() && feed.model.reached());

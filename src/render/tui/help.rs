@@ -20,7 +20,7 @@ const KEYS: &[(&str, &str)] = &[
     ("[ ]", "scroll in the pane"),
     ("d", "display: numbers, strip, both"),
     ("o j", "choose columns by letter; jitter or latency"),
-    ("n e", "names or addresses; what routers append (MPLS)"),
+    ("n z e", "names or addresses; AS (-A); what routers append (MPLS)"),
     ("r", "reset: forget the rounds so far"),
     ("Tab 1-9", "another target"),
 ];

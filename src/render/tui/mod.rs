@@ -76,10 +76,13 @@ pub struct Playback {
 }
 
 impl Target {
-    /// A responder's name if names are wanted and it has one, else its address.
-    fn host(&self, address: IpAddr, names: bool) -> String {
-        let name = self.names.get(&address).filter(|_| names);
-        name.map_or_else(|| address.to_string(), Clone::clone)
+    /// A responder's name if names are wanted and it has one, else its address; after its autonomous systems, if
+    /// they are wanted.
+    fn host(&self, address: IpAddr, state: &UiState) -> String {
+        let name = self.names.get(&address).filter(|_| state.names);
+        let name = name.map_or_else(|| address.to_string(), Clone::clone);
+        let system = self.systems.get(&address).filter(|_| state.systems);
+        system.map_or_else(|| name.clone(), |system| format!("{} {name}", system.numbers))
     }
 
     /// Both.
@@ -163,7 +166,8 @@ fn title(seen: &Snapshot, state: &UiState, theme: &Theme) -> Line<'static> {
     let standing = [(*over, " OVER"), (state.frozen, " PAUSED")];
     let standing = standing.into_iter().filter(|(is, _)| *is && seen.playback.is_none());
     spans.extend(standing.map(|(_, word)| Span::styled(word, theme.warning())));
-    spans.push(Span::raw(format!("  {} to {to}  every {interval} s", config.source)));
+    let every = interval.map_or_else(String::new, |interval| format!("  every {interval} s"));
+    spans.push(Span::raw(format!("  {} to {to}{every}", config.source)));
     if seen.playback.is_none() {
         spans.push(Span::raw(format!("  round {}  {}", table.rounds(), clock(*now))));
     }

@@ -28,6 +28,8 @@ pub struct UiState {
     pub order: String,
     /// Names of responders, not addresses.
     pub names: bool,
+    /// Autonomous systems before them, where they were asked for.
+    pub systems: bool,
     /// What routers append to their replies, below them.
     pub extensions: bool,
     /// What is shown below the table.
@@ -124,6 +126,7 @@ impl UiState {
             display: Display::Numbers,
             order: LATENCY.to_owned(),
             names,
+            systems: true,
             extensions: false,
             pane: None,
             full: false,
@@ -180,6 +183,7 @@ impl UiState {
                 }
             }
             KeyCode::Char('n') => self.names = !self.names,
+            KeyCode::Char('z') => self.systems = !self.systems,
             KeyCode::Char('e') => self.extensions = !self.extensions,
             KeyCode::Char('j') => {
                 let other = if self.order == JITTER { LATENCY } else { JITTER };
