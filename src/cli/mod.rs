@@ -7,6 +7,7 @@ mod list;
 mod lookups;
 mod options;
 mod output;
+mod playing;
 mod prober;
 mod replay;
 mod screen;

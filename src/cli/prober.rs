@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 
 use super::Status;
 use super::args::{ScreenArgs, TraceArgs};
+use super::playing;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
 use super::tape::{Tape, is_stdout};
@@ -34,7 +35,7 @@ use crate::trace::table::Row;
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if let Some(file) = &args.replay {
-        bail!("{}: the screen does not show recordings yet: see rtrace replay", file.display());
+        return playing::run(args, file);
     }
     let watch = Watch::of(&args.watch, false);
     let trace = &args.watch.trace;

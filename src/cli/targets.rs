@@ -24,7 +24,16 @@ impl ScreenArgs {
         let replay =
             arg!(--replay <FILE> "Show the recording of a watch instead: stop, step, go to a time")
                 .value_parser(value_parser!(PathBuf))
-                .conflicts_with_all(["target", "pcap", "simulate", "report"])
+                .conflicts_with_all([
+                    "target",
+                    "pcap",
+                    "simulate",
+                    "report",
+                    "prometheus",
+                    "stats",
+                    "rounds",
+                    "interval",
+                ])
                 .help_heading("Rounds");
         let command = command.arg(replay);
         command

@@ -11,6 +11,7 @@ mod live;
 mod lookups;
 mod mmdb;
 mod nat;
+mod player;
 mod prometheus;
 mod rotation;
 mod rounds;

@@ -28,10 +28,10 @@ use rtrace::wire::Frame;
 use crate::support::{line_of, root};
 
 /// Feeds a model, and ends after so many replies.
-struct Feed {
-    config: TraceConfig,
-    model: Model,
-    annotations: Annotations,
+pub struct Feed {
+    pub config: TraceConfig,
+    pub model: Model,
+    pub annotations: Annotations,
     replies: usize,
     /// What was to be seen when the last of them had come.
     seen: Option<Snapshot>,
@@ -62,7 +62,7 @@ impl Observer for Feed {
     }
 }
 
-fn config(topology: &Topology, queries: u16) -> TraceConfig {
+pub fn config(topology: &Topology, queries: u16) -> TraceConfig {
     let target = IpAddr::from([203, 0, 113, 9]);
     let source = topology.source_for(target);
     let flow = Flow { source, target, probe: ProbeType::Udp, ident: 40_000 };
@@ -70,12 +70,18 @@ fn config(topology: &Topology, queries: u16) -> TraceConfig {
     TraceConfig { queries, target_name: "target.example".into(), ..config }
 }
 
+impl Feed {
+    pub fn new(topology: &Topology, config: &TraceConfig, plan: Plan, replies: usize) -> Self {
+        let model = Model::new(config, Some(plan.interval));
+        let annotations = Names::fixed(topology.names().clone()).into();
+        Self { config: config.clone(), model, annotations, replies, seen: None }
+    }
+}
+
 /// A watch of a simulated network, seen by a model.
 fn fed(topology: Topology, config: TraceConfig, plan: Plan, replies: usize) -> Feed {
-    let model = Model::new(&config, Some(plan.interval));
-    let annotations = Names::fixed(topology.names().clone()).into();
-    let mut rounds = Rounds::new(config.clone(), plan).unwrap();
-    let mut feed = Feed { config, model, annotations, replies, seen: None };
+    let mut feed = Feed::new(&topology, &config, plan, replies);
+    let mut rounds = Rounds::new(config, plan).unwrap();
     driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
     feed
 }
@@ -88,7 +94,7 @@ fn watched(topology: Topology, queries: u16, rounds: u64, replies: usize) -> Sna
     feed.seen.unwrap_or_else(|| seen(&feed.model))
 }
 
-fn seen(model: &Model) -> Snapshot {
+pub fn seen(model: &Model) -> Snapshot {
     let tabs = vec![Tab { name: "target.example".into(), loss: Some(0.0) }];
     Snapshot { tabs, target: model.target(), playback: None, message: None }
 }
@@ -99,7 +105,7 @@ fn built_in() -> Snapshot {
 
 /// Routers that do all there is to be seen: two take turns, one appends a label stack and an interface with a
 /// hostile name, one limits its answers, one is silent, one loses packets, and the target is late at times.
-fn busy() -> Topology {
+pub fn busy() -> Topology {
     let text = r#"
         source = "192.0.2.2"
         [names]
@@ -138,19 +144,19 @@ fn busy() -> Topology {
     Topology::parse(text, "busy").unwrap()
 }
 
-fn state(change: impl FnOnce(&mut UiState)) -> UiState {
+pub fn state(change: impl FnOnce(&mut UiState)) -> UiState {
     let mut state = UiState::new(true, true);
     change(&mut state);
     state
 }
 
-fn buffer((width, height): (u16, u16), seen: &Snapshot, state: &UiState) -> Buffer {
+pub fn buffer((width, height): (u16, u16), seen: &Snapshot, state: &UiState) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, seen, state)).unwrap();
     terminal.backend().buffer().clone()
 }
 
-fn text(buffer: &Buffer) -> String {
+pub fn text(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width);
     let line = |cells: &[ratatui::buffer::Cell]| {
         let text: String = cells.iter().map(ratatui::buffer::Cell::symbol).collect();
@@ -160,7 +166,7 @@ fn text(buffer: &Buffer) -> String {
 }
 
 /// Compares a screen with the file of this name.
-fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
+pub fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
     let drawn = text(&buffer(size, seen, state));
     let hostile = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!drawn.contains(hostile), "{name}: {drawn:?}");
@@ -172,8 +178,8 @@ fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
     assert!(drawn == expected, "{name} is not as it was; now it is:\n{drawn}");
 }
 
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (120, 40);
+pub const SMALL: (u16, u16) = (80, 24);
+pub const LARGE: (u16, u16) = (120, 40);
 
 #[test]
 fn the_table() {
@@ -246,7 +252,10 @@ fn help_tabs_input_and_a_recording() {
     let (began, ended) =
         (Timestamp::from_parts(1_767_225_600, 0), Timestamp::from_parts(1_767_254_400, 0));
     let at = began.after(Span::from_secs_f64(40.0 * 60.0));
-    seen.playback = Some(Playback { playing: true, speed: 16.0, at, began, ended, rounds: 28_800 });
+    let end = Some((ended, 28_800));
+    let playback =
+        Playback { playing: true, speed: 20.0, seeking: false, at, round: 40, began, end };
+    seen.playback = Some(playback);
     check("recording-80x24", SMALL, &seen, &state(|_| {}));
     check("recording-help-80x24", SMALL, &seen, &state(|it| it.help = true));
 }
@@ -384,15 +393,16 @@ fn a_recording_has_keys_of_its_own() {
     let mut seen = built_in();
     let began = Timestamp::from_parts(1_767_306_600, 0);
     let ended = began.after(Span::from_secs_f64(40.0));
-    let playback = Playback { playing: false, speed: 2.0, at: ended, began, ended, rounds: 40 };
-    seen.playback = Some(playback);
+    let end = Some((ended, 40));
+    let (playing, seeking, speed, round) = (false, false, 2.0, 40);
+    seen.playback = Some(Playback { playing, speed, seeking, at: ended, round, began, end });
     let mut state = UiState::new(true, true);
     for (keys, command) in [
         (" ", Command::Play),
         ("p", Command::Play),
         (".", Command::Step(1)),
         (",", Command::Step(-1)),
-        ("+", Command::Speed(4.0)),
+        ("+", Command::Speed(5.0)),
         ("-", Command::Speed(1.0)),
         ("g7\n", Command::Seek(Goal::Round(7))),
         ("g22:30:30\n", Command::Seek(Goal::Time(began.after(Span::from_secs_f64(30.0))))),

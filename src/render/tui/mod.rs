@@ -65,14 +65,16 @@ pub struct Playback {
     pub playing: bool,
     /// How many times as fast as it was recorded.
     pub speed: f64,
+    /// It is on its way to the moment that was asked for.
+    pub seeking: bool,
     /// The moment that is shown.
     pub at: Timestamp,
-    /// When the first and the last frame were captured.
+    /// The round that is shown, from 1; 0 before the first.
+    pub round: u64,
+    /// When the first frame was captured.
     pub began: Timestamp,
-    /// The last.
-    pub ended: Timestamp,
-    /// How many rounds there are.
-    pub rounds: u64,
+    /// When the last was, and how many rounds there are: once it has been read to its end.
+    pub end: Option<(Timestamp, u64)>,
 }
 
 impl Target {
@@ -116,7 +118,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
         lines.push(tabs(&seen.tabs, state));
     }
     if let Some(playback) = &seen.playback {
-        lines.push(position(playback, seen.target.table.rounds(), area.width));
+        lines.push(position(playback, area.width));
     }
     let top = u16::try_from(lines.len()).unwrap_or(1);
     let (head, rest) = split(area, top);
@@ -192,11 +194,17 @@ fn tabs(tabs: &[Tab], state: &UiState) -> Line<'static> {
 }
 
 /// Where in the recording this is, and a bar of it.
-fn position(playback: &Playback, round: u64, width: u16) -> Line<'static> {
-    let Playback { playing, speed, at, began, ended, rounds } = playback;
-    let motion = if *playing { "playing" } else { "stopped" };
-    let at_text = date_and_clock(*at);
-    let text = format!("{motion} x{speed}  round {round} of {rounds}  {at_text} UTC  ");
+fn position(playback: &Playback, width: u16) -> Line<'static> {
+    let Playback { playing, speed, seeking, at, round, began, end } = playback;
+    let motion = match (seeking, playing) {
+        (true, _) => "seeking",
+        (false, true) => "playing",
+        (false, false) => "stopped",
+    };
+    let of = end.map_or_else(String::new, |(_, rounds)| format!(" of {rounds}"));
+    let time = date_and_clock(*at);
+    let text = format!("{motion} x{speed}  round {round}{of}  {time} UTC  ");
+    let Some((ended, _)) = end else { return Line::raw(text) };
     let room = usize::from(width).saturating_sub(text.len() + 2);
     let (whole, done) = (ended.since(*began).secs_f64(), at.since(*began).secs_f64());
     let share = if whole > 0.0 { (done / whole).clamp(0.0, 1.0) } else { 1.0 };

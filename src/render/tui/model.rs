@@ -136,6 +136,12 @@ impl Model {
         self.unknown.retain(|address| !target.learn(*address, view));
     }
 
+    /// Whether anything is known of a round that is running.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Whether the target was ever reached, whatever has been forgotten since.
     #[must_use]
     pub fn reached(&self) -> bool {
