@@ -52,7 +52,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
         complain(&format!("{name} holds {} traces: the first {TABS} are shown", traces.len()));
         traces.truncate(TABS);
     }
-    let mut recordings = Recordings { all: Vec::new(), last: None, failed: None };
+    let mut recordings = Recordings { all: Vec::new(), last: None, busy: false, failed: None };
     let mut numeric = trace.output.numeric;
     for (_, found) in traces {
         let recording = Recording::of(args, &contents, found, open.clone())?;
@@ -103,17 +103,17 @@ impl Recording {
         Ok(Self { player: player?, name, numeric, said: false })
     }
 
-    /// Goes on until it is where it is to be, or until `end`; says whether it moved.
+    /// Goes on until it is where it is to be, or until `end`; says whether it is there.
     fn work(&mut self, end: Instant) -> Result<bool, LinkError> {
-        if self.player.is_there() {
-            return Ok(false);
+        let mut there = self.player.work(PIECE)?;
+        while !there && Instant::now() < end {
+            there = self.player.work(PIECE)?;
         }
-        while !self.player.work(PIECE)? && Instant::now() < end {}
         if let Some(truncated) = self.player.truncated().filter(|_| !self.said) {
             complain(&truncated.to_string());
             self.said = true;
         }
-        Ok(true)
+        Ok(there)
     }
 }
 
@@ -122,6 +122,8 @@ struct Recordings {
     all: Vec<Recording>,
     /// When time was last seen to pass.
     last: Option<Instant>,
+    /// One of them was not where it is to be when it was left.
+    busy: bool,
     /// Why it cannot be read on.
     failed: Option<LinkError>,
 }
@@ -129,16 +131,17 @@ struct Recordings {
 impl Scene for Recordings {
     fn news(&mut self, now: Instant) -> bool {
         let passed = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
-        let mut news = false;
+        let passed = Span::from_secs_f64(passed.as_secs_f64());
+        let mut news = std::mem::take(&mut self.busy);
         for recording in &mut self.all {
             news |= recording.player.look_up();
-            news |= recording.player.pass(Span::from_secs_f64(passed.as_secs_f64()));
+            news |= recording.player.pass(passed);
             match recording.work(now + PATIENCE) {
-                Ok(moved) => news |= moved,
+                Ok(there) => self.busy |= !there,
                 Err(error) => self.failed = Some(error),
             }
         }
-        news
+        news | self.busy
     }
 
     fn snapshot(&mut self, tab: usize) -> Snapshot {
@@ -163,6 +166,13 @@ impl Scene for Recordings {
             Command::Reset => player.forget(),
             Command::Quit | Command::Interrupt | Command::Redraw => {}
         }
+        // It is mostly there at once.
+        self.busy = true;
+        self.news(Instant::now());
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy
     }
 
     fn is_broken(&self) -> bool {

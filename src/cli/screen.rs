@@ -31,6 +31,11 @@ pub trait Scene {
     /// Does what a key asked for on this tab.
     fn command(&mut self, command: Command, tab: usize);
 
+    /// Whether it is at work: then news are looked for again as soon as keys have been.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Whether it cannot go on: the terminal is left then.
     fn is_broken(&self) -> bool {
         false
@@ -70,11 +75,15 @@ fn turn(
         if let Some(signal) = signals.last() {
             return Ok(Left::Interrupted(signal));
         }
+        if scene.is_broken() {
+            return Ok(Left::Quit);
+        }
         if due {
             terminal.draw(|frame| tui::draw(frame, &seen, state))?;
             (due, drawn) = (false, Instant::now());
         }
-        let key = if event::poll(TICK.saturating_sub(drawn.elapsed()))? {
+        let wait = if scene.is_busy() { Duration::ZERO } else { TICK };
+        let key = if event::poll(wait.saturating_sub(drawn.elapsed()))? {
             Some(event::read()?)
         } else if event::poll(Duration::ZERO)? {
             continue;
@@ -100,11 +109,7 @@ fn turn(
             Some(Event::Resize(..)) => due = true,
             Some(_) => {}
             None => {
-                let news = scene.news(Instant::now());
-                if scene.is_broken() {
-                    return Ok(Left::Quit);
-                }
-                if news && !state.frozen {
+                if scene.news(Instant::now()) && !state.frozen {
                     seen = scene.snapshot(state.tab);
                     due = true;
                 }
