@@ -52,7 +52,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
         complain(&format!("{name} holds {} traces: the first {TABS} are shown", traces.len()));
         traces.truncate(TABS);
     }
-    let mut recordings = Recordings { all: Vec::new(), last: None, busy: false, failed: None };
+    let mut recordings = Recordings { all: Vec::new(), last: None, busy: true, failed: None };
     let mut numeric = trace.output.numeric;
     for (_, found) in traces {
         let recording = Recording::of(args, &contents, found, open.clone())?;
@@ -145,6 +145,10 @@ impl Scene for Recordings {
     }
 
     fn snapshot(&mut self, tab: usize) -> Snapshot {
+        if self.last.is_none() {
+            // There is something to be seen at first.
+            self.news(Instant::now());
+        }
         let tab_of = |recording: &Recording| {
             let last = recording.player.table().rows().last();
             Tab { name: recording.name.clone(), loss: last.map(Row::loss) }

@@ -96,7 +96,7 @@ fn turn(
                 match state.handle(key, &seen) {
                     Some(Command::Quit) => return Ok(Left::Quit),
                     Some(Command::Interrupt) => return Ok(Left::Interrupted(2)),
-                    Some(Command::Redraw) => terminal.clear()?,
+                    Some(Command::Redraw) => redraw(terminal)?,
                     Some(command) => {
                         scene.command(command, state.tab);
                         seen = scene.snapshot(state.tab);
@@ -117,6 +117,12 @@ fn turn(
             }
         }
     }
+}
+
+/// Has everything drawn anew. `clear` would ask the terminal where its cursor is, which not every one answers.
+fn redraw(terminal: &mut DefaultTerminal) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(size.into())
 }
 
 /// The terminal, for as long as it is ours. A panic gives it back too, before it says anything.

@@ -19,4 +19,5 @@ mod scout;
 mod screen;
 mod stream;
 mod support;
+mod terminal;
 mod tools;
