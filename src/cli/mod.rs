@@ -3,6 +3,7 @@
 
 mod args;
 mod diff;
+mod keyboard;
 mod list;
 mod lookups;
 mod options;
@@ -119,6 +120,7 @@ fn complain(message: &str) {
     let line: String =
         message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if let Some(line) = screen::hold(line) {
-        eprintln!("rtrace: {line}");
+        // Nobody is left to be told if stderr is gone.
+        let _ = writeln!(io::stderr(), "rtrace: {line}");
     }
 }

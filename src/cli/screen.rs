@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::Event;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::keyboard::{Came, Keyboard};
 use crate::render::tui::{self, Command, Snapshot, UiState};
 
 /// How often news are looked for, and drawn at most.
@@ -55,10 +56,11 @@ pub enum Left {
 pub fn show(scene: &mut dyn Scene, names: bool) -> anyhow::Result<Left> {
     let signals = Signals::take().context("cannot take over the signals")?;
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let keyboard = Keyboard::open().context("cannot read keys: there is no terminal")?;
     let mut state = UiState::new(names, !no_colour);
-    let mut screen = Screen::open().context("cannot take over the terminal")?;
-    let left = turn(scene, &mut state, &mut screen.0, &signals);
-    drop(screen);
+    let (screen, mut terminal) = Screen::open().context("cannot take over the terminal")?;
+    let left = turn(scene, &mut state, &mut terminal, &keyboard, &signals);
+    screen.close(terminal);
     left.context("cannot go on with the terminal")
 }
 
@@ -66,6 +68,7 @@ fn turn(
     scene: &mut dyn Scene,
     state: &mut UiState,
     terminal: &mut DefaultTerminal,
+    keyboard: &Keyboard,
     signals: &Signals,
 ) -> io::Result<Left> {
     let mut seen = scene.snapshot(state.tab);
@@ -83,15 +86,9 @@ fn turn(
             (due, drawn) = (false, Instant::now());
         }
         let wait = if scene.is_busy() { Duration::ZERO } else { TICK };
-        let key = if event::poll(wait.saturating_sub(drawn.elapsed()))? {
-            Some(event::read()?)
-        } else if event::poll(Duration::ZERO)? {
-            continue;
-        } else {
-            None
-        };
-        match key {
-            Some(Event::Key(key)) => {
+        match keyboard.wait(wait.saturating_sub(drawn.elapsed()))? {
+            Came::HungUp => return Ok(Left::Interrupted(1)),
+            Came::Event(Event::Key(key)) => {
                 let tab = state.tab;
                 match state.handle(key, &seen) {
                     Some(Command::Quit) => return Ok(Left::Quit),
@@ -106,9 +103,9 @@ fn turn(
                 }
                 due = true;
             }
-            Some(Event::Resize(..)) => due = true,
-            Some(_) => {}
-            None => {
+            Came::Event(Event::Resize(..)) => due = true,
+            Came::Event(_) => {}
+            Came::Nothing => {
                 if scene.news(Instant::now()) && !state.frozen {
                     seen = scene.snapshot(state.tab);
                     due = true;
@@ -125,27 +122,29 @@ fn redraw(terminal: &mut DefaultTerminal) -> io::Result<()> {
     terminal.resize(size.into())
 }
 
-/// The terminal, for as long as it is ours. A panic gives it back too, before it says anything.
-struct Screen(DefaultTerminal);
+/// The terminal is ours for as long as this is there. A panic gives it back too, before it says anything.
+struct Screen;
 
 impl Screen {
-    fn open() -> io::Result<Self> {
+    fn open() -> io::Result<(Self, DefaultTerminal)> {
         hold_from_now_on();
-        match ratatui::try_init() {
-            Ok(terminal) => Ok(Self(terminal)),
-            Err(error) => {
-                ratatui::restore();
-                release();
-                Err(error)
-            }
+        let screen = Self;
+        ratatui::try_init().map(|terminal| (screen, terminal))
+    }
+
+    /// Ends it in good order.
+    fn close(self, mut terminal: DefaultTerminal) {
+        if terminal.show_cursor().is_err() {
+            // It would try again when it is dropped, and panic if there is no stderr to complain to.
+            std::mem::forget(terminal);
         }
     }
 }
 
 impl Drop for Screen {
+    /// All is as it was before, if there still is a terminal; and what was kept is said.
     fn drop(&mut self) {
-        let _ = self.0.show_cursor();
-        ratatui::restore();
+        let _ = ratatui::try_restore();
         release();
     }
 }

@@ -136,6 +136,16 @@ fn so_does_the_player() {
     }
 }
 
+/// Its window was closed: no signal may reach it, and nothing can be read or written any more.
+#[test]
+fn without_a_terminal_it_ends() {
+    let mut watch = OnTerminal::start(&["watch", "--simulate", TARGET]);
+    watch.wait_for("target.example");
+    let OnTerminal { mut program, terminal, .. } = watch;
+    drop(terminal);
+    assert!(matches!(program.wait().unwrap().code(), Some(2 | 129)));
+}
+
 /// One line, before the terminal is touched.
 #[test]
 fn what_cannot_be_shown_is_said_in_a_line() {
