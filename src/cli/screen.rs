@@ -5,6 +5,7 @@
 //! most, but for keys, which are answered at once. What is shown is a [`Scene`]'s matter.
 
 use std::io::{self, Write};
+use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -60,7 +61,8 @@ pub fn show(scene: &mut dyn Scene, names: bool) -> anyhow::Result<Left> {
     let mut state = UiState::new(names, !no_colour);
     let (screen, mut terminal) = Screen::open().context("cannot take over the terminal")?;
     let left = turn(scene, &mut state, &mut terminal, &keyboard, &signals);
-    screen.close(terminal);
+    part_with(terminal);
+    drop(screen);
     left.context("cannot go on with the terminal")
 }
 
@@ -78,7 +80,7 @@ fn turn(
         if let Some(signal) = signals.last() {
             return Ok(Left::Interrupted(signal));
         }
-        if scene.is_broken() {
+        if scene.is_broken() || PANICKED.load(Ordering::SeqCst) {
             return Ok(Left::Quit);
         }
         if due {
@@ -129,22 +131,34 @@ impl Screen {
     fn open() -> io::Result<(Self, DefaultTerminal)> {
         hold_from_now_on();
         let screen = Self;
-        ratatui::try_init().map(|terminal| (screen, terminal))
+        let terminal = ratatui::try_init()?;
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |what| {
+            PANICKED.store(true, Ordering::SeqCst);
+            hook(what);
+        }));
+        Ok((screen, terminal))
     }
+}
 
-    /// Ends it in good order.
-    fn close(self, mut terminal: DefaultTerminal) {
-        if terminal.show_cursor().is_err() {
-            // It would try again when it is dropped, and panic if there is no stderr to complain to.
-            std::mem::forget(terminal);
-        }
+/// There was a panic, in whichever thread, and ratatui's hook has given the terminal back.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// Shows the cursor again.
+fn part_with(mut terminal: DefaultTerminal) {
+    if terminal.show_cursor().is_err() {
+        // It would try again when it is dropped, and panic if there is no stderr to complain to.
+        std::mem::forget(terminal);
     }
 }
 
 impl Drop for Screen {
     /// All is as it was before, if there still is a terminal; and what was kept is said.
     fn drop(&mut self) {
-        let _ = ratatui::try_restore();
+        // A second time would put the cursor back to where it was before the panic was told of.
+        if !PANICKED.load(Ordering::SeqCst) {
+            let _ = ratatui::try_restore();
+        }
         release();
     }
 }

@@ -247,7 +247,7 @@ impl Rounds {
         let open = self.over.front().is_some_and(|over| !over.closed);
         self.began.is_none()
             && open
-            && !self.key(frame).is_some_and(|key| self.is_first(key, 0).is_some())
+            && self.key(frame).is_none_or(|key| self.is_first(key, 0).is_none())
     }
 }
 

@@ -74,3 +74,19 @@ fn lines(recorded: bool) -> Vec<String> {
     lines.push("~5% is rate-limited and not loss; * answered last of several.".to_owned());
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tui::SMALLEST;
+
+    #[test]
+    fn it_fits_the_smallest_screen() {
+        for lines in [lines(false), lines(true)] {
+            assert!(lines.len() + 2 <= usize::from(SMALLEST.1), "{} lines", lines.len());
+            for line in lines {
+                assert!(line.chars().count() <= usize::from(SMALLEST.0) - 4, "{line}");
+            }
+        }
+    }
+}
