@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -12,7 +13,11 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use rtrace::driver::{self, Observer};
 use rtrace::enrich::Annotations;
+use rtrace::enrich::database::{Database, Kind};
+use rtrace::enrich::lookups::Awaited;
 use rtrace::enrich::names::Names;
+use rtrace::enrich::origins::Origins;
+use rtrace::enrich::places::Places;
 use rtrace::link::LinkError;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
@@ -25,6 +30,7 @@ use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Disposition, Event, Path, TraceConfig};
 use rtrace::wire::Frame;
 
+use crate::mmdb;
 use crate::support::{line_of, root};
 
 /// Feeds a model, and ends after so many replies.
@@ -47,6 +53,9 @@ impl Observer for Feed {
     fn event(&mut self, event: Event, path: &Path) {
         self.replies =
             self.replies.saturating_sub(usize::from(matches!(event, Event::Replied(..))));
+        if let Event::Replied(at, index) = event {
+            self.annotations.request(path.probe(at).unwrap().replies[index].responder);
+        }
         self.model.event(Some(event), View::of(&self.config, path, &self.annotations));
         if self.replies == 0 && self.seen.is_none() {
             self.seen = Some(seen(&self.model));
@@ -225,6 +234,29 @@ fn several_responders_a_silent_hop_limits_and_late_replies() {
     check("packets-80x24", SMALL, &seen, &pane(Pane::Packets, 2));
     check("changes-80x24", SMALL, &seen, &pane(Pane::Changes, 2));
     check("chart-80x24", SMALL, &seen, &pane(Pane::Chart, 6));
+}
+
+#[test]
+fn systems_and_places() {
+    let database = |bytes: Vec<u8>, kind| {
+        Arc::new(Database::read(bytes.as_slice(), "test.mmdb", kind).unwrap())
+    };
+    let topology = Topology::builtin();
+    let plan = Plan { interval: 1.0, rounds: Some(10), until: None };
+    let mut feed = Feed::new(&topology, &config(&topology, 1), plan, usize::MAX);
+    let origins = database(mmdb::geolite_asn().to_bytes(), Kind::Origins);
+    feed.annotations.origins = Some(Origins::of_database(origins));
+    let places = database(mmdb::geolite_city().to_bytes(), Kind::Places);
+    feed.annotations.places = Some(Places::of_database(places));
+    let mut rounds = Rounds::new(feed.config.clone(), plan).unwrap();
+    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    let seen = seen(&feed.model);
+    let detail = |it: &mut UiState| (it.selected, it.pane) = (1, Some(Pane::Detail));
+    check("systems-80x24", SMALL, &seen, &state(detail));
+    check("systems-120x40", LARGE, &seen, &state(|_| {}));
+    let mut hidden = state(|_| {});
+    typed(&mut hidden, "z", &seen);
+    assert!(!text(&buffer(SMALL, &seen, &hidden)).contains("AS64500"));
 }
 
 #[test]

@@ -66,7 +66,7 @@ pub struct Target {
 /// Who announces an address, as it is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct System {
-    /// `AS64500/AS64501`, `*`, `!!`: as in the text report.
+    /// `AS64500/AS64501`; where there is none or none is known, `AS???` as in mtr.
     pub numbers: String,
     /// What the first of them is called.
     pub name: Option<String>,
@@ -227,7 +227,9 @@ impl Target {
             open |= is_open(&origin) || matches!(origin, Lookup::Known(Some(it)) if unnamed(it));
             let name = name.map(str::to_owned);
             if !is_open(&origin) {
-                self.systems.insert(address, System { numbers: systems(&origin), name });
+                let known = Some(systems(&origin)).filter(|it| it.starts_with("AS"));
+                let numbers = known.unwrap_or_else(|| "AS???".to_owned());
+                self.systems.insert(address, System { numbers, name });
             }
         }
         if let Some(word) = PlaceRow::of(view, address).and_then(|it| word(&it)) {
