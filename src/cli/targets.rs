@@ -22,7 +22,7 @@ impl ScreenArgs {
     /// them, so that the length of the probes becomes an option.
     fn several(command: Command) -> Command {
         let replay =
-            arg!(--replay <FILE> "Show the recording of a watch instead: stop, step, go to a time")
+            arg!(--replay <FILE> "Show a recording instead, \"-\" is stdin: play, step, go to a time")
                 .value_parser(value_parser!(PathBuf))
                 .conflicts_with_all([
                     "target",
