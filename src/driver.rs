@@ -45,22 +45,42 @@ pub fn run(
     link: &mut dyn Link,
     observer: &mut dyn Observer,
 ) -> Result<(), LinkError> {
-    let mut recorded = 0;
-    let outcome = loop {
-        match turn(tracer, link, observer, &mut recorded) {
-            Ok(Turn::More) => {}
-            Ok(over) => break Ok(over),
-            Err(error) => break Err(error),
+    let mut crank = Crank::default();
+    while crank.turn(tracer, link, observer)? {}
+    Ok(())
+}
+
+/// What is turned: [`run`] turns it to the end, a player of recordings as far as it wants to go.
+#[derive(Clone, Debug, Default)]
+pub struct Crank {
+    /// Frames that concern the trace, so far.
+    recorded: u64,
+}
+
+impl Crank {
+    /// Sends what is due and handles the one thing that comes next. `false` says that it is over: `tracer` has
+    /// been finished then, and its last events shown.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn turn(
+        &mut self,
+        tracer: &mut dyn Engine,
+        link: &mut dyn Link,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, LinkError> {
+        let outcome = turn(tracer, link, observer, &mut self.recorded);
+        match outcome {
+            Ok(Turn::More) => return Ok(true),
+            Ok(Turn::Cut(at)) => {
+                tracer.cut(at);
+                observer.cut(at);
+            }
+            Ok(Turn::Over) | Err(_) => tracer.finish(),
         }
-    };
-    if let Ok(Turn::Cut(at)) = outcome {
-        tracer.cut(at);
-        observer.cut(at);
-    } else {
-        tracer.finish();
+        show_events(tracer, observer);
+        outcome.map(|_| false)
     }
-    show_events(tracer, observer);
-    outcome.map(drop)
 }
 
 /// What comes after a turn of the crank.

@@ -48,6 +48,7 @@ pub mod driver;
 pub mod enrich;
 pub mod link;
 pub mod metrics;
+pub mod player;
 pub mod privilege;
 pub mod probe;
 pub mod recording;

@@ -68,6 +68,8 @@ pub struct CaptureReader<R> {
     decoder: Decoder,
     /// What the last block said beside packets, first come first.
     pending: VecDeque<Item<'static>>,
+    /// What has been found without having been asked for: by [`peek`](Self::peek).
+    ahead: Option<Result<Option<Found>, Stop>>,
 }
 
 /// What must be known from earlier bytes of the file to read on.
@@ -102,7 +104,8 @@ impl<R: Read> CaptureReader<R> {
         } else {
             return Err(CaptureError::NoHeader { name, bytes: head.len() });
         };
-        Ok(Self { buffer, name, packets: 0, ended: false, decoder, pending: VecDeque::new() })
+        let pending = VecDeque::new();
+        Ok(Self { buffer, name, packets: 0, ended: false, decoder, pending, ahead: None })
     }
 
     /// The next thing the file says; `None` at its end and after an error.
@@ -119,7 +122,10 @@ impl<R: Read> CaptureReader<R> {
         if self.ended {
             return Ok(None);
         }
-        let found = self.find();
+        let found = match self.ahead.take() {
+            Some(found) => found,
+            None => self.find(),
+        };
         self.ended = !matches!(found, Ok(Some(_)));
         match found {
             Ok(Some(Found::Packet(packet))) => Ok(Some(Item::Packet(self.frame(&packet)))),
@@ -136,6 +142,20 @@ impl<R: Read> CaptureReader<R> {
                 packet: self.packets.saturating_add(1),
                 what,
             }),
+        }
+    }
+
+    /// When the packet was captured that [`next`](Self::next) will give; `None` if it will give something else.
+    pub fn peek(&mut self) -> Option<Timestamp> {
+        if self.ahead.is_none() && self.pending.is_empty() && !self.ended {
+            self.ahead = match self.find() {
+                Ok(Some(Found::Pending)) => None,
+                found => Some(found),
+            };
+        }
+        match &self.ahead {
+            Some(Ok(Some(Found::Packet(packet)))) => Some(packet.at),
+            _ => None,
         }
     }
 

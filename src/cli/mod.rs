@@ -4,10 +4,12 @@
 mod args;
 mod config;
 mod diff;
+mod keyboard;
 mod list;
 mod lookups;
 mod options;
 mod output;
+mod playing;
 mod prober;
 mod replay;
 mod screen;
@@ -131,6 +133,7 @@ fn complain(message: &str) {
     let line: String =
         message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if let Some(line) = screen::hold(line) {
-        eprintln!("rtrace: {line}");
+        // Nobody is left to be told if stderr is gone.
+        let _ = writeln!(io::stderr(), "rtrace: {line}");
     }
 }

@@ -12,16 +12,19 @@ use anyhow::{Context, bail};
 
 use super::Status;
 use super::args::{ScreenArgs, TraceArgs};
+use super::playing;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
-use super::tape::{self, Tape};
+use super::tape::{Tape, is_stdout};
 use super::trace::{self, Opened};
-use super::watch::Watch;
-use crate::enrich::names::{self, Names};
+use super::watch::{self, Watch};
+use crate::enrich::Annotations;
+use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::LiveLink;
 use crate::link::paced::Paced;
 use crate::link::sim::SimLink;
+use crate::metrics::Meter;
 use crate::privilege;
 use crate::render::Form;
 use crate::render::stats::RunFacts;
@@ -32,14 +35,14 @@ use crate::trace::table::Row;
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if let Some(file) = &args.replay {
-        bail!("{}: the screen does not show recordings yet: see rtrace replay", file.display());
+        return playing::run(args, file);
     }
     let watch = Watch::of(&args.watch, false)?;
     let trace = &args.watch.trace;
     let on_screen = io::stdout().is_terminal()
         && !args.watch.report
         && trace.output.form() == Form::Text
-        && !tape::is_stdout(trace.pcap.as_deref());
+        && !is_stdout(trace.pcap.as_deref());
     if !on_screen {
         if args.targets.len() > 1 {
             bail!("several targets are for the screen: report them one by one, without a screen");
@@ -76,34 +79,24 @@ struct Parts {
     shared: Shared,
     stop: Arc<AtomicBool>,
     tape: Option<Tape>,
+    meter: Option<Meter>,
+    annotations: Annotations,
     look_up: bool,
 }
 
 impl Parts {
-    fn of<L: Link>(
-        opened: Opened<L>,
-        args: &TraceArgs,
-        watch: &Watch,
-    ) -> anyhow::Result<(Self, L)> {
-        let Opened { link, config, prepared, .. } = opened;
-        let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-        let shared = Shared::new(&config, watch.plan.interval);
-        let rounds = Rounds::new(config, watch.plan)?;
-        let look_up = !args.output.numeric;
-        Ok((Self { rounds, shared, stop: Arc::default(), tape, look_up }, link))
-    }
-
     /// Probes until it is stopped; `account` adds what the link knows.
     fn run<L: Link>(
         self,
-        names: Names,
         mut link: L,
         account: impl FnOnce(&mut Session, &mut L, Status),
     ) -> (Status, RunFacts) {
-        let Self { mut rounds, shared, stop, tape, look_up } = self;
+        let Self { mut rounds, shared, stop, tape, meter, annotations, look_up } = self;
         let config = rounds.config().clone();
-        let mut session = Session::with_renderer(&config, Box::new(shared.clone()), names, look_up)
+        let renderer = Box::new(shared.clone());
+        let mut session = Session::with_renderer(&config, renderer, annotations, look_up)
             .recording_to(tape)
+            .metered_by(meter)
             .stopped_by(stop);
         let mut status = session.run(&mut rounds, &mut link);
         if status != Status::Failed {
@@ -131,42 +124,57 @@ impl Parts {
     }
 }
 
-impl Prober {
-    fn live(opened: Opened<LiveLink>, args: &TraceArgs, watch: &Watch) -> anyhow::Result<Self> {
-        let interface = opened.interface.name.clone();
-        let (parts, link) = Parts::of(opened, args, watch)?;
-        let waker = link.waker();
-        let wake = waker.clone();
-        parts.spawn(
-            move || waker.wake(),
-            move |parts| {
-                let names = if parts.look_up {
-                    Names::new(move || wake.wake(), names::DEFAULT_WAIT)
-                } else {
-                    Names::fixed::<&str>([])
-                };
-                parts.run(names, link, |session, link, status| {
-                    trace::account(session, link, interface, status);
-                })
-            },
-        )
+/// A link that can be watched from a thread of its own.
+trait Watched: Link + Sized {
+    /// Who answers to what name there, as far as that is not to be asked of others.
+    fn names(&self, args: &TraceArgs) -> Names;
+
+    /// What wakes it when something has been looked up.
+    fn waking(&self) -> impl Fn() + Send + Sync + 'static;
+
+    /// Begins to probe through it.
+    fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober>;
+}
+
+impl Watched for LiveLink {
+    fn names(&self, args: &TraceArgs) -> Names {
+        if args.output.numeric {
+            return Names::fixed::<&str>([]);
+        }
+        args.lookups.names(self.waking(), DEFAULT_WAIT)
     }
 
-    /// A simulated network is probed at the pace of the wall clock: else all would be over at once.
-    fn simulated(opened: Opened<SimLink>, args: &TraceArgs, watch: &Watch) -> anyhow::Result<Self> {
-        let (parts, link) = Parts::of(opened, args, watch)?;
-        let names = link.topology().names().clone();
-        let (link, hurry) = Paced::new(link);
-        parts.spawn(
-            move || hurry.call(),
-            move |parts| {
-                parts.run(Names::fixed(names), link, |session, _, _| {
-                    let facts = session.facts_mut();
-                    (facts.link, facts.interface, facts.clock) =
-                        ("simulated", "simulated".into(), "virtual time".into());
-                })
-            },
-        )
+    fn waking(&self) -> impl Fn() + Send + Sync + 'static {
+        let waker = self.waker();
+        move || waker.wake()
+    }
+
+    fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober> {
+        let account = |session: &mut Session, link: &mut Self, status| {
+            trace::account(session, link, interface, status);
+        };
+        parts.spawn(self.waking(), move |parts| parts.run(self, account))
+    }
+}
+
+/// A simulated network is probed at the pace of the wall clock: else all would be over at once.
+impl Watched for SimLink {
+    fn names(&self, _: &TraceArgs) -> Names {
+        Names::fixed(self.topology().names().clone())
+    }
+
+    fn waking(&self) -> impl Fn() + Send + Sync + 'static {
+        || ()
+    }
+
+    fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober> {
+        let account = |session: &mut Session, _: &mut Paced<Self>, _| {
+            let facts = session.facts_mut();
+            (facts.link, facts.interface, facts.clock) =
+                ("simulated", interface, "virtual time".into());
+        };
+        let (link, hurry) = Paced::new(self);
+        parts.spawn(move || hurry.call(), move |parts| parts.run(link, account))
     }
 }
 
@@ -181,18 +189,44 @@ impl Probers {
     fn start(args: &ScreenArgs, watch: &Watch) -> anyhow::Result<Self> {
         let trace = &args.watch.trace;
         let (targets, plan) = (args.targets.iter(), Some(watch));
-        let probers: anyhow::Result<Vec<_>> = if let Some(file) = &trace.simulate {
-            let opened: anyhow::Result<Vec<_>> =
-                targets.map(|name| trace::open_simulated(trace, plan, name, file)).collect();
-            opened?.into_iter().map(|it| Prober::simulated(it, trace, watch)).collect()
+        if let Some(file) = &trace.simulate {
+            let open = |name: &String| trace::open_simulated(trace, plan, name, file);
+            Self::of(targets.map(open).collect::<anyhow::Result<_>>()?, trace, watch, false)
         } else {
-            let opened: anyhow::Result<Vec<_>> =
-                targets.map(|name| trace::open_live(trace, plan, name)).collect();
-            let opened = opened?;
+            let open = |name: &String| trace::open_live(trace, plan, name);
+            Self::of(targets.map(open).collect::<anyhow::Result<_>>()?, trace, watch, true)
+        }
+    }
+
+    /// Starts with these links, which are all open, after all else that may take privilege.
+    fn of<L: Watched>(
+        opened: Vec<Opened<L>>,
+        args: &TraceArgs,
+        watch: &Watch,
+        privileged: bool,
+    ) -> anyhow::Result<Self> {
+        let sources: anyhow::Result<Vec<_>> = opened.iter().map(|_| args.lookups.open()).collect();
+        let (sources, server) = (sources?, watch.listen()?);
+        if privileged {
             privilege::drop_for_good()?;
-            opened.into_iter().map(|it| Prober::live(it, trace, watch)).collect()
-        };
-        probers.map(|probers| Self { probers, seen: 0 })
+        }
+        let configs: Vec<_> = opened.iter().map(|it| &it.config).collect();
+        let meters = watch::serve(server, &configs)?;
+        let mut probers = Vec::new();
+        for ((opened, sources), meter) in opened.into_iter().zip(sources).zip(meters) {
+            let Opened { link, config, interface, prepared, .. } = opened;
+            let parts = Parts {
+                shared: Shared::new(&config, Some(watch.plan.interval)),
+                rounds: Rounds::new(config, watch.plan)?,
+                stop: Arc::default(),
+                tape: prepared.map(|prepared| prepared.begin(link.now())).transpose()?,
+                meter,
+                annotations: sources.annotate(link.names(args), link.waking(), DEFAULT_WAIT)?,
+                look_up: !args.output.numeric,
+            };
+            probers.push(link.start(parts, interface.name)?);
+        }
+        Ok(Self { probers, seen: 0 })
     }
 
     /// Ends them all, and says how it went: the gravest of their statuses, and the facts of the first.

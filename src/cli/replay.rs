@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::net::IpAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,19 +26,38 @@ use crate::render::json::Json;
 use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
-use crate::trace::rounds::Rounds;
+use crate::trace::rounds::{Plan, Rounds};
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{Engine, Idents, Tracer};
+use crate::trace::{Engine, Idents, TraceConfig, Tracer};
 
 /// How long whatever is looked up is waited for: nothing else is going on.
-const LOOKUP_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
 /// What a first reading of the file tells.
-struct Contents {
+pub(super) struct Contents {
     carried: Option<Carried>,
-    names: HashMap<IpAddr, String>,
+    pub(super) names: HashMap<IpAddr, String>,
     survey: Survey,
     packets: u64,
+}
+
+/// Which of the traces are meant; what is `None` may be anything.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Chosen {
+    target: Option<IpAddr>,
+    number: Option<u32>,
+}
+
+/// A trace as it is to be replayed.
+pub(super) struct Recorded {
+    pub config: TraceConfig,
+    pub idents: Idents,
+    /// How often it was repeated, if it was, and with which round it begins.
+    pub rounds: Option<(Plan, u64)>,
+    /// Whether it was reported without names, with extensions, and with ways back.
+    pub numeric: bool,
+    pub extensions: bool,
+    pub back: bool,
 }
 
 /// Runs the command.
@@ -46,14 +66,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     let mut file = open(&args.file)?;
     let contents =
         read_through(CaptureReader::new(&mut file, &name)?, args.options.first_ttl.unwrap_or(0))?;
-    if contents.survey.overflowed() {
-        complain(&format!(
-            "{name} holds more probes than are looked at: the later ones are left out"
-        ));
-    }
-    let traces = choose(args, &contents);
+    let chosen = Chosen { target: args.target, number: args.trace };
+    let traces = contents.traces(&name, &args.options, chosen);
     if traces.is_empty() {
-        complain(&nothing_found(&name, args, contents.packets));
         return Ok(Status::NotReached);
     }
     let again = |file: &mut File| {
@@ -111,20 +126,14 @@ fn report(
     mut link: ReplayLink<&mut File>,
     annotations: Annotations,
 ) -> anyhow::Result<(Status, Annotations)> {
-    let Found { mut config, idents, .. } = found;
-    let OutputOptions { mut numeric, mut extensions, mut back, .. } = args.output;
-    if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
-        numeric |= carried.numeric && !args.resolve;
-        extensions |= carried.extensions;
-        back |= carried.back;
-    }
-    if let Some(probe) = args.options.kind.chosen() {
-        config.probe = probe;
-    }
-    args.options.apply(&mut config);
-    let output = OutputOptions { numeric, extensions, back, ..args.output };
-    let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
-    let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
+    let Recorded { config, idents, rounds, numeric, extensions, back } =
+        contents.recorded(found, &args.options);
+    let output = OutputOptions {
+        numeric: args.output.numeric || numeric && !args.resolve,
+        extensions: args.output.extensions || extensions,
+        back: args.output.back || back,
+        ..args.output
+    };
     let (mut engine, renderer): (Box<dyn Engine>, _) = match rounds {
         None => {
             (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(report_out(false)))
@@ -176,18 +185,29 @@ struct Unwatched;
 
 impl Observer for Unwatched {}
 
-/// A file that can be read twice: stdin is copied to a temporary one first.
-fn open(path: &Path) -> anyhow::Result<File> {
-    if path != Path::new("-") {
-        return File::open(path).with_context(|| format!("cannot open {}", path.display()));
+/// A file that can be read twice: stdin and pipes are copied to a temporary one first.
+pub(super) fn open(path: &Path) -> anyhow::Result<File> {
+    if path == Path::new("-") {
+        return copied(&mut io::stdin().lock(), "stdin");
     }
-    let mut copy = tempfile::tempfile().context("cannot make a temporary file for stdin")?;
-    io::copy(&mut io::stdin().lock(), &mut copy).context("cannot copy stdin")?;
-    copy.rewind().context("cannot read the copy of stdin")?;
+    let opened = File::open(path).with_context(|| format!("cannot open {}", path.display()));
+    let mut file = opened?;
+    let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+    if is_pipe { copied(&mut file, &path.display().to_string()) } else { Ok(file) }
+}
+
+fn copied(from: &mut dyn Read, name: &str) -> anyhow::Result<File> {
+    let copy = tempfile::tempfile().with_context(|| format!("cannot make a copy of {name}"));
+    let mut copy = copy?;
+    io::copy(from, &mut copy).with_context(|| format!("cannot copy {name}"))?;
+    copy.rewind().with_context(|| format!("cannot read the copy of {name}"))?;
     Ok(copy)
 }
 
-fn read_through<R: Read>(mut reader: CaptureReader<R>, first_ttl: u8) -> anyhow::Result<Contents> {
+pub(super) fn read_through<R: Read>(
+    mut reader: CaptureReader<R>,
+    first_ttl: u8,
+) -> anyhow::Result<Contents> {
     let survey = Survey::from_ttl(first_ttl);
     let mut contents = Contents { carried: None, names: HashMap::new(), survey, packets: 0 };
     loop {
@@ -212,34 +232,73 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>, first_ttl: u8) -> anyhow:
     }
 }
 
-/// The traces that are meant, with their numbers in the list of all: that of which the recording carries
-/// the configuration, or those that its packets show.
-fn choose(args: &ReplayArgs, contents: &Contents) -> Vec<(u32, Found)> {
-    let TraceOptions { source, sport: ident, .. } = args.options;
-    let wanted = Wanted { target: args.target, source, ident };
-    let carried = contents.carried.as_ref().map(|carried| Found {
-        config: carried.trace.clone(),
-        idents: Idents::One,
-        start: Timestamp::default(),
-        probes: 0,
-        tool: "rtrace",
-    });
-    let all = carried.map_or_else(|| contents.survey.traces(), |found| vec![found]);
-    let protocol = |found: &Found| {
-        let kind = args.options.kind.chosen();
-        let flow = found.config.flow();
-        kind.is_none_or(|kind| kind.protocol(flow.family()) == flow.protocol())
-    };
-    (1..)
-        .zip(all)
-        .filter(|(number, _)| args.trace.is_none_or(|only| only == *number))
-        .filter(|(_, found)| wanted.matches(&found.config.flow(), &found.idents) && protocol(found))
-        .collect()
+impl Contents {
+    /// The traces that are meant, with their numbers in the list of all: that of which the recording carries
+    /// the configuration, or those that its packets show. That there are none, or not all, is said.
+    pub(super) fn traces(
+        &self,
+        name: &str,
+        options: &TraceOptions,
+        chosen: Chosen,
+    ) -> Vec<(u32, Found)> {
+        if self.survey.overflowed() {
+            complain(&format!(
+                "{name} holds more probes than are looked at: the later ones are left out"
+            ));
+        }
+        let traces = self.choose(options, chosen);
+        if traces.is_empty() {
+            complain(&nothing_found(name, chosen, self.packets));
+        }
+        traces
+    }
+
+    fn choose(&self, options: &TraceOptions, chosen: Chosen) -> Vec<(u32, Found)> {
+        let TraceOptions { source, sport: ident, .. } = *options;
+        let wanted = Wanted { target: chosen.target, source, ident };
+        let carried = self.carried.as_ref().map(|carried| Found {
+            config: carried.trace.clone(),
+            idents: Idents::One,
+            start: Timestamp::default(),
+            probes: 0,
+            tool: "rtrace",
+        });
+        let all = carried.map_or_else(|| self.survey.traces(), |found| vec![found]);
+        let protocol = |found: &Found| {
+            let flow = found.config.flow();
+            let kind = options.kind.chosen();
+            kind.is_none_or(|kind| kind.protocol(flow.family()) == flow.protocol())
+        };
+        let matches = |found: &Found| wanted.matches(&found.config.flow(), &found.idents);
+        (1..)
+            .zip(all)
+            .filter(|(number, _)| chosen.number.is_none_or(|only| only == *number))
+            .filter(|(_, found)| matches(found) && protocol(found))
+            .collect()
+    }
+
+    /// One of them, with what the recording and the options say of it.
+    pub(super) fn recorded(&self, found: Found, options: &TraceOptions) -> Recorded {
+        let Found { mut config, idents, .. } = found;
+        if let Some(probe) = options.kind.chosen() {
+            config.probe = probe;
+        }
+        options.apply(&mut config);
+        let carried = self.carried.as_ref().filter(|_| idents == Idents::One);
+        Recorded {
+            config,
+            idents,
+            rounds: carried.and_then(|carried| Some((carried.rounds?, carried.first_round))),
+            numeric: carried.is_some_and(|carried| carried.numeric),
+            extensions: carried.is_some_and(|carried| carried.extensions),
+            back: carried.is_some_and(|carried| carried.back),
+        }
+    }
 }
 
-fn nothing_found(name: &str, args: &ReplayArgs, packets: u64) -> String {
-    let to = args.target.map_or(String::new(), |target| format!(" to {target}"));
-    if let Some(number) = args.trace {
+fn nothing_found(name: &str, chosen: Chosen, packets: u64) -> String {
+    let to = chosen.target.map_or(String::new(), |target| format!(" to {target}"));
+    if let Some(number) = chosen.number {
         return format!(
             "{name}: there is no trace {number}{to}: `rtrace replay --list` lists them"
         );

@@ -5,16 +5,18 @@
 //! most, but for keys, which are answered at once. What is shown is a [`Scene`]'s matter.
 
 use std::io::{self, Write};
+use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::Event;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::keyboard::{Came, Keyboard};
 use crate::render::columns::Columns;
 use crate::render::tui::{self, Command, Snapshot, UiState};
 
@@ -31,6 +33,11 @@ pub trait Scene {
 
     /// Does what a key asked for on this tab.
     fn command(&mut self, command: Command, tab: usize);
+
+    /// Whether it is at work: then news are looked for again as soon as keys have been.
+    fn is_busy(&self) -> bool {
+        false
+    }
 
     /// Whether it cannot go on: the terminal is left then.
     fn is_broken(&self) -> bool {
@@ -51,9 +58,11 @@ pub enum Left {
 pub fn show(scene: &mut dyn Scene, names: bool, columns: Option<&Columns>) -> anyhow::Result<Left> {
     let signals = Signals::take().context("cannot take over the signals")?;
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let keyboard = Keyboard::open().context("cannot read keys: there is no terminal")?;
     let mut state = UiState::new(names, !no_colour, columns);
-    let mut screen = Screen::open().context("cannot take over the terminal")?;
-    let left = turn(scene, &mut state, &mut screen.0, &signals);
+    let (screen, mut terminal) = Screen::open().context("cannot take over the terminal")?;
+    let left = turn(scene, &mut state, &mut terminal, &keyboard, &signals);
+    part_with(terminal);
     drop(screen);
     left.context("cannot go on with the terminal")
 }
@@ -62,6 +71,7 @@ fn turn(
     scene: &mut dyn Scene,
     state: &mut UiState,
     terminal: &mut DefaultTerminal,
+    keyboard: &Keyboard,
     signals: &Signals,
 ) -> io::Result<Left> {
     let mut seen = scene.snapshot(state.tab);
@@ -71,24 +81,22 @@ fn turn(
         if let Some(signal) = signals.last() {
             return Ok(Left::Interrupted(signal));
         }
+        if scene.is_broken() || PANICKED.load(Ordering::SeqCst) {
+            return Ok(Left::Quit);
+        }
         if due {
             terminal.draw(|frame| tui::draw(frame, &seen, state))?;
             (due, drawn) = (false, Instant::now());
         }
-        let key = if event::poll(TICK.saturating_sub(drawn.elapsed()))? {
-            Some(event::read()?)
-        } else if event::poll(Duration::ZERO)? {
-            continue;
-        } else {
-            None
-        };
-        match key {
-            Some(Event::Key(key)) => {
+        let wait = if scene.is_busy() { Duration::ZERO } else { TICK };
+        match keyboard.wait(wait.saturating_sub(drawn.elapsed()))? {
+            Came::HungUp => return Ok(Left::Interrupted(1)),
+            Came::Event(Event::Key(key)) => {
                 let tab = state.tab;
                 match state.handle(key, &seen) {
                     Some(Command::Quit) => return Ok(Left::Quit),
                     Some(Command::Interrupt) => return Ok(Left::Interrupted(2)),
-                    Some(Command::Redraw) => terminal.clear()?,
+                    Some(Command::Redraw) => redraw(terminal)?,
                     Some(command) => {
                         scene.command(command, state.tab);
                         seen = scene.snapshot(state.tab);
@@ -98,14 +106,10 @@ fn turn(
                 }
                 due = true;
             }
-            Some(Event::Resize(..)) => due = true,
-            Some(_) => {}
-            None => {
-                let news = scene.news(Instant::now());
-                if scene.is_broken() {
-                    return Ok(Left::Quit);
-                }
-                if news && !state.frozen {
+            Came::Event(Event::Resize(..)) => due = true,
+            Came::Event(_) => {}
+            Came::Nothing => {
+                if scene.news(Instant::now()) && !state.frozen {
                     seen = scene.snapshot(state.tab);
                     due = true;
                 }
@@ -115,27 +119,47 @@ fn turn(
     }
 }
 
-/// The terminal, for as long as it is ours. A panic gives it back too, before it says anything.
-struct Screen(DefaultTerminal);
+/// Has everything drawn anew. `clear` would ask the terminal where its cursor is, which not every one answers.
+fn redraw(terminal: &mut DefaultTerminal) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(size.into())
+}
+
+/// The terminal is ours for as long as this is there. A panic gives it back too, before it says anything.
+struct Screen;
 
 impl Screen {
-    fn open() -> io::Result<Self> {
+    fn open() -> io::Result<(Self, DefaultTerminal)> {
         hold_from_now_on();
-        match ratatui::try_init() {
-            Ok(terminal) => Ok(Self(terminal)),
-            Err(error) => {
-                ratatui::restore();
-                release();
-                Err(error)
-            }
-        }
+        let screen = Self;
+        let terminal = ratatui::try_init()?;
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |what| {
+            PANICKED.store(true, Ordering::SeqCst);
+            hook(what);
+        }));
+        Ok((screen, terminal))
+    }
+}
+
+/// There was a panic, in whichever thread, and ratatui's hook has given the terminal back.
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// Shows the cursor again.
+fn part_with(mut terminal: DefaultTerminal) {
+    if terminal.show_cursor().is_err() {
+        // It would try again when it is dropped, and panic if there is no stderr to complain to.
+        std::mem::forget(terminal);
     }
 }
 
 impl Drop for Screen {
+    /// All is as it was before, if there still is a terminal; and what was kept is said.
     fn drop(&mut self) {
-        let _ = self.0.show_cursor();
-        ratatui::restore();
+        // A second time would put the cursor back to where it was before the panic was told of.
+        if !PANICKED.load(Ordering::SeqCst) {
+            let _ = ratatui::try_restore();
+        }
         release();
     }
 }

@@ -22,9 +22,18 @@ impl ScreenArgs {
     /// them, so that the length of the probes becomes an option.
     fn several(command: Command) -> Command {
         let replay =
-            arg!(--replay <FILE> "Show the recording of a watch instead: stop, step, go to a time")
+            arg!(--replay <FILE> "Show a recording instead, \"-\" is stdin: play, step, go to a time")
                 .value_parser(value_parser!(PathBuf))
-                .conflicts_with_all(["target", "pcap", "simulate", "report"])
+                .conflicts_with_all([
+                    "target",
+                    "pcap",
+                    "simulate",
+                    "report",
+                    "prometheus",
+                    "stats",
+                    "rounds",
+                    "interval",
+                ])
                 .help_heading("Rounds");
         let command = command.arg(replay);
         command

@@ -109,7 +109,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     let server = watch.map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let meter = watch::serve(server, &config)?;
+    let meter = watch::serve(server, &[&config])?.pop().flatten();
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
@@ -220,7 +220,8 @@ fn simulate(
     let sources = args.lookups.open()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let meter = watch::serve(watch.map(Watch::listen).transpose()?.flatten(), &config)?;
+    let server = watch.map(Watch::listen).transpose()?.flatten();
+    let meter = watch::serve(server, &[&config])?.pop().flatten();
     let mut session =
         session(args, watch, &config, annotations).recording_to(tape).metered_by(meter);
     let status = session.run(&mut *engine(config, watch, largest)?, &mut link);

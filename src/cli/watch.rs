@@ -140,14 +140,17 @@ fn now() -> Timestamp {
     of_calendar(jiff::Timestamp::now())
 }
 
-/// Begins to show what is counted of a watch; says where, if it was left open.
-pub fn serve(server: Option<Server>, config: &TraceConfig) -> anyhow::Result<Option<Meter>> {
-    let Some(server) = server else { return Ok(None) };
+/// Begins to show what is counted of watches, if that is asked for; says where, if it was left open.
+pub fn serve(
+    server: Option<Server>,
+    configs: &[&TraceConfig],
+) -> anyhow::Result<Vec<Option<Meter>>> {
+    let Some(server) = server else { return Ok(configs.iter().map(|_| None).collect()) };
     let metrics = Metrics::default();
-    let meter = metrics.meter(config);
+    let meters = configs.iter().map(|config| Some(metrics.meter(config))).collect();
     if let Some(address) = server.chosen().context("cannot serve metrics")? {
         complain(&format!("metrics are at http://{address}/metrics"));
     }
     server.start(metrics).context("cannot serve metrics")?;
-    Ok(Some(meter))
+    Ok(meters)
 }

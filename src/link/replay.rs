@@ -21,6 +21,11 @@ impl<R: Read> ReplayLink<R> {
         Self { reader, latest: Timestamp::default(), truncated: None, cut: None }
     }
 
+    /// When the frame was captured that comes next; `None` if something else does.
+    pub fn next_at(&mut self) -> Option<Timestamp> {
+        self.reader.peek()
+    }
+
     /// Why the file ended before its last packet was whole, if it did.
     pub fn truncated(&self) -> Option<&CaptureError> {
         self.truncated.as_ref()

@@ -187,7 +187,7 @@ impl<W: Write> Text<W> {
 }
 
 /// `AS1/AS2`, `*` if nobody announces the address, `!!` if that could not be told.
-fn systems(origin: &Lookup<'_, Origin>) -> String {
+pub(super) fn systems(origin: &Lookup<'_, Origin>) -> String {
     match origin {
         Lookup::Known(Some(Origin { numbers, .. })) if numbers.is_empty() => "*".to_owned(),
         Lookup::Known(Some(Origin { numbers, .. })) => {
@@ -198,7 +198,7 @@ fn systems(origin: &Lookup<'_, Origin>) -> String {
 }
 
 /// Country and city as one word, what is not known left out: `US/New_York`, `US`, `/New_York`.
-fn word(place: &PlaceRow<'_>) -> Option<String> {
+pub(super) fn word(place: &PlaceRow<'_>) -> Option<String> {
     let plain = |c: char| match c {
         ' ' => '_',
         c if c.is_alphanumeric() || "-.".contains(c) => c,

@@ -29,7 +29,7 @@ pub(super) const KEPT: usize = 8;
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
 /// How many rounds in a row may be missing from a recording.
-const GAP: u64 = 64;
+const GAP: usize = 64;
 
 /// How often a trace is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,7 +91,9 @@ pub struct Rounds {
     /// How many of them ago the round is that the last event or frame was about; `None` is the running one.
     shown: Option<usize>,
     finished: bool,
-    /// Room for the datagrams that a round may begin with.
+    /// The keys that the first probes of the running round and of those after it have, as far as they were asked for.
+    firsts: VecDeque<Option<ProbeKey>>,
+    /// Room for the datagrams of such probes.
     crafted: Vec<u8>,
 }
 
@@ -147,6 +149,7 @@ impl Rounds {
             over: VecDeque::new(),
             shown: None,
             finished: false,
+            firsts: VecDeque::with_capacity(GAP + 1),
             crafted,
         }
     }
@@ -197,6 +200,8 @@ impl Rounds {
             let gone = self.over.pop_back();
             self.reached |= gone.is_some_and(|over| over.round.path().reached(&self.config));
         }
+        let passed = usize::try_from(number - self.number).unwrap_or(usize::MAX);
+        self.firsts.drain(..passed.min(self.firsts.len()));
         (self.number, self.began, self.shown) = (number, None, None);
     }
 
@@ -218,26 +223,31 @@ impl Rounds {
         ProbeKey::of(&header, payload).filter(|_| ours)
     }
 
-    /// Whether the first probe of this round has this key.
-    fn is_first(&mut self, key: ProbeKey, number: u64) -> bool {
-        craft::craft(&self.config.first_spec(number), &mut self.crafted);
-        let first = ip::decode(&self.crafted).ok();
-        first.and_then(|(header, payload)| ProbeKey::of(&header, payload)) == Some(key)
+    /// By how many rounds, from this one to so many later, the first probe has this key.
+    fn is_first(&mut self, key: ProbeKey, later: usize) -> Option<usize> {
+        while self.firsts.len() <= later {
+            let number = self.number + self.firsts.len() as u64;
+            craft::craft(&self.config.first_spec(number), &mut self.crafted);
+            let first = ip::decode(&self.crafted).ok();
+            let first = first.and_then(|(header, payload)| ProbeKey::of(&header, payload));
+            self.firsts.push_back(first);
+        }
+        self.firsts.iter().take(later + 1).position(|first| *first == Some(key))
     }
 
     /// The round that a frame is the first of, if it is that of a later one than the running.
     fn begins(&mut self, frame: &Frame<'_>) -> Option<u64> {
         let key = self.key(frame)?;
-        (self.number + 1..=self.number + GAP).find(|number| self.is_first(key, *number))
+        let later = self.is_first(key, GAP).filter(|later| *later > 0)?;
+        Some(self.number + later as u64)
     }
 
     /// Whether a frame comes before the running round has begun, and so belongs to the one before it.
     fn precedes(&mut self, frame: &Frame<'_>) -> bool {
         let open = self.over.front().is_some_and(|over| !over.closed);
-        let number = self.number;
         self.began.is_none()
             && open
-            && !self.key(frame).is_some_and(|key| self.is_first(key, number))
+            && self.key(frame).is_none_or(|key| self.is_first(key, 0).is_none())
     }
 }
 

@@ -175,10 +175,15 @@ impl Tracer {
         }
     }
 
+    /// When the next probe is given up.
+    pub(super) fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.waiting.next_deadline(&self.path, &self.config)
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is next to be called, or a probe to be sent, if
     /// no frame comes before.
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
-        let deadline = self.waiting.next_deadline(&self.path, &self.config);
+        let deadline = self.next_deadline();
         let shown = self.shown(self.polled);
         let sending = self.schedule.as_ref().and_then(|schedule| {
             let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);

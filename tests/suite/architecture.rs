@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("enrich", &[]),
     ("privilege", &[]),
     ("metrics", &["time", "trace"]),
+    ("player", &["time", "wire", "trace", "capture", "link", "driver", "enrich", "render"]),
     ("render", &["time", "wire", "probe", "trace", "enrich"]),
 ];
 

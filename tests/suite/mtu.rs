@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Interface, Recording};
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
-use rtrace::probe::{FlowMode, ProbeType};
+use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::Carried;
 use rtrace::render::Form;
 use rtrace::render::text::Style;
 use rtrace::trace::mtu::{Cause, Findings, MtuTracer};
-use rtrace::trace::{Engine, Idents, TraceConfig, Tracer};
+use rtrace::trace::{Engine, Idents, TraceConfig, Tracer, Wait};
 use rtrace::wire::LinkType;
 use serde_json::Value;
 
@@ -205,38 +205,74 @@ fn reports(
     outs.map(|(_, out)| out.text())
 }
 
+/// Over this network the search ends, each narrow link takes less than the one before, and the recording shows the same.
+fn holds(seed: u64, config: TraceConfig, largest: u16) -> Result<(), TestCaseError> {
+    let topology = Topology::random(seed);
+    let mut config = TraceConfig { mtu: true, dont_fragment: true, ..config };
+    config.source = topology.source_for(config.target);
+    if config.flow_mode == FlowMode::Dublin {
+        config.flow_mode = FlowMode::Paris;
+    }
+    if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
+        config.probe = ProbeType::IcmpEcho;
+    }
+    config.packet_len = config.packet_len.max(config.least_len());
+    let bytes = Shared::default();
+    let interface =
+        Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+    let carried = Carried {
+        trace: config.clone(),
+        numeric: false,
+        extensions: false,
+        back: false,
+        rounds: None,
+        first_round: 0,
+    };
+    let tape =
+        Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
+    let mut engine = MtuTracer::new(config.clone(), largest).unwrap();
+    let live = reports(&mut engine, &config, &mut SimLink::new(topology), Some(tape.unwrap()));
+    let findings = Findings::of(engine.path(), &config);
+    let mut before = findings.largest;
+    for narrowing in &findings.narrowings {
+        prop_assert!(Some(narrowing.mtu) < before);
+        before = Some(narrowing.mtu);
+        prop_assert!(!matches!(narrowing.cause, Cause::Told(_)) || narrowing.mtu >= 68);
+    }
+    let recorded = bytes.0.borrow().clone();
+    let mut link =
+        ReplayLink::new(CaptureReader::new(std::io::Cursor::new(recorded), "memory").unwrap());
+    let mut passive = Tracer::passive(config.clone(), Idents::One).unwrap();
+    prop_assert_eq!(reports(&mut passive, &config, &mut link, None), live);
+    Ok(())
+}
+
+/// What was due of the trace stood in the way of what was due of the search.
+#[test]
+fn a_search_that_once_went_on_for_ever_ends() {
+    let target = "203.0.113.9".parse().unwrap();
+    let flow = Flow { source: target, target, probe: ProbeType::IcmpEcho, ident: 40_000 };
+    let config = TraceConfig {
+        first_ttl: 3,
+        max_ttl: 4,
+        queries: 1,
+        in_flight: 9,
+        in_flight_exact: true,
+        scout: true,
+        wait: Wait { max: 0.128_817_676_921_534_84, here: 1.5, near: 0.57, adaptive: true },
+        first_id: 7_199,
+        first_port: 58_826,
+        packet_len: 28,
+        ..TraceConfig::of_flow(&flow)
+    };
+    holds(17_155_789_582_288_808_876, config, 7_020).unwrap();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// Over any network the search ends, each narrow link takes less than the one before, and the recording shows the same.
     #[test]
     fn over_random_networks(seed: u64, config in configs(), largest in 28..9000_u16) {
-        let topology = Topology::random(seed);
-        let mut config = TraceConfig { mtu: true, dont_fragment: true, ..config };
-        config.source = topology.source_for(config.target);
-        if config.flow_mode == FlowMode::Dublin {
-            config.flow_mode = FlowMode::Paris;
-        }
-        if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
-            config.probe = ProbeType::IcmpEcho;
-        }
-        config.packet_len = config.packet_len.max(config.least_len());
-        let bytes = Shared::default();
-        let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-        let carried = Carried { trace: config.clone(), numeric: false, extensions: false, back: false, rounds: None, first_round: 0 };
-        let tape = Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
-        let mut engine = MtuTracer::new(config.clone(), largest).unwrap();
-        let live = reports(&mut engine, &config, &mut SimLink::new(topology), Some(tape.unwrap()));
-        let findings = Findings::of(engine.path(), &config);
-        let mut before = findings.largest;
-        for narrowing in &findings.narrowings {
-            prop_assert!(Some(narrowing.mtu) < before);
-            before = Some(narrowing.mtu);
-            prop_assert!(!matches!(narrowing.cause, Cause::Told(_)) || narrowing.mtu >= 68);
-        }
-        let recorded = bytes.0.borrow().clone();
-        let mut link = ReplayLink::new(CaptureReader::new(std::io::Cursor::new(recorded), "memory").unwrap());
-        let mut passive = Tracer::passive(config.clone(), Idents::One).unwrap();
-        prop_assert_eq!(reports(&mut passive, &config, &mut link, None), live);
+        holds(seed, config, largest)?;
     }
 }

@@ -56,6 +56,11 @@ fn the_files_together_have_the_rounds_of_one() {
     }
     assert_eq!(all, rounds(&whole.stdout));
     assert_eq!(all, rounds(&replay(&one, &["--format", "ndjson"]).stdout));
+    // As `cat out-*.pcapng` has them.
+    let joined = path_in(&dir, "joined.pcapng");
+    fs::write(&joined, files.iter().flat_map(|file| fs::read(file).unwrap()).collect::<Vec<_>>())
+        .unwrap();
+    assert_eq!(replay(&joined, &["--format", "ndjson"]).stdout, whole.stdout);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -11,10 +12,16 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::style::Color;
 use rtrace::driver::{self, Observer};
+use rtrace::enrich::Annotations;
+use rtrace::enrich::database::{Database, Kind};
+use rtrace::enrich::lookups::Awaited;
 use rtrace::enrich::names::Names;
+use rtrace::enrich::origins::Origins;
+use rtrace::enrich::places::Places;
 use rtrace::link::LinkError;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
+use rtrace::render::View;
 use rtrace::render::tui::moment::Goal;
 use rtrace::render::tui::state::{Display, Pane};
 use rtrace::render::tui::{Command, Model, Playback, Snapshot, Tab, UiState, draw};
@@ -23,12 +30,14 @@ use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Disposition, Event, Path, TraceConfig};
 use rtrace::wire::Frame;
 
+use crate::mmdb;
 use crate::support::{line_of, root};
 
 /// Feeds a model, and ends after so many replies.
-struct Feed {
-    model: Model,
-    names: Names,
+pub struct Feed {
+    pub config: TraceConfig,
+    pub model: Model,
+    pub annotations: Annotations,
     replies: usize,
     /// What was to be seen when the last of them had come.
     seen: Option<Snapshot>,
@@ -44,8 +53,10 @@ impl Observer for Feed {
     fn event(&mut self, event: Event, path: &Path) {
         self.replies =
             self.replies.saturating_sub(usize::from(matches!(event, Event::Replied(..))));
-        self.model.learn(&self.names);
-        self.model.event(event, path);
+        if let Event::Replied(at, index) = event {
+            self.annotations.request(path.probe(at).unwrap().replies[index].responder);
+        }
+        self.model.event(Some(event), View::of(&self.config, path, &self.annotations));
         if self.replies == 0 && self.seen.is_none() {
             self.seen = Some(seen(&self.model));
         }
@@ -60,7 +71,7 @@ impl Observer for Feed {
     }
 }
 
-fn config(topology: &Topology, queries: u16) -> TraceConfig {
+pub fn config(topology: &Topology, queries: u16) -> TraceConfig {
     let target = IpAddr::from([203, 0, 113, 9]);
     let source = topology.source_for(target);
     let flow = Flow { source, target, probe: ProbeType::Udp, ident: 40_000 };
@@ -68,18 +79,31 @@ fn config(topology: &Topology, queries: u16) -> TraceConfig {
     TraceConfig { queries, target_name: "target.example".into(), ..config }
 }
 
+impl Feed {
+    pub fn new(topology: &Topology, config: &TraceConfig, plan: Plan, replies: usize) -> Self {
+        let model = Model::new(config, Some(plan.interval));
+        let annotations = Names::fixed(topology.names().clone()).into();
+        Self { config: config.clone(), model, annotations, replies, seen: None }
+    }
+}
+
+/// A watch of a simulated network, seen by a model.
+fn fed(topology: Topology, config: TraceConfig, plan: Plan, replies: usize) -> Feed {
+    let mut feed = Feed::new(&topology, &config, plan, replies);
+    let mut rounds = Rounds::new(config, plan).unwrap();
+    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    feed
+}
+
 /// What is known after so many rounds, or after so many replies.
 fn watched(topology: Topology, queries: u16, rounds: u64, replies: usize) -> Snapshot {
     let config = config(&topology, queries);
     let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
-    let names = Names::fixed(topology.names().clone());
-    let mut feed = Feed { model: Model::new(&config, plan.interval), names, replies, seen: None };
-    let mut rounds = Rounds::new(config, plan).unwrap();
-    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    let feed = fed(topology, config, plan, replies);
     feed.seen.unwrap_or_else(|| seen(&feed.model))
 }
 
-fn seen(model: &Model) -> Snapshot {
+pub fn seen(model: &Model) -> Snapshot {
     let tabs = vec![Tab { name: "target.example".into(), loss: Some(0.0) }];
     Snapshot { tabs, target: model.target(), playback: None, message: None }
 }
@@ -90,7 +114,7 @@ fn built_in() -> Snapshot {
 
 /// Routers that do all there is to be seen: two take turns, one appends a label stack and an interface with a
 /// hostile name, one limits its answers, one is silent, one loses packets, and the target is late at times.
-fn busy() -> Topology {
+pub fn busy() -> Topology {
     let text = r#"
         source = "192.0.2.2"
         [names]
@@ -129,19 +153,19 @@ fn busy() -> Topology {
     Topology::parse(text, "busy").unwrap()
 }
 
-fn state(change: impl FnOnce(&mut UiState)) -> UiState {
+pub fn state(change: impl FnOnce(&mut UiState)) -> UiState {
     let mut state = UiState::new(true, true, None);
     change(&mut state);
     state
 }
 
-fn buffer((width, height): (u16, u16), seen: &Snapshot, state: &UiState) -> Buffer {
+pub fn buffer((width, height): (u16, u16), seen: &Snapshot, state: &UiState) -> Buffer {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, seen, state)).unwrap();
     terminal.backend().buffer().clone()
 }
 
-fn text(buffer: &Buffer) -> String {
+pub fn text(buffer: &Buffer) -> String {
     let width = usize::from(buffer.area.width);
     let line = |cells: &[ratatui::buffer::Cell]| {
         let text: String = cells.iter().map(ratatui::buffer::Cell::symbol).collect();
@@ -151,7 +175,7 @@ fn text(buffer: &Buffer) -> String {
 }
 
 /// Compares a screen with the file of this name.
-fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
+pub fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
     let drawn = text(&buffer(size, seen, state));
     let hostile = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!drawn.contains(hostile), "{name}: {drawn:?}");
@@ -163,8 +187,8 @@ fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
     assert!(drawn == expected, "{name} is not as it was; now it is:\n{drawn}");
 }
 
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (120, 40);
+pub const SMALL: (u16, u16) = (80, 24);
+pub const LARGE: (u16, u16) = (120, 40);
 
 #[test]
 fn the_table() {
@@ -186,7 +210,7 @@ fn a_round_that_is_running_is_shown_as_far_as_it_is_known() {
 }
 
 fn seen_of_nothing() -> Snapshot {
-    seen(&Model::new(&config(&Topology::builtin(), 1), 1.0))
+    seen(&Model::new(&config(&Topology::builtin(), 1), Some(1.0)))
 }
 
 #[test]
@@ -210,6 +234,29 @@ fn several_responders_a_silent_hop_limits_and_late_replies() {
     check("packets-80x24", SMALL, &seen, &pane(Pane::Packets, 2));
     check("changes-80x24", SMALL, &seen, &pane(Pane::Changes, 2));
     check("chart-80x24", SMALL, &seen, &pane(Pane::Chart, 6));
+}
+
+#[test]
+fn systems_and_places() {
+    let database = |bytes: Vec<u8>, kind| {
+        Arc::new(Database::read(bytes.as_slice(), "test.mmdb", kind).unwrap())
+    };
+    let topology = Topology::builtin();
+    let plan = Plan { interval: 1.0, rounds: Some(10), until: None };
+    let mut feed = Feed::new(&topology, &config(&topology, 1), plan, usize::MAX);
+    let origins = database(mmdb::geolite_asn().to_bytes(), Kind::Origins);
+    feed.annotations.origins = Some(Origins::of_database(origins));
+    let places = database(mmdb::geolite_city().to_bytes(), Kind::Places);
+    feed.annotations.places = Some(Places::of_database(places));
+    let mut rounds = Rounds::new(feed.config.clone(), plan).unwrap();
+    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    let seen = seen(&feed.model);
+    let detail = |it: &mut UiState| (it.selected, it.pane) = (1, Some(Pane::Detail));
+    check("systems-80x24", SMALL, &seen, &state(detail));
+    check("systems-120x40", LARGE, &seen, &state(|_| {}));
+    let mut hidden = state(|_| {});
+    typed(&mut hidden, "z", &seen);
+    assert!(!text(&buffer(SMALL, &seen, &hidden)).contains("AS64500"));
 }
 
 #[test]
@@ -237,7 +284,10 @@ fn help_tabs_input_and_a_recording() {
     let (began, ended) =
         (Timestamp::from_parts(1_767_225_600, 0), Timestamp::from_parts(1_767_254_400, 0));
     let at = began.after(Span::from_secs_f64(40.0 * 60.0));
-    seen.playback = Some(Playback { playing: true, speed: 16.0, at, began, ended, rounds: 28_800 });
+    let end = Some((ended, 28_800));
+    let playback =
+        Playback { playing: true, speed: 20.0, seeking: false, at, round: 40, began, end };
+    seen.playback = Some(playback);
     check("recording-80x24", SMALL, &seen, &state(|_| {}));
     check("recording-help-80x24", SMALL, &seen, &state(|it| it.help = true));
 }
@@ -375,15 +425,16 @@ fn a_recording_has_keys_of_its_own() {
     let mut seen = built_in();
     let began = Timestamp::from_parts(1_767_306_600, 0);
     let ended = began.after(Span::from_secs_f64(40.0));
-    let playback = Playback { playing: false, speed: 2.0, at: ended, began, ended, rounds: 40 };
-    seen.playback = Some(playback);
+    let end = Some((ended, 40));
+    let (playing, seeking, speed, round) = (false, false, 2.0, 40);
+    seen.playback = Some(Playback { playing, speed, seeking, at: ended, round, began, end });
     let mut state = UiState::new(true, true, None);
     for (keys, command) in [
         (" ", Command::Play),
         ("p", Command::Play),
         (".", Command::Step(1)),
         (",", Command::Step(-1)),
-        ("+", Command::Speed(4.0)),
+        ("+", Command::Speed(5.0)),
         ("-", Command::Speed(1.0)),
         ("g7\n", Command::Seek(Goal::Round(7))),
         ("g22:30:30\n", Command::Seek(Goal::Time(began.after(Span::from_secs_f64(30.0))))),
@@ -406,12 +457,9 @@ fn a_recording_has_keys_of_its_own() {
 #[test]
 fn forgetting_keeps_names_and_that_the_target_was_reached() {
     let topology = Topology::builtin();
-    let names = Names::fixed(topology.names().clone());
     let config = config(&topology, 1);
     let plan = Plan { interval: 1.0, rounds: Some(2), until: None };
-    let mut feed = Feed { model: Model::new(&config, 1.0), names, replies: usize::MAX, seen: None };
-    let mut rounds = Rounds::new(config, plan).unwrap();
-    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    let mut feed = fed(topology, config, plan, usize::MAX);
     feed.model.reset();
     let target = feed.model.target();
     assert!(target.table.rows().is_empty() && target.times.is_empty() && feed.model.reached());

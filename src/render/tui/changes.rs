@@ -11,7 +11,7 @@ pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
         return vec!["every hop was answered by the same router in every round".to_owned()];
     }
     let said = changes.iter().rev().map(|change| {
-        let [from, to] = [change.from, change.to].map(|it| target.host(it, state.names));
+        let [from, to] = [change.from, change.to].map(|it| target.host(it, state));
         let at = date_and_clock(change.at);
         format!("{at}  round {}  hop {}  {from} -> {to}", change.round, change.ttl)
     });

@@ -1,6 +1,8 @@
 //! Everything about one hop.
 
-use super::model::Target;
+use std::net::IpAddr;
+
+use super::model::{System, Target};
 use super::state::UiState;
 use crate::render::annotation::annotation;
 use crate::time::Span;
@@ -91,11 +93,12 @@ fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
     let Responder { address, rtts, reply, round } = responder;
     let who = target.name_and_address(*address);
     let average = rtts.mean().map_or_else(String::new, |mean| format!(", average {mean} ms"));
-    let mut lines = vec![
-        format!("{who}: {} replies{average}", rtts.count()),
+    let mut lines = vec![format!("{who}: {} replies{average}", rtts.count())];
+    lines.extend(whereabouts(target, address));
+    lines.extend([
         format!("  last in round {round}: {}", said(reply)),
         format!("  {}", way_back(reply.ttl)),
-    ];
+    ]);
     if let Some(quote) = reply.quote {
         let changed = if reply.rewritten { "; rewritten on the way" } else { "" };
         lines.push(format!(
@@ -105,6 +108,15 @@ fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
     }
     lines.extend(reply.extension.iter().flat_map(|extension| of_extension(extension)));
     lines
+}
+
+/// Its autonomous systems and its place, as far as they were asked for and are known.
+fn whereabouts(target: &Target, address: &IpAddr) -> Option<String> {
+    let system = target.systems.get(address).map(|System { numbers, name }| {
+        name.as_ref().map_or_else(|| numbers.clone(), |name| format!("{numbers} ({name})"))
+    });
+    let said: Vec<_> = system.into_iter().chain(target.places.get(address).cloned()).collect();
+    (!said.is_empty()).then(|| format!("  in {}", said.join(", ")))
 }
 
 /// The message, with traceroute's annotation of it.

@@ -20,7 +20,7 @@ const KEYS: &[(&str, &str)] = &[
     ("[ ]", "scroll in the pane"),
     ("d", "display: numbers, strip, both"),
     ("o j", "choose columns by letter; jitter or latency"),
-    ("n e", "names or addresses; what routers append (MPLS)"),
+    ("n z e", "names or addresses; AS (-A); what routers append (MPLS)"),
     ("r", "reset: forget the rounds so far"),
     ("Tab 1-9", "another target"),
 ];
@@ -72,4 +72,20 @@ fn lines(recorded: bool) -> Vec<String> {
     lines.push(format!("above it {CHANGED} the path changed, a dot every ten rounds."));
     lines.push("~5% is rate-limited and not loss; * answered last of several.".to_owned());
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tui::SMALLEST;
+
+    #[test]
+    fn it_fits_the_smallest_screen() {
+        for lines in [lines(false), lines(true)] {
+            assert!(lines.len() + 2 <= usize::from(SMALLEST.1), "{} lines", lines.len());
+            for line in lines {
+                assert!(line.chars().count() <= usize::from(SMALLEST.0) - 4, "{line}");
+            }
+        }
+    }
 }

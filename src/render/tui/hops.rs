@@ -103,13 +103,13 @@ fn label(entry: &Entry<'_>, target: &Target, state: &UiState) -> String {
         Entry::Hop(_, row, _) => match row.responders.as_slice() {
             [] if row.sent == 0 => "(not asked)".to_owned(),
             [] => "(no answer)".to_owned(),
-            [one] => target.host(one.address, state.names),
+            [one] => target.host(one.address, state),
             several => format!("{} routers", several.len()),
         },
         Entry::Responder(_, row, responder) => {
             let last = strip::latest(row) == Some(responder.address);
             let mark = if last { "*" } else { " " };
-            format!("{mark}{}", target.host(responder.address, state.names))
+            format!("{mark}{}", target.host(responder.address, state))
         }
         Entry::Object(_, responder, object) => {
             let extension = responder.reply.extension.as_deref();
@@ -134,20 +134,26 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState,
     let shares = Shares::of(width, &entries, target, state);
     let mut shown = vec![header(&shares, target)];
     let height = usize::from(area.height).saturating_sub(1);
-    // As far down as it takes to have all lines of the selected hop on the screen, its first at any rate.
     let selected = state.selected.min(target.table.rows().len().saturating_sub(1));
     let first = entries.iter().position(|entry| entry.hop() == selected).unwrap_or(0);
     let last = entries.iter().rposition(|entry| entry.hop() == selected).unwrap_or(0);
-    let skip = (last + 1).saturating_sub(height).min(first);
-    for entry in entries.iter().skip(skip).take(height) {
+    // As far down as it takes to have all lines of the selected hop on the screen, its first at any rate; the last
+    // line is for how many more there are, unless that would be one.
+    let room = height.saturating_sub(1);
+    let skip = (last + 1).saturating_sub(room).min(first);
+    let more = entries.len().saturating_sub(skip + room);
+    let (skip, room) = match more {
+        0 | 1 => (entries.len().saturating_sub(height).min(first), height),
+        _ => (skip, room),
+    };
+    for entry in entries.iter().skip(skip).take(room) {
         shown.push(line(entry, entry.hop() == selected, &shares, target, state, theme));
+    }
+    if more > 1 {
+        shown.push(Line::styled(format!("     ... {more} more: arrow down"), theme.faint()));
     }
     if entries.is_empty() {
         shown.push(Line::raw("  nothing has been answered yet"));
-    }
-    let more = entries.len().saturating_sub(skip + height);
-    if let Some(last) = shown.last_mut().filter(|_| more > 0 && height > 1) {
-        *last = Line::styled(format!("     ... {} more: arrow down", more + 1), theme.faint());
     }
     frame.render_widget(ratatui::widgets::Paragraph::new(shown), area);
 }

@@ -65,21 +65,26 @@ pub struct Playback {
     pub playing: bool,
     /// How many times as fast as it was recorded.
     pub speed: f64,
+    /// It is on its way to the moment that was asked for.
+    pub seeking: bool,
     /// The moment that is shown.
     pub at: Timestamp,
-    /// When the first and the last frame were captured.
+    /// The round that is shown, from 1; 0 before the first.
+    pub round: u64,
+    /// When the first frame was captured.
     pub began: Timestamp,
-    /// The last.
-    pub ended: Timestamp,
-    /// How many rounds there are.
-    pub rounds: u64,
+    /// When the last was, and how many rounds there are: once it has been read to its end.
+    pub end: Option<(Timestamp, u64)>,
 }
 
 impl Target {
-    /// A responder's name if names are wanted and it has one, else its address.
-    fn host(&self, address: IpAddr, names: bool) -> String {
-        let name = self.names.get(&address).filter(|_| names);
-        name.map_or_else(|| address.to_string(), Clone::clone)
+    /// A responder's name if names are wanted and it has one, else its address; after its autonomous systems, if
+    /// they are wanted.
+    fn host(&self, address: IpAddr, state: &UiState) -> String {
+        let name = self.names.get(&address).filter(|_| state.names);
+        let name = name.map_or_else(|| address.to_string(), Clone::clone);
+        let system = self.systems.get(&address).filter(|_| state.systems);
+        system.map_or_else(|| name.clone(), |system| format!("{} {name}", system.numbers))
     }
 
     /// Both.
@@ -113,7 +118,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
         lines.push(tabs(&seen.tabs, state));
     }
     if let Some(playback) = &seen.playback {
-        lines.push(position(playback, seen.target.table.rounds(), area.width));
+        lines.push(position(playback, area.width));
     }
     let top = u16::try_from(lines.len()).unwrap_or(1);
     let (head, rest) = split(area, top);
@@ -163,7 +168,8 @@ fn title(seen: &Snapshot, state: &UiState, theme: &Theme) -> Line<'static> {
     let standing = [(*over, " OVER"), (state.frozen, " PAUSED")];
     let standing = standing.into_iter().filter(|(is, _)| *is && seen.playback.is_none());
     spans.extend(standing.map(|(_, word)| Span::styled(word, theme.warning())));
-    spans.push(Span::raw(format!("  {} to {to}  every {interval} s", config.source)));
+    let every = interval.map_or_else(String::new, |interval| format!("  every {interval} s"));
+    spans.push(Span::raw(format!("  {} to {to}{every}", config.source)));
     if seen.playback.is_none() {
         spans.push(Span::raw(format!("  round {}  {}", table.rounds(), clock(*now))));
     }
@@ -188,11 +194,17 @@ fn tabs(tabs: &[Tab], state: &UiState) -> Line<'static> {
 }
 
 /// Where in the recording this is, and a bar of it.
-fn position(playback: &Playback, round: u64, width: u16) -> Line<'static> {
-    let Playback { playing, speed, at, began, ended, rounds } = playback;
-    let motion = if *playing { "playing" } else { "stopped" };
-    let at_text = date_and_clock(*at);
-    let text = format!("{motion} x{speed}  round {round} of {rounds}  {at_text} UTC  ");
+fn position(playback: &Playback, width: u16) -> Line<'static> {
+    let Playback { playing, speed, seeking, at, round, began, end } = playback;
+    let motion = match (seeking, playing) {
+        (true, _) => "seeking",
+        (false, true) => "playing",
+        (false, false) => "stopped",
+    };
+    let of = end.map_or_else(String::new, |(_, rounds)| format!(" of {rounds}"));
+    let time = date_and_clock(*at);
+    let text = format!("{motion} x{speed}  round {round}{of}  {time} UTC  ");
+    let Some((ended, _)) = end else { return Line::raw(text) };
     let room = usize::from(width).saturating_sub(text.len() + 2);
     let (whole, done) = (ended.since(*began).secs_f64(), at.since(*began).secs_f64());
     let share = if whole > 0.0 { (done / whole).clamp(0.0, 1.0) } else { 1.0 };

@@ -9,8 +9,11 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::super::rows::PlaceRow;
+use super::super::text::{systems, word};
 use super::super::{Renderer, View};
-use crate::enrich::names::{Lookup, Names};
+use crate::enrich::lookups::Lookup;
+use crate::enrich::origins::Origin;
 use crate::time::Timestamp;
 use crate::trace::table::{HISTORY, Table};
 use crate::trace::{Disposition, Event, Path, ProbeRef, Reply, TraceConfig};
@@ -27,8 +30,8 @@ pub struct Model {
     target: Target,
     /// The running round as it last was, unless nothing is known of it.
     running: Option<Path>,
-    /// Who has answered and has no name yet.
-    unnamed: BTreeSet<IpAddr>,
+    /// Who has answered and of whom not all is known that is looked up.
+    unknown: BTreeSet<IpAddr>,
     /// The target was reached in a round that has been forgotten.
     reached: bool,
 }
@@ -38,8 +41,8 @@ pub struct Model {
 pub struct Target {
     /// What is asked.
     pub config: TraceConfig,
-    /// Seconds from round to round.
-    pub interval: f64,
+    /// Seconds from round to round; `None` of a trace that was made once.
+    pub interval: Option<f64>,
     /// What the rounds showed.
     pub table: Table,
     /// When its last rounds began, the oldest first.
@@ -50,10 +53,23 @@ pub struct Target {
     pub packets: BTreeMap<u8, VecDeque<Packet>>,
     /// The names of responders.
     pub names: BTreeMap<IpAddr, String>,
+    /// Their autonomous systems, where they are asked for.
+    pub systems: BTreeMap<IpAddr, System>,
+    /// Where they are, where that is asked for.
+    pub places: BTreeMap<IpAddr, String>,
     /// When the last frame was captured.
     pub now: Timestamp,
     /// There will be no more rounds.
     pub over: bool,
+}
+
+/// Who announces an address, as it is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct System {
+    /// `AS64500/AS64501`; where there is none or none is known, `AS???` as in mtr.
+    pub numbers: String,
+    /// What the first of them is called.
+    pub name: Option<String>,
 }
 
 /// A captured reply.
@@ -70,7 +86,7 @@ pub struct Packet {
 impl Model {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(config: &TraceConfig, interval: f64) -> Self {
+    pub fn new(config: &TraceConfig, interval: Option<f64>) -> Self {
         let target = Target {
             config: config.clone(),
             interval,
@@ -79,21 +95,22 @@ impl Model {
             late: BTreeSet::new(),
             packets: BTreeMap::new(),
             names: BTreeMap::new(),
+            systems: BTreeMap::new(),
+            places: BTreeMap::new(),
             now: Timestamp::default(),
             over: false,
         };
-        Self { target, running: None, unnamed: BTreeSet::new(), reached: false }
+        Self { target, running: None, unknown: BTreeSet::new(), reached: false }
     }
 
     /// Forgets all rounds so far.
     pub fn reset(&mut self) {
-        let names = std::mem::take(&mut self.target.names);
-        let (unnamed, now, over) =
-            (std::mem::take(&mut self.unnamed), self.target.now, self.target.over);
         let reached = self.reached();
-        *self = Self::new(&self.target.config, self.target.interval);
-        (self.target.names, self.target.now, self.target.over) = (names, now, over);
-        (self.unnamed, self.reached) = (unnamed, reached);
+        let new = Self::new(&self.target.config, self.target.interval);
+        let Self { target, unknown, .. } = std::mem::replace(self, new);
+        let Target { names, systems, places, now, over, .. } = target;
+        self.target = Target { names, systems, places, now, over, ..self.target.clone() };
+        (self.unknown, self.reached) = (unknown, reached);
     }
 
     /// What the rounds that are over showed.
@@ -113,16 +130,16 @@ impl Model {
         target
     }
 
-    /// Takes in the names that have become known of those who answered.
-    pub fn learn(&mut self, names: &Names) {
-        let known = &mut self.target.names;
-        self.unnamed.retain(|address| match names.lookup(*address) {
-            Lookup::Known(name) => {
-                known.extend(name.map(|name| (*address, name.to_owned())));
-                false
-            }
-            Lookup::Unasked | Lookup::Pending => true,
-        });
+    /// Takes in what has become known of those who answered.
+    fn learn(&mut self, view: View<'_>) {
+        let target = &mut self.target;
+        self.unknown.retain(|address| !target.learn(*address, view));
+    }
+
+    /// Whether anything is known of a round that is running.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     /// Whether the target was ever reached, whatever has been forgotten since.
@@ -148,7 +165,7 @@ impl Model {
         let Disposition::Reply(at, Some(index)) = disposition else { return };
         let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index)) else { return };
         if !self.target.names.contains_key(&reply.responder) {
-            self.unnamed.insert(reply.responder);
+            self.unknown.insert(reply.responder);
         }
         let datagram = link::ip_datagram(frame.link, frame.bytes).ok().flatten();
         let bytes = datagram.unwrap_or_default();
@@ -157,8 +174,10 @@ impl Model {
         self.target.keep(at.ttl, packet);
     }
 
-    /// Something happened to the path.
-    pub fn event(&mut self, event: Event, path: &Path) {
+    /// Something happened to the path, or something became known of those who answered (`None`).
+    pub fn event(&mut self, event: Option<Event>, view: View<'_>) {
+        self.learn(view);
+        let (Some(event), path) = (event, view.path) else { return };
         match event {
             Event::Ended => self.target.finish(path),
             Event::Belated(at, index) => self.target.belated(path, at, index),
@@ -192,6 +211,31 @@ impl Target {
     pub fn began(&self, round: u64) -> Option<Timestamp> {
         let index = round.checked_sub(self.first_round())?;
         self.times.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Takes in what is known of one responder, and says whether that is all there will be.
+    fn learn(&mut self, address: IpAddr, view: View<'_>) -> bool {
+        let name = view.names.lookup(address);
+        if let Lookup::Known(Some(name)) = name {
+            self.names.insert(address, name.to_owned());
+        }
+        let mut open = is_open(&name);
+        if let Some(origins) = view.origins {
+            let (origin, name) = (origins.lookup(address), origins.name(address));
+            // The name of a system follows its number.
+            let unnamed = |it: &Origin| !it.numbers.is_empty() && name.is_none();
+            open |= is_open(&origin) || matches!(origin, Lookup::Known(Some(it)) if unnamed(it));
+            let name = name.map(str::to_owned);
+            if !is_open(&origin) {
+                let known = Some(systems(&origin)).filter(|it| it.starts_with("AS"));
+                let numbers = known.unwrap_or_else(|| "AS???".to_owned());
+                self.systems.insert(address, System { numbers, name });
+            }
+        }
+        if let Some(word) = PlaceRow::of(view, address).and_then(|it| word(&it)) {
+            self.places.insert(address, word);
+        }
+        !open && !view.places.is_some_and(|it| is_open(&it.lookup(address)))
     }
 
     fn begin(&mut self, path: &Path) {
@@ -233,6 +277,11 @@ impl Target {
     }
 }
 
+/// Whether an answer may still come.
+fn is_open<T>(lookup: &Lookup<'_, T>) -> bool {
+    matches!(lookup, Lookup::Unasked | Lookup::Pending)
+}
+
 /// A model that one thread feeds and another draws.
 #[derive(Clone, Debug)]
 pub struct Shared {
@@ -244,7 +293,7 @@ pub struct Shared {
 impl Shared {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(config: &TraceConfig, interval: f64) -> Self {
+    pub fn new(config: &TraceConfig, interval: Option<f64>) -> Self {
         let model = Arc::new(Mutex::new(Model::new(config, interval)));
         Self { model, version: Arc::default() }
     }
@@ -273,12 +322,7 @@ impl Renderer for Shared {
     }
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
-        let mut model = self.lock();
-        model.learn(view.names);
-        if let Some(event) = event {
-            model.event(event, view.path);
-        }
-        drop(model);
+        self.lock().event(event, view);
         if !matches!(event, Some(Event::Sent(_) | Event::Replied(..))) {
             self.changed();
         }
@@ -287,7 +331,7 @@ impl Renderer for Shared {
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         let mut model = self.lock();
-        model.learn(view.names);
+        model.learn(view);
         model.end();
         drop(model);
         self.changed();

@@ -12,6 +12,8 @@ use crate::render::columns::{Columns, by_letter};
 
 /// Hops that page up and page down move by.
 const PAGE: usize = 8;
+/// How many times as fast as it was recorded a recording can be played.
+const SPEEDS: [f64; 12] = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0, 1000.0];
 /// Longest input.
 const INPUT: usize = 40;
 
@@ -31,6 +33,8 @@ pub struct UiState {
     pub own: String,
     /// Names of responders, not addresses.
     pub names: bool,
+    /// Autonomous systems before them, where they were asked for.
+    pub systems: bool,
     /// What routers append to their replies, below them.
     pub extensions: bool,
     /// What is shown below the table.
@@ -129,6 +133,7 @@ impl UiState {
             order: own.clone(),
             own,
             names,
+            systems: true,
             extensions: false,
             pane: None,
             full: false,
@@ -185,6 +190,7 @@ impl UiState {
                 }
             }
             KeyCode::Char('n') => self.names = !self.names,
+            KeyCode::Char('z') => self.systems = !self.systems,
             KeyCode::Char('e') => self.extensions = !self.extensions,
             KeyCode::Char('j') => {
                 let other = if self.order == JITTER { &self.own } else { JITTER };
@@ -311,8 +317,12 @@ fn play(code: KeyCode, seen: &Snapshot) -> Option<Command> {
         KeyCode::Char('<') => Command::Step(-60),
         KeyCode::Home => Command::Seek(Goal::Round(1)),
         KeyCode::End => Command::Seek(Goal::Round(u64::MAX)),
-        KeyCode::Char('+' | '=') => Command::Speed((speed * 2.0).min(4096.0)),
-        KeyCode::Char('-') => Command::Speed((speed / 2.0).max(0.125)),
+        KeyCode::Char('+' | '=') => {
+            Command::Speed(*SPEEDS.iter().find(|faster| **faster > speed).unwrap_or(&speed))
+        }
+        KeyCode::Char('-') => {
+            Command::Speed(*SPEEDS.iter().rfind(|slower| **slower < speed).unwrap_or(&speed))
+        }
         _ => return None,
     })
 }

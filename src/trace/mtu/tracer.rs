@@ -120,7 +120,12 @@ impl Engine for MtuTracer {
     fn poll_timeout(&mut self) -> Option<Timestamp> {
         let patience = Span::from_secs_f64(self.tracer.config().wait.max);
         let missing = (!self.unconfirmed.is_empty()).then(|| self.handed_out.after(patience));
-        self.tracer.poll_timeout().into_iter().chain(self.due()).chain(missing).min()
+        // What the trace would send, it is asked for only when there is no sizer to send.
+        let next = match self.due() {
+            Some(due) => self.tracer.next_deadline().into_iter().chain([due]).min(),
+            None => self.tracer.poll_timeout(),
+        };
+        next.into_iter().chain(missing).min()
     }
 
     fn handle_timeout(&mut self, now: Timestamp) {

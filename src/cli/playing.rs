@@ -1,0 +1,199 @@
+//! `rtrace watch --replay FILE`: the screen of a watch over a recording, which was read through once before the
+//! terminal is taken over: what is wrong with it is said in a line.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use super::args::ScreenArgs;
+use super::replay::{self, Chosen, Contents, LOOKUP_WAIT, Recorded};
+use super::screen::{self, Left, Scene};
+use super::{Status, complain};
+use crate::capture::CaptureReader;
+use crate::enrich::names::Names;
+use crate::link::LinkError;
+use crate::player::Player;
+use crate::render::Form;
+use crate::render::tui::{Command, Snapshot, Tab};
+use crate::time::Span;
+use crate::trace::rounds::Rounds;
+use crate::trace::survey::Found;
+use crate::trace::table::Row;
+use crate::trace::{TraceConfig, Tracer};
+
+/// As many traces of a recording are shown as there are digits to choose them by.
+const TABS: usize = 9;
+/// How long a recording is worked on before keys are looked for again, and how much of it between two looks at
+/// the clock.
+const PATIENCE: Duration = Duration::from_millis(50);
+const PIECE: u64 = 1_000;
+
+/// Runs the command.
+pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> {
+    let (trace, name) = (&args.watch.trace, path.display().to_string());
+    if !io::stdout().is_terminal() || trace.output.form() != Form::Text {
+        bail!("a recording is shown on a terminal: without one, rtrace replay {name} reports it");
+    }
+    let file = Arc::new(replay::open(path)?);
+    let open = {
+        let name = name.clone();
+        move || CaptureReader::new(Again { file: Arc::clone(&file), offset: 0 }, &name)
+    };
+    let contents = replay::read_through(open()?, trace.options.first_ttl.unwrap_or(0))?;
+    let mut traces = contents.traces(&name, &trace.options, Chosen::default());
+    if traces.is_empty() {
+        return Ok(Status::NotReached);
+    }
+    if traces.len() > TABS {
+        complain(&format!("{name} holds {} traces: the first {TABS} are shown", traces.len()));
+        traces.truncate(TABS);
+    }
+    let mut recordings = Recordings { all: Vec::new(), last: None, busy: true, failed: None };
+    let mut numeric = trace.output.numeric;
+    for (_, found) in traces {
+        let recording = Recording::of(args, &contents, found, open.clone())?;
+        numeric |= recording.numeric;
+        recordings.all.push(recording);
+    }
+    let left = screen::show(&mut recordings, !numeric, args.watch.look.columns.as_ref())?;
+    match (recordings.failed, left) {
+        (Some(error), _) => Err(error.into()),
+        (None, Left::Interrupted(signal)) => Ok(Status::Interrupted(signal)),
+        (None, Left::Quit) => Ok(Status::Reached),
+    }
+}
+
+/// One trace, and where in its recording it is.
+struct Recording {
+    player: Player<Again>,
+    name: String,
+    numeric: bool,
+    /// It was said that the recording ends in the middle of a packet.
+    said: bool,
+}
+
+impl Recording {
+    fn of(
+        args: &ScreenArgs,
+        contents: &Contents,
+        found: Found,
+        open: impl Fn() -> Result<CaptureReader<Again>, crate::capture::CaptureError> + 'static,
+    ) -> anyhow::Result<Self> {
+        let trace = &args.watch.trace;
+        let Recorded { config, idents, rounds, numeric, .. } =
+            contents.recorded(found, &trace.options);
+        let names = Names::fixed(contents.names.clone());
+        let annotations = trace.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
+        let TraceConfig { target_name: name, .. } = config.clone();
+        let player = match rounds {
+            None => {
+                let tracer = Tracer::passive(config.clone(), idents)?;
+                Player::new(open, config, tracer, None, annotations)
+            }
+            Some((plan, first)) => {
+                let rounds = Rounds::passive_from(first, config, plan)?;
+                let config = rounds.config().clone();
+                Player::new(open, config, rounds, Some(plan.interval), annotations)
+            }
+        };
+        Ok(Self { player: player?, name, numeric, said: false })
+    }
+
+    /// Goes on until it is where it is to be, or until `end`; says whether it is there.
+    fn work(&mut self, end: Instant) -> Result<bool, LinkError> {
+        let mut there = self.player.work(PIECE)?;
+        while !there && Instant::now() < end {
+            there = self.player.work(PIECE)?;
+        }
+        if let Some(truncated) = self.player.truncated().filter(|_| !self.said) {
+            complain(&truncated.to_string());
+            self.said = true;
+        }
+        Ok(there)
+    }
+}
+
+/// All traces of a recording: each is where it is.
+struct Recordings {
+    all: Vec<Recording>,
+    /// When time was last seen to pass.
+    last: Option<Instant>,
+    /// One of them was not where it is to be when it was left.
+    busy: bool,
+    /// Why it cannot be read on.
+    failed: Option<LinkError>,
+}
+
+impl Scene for Recordings {
+    fn news(&mut self, now: Instant) -> bool {
+        let passed = self.last.replace(now).map_or(Duration::ZERO, |last| now - last);
+        let passed = Span::from_secs_f64(passed.as_secs_f64());
+        let mut news = std::mem::take(&mut self.busy);
+        for recording in &mut self.all {
+            news |= recording.player.look_up();
+            news |= recording.player.pass(passed);
+            match recording.work(now + PATIENCE) {
+                Ok(there) => self.busy |= !there,
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        news | self.busy
+    }
+
+    fn snapshot(&mut self, tab: usize) -> Snapshot {
+        if self.last.is_none() {
+            // There is something to be seen at first.
+            self.news(Instant::now());
+        }
+        let tab_of = |recording: &Recording| {
+            let last = recording.player.table().rows().last();
+            Tab { name: recording.name.clone(), loss: last.map(Row::loss) }
+        };
+        let tabs = self.all.iter().map(tab_of).collect();
+        let shown = tab.min(self.all.len() - 1);
+        let player = &mut self.all[shown].player;
+        let (target, playback) = (player.target(), Some(player.playback()));
+        Snapshot { tabs, target, playback, message: screen::held() }
+    }
+
+    fn command(&mut self, command: Command, tab: usize) {
+        let Some(Recording { player, .. }) = self.all.get_mut(tab) else { return };
+        match command {
+            Command::Play => player.play(),
+            Command::Step(rounds) => player.step(rounds),
+            Command::Seek(goal) => player.seek(goal),
+            Command::Speed(speed) => player.set_speed(speed),
+            Command::Reset => player.forget(),
+            Command::Quit | Command::Interrupt | Command::Redraw => {}
+        }
+        // It is mostly there at once.
+        self.busy = true;
+        self.news(Instant::now());
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    fn is_broken(&self) -> bool {
+        self.failed.is_some()
+    }
+}
+
+/// A file, read from its beginning, however many others read it too.
+struct Again {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for Again {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(into, self.offset)?;
+        self.offset = self.offset.saturating_add(count as u64);
+        Ok(count)
+    }
+}

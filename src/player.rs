@@ -1,0 +1,381 @@
+//! A recording on the screen of a watch: moved through at any speed, round by round, to a round or a moment, and back.
+//!
+//! What is shown at a moment is a function of configuration and the frames up to it, so that the end is what the live
+//! watch ended with. To go on is to hand further frames to the tracer. To go back is to begin anew and go on from there;
+//! lest that take long, some twenty copies of what was known on the way are kept, evenly spaced however long the
+//! recording is, and it is begun with one of them.
+//!
+//! A player reads no clock and does as much at a time as it is told to: [`Player::work`]. Where it is to go is set by
+//! what it is asked for, at once.
+
+use std::io::Read;
+
+use crate::capture::{CaptureError, CaptureReader};
+use crate::driver::{Crank, Observer};
+use crate::enrich::Annotations;
+use crate::enrich::lookups::Awaited;
+use crate::link::replay::ReplayLink;
+use crate::link::{Link, LinkError};
+use crate::render::View;
+use crate::render::tui::moment::Goal;
+use crate::render::tui::{Model, Playback, Target};
+use crate::time::{Span, Timestamp};
+use crate::trace::table::Table;
+use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
+use crate::wire::Frame;
+
+/// So many things that the file says lie between two copies at first: some milliseconds of work.
+const SPACING: u64 = 4_096;
+/// When there are more copies than this, every second one is given up.
+const COPIES: usize = 32;
+
+/// How a recording is opened, again and again.
+type Open<R> = Box<dyn Fn() -> Result<CaptureReader<R>, CaptureError>>;
+
+/// A recording, and where in it we are.
+pub struct Player<R: Read> {
+    open: Open<R>,
+    link: ReplayLink<R>,
+    config: TraceConfig,
+    annotations: Annotations,
+    place: Place,
+    copies: Copies,
+    goal: Goal,
+    /// That is before the place where it is.
+    back: bool,
+    playing: bool,
+    speed: f64,
+    /// When the last frame was captured and how many rounds there are: once that is known.
+    end: Option<(Timestamp, u64)>,
+    /// Where what was known before was forgotten.
+    forgotten: Option<Mark>,
+}
+
+impl<R: Read> Player<R> {
+    /// At the beginning of a recording, on the way to its end. `engine` watches the trace, of which `interval` is
+    /// how many seconds its rounds take, if it has rounds.
+    ///
+    /// # Errors
+    /// When the recording cannot be opened.
+    pub fn new(
+        open: impl Fn() -> Result<CaptureReader<R>, CaptureError> + 'static,
+        config: TraceConfig,
+        engine: impl Engine + Clone + 'static,
+        interval: Option<f64>,
+        annotations: impl Into<Annotations>,
+    ) -> Result<Self, CaptureError> {
+        let seen =
+            Seen { mark: Mark::default(), began: None, model: Model::new(&config, interval) };
+        let place = Place { engine: Box::new(engine), seen, over: false };
+        Ok(Self {
+            link: ReplayLink::new(open()?),
+            open: Box::new(open),
+            config,
+            annotations: annotations.into(),
+            copies: Copies { all: vec![place.clone()], spacing: SPACING },
+            place,
+            goal: Goal::Round(u64::MAX),
+            back: false,
+            playing: false,
+            speed: 1.0,
+            end: None,
+            forgotten: None,
+        })
+    }
+
+    /// Keeps a copy after so many things that the file says, at first.
+    #[must_use]
+    pub fn spaced(mut self, things: u64) -> Self {
+        self.copies.spacing = things.max(1);
+        self
+    }
+
+    /// Goes on towards where it is to be, by so many things of the file at most. Says whether it is there.
+    ///
+    /// # Errors
+    /// When the recording cannot be read.
+    pub fn work(&mut self, most: u64) -> Result<bool, LinkError> {
+        if std::mem::take(&mut self.back) {
+            self.go_back()?;
+        }
+        for _ in 0..most {
+            if self.is_there() {
+                return Ok(true);
+            }
+            self.turn()?;
+        }
+        Ok(self.is_there())
+    }
+
+    /// Whether it is where it is to be.
+    pub fn is_there(&mut self) -> bool {
+        let there = match self.goal {
+            Goal::Round(round) => self.place.seen.mark.rounds >= round,
+            Goal::Time(at) => self.link.next_at().is_some_and(|next| next > at),
+        };
+        !self.back && (there || self.place.over)
+    }
+
+    /// So much time has passed: goes on if it is playing and not behind. Says whether that changes what is shown.
+    pub fn pass(&mut self, time: Span) -> bool {
+        let passes = self.playing && self.is_there();
+        if passes {
+            self.playing = !self.place.over;
+            self.goal = Goal::Time(self.at().after(time.scaled(self.speed)));
+        }
+        passes
+    }
+
+    /// Plays, or stops; at the end it begins from the beginning.
+    pub fn play(&mut self) {
+        self.playing = !self.playing;
+        if self.playing && self.place.over {
+            self.seek(Goal::Time(Timestamp::from_nanos(i64::MIN)));
+        }
+    }
+
+    /// Goes to a round or a moment, and goes on from there if it is playing.
+    pub fn seek(&mut self, goal: Goal) {
+        let began = self.place.seen.began.unwrap_or_default();
+        self.goal = match goal {
+            Goal::Round(round) => Goal::Round(round.max(1)),
+            Goal::Time(at) => Goal::Time(at.max(began)),
+        };
+        self.back = self.place.seen.mark.is_beyond(self.goal);
+    }
+
+    /// So many rounds on, or back, and stops there. A round that is shown in part is made whole first.
+    pub fn step(&mut self, rounds: i64) {
+        self.playing = false;
+        let from = match (self.goal, self.is_there()) {
+            // The steps before have not been made yet.
+            (Goal::Round(round), false) if round < u64::MAX => round,
+            _ if rounds > 0 => self.place.seen.mark.rounds,
+            _ => self.place.seen.round(),
+        };
+        self.seek(Goal::Round(from.saturating_add_signed(rounds)));
+    }
+
+    /// Plays so many times as fast as it was recorded.
+    pub fn set_speed(&mut self, speed: f64) {
+        self.speed = speed;
+    }
+
+    /// Forgets what was seen up to here: the numbers begin anew, until a moment before this one is shown.
+    pub fn forget(&mut self) {
+        let here = self.place.seen.mark;
+        self.copies.cut(here);
+        self.place.seen.model.reset();
+        self.forgotten = Some(here);
+    }
+
+    /// What is to be drawn.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        self.place.seen.model.target()
+    }
+
+    /// What the rounds that are over showed.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        self.place.seen.model.table()
+    }
+
+    /// Where in the recording it is.
+    pub fn playback(&mut self) -> Playback {
+        let (seeking, at) = (!self.is_there() && !self.playing, self.at());
+        let (Self { playing, speed, end, .. }, seen) = (&*self, &self.place.seen);
+        Playback {
+            playing: *playing,
+            speed: *speed,
+            seeking,
+            at,
+            round: seen.round(),
+            began: seen.began.unwrap_or(at),
+            end: *end,
+        }
+    }
+
+    /// Why the file ended before its last packet was whole, if that is known by now.
+    #[must_use]
+    pub fn truncated(&self) -> Option<&CaptureError> {
+        self.link.truncated()
+    }
+
+    /// Takes in what has been looked up. Says whether anything was awaited.
+    pub fn look_up(&mut self) -> bool {
+        let awaited = self.annotations.next_deadline().is_some();
+        if awaited {
+            self.annotations.poll();
+            let view = View::of(&self.config, self.place.engine.path(), &self.annotations);
+            self.place.seen.model.event(None, view);
+        }
+        awaited
+    }
+
+    /// The moment that is shown.
+    fn at(&mut self) -> Timestamp {
+        let (goal, latest) = (self.goal, self.place.seen.mark.at);
+        match goal {
+            // Nothing happens between frames, but time passes.
+            Goal::Time(at) if !self.place.over && self.is_there() => at.max(latest),
+            _ => latest,
+        }
+    }
+
+    /// Takes in the next thing that the file says.
+    fn turn(&mut self) -> Result<(), LinkError> {
+        let Place { engine, seen, over } = &mut self.place;
+        let mut onlooker =
+            Onlooker { seen, annotations: &mut self.annotations, config: &self.config };
+        let before = onlooker.seen.mark.rounds;
+        *over = !Crank::default().turn(&mut **engine, &mut self.link, &mut onlooker)?;
+        seen.mark.read += 1;
+        seen.mark.just_ended = seen.mark.rounds > before;
+        if *over {
+            self.end = Some((seen.mark.at, seen.mark.rounds));
+        } else if self.forgotten.is_some_and(|mark| mark.read == seen.mark.read) {
+            seen.model.reset();
+        }
+        self.copies.note(&self.place);
+        Ok(())
+    }
+
+    /// To the last copy that is not beyond where it is to be.
+    fn go_back(&mut self) -> Result<(), LinkError> {
+        if let Some(mark) = self.forgotten.filter(|mark| mark.is_beyond(self.goal)) {
+            self.copies.cut(mark);
+            self.forgotten = None;
+        }
+        let fits = |copy: &&Place| !copy.seen.mark.is_beyond(self.goal);
+        let fitting = self.copies.all.iter().rfind(fits);
+        if let Some(copy) = fitting.or(self.copies.all.first()) {
+            self.place = copy.clone();
+        }
+        self.link = ReplayLink::new((self.open)()?);
+        for _ in 0..self.place.seen.mark.read {
+            self.link.receive(None)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where in a recording something is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// Things that the file had said by then.
+    read: u64,
+    /// When the last frame of the trace was captured.
+    at: Timestamp,
+    /// Rounds that were over.
+    rounds: u64,
+    /// The last of them ended with the last thing that was read.
+    just_ended: bool,
+}
+
+impl Mark {
+    /// Whether that is after what is to be shown.
+    fn is_beyond(&self, goal: Goal) -> bool {
+        match goal {
+            Goal::Round(round) => self.rounds > round || self.rounds == round && !self.just_ended,
+            Goal::Time(at) => self.at > at,
+        }
+    }
+}
+
+/// All that is known at a place in a recording.
+#[derive(Clone)]
+struct Place {
+    engine: Box<dyn Watching>,
+    seen: Seen,
+    /// It is the end.
+    over: bool,
+}
+
+/// What has been seen.
+#[derive(Clone)]
+struct Seen {
+    mark: Mark,
+    /// When the first frame of the trace was captured.
+    began: Option<Timestamp>,
+    model: Model,
+}
+
+impl Seen {
+    /// The round that is shown, from 1: that which is running, once something is known of it.
+    fn round(&self) -> u64 {
+        self.mark.rounds + u64::from(self.model.is_running())
+    }
+}
+
+/// An engine that only watches, and of which a copy can be kept.
+trait Watching: Engine {
+    fn copy(&self) -> Box<dyn Watching>;
+}
+
+impl<E: Engine + Clone + 'static> Watching for E {
+    fn copy(&self) -> Box<dyn Watching> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Watching> {
+    fn clone(&self) -> Self {
+        (**self).copy()
+    }
+}
+
+/// Places on the way, in their order; the first is the beginning.
+struct Copies {
+    all: Vec<Place>,
+    spacing: u64,
+}
+
+impl Copies {
+    /// Forgets those after a place, but not the beginning.
+    fn cut(&mut self, here: Mark) {
+        self.all.retain(|copy| copy.seen.mark.read < here.read.max(1));
+    }
+
+    /// Keeps a copy of this place, if it is time for one.
+    fn note(&mut self, place: &Place) {
+        let read = place.seen.mark.read;
+        let new = self.all.last().is_none_or(|last| last.seen.mark.read < read);
+        if place.over || !new || !read.is_multiple_of(self.spacing) {
+            return;
+        }
+        self.all.push(place.clone());
+        if self.all.len() > COPIES {
+            self.spacing *= 2;
+            let spacing = self.spacing;
+            self.all.retain(|copy| copy.seen.mark.read.is_multiple_of(spacing));
+        }
+    }
+}
+
+/// Who looks on while a recording is played.
+struct Onlooker<'a> {
+    seen: &'a mut Seen,
+    annotations: &'a mut Annotations,
+    config: &'a TraceConfig,
+}
+
+impl Observer for Onlooker<'_> {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        if disposition.concerns_the_trace() {
+            self.seen.began.get_or_insert(frame.at);
+            self.seen.mark.at = frame.at;
+            self.seen.model.frame(frame, disposition, path);
+        }
+    }
+
+    fn event(&mut self, event: Event, path: &Path) {
+        if let Event::Replied(at, index) | Event::Belated(at, index) = event
+            && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
+        {
+            self.annotations.request(reply.responder);
+        }
+        self.seen.mark.rounds += u64::from(event == Event::Ended);
+        self.seen.model.event(Some(event), View::of(self.config, path, self.annotations));
+    }
+}

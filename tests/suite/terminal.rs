@@ -1,0 +1,171 @@
+//! The screen on a terminal of its own: however it ends, the terminal is as it was before.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{Termios, tcgetattr};
+use nix::unistd::Pid;
+
+use crate::support::{path_in, root, run, scratch};
+
+const TARGET: &str = "203.0.113.9";
+/// What terminals are told: to show their other screen, and to go back; to show the cursor.
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
+const SHOW_CURSOR: &str = "\x1b[?25h";
+
+/// The program on a terminal, of which this is the other end.
+struct OnTerminal {
+    program: Child,
+    terminal: File,
+    before: Termios,
+    output: String,
+}
+
+impl OnTerminal {
+    /// Starts it, in a session of its own whose terminal this is.
+    fn start(args: &[&str]) -> Self {
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(&size, None).unwrap();
+        for end in [&pty.master, &pty.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
+        let before = tcgetattr(&pty.slave).unwrap();
+        let end = || Stdio::from(pty.slave.try_clone().unwrap());
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", env!("CARGO_BIN_EXE_rtrace")]).args(args).env("TERM", "xterm");
+        let program = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        Self { program, terminal: File::from(pty.master), before, output: String::new() }
+    }
+
+    /// Reads on until it has written this; at the end of what it writes, fails.
+    fn wait_for(&mut self, text: &str) {
+        while !self.output.contains(text) {
+            assert!(self.read(), "{text:?} does not come: {:?}", self.output);
+        }
+    }
+
+    /// Reads some more; `false` if nobody writes any more.
+    fn read(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        match self.terminal.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.output += &String::from_utf8_lossy(&bytes[..count]);
+                true
+            }
+            // What Linux says when the other end is closed.
+            Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn type_keys(&mut self, keys: &str) {
+        self.terminal.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.program.id().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end; gives what it wrote and its status.
+    fn finish(mut self) -> (String, Option<i32>) {
+        while self.read() {}
+        let status = self.program.wait().unwrap().code();
+        assert_eq!(tcgetattr(&self.terminal).unwrap(), self.before);
+        (self.output, status)
+    }
+}
+
+/// What was written after the terminal was given back.
+fn after(output: &str) -> &str {
+    assert_eq!(
+        (output.matches(ENTER).count(), output.matches(LEAVE).count()),
+        (1, 1),
+        "{output:?}"
+    );
+    let (screen, after) = output.split_once(LEAVE).unwrap();
+    let hidden = screen.rfind("\x1b[?25l").unwrap();
+    let shown = screen.rfind(SHOW_CURSOR).or(after.find(SHOW_CURSOR).map(|_| usize::MAX));
+    assert!(shown.is_some_and(|shown| shown > hidden), "the cursor stays hidden: {output:?}");
+    after
+}
+
+/// How a screen can be left, and the status that follows.
+type Leave = (fn(&mut OnTerminal), Option<i32>);
+const WAYS: [Leave; 5] = [
+    (|it| it.type_keys("q"), Some(0)),
+    (|it| it.type_keys("\x03"), Some(130)),
+    (|it| it.signal(Signal::SIGINT), Some(130)),
+    (|it| it.signal(Signal::SIGTERM), Some(143)),
+    (|it| it.signal(Signal::SIGHUP), Some(129)),
+];
+
+#[test]
+fn a_watch_gives_the_terminal_back() {
+    for (leave, status) in WAYS {
+        let mut watch = OnTerminal::start(&["watch", "--simulate", TARGET]);
+        watch.wait_for("target.example");
+        leave(&mut watch);
+        let (output, ended) = watch.finish();
+        assert_eq!((after(&output).replace(SHOW_CURSOR, ""), ended), (String::new(), status));
+    }
+}
+
+#[test]
+fn so_does_the_player() {
+    let dir = scratch();
+    let file = path_in(&dir, "out.pcapng");
+    let file = file.to_str().unwrap();
+    run(&["watch", "--simulate", "--rounds", "30", "--format", "csv", TARGET, "--pcap", file]);
+    for (leave, status) in WAYS {
+        let mut player = OnTerminal::start(&["watch", "--replay", file]);
+        // The bar is there once the end is known; then a round back, and all drawn anew.
+        player.wait_for("==]");
+        player.type_keys("\x1b[D\x0c");
+        player.wait_for("=-]");
+        leave(&mut player);
+        let (output, ended) = player.finish();
+        assert_eq!((after(&output).replace(SHOW_CURSOR, ""), ended), (String::new(), status));
+    }
+}
+
+/// Its window was closed: no signal may reach it, and nothing can be read or written any more.
+#[test]
+fn without_a_terminal_it_ends() {
+    let mut watch = OnTerminal::start(&["watch", "--simulate", TARGET]);
+    watch.wait_for("target.example");
+    let OnTerminal { mut program, terminal, .. } = watch;
+    drop(terminal);
+    assert!(matches!(program.wait().unwrap().code(), Some(2 | 129)));
+}
+
+/// One line, before the terminal is touched.
+#[test]
+fn what_cannot_be_shown_is_said_in_a_line() {
+    let dir = scratch();
+    let empty = path_in(&dir, "empty.pcap");
+    std::fs::write(&empty, "").unwrap();
+    let missing = path_in(&dir, "missing.pcap");
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    for (file, words) in [
+        (text(&missing), "cannot open"),
+        (text(&empty), "nothing was recorded"),
+        (text(&root().join("Cargo.toml")), "not a pcap"),
+        (text(dir.path()), "directory"),
+    ] {
+        let (output, status) = OnTerminal::start(&["watch", "--replay", &file]).finish();
+        assert_eq!(status, Some(2), "{output}");
+        assert!(output.contains(words) && output.lines().count() == 1, "{output:?}");
+        assert!(!output.contains('\x1b'), "{output:?}");
+    }
+    let piped = run(&["watch", "--replay", &text(&empty)]);
+    assert_eq!((piped.status, piped.stderr.lines().count()), (2, 1), "{}", piped.stderr);
+    assert!(piped.stderr.contains("rtrace replay"), "{}", piped.stderr);
+}
