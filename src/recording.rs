@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::trace::paths;
 use crate::trace::rounds::Plan;
 use crate::trace::{Disposition, Path, Probe, ProbeRef, ReplyKind, TraceConfig};
 use crate::wire::extension::Family::{self, V4, V6};
@@ -23,6 +24,9 @@ pub struct Carried {
     /// How often the trace was repeated, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<Plan>,
+    /// How all paths were looked for, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<paths::Plan>,
 }
 
 impl Carried {
@@ -39,6 +43,7 @@ impl Carried {
         let carried: Self = serde_json::from_str(comment.strip_prefix(PREFIX)?).ok()?;
         carried.trace.check().ok()?;
         carried.rounds.is_none_or(|plan| plan.check().is_ok()).then_some(())?;
+        carried.paths.is_none_or(|plan| plan.check(&carried.trace).is_ok()).then_some(())?;
         Some(carried)
     }
 }
@@ -122,7 +127,8 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried = Carried { trace, numeric: true, extensions: false, rounds: None };
+        let carried =
+            Carried { trace, numeric: true, extensions: false, rounds: None, paths: None };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

@@ -13,7 +13,9 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::output::OutputOptions;
+use super::paths::{self, PathsArgs};
 use crate::probe::{FlowMode, ProbeType};
+use crate::render::Form;
 use crate::trace::config::MAX_QUERIES;
 use crate::trace::{TraceConfig, Wait};
 use crate::wire::extension::Family;
@@ -77,6 +79,8 @@ pub enum Action {
     Inspect(TraceArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
+    /// Find all paths to a host: every router and link that load balancers spread flows over
+    Paths(PathsArgs),
 }
 
 /// `rtrace TARGET` and `rtrace trace TARGET`.
@@ -299,6 +303,7 @@ impl Cli {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Paths(paths)) => &paths.trace.output,
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
@@ -309,7 +314,17 @@ impl Cli {
             let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
-        Ok(cli)
+        let form = output.form();
+        let refused = match &cli.command {
+            Some(Action::Paths(args)) => paths::refused(args),
+            Some(Action::Replay(_)) => None,
+            _ => (form == Form::Dot || form == Form::Mermaid)
+                .then(|| "dot and mermaid are forms of rtrace paths".to_owned()),
+        };
+        match refused {
+            Some(message) => Err(clap::Error::raw(ErrorKind::ArgumentConflict, message)),
+            None => Ok(cli),
+        }
     }
 }
 

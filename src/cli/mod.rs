@@ -4,6 +4,7 @@
 mod args;
 mod list;
 mod output;
+mod paths;
 mod replay;
 mod session;
 mod trace;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use args::{Action, Cli};
+use trace::Task;
 use watch::Watch;
 
 /// How a run ended, if it ran at all; in order of gravity.
@@ -48,10 +50,11 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
-        Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, None),
-        Some(Action::Watch(args)) => trace::run(&args.trace, Some(&Watch::of(&args, false))),
-        Some(Action::Report(args)) => trace::run(&args.trace, Some(&Watch::of(&args, true))),
-        None => trace::run(&cli.trace, None),
+        Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
+        Some(Action::Watch(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, false))),
+        Some(Action::Report(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, true))),
+        Some(Action::Paths(args)) => trace::run(&args.trace, Task::Paths(args.plan())),
+        None => trace::run(&cli.trace, Task::Once),
     };
     match outcome {
         Ok(status) => status.into(),

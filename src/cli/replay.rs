@@ -13,16 +13,17 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
-use super::session::Session;
-use super::{Status, complain, list, write_out};
+use super::session::{Session, report_out};
+use super::{Status, complain, list, paths, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::Form;
 use crate::time::Timestamp;
+use crate::trace::paths::Paths;
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{Idents, Tracer};
+use crate::trace::{Engine, Idents, Tracer};
 
 /// What a first reading of the file tells.
 struct Contents {
@@ -105,14 +106,22 @@ fn report(
     }
     args.options.apply(&mut config);
     let output = OutputOptions { numeric, extensions, ..args.output };
-    let mut tracer = Tracer::passive(config.clone(), idents)?;
+    let plan = contents.carried.as_ref().filter(|_| idents == Idents::One).and_then(|it| it.paths);
+    let mut tracer: Box<dyn Engine> = match plan {
+        Some(plan) => Box::new(Paths::passive(config.clone(), plan)?),
+        None => Box::new(Tracer::passive(config.clone(), idents)?),
+    };
     let names = if args.resolve {
         Names::new(|| (), Duration::from_secs(5))
     } else {
         Names::fixed(contents.names.clone())
     };
-    let mut session = Session::new(&config, output, names, args.resolve, false);
-    let status = session.run(&mut tracer, &mut link);
+    let renderer = match plan {
+        Some(plan) => paths::renderer(plan, output, report_out(false)),
+        None => output.renderer(report_out(false)),
+    };
+    let mut session = Session::with_renderer(&config, renderer, names, args.resolve);
+    let status = session.run(&mut *tracer, &mut link);
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());
     }

@@ -6,7 +6,6 @@ use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::time::Instant;
 
-use super::args::OutputOptions;
 use super::{Status, complain};
 use crate::capture::{CaptureError, Recording};
 use crate::driver::{self, Observer};
@@ -51,20 +50,7 @@ pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
 }
 
 impl Session {
-    /// A session that writes the report as `output` asks: to stdout, or to stderr where stdout takes
-    /// the recording. With `look_up`, names of responders are asked of `names`.
-    pub fn new(
-        config: &TraceConfig,
-        output: OutputOptions,
-        names: Names,
-        look_up: bool,
-        report_to_stderr: bool,
-    ) -> Self {
-        let renderer = output.renderer(report_out(report_to_stderr));
-        Self::with_renderer(config, renderer, names, look_up)
-    }
-
-    /// A session whose report is written by `renderer`.
+    /// A session whose report is written by `renderer`. With `look_up`, names of responders are asked of `names`.
     pub fn with_renderer(
         config: &TraceConfig,
         renderer: Box<dyn Renderer>,

@@ -11,7 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
 use super::session::{Session, Tape, report_out};
 use super::watch::Watch;
-use super::{Status, complain};
+use super::{Status, complain, paths};
 use crate::capture::{Format, Interface, Recording};
 use crate::enrich::names::{self, Names};
 use crate::link::Link;
@@ -20,6 +20,7 @@ use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
+use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::Rounds;
 use crate::trace::{Engine, TraceConfig, Tracer};
 use crate::wire::LinkType;
@@ -31,16 +32,27 @@ const SIMULATED_PORT: u16 = 54_321;
 /// Probes per hop and round of a watch, unless others are asked for: as mtr's.
 const WATCHED_QUERIES: u16 = 1;
 
+/// What is made of a trace.
+#[derive(Clone, Copy)]
+pub enum Task<'a> {
+    /// One.
+    Once,
+    /// Rounds of it.
+    Watch(&'a Watch),
+    /// All paths.
+    Paths(Plan),
+}
+
 /// Runs the command.
-pub fn run(args: &TraceArgs, watch: Option<&Watch>) -> anyhow::Result<Status> {
+pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
     let target = args.target.as_deref().unwrap_or_default();
     match &args.simulate {
-        Some(topology) => simulate(args, watch, target, topology),
-        None => live(args, watch, target),
+        Some(topology) => simulate(args, task, target, topology),
+        None => live(args, task, target),
     }
 }
 
-fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
+fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
@@ -62,12 +74,12 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
-    let config = configure(args, watch, name, &flow, fastrand::u16(1..))?;
+    let config = configure(args, task, name, &flow, fastrand::u16(1..))?;
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
-    let tape = open_tape(args, watch, &config, &interface)?;
+    let tape = open_tape(args, task, &config, &interface)?;
     let facts_to = open_stats(args)?;
     privilege::drop_for_good()?;
 
@@ -79,8 +91,8 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         Names::new(move || waker.wake(), names::DEFAULT_WAIT)
     };
     let mut session =
-        session(args, watch, &config, names).recording_to(tape).interrupted_by(interrupt);
-    let status = session.run(&mut *engine(config, watch)?, &mut link);
+        session(args, task, &config, names).recording_to(tape).interrupted_by(interrupt);
+    let status = session.run(&mut *engine(config, task)?, &mut link);
 
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
@@ -103,12 +115,7 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
     finish(&mut session, &link, facts_to, status)
 }
 
-fn simulate(
-    args: &TraceArgs,
-    watch: Option<&Watch>,
-    name: &str,
-    file: &Path,
-) -> anyhow::Result<Status> {
+fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
     let topology = if file == Path::new(BUILT_IN) {
         Topology::builtin()
     } else {
@@ -128,7 +135,7 @@ fn simulate(
     let source = args.options.source.unwrap_or(topology.source_for(target));
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
-    let config = configure(args, watch, name, &flow, 1)?;
+    let config = configure(args, task, name, &flow, 1)?;
     let mut link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
@@ -136,32 +143,33 @@ fn simulate(
         link: LinkType::Raw,
         filter: None,
     };
-    let tape = open_tape(args, watch, &config, &interface)?;
+    let tape = open_tape(args, task, &config, &interface)?;
     let facts_to = open_stats(args)?;
-    let mut session = session(args, watch, &config, Names::fixed(names)).recording_to(tape);
-    let status = session.run(&mut *engine(config, watch)?, &mut link);
+    let mut session = session(args, task, &config, Names::fixed(names)).recording_to(tape);
+    let status = session.run(&mut *engine(config, task)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("simulated", "simulated".into(), "virtual time");
     finish(&mut session, &link, facts_to, status)
 }
 
 /// The run of one trace, or of rounds of it.
-fn session(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig, names: Names) -> Session {
+fn session(args: &TraceArgs, task: Task<'_>, config: &TraceConfig, names: Names) -> Session {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
-    match watch {
-        None => Session::new(config, args.output, names, look_up, to_stderr),
-        Some(watch) => {
-            let renderer = watch.renderer(args.output, report_out(to_stderr));
-            Session::with_renderer(config, renderer, names, look_up)
-        }
-    }
+    let out = || report_out(to_stderr);
+    let renderer = match task {
+        Task::Once => args.output.renderer(out()),
+        Task::Watch(watch) => watch.renderer(args.output, out()),
+        Task::Paths(plan) => paths::renderer(plan, args.output, out()),
+    };
+    Session::with_renderer(config, renderer, names, look_up)
 }
 
-fn engine(config: TraceConfig, watch: Option<&Watch>) -> anyhow::Result<Box<dyn Engine>> {
-    Ok(match watch {
-        None => Box::new(Tracer::new(config)?),
-        Some(watch) => Box::new(Rounds::new(config, watch.plan)?),
+fn engine(config: TraceConfig, task: Task<'_>) -> anyhow::Result<Box<dyn Engine>> {
+    Ok(match task {
+        Task::Once => Box::new(Tracer::new(config)?),
+        Task::Watch(watch) => Box::new(Rounds::new(config, watch.plan)?),
+        Task::Paths(plan) => Box::new(Paths::new(config, plan)?),
     })
 }
 
@@ -190,7 +198,7 @@ fn finish(
 
 fn configure(
     args: &TraceArgs,
-    watch: Option<&Watch>,
+    task: Task<'_>,
     name: &str,
     flow: &Flow,
     first_id: u16,
@@ -202,7 +210,7 @@ fn configure(
     // Who says how many probes may be under way wants traceroute's order.
     let serial = args.options.in_flight.is_some();
     let mut config = if serial { defaults } else { defaults.scouting() };
-    if watch.is_some() {
+    if let Task::Watch(_) = task {
         config.queries = WATCHED_QUERIES;
     }
     args.options.apply(&mut config);
@@ -248,7 +256,7 @@ fn is_stdout(pcap: Option<&Path>) -> bool {
 /// Begins the recording, so that a path that cannot be written is known before the first probe.
 fn open_tape(
     args: &TraceArgs,
-    watch: Option<&Watch>,
+    task: Task<'_>,
     config: &TraceConfig,
     interface: &Interface,
 ) -> anyhow::Result<Option<Tape>> {
@@ -262,8 +270,13 @@ fn open_tape(
         (Box::new(file), path.display().to_string())
     };
     let OutputOptions { numeric, extensions, .. } = args.output;
-    let rounds = watch.map(|watch| watch.plan);
-    let carried = Carried { trace: config.clone(), numeric, extensions, rounds };
+    let trace = config.clone();
+    let mut carried = Carried { trace, numeric, extensions, rounds: None, paths: None };
+    match task {
+        Task::Once => {}
+        Task::Watch(watch) => carried.rounds = Some(watch.plan),
+        Task::Paths(plan) => carried.paths = Some(plan),
+    }
     let format = Format::from_path(path);
     Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
 }

@@ -13,6 +13,7 @@ mod extension;
 pub mod inspect;
 pub mod json;
 pub mod ndjson;
+pub mod paths;
 pub mod report;
 mod rows;
 pub mod scamper;
@@ -82,10 +83,14 @@ pub enum Form {
     Atlas,
     /// A trace of scamper.
     Scamper,
+    /// A graph of Graphviz: of multipath traces alone.
+    Dot,
+    /// A flowchart of Mermaid: of multipath traces alone.
+    Mermaid,
 }
 
 impl Form {
-    /// All of them.
+    /// All that a trace has.
     pub const ALL: [Self; 6] =
         [Self::Text, Self::Json, Self::Ndjson, Self::Csv, Self::Atlas, Self::Scamper];
 
@@ -99,13 +104,16 @@ impl Form {
             Self::Csv => ("csv", "one probe a row"),
             Self::Atlas => ("atlas", "a traceroute result of RIPE Atlas"),
             Self::Scamper => ("scamper", "a trace as scamper's JSON has it"),
+            Self::Dot => ("dot", "a graph for Graphviz (rtrace paths)"),
+            Self::Mermaid => ("mermaid", "a flowchart for Mermaid (rtrace paths)"),
         }
     }
 
     /// A renderer that writes this form to `out`.
     pub fn renderer(self, out: impl Write + 'static, style: Style) -> Box<dyn Renderer> {
         match self {
-            Self::Text => Box::new(text::Text::new(out, style)),
+            // The command line lets no trace have the forms of graphs.
+            Self::Text | Self::Dot | Self::Mermaid => Box::new(text::Text::new(out, style)),
             Self::Json => Box::new(json::Json::new(out, style.numeric)),
             Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style.numeric)),
             Self::Csv => Box::new(csv::Csv::new(out, style.numeric)),

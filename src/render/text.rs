@@ -134,7 +134,7 @@ impl<W: Write> Text<W> {
 
 /// A host name as it was typed, which a recording may also have made up: what no host name has, and
 /// what could steer a terminal, is not let through.
-fn plain(name: &str) -> String {
+pub(super) fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || "-_.:%".contains(c) { c } else { '?' }).collect()
 }
 

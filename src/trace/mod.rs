@@ -9,6 +9,7 @@ mod correlate;
 mod engine;
 pub mod inspect;
 pub mod path;
+pub mod paths;
 pub mod rounds;
 mod schedule;
 pub mod summary;

@@ -475,8 +475,13 @@ impl Tracer {
         Some(self.path.probe(at)?.sent?.after(self.silence()?))
     }
 
+    /// When the probes that wait for an answer were sent.
+    pub(super) fn waiting_since(&self) -> impl Iterator<Item = Timestamp> {
+        self.waiting.iter().filter_map(|at| self.path.probe(*at)?.sent)
+    }
+
     /// How long a probe holds its place, if that is not for as long as an answer is waited for.
-    fn silence(&self) -> Option<Span> {
+    pub(super) fn silence(&self) -> Option<Span> {
         let (times, more) = SILENCE;
         let rtt = self.largest_rtt.filter(|_| !self.config.in_flight_exact)?;
         Some(Span::from_nanos(rtt.scaled(times).nanos().saturating_add(more.nanos())))

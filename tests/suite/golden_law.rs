@@ -124,7 +124,13 @@ fn simulated(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried { trace: config.clone(), numeric: false, extensions: true, rounds: None };
+    let carried = Carried {
+        trace: config.clone(),
+        numeric: false,
+        extensions: true,
+        rounds: None,
+        paths: None,
+    };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {

@@ -8,6 +8,7 @@ mod golden_law;
 mod laws;
 mod live;
 mod nat;
+mod paths;
 mod rounds;
 mod scout;
 mod support;
