@@ -9,6 +9,7 @@ mod concurrency;
 mod endings;
 mod inspect;
 pub(crate) mod lab;
+mod paths;
 mod readers;
 mod resources;
 mod scout;
