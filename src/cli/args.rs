@@ -34,6 +34,7 @@ Examples:
   rtrace replay out.pcapng --json | jq .stop        as JSON
   sudo rtrace --format ndjson example.net           each event when it happens, one a line
   sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
+  sudo rtrace paths --format dot example.net        all paths, as a graph: ... | dot -Tsvg
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
 Exit status: 0 the target was reached, 1 it was not, 2 usage, privilege or IO error, 130 after Ctrl-C.";

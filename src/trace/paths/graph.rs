@@ -1,20 +1,22 @@
 //! What the probes show together: the routers of each hop, which flows pass them, and the links between.
 //!
 //! A graph is made from the probes of a [`Path`] alone, so that a replay makes the same. A place is a router's
-//! address at one hop; the same address at another hop is another place, which reports put together. A
-//! flow that nobody answers for at a hop passes a silent place there: one for each place that it comes
+//! address at one hop; the same address at another hop is another place. Where no flow passes both, branches of
+//! different lengths lead to one router, whose next hops are then counted together. A flow that nobody answers for at a hop passes a silent place there: one for each place that it comes
 //! from. Behind a place that a whole hop consists of, every flow has passed it, asked or not.
 //!
 //! Where a flow was asked twice and shown two routers, the router before chooses for each packet: from there
 //! to the next hop that is one place alone, flows say nothing of links.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::plan::Flows;
 use crate::time::{Span, Timestamp};
 use crate::trace::path::{Outcome, Path, Probe, Reply, ReplyKind};
 
+/// Stands for the address of those that have none.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 /// How often a flow is asked at a hop where others were answered, before it counts as silent there.
 const ATTEMPTS: usize = 3;
 
@@ -81,6 +83,17 @@ struct Asked {
 #[derive(Clone, Debug)]
 pub struct Graph {
     levels: Vec<Level>,
+    /// The routers that are seen at several hops, by different flows.
+    apart: HashMap<IpAddr, Shown>,
+}
+
+/// How much is known of what is behind a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// How many next hops it has.
+    pub next: usize,
+    /// How many flows have shown them.
+    pub flows: usize,
 }
 
 /// What the state of a run adds to its path.
@@ -138,7 +151,10 @@ fn telling(probe: &Probe) -> Option<&Reply> {
 impl Graph {
     pub(super) fn of(path: &Path, ttls: (u8, u8), flows: Flows, pending: Pending<'_>) -> Self {
         let source = Place { flows: BTreeSet::new(), ..Place::new(None, false, None) };
-        let mut graph = Self { levels: vec![Level { places: vec![source], ..Level::default() }] };
+        let mut graph = Self {
+            levels: vec![Level { places: vec![source], ..Level::default() }],
+            apart: HashMap::new(),
+        };
         let mut ended: HashSet<u16> = HashSet::new();
         for ttl in ttls.0..=ttls.1 {
             let probes = path.hop(ttl).map_or(&[][..], |hop| &hop.probes);
@@ -161,6 +177,7 @@ impl Graph {
             }
         }
         graph.link();
+        graph.put_together();
         graph
     }
 
@@ -216,6 +233,40 @@ impl Graph {
                 place.per_packet |= !shaky && below.wavering.contains(flow);
             }
         }
+    }
+
+    /// Finds the routers that are seen at several hops.
+    fn put_together(&mut self) {
+        let mut places: HashMap<IpAddr, Vec<(usize, &Place)>> = HashMap::new();
+        for (level, here) in self.levels.iter().enumerate() {
+            for (_, place) in here.live() {
+                places.entry(place.address.unwrap_or(UNKNOWN)).or_default().push((level, place));
+            }
+        }
+        places.remove(&UNKNOWN);
+        let mut apart = HashMap::new();
+        for (address, places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
+            let mut flows = BTreeSet::new();
+            let own = places.iter().flat_map(|(_, place)| &place.flows).all(|it| flows.insert(*it));
+            let next = places.iter().flat_map(|(level, place)| {
+                let below = self.levels.get(level + 1).map_or(&[][..], |below| &below.places);
+                place.next.keys().filter_map(|index| below.get(*index)).map(|next| next.address)
+            });
+            let next = next.collect::<BTreeSet<_>>().len();
+            let flows = places.iter().map(|(_, place)| place.samples()).sum();
+            if own {
+                apart.insert(address, Shown { next, flows });
+            }
+        }
+        self.apart = apart;
+    }
+
+    /// How much is known of what is behind this place: behind its router, where other flows pass that at
+    /// other hops.
+    #[must_use]
+    pub fn shown(&self, place: &Place) -> Shown {
+        let apart = place.address.and_then(|address| self.apart.get(&address)).copied();
+        apart.unwrap_or_else(|| Shown { next: place.next.len(), flows: place.samples() })
     }
 
     /// The hops, the prober itself first.

@@ -12,7 +12,7 @@ mod rule;
 mod sender;
 mod strategy;
 
-pub use graph::{Graph, Level, Place};
+pub use graph::{Graph, Level, Place, Shown};
 pub use network::{Completion, Diamond, Enumerated, Link, Network, Router};
 pub use plan::{MAX_FLOWS, Plan};
 pub use rule::{Confidence, Enumeration, Rule};

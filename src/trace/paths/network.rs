@@ -203,7 +203,8 @@ fn enumerated(graph: &Graph, rule: Rule, level: usize, place: &Place) -> Enumera
     let (routers, flows) = below.map_or((0, 0), |it| (it.places.len(), it.seen().len()));
     let whole_hop = routers > 0 && flows >= rule.flows(routers);
     let parts_unevenly = (graph.parting(level)..=level).any(|at| graph.is_uneven(at));
-    if !shaky && place.samples() >= rule.flows(place.next.len()) {
+    let shown = graph.shown(place);
+    if !shaky && shown.flows >= rule.flows(shown.next) {
         Enumerated::Itself
     } else if whole_hop && (shaky || !parts_unevenly) {
         Enumerated::AsHop

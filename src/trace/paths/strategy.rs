@@ -164,8 +164,9 @@ impl<'a> Need<'a> {
         let mut missing = Vec::new();
         for (index, place) in graph.levels()[upper].live() {
             let open = place.flows.iter().filter(|it| self.below().open().contains_key(it)).count();
-            let wanted = self.rule.flows(place.next.len());
-            let lacking = wanted.saturating_sub(place.samples() + open);
+            let shown = graph.shown(place);
+            let wanted = self.rule.flows(shown.next);
+            let lacking = wanted.saturating_sub(shown.flows + open);
             let untried = place.flows.iter().filter(|flow| !self.below().is_asked(**flow));
             let flows: Vec<u16> = untried.copied().take(lacking).collect();
             let left = lacking - flows.len();
