@@ -126,8 +126,8 @@ fn watch(mut tracer: Tracer, frames: &[Frame<'_>]) {
 }
 
 fn reports(tracer: &Tracer) {
-    let names = Names::fixed([(IpAddr::from([10, 0, 0, 1]), "\u{1b}[2Jname")]);
-    let view = View { config: tracer.config(), path: tracer.path(), names: &names };
+    let names = Names::fixed([(IpAddr::from([10, 0, 0, 1]), "\u{1b}[2Jname")]).into();
+    let view = View::of(tracer.config(), tracer.path(), &names);
     let (mut text, mut json) = (Vec::new(), Vec::new());
     let mut renderer = Text::new(&mut text, Style { numeric: false, extensions: true });
     renderer.begin(view.config).unwrap();

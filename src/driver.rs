@@ -25,6 +25,9 @@ pub trait Observer {
 
     /// Whether the run is to end here.
     fn interrupted(&self) -> bool;
+
+    /// It ends here, at this moment, because it was [`interrupted`](Self::interrupted).
+    fn cut(&mut self, _: Timestamp) {}
 }
 
 /// Runs `tracer` over `link` until it is done, the link ends, or the observer has it interrupted; then
@@ -40,28 +43,47 @@ pub fn run(
     let mut recorded = 0;
     let outcome = loop {
         match turn(tracer, link, observer, &mut recorded) {
-            Ok(true) => {}
-            Ok(false) => break Ok(()),
+            Ok(Turn::More) => {}
+            Ok(over) => break Ok(over),
             Err(error) => break Err(error),
         }
     };
-    tracer.finish();
+    if let Ok(Turn::Cut(at)) = outcome {
+        tracer.cut(at);
+        observer.cut(at);
+    } else {
+        tracer.finish();
+    }
     show_events(tracer, observer);
-    outcome
+    outcome.map(drop)
 }
 
-/// Sends what is due and handles what comes next; `false` when that was all.
+/// What comes after a turn of the crank.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Another one.
+    More,
+    /// Nothing.
+    Over,
+    /// Nothing, because the run was interrupted at this moment.
+    Cut(Timestamp),
+}
+
+/// Sends what is due and handles what comes next.
 fn turn(
     tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
     recorded: &mut u64,
-) -> Result<bool, LinkError> {
+) -> Result<Turn, LinkError> {
     send_due(tracer, link, observer, recorded)?;
     show_events(tracer, observer);
     // After the sending: if every probe was refused, there is nothing to wait for.
-    if tracer.is_done() || observer.interrupted() {
-        return Ok(false);
+    if tracer.is_done() {
+        return Ok(Turn::Over);
+    }
+    if observer.interrupted() {
+        return Ok(Turn::Cut(link.now()));
     }
     let until = tracer.poll_timeout().into_iter().chain(observer.wake_at(link.now())).min();
     match link.receive(until)? {
@@ -71,10 +93,11 @@ fn turn(
             observer.wake(tracer.path());
         }
         Received::Woken => observer.wake(tracer.path()),
-        Received::End => return Ok(false),
+        Received::End => return Ok(Turn::Over),
+        Received::Cut(at) => return Ok(Turn::Cut(at)),
     }
     show_events(tracer, observer);
-    Ok(true)
+    Ok(Turn::More)
 }
 
 fn send_due(

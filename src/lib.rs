@@ -30,7 +30,7 @@
 //!         }
 //!         Received::Quiet(at) => tracer.handle_timeout(at),
 //!         Received::Woken => {}
-//!         Received::End => break,
+//!         Received::End | Received::Cut(_) => break,
 //!     }
 //!     while let Some(event) = tracer.poll_event() {
 //!         println!("{event:?}");
@@ -43,9 +43,11 @@
 
 pub mod capture;
 pub mod cli;
+pub mod compare;
 pub mod driver;
 pub mod enrich;
 pub mod link;
+pub mod metrics;
 pub mod privilege;
 pub mod probe;
 pub mod recording;

@@ -27,9 +27,23 @@ pub struct Carried {
     /// How all paths were looked for, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<paths::Plan>,
+    /// The round that the recording begins with, from 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first_round: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl Carried {
+    /// Of a trace whose report was asked for without anything more.
+    #[must_use]
+    pub fn of(trace: TraceConfig) -> Self {
+        Self { trace, numeric: false, extensions: false, rounds: None, paths: None, first_round: 0 }
+    }
+
     /// As a section comment.
     #[must_use]
     pub fn to_comment(&self) -> String {
@@ -48,9 +62,15 @@ impl Carried {
     }
 }
 
-/// The comment on a packet: "probe ttl=3 query=2", "reply to frame 12: time exceeded, 3.214 ms".
+/// The comment on a packet: "probe ttl=3 query=2", "reply to frame 12: time exceeded, 3.214 ms". Of
+/// a recording in several files `before` is how many frames those before this one hold.
 #[must_use]
-pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
+pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Option<String> {
+    let of_frame = |probe: &Probe| match probe.frame {
+        None => "a probe not captured".to_owned(),
+        Some(frame) if frame <= before => "a probe in a file before this one".to_owned(),
+        Some(frame) => format!("frame {}", frame - before),
+    };
     match disposition {
         Disposition::OwnProbe(ProbeRef::SCOUT) => {
             Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
@@ -76,10 +96,6 @@ pub fn packet_comment(disposition: Disposition, path: &Path) -> Option<String> {
         }
         Disposition::Repeated | Disposition::Unrelated => None,
     }
-}
-
-fn of_frame(probe: &Probe) -> String {
-    probe.frame.map_or("a probe not captured".to_owned(), |frame| format!("frame {frame}"))
 }
 
 /// The names of RFC 792's and RFC 4443's messages.
@@ -127,8 +143,7 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried =
-            Carried { trace, numeric: true, extensions: false, rounds: None, paths: None };
+        let carried = Carried { numeric: true, ..Carried::of(trace) };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

@@ -52,6 +52,10 @@ const MAX_RECORD: usize = 16 << 20;
 /// The most bytes of one frame that a recording holds: the customary "everything".
 const SNAPLEN: u32 = 262_144;
 
+/// What a line of the comment on the statistics begins with where the run was interrupted; nanoseconds since
+/// the epoch follow.
+pub const INTERRUPTED: &str = "interrupted at ";
+
 /// A capture file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -78,7 +82,7 @@ pub enum CaptureError {
     /// The operating system failed to read or write.
     #[error("cannot {operation} {name}: {source}")]
     Io {
-        /// What was tried: "read" or "write to".
+        /// What was tried: "read", "create" or "write to".
         operation: &'static str,
         /// The file.
         name: String,

@@ -5,17 +5,20 @@
 //! leaves a packet without interface or bytes is an error, given as a phrase. Section numbers are
 //! those of draft-ietf-opsawg-pcapng.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use byteorder::ByteOrder;
 use pcap_file::Endianness;
 
+use super::INTERRUPTED;
 use crate::time::Timestamp;
 use crate::wire::LinkType;
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 pub(super) const NAME_RESOLUTION: u32 = 4;
+pub(super) const INTERFACE_STATISTICS: u32 = 5;
 
 /// The length of a block without body: type, length, and the length again.
 pub(super) const BLOCK_MIN: usize = 12;
@@ -198,10 +201,23 @@ impl Section {
 
 /// The comments of a section header block (4.1).
 pub(super) fn section_comments<B: ByteOrder>(body: &[u8]) -> Vec<String> {
-    options::<B>(body.get(16..).unwrap_or_default())
+    comments::<B>(body, 16).map(Cow::into_owned).collect()
+}
+
+/// When the run was interrupted, as the comment of an interface statistics block (4.6) says.
+pub(super) fn interrupted<B: ByteOrder>(body: &[u8]) -> Option<Timestamp> {
+    let at = |comment: Cow<'_, str>| {
+        let mut lines = comment.lines();
+        lines.find_map(|line| line.strip_prefix(INTERRUPTED)?.parse().ok())
+    };
+    comments::<B>(body, 12).find_map(at).map(Timestamp::from_nanos)
+}
+
+/// The comments of a block whose options begin at `offset`.
+fn comments<B: ByteOrder>(body: &[u8], offset: usize) -> impl Iterator<Item = Cow<'_, str>> {
+    options::<B>(body.get(offset..).unwrap_or_default())
         .filter(|(code, _)| *code == OPT_COMMENT)
-        .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
-        .collect()
+        .map(|(_, value)| String::from_utf8_lossy(value))
 }
 
 /// The addresses and names of a name resolution block (4.5).

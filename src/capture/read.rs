@@ -52,6 +52,11 @@ pub enum Item<'a> {
         /// One of its names. Any text may stand here: escape it before showing it.
         name: String,
     },
+    /// The run that this is a recording of was interrupted (see [`INTERRUPTED`](super::INTERRUPTED)).
+    Interrupted {
+        /// At this moment.
+        at: Timestamp,
+    },
 }
 
 /// Reads a pcap or pcapng file.
@@ -319,6 +324,9 @@ fn read_block<R: Read, B: ByteOrder>(
         pcapng::INTERFACE_DESCRIPTION => section.describe::<B>(body)?,
         pcapng::NAME_RESOLUTION => pending
             .extend(pcapng::names::<B>(body).map(|(address, name)| Item::Name { address, name })),
+        pcapng::INTERFACE_STATISTICS => {
+            pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));
+        }
         _ => {}
     }
     buffer.take(len);

@@ -16,6 +16,7 @@ enum Said {
     Packet { at: i64, link: LinkType, bytes: Vec<u8>, original_len: u32 },
     Section(Vec<String>),
     Name(IpAddr, String),
+    Interrupted(Timestamp),
 }
 
 /// Everything a file says, and the error that ended it.
@@ -35,6 +36,7 @@ fn read(file: &[u8]) -> (Vec<Said>, Option<CaptureError>) {
             }
             Ok(Some(Item::Section { comments })) => Said::Section(comments),
             Ok(Some(Item::Name { address, name })) => Said::Name(address, name),
+            Ok(Some(Item::Interrupted { at })) => Said::Interrupted(at),
             Ok(None) => return (said, None),
             Err(error) => {
                 assert!(matches!(reader.next(), Ok(None)), "an error is the end");
@@ -61,6 +63,10 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
                 recording.frame(&frame, Some("probe ttl=1")).unwrap();
             }
             Said::Name(address, name) => recording.name(*address, name).unwrap(),
+            Said::Interrupted(at) => {
+                let comment = format!("clock: kernel\n{INTERRUPTED}{}", at.nanos());
+                recording.statistics(*at, 1, 0, Some(&comment)).unwrap();
+            }
             Said::Section(_) => unreachable!("written by Recording::new"),
         }
     }
@@ -322,7 +328,8 @@ fn any_content(link: LinkType) -> impl Strategy<Value = Vec<Said>> {
         packet(at, link, &bytes, original_len.max(u32::try_from(bytes.len()).unwrap()))
     });
     let names = (any::<IpAddr>(), "[^\0]{1,20}").prop_map(|(a, n)| Said::Name(a, n));
-    proptest::collection::vec(prop_oneof![3 => packets, 1 => names], 0..12)
+    let cut = any::<i64>().prop_map(|at| Said::Interrupted(Timestamp::from_nanos(at)));
+    proptest::collection::vec(prop_oneof![6 => packets, 2 => names, 1 => cut], 0..12)
 }
 
 proptest! {

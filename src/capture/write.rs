@@ -55,6 +55,7 @@ pub struct Recording<W> {
     format: Format,
     link: LinkType,
     record: Vec<u8>,
+    written: u64,
     failed: Option<io::Error>,
 }
 
@@ -72,7 +73,8 @@ impl<W: Write> Recording<W> {
         section_comment: &str,
     ) -> Result<Self, CaptureError> {
         let (name, link) = (name.into(), interface.link);
-        let mut new = Self { writer, name, format, link, record: Vec::new(), failed: None };
+        let record = Vec::new();
+        let mut new = Self { writer, name, format, link, record, written: 0, failed: None };
         match format {
             Format::Pcap => new.write(|record| pcap_header(link, record))?,
             // Two blocks in one write: a section without interface is of no use.
@@ -82,6 +84,11 @@ impl<W: Write> Recording<W> {
             })?,
         }
         Ok(new)
+    }
+
+    /// How many bytes it has, if all of them could be written.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Records a frame, and in pcapng what there is to say about it. Frames longer than 262,144
@@ -147,6 +154,7 @@ impl<W: Write> Recording<W> {
             let done = assemble(&mut self.record)
                 .and_then(|()| self.writer.write_all(&self.record))
                 .and_then(|()| self.writer.flush());
+            self.written += self.record.len() as u64;
             self.failed = done.err();
         }
         match &self.failed {

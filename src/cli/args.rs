@@ -5,15 +5,18 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+pub use super::lookups::LookupOptions;
 pub use super::output::OutputOptions;
 use super::paths::{self, PathsArgs};
+use super::tape::parse_size;
+use crate::link::live::Clock;
 use crate::probe::{FlowMode, ProbeType};
 use crate::render::Form;
 use crate::trace::config::MAX_QUERIES;
@@ -78,6 +81,10 @@ pub enum Action {
     Watch(WatchArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect
     Inspect(TraceArgs),
+    /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
+    Diff(DiffArgs),
+    /// Show a probe of a recording and its reply, field by field and byte by byte
+    Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
     /// Find all paths to a host: every router and link that load balancers spread flows over
@@ -99,6 +106,10 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub output: OutputOptions,
 
+    /// What is looked up.
+    #[command(flatten)]
+    pub lookups: LookupOptions,
+
     /// Record every probe and reply; FILE.pcapng also holds names and comments, "-" is stdout
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub pcap: Option<PathBuf>,
@@ -106,6 +117,11 @@ pub struct TraceArgs {
     /// Say on stderr, or as JSON in FILE.json, how the run went: interface, clock, kernel drops
     #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true, default_missing_value = STDERR, help_heading = "Output")]
     pub stats: Option<PathBuf>,
+
+    /// Whose clock stamps the frames: the kernel's, or that of the network card, where it has stamps
+    /// for what it sends and all that it receives [default: kernel]
+    #[arg(long, value_name = "kernel|hardware", help_heading = "Waiting", value_parser = parse_clock, conflicts_with = "simulate")]
+    pub clock: Option<Clock>,
 
     /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
     #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
@@ -130,6 +146,60 @@ pub struct WatchArgs {
     /// Only report when it is over
     #[arg(long, help_heading = "Rounds")]
     pub report: bool,
+
+    /// Serve metrics for Prometheus under /metrics at this address: 127.0.0.1:9469; port 0 takes
+    /// one that is free
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Output")]
+    pub prometheus: Option<SocketAddr>,
+
+    /// How the recording rotates.
+    #[command(flatten)]
+    pub rotate: RotateOptions,
+}
+
+/// When a recording goes on in another file.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct RotateOptions {
+    /// Record in another file as soon as one has so many bytes and a round ends: 10k, 100MB, 1GiB. FILE
+    /// becomes FILE with the time, out-20261124T120000.123Z.pcapng
+    #[arg(long, value_name = "SIZE", help_heading = "Rounds", requires = "pcap", value_parser = parse_size)]
+    pub rotate: Option<u64>,
+
+    /// Keep the last N files of this run and remove older ones: at least 1 [default: all]
+    #[arg(long, value_name = "N", help_heading = "Rounds", requires = "rotate", value_parser = within(1_u64, u64::MAX))]
+    pub keep: Option<u64>,
+}
+
+/// `rtrace diff BEFORE AFTER`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// A recording, or a JSON document written with --json
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+
+    /// Another one, of a later time
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+
+    /// Write the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rtrace show FILE FRAME`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// A recording: pcap or pcapng, by rtrace or another tool
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// The number of a probe's or a reply's frame, as Wireshark and --json have it
+    #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = within(1_u64, u64::MAX))]
+    pub frame: Option<u64>,
+
+    /// The first probe of this hop instead
+    #[arg(long, value_name = "TTL", conflicts_with = "frame", value_parser = within(1_u8, u8::MAX))]
+    pub hop: Option<u8>,
 }
 
 /// `rtrace replay FILE`.
@@ -150,6 +220,10 @@ pub struct ReplayArgs {
     /// What is written.
     #[command(flatten)]
     pub output: OutputOptions,
+
+    /// What is looked up, which is nothing unless asked for.
+    #[command(flatten)]
+    pub lookups: LookupOptions,
 
     /// List the traces in the recording: when, from where to where, what kind, which tool it looks like
     #[arg(long, help_heading = "Output", conflicts_with_all = ["trace", "resolve"])]
@@ -305,6 +379,7 @@ impl Cli {
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
             Some(Action::Paths(paths)) => &paths.trace.output,
+            Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
@@ -427,6 +502,14 @@ fn parse_flow(text: &str) -> Result<FlowMode, String> {
     }
 }
 
+fn parse_clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "kernel" => Ok(Clock::Kernel),
+        "hardware" => Ok(Clock::Hardware),
+        _ => Err("it must be kernel or hardware".into()),
+    }
+}
+
 /// As traceroute: a value above 10 is in milliseconds.
 fn parse_send_wait(text: &str) -> Result<f64, String> {
     let value = number(text, 0.0..=86_400_000.0, "")?;
@@ -527,6 +610,8 @@ mod tests {
             ("rtrace host 27", ["PACKETLEN", "28 to 65535"]),
             ("rtrace -s x host", ["--source", "invalid IP"]),
             ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
+            ("rtrace --clock sun host", ["--clock", "kernel or hardware"]),
+            ("rtrace --clock kernel --simulate host", ["--clock", "cannot be used with"]),
             ("rtrace --flow rome host", ["--flow", "classic, paris or dublin"]),
             ("rtrace --format xml host", ["--format", "text, json, ndjson, csv, atlas, scamper"]),
             ("rtrace --wrong host", ["--wrong", "unexpected"]),

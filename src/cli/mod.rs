@@ -2,11 +2,15 @@
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
 mod args;
+mod diff;
 mod list;
+mod lookups;
 mod output;
 mod paths;
 mod replay;
 mod session;
+mod show;
+mod tape;
 mod trace;
 mod watch;
 
@@ -51,6 +55,8 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
+        Some(Action::Diff(args)) => diff::run(&args),
+        Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, false))),
         Some(Action::Report(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, true))),
         Some(Action::Paths(args)) => trace::run(&args.trace, Task::Paths(args.plan())),

@@ -14,16 +14,26 @@ use anyhow::Context;
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::{Session, report_out};
+use super::watch::Watch;
 use super::{Status, complain, list, paths, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::driver::{self, Observer};
+use crate::enrich::Annotations;
 use crate::enrich::names::Names;
+use crate::link::LinkError;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
-use crate::render::Form;
+use crate::render::json::Json;
+use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::paths::Paths;
+use crate::trace::rounds::Rounds;
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{Engine, Idents, Tracer};
+use crate::trace::{self, Disposition, Engine, Event, Idents, Tracer};
+use crate::wire::Frame;
+
+/// How long whatever is looked up is waited for: nothing else is going on.
+const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
 /// What a first reading of the file tells.
 struct Contents {
@@ -56,6 +66,12 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         again(&mut file)?;
         return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
     }
+    let names = if args.resolve {
+        args.lookups.names(|| (), LOOKUP_WAIT)
+    } else {
+        Names::fixed(contents.names.clone())
+    };
+    let mut annotations = args.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
     let mut status = Status::Reached;
     let joints = Joints::of(args.output.form(), traces.len());
     for (index, (_, found)) in traces.into_iter().enumerate() {
@@ -63,7 +79,9 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         write_out(joint, "the report")?;
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-        status = status.max(report(args, &contents, found, link)?);
+        let reported;
+        (reported, annotations) = report(args, &contents, found, link, annotations)?;
+        status = status.max(reported);
     }
     write_out(joints.after, "the report")?;
     Ok(status)
@@ -88,13 +106,14 @@ impl Joints {
     }
 }
 
-/// Replays one trace.
+/// Replays one trace. What has been looked up for it serves those that follow.
 fn report(
     args: &ReplayArgs,
     contents: &Contents,
     found: Found,
     mut link: ReplayLink<&mut File>,
-) -> anyhow::Result<Status> {
+    annotations: Annotations,
+) -> anyhow::Result<(Status, Annotations)> {
     let Found { mut config, idents, .. } = found;
     let OutputOptions { mut numeric, mut extensions, .. } = args.output;
     if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
@@ -106,26 +125,78 @@ fn report(
     }
     args.options.apply(&mut config);
     let output = OutputOptions { numeric, extensions, ..args.output };
-    let plan = contents.carried.as_ref().filter(|_| idents == Idents::One).and_then(|it| it.paths);
-    let mut tracer: Box<dyn Engine> = match plan {
-        Some(plan) => Box::new(Paths::passive(config.clone(), plan)?),
-        None => Box::new(Tracer::passive(config.clone(), idents)?),
+    let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
+    let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
+    let plan = carried.and_then(|carried| carried.paths);
+    let out = || report_out(false);
+    let (mut engine, renderer): (Box<dyn Engine>, _) = match (rounds, plan) {
+        (Some((plan, first)), _) => (
+            Box::new(Rounds::passive_from(first, config.clone(), plan)?),
+            Watch::recorded(plan).renderer(output, out()),
+        ),
+        (None, Some(plan)) => {
+            (Box::new(Paths::passive(config.clone(), plan)?), paths::renderer(plan, output, out()))
+        }
+        (None, None) => {
+            (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(out()))
+        }
     };
-    let names = if args.resolve {
-        Names::new(|| (), Duration::from_secs(5))
-    } else {
-        Names::fixed(contents.names.clone())
-    };
-    let renderer = match plan {
-        Some(plan) => paths::renderer(plan, output, report_out(false)),
-        None => output.renderer(report_out(false)),
-    };
-    let mut session = Session::with_renderer(&config, renderer, names, args.resolve);
-    let status = session.run(&mut *tracer, &mut link);
+    let mut session = Session::with_renderer(&config, renderer, annotations, args.resolve);
+    let status = session.run(&mut *engine, &mut link);
     if let Some(truncated) = link.truncated() {
         complain(&truncated.to_string());
     }
-    Ok(status)
+    Ok((status, session.into_annotations()))
+}
+
+/// The first trace in a recording as its JSON document.
+pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let (tracer, annotations) = first(path, &mut Unwatched)?;
+    let mut document = Vec::new();
+    let view = View::of(tracer.config(), tracer.path(), &annotations);
+    Json::new(&mut document, false).end(view).context("cannot write the trace")?;
+    Ok(document)
+}
+
+/// Replays the first trace in a recording before `observer`; gives its tracer and the names that it carries.
+pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Annotations)> {
+    let name = path.display().to_string();
+    let mut file = open(path)?;
+    let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
+    let carried = contents.carried.as_ref().map(|carried| (carried.trace.clone(), Idents::One));
+    let surveyed = || {
+        let found = contents.survey.traces().into_iter().next()?;
+        Some((found.config, found.idents))
+    };
+    let (config, idents) = carried
+        .or_else(surveyed)
+        .with_context(|| format!("{name}: no trace found: is this a capture of a traceroute?"))?;
+    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+    let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
+    let mut tracer = Tracer::passive(config, idents)?;
+    driver::run(&mut tracer, &mut link, observer)?;
+    Ok((tracer, Names::fixed(contents.names).into()))
+}
+
+/// Nobody looks on: only the path counts.
+struct Unwatched;
+
+impl Observer for Unwatched {
+    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &trace::Path) {}
+
+    fn event(&mut self, _: Event, _: &trace::Path) {}
+
+    fn refused(&mut self, _: &LinkError) {}
+
+    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
+
+    fn wake(&mut self, _: &trace::Path) {}
+
+    fn interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// A file that can be read twice: stdin is copied to a temporary one first.
@@ -157,6 +228,7 @@ fn read_through<R: Read>(mut reader: CaptureReader<R>, first_ttl: u8) -> anyhow:
             Ok(Some(Item::Name { address, name })) => {
                 contents.names.insert(address, name);
             }
+            Ok(Some(Item::Interrupted { .. })) => {}
             Ok(None) | Err(CaptureError::Truncated { .. }) => return Ok(contents),
             Err(error) => return Err(error.into()),
         }

@@ -6,34 +6,36 @@ use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::time::Instant;
 
+use super::tape::Tape;
 use super::{Status, complain};
-use crate::capture::{CaptureError, Recording};
+use crate::capture::{CaptureError, INTERRUPTED};
 use crate::driver::{self, Observer};
-use crate::enrich::names::{Lookup, Names};
+use crate::enrich::Annotations;
+use crate::enrich::lookups::{Awaited, Lookup};
 use crate::link::live::Interrupt;
 use crate::link::{Link, LinkError};
-use crate::recording::packet_comment;
+use crate::metrics::Meter;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
-/// Where a recording is written.
-pub type Tape = Recording<Box<dyn Write>>;
-
 /// What a run needs besides a tracer and a link.
 pub struct Session {
     config: TraceConfig,
     renderer: Box<dyn Renderer>,
-    names: Names,
-    /// Every responder whose name is of interest.
+    annotations: Annotations,
+    /// Every responder.
     responders: HashSet<IpAddr>,
     /// Those of them whose names are not in the recording yet.
     unnamed: Vec<IpAddr>,
     look_up: bool,
     tape: Option<Tape>,
     interrupt: Option<Interrupt>,
+    meter: Option<Meter>,
+    /// When the run was interrupted, if it was.
+    cut: Option<Timestamp>,
     began: Instant,
     facts: RunFacts,
     failed: bool,
@@ -50,22 +52,24 @@ pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
 }
 
 impl Session {
-    /// A session whose report is written by `renderer`. With `look_up`, names of responders are asked of `names`.
+    /// A session whose report is written by `renderer`. With `look_up`, the names that `annotations` has are recorded.
     pub fn with_renderer(
         config: &TraceConfig,
         renderer: Box<dyn Renderer>,
-        names: Names,
+        annotations: impl Into<Annotations>,
         look_up: bool,
     ) -> Self {
         Self {
             config: config.clone(),
             renderer,
-            names,
+            annotations: annotations.into(),
             responders: HashSet::new(),
             unnamed: Vec::new(),
             look_up,
             tape: None,
             interrupt: None,
+            meter: None,
+            cut: None,
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
             failed: false,
@@ -80,11 +84,23 @@ impl Session {
         self
     }
 
+    /// Counts what happens.
+    #[must_use]
+    pub fn metered_by(mut self, meter: Option<Meter>) -> Self {
+        self.meter = meter;
+        self
+    }
+
     /// Ends the run at this signal.
     #[must_use]
     pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {
         self.interrupt = Some(interrupt);
         self
+    }
+
+    /// What has been looked up.
+    pub fn into_annotations(self) -> Annotations {
+        self.annotations
     }
 
     /// What is known of how the run went.
@@ -101,13 +117,13 @@ impl Session {
         }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);
         if signal.is_some() {
-            self.names.give_up();
+            self.annotations.give_up();
         } else {
-            self.names.wait_all();
+            self.annotations.wait_all();
         }
         self.record_names();
         let ended = {
-            let view = View { config: &self.config, path: tracer.path(), names: &self.names };
+            let view = View::of(&self.config, tracer.path(), &self.annotations);
             self.renderer.end(view)
         };
         self.note_output(ended);
@@ -116,7 +132,7 @@ impl Session {
             _ if self.failed => Status::Failed,
             Some(signal) => Status::Interrupted(signal),
             None if self.pipe_closed => Status::Reached,
-            None if tracer.path().reached(&self.config) => Status::Reached,
+            None if tracer.reached() => Status::Reached,
             None => Status::NotReached,
         }
     }
@@ -124,9 +140,12 @@ impl Session {
     /// The last words of the recording: what the kernel counted.
     pub fn close_tape(&mut self, at: Timestamp) -> bool {
         let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
-        let comment = format!("clock: {}", self.facts.clock);
+        let mut comment = format!("clock: {}", self.facts.clock);
+        if let Some(cut) = self.cut {
+            comment = format!("{comment}\n{INTERRUPTED}{}", cut.nanos());
+        }
         self.record(|tape| {
-            tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), Some(&comment))
+            tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), &comment)
         });
         !self.failed
     }
@@ -148,7 +167,7 @@ impl Session {
     }
 
     fn render(&mut self, event: Option<Event>, path: &Path) {
-        let view = View { config: &self.config, path, names: &self.names };
+        let view = View::of(&self.config, path, &self.annotations);
         let result = self.renderer.event(event, view);
         self.note_output(result);
     }
@@ -166,22 +185,25 @@ impl Session {
     }
 
     fn record_names(&mut self) {
-        let (known, unnamed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.unnamed)
-            .into_iter()
-            .partition(|address| matches!(self.names.lookup(*address), Lookup::Known(_)));
+        let (known, unnamed): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unnamed).into_iter().partition(|address| {
+                matches!(self.annotations.names.lookup(*address), Lookup::Known(_))
+            });
         self.unnamed = unnamed;
         for address in known {
-            if let Lookup::Known(Some(name)) = self.names.lookup(address) {
+            if let Lookup::Known(Some(name)) = self.annotations.names.lookup(address) {
                 let name = name.to_owned();
                 self.record(|tape| tape.name(address, &name));
             }
         }
     }
 
-    fn ask_name(&mut self, responder: IpAddr) {
-        if self.look_up && self.responders.insert(responder) {
-            self.names.request(responder);
-            self.unnamed.push(responder);
+    fn ask_about(&mut self, responder: IpAddr) {
+        if self.responders.insert(responder) {
+            self.annotations.request(responder);
+            if self.look_up {
+                self.unnamed.push(responder);
+            }
         }
     }
 }
@@ -195,17 +217,17 @@ impl Observer for Session {
         }
         self.facts.concerning += 1;
         self.renderer.frame(frame, disposition, path);
-        if self.tape.is_some() {
-            let comment = packet_comment(disposition, path);
-            self.record(|tape| tape.frame(frame, comment.as_deref()));
-        }
+        self.record(|tape| tape.frame(frame, disposition, path));
     }
 
     fn event(&mut self, event: Event, path: &Path) {
         if let Event::Replied(at, index) | Event::Belated(at, index) = event
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {
-            self.ask_name(reply.responder);
+            self.ask_about(reply.responder);
+        }
+        if let Some(meter) = &mut self.meter {
+            meter.handle(event, path);
         }
         self.render(Some(event), path);
     }
@@ -218,18 +240,22 @@ impl Observer for Session {
     }
 
     fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let left = self.names.next_deadline()?.saturating_duration_since(Instant::now());
+        let left = self.annotations.next_deadline()?.saturating_duration_since(Instant::now());
         Some(now.after(Span::from_secs_f64(left.as_secs_f64())))
     }
 
     fn wake(&mut self, path: &Path) {
-        self.names.poll();
+        self.annotations.poll();
         self.record_names();
         self.render(None, path);
     }
 
     fn interrupted(&self) -> bool {
         self.pipe_closed || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
+    }
+
+    fn cut(&mut self, at: Timestamp) {
+        self.cut = Some(at);
     }
 }
 

@@ -1,21 +1,22 @@
 //! `rtrace TARGET`: a live trace, or one through a simulated network.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::net::IpAddr;
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
 use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
-use super::session::{Session, Tape, report_out};
-use super::watch::Watch;
+use super::session::{Session, report_out};
+use super::tape::{Prepared, create, is_stdout};
+use super::watch::{self, Watch};
 use super::{Status, complain, paths};
-use crate::capture::{Format, Interface, Recording};
-use crate::enrich::names::{self, Names};
+use crate::capture::Interface;
+use crate::enrich::Annotations;
+use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
-use crate::link::live::{Interrupt, LiveConfig, LiveLink, route};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
@@ -43,6 +44,15 @@ pub enum Task<'a> {
     Paths(Plan),
 }
 
+impl<'a> Task<'a> {
+    fn watch(self) -> Option<&'a Watch> {
+        match self {
+            Self::Watch(watch) => Some(watch),
+            Self::Once | Self::Paths(_) => None,
+        }
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
     let target = args.target.as_deref().unwrap_or_default();
@@ -61,6 +71,10 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     let TraceOptions { iface, source, sport, .. } = &args.options;
     let route = route::resolve(target, zone, iface.as_deref(), *source)?;
     let any = iface.as_deref() == Some(route::ANY);
+    let clock = args.clock.unwrap_or_default();
+    if any && clock == Clock::Hardware {
+        bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
+    }
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
         name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
@@ -71,7 +85,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     let probe = args.options.probe_type();
     let protocol = probe.protocol(Family::of(target));
     let mut link =
-        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any })?;
+        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
     let config = configure(args, task, name, &flow, fastrand::u16(1..))?;
@@ -79,23 +93,42 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
-    let tape = open_tape(args, task, &config, &interface)?;
+    let prepared = prepare_tape(args, task, &config, &interface)?;
     let facts_to = open_stats(args)?;
+    let sources = args.lookups.open()?;
+    let server = task.watch().map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
+    let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
+    let meter = watch::serve(server, &config)?;
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
+    let wake = || {
+        let waker = waker.clone();
+        move || waker.wake()
+    };
     let names = if args.output.numeric {
         Names::fixed::<&str>([])
     } else {
-        Names::new(move || waker.wake(), names::DEFAULT_WAIT)
+        args.lookups.names(wake(), DEFAULT_WAIT)
     };
-    let mut session =
-        session(args, task, &config, names).recording_to(tape).interrupted_by(interrupt);
+    let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
+    let mut session = session(args, task, &config, annotations)
+        .recording_to(tape)
+        .metered_by(meter)
+        .interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, task)?, &mut link);
 
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
+    facts.unstamped = link.unstamped();
+    if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
+        let of = facts.frames;
+        complain(&format!(
+            "{unstamped} of {of} frames had no hardware stamp and were given the kernel's: round \
+             trips from or to one of them mix two clocks"
+        ));
+    }
     if let Ok(counted) = link.statistics() {
         facts.kernel_received = Some(counted.received);
         facts.kernel_dropped = Some(counted.dropped);
@@ -143,17 +176,28 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
         link: LinkType::Raw,
         filter: None,
     };
-    let tape = open_tape(args, task, &config, &interface)?;
+    let prepared = prepare_tape(args, task, &config, &interface)?;
     let facts_to = open_stats(args)?;
-    let mut session = session(args, task, &config, Names::fixed(names)).recording_to(tape);
+    let sources = args.lookups.open()?;
+    let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
+    let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
+    let meter = watch::serve(task.watch().map(Watch::listen).transpose()?.flatten(), &config)?;
+    let mut session =
+        session(args, task, &config, annotations).recording_to(tape).metered_by(meter);
     let status = session.run(&mut *engine(config, task)?, &mut link);
     let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("simulated", "simulated".into(), "virtual time");
+    (facts.link, facts.interface, facts.clock) =
+        ("simulated", "simulated".into(), "virtual time".into());
     finish(&mut session, &link, facts_to, status)
 }
 
 /// The run of one trace, or of rounds of it.
-fn session(args: &TraceArgs, task: Task<'_>, config: &TraceConfig, names: Names) -> Session {
+fn session(
+    args: &TraceArgs,
+    task: Task<'_>,
+    config: &TraceConfig,
+    annotations: Annotations,
+) -> Session {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
     let out = || report_out(to_stderr);
@@ -162,7 +206,7 @@ fn session(args: &TraceArgs, task: Task<'_>, config: &TraceConfig, names: Names)
         Task::Watch(watch) => watch.renderer(args.output, out()),
         Task::Paths(plan) => paths::renderer(plan, args.output, out()),
     };
-    Session::with_renderer(config, renderer, names, look_up)
+    Session::with_renderer(config, renderer, annotations, look_up)
 }
 
 fn engine(config: TraceConfig, task: Task<'_>) -> anyhow::Result<Box<dyn Engine>> {
@@ -249,36 +293,24 @@ fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }
 
-fn is_stdout(pcap: Option<&Path>) -> bool {
-    pcap == Some(Path::new("-"))
-}
-
-/// Begins the recording, so that a path that cannot be written is known before the first probe.
-fn open_tape(
+/// Prepares the recording, if there is to be one.
+fn prepare_tape(
     args: &TraceArgs,
     task: Task<'_>,
     config: &TraceConfig,
     interface: &Interface,
-) -> anyhow::Result<Option<Tape>> {
+) -> anyhow::Result<Option<Prepared>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let (out, name): (Box<dyn Write>, _) = if is_stdout(Some(path)) {
-        // Not through `Stdout`, which holds back what follows the last line feed.
-        let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
-        (Box::new(File::from(out)), "standard output".to_owned())
-    } else {
-        let file = create(path).context("cannot begin the recording")?;
-        (Box::new(file), path.display().to_string())
-    };
     let OutputOptions { numeric, extensions, .. } = args.output;
     let trace = config.clone();
-    let mut carried = Carried { trace, numeric, extensions, rounds: None, paths: None };
+    let mut carried = Carried { numeric, extensions, ..Carried::of(trace) };
     match task {
         Task::Once => {}
         Task::Watch(watch) => carried.rounds = Some(watch.plan),
         Task::Paths(plan) => carried.paths = Some(plan),
     }
-    let format = Format::from_path(path);
-    Ok(Some(Recording::new(out, name, format, interface, &carried.to_comment())?))
+    let rotate = task.watch().map(|watch| &watch.rotate);
+    Prepared::new(path, rotate, carried, interface.clone()).map(Some)
 }
 
 /// Opened before privileges are dropped, like the recording.
@@ -288,12 +320,4 @@ fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
         Some(path) if path == Path::new(STDERR) => FactsTo::Stderr,
         Some(path) => FactsTo::File(create(path).context("cannot begin the statistics")?),
     })
-}
-
-/// A new file that belongs to whoever called sudo, if that is how we were called.
-fn create(path: &Path) -> anyhow::Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
-    privilege::give_to_invoking_user(&file)
-        .with_context(|| format!("cannot give {} to its user", path.display()))?;
-    Ok(file)
 }

@@ -25,6 +25,8 @@ pub enum Received<'a> {
     Woken,
     /// There will be no more frames: the recording ends here.
     End,
+    /// The run that was recorded was interrupted at this moment.
+    Cut(Timestamp),
 }
 
 /// A network as the driver sees it.

@@ -11,12 +11,14 @@ pub struct ReplayLink<R: Read> {
     reader: CaptureReader<R>,
     latest: Timestamp,
     truncated: Option<CaptureError>,
+    /// When the run was interrupted, if it was.
+    cut: Option<Timestamp>,
 }
 
 impl<R: Read> ReplayLink<R> {
     /// The frames of `reader`, in their order.
     pub fn new(reader: CaptureReader<R>) -> Self {
-        Self { reader, latest: Timestamp::default(), truncated: None }
+        Self { reader, latest: Timestamp::default(), truncated: None, cut: None }
     }
 
     /// Why the file ended before its last packet was whole, if it did.
@@ -41,11 +43,16 @@ impl<R: Read> Link for ReplayLink<R> {
     fn receive(&mut self, _: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         match self.reader.next() {
             Ok(Some(Item::Packet(frame))) => {
-                self.latest = frame.at;
+                (self.latest, self.cut) = (frame.at, None);
                 Ok(Received::Frame(frame))
             }
-            Ok(Some(_)) => Ok(Received::Woken),
-            Ok(None) => Ok(Received::End),
+            Ok(Some(item)) => {
+                if let Item::Interrupted { at } = item {
+                    self.cut = Some(at);
+                }
+                Ok(Received::Woken)
+            }
+            Ok(None) => Ok(self.cut.map_or(Received::End, Received::Cut)),
             Err(error @ CaptureError::Truncated { .. }) => {
                 self.truncated = Some(error);
                 Ok(Received::End)

@@ -10,7 +10,7 @@ use pnet::packet::icmp::{IcmpCode, IcmpType};
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
 use pnet::packet::ipv6::MutableIpv6Packet;
-use pnet::packet::tcp::{MutableTcpPacket, TcpFlags, TcpOption};
+use pnet::packet::tcp::{MutableTcpPacket, TcpFlags};
 use pnet::packet::udp::MutableUdpPacket;
 
 use super::{Flow, FlowMode, ProbeType};
@@ -113,17 +113,30 @@ pub const fn default_len(family: Family, probe: ProbeType) -> u16 {
     ip_header_len(family) + body
 }
 
-/// Writes a probe's datagram into `buffer`, which takes its length.
-pub fn craft(spec: &ProbeSpec, buffer: &mut Vec<u8>) {
+/// The length of a probe's datagram in bytes: no later one of the trace is shorter.
+#[must_use]
+pub fn len(spec: &ProbeSpec) -> u16 {
     let family = spec.flow.family();
     let grows =
         spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Dublin && family == Family::V6;
     let extra = if grows { u16::try_from(spec.number).unwrap_or(u16::MAX) } else { 0 };
     let least = min_len(family, spec.flow.probe, spec.mode, spec.first_port);
-    let len = spec.len.max(least).saturating_add(extra);
+    let mark = if is_told_by_checksum(spec) { MARK } else { 0 };
+    spec.len.max(least.max(ip_header_len(family) + UDP_HEADER + mark)).saturating_add(extra)
+}
+
+/// Without an IP-ID, only their checksums tell UDP probes of a later round from those of the first.
+fn is_told_by_checksum(spec: &ProbeSpec) -> bool {
+    let udp = matches!(spec.flow.probe, ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite);
+    udp && spec.serial != spec.number && spec.flow.family() == Family::V6
+}
+
+/// Writes a probe's datagram into `buffer`, which takes its length.
+pub fn craft(spec: &ProbeSpec, buffer: &mut Vec<u8>) {
+    let len = len(spec);
     buffer.clear();
     buffer.resize(usize::from(len), 0);
-    let (head, body) = buffer.split_at_mut(usize::from(ip_header_len(family)));
+    let (head, body) = buffer.split_at_mut(usize::from(ip_header_len(spec.flow.family())));
     write_body(spec, body);
     write_ip(spec, len, head);
 }
@@ -198,9 +211,9 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
 fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
     let rises = spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Classic;
-    // Without an IP-ID, later rounds differ in their checksums.
-    let later = spec.serial != spec.number && spec.flow.family() == Family::V6;
-    let marked = later || spec.flow.probe != ProbeType::Udp || spec.mode == FlowMode::Paris;
+    let marked = is_told_by_checksum(spec)
+        || spec.flow.probe != ProbeType::Udp
+        || spec.mode == FlowMode::Paris;
     let port = if rises { rising_port(spec) } else { spec.first_port };
     let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
     if spec.flow.probe != ProbeType::Udp && port == DNS_PORT {
@@ -285,18 +298,24 @@ fn write_tcp(spec: &ProbeSpec, body: &mut [u8]) {
     packet.set_flags(if syn { TcpFlags::SYN } else { TcpFlags::ACK });
     packet.set_window(64_240);
     if syn {
-        packet.set_options(&[
-            TcpOption::mss(MSS),
-            TcpOption::sack_perm(),
-            TcpOption::timestamp(token, 0),
-            TcpOption::nop(),
-            TcpOption::wscale(7),
-        ]);
+        write_syn_options(token, body);
     }
     let sum = transport(spec.flow.source, spec.flow.target, spec.flow.protocol(), body);
     if let Some(mut packet) = MutableTcpPacket::new(body) {
         packet.set_checksum(sum);
     }
+}
+
+/// By hand: pnet's options are each a vector of their own.
+fn write_syn_options(token: u32, segment: &mut [u8]) {
+    let at = usize::from(TCP_HEADER);
+    let Some(options) = segment.get_mut(at..at + usize::from(SYN_OPTIONS)) else { return };
+    let [high, low] = MSS.to_be_bytes();
+    let [a, b, c, d] = token.to_be_bytes();
+    // RFC 9293 §3.2 segment size; RFC 2018 SACK permitted; RFC 7323 timestamps, padding, window scale of 7.
+    options.copy_from_slice(&[
+        2, 4, high, low, 4, 2, 8, 10, a, b, c, d, 0, 0, 0, 0, 1, 3, 3, 7, //
+    ]);
 }
 
 fn write_ip(spec: &ProbeSpec, len: u16, head: &mut [u8]) {

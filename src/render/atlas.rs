@@ -339,6 +339,7 @@ mod tests {
                 r#"[{"x":"*"},{"late":2,"from":"192.0.2.1","ttl":64,"size":28}]"#,
             ),
         ] {
+            let replies = replies.into_iter().collect();
             let probe = Probe { outcome, replies, ..Probe::sent_at(at(1)) };
             let packets = packets(&probe, &probe_type, &sent);
             assert_eq!(serde_json::to_string(&packets).unwrap(), expected);

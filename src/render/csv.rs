@@ -7,7 +7,7 @@
 use std::io::{self, Write};
 
 use super::annotation::annotation;
-use super::rows::{self, Identity, Said};
+use super::rows::{self, Identity, OriginRow, PlaceRow, Said};
 use super::{Renderer, View};
 use crate::time::{Span, Timestamp};
 use crate::trace::{Probe, Reply};
@@ -28,7 +28,14 @@ impl<W: Write> Csv<W> {
 impl<W: Write> Renderer for Csv<W> {
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         let mut table = csv::Writer::from_writer(&mut self.out);
-        table.write_record(COLUMNS.iter().map(|(title, _)| title)).map_err(as_io)?;
+        // What was not asked for has no columns.
+        let asked = [
+            (true, COLUMNS),
+            (view.origins.is_some(), ORIGIN_COLUMNS),
+            (view.places.is_some(), PLACE_COLUMNS),
+        ];
+        let columns = || asked.iter().filter(|(asked, _)| *asked).flat_map(|(_, columns)| *columns);
+        table.write_record(columns().map(|(title, _)| title)).map_err(as_io)?;
         let hops = view.path.hops().iter();
         let numbered = hops.flat_map(|hop| (1..).zip(&hop.probes).map(|(n, it)| (hop.ttl, n, it)));
         // A scout that is no hop's was the last probe of all, and is past the end of the path.
@@ -36,7 +43,7 @@ impl<W: Write> Renderer for Csv<W> {
         let scout = view.path.scout.iter().map(|scout| (scout.ttl, queries, scout));
         for (ttl, query, probe) in numbered.chain(scout) {
             let row = Row::of(ttl, query, probe, view, self.numeric);
-            table.write_record(COLUMNS.iter().map(|(_, value)| value(&row))).map_err(as_io)?;
+            table.write_record(columns().map(|(_, value)| value(&row))).map_err(as_io)?;
         }
         table.flush()
     }
@@ -103,6 +110,20 @@ const COLUMNS: &[Column] = &[
     ("more_replies", |row| (row.further(false) + row.probe.replies_dropped).to_string()),
 ];
 
+const ORIGIN_COLUMNS: &[Column] = &[
+    // With a blank between them; empty if nobody announces the address, or if that could not be told.
+    ("asn", |row| {
+        let numbers = row.origin().and_then(|origin| origin.asn).unwrap_or_default();
+        numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
+    }),
+    ("as_name", |row| harmless(some(row.origin().and_then(|origin| origin.as_name)))),
+];
+
+const PLACE_COLUMNS: &[Column] = &[
+    ("country", |row| some(row.place().and_then(|place| place.country))),
+    ("city", |row| harmless(some(row.place().and_then(|place| place.city)))),
+];
+
 impl<'a> Row<'a> {
     fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, numeric: bool) -> Self {
         let late = || probe.replies.iter().find(|reply| reply.late);
@@ -112,6 +133,14 @@ impl<'a> Row<'a> {
 
     fn name(&self) -> Option<&'a str> {
         rows::name(self.view, self.reply?.responder, self.numeric)
+    }
+
+    fn origin(&self) -> Option<OriginRow<'a>> {
+        OriginRow::of(self.view, self.reply?.responder)
+    }
+
+    fn place(&self) -> Option<PlaceRow<'a>> {
+        PlaceRow::of(self.view, self.reply?.responder)
     }
 
     fn said(&self) -> Option<Said> {

@@ -8,7 +8,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::rows::{self, AskedRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow};
+use super::rows::{
+    self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
+};
 use super::{Renderer, View};
 use crate::trace::{Hop, Probe};
 
@@ -73,6 +75,10 @@ struct NamedReplyRow<'a> {
     responder: IpAddr,
     name: Option<&'a str>,
     #[serde(flatten)]
+    origin: Option<OriginRow<'a>>,
+    #[serde(flatten)]
+    place: Option<PlaceRow<'a>>,
+    #[serde(flatten)]
     reply: ReplyRow,
 }
 
@@ -107,6 +113,8 @@ impl<'a> ProbeRow<'a> {
         let replies = probe.replies.iter().map(|reply| NamedReplyRow {
             responder: reply.responder,
             name: rows::name(view, reply.responder, numeric),
+            origin: OriginRow::of(view, reply.responder),
+            place: PlaceRow::of(view, reply.responder),
             reply: ReplyRow::of(reply),
         });
         Self {

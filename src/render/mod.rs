@@ -1,8 +1,8 @@
 //! From a path to what a person or a program reads.
 //!
 //! A renderer is told of every event and may look at the whole path; what it writes is a function of
-//! configuration, frames and names alone, so that a replay writes the same bytes. Names come
-//! sanitised from [`Names`]; nothing else in a report is text from the network.
+//! configuration, frames and annotations alone, so that a replay writes the same bytes. Names
+//! come sanitised from [`Names`], as origins and places do; nothing else in a report is text from elsewhere.
 //!
 //! [`Form`] is the table of the forms there are. Each is one file; what they share is in `rows`.
 
@@ -17,12 +17,17 @@ pub mod paths;
 pub mod report;
 mod rows;
 pub mod scamper;
+pub mod show;
 pub mod stats;
+pub mod stream;
 pub mod text;
 
 use std::io::{self, Write};
 
+use crate::enrich::Annotations;
 use crate::enrich::names::Names;
+use crate::enrich::origins::Origins;
+use crate::enrich::places::Places;
 use crate::trace::{Disposition, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
@@ -37,6 +42,19 @@ pub struct View<'a> {
     pub path: &'a Path,
     /// The names of responders.
     pub names: &'a Names,
+    /// Their autonomous systems, if they are asked for.
+    pub origins: Option<&'a Origins>,
+    /// Where they are, if that is asked for.
+    pub places: Option<&'a Places>,
+}
+
+impl<'a> View<'a> {
+    /// A view of a path with all that is said of it elsewhere.
+    #[must_use]
+    pub fn of(config: &'a TraceConfig, path: &'a Path, annotations: &'a Annotations) -> Self {
+        let Annotations { names, origins, places } = annotations;
+        Self { config, path, names, origins: origins.as_ref(), places: places.as_ref() }
+    }
 }
 
 /// One form of report. A form that is written as a whole needs [`end`](Self::end) only.

@@ -5,7 +5,8 @@
 //! `placed` as which query of which hop the scout counts in the end (until then it has the TTL and the query
 //! that it was sent with: the last of all), `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
 //! with names in them would come in another order in every run. So `named` lines, one per responder
-//! that has a name, stand before `end`, in the order in which the responders first replied.
+//! that has a name, stand before `end`, in the order in which the responders first replied. Where systems or
+//! places are asked for, each responder has a line `attributed` or `located` there too.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -13,7 +14,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::rows::{self, AskedRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow};
+use super::rows::{
+    self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
+};
 use super::{Renderer, View};
 use crate::trace::{Event, ProbeRef, TraceConfig};
 
@@ -107,6 +110,18 @@ enum Line<'a> {
         responder: IpAddr,
         name: &'a str,
     },
+    /// Of every responder, where it is asked for.
+    Attributed {
+        responder: IpAddr,
+        #[serde(flatten)]
+        origin: OriginRow<'a>,
+    },
+    /// Of every responder, where it is asked for.
+    Located {
+        responder: IpAddr,
+        #[serde(flatten)]
+        place: PlaceRow<'a>,
+    },
     End {
         totals: TotalsRow,
         stop: StopRow,
@@ -114,7 +129,7 @@ enum Line<'a> {
 }
 
 /// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
-fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
+pub(super) fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
     match at {
         ProbeRef::SCOUT => (config.max_ttl, u32::from(config.queries)),
         at => (at.ttl, u32::from(at.query) + 1),
@@ -146,6 +161,12 @@ impl<W: Write> Renderer for Ndjson<W> {
         for responder in std::mem::take(&mut self.responders) {
             if let Some(name) = rows::name(view, responder, self.numeric) {
                 self.line(&Line::Named { responder, name })?;
+            }
+            if let Some(origin) = OriginRow::of(view, responder) {
+                self.line(&Line::Attributed { responder, origin })?;
+            }
+            if let Some(place) = PlaceRow::of(view, responder) {
+                self.line(&Line::Located { responder, place })?;
             }
         }
         self.line(&Line::End { totals: TotalsRow::of(view.path), stop: StopRow::of(view) })

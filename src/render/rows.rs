@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use super::View;
 use super::annotation::annotation;
 use super::extension::{ExtensionRow, hex};
-use crate::enrich::names::Lookup;
+use crate::enrich::lookups::Lookup;
 use crate::probe::{FlowMode, ProbeType, craft};
 use crate::time::{Span, Timestamp};
 use crate::trace::path::Outcome;
@@ -133,8 +133,47 @@ impl Said {
 /// The name of a responder, where it is known and asked for.
 pub(super) fn name(view: View<'_>, address: IpAddr, numeric: bool) -> Option<&str> {
     match view.names.lookup(address) {
-        Lookup::Known(name) if !numeric => name,
+        Lookup::Known(name) if !numeric => name.map(String::as_str),
         _ => None,
+    }
+}
+
+/// The autonomous systems that a responder belongs to, where they are asked for.
+#[derive(Serialize)]
+pub(super) struct OriginRow<'a> {
+    /// Empty if nobody announces it, null if that could not be told.
+    pub asn: Option<&'a [u32]>,
+    /// What the first is called.
+    pub as_name: Option<&'a str>,
+}
+
+impl<'a> OriginRow<'a> {
+    pub(super) fn of(view: View<'a>, address: IpAddr) -> Option<Self> {
+        let origins = view.origins?;
+        let asn = match origins.lookup(address) {
+            Lookup::Known(Some(origin)) => Some(origin.numbers.as_slice()),
+            _ => None,
+        };
+        Some(Self { asn, as_name: origins.name(address) })
+    }
+}
+
+/// Where a responder is, where that is asked for.
+#[derive(Serialize)]
+pub(super) struct PlaceRow<'a> {
+    /// The code of ISO 3166-1.
+    pub country: Option<&'a str>,
+    pub city: Option<&'a str>,
+}
+
+impl<'a> PlaceRow<'a> {
+    pub(super) fn of(view: View<'a>, address: IpAddr) -> Option<Self> {
+        let place = match view.places?.lookup(address) {
+            Lookup::Known(place) => place,
+            _ => None,
+        };
+        let country = place.and_then(|place| place.country.as_deref());
+        Some(Self { country, city: place.and_then(|place| place.city.as_deref()) })
     }
 }
 

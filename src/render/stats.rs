@@ -15,13 +15,15 @@ pub struct RunFacts {
     /// The name of the interface; "simulated" where there is none.
     pub interface: String,
     /// The clock that stamped the frames.
-    pub clock: &'static str,
+    pub clock: String,
     /// Frames handled.
     pub frames: u64,
     /// Frames that concerned the trace.
     pub concerning: u64,
     /// Frames that did not.
     pub unrelated: u64,
+    /// Frames that had no stamp by the hardware and have the kernel's, if the hardware was to stamp them.
+    pub unstamped: Option<u64>,
     /// Frames that the capture filter let through, by the kernel's count.
     pub kernel_received: Option<u64>,
     /// Frames that the kernel dropped because they were not read in time.
@@ -42,10 +44,11 @@ impl RunFacts {
         let rows = [
             ("version", self.version.to_owned()),
             (self.link, self.interface.clone()),
-            ("clock", self.clock.to_owned()),
+            ("clock", self.clock.clone()),
             ("frames handled", self.frames.to_string()),
             ("of this trace", self.concerning.to_string()),
             ("unrelated", self.unrelated.to_string()),
+            ("unstamped", count(self.unstamped)),
             ("kernel received", count(self.kernel_received)),
             ("kernel dropped", count(self.kernel_dropped)),
             ("probes refused", self.refused.to_string()),

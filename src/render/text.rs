@@ -1,15 +1,23 @@
 //! The report of traceroute(8), to the letter, written as the probes are settled.
 //!
-//! Probes are written in order of TTL and query: one that is not settled, or whose responder's name
-//! is still being looked up, holds back those behind it. A late reply does not change what was
+//! Probes are written in order of TTL and query: one that is not settled, or about whose responder
+//! something is still being looked up, holds back those behind it. A late reply does not change what was
 //! written of its probe.
+//!
+//! Behind the address stands in square brackets what traceroute's `-A` writes there, and behind that, in
+//! curly ones, country and city: ` {US/New_York}`. Nothing else in a traceroute is in curly brackets, and
+//! with `_` for a blank and `?` for what is neither letter, digit, `-` nor `.`, it is one word that no
+//! reader takes for an address, a host, a time, or a system's number.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::annotation::annotation;
+use super::rows::PlaceRow;
 use super::{Renderer, View};
-use crate::enrich::names::Lookup;
+use crate::enrich::lookups::Lookup;
+use crate::enrich::origins::{Origin, Origins};
+use crate::enrich::places::Places;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 
 /// Traceroute's text.
@@ -83,9 +91,14 @@ impl<W: Write> Text<W> {
 
     fn written<'a>(&self, probe: &'a Probe, view: View<'a>) -> Step<'a> {
         let answer = probe.answer();
-        let unnamed = answer.filter(|_| !self.style.numeric).map(|reply| reply.responder);
-        match unnamed.map(|address| view.names.lookup(address)) {
-            Some(Lookup::Pending) => Step::Wait,
+        let is_pending = |address| {
+            let named = !self.style.numeric && view.names.lookup(address) == Lookup::Pending;
+            let origin = |origins: &Origins| origins.lookup(address) == Lookup::Pending;
+            let place = |places: &Places| places.lookup(address) == Lookup::Pending;
+            named || view.origins.is_some_and(origin) || view.places.is_some_and(place)
+        };
+        match answer {
+            Some(reply) if is_pending(reply.responder) => Step::Wait,
             _ => Step::Write(answer),
         }
     }
@@ -98,6 +111,12 @@ impl<W: Write> Text<W> {
         let extension = self.beside_address(reply);
         if self.shown.as_ref() != Some(&(reply.responder, extension.clone())) {
             self.write_responder(reply.responder, view)?;
+            if let Some(origins) = view.origins {
+                write!(self.out, " [{}]", systems(&origins.lookup(reply.responder)))?;
+            }
+            if let Some(place) = PlaceRow::of(view, reply.responder).and_then(|it| word(&it)) {
+                write!(self.out, " {{{place}}}")?;
+            }
             if let Some(extension) = &extension {
                 write!(self.out, " <{extension}>")?;
             }
@@ -129,6 +148,32 @@ impl<W: Write> Text<W> {
             Lookup::Known(Some(name)) => write!(self.out, " {name} ({address})"),
             _ => write!(self.out, " {address} ({address})"),
         }
+    }
+}
+
+/// `AS1/AS2`, `*` if nobody announces the address, `!!` if that could not be told.
+fn systems(origin: &Lookup<'_, Origin>) -> String {
+    match origin {
+        Lookup::Known(Some(Origin { numbers, .. })) if numbers.is_empty() => "*".to_owned(),
+        Lookup::Known(Some(Origin { numbers, .. })) => {
+            numbers.iter().map(|number| format!("AS{number}")).collect::<Vec<_>>().join("/")
+        }
+        _ => "!!".to_owned(),
+    }
+}
+
+/// Country and city as one word, what is not known left out: `US/New_York`, `US`, `/New_York`.
+fn word(place: &PlaceRow<'_>) -> Option<String> {
+    let plain = |c: char| match c {
+        ' ' => '_',
+        c if c.is_alphanumeric() || "-.".contains(c) => c,
+        _ => '?',
+    };
+    let city: String = place.city.unwrap_or_default().chars().map(plain).collect();
+    match (place.country, city.as_str()) {
+        (None, "") => None,
+        (country, "") => country.map(str::to_owned),
+        (country, city) => Some(format!("{}/{city}", country.unwrap_or_default())),
     }
 }
 
@@ -175,7 +220,33 @@ impl<W: Write> Renderer for Text<W> {
 
 #[cfg(test)]
 mod tests {
-    use super::plain;
+    use super::*;
+    use crate::enrich::lookups::Lookups;
+
+    #[test]
+    fn systems_are_written_as_traceroute_writes_them() {
+        let of = |origin: Option<Vec<u32>>| {
+            let origin = origin.map(|numbers| Origin { numbers, name: Some("x".into()) });
+            systems(&Lookups::given([((), origin)]).lookup(()))
+        };
+        assert_eq!(of(Some(vec![64500])), "AS64500");
+        assert_eq!(of(Some(vec![64500, 64501])), "AS64500/AS64501");
+        assert_eq!(of(Some(vec![])), "*");
+        assert_eq!(of(None), "!!");
+    }
+
+    #[test]
+    fn a_place_is_one_word() {
+        for (country, city, expected) in [
+            (Some("US"), Some("New York"), Some("US/New_York")),
+            (Some("BR"), Some("S\u{e3}o Paulo"), Some("BR/S\u{e3}o_Paulo")),
+            (Some("US"), None, Some("US")),
+            (None, Some("12 ms * {x} 192.0.2.1 a::b"), Some("/12_ms_?_?x?_192.0.2.1_a??b")),
+            (None, None, None),
+        ] {
+            assert_eq!(word(&PlaceRow { country, city }).as_deref(), expected);
+        }
+    }
 
     #[test]
     fn a_target_from_a_recording_cannot_steer_a_terminal() {

@@ -18,6 +18,8 @@ pub const MAX_QUERIES: u16 = 1_000;
 pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
 /// Probes under way at a time where a scout says how far they have to go.
 const SCOUTED_IN_FLIGHT: u16 = 128;
+/// For so many probes of a trace a tracer makes room when it is built, so that it need not for a frame.
+const RESERVED: usize = 2_048;
 
 /// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
 ///
@@ -192,9 +194,18 @@ impl TraceConfig {
         self.scout && self.max_ttl > self.first_ttl
     }
 
-    /// The probe that goes first.
-    pub(super) fn first_spec(&self) -> ProbeSpec {
-        self.spec(if self.has_scout() { self.scout_number() } else { 0 })
+    /// The probe that goes first in round `round`.
+    pub(super) fn first_spec(&self, round: u64) -> ProbeSpec {
+        let scouts = self.has_scout() && round == 0;
+        let number = if scouts { self.scout_number() } else { 0 };
+        ProbeSpec { serial: self.serial(round).wrapping_add(number), ..self.spec(number) }
+    }
+
+    /// How many probes rounds before round `round` may have had.
+    fn serial(&self, round: u64) -> u32 {
+        let probes = u64::from(self.scout_number()) + 1;
+        let serial = round.wrapping_mul(probes) & u64::from(u32::MAX);
+        u32::try_from(serial).unwrap_or_default()
     }
 
     /// The probe that is the scout: the last that could be sent at all.
@@ -207,11 +218,24 @@ impl TraceConfig {
     /// identifies a probe goes on.
     #[must_use]
     pub fn round(&self, round: u64) -> Self {
-        let probes = u64::from(self.scout_number()) + 1;
-        let serial = round.wrapping_mul(probes) & u64::from(u32::MAX);
-        let first_serial = u32::try_from(serial).unwrap_or_default();
+        let first_serial = self.serial(round);
         // How far away the target is was found out by the first.
         Self { first_serial, scout: self.scout && round == 0, ..self.clone() }
+    }
+
+    /// For how many probes room is to be made when a tracer is built: for all, unless they are very many.
+    pub(super) fn reserved(&self) -> usize {
+        self.hops().saturating_mul(usize::from(self.queries)).min(RESERVED)
+    }
+
+    /// The same for one hop.
+    pub(super) fn reserved_per_hop(&self) -> usize {
+        usize::from(self.queries).min(RESERVED / self.hops())
+    }
+
+    /// How many hops are tried at most.
+    pub(super) fn hops(&self) -> usize {
+        usize::from(self.max_ttl.saturating_sub(self.first_ttl)) + 1
     }
 
     /// What all probes of this trace have in common.

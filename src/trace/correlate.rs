@@ -79,14 +79,15 @@ pub(super) struct Found {
 }
 
 impl Correlator {
-    pub(super) fn new(flow: Flow, idents: Idents) -> Self {
+    /// `reserved` is for how many probes room is made at once.
+    pub(super) fn new(flow: Flow, idents: Idents, reserved: usize) -> Self {
         Self {
             flow,
             idents,
-            exact: HashMap::new(),
-            without_checksum: HashMap::new(),
-            without_origin: HashMap::new(),
-            by_token: HashMap::new(),
+            exact: HashMap::with_capacity(reserved),
+            without_checksum: HashMap::with_capacity(reserved),
+            without_origin: HashMap::with_capacity(reserved),
+            by_token: HashMap::with_capacity(reserved),
         }
     }
 

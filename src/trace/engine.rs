@@ -31,11 +31,20 @@ pub trait Engine {
     /// The path that the last frame or event was about.
     fn path(&self) -> &Path;
 
+    /// Whether the target was reached, in any round.
+    fn reached(&self) -> bool;
+
     /// Whether nothing is left to send or to wait for. One that only watches never knows.
     fn is_done(&self) -> bool;
 
-    /// It is over: done, interrupted, or at the end of a recording.
+    /// It is over: done, or at the end of a recording.
     fn finish(&mut self);
+
+    /// It is over: interrupted at this moment. Of rounds, probes that were under way then count neither as
+    /// answered nor as lost.
+    fn cut(&mut self, _: Timestamp) {
+        self.finish();
+    }
 }
 
 impl Engine for Tracer {
@@ -65,6 +74,10 @@ impl Engine for Tracer {
 
     fn path(&self) -> &Path {
         self.path()
+    }
+
+    fn reached(&self) -> bool {
+        self.path().reached(self.config())
     }
 
     fn is_done(&self) -> bool {

@@ -162,6 +162,18 @@ pub fn quote(datagram: &[u8]) -> Option<&[u8]> {
     })
 }
 
+/// The fields of a datagram, or of as much as is there of it, outermost first, by the names that
+/// [`Difference`] has.
+#[must_use]
+pub fn fields(datagram: &[u8]) -> Vec<(&'static str, Value)> {
+    let Ok((header, _)) = ip::decode(datagram) else { return Vec::new() };
+    let outer = if header.source.is_ipv4() { IPV4 } else { IPV6 };
+    let body = datagram.get(header.header_len..).unwrap_or_default();
+    let inner = body_fields(&header).iter().map(|(field, extract)| (*field, extract(body)));
+    let all = outer.iter().map(|(field, extract)| (*field, extract(datagram))).chain(inner);
+    all.filter_map(|(field, value)| Some((field, value?))).collect()
+}
+
 type Extract = fn(&[u8]) -> Option<Value>;
 
 fn bits(octets: &[u8], at: usize, len: usize) -> Option<u64> {

@@ -9,6 +9,7 @@ use crate::wire::tcp::Flags;
 use crate::wire::{icmpv4, icmpv6};
 
 use super::config::TraceConfig;
+use super::replies::Replies;
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
 pub const REPLIES_KEPT: usize = 8;
@@ -157,7 +158,7 @@ pub struct Probe {
     /// What became of it.
     pub outcome: Outcome,
     /// The replies that quote or answer it, in order of capture: the first [`REPLIES_KEPT`].
-    pub replies: Vec<Reply>,
+    pub replies: Replies,
     /// How many more there were.
     pub replies_dropped: u64,
 }
@@ -170,7 +171,7 @@ impl Probe {
 
     pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
-        Self { key, ttl, sent, frame, outcome, replies: Vec::new(), replies_dropped: 0 }
+        Self { key, ttl, sent, frame, outcome, replies: Replies::default(), replies_dropped: 0 }
     }
 
     /// The reply that settled it.
@@ -180,6 +181,12 @@ impl Probe {
             Outcome::Answered(index) => self.replies.get(index),
             Outcome::Waiting | Outcome::Lost => None,
         }
+    }
+
+    /// The reply that counts: the one that settled it, else the first that was late.
+    #[must_use]
+    pub fn counted(&self) -> Option<&Reply> {
+        self.answer().or_else(|| self.replies.iter().find(|reply| reply.late))
     }
 
     /// Whether no more is waited for.
@@ -199,6 +206,12 @@ pub struct Hop {
 }
 
 impl Hop {
+    /// How many of its probes were answered or given up: not those that were under way when a watch was cut off.
+    #[must_use]
+    pub fn settled(&self) -> usize {
+        self.probes.iter().filter(|probe| probe.is_settled()).count()
+    }
+
     /// The RTT of the first of its probes that was answered in time by a clock that runs forward.
     pub(super) fn first_rtt(&self) -> Option<Span> {
         let rtts = self.probes.iter().filter_map(|probe| probe.answer().and_then(|it| it.rtt));
@@ -242,7 +255,10 @@ pub enum Stop {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path {
     first_ttl: u8,
+    /// All that there can be, so that no room has to be made for them when a frame comes.
     hops: Vec<Hop>,
+    /// How many of them there are, by the probes captured so far.
+    seen: usize,
     /// The lowest TTL whose probes were answered with anything but time exceeded in transit, or what
     /// the answer to the scout says of it: the trace goes no further.
     pub end: Option<u8>,
@@ -254,6 +270,8 @@ pub struct Path {
     pub(super) distance: Option<u8>,
     /// The lowest TTL of a hop's own probe with a final answer.
     direct_end: Option<u8>,
+    /// Which of a watch's [rounds](super::rounds) it is, from 0.
+    pub round: u64,
     /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
     /// sent no more.
     pub uneven: bool,
@@ -263,14 +281,18 @@ pub struct Path {
 
 impl Path {
     pub(super) fn new(config: &TraceConfig, uneven: bool) -> Self {
+        let probes = || Vec::with_capacity(config.reserved_per_hop());
+        let hops = config.first_ttl..=config.max_ttl;
         Self {
             first_ttl: config.first_ttl,
-            hops: Vec::new(),
+            hops: hops.map(|ttl| Hop { ttl, probes: probes() }).collect(),
+            seen: 0,
             end: None,
             scout: None,
             farthest: 0,
             distance: None,
             direct_end: None,
+            round: 0,
             uneven,
             totals: Totals::default(),
         }
@@ -280,22 +302,21 @@ impl Path {
     /// which none was captured are there, without probes.
     #[must_use]
     pub fn hops(&self) -> &[Hop] {
-        &self.hops
+        self.hops.get(..self.seen).unwrap_or_default()
     }
 
     /// The hop with this TTL, if a probe with it or a higher one was captured.
     #[must_use]
     pub fn hop(&self, ttl: u8) -> Option<&Hop> {
-        self.hops.get(usize::from(ttl.checked_sub(self.first_ttl)?))
+        self.hops().get(usize::from(ttl.checked_sub(self.first_ttl)?))
     }
 
     /// The hops that belong to the report: those beyond the end are left out.
     #[must_use]
     pub fn reported(&self) -> &[Hop] {
-        let hops = self
-            .end
-            .map_or(self.hops.len(), |end| usize::from(end.saturating_sub(self.first_ttl)) + 1);
-        &self.hops[..hops.min(self.hops.len())]
+        let beyond = |end: u8| usize::from(end.saturating_sub(self.first_ttl)) + 1;
+        let reported = self.end.map_or(self.seen, |end| beyond(end).min(self.seen));
+        self.hops.get(..reported).unwrap_or_default()
     }
 
     /// The probe at `at`.
@@ -315,14 +336,12 @@ impl Path {
         hop.probes.get_mut(usize::from(at.query))
     }
 
-    /// Makes room for hops up to `ttl`, which is not below the first TTL.
-    pub(super) fn hop_mut(&mut self, ttl: u8) -> &mut Hop {
-        let index = usize::from(ttl.saturating_sub(self.first_ttl));
-        while self.hops.len() <= index {
-            let next = self.hops.last().map_or(self.first_ttl, |hop| hop.ttl.saturating_add(1));
-            self.hops.push(Hop { ttl: next, probes: Vec::new() });
-        }
-        &mut self.hops[index]
+    /// The hop with this TTL, for a probe of its own; `None` if the trace has no such hop.
+    pub(super) fn hop_mut(&mut self, ttl: u8) -> Option<&mut Hop> {
+        let index = usize::from(ttl.checked_sub(self.first_ttl)?);
+        let hop = self.hops.get_mut(index)?;
+        self.seen = self.seen.max(index + 1);
+        Some(hop)
     }
 
     /// A reply in time settled this probe: what it says of how far the path goes.
@@ -354,11 +373,11 @@ impl Path {
         let unknown = || self.end.is_none().then_some(config.max_ttl);
         let ttl = answered.or_else(unknown)?;
         // All hops before it have been asked, or it was too early to say anything of this one.
-        let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.hops.len();
+        let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.seen;
         let query = self.hop(ttl).map_or(0, |hop| hop.probes.len());
         let query = u16::try_from(query).ok().filter(|query| asked && *query < config.queries)?;
         let scout = self.scout.take()?;
-        self.hop_mut(ttl).probes.push(scout);
+        self.hop_mut(ttl)?.probes.push(scout);
         let at = ProbeRef { ttl, query };
         if let Some(reply) = self.probe(at).and_then(Probe::answer)
             && !reply.kind.in_transit()
@@ -371,7 +390,8 @@ impl Path {
     /// Every probe, in order of TTL and query, with the TTL of its hop; at last the scout, if it is no hop's.
     #[must_use]
     pub fn probes(&self) -> impl DoubleEndedIterator<Item = (u8, &Probe)> + Clone {
-        let hops = self.hops.iter().flat_map(|hop| hop.probes.iter().map(|probe| (hop.ttl, probe)));
+        let hops =
+            self.hops().iter().flat_map(|hop| hop.probes.iter().map(|probe| (hop.ttl, probe)));
         hops.chain(self.scout.iter().map(|probe| (probe.ttl, probe)))
     }
 
@@ -385,14 +405,19 @@ impl Path {
         })
     }
 
+    /// Whether nothing of it was captured: neither a probe nor a reply.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.probes().next().is_none()
+    }
+
     /// Why the trace ended, if it has ended.
     #[must_use]
     pub fn stop(&self, config: &TraceConfig) -> Stop {
-        let tried = usize::from(config.max_ttl - config.first_ttl) + 1;
         let full = |hop: &Hop| hop.probes.len() >= usize::from(config.queries);
         if self.end.is_some() {
             if self.reached(config) { Stop::TargetReached } else { Stop::Unreachable }
-        } else if self.hops.len() == tried && self.hops.iter().all(full) {
+        } else if self.seen == config.hops() && self.hops().iter().all(full) {
             Stop::MaxHops
         } else {
             Stop::Incomplete

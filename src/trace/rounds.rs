@@ -8,7 +8,8 @@
 //!
 //! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::Belated`] is of one
 //! that is closed. As in a single trace they are a function of configuration and frames: a round
-//! begins where the first frame of its probes is captured.
+//! begins where the first frame of its probes is captured, and there the one before is over. A round of which
+//! nothing was captured is none.
 
 use std::collections::VecDeque;
 
@@ -24,7 +25,7 @@ use crate::time::{Span, Timestamp};
 use crate::wire::{Frame, ip, link};
 
 /// How many rounds that are over are kept for replies that are late.
-const KEPT: usize = 8;
+pub(super) const KEPT: usize = 8;
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
 /// How many rounds in a row may be missing from a recording.
@@ -38,6 +39,18 @@ pub struct Plan {
     pub interval: f64,
     /// How many rounds; `None` is until interrupted.
     pub rounds: Option<u64>,
+    /// No round begins then or later, but for the first. A replay has no use for it.
+    #[serde(skip)]
+    pub until: Option<Until>,
+}
+
+/// When a watch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// At this time of the capture clock.
+    Time(Timestamp),
+    /// So long after it began.
+    After(Span),
 }
 
 impl Plan {
@@ -66,8 +79,11 @@ pub struct Rounds {
     /// The number of the running round, from 0.
     number: u64,
     running: Tracer,
-    /// When it began.
+    /// When it began, and when the first did.
     began: Option<Timestamp>,
+    first_began: Option<Timestamp>,
+    /// The target was reached in a round that is not kept any more.
+    reached: bool,
     /// As long as the path has been.
     distance: u8,
     /// Those that are over, the latest first.
@@ -75,6 +91,8 @@ pub struct Rounds {
     /// How many of them ago the round is that the last event or frame was about; `None` is the running one.
     shown: Option<usize>,
     finished: bool,
+    /// Room for the datagrams that a round may begin with.
+    crafted: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -101,12 +119,21 @@ impl Rounds {
     /// # Errors
     /// When no trace can be watched with `config`.
     pub fn passive(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
+        Self::passive_from(0, config, plan)
+    }
+
+    /// Rounds that are only watched, of which those before round `number` are missing.
+    ///
+    /// # Errors
+    /// When no trace can be watched with `config`.
+    pub fn passive_from(number: u64, config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         let config = patient(config, plan);
-        let running = Tracer::passive(config.round(0), Idents::One)?;
-        Ok(Self::of(config, plan, running, false))
+        let running = Tracer::passive(config.round(number), Idents::One)?.in_round(number);
+        Ok(Self { number, ..Self::of(config, plan, running, false) })
     }
 
     fn of(config: TraceConfig, plan: Plan, running: Tracer, active: bool) -> Self {
+        let crafted = Vec::with_capacity(craft::len(&config.first_spec(0)).into());
         Self {
             config,
             plan,
@@ -114,10 +141,13 @@ impl Rounds {
             number: 0,
             running,
             began: None,
+            first_began: None,
+            reached: false,
             distance: 0,
             over: VecDeque::new(),
             shown: None,
             finished: false,
+            crafted,
         }
     }
 
@@ -131,10 +161,20 @@ impl Rounds {
     fn next_begins(&self) -> Option<Timestamp> {
         let more = self.plan.rounds.is_none_or(|rounds| self.number + 1 < rounds);
         let began = self.began.filter(|_| self.active && more && !self.finished)?;
-        Some(began.after(Span::from_secs_f64(self.plan.interval)))
+        let next = began.after(Span::from_secs_f64(self.plan.interval));
+        let end = self.plan.until.map(|until| match until {
+            Until::Time(end) => end,
+            Until::After(span) => self.first_began.unwrap_or(began).after(span),
+        });
+        Some(next).filter(|next| end.is_none_or(|end| *next < end))
     }
 
-    /// Closes the running round and begins with round `number`.
+    fn note_beginning(&mut self, at: Timestamp) {
+        self.began.get_or_insert(at);
+        self.first_began.get_or_insert(at);
+    }
+
+    /// Puts the running round aside, to be closed with the first frame of the next, which is `number`.
     fn begin(&mut self, number: u64) {
         let config = self.config.round(number);
         self.distance = match self.running.path() {
@@ -149,28 +189,55 @@ impl Rounds {
         };
         // It is the configuration of the first round, but for numbers of which any will do.
         let Ok(next) = next else { return };
-        self.running.finish();
-        let round = std::mem::replace(&mut self.running, next);
-        self.over.push_front(Over { round, closed: false });
-        self.over.truncate(KEPT);
+        let round = std::mem::replace(&mut self.running, next.in_round(number));
+        if !round.path().is_empty() {
+            self.over.push_front(Over { round, closed: false });
+        }
+        while self.over.len() > KEPT {
+            let gone = self.over.pop_back();
+            self.reached |= gone.is_some_and(|over| over.round.path().reached(&self.config));
+        }
         (self.number, self.began, self.shown) = (number, None, None);
     }
 
-    /// The round that a frame is the first of, if it is that of a later one than the running.
-    fn begins(&self, frame: &Frame<'_>) -> Option<u64> {
+    /// Closes the round before the running one.
+    fn close(&mut self) {
+        if let Some(over) = self.over.front_mut().filter(|over| !over.closed) {
+            over.round.finish();
+        }
+    }
+
+    /// The key of a frame, if it may be one of a probe of any round.
+    fn key(&self, frame: &Frame<'_>) -> Option<ProbeKey> {
         let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
         let (header, payload) = ip::decode(datagram).ok()?;
         let flow = self.config.flow();
         let ours = header.source == flow.source
             && header.destination == flow.target
             && header.protocol == flow.protocol();
-        let key = ProbeKey::of(&header, payload).filter(|_| ours && self.began.is_some())?;
-        let mut bytes = Vec::new();
-        (self.number + 1..=self.number + GAP).find(|number| {
-            craft::craft(&self.config.round(*number).first_spec(), &mut bytes);
-            let first = ip::decode(&bytes).ok();
-            first.and_then(|(header, payload)| ProbeKey::of(&header, payload)) == Some(key)
-        })
+        ProbeKey::of(&header, payload).filter(|_| ours)
+    }
+
+    /// Whether the first probe of this round has this key.
+    fn is_first(&mut self, key: ProbeKey, number: u64) -> bool {
+        craft::craft(&self.config.first_spec(number), &mut self.crafted);
+        let first = ip::decode(&self.crafted).ok();
+        first.and_then(|(header, payload)| ProbeKey::of(&header, payload)) == Some(key)
+    }
+
+    /// The round that a frame is the first of, if it is that of a later one than the running.
+    fn begins(&mut self, frame: &Frame<'_>) -> Option<u64> {
+        let key = self.key(frame)?;
+        (self.number + 1..=self.number + GAP).find(|number| self.is_first(key, *number))
+    }
+
+    /// Whether a frame comes before the running round has begun, and so belongs to the one before it.
+    fn precedes(&mut self, frame: &Frame<'_>) -> bool {
+        let open = self.over.front().is_some_and(|over| !over.closed);
+        let number = self.number;
+        self.began.is_none()
+            && open
+            && !self.key(frame).is_some_and(|key| self.is_first(key, number))
     }
 }
 
@@ -191,7 +258,9 @@ impl Engine for Rounds {
 
     fn handle_refusal(&mut self) {
         self.running.handle_refusal();
-        self.began = self.began.or(self.running.polled());
+        if let Some(at) = self.running.polled() {
+            self.note_beginning(at);
+        }
     }
 
     fn poll_timeout(&mut self) -> Option<Timestamp> {
@@ -211,10 +280,20 @@ impl Engine for Rounds {
         {
             self.begin(number);
         }
+        if self.precedes(frame)
+            && let Some(over) = self.over.front_mut()
+        {
+            let disposition = over.round.handle_frame(frame);
+            if disposition != Disposition::Unrelated {
+                self.shown = Some(0);
+                return disposition;
+            }
+        }
         self.shown = None;
         let disposition = self.running.handle_frame(frame);
         if let Disposition::OwnProbe(_) = disposition {
-            self.began.get_or_insert(frame.at);
+            self.close();
+            self.note_beginning(frame.at);
         }
         if disposition != Disposition::Unrelated {
             return disposition;
@@ -258,15 +337,38 @@ impl Engine for Rounds {
         over.map_or(&self.running, |over| &over.round).path()
     }
 
+    fn reached(&self) -> bool {
+        let over = self.over.iter().map(|over| &over.round);
+        let mut kept = over.chain([&self.running]);
+        self.reached || kept.any(|round| round.path().reached(&self.config))
+    }
+
     fn is_done(&self) -> bool {
         self.active && self.running.is_done() && self.next_begins().is_none()
     }
 
     fn finish(&mut self) {
         self.finished = true;
-        // A round that has not begun is none.
-        if self.began.is_some() || self.number == 0 {
+        self.close();
+        // A round that has not begun is none; but there has to be one.
+        if !self.running.path().is_empty() || self.over.is_empty() {
             self.running.finish();
         }
+    }
+
+    fn cut(&mut self, at: Timestamp) {
+        self.finished = true;
+        let cut = match self.over.front_mut() {
+            // Nothing of the running one was captured: the one before is the last, if it is not over.
+            Some(over) if self.running.path().is_empty() => {
+                if over.closed {
+                    return;
+                }
+                &mut over.round
+            }
+            _ => &mut self.running,
+        };
+        cut.handle_timeout(at);
+        cut.cut();
     }
 }

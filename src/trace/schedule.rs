@@ -102,16 +102,16 @@ enum Choice {
 impl Schedule {
     pub(super) fn new(config: &TraceConfig) -> Self {
         Self {
-            handed_out: vec![0; usize::from(config.max_ttl.saturating_sub(config.first_ttl)) + 1],
+            handed_out: vec![0; config.hops()],
             scouted: None,
             expected: 0,
             guess: 0,
             reach: 0,
-            unconfirmed: Vec::new(),
+            unconfirmed: Vec::with_capacity(config.reserved().min(config.in_flight.into())),
             confirmed: false,
             futile: false,
             last: None,
-            datagram: Vec::new(),
+            datagram: Vec::with_capacity(craft::len(&config.spec(config.scout_number())).into()),
         }
     }
 

@@ -179,7 +179,7 @@ impl Survey {
     }
 
     fn take_scout(&mut self, flow: &Flow, it: Sighting) {
-        if !it.looks_like_ours(flow.probe) {
+        if !it.looks_like_ours(flow) {
             return;
         }
         if self.scouts_kept >= SCOUTS {

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
-use super::path::{Hop, Path, ProbeRef, Reply};
+use super::path::{Hop, Path, Probe, ProbeRef, Reply};
+use super::shares::{CERTAIN, LIKELY, Share};
 use super::summary::Summary;
 use super::tracer::Event;
 use crate::time::{Span, Timestamp};
@@ -27,7 +28,10 @@ pub struct Table {
     /// As many rows as the path has hops.
     length: usize,
     reached: bool,
+    /// The last of these answered as the end of the path.
+    ends: bool,
     changes: VecDeque<Change>,
+    changed: u64,
 }
 
 /// One hop over all rounds.
@@ -99,8 +103,19 @@ pub enum Loss {
     RateLimited,
     /// They were lost here or, as the hops behind tell the same, before.
     Path,
+    /// Too few were sent or lost to tell the two apart, or nothing answers behind a hop that is not the end.
+    Unclear,
     /// It never answered.
     Silent,
+}
+
+/// What is made of a row's lost probes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Verdict {
+    /// What they mean.
+    pub loss: Loss,
+    /// The share, from 0 to 1, that the hops behind lost which it was compared with.
+    pub behind: Option<f64>,
 }
 
 impl Row {
@@ -130,6 +145,10 @@ impl Row {
         self.lost() as f64 / self.sent.max(1) as f64
     }
 
+    fn share(&self) -> Share {
+        Share { lost: self.lost(), sent: self.sent }
+    }
+
     fn note(&mut self, reply: &Reply, round: u64) {
         let Some(rtt) = reply.rtt else { return };
         self.rtts.add(rtt);
@@ -147,9 +166,10 @@ impl Row {
 
     fn add(&mut self, hop: &Hop, round: u64) -> Vec<Change> {
         let mut changes = Vec::new();
+        // What was still under way when a watch was cut off tells nothing.
         let answers = || hop.probes.iter().filter_map(|probe| probe.answer());
         let cell = Cell {
-            sent: u16::try_from(hop.probes.len()).unwrap_or(u16::MAX),
+            sent: u16::try_from(hop.settled()).unwrap_or(u16::MAX),
             received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
             rtt: answers().filter_map(|reply| reply.rtt).min(),
         };
@@ -161,17 +181,14 @@ impl Row {
         }
         self.last.resize(self.last.len().max(hop.probes.len()), None);
         for (probe, last) in hop.probes.iter().zip(&mut self.last) {
-            let late = probe.replies.iter().find(|reply| reply.late);
-            self.late += u64::from(probe.answer().is_none() && late.is_some());
-            let Some(reply) = probe.answer().or(late) else { continue };
+            let Some(reply) = probe.counted() else { continue };
+            self.late += u64::from(reply.late);
             let (at, ttl, to) = (reply.at, self.ttl, reply.responder);
             if let Some(from) = last.replace(to).filter(|from| *from != to) {
                 changes.push(Change { round, at, ttl, from, to });
             }
         }
-        for reply in hop.probes.iter().filter_map(|probe| {
-            probe.answer().or_else(|| probe.replies.iter().find(|reply| reply.late))
-        }) {
+        for reply in hop.probes.iter().filter_map(Probe::counted) {
             self.note(reply, round);
         }
         changes
@@ -205,16 +222,20 @@ impl Table {
                 self.rows.len() - 1
             });
             let Some(row) = self.rows.get_mut(index) else { continue };
-            self.changes.extend(row.add(hop, self.rounds));
+            let changes = row.add(hop, self.rounds);
+            self.changed += changes.len() as u64;
+            self.changes.extend(changes);
         }
         let excess = self.changes.len().saturating_sub(CHANGES);
         self.changes.drain(..excess);
         let answered = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let known = reported.iter().rposition(answered).map_or(0, |last| last + 1);
+        let length = self.length;
         self.length = match path.end {
             Some(_) => reported.len(),
             None => self.length.max(known),
         };
+        self.ends = path.end.is_some() || (self.ends && self.length == length);
         self.reached |= path.reached(config);
     }
 
@@ -255,31 +276,70 @@ impl Table {
         &self.changes
     }
 
-    /// What the lost probes of the row with this index mean.
-    ///
-    /// A hop's answers are compared with those of the hops behind it, whose probes and answers take the same way
-    /// up to it. The one that lost least is the measure: if even that is explained by chance alone (three standard
-    /// deviations of the difference of two shares), the loss is of the path; else the hop answers less than it is
-    /// asked. It cannot be told where nothing behind answers (the last hop), and where the way back differs,
-    /// loss on one hop's way back alone looks like a limit.
+    /// How often the path has changed.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts of probes")]
-    pub fn loss(&self, index: usize) -> Loss {
-        let Some(row) = self.rows().get(index) else { return Loss::None };
-        if row.sent > 0 && row.received + row.late == 0 {
-            return Loss::Silent;
-        }
-        if row.lost() == 0 {
-            return Loss::None;
-        }
-        let behind = self.rows().iter().skip(index + 1);
-        let answering = behind.filter(|row| row.received + row.late > 0);
-        let Some(least) = answering.min_by(|a, b| a.loss().total_cmp(&b.loss())) else {
-            return Loss::Path;
-        };
-        let (own, other) = (row.sent as f64, least.sent as f64);
-        let pooled = (row.lost() + least.lost()) as f64 / (own + other);
-        let deviation = (pooled * (1.0 - pooled) * (1.0 / own + 1.0 / other)).sqrt();
-        if row.loss() - least.loss() > 3.0 * deviation { Loss::RateLimited } else { Loss::Path }
+    pub fn changed(&self) -> u64 {
+        self.changed
     }
+
+    /// Those of the last changes that came after the first `before`, the oldest first.
+    pub fn changes_since(&self, before: u64) -> impl Iterator<Item = &Change> {
+        let new = usize::try_from(self.changed.saturating_sub(before)).unwrap_or(usize::MAX);
+        self.changes.iter().skip(self.changes.len().saturating_sub(new))
+    }
+
+    /// What the lost probes of the row with this index mean.
+    #[must_use]
+    pub fn loss(&self, index: usize) -> Loss {
+        self.verdicts().get(index).map_or(Loss::None, |verdict| verdict.loss)
+    }
+
+    /// What the lost probes of each row mean.
+    ///
+    /// Whatever asks or answers a hop farther away passes this one: probes that are lost up to here are lost
+    /// there in the same share, at least. So if hops behind answer clearly more than this one, it is the hop
+    /// itself that answers less than it is asked. `docs/watch.md` says what follows from that, and what does not.
+    #[must_use]
+    pub fn verdicts(&self) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict { loss: Loss::None, behind: None }; self.rows().len()];
+        // From the far end: those that limit their answers are no measure for those before them.
+        for (index, row) in self.rows().iter().enumerate().rev() {
+            let later = self.rows().iter().zip(&verdicts).skip(index + 1);
+            let honest = later.filter(|(row, verdict)| {
+                verdict.loss != Loss::RateLimited && row.received + row.late > 0
+            });
+            let behind: Vec<Share> = honest.map(|(row, _)| row.share()).collect();
+            let is_end = self.ends && index + 1 == self.rows().len();
+            verdicts[index] = judge(row, &behind, is_end);
+        }
+        verdicts
+    }
+}
+
+/// What is made of one row, given those behind it that can be a measure, the nearest first.
+fn judge(row: &Row, behind: &[Share], is_end: bool) -> Verdict {
+    let own = row.share();
+    if row.sent > 0 && row.received + row.late == 0 {
+        return Verdict { loss: Loss::Silent, behind: None };
+    }
+    if own.lost == 0 {
+        return Verdict { loss: Loss::None, behind: None };
+    }
+    // True loss grows with the distance, so that the nearest lose least of it; but more of them are more evidence.
+    let pools = behind.iter().scan(Share::default(), |pool, share| {
+        *pool = pool.with(*share);
+        Some(*pool)
+    });
+    let clearly = |pool: &Share| pool.is_clearly_below(own, behind.len(), CERTAIN);
+    let lowest = pools.clone().filter(clearly).min_by(|a, b| a.part().total_cmp(&b.part()));
+    if let Some(lowest) = lowest {
+        return Verdict { loss: Loss::RateLimited, behind: Some(lowest.part()) };
+    }
+    let alike = |pool: Share| {
+        2.0 * pool.part() >= own.part() && !pool.is_clearly_below(own, behind.len(), LIKELY)
+    };
+    let shared = !behind.is_empty() && pools.clone().all(alike);
+    // What the target does not answer is what a user misses, whatever it is that drops it.
+    let loss = if shared || is_end { Loss::Path } else { Loss::Unclear };
+    Verdict { loss, behind: pools.last().map(Share::part) }
 }

@@ -74,6 +74,8 @@ pub struct Tracer {
     path: Path,
     correlator: Correlator,
     waiting: Vec<ProbeRef>,
+    /// Those of them that are to be given up: room for [`expire`](Self::expire).
+    due: Vec<(Timestamp, ProbeRef)>,
     /// The largest RTT seen.
     largest_rtt: Option<Span>,
     /// The earliest deadline among those waiting; stale when `deadlines_changed`.
@@ -104,6 +106,12 @@ impl Tracer {
         Ok(Self { schedule, ..Self::new(config)? })
     }
 
+    /// The same as round `round` of a watch.
+    pub(super) fn in_round(mut self, round: u64) -> Self {
+        self.path.round = round;
+        self
+    }
+
     /// A tracer that only watches, for replay: for the probes that `idents` says.
     ///
     /// # Errors
@@ -111,19 +119,22 @@ impl Tracer {
     pub fn passive(config: TraceConfig, idents: Idents) -> Result<Self, ConfigError> {
         config.check_watched()?;
         let flow = config.flow();
+        let reserved = config.reserved();
         let uneven = matches!(&idents, Idents::Listed(listed) if listed.uneven);
         Ok(Self {
             flow,
             path: Path::new(&config, uneven),
             config,
-            correlator: Correlator::new(flow, idents),
-            waiting: Vec::new(),
+            correlator: Correlator::new(flow, idents, reserved),
+            waiting: Vec::with_capacity(reserved),
+            due: Vec::with_capacity(reserved),
             largest_rtt: None,
             next_deadline: None,
             deadlines_changed: false,
             schedule: None,
             polled: Timestamp::default(),
-            events: VecDeque::new(),
+            // All that wait may be given up at a time, and a few more things happen then.
+            events: VecDeque::with_capacity(reserved + 4),
             ended: false,
             closing: false,
         })
@@ -234,6 +245,11 @@ impl Tracer {
     /// given up. Afterwards nothing more is sent.
     pub fn finish(&mut self) {
         self.expire(Timestamp::from_nanos(i64::MAX));
+        self.cut();
+    }
+
+    /// The trace is over, and what waits does so for ever.
+    pub(super) fn cut(&mut self) {
         if !self.ended {
             (self.ended, self.closing) = (true, true);
         }
@@ -298,8 +314,7 @@ impl Tracer {
     /// Adds a probe to its hop, unless the trace has no such hop or the hop has all its probes.
     fn add_probe(&mut self, probe: Probe) -> Option<ProbeRef> {
         let ttl = probe.ttl;
-        let planned = (self.config.first_ttl..=self.config.max_ttl).contains(&ttl);
-        let hop = planned.then(|| self.path.hop_mut(ttl));
+        let hop = self.path.hop_mut(ttl);
         let hop = hop.filter(|hop| hop.probes.len() < usize::from(self.config.queries))?;
         let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
         hop.probes.push(probe);
@@ -395,6 +410,8 @@ impl Tracer {
         }
         let family = header.family();
         let icmp = ip::icmp(family, payload).ok().filter(|icmp| icmp.quotes)?;
+        // What is appended to the quotes of others' datagrams is not taken in.
+        self.correlator.quoted(&quoted::decode(icmp.body).ok()?)?;
         let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
             extension::quoted_and_extension(icmp.body, words, family)
         });
@@ -492,17 +509,18 @@ impl Tracer {
         if self.next_deadline().is_none_or(|deadline| deadline > now) {
             return;
         }
-        let mut due: Vec<(Timestamp, ProbeRef)> =
-            self.waiting.iter().map(|at| (self.deadline(*at), *at)).collect();
-        due.retain(|(deadline, _)| *deadline <= now);
+        let mut due = std::mem::take(&mut self.due);
+        let deadlines = self.waiting.iter().map(|at| (self.deadline(*at), *at));
+        due.extend(deadlines.filter(|(deadline, _)| *deadline <= now));
         due.sort_unstable();
-        for (_, at) in due {
+        for (_, at) in due.drain(..) {
             if let Some(probe) = self.path.probe_mut(at) {
                 probe.outcome = Outcome::Lost;
             }
             self.waiting.retain(|waiting| *waiting != at);
             self.events.push_back(Event::Settled(at));
         }
+        self.due = due;
         self.deadlines_changed = true;
     }
 

@@ -14,8 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("link", &["time", "wire", "probe", "capture"]),
     ("recording", &["wire", "trace"]),
     ("driver", &["time", "wire", "trace", "link"]),
+    ("compare", &[]),
     ("enrich", &[]),
     ("privilege", &[]),
+    ("metrics", &["time", "trace"]),
     ("render", &["time", "wire", "probe", "trace", "enrich"]),
 ];
 

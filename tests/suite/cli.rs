@@ -219,3 +219,31 @@ fn a_capture_of_several_traces_is_reported_whole_or_in_part() {
     assert_eq!((none.stdout.as_str(), none.status), ("", 1));
     assert!(none.stderr.contains("there is no trace 13"), "{}", none.stderr);
 }
+
+#[test]
+fn diff_says_by_its_status_whether_the_path_has_changed() {
+    let dir = scratch();
+    let [document, recording, other] =
+        ["a.json", "b.pcap", "c.json"].map(|name| path_in(&dir, name));
+    let trace = ["--simulate", "-n", "-q9", "203.0.113.9"];
+    let json = run(&[&trace[..], &["--json"]].concat()).stdout;
+    std::fs::write(&document, &json).unwrap();
+    run(&[&trace[..], &["--pcap", recording.to_str().unwrap()]].concat());
+    std::fs::write(&other, json.replace("198.51.100.22", "198.51.100.99")).unwrap();
+    let diff = |after: &std::path::Path, more: &[&str]| {
+        let files = ["diff", document.to_str().unwrap(), after.to_str().unwrap()];
+        run(&[&files[..], more].concat())
+    };
+    let same = diff(&recording, &[]);
+    assert_eq!((same.status, same.stderr.as_str()), (0, ""), "{}", same.stdout);
+    let changed = diff(&other, &[]);
+    assert_eq!(changed.status, 1, "{}", changed.stdout);
+    assert!(changed.stdout.contains("5  changed: 198.51.100.22 is now 198.51.100.99\n"));
+    let found: serde_json::Value = serde_json::from_str(&diff(&other, &["--json"]).stdout).unwrap();
+    assert_eq!(
+        (&found["changed"], &found["hops"][0]["difference"]),
+        (&true.into(), &"changed".into())
+    );
+    let wrong = diff(std::path::Path::new("/etc/passwd"), &[]);
+    assert_eq!((wrong.status, wrong.stderr.lines().count()), (2, 1), "{}", wrong.stderr);
+}

@@ -69,13 +69,19 @@ fn traceroute_saw_the_same_hops() {
     assert!(seen >= 10, "every type of probe, over IPv4 and IPv6");
 }
 
+/// What checks a document against the schema.
+pub fn validator() -> jsonschema::Validator {
+    let schema = fs::read_to_string(root().join("schema/trace.schema.json")).unwrap();
+    let schema = serde_json::from_str(&schema).unwrap();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
 #[test]
 fn every_golden_is_as_the_schema_says() {
     let read = |path: PathBuf| -> serde_json::Value {
         serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
     };
-    let schema = read(root().join("schema/trace.schema.json"));
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    let validator = validator();
     for fixture in fixtures() {
         let document = read(fixture.join("expected.json"));
         let faults: Vec<String> = validator

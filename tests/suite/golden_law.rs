@@ -10,6 +10,7 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
 use rtrace::driver::{self, Observer};
+use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
@@ -20,17 +21,17 @@ use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
 use rtrace::time::Timestamp;
 use rtrace::trace::survey::Survey;
-use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer, Wait};
+use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{path_in, replay, run, scratch};
 
 /// Memory that is written to from one place and read from another.
 #[derive(Clone, Default)]
-struct Shared(Rc<RefCell<Vec<u8>>>);
+pub struct Shared(pub Rc<RefCell<Vec<u8>>>);
 
 impl Shared {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8(self.0.borrow().clone()).unwrap()
     }
 }
@@ -52,7 +53,7 @@ type Reports = [String; Form::ALL.len()];
 /// Writes every report of a run at once, and its recording where one is asked for.
 struct Watcher {
     config: TraceConfig,
-    names: Names,
+    annotations: Annotations,
     renderers: Vec<Box<dyn Renderer>>,
     tape: Option<Recording<Shared>>,
 }
@@ -60,12 +61,12 @@ struct Watcher {
 impl Observer for Watcher {
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         if let Some(tape) = self.tape.as_mut().filter(|_| disposition.concerns_the_trace()) {
-            tape.frame(frame, packet_comment(disposition, path).as_deref()).unwrap();
+            tape.frame(frame, packet_comment(disposition, path, 0).as_deref()).unwrap();
         }
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        let view = View { config: &self.config, path, names: &self.names };
+        let view = View::of(&self.config, path, &self.annotations);
         for renderer in &mut self.renderers {
             renderer.event(Some(event), view).unwrap();
         }
@@ -95,24 +96,34 @@ fn report(
 ) -> Reports {
     let outs = Form::ALL.map(|form| (form, Shared::default()));
     let style = Style { numeric: false, extensions: true };
-    let mut watcher = Watcher {
-        config: tracer.config().clone(),
-        names: Names::fixed(names),
-        renderers: outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect(),
-        tape,
-    };
-    for renderer in &mut watcher.renderers {
-        renderer.begin(&watcher.config).unwrap();
-    }
-    driver::run(tracer, link, &mut watcher).unwrap();
-    let view = View { config: &watcher.config, path: tracer.path(), names: &watcher.names };
-    for renderer in &mut watcher.renderers {
-        renderer.end(view).unwrap();
-    }
+    let renderers = outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect();
+    let config = tracer.config().clone();
+    render(tracer, &config, link, names, renderers, tape);
     outs.map(|(_, out)| out.text())
 }
 
-type NameMap = BTreeMap<IpAddr, String>;
+/// Runs `engine` over `link`, shown to these renderers and recorded on this tape.
+pub fn render(
+    engine: &mut dyn Engine,
+    config: &TraceConfig,
+    link: &mut dyn Link,
+    names: NameMap,
+    renderers: Vec<Box<dyn Renderer>>,
+    tape: Option<Recording<Shared>>,
+) {
+    let (config, annotations) = (config.clone(), Names::fixed(names).into());
+    let mut watcher = Watcher { config, annotations, renderers, tape };
+    for renderer in &mut watcher.renderers {
+        renderer.begin(&watcher.config).unwrap();
+    }
+    driver::run(engine, link, &mut watcher).unwrap();
+    let view = View::of(&watcher.config, engine.path(), &watcher.annotations);
+    for renderer in &mut watcher.renderers {
+        renderer.end(view).unwrap();
+    }
+}
+
+pub type NameMap = BTreeMap<IpAddr, String>;
 
 /// Runs a trace over a simulated network, recording it; gives its reports and the recording.
 fn simulated(
@@ -130,6 +141,7 @@ fn simulated(
         extensions: true,
         rounds: None,
         paths: None,
+        first_round: 0,
     };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
@@ -153,6 +165,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
             }
             Item::Name { address, name } => drop(names.insert(address, name)),
             Item::Packet(frame) => survey.handle_frame(&frame),
+            Item::Interrupted { .. } => {}
         }
     }
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);
@@ -168,7 +181,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
     report(&mut tracer, &mut ReplayLink::new(reader), names, None)
 }
 
-fn configs() -> impl Strategy<Value = TraceConfig> {
+pub fn configs() -> impl Strategy<Value = TraceConfig> {
     let target = prop_oneof![Just("203.0.113.9"), Just("2001:db8:300::9")];
     let probe = prop_oneof![
         3 => Just(ProbeType::Udp),

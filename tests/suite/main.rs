@@ -1,5 +1,6 @@
 //! The integration tests, all in one binary.
 
+mod allocations;
 mod architecture;
 mod cli;
 mod golden;
@@ -7,9 +8,14 @@ mod golden_forms;
 mod golden_law;
 mod laws;
 mod live;
+mod lookups;
+mod mmdb;
 mod nat;
 mod paths;
+mod prometheus;
+mod rotation;
 mod rounds;
 mod scout;
+mod stream;
 mod support;
 mod tools;

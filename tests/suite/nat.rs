@@ -110,3 +110,29 @@ fn another_source_address_is_told_since_it_may_be_nat() {
     assert_eq!(replies.len(), 2, "the forged one, which has the right IP-ID, and the genuine one");
     assert_eq!(replies.iter().filter(|reply| reply["rewritten"] == true).count(), 1);
 }
+
+#[test]
+fn a_probe_and_its_quote_are_shown_side_by_side() {
+    let dir = scratch();
+    let [file, recording] = ["path.toml", "out.pcapng"].map(|name| path_in(&dir, name));
+    let nat = "nat = { address = \"198.51.100.99\", quotes = \"outside\" }";
+    fs::write(&file, topology(nat)).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    let recording = recording.to_str().unwrap();
+    run(&[&simulate, "-n", TARGET, "--pcap", recording]);
+    let shown = run(&["show", recording, "--hop", "3"]);
+    assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+    let changed: Vec<_> = shown.stdout.lines().filter(|line| line.ends_with("* changed")).collect();
+    assert!(changed.iter().any(|line| line.starts_with("source address ")), "{}", shown.stdout);
+    assert!(changed.iter().all(|line| !line.starts_with("destination")), "{}", shown.stdout);
+    // The source address is in octets 12 to 15; the first two of them differ, and the last.
+    let quoted = shown.stdout.split("\nquoted").nth(1).unwrap();
+    let marks = quoted.lines().nth(2).unwrap();
+    assert_eq!(marks.get(8 + 3 * 12..), Some("^^ ^^ ^^ ^^"), "{quoted}");
+    // The same by the number of its frame, and by that of the reply.
+    let first = shown.stdout.lines().next().unwrap();
+    let frame = first.strip_prefix("frame ").and_then(|it| it.split(':').next()).unwrap();
+    assert_eq!(run(&["show", recording, frame]).stdout, shown.stdout);
+    let wrong = run(&["show", recording, "9999"]);
+    assert_eq!((wrong.status, wrong.stderr.lines().count()), (2, 1), "{}", wrong.stderr);
+}

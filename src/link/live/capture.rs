@@ -33,7 +33,7 @@ const BUFFER: usize = 4 << 20;
 
 /// Room for one frame: the longest datagram and a generous link header, in whole pages. Pages that no
 /// frame was long enough for take no memory.
-const ROOM: usize = 17 << 12;
+pub(super) const ROOM: usize = 17 << 12;
 
 /// Length of an SLL2 header (<https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html>).
 const SLL2_LEN: usize = 20;
@@ -63,6 +63,10 @@ pub struct Statistics {
 pub(super) struct Captured<'a> {
     /// When the kernel saw it.
     pub at: Timestamp,
+    /// When the device received it, by the device's clock, if that is asked for.
+    pub hardware: Option<Timestamp>,
+    /// Whether it is on its way out.
+    pub outgoing: bool,
     pub bytes: &'a [u8],
     /// How long it was, if there had been room for all of it.
     pub original_len: usize,
@@ -124,7 +128,7 @@ impl Capture {
     pub(super) fn read(&mut self) -> io::Result<bool> {
         let headroom = headroom(self.link);
         let rooms = self.rooms.chunks_exact_mut(ROOM).filter_map(|room| room.get_mut(headroom..));
-        match sys::receive(&self.socket, rooms, &mut self.notes) {
+        match sys::receive(&self.socket, 0, rooms, &mut self.notes) {
             Ok(read) => {
                 self.waiting = 0..read.len();
                 Ok(read.len() == BATCH)
@@ -148,7 +152,9 @@ impl Capture {
         let bytes = room.get(..original_len).unwrap_or(room);
         // The option is on: a frame without a stamp would be a fault of the kernel's.
         let at = note.stamp.ok_or_else(|| io::Error::other("a frame has no stamp"));
-        Some(at.map(|at| Captured { at, bytes, original_len }))
+        let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
+        let hardware = note.hardware;
+        Some(at.map(|at| Captured { at, hardware, outgoing, bytes, original_len }))
     }
 
     /// The counters since the capture began.
@@ -203,7 +209,7 @@ mod tests {
         let mut notes = [Note::NONE; BATCH];
         let mut rooms = [0; 12];
         let mut read = || -> io::Result<Vec<usize>> {
-            let read = sys::receive(&receiver, rooms.chunks_exact_mut(4), &mut notes)?;
+            let read = sys::receive(&receiver, 0, rooms.chunks_exact_mut(4), &mut notes)?;
             assert!(read.iter().all(|note| note.stamp.is_none()), "nobody asked for any");
             Ok(read.iter().map(|note| note.length).collect())
         };

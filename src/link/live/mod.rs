@@ -9,6 +9,7 @@
 
 mod capture;
 mod filter;
+mod hardware;
 mod netlink;
 pub mod route;
 mod sender;
@@ -31,6 +32,7 @@ use socket2::{SockFilter, SockRef};
 
 use self::capture::{Capture, Captured};
 use self::filter::{Filter, Instruction};
+use self::hardware::Hardware;
 use self::route::{ANY, Route};
 use self::sender::Sender;
 use self::wake::Wakeups;
@@ -58,6 +60,18 @@ pub struct LiveConfig {
     pub source_port: Option<u16>,
     /// Whether to capture on all interfaces, not just on that of the route.
     pub any: bool,
+    /// Whose stamps the frames are to have.
+    pub clock: Clock,
+}
+
+/// A clock that stamps frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// The kernel's.
+    #[default]
+    Kernel,
+    /// That of the network card. Needs `CAP_NET_ADMIN` to be switched on.
+    Hardware,
 }
 
 /// Why a live link could not be opened.
@@ -82,6 +96,25 @@ pub enum OpenError {
         address: SocketAddr,
         /// The kernel's reason.
         source: io::Error,
+    },
+    /// The interface's device cannot stamp what it sends and everything that it receives.
+    #[error(
+        "{} has no hardware stamps for both directions (see: ethtool -T {0}): leave out --clock hardware",
+        interface.escape_debug()
+    )]
+    NoHardware {
+        /// The interface by name.
+        interface: String,
+    },
+    /// The right to switch on hardware stamps is missing.
+    #[error(
+        "switching on the hardware stamps of {} needs CAP_NET_ADMIN: run with sudo, or leave out \
+         --clock hardware",
+        interface.escape_debug()
+    )]
+    HardwareRight {
+        /// The interface by name.
+        interface: String,
     },
     /// Another step failed.
     #[error(
@@ -115,6 +148,8 @@ pub struct LiveLink {
     capture: Capture,
     waker: Waker,
     wakeups: Wakeups,
+    /// The card, if it is its clock that counts.
+    hardware: Option<Hardware>,
     /// Whether a frame is likely to be there already: then it is read without waiting for it.
     expecting: bool,
     /// What is captured on, for errors.
@@ -141,6 +176,10 @@ impl LiveLink {
         } else {
             (interface.name.as_str(), interface.index, interface.link)
         };
+        let hardware = match config.clock {
+            Clock::Kernel => None,
+            Clock::Hardware => Some(Hardware::switch_on(name)?),
+        };
         let sender = Sender::open(config)?;
         let filter = Filter {
             link,
@@ -152,10 +191,23 @@ impl LiveLink {
         };
         let capture = Capture::open(name, index, &filter)
             .map_err(|source| OpenError::socket("capture", name, source))?;
+        if hardware.is_some() {
+            hardware::ask(&capture, hardware::RECEIVED)
+                .and_then(|()| hardware::ask(&sender, hardware::SENT))
+                .map_err(|source| OpenError::socket("ask for hardware stamps", name, source))?;
+        }
         stamping::settle();
         let (waker, wakeups) = wake::channel()
             .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
-        Ok(Self { sender, capture, waker, wakeups, expecting: false, interface: name.to_owned() })
+        Ok(Self {
+            sender,
+            capture,
+            waker,
+            wakeups,
+            hardware,
+            expecting: false,
+            interface: name.to_owned(),
+        })
     }
 
     /// What tells our probes from others: for protocols with ports the source port, held, and
@@ -173,8 +225,27 @@ impl LiveLink {
 
     /// Which clock stamps the frames.
     #[must_use]
-    pub fn clock(&self) -> &'static str {
-        "kernel (SO_TIMESTAMPNS)"
+    pub fn clock(&self) -> String {
+        match &self.hardware {
+            None => "kernel (SO_TIMESTAMPNS)".to_owned(),
+            Some(hardware) => format!("hardware (SO_TIMESTAMPING, {})", hardware.device()),
+        }
+    }
+
+    /// How many frames had no stamp by the card, and so have the kernel's, if it is the card's clock
+    /// that counts.
+    #[must_use]
+    pub fn unstamped(&self) -> Option<u64> {
+        self.hardware.as_ref().map(Hardware::unstamped)
+    }
+
+    /// How long after its stamp a frame may take to become readable. A card's stamp is earlier than
+    /// the kernel's by as long as the card keeps frames to itself.
+    fn grace(&self) -> Span {
+        match self.hardware {
+            None => GRACE,
+            Some(_) => hardware::PATIENCE,
+        }
     }
 
     /// Something to end a wait with, from wherever.
@@ -197,15 +268,11 @@ impl LiveLink {
 
     /// Waits for a frame or a wake-up, `timeout` long at most.
     fn wait(&self, timeout: Option<Span>) -> Result<Ready, LinkError> {
-        let timeout = timeout.map(|span| {
-            let nanos = span.nanos().max(0);
-            TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000)
-        });
         let mut fds = [
             PollFd::new(self.capture.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.wakeups.as_fd(), PollFlags::POLLIN),
         ];
-        match ppoll(&mut fds, timeout, None) {
+        match ppoll(&mut fds, timeout.map(time_spec), None) {
             Ok(0) | Err(Errno::EINTR) => Ok(Ready::Nothing),
             // Wake-ups first: they are few, and frames keep.
             Ok(_) if fds[1].any() == Some(true) => Ok(Ready::Woken),
@@ -213,6 +280,12 @@ impl LiveLink {
             Err(errno) => Err(broken(&self.interface, errno.into())),
         }
     }
+}
+
+/// A length of time for system calls; none if it is not positive.
+fn time_spec(span: Span) -> TimeSpec {
+    let nanos = span.nanos().max(0);
+    TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000)
 }
 
 /// The error that ends a capture.
@@ -232,7 +305,8 @@ impl Link for LiveLink {
 
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         // What was stamped by `until` is readable by then.
-        let quiet_at = until.map(|until| until.after(GRACE));
+        let grace = self.grace();
+        let quiet_at = until.map(|until| until.after(grace));
         while !self.capture.has_frame() {
             if self.wakeups.called() {
                 self.wakeups.drain();
@@ -246,7 +320,7 @@ impl Link for LiveLink {
                 self.expecting = more;
                 // The clock was read before the socket was found empty.
                 if is_due && !self.capture.has_frame() {
-                    return Ok(Received::Quiet(now.before(GRACE)));
+                    return Ok(Received::Quiet(now.before(grace)));
                 }
                 continue;
             }
@@ -260,11 +334,16 @@ impl Link for LiveLink {
             }
         }
         let link = self.capture.link();
-        let Captured { at, bytes, original_len } = match self.capture.next() {
+        let captured = match self.capture.next() {
             Some(Ok(captured)) => captured,
             Some(Err(source)) => return Err(broken(&self.interface, source)),
             None => return Ok(Received::Woken),
         };
+        let at = match &mut self.hardware {
+            None => captured.at,
+            Some(hardware) => hardware.stamp(self.sender.as_fd(), &captured),
+        };
+        let Captured { bytes, original_len, .. } = captured;
         let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);
         Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
     }

@@ -5,11 +5,13 @@
 //! listened on nor connected, so that the kernel knows of no connection: it answers the target's
 //! SYN-ACK with one RST, which closes what the probe half opened (RFC 9293 §3.10.7.1). The raw socket
 //! is one for the protocol of the probes, which keeps the kernel from reporting an answer in a
-//! protocol that it does not know as unreachable. No socket is ever read; a filter keeps the kernel
-//! from storing anything for them.
+//! protocol that it does not know as unreachable. Neither is read for datagrams; a filter keeps the kernel
+//! from storing anything for them (what the first says of when frames were sent, if asked to, is on its
+//! error queue: see `hardware`).
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::Ipv4Packet;
@@ -100,6 +102,21 @@ impl Sender {
     }
 }
 
+impl AsFd for Sender {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.raw.as_fd()
+    }
+}
+
+impl AsFd for Raw {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::V4(sender) => sys::descriptor(sender),
+            Self::V6(socket, _) => socket.as_fd(),
+        }
+    }
+}
+
 impl Raw {
     /// A socket of the family of `source`. Protocol 0 is not one that a socket can be for; 255 sends
     /// just as well.
@@ -117,10 +134,7 @@ impl Raw {
     /// Binds the socket as the route was resolved: with this source, policy routing decides the same
     /// for the probes.
     fn prepare(&self, source: SocketAddr, bound_to: Option<&str>) -> io::Result<()> {
-        let descriptor = match self {
-            Self::V4(sender) => sys::descriptor(sender),
-            Self::V6(socket, _) => std::os::fd::AsFd::as_fd(socket),
-        };
+        let descriptor = self.as_fd();
         let socket = SockRef::from(&descriptor);
         attach(&socket, &filter::DROP_ALL)?;
         if let Some(interface) = bound_to {

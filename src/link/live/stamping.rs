@@ -48,7 +48,7 @@ impl Loop {
         self.0.send(&[0])?;
         let before_reading = realtime();
         let mut notes = [Note::NONE; BATCH];
-        let read = sys::receive(&self.0, [[0].as_mut_slice()].into_iter(), &mut notes)?;
+        let read = sys::receive(&self.0, 0, [[0].as_mut_slice()].into_iter(), &mut notes)?;
         Ok(read.iter().any(|note| note.stamp.is_some_and(|at| at <= before_reading)))
     }
 }

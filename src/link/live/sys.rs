@@ -3,13 +3,16 @@
 //! nix has `recvmmsg`, but a batch of its kind serves once: the kernel leaves in each header how much
 //! room it used, and nix hands the next call that as the room there is.
 
-#![expect(unsafe_code, reason = "recvmmsg, a socket option, io_uring, a borrowed descriptor")]
+#![expect(unsafe_code, reason = "recvmmsg, ioctls, a socket option, io_uring, a fork")]
 
-use std::io;
+use std::ffi::{c_char, c_ulong};
+use std::io::{self, PipeWriter, Read};
 use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork, setsid};
 use pnet::transport::TransportSender;
 
 use crate::time::Timestamp;
@@ -34,6 +37,8 @@ pub struct Note {
     pub length: usize,
     /// When it was seen, if the socket asks for that.
     pub stamp: Option<Timestamp>,
+    /// When the device received or sent it, on a clock of its own, if the socket asks for that.
+    pub hardware: Option<Timestamp>,
     /// Where it came from: on packet sockets only.
     pub address: libc::sockaddr_ll,
 }
@@ -43,6 +48,7 @@ impl Note {
     pub const NONE: Self = Self {
         length: 0,
         stamp: None,
+        hardware: None,
         address: libc::sockaddr_ll {
             sll_family: 0,
             sll_protocol: 0,
@@ -58,13 +64,15 @@ impl Note {
 /// Room for control messages, aligned like their headers.
 #[repr(C, align(8))]
 #[derive(Clone, Copy)]
-struct Control([u8; 128]);
+struct Control([u8; 256]);
 
 /// Reads the messages that are there, the first into the first of `buffers`, and so on. How many it
 /// read is the length of what it returns; fewer than there are buffers means that there was then no
-/// other. Never waits: [`io::ErrorKind::WouldBlock`] if there is none at all.
+/// other. Never waits: [`io::ErrorKind::WouldBlock`] if there is none at all. Of the flags,
+/// `MSG_ERRQUEUE` is of use.
 pub fn receive<'n, 'b>(
     socket: &impl AsFd,
+    flags: libc::c_int,
     buffers: impl Iterator<Item = &'b mut [u8]>,
     notes: &'n mut [Note; BATCH],
 ) -> io::Result<&'n [Note]> {
@@ -94,36 +102,45 @@ pub fn receive<'n, 'b>(
             socket.as_fd().as_raw_fd(),
             headers.as_mut_ptr(),
             count,
-            (libc::MSG_DONTWAIT | libc::MSG_TRUNC) as _,
+            (flags | libc::MSG_DONTWAIT | libc::MSG_TRUNC) as _,
             ptr::null_mut(),
         )
     };
     let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
     for (header, note) in headers.iter().zip(notes.iter_mut()).take(read) {
         note.length = usize::try_from(header.msg_len).unwrap_or(usize::MAX);
-        note.stamp = stamp(&header.msg_hdr);
+        (note.stamp, note.hardware) = stamps(&header.msg_hdr);
     }
     Ok(notes.get(..read).unwrap_or(notes))
 }
 
-/// What a received message's control messages say of when it was seen (`SO_TIMESTAMPNS`).
-fn stamp(header: &libc::msghdr) -> Option<Timestamp> {
-    const LENGTH: libc::socklen_t = length_of::<libc::timespec>();
+/// What a received message's control messages say of when it was seen: by the kernel
+/// (`SO_TIMESTAMPNS`), and by the device (`SO_TIMESTAMPING`, whose third stamp that is).
+fn stamps(header: &libc::msghdr) -> (Option<Timestamp>, Option<Timestamp>) {
+    const ONE: libc::socklen_t = length_of::<libc::timespec>();
+    let stamp = |at: libc::timespec| Timestamp::from_parts(at.tv_sec, at.tv_nsec);
+    let (mut software, mut hardware) = (None, None);
     // SAFETY: `header` is one that the kernel filled in, and its control buffer is still there. What is
     // read lies within a message, by the length it says, and may be any numbers.
     unsafe {
         let mut message = libc::CMSG_FIRSTHDR(header);
         while let Some(&libc::cmsghdr { cmsg_len, cmsg_level, cmsg_type, .. }) = message.as_ref() {
-            let is_stamp = (cmsg_level, cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS);
-            if is_stamp && cmsg_len >= libc::CMSG_LEN(LENGTH) as _ {
-                let at: libc::timespec =
-                    libc::CMSG_DATA(message).cast::<libc::timespec>().read_unaligned();
-                return Some(Timestamp::from_parts(at.tv_sec, at.tv_nsec));
+            let bytes = libc::CMSG_DATA(message);
+            if (cmsg_level, cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS)
+                && cmsg_len >= libc::CMSG_LEN(ONE) as _
+            {
+                software = Some(stamp(bytes.cast::<libc::timespec>().read_unaligned()));
+            }
+            if (cmsg_level, cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPING)
+                && cmsg_len >= libc::CMSG_LEN(3 * ONE) as _
+            {
+                let [_, _, raw] = bytes.cast::<[libc::timespec; 3]>().read_unaligned();
+                hardware = Some(stamp(raw)).filter(|at| *at != Timestamp::default());
             }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    None
+    (software, hardware)
 }
 
 /// The length of a structure as socket calls want it.
@@ -173,5 +190,103 @@ pub fn release(socket: &OwnedFd) {
     unsafe {
         let (ring, files) = (ring.as_raw_fd(), &raw const descriptors);
         libc::syscall(libc::SYS_io_uring_register, ring, REGISTER_FILES, files, 1);
+    }
+}
+
+/// `ETHTOOL_GET_TS_INFO` of linux/ethtool.h, and what it answers: `struct ethtool_ts_info`.
+const ETHTOOL_GET_TS_INFO: u32 = 0x41;
+
+/// What a device can stamp.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StampingOffer {
+    pub(super) command: u32,
+    /// `SOF_TIMESTAMPING_…`.
+    pub so_timestamping: u32,
+    /// The number of its clock; -1 if it has none.
+    pub phc_index: i32,
+    /// A bit for each `HWTSTAMP_TX_…`.
+    pub tx_types: u32,
+    pub(super) tx_reserved: [u32; 3],
+    /// A bit for each `HWTSTAMP_FILTER_…`.
+    pub rx_filters: u32,
+    pub(super) rx_reserved: [u32; 3],
+}
+
+/// Asks what a device can stamp.
+pub fn stamping_offer(socket: &impl AsFd, interface: &str) -> io::Result<StampingOffer> {
+    let mut offer = StampingOffer { command: ETHTOOL_GET_TS_INFO, ..StampingOffer::default() };
+    // SAFETY: the request, with this command, reads and writes this structure.
+    unsafe { ask_device(socket, interface, libc::SIOCETHTOOL, &mut offer) }.map(|()| offer)
+}
+
+/// What a device does stamp.
+pub fn stamping(socket: &impl AsFd, interface: &str) -> io::Result<libc::hwtstamp_config> {
+    let mut config = libc::hwtstamp_config { flags: 0, tx_type: 0, rx_filter: 0 };
+    // SAFETY: the request writes this structure.
+    unsafe { ask_device(socket, interface, libc::SIOCGHWTSTAMP, &mut config) }.map(|()| config)
+}
+
+/// Sets what a device stamps, and returns what it then does, which may be more. Allocates nothing.
+pub fn set_stamping(
+    socket: &impl AsFd,
+    interface: &str,
+    mut config: libc::hwtstamp_config,
+) -> io::Result<libc::hwtstamp_config> {
+    // SAFETY: the request reads and writes this structure.
+    unsafe { ask_device(socket, interface, libc::SIOCSHWTSTAMP, &mut config) }.map(|()| config)
+}
+
+/// One ioctl on a device.
+///
+/// # Safety
+/// `value` must be what the request wants its `ifr_data` to point to.
+unsafe fn ask_device<T>(
+    socket: &impl AsFd,
+    interface: &str,
+    request: c_ulong,
+    value: &mut T,
+) -> io::Result<()> {
+    let mut name: [c_char; libc::IFNAMSIZ] = [0; _];
+    if interface.len() >= name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    name.iter_mut().zip(interface.bytes()).for_each(|(to, byte)| *to = byte.cast_signed());
+    let data = libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut *value).cast() };
+    let mut ask = libc::ifreq { ifr_name: name, ifr_ifru: data };
+    // SAFETY: the descriptor is open, the name ends with a zero, and the rest is the caller's promise.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), request as _, &raw mut ask) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Something to be done when this is dropped or this process ends, whichever way.
+#[derive(Debug)]
+pub struct Afterwards {
+    end: Option<PipeWriter>,
+    child: Pid,
+}
+
+/// Has a process of its own do `last`, with the rights that this one has now: it waits, with nothing else
+/// to do, until the other end of its pipe is gone. `last` must neither allocate nor take a lock.
+pub fn afterwards(last: impl FnOnce()) -> io::Result<Afterwards> {
+    let (mut waits, end) = io::pipe()?;
+    // SAFETY: whatever threads there are, the child does no more than system calls until it exits.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(Afterwards { end: Some(end), child }),
+        ForkResult::Child => {
+            drop(end);
+            let _ = setsid(); // Ctrl-C is for the other
+            while waits.read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
+            last();
+            // SAFETY: it never returns, and runs nothing that was registered in the parent.
+            unsafe { libc::_exit(0) }
+        }
+    }
+}
+
+impl Drop for Afterwards {
+    fn drop(&mut self) {
+        self.end = None;
+        let _ = waitpid(self.child, None);
     }
 }

@@ -38,7 +38,8 @@ fn ip(command: &str) {
 
 fn config(target: IpAddr, iface: Option<&str>, protocol: u8) -> LiveConfig {
     let route = resolve(target, None, iface, None).unwrap();
-    LiveConfig { route, target, protocol, source_port: None, any: iface == Some(ANY) }
+    let any = iface == Some(ANY);
+    LiveConfig { route, target, protocol, source_port: None, any, clock: Clock::Kernel }
 }
 
 fn open(target: Ipv4Addr, iface: Option<&str>) -> LiveLink {
@@ -240,6 +241,33 @@ fn what_the_kernel_refuses_concerns_one_datagram_only() {
             assert!(matches!(sent, Err(LinkError::Refused { .. })), "{sent:?}");
         }
     });
+}
+
+#[test]
+fn no_device_here_has_hardware_stamps() {
+    in_namespace(LAB, || {
+        for (target, iface) in [(LOCALHOST, "lo"), ([10, 0, 0, 2].into(), "up0")] {
+            let config = config(target.into(), None, ipv4::UDP);
+            let error = LiveLink::open(&LiveConfig { clock: Clock::Hardware, ..config });
+            let error = error.err().unwrap().to_string();
+            let line = format!("{iface} has no hardware stamps for both directions (see: ethtool ");
+            assert!(error.starts_with(&line), "{error}");
+        }
+    });
+}
+
+#[test]
+fn what_is_to_be_done_afterwards_is_done_by_another_process() {
+    use std::io::Read;
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let pid = || std::process::id().to_ne_bytes();
+    let last = sys::afterwards(|| drop(std::io::Write::write(&mut &theirs, &pid()))).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let mut who = [0; 4];
+    assert!(ours.read(&mut who).is_err(), "not yet");
+    drop(last);
+    assert_eq!(ours.read(&mut who).unwrap(), who.len());
+    assert_ne!(who, pid());
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub struct SimLink {
     network: Network,
     now: Timestamp,
     echoes: bool,
+    /// How long after it was sent a probe leaves.
+    queued: Span,
     /// Frames still to come, by their stamp, then in the order in which they were caused.
     queue: BTreeMap<(Timestamp, u64), Vec<u8>>,
     caused: u64,
@@ -63,6 +65,7 @@ impl SimLink {
             network: Network::new(topology),
             now: START,
             echoes: true,
+            queued: Span::ZERO,
             queue: BTreeMap::new(),
             caused: 0,
             frame: Vec::new(),
@@ -73,6 +76,12 @@ impl SimLink {
     #[must_use]
     pub fn without_echo(self) -> Self {
         Self { echoes: false, ..self }
+    }
+
+    /// The same link, which probes leave only so long after they were sent: other frames come between.
+    #[must_use]
+    pub fn leaving_after(self, queued: Span) -> Self {
+        Self { queued, ..self }
     }
 
     /// The topology that is simulated: its source address and names are of use to the caller.
@@ -102,10 +111,11 @@ impl Link for SimLink {
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
         self.now = self.now.after(SENDING);
+        let left = self.now.after(self.queued);
         if self.echoes {
-            self.expect(self.now, transmit.datagram.to_vec());
+            self.expect(left, transmit.datagram.to_vec());
         }
-        for (at, reply) in self.network.carry(self.now, transmit.datagram) {
+        for (at, reply) in self.network.carry(left, transmit.datagram) {
             self.expect(at, reply);
         }
         Ok(())

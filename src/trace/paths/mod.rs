@@ -125,6 +125,10 @@ impl Engine for Paths {
         self.tracer.path()
     }
 
+    fn reached(&self) -> bool {
+        self.tracer.path().reached(&self.run.config)
+    }
+
     fn is_done(&self) -> bool {
         self.sender.as_ref().is_some_and(|sender| sender.is_done(&self.run, &self.tracer))
     }

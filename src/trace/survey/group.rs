@@ -77,12 +77,13 @@ impl Sighting {
     }
 
     /// Whether it may be a probe of rtrace, by what it is filled with.
-    pub(super) fn looks_like_ours(&self, probe: ProbeType) -> bool {
+    pub(super) fn looks_like_ours(&self, flow: &Flow) -> bool {
         let mut body = [0; 24];
         let (head, rest) = body.split_at_mut(self.key.head.len());
         head.copy_from_slice(&self.key.head);
         rest.copy_from_slice(&self.beginning);
-        craft::looks_like_ours(probe, &body)
+        let len = usize::from(self.len.saturating_sub(craft::ip_header_len(flow.family())));
+        craft::looks_like_ours(flow.probe, body.get(..len).unwrap_or(&body))
     }
 
     /// What all probes of a tool have in common that takes a new socket for each.

@@ -218,7 +218,7 @@ fn is_scout(flow: &Flow, first: &Sighting, rest: &[Sighting]) -> bool {
     let ids = id > 0 && (whole(next_id, id) || id < next_id && whole(next_id, id.wrapping_sub(1)));
     let numbered = fixed || ids || whole(lowest, first.number);
     let alone = rest.iter().all(|it| it.ident == first.ident && it.ttl <= first.ttl);
-    hops > 1 && numbered && alone && first.looks_like_ours(flow.probe)
+    hops > 1 && numbered && alone && first.looks_like_ours(flow)
 }
 
 /// Which TTL a number was sent with, of a trace in which both rise together.

@@ -9,6 +9,7 @@ mod concurrency;
 mod endings;
 mod inspect;
 pub(crate) mod lab;
+mod lookups;
 mod paths;
 mod readers;
 mod resources;

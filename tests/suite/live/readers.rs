@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use super::lab::{Lab, TARGET, run, skip, text, trace};
 use super::text::hops;
+use crate::mmdb;
 
 fn tshark(file: &Path, args: &[&str]) -> String {
     text(&run(Command::new("tshark").arg("-r").arg(file).args(args)).stdout)
@@ -29,8 +30,9 @@ fn tshark_finds_no_fault_in_a_recording() {
         let Some(lab) = Lab::up(kind) else { return };
         for name in ["out.pcap", "out.pcapng"] {
             let file = lab.file(name);
-            // One probe at a time, so that none is sent past the target.
-            let args = ["-n", "-N", "1", "-i", iface, TARGET, "--pcap"];
+            // One probe at a time, so that none is sent past the target; none is given up before 5 s, so
+            // that no answer is late on a busy machine.
+            let args = ["-n", "-N", "1", "-w", "5", "-i", iface, TARGET, "--pcap"];
             let report = trace(lab.rtrace(args).arg(&file));
             let answered: usize = hops(&report).iter().map(super::text::Hop::answered).sum();
             assert_eq!(faults(&file), "", "{kind} {name}");
@@ -120,8 +122,13 @@ fn readers_agree(
         return skip(&format!("needs the Python module {module}"));
     }
     let Some(lab) = Lab::up("silent-hop") else { return };
-    for options in forms {
-        let report = trace(lab.rtrace(*options).arg(TARGET));
+    // Systems and places do not keep anybody from reading the rest.
+    let asn = mmdb::geolite_asn().save(lab.file("asn.mmdb"));
+    let geo = mmdb::geolite_city().save(lab.file("geo.mmdb"));
+    let [asn, geo] = [asn, geo].map(|path| path.display().to_string());
+    let annotated = ["--asn-db", &asn, "--geo-db", &geo];
+    for options in forms.iter().copied().chain([&annotated[..]]) {
+        let report = trace(lab.rtrace(options).arg(TARGET));
         let read = python(program, &report);
         let document = serde_json::from_slice(&read.stdout).expect("JSON");
         let expected = [Some("10.0.1.2"), None, Some("10.0.3.2"), Some("10.0.4.2"), Some(TARGET)];

@@ -29,6 +29,28 @@ fn round_trips_are_those_of_tcpdump() {
     }
 }
 
+#[test]
+fn an_interface_without_hardware_stamps_is_refused() {
+    for (kind, target, interface) in
+        [("lo", "127.0.0.1", "lo"), ("tun", TARGET, "tun0"), ("concurrent", TARGET, "eth0")]
+    {
+        let Some(lab) = Lab::up(kind) else { return };
+        let refused = |args: &[&str]| {
+            let output = lab.rtrace(args).output().expect("rtrace");
+            assert_eq!(output.status.code(), Some(2), "{args:?}");
+            assert_eq!(text(&output.stdout), "");
+            text(&output.stderr)
+        };
+        let line = format!(
+            "rtrace: {interface} has no hardware stamps for both directions (see: ethtool -T \
+             {interface}): leave out --clock hardware\n"
+        );
+        assert_eq!(refused(&["--clock", "hardware", target]), line);
+        let any = refused(&["-i", "any", "--clock", "hardware", target]);
+        assert!(any.contains("choose it with -i"), "{any}");
+    }
+}
+
 fn round_trips(report: &Value) -> HashMap<Key, i64> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let number = |value: &Value| u16::try_from(value.as_u64().expect("a number")).expect("16 bits");

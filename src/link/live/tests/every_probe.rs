@@ -69,6 +69,12 @@ fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
     }
 }
 
+/// For probes of this protocol along the kernel's own route.
+fn config_for(target: IpAddr, zone: Option<&str>, protocol: u8) -> LiveConfig {
+    let route = resolve(target, zone, None, None).unwrap();
+    LiveConfig { route, target, protocol, source_port: None, any: false, clock: Clock::Kernel }
+}
+
 /// A whole datagram with right checksums, from `live`'s identity to a port.
 fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
     let (source, target) = (config.route.source, config.target);
@@ -154,13 +160,40 @@ fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
                     Answer::Icmp(v4, v6) => (icmp, if target.is_ipv4() { v4 } else { v6 }),
                 };
                 for any in [false, true] {
-                    let route = resolve(target, zone, None, None).unwrap();
-                    let config = LiveConfig { route, target, protocol, source_port: None, any };
+                    let config = LiveConfig { any, ..config_for(target, zone, protocol) };
                     let mut live = LiveLink::open(&config).unwrap();
                     let sent = craft(&config, live.ident(), port);
                     ask(&mut live, target, &sent, expect);
                 }
             }
+        }
+    });
+}
+
+/// What the stamps of a card are matched by. There is no card here: the kernel says in the same way
+/// when it gave a frame to the driver.
+#[test]
+fn what_the_sending_socket_says_of_a_probe_has_the_bytes_that_were_captured() {
+    use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
+    with_a_neighbour(|| {
+        for (target, zone) in TARGETS {
+            let target: IpAddr = target.parse().unwrap();
+            let config = config_for(target, zone, ipv4::UDP);
+            let mut live = LiveLink::open(&config).unwrap();
+            let flags = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
+                | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
+            setsockopt(&live.sender, sockopt::Timestamping, &flags).unwrap();
+            let datagram = craft(&config, live.ident(), CLOSED_PORT);
+            live.send(&Transmit { destination: target, datagram: &datagram }).unwrap();
+            let Received::Frame(frame) = live.receive(None).unwrap() else { panic!("no frame") };
+            let captured = frame.bytes.to_vec();
+            let (mut room, mut notes) = ([0; 256], [sys::Note::NONE; sys::BATCH]);
+            let rooms = [room.as_mut_slice()].into_iter();
+            let said = sys::receive(&live.sender, libc::MSG_ERRQUEUE, rooms, &mut notes).unwrap();
+            let [said] = said else { panic!("one message") };
+            assert_eq!(said.hardware, None, "it is not");
+            assert_eq!(room[..said.length], captured);
+            assert!(captured.ends_with(&datagram));
         }
     });
 }
@@ -180,8 +213,7 @@ fn an_address_of_this_host_answers_over_the_loopback() {
                 (ipv4::TCP, (ipv4::TCP, RST_ACK)),
                 (icmp, (icmp, echo_reply)),
             ] {
-                let route = resolve(target, zone, None, None).unwrap();
-                let config = LiveConfig { route, target, protocol, source_port: None, any: false };
+                let config = config_for(target, zone, protocol);
                 let mut live = LiveLink::open(&config).unwrap();
                 let sent = craft(&config, live.ident(), CLOSED_PORT);
                 ask(&mut live, target, &sent, expect);
@@ -210,8 +242,14 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
     with_a_neighbour(|| {
         let target: IpAddr = "fd00::2".parse().unwrap();
         let route = resolve(target, None, None, None).unwrap();
-        let config =
-            LiveConfig { route, target, protocol: ipv4::UDP, source_port: None, any: false };
+        let config = LiveConfig {
+            route,
+            target,
+            protocol: ipv4::UDP,
+            source_port: None,
+            any: false,
+            clock: Clock::Kernel,
+        };
         let mut live = LiveLink::open(&config).unwrap();
         let right = craft(&config, live.ident(), CLOSED_PORT);
         let long = [right.clone(), vec![0; 1_500]].concat();
@@ -234,11 +272,8 @@ fn ports_are_held_in_both_families_and_only_where_there_are_any() {
         for (target, zone) in TARGETS {
             let target: IpAddr = target.parse().unwrap();
             let config = |protocol, source_port| LiveConfig {
-                route: resolve(target, zone, None, None).unwrap(),
-                target,
-                protocol,
                 source_port,
-                any: false,
+                ..config_for(target, zone, protocol)
             };
             for (protocol, name) in [(ipv4::UDP, "UDP"), (ipv4::TCP, "TCP")] {
                 let first = LiveLink::open(&config(protocol, None)).unwrap();

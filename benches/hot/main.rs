@@ -1,7 +1,12 @@
-//! The hot paths: decoding a frame, correlating a reply, replaying a capture of a million frames.
+//! The hot paths: crafting a probe, decoding a frame, correlating it, deciding what to send, replaying a
+//! capture of a million frames; and what each of them allocates.
 //!
-//! `cargo bench --bench hot`. The last group reports frames per second over a file on disk, read as
-//! `rtrace replay` reads it: once to find the trace, once to report it.
+//! `cargo bench --bench hot`. The allocations come first, and are not timed. The last group reports frames
+//! per second over a file on disk, read as `rtrace replay` reads it: once to find the trace, once to
+//! report it.
+
+mod counting;
+mod steady;
 
 use std::hint::black_box;
 use std::io::{Seek, Write};
@@ -14,6 +19,8 @@ use rtrace::enrich::names::Names;
 use rtrace::link::LinkError;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
+use rtrace::probe::craft;
+use rtrace::probe::{FlowMode, ProbeType};
 use rtrace::render::View;
 use rtrace::render::json::Json;
 use rtrace::time::{Span, Timestamp};
@@ -22,6 +29,8 @@ use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ipv4, link};
 
 const FRAMES: u64 = 1_000_000;
+/// By then a target that has not answered the scout is taken to be as far away as can be.
+const SILENT: Timestamp = Timestamp::from_nanos(500_000_000);
 
 /// Keeps copies of the frames that concern the trace.
 #[derive(Default)]
@@ -65,6 +74,44 @@ fn raw(at: Timestamp, bytes: &[u8], number: u64) -> Frame<'_> {
     Frame { at, link: LinkType::Raw, bytes, original_len, number }
 }
 
+/// Prints what is allocated per frame once a tracer is built.
+fn allocations(_: &mut Criterion) {
+    for (path, tally) in steady::tallies().0 {
+        let steady::Tally { times, allocations } = tally;
+        #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+        let each = allocations as f64 / times as f64;
+        let note = if steady::ALLOWED.contains(&path) { ", allowed" } else { "" };
+        println!("allocations per frame: {path} {each:.2} ({allocations} in {times}{note})");
+    }
+    let config = steady::config(steady::TARGETS[0], ProbeType::Udp).scouting();
+    let bytes = steady::built(|| Tracer::new(config).unwrap());
+    println!("allocated when a tracer is built, for 90 probes: {bytes} bytes");
+}
+
+/// One probe of each kind.
+fn craft(c: &mut Criterion) {
+    let mut group = c.benchmark_group("craft");
+    group.throughput(Throughput::Elements(1));
+    let kinds = [
+        ("udp", ProbeType::Udp),
+        ("icmp_echo", ProbeType::IcmpEcho),
+        ("tcp_syn", ProbeType::TcpSyn),
+    ];
+    for (name, probe) in kinds {
+        for (target, family) in steady::TARGETS.into_iter().zip(["ipv4", "ipv6"]) {
+            let spec = steady::spec(&steady::config(target, probe), FlowMode::Classic, 0);
+            let mut datagram = Vec::new();
+            group.bench_function(format!("{name}_{family}"), |b| {
+                b.iter(|| {
+                    craft::craft(black_box(&spec), &mut datagram);
+                    black_box(&datagram);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
 fn decode(c: &mut Criterion) {
     let (_, frames) = traced();
     let mut ethernet = vec![0_u8; 12];
@@ -99,6 +146,51 @@ fn correlate(c: &mut Criterion) {
             },
             BatchSize::SmallInput,
         );
+    });
+    group.finish();
+}
+
+/// Asks for a scouting trace's probes: first the scout, then all others, since nobody has answered it.
+fn all_due(tracer: &mut Tracer, mut take: impl FnMut(&[u8])) {
+    for now in [Timestamp::default(), SILENT] {
+        while let Some(transmit) = tracer.poll_transmit(now) {
+            take(transmit.datagram);
+        }
+    }
+}
+
+/// What to send next: all 90 probes of a trace, and that there is nothing with all 90 under way.
+fn schedule(c: &mut Criterion) {
+    let config = steady::config(steady::TARGETS[0], ProbeType::Udp).scouting();
+    let built = || Tracer::new(config.clone()).unwrap();
+    let (mut waiting, mut datagrams) = (built(), Vec::new());
+    all_due(&mut waiting, |datagram| datagrams.push(datagram.to_vec()));
+    assert_eq!(datagrams.len(), 90);
+    for (number, datagram) in (1..).zip(&datagrams) {
+        waiting.handle_frame(&raw(SILENT, datagram, number));
+    }
+    while waiting.poll_event().is_some() {}
+
+    let mut group = c.benchmark_group("schedule");
+    group.throughput(Throughput::Elements(90));
+    group.bench_function("a_probe_of_90", |b| {
+        b.iter_batched(
+            built,
+            |mut tracer| {
+                all_due(&mut tracer, |datagram| {
+                    black_box(datagram);
+                });
+                tracer
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("nothing_due_of_90", |b| {
+        b.iter(|| {
+            assert!(black_box(&mut waiting).poll_transmit(SILENT).is_none());
+            black_box(waiting.poll_timeout());
+        });
     });
     group.finish();
 }
@@ -150,13 +242,13 @@ fn replay(c: &mut Criterion) {
             let mut tracer = Tracer::passive(config.clone(), found.idents).unwrap();
             let mut kept = Keep::default();
             driver::run(&mut tracer, &mut link, &mut kept).unwrap();
-            let names = Names::fixed::<&str>([]);
-            let view = View { config: &config, path: tracer.path(), names: &names };
+            let names = Names::fixed::<&str>([]).into();
+            let view = View::of(&config, tracer.path(), &names);
             rtrace::render::Renderer::end(&mut Json::new(std::io::sink(), true), view).unwrap();
         });
     });
     group.finish();
 }
 
-criterion_group!(benches, decode, correlate, replay);
+criterion_group!(benches, allocations, craft, decode, correlate, schedule, replay);
 criterion_main!(benches);

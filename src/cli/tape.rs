@@ -1,0 +1,311 @@
+//! The recording of a run: one file or, with `--rotate`, one after another.
+//!
+//! A file is begun when a round begins and the file before has its size, so that no round is split and each file
+//! replays by itself: it has its own header, configuration and names. Names of files end with the time of their first
+//! frame in UTC, `out-20261124T120000.123Z.pcapng`, and sort in the order of the files.
+//!
+//! Files that rotate, also the first, are made after privileges have been dropped, as the user that the
+//! program then is, in a directory that was opened before. Nothing but rights to that directory lets that user make files
+//! in it: where they are missing it is said before the first probe.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+
+use super::args::RotateOptions;
+use super::complain;
+use crate::capture::{CaptureError, Format, Interface, Recording};
+use crate::privilege;
+use crate::recording::{Carried, packet_comment};
+use crate::time::Timestamp;
+use crate::trace::{Disposition, Path as TracePath};
+use crate::wire::Frame;
+
+/// What frames are written to.
+pub struct Tape {
+    recording: Recording<Box<dyn Write>>,
+    /// Frames in this file, and in those before it.
+    frames: u64,
+    before: u64,
+    rotation: Option<Rotation>,
+}
+
+/// A recording that has been asked for; whatever takes privilege has been done.
+pub enum Prepared {
+    /// A file, begun.
+    Begun(Box<Tape>),
+    /// Files to come.
+    Rotating(Box<Rotation>),
+}
+
+/// Where one file follows another.
+pub struct Rotation {
+    size: u64,
+    keep: Option<usize>,
+    directory: File,
+    /// The path that was asked for: names are made of it.
+    path: PathBuf,
+    interface: Interface,
+    carried: Carried,
+    /// Those that are known so far.
+    names: BTreeMap<IpAddr, String>,
+    /// The round that was recorded last.
+    round: u64,
+    /// The millisecond that the last file is named after.
+    stamp: i64,
+    /// Files of this run that are there, the oldest first.
+    files: VecDeque<PathBuf>,
+}
+
+/// Whether this recording goes to stdout.
+pub fn is_stdout(pcap: Option<&Path>) -> bool {
+    pcap == Some(Path::new("-"))
+}
+
+impl Prepared {
+    /// Begins a recording to `path`, so that one that cannot be written is known before the first probe.
+    pub fn new(
+        path: &Path,
+        rotate: Option<&RotateOptions>,
+        carried: Carried,
+        interface: Interface,
+    ) -> anyhow::Result<Self> {
+        if let Some((size, rotate)) = rotate.and_then(|rotate| Some((rotate.rotate?, rotate))) {
+            let keep = rotate.keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX));
+            let rotation = Rotation::new(path, size, keep, carried, interface)?;
+            return Ok(Self::Rotating(Box::new(rotation)));
+        }
+        let (out, name): (Box<dyn Write>, _) = if is_stdout(Some(path)) {
+            // Not through `Stdout`, which holds back what follows the last line feed.
+            let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
+            (Box::new(File::from(out)), "standard output".to_owned())
+        } else {
+            let file = create(path).context("cannot begin the recording")?;
+            (Box::new(file), path.display().to_string())
+        };
+        let (format, comment) = (Format::from_path(path), carried.to_comment());
+        let recording = Recording::new(out, name, format, &interface, &comment)?;
+        Ok(Self::Begun(Box::new(Tape { recording, frames: 0, before: 0, rotation: None })))
+    }
+
+    /// The recording, once privileges have been dropped; it begins `now`.
+    pub fn begin(self, now: Timestamp) -> anyhow::Result<Tape> {
+        match self {
+            Self::Begun(tape) => Ok(*tape),
+            Self::Rotating(mut rotation) => {
+                let recording = rotation.next_file(now).with_context(|| {
+                    let (path, user) = (rotation.path.display(), geteuid());
+                    format!("cannot begin the recording {path} as user {user}, who has to be able to write to its directory")
+                })?;
+                Ok(Tape { recording, frames: 0, before: 0, rotation: Some(*rotation) })
+            }
+        }
+    }
+}
+
+impl Tape {
+    /// Records a frame of the trace with what there is to say about it, in the next file if it is time.
+    pub fn frame(
+        &mut self,
+        frame: &Frame<'_>,
+        disposition: Disposition,
+        path: &TracePath,
+    ) -> Result<(), CaptureError> {
+        if matches!(disposition, Disposition::OwnProbe(_)) {
+            self.rotate(frame.at, path.round)?;
+        }
+        let comment = packet_comment(disposition, path, self.before);
+        self.recording.frame(frame, comment.as_deref())?;
+        self.frames += 1;
+        Ok(())
+    }
+
+    /// Begins the next file if round `round` is a new one and this file has its size.
+    fn rotate(&mut self, at: Timestamp, round: u64) -> Result<(), CaptureError> {
+        let Some(rotation) = &mut self.rotation else { return Ok(()) };
+        if std::mem::replace(&mut rotation.round, round) == round
+            || self.recording.written() < rotation.size
+        {
+            return Ok(());
+        }
+        self.recording = rotation.next_file(at)?;
+        self.before += std::mem::take(&mut self.frames);
+        for (address, name) in &rotation.names {
+            self.recording.name(*address, name)?;
+        }
+        rotation.remove_oldest();
+        Ok(())
+    }
+
+    /// Records that `address` has this name.
+    pub fn name(&mut self, address: IpAddr, name: &str) -> Result<(), CaptureError> {
+        if let Some(rotation) = &mut self.rotation {
+            rotation.names.insert(address, name.to_owned());
+        }
+        self.recording.name(address, name)
+    }
+
+    /// Records what the kernel counted.
+    pub fn statistics(
+        &mut self,
+        at: Timestamp,
+        received: u64,
+        dropped: u64,
+        comment: &str,
+    ) -> Result<(), CaptureError> {
+        self.recording.statistics(at, received, dropped, Some(comment))
+    }
+}
+
+impl Rotation {
+    fn new(
+        path: &Path,
+        size: u64,
+        keep: Option<usize>,
+        carried: Carried,
+        interface: Interface,
+    ) -> anyhow::Result<Self> {
+        if is_stdout(Some(path)) || path.file_name().is_none() {
+            bail!("--rotate needs the name of a file after --pcap, from which it makes names");
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let directory = File::open(parent)
+            .and_then(|file| {
+                let fits = file.metadata()?.is_dir();
+                fits.then_some(file).ok_or_else(|| io::ErrorKind::NotADirectory.into())
+            })
+            .with_context(|| format!("cannot open the directory {}", parent.display()))
+            .context("cannot begin the recording")?;
+        Ok(Self {
+            size,
+            keep,
+            directory,
+            path: path.to_owned(),
+            interface,
+            carried,
+            names: BTreeMap::new(),
+            round: 0,
+            stamp: i64::MIN,
+            files: VecDeque::new(),
+        })
+    }
+
+    /// Makes the file that begins at this time.
+    fn next_file(&mut self, at: Timestamp) -> Result<Recording<Box<dyn Write>>, CaptureError> {
+        self.stamp = at.nanos().div_euclid(1_000_000).max(self.stamp.saturating_add(1));
+        let file_name = name(&self.path, self.stamp);
+        let shown = self.path.with_file_name(&file_name).display().to_string();
+        let flags = OFlag::O_WRONLY
+            | OFlag::O_CREAT
+            | OFlag::O_TRUNC
+            | OFlag::O_NOFOLLOW
+            | OFlag::O_CLOEXEC;
+        let file = openat(&self.directory, &file_name, flags, Mode::from_bits_truncate(0o666))
+            .map_err(io::Error::from)
+            .map(File::from)
+            .and_then(|file| privilege::give_to_invoking_user(&file).map(|()| file))
+            .map_err(|source| CaptureError::Io {
+                operation: "create",
+                name: shown.clone(),
+                source,
+            })?;
+        self.files.push_back(file_name);
+        let carried = Carried { first_round: self.round, ..self.carried.clone() };
+        let (format, comment) = (Format::from_path(&self.path), carried.to_comment());
+        Recording::new(Box::new(file), shown, format, &self.interface, &comment)
+    }
+
+    /// Removes the oldest files beyond those that are to be kept. Where that fails the file stays.
+    fn remove_oldest(&mut self) {
+        // Without a bound none of them has to be remembered.
+        let Some(keep) = self.keep else { return self.files.clear() };
+        while self.files.len() > keep {
+            let Some(oldest) = self.files.pop_front() else { return };
+            let removed = unlinkat(&self.directory, &oldest, UnlinkatFlags::NoRemoveDir);
+            if let Err(error) = removed {
+                let shown = self.path.with_file_name(&oldest);
+                complain(&format!("cannot remove {}: {}", shown.display(), error.desc()));
+            }
+        }
+    }
+}
+
+/// "out.pcapng" at this millisecond: "out-20261124T120000.123Z.pcapng".
+fn name(path: &Path, millis: i64) -> PathBuf {
+    let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(time.strftime("-%Y%m%dT%H%M%S.%3fZ").to_string());
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    name.into()
+}
+
+/// A new file that belongs to whoever called sudo, if that is how we were called.
+pub fn create(path: &Path) -> anyhow::Result<File> {
+    let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
+    privilege::give_to_invoking_user(&file)
+        .with_context(|| format!("cannot give {} to its user", path.display()))?;
+    Ok(file)
+}
+
+/// A number of bytes: "5000", "10k", "100MB", "1GiB". With an "i" the unit is 1024, without it is 1000.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || "it must be a number of bytes such as 5000, 10k, 100MB or 1GiB".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (letter, base) = match unit.strip_suffix('i') {
+        Some(letter) if !letter.is_empty() => (letter, 1024_u64),
+        Some(_) => return Err(wrong()),
+        None => (unit, 1000),
+    };
+    let power = ["", "k", "m", "g", "t"].iter().position(|it| *it == letter).ok_or_else(wrong)?;
+    let factor = base.pow(u32::try_from(power).unwrap_or_default());
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).filter(|size| *size > 0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_they_are_written() {
+        for (text, size) in [
+            ("5000", 5_000),
+            ("7b", 7),
+            ("10k", 10_000),
+            ("10K", 10_000),
+            ("100MB", 100_000_000),
+            ("1GiB", 1 << 30),
+            ("2Ti", 2 << 40),
+        ] {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for text in ["", "0", "k", "1ib", "1i", "-5", "1.5M", "10X", "99999999999999T", "5 k"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_sort_in_the_order_of_the_files() {
+        let named = |path: &str, millis| name(Path::new(path), millis).display().to_string();
+        let noon = 1_795_521_600_000;
+        assert_eq!(named("/tmp/out.pcapng", noon + 7), "out-20261124T120000.007Z.pcapng");
+        assert_eq!(named("out", noon), "out-20261124T120000.000Z");
+        let rising: Vec<_> = [0, 1, 999, 1_000].map(|ms| named("a.pcap", noon + ms)).into();
+        assert!(rising.is_sorted(), "{rising:?}");
+    }
+}

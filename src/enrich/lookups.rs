@@ -1,0 +1,349 @@
+//! Asking elsewhere about what a trace shows, beside the trace, and never waiting for long.
+//!
+//! Invariants: a key is asked for once, and what is said of it first (a value, or that there is none)
+//! stands for the rest of the run, so that text, JSON and recording agree. A key whose answer is not
+//! there in time has no value.
+//!
+//! What has to be asked of the network may take as long as it likes and can often be neither cancelled
+//! nor hurried: such lookups run in a few threads that nobody waits for, and that end with the process.
+//! What is at hand (a file that has been read) is looked up at once.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long an answer is waited for unless told otherwise.
+pub const DEFAULT_WAIT: Duration = Duration::from_millis(1_500);
+
+/// No wait is longer: moments must not run out of their range.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// How many lookups of a kind run at a time.
+const THREADS: usize = 8;
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup<'a, V> {
+    /// It has not been asked for.
+    Unasked,
+    /// An answer may still come.
+    Pending,
+    /// Its value, or that it has none; final.
+    Known(Option<&'a V>),
+}
+
+/// The values of keys, as far as they are known.
+pub struct Lookups<K, V> {
+    entries: HashMap<K, Entry<V>>,
+    wait: Duration,
+    source: Source<K, V>,
+}
+
+/// What is kept of a key.
+enum Entry<V> {
+    Pending { give_up: Instant },
+    Known(Option<V>),
+}
+
+/// How a key becomes a value: `None` if there is none to be had.
+type Resolve<K, V> = dyn Fn(K) -> Option<V> + Send + Sync;
+
+/// Where values come from.
+enum Source<K, V> {
+    /// They were given beforehand: what is not among them has none.
+    Given,
+    /// They are at hand.
+    Held(Box<Resolve<K, V>>),
+    /// They are asked for, which takes its time.
+    Asked(Pool<K, V>),
+}
+
+impl<K, V> Lookups<K, V>
+where
+    K: Copy + Eq + Hash + Send + 'static,
+    V: Send + 'static,
+{
+    /// Values that `resolve` asks for in its own time, each given up `wait` after it was requested.
+    /// `wake` is called, from another thread, whenever [`poll`](Self::poll) has something to take in.
+    #[must_use]
+    pub fn asked(
+        resolve: impl Fn(K) -> Option<V> + Send + Sync + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
+        wait: Duration,
+    ) -> Self {
+        let source = Source::Asked(Pool::new(Arc::new(resolve), Arc::new(wake)));
+        Self { entries: HashMap::new(), wait: wait.min(LONGEST_WAIT), source }
+    }
+
+    /// Values that `resolve` has at hand: it must neither block nor take longer than a trace can spare.
+    #[must_use]
+    pub fn held(resolve: impl Fn(K) -> Option<V> + Send + Sync + 'static) -> Self {
+        let source = Source::Held(Box::new(resolve));
+        Self { entries: HashMap::new(), wait: Duration::ZERO, source }
+    }
+
+    /// Values that were known beforehand. Nothing is ever looked up.
+    pub fn given(values: impl IntoIterator<Item = (K, Option<V>)>) -> Self {
+        let entries = values.into_iter().map(|(key, value)| (key, Entry::Known(value))).collect();
+        Self { entries, wait: Duration::ZERO, source: Source::Given }
+    }
+
+    /// What is known of the value of `key`.
+    #[must_use]
+    pub fn lookup(&self, key: K) -> Lookup<'_, V> {
+        match (self.entries.get(&key), &self.source) {
+            (Some(Entry::Pending { .. }), _) => Lookup::Pending,
+            (Some(Entry::Known(value)), _) => Lookup::Known(value.as_ref()),
+            (None, Source::Given) => Lookup::Known(None),
+            (None, _) => Lookup::Unasked,
+        }
+    }
+
+    /// Takes in one answer, unless it comes too late.
+    fn settle(&mut self, (key, value): (K, Option<V>)) {
+        if let Some(entry @ Entry::Pending { .. }) = self.entries.get_mut(&key) {
+            *entry = Entry::Known(value);
+        }
+    }
+
+    fn give_up_where(&mut self, of: impl Fn(&Instant) -> bool) {
+        for entry in self.entries.values_mut() {
+            if matches!(entry, Entry::Pending { give_up } if of(give_up)) {
+                *entry = Entry::Known(None);
+            }
+        }
+    }
+}
+
+/// What a run does with lookups of any kind, whatever their values are.
+pub trait Awaited<K> {
+    /// Asks for the value of `key`, if that has not been done before.
+    fn request(&mut self, key: K);
+
+    /// Takes in the answers that have come, and gives up what has been waited for long enough.
+    fn poll(&mut self);
+
+    /// When [`poll`](Self::poll) should be called at the latest, to give something up; `None` when no
+    /// answer is awaited.
+    fn next_deadline(&self) -> Option<Instant>;
+
+    /// Blocks until everything asked for is known or given up.
+    fn wait_all(&mut self);
+
+    /// Stops waiting: what is not known by now has no value.
+    fn give_up(&mut self);
+}
+
+impl<K, V> Awaited<K> for Lookups<K, V>
+where
+    K: Copy + Eq + Hash + Send + 'static,
+    V: Send + 'static,
+{
+    fn request(&mut self, key: K) {
+        if self.entries.contains_key(&key) {
+            return;
+        }
+        let entry = match &mut self.source {
+            Source::Given => return,
+            Source::Held(resolve) => Entry::Known(resolve(key)),
+            Source::Asked(pool) => {
+                pool.ask(key);
+                Entry::Pending { give_up: Instant::now() + self.wait }
+            }
+        };
+        self.entries.insert(key, entry);
+    }
+
+    fn poll(&mut self) {
+        while let Source::Asked(pool) = &mut self.source
+            && let Some(answer) = pool.take()
+        {
+            self.settle(answer);
+        }
+        let now = Instant::now();
+        self.give_up_where(|at| *at <= now);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let pending = self.entries.values().filter_map(|entry| match entry {
+            Entry::Pending { give_up } => Some(*give_up),
+            Entry::Known(_) => None,
+        });
+        pending.min()
+    }
+
+    fn wait_all(&mut self) {
+        self.poll();
+        while let (Some(deadline), Source::Asked(pool)) = (self.next_deadline(), &mut self.source) {
+            if let Some(answer) = pool.wait_for_one(deadline) {
+                self.settle(answer);
+            }
+            self.poll();
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.poll();
+        self.give_up_where(|_| true);
+    }
+}
+
+/// The threads that look things up. They end when the pool is dropped, or else with the process.
+struct Pool<K, V> {
+    resolve: Arc<Resolve<K, V>>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    jobs: Sender<K>,
+    queue: Arc<Mutex<Receiver<K>>>,
+    answers: Receiver<(K, Option<V>)>,
+    answer: Sender<(K, Option<V>)>,
+    threads: usize,
+    /// Questions whose answers have not been taken in.
+    open: usize,
+}
+
+impl<K: Send + Copy + 'static, V: Send + 'static> Pool<K, V> {
+    fn new(resolve: Arc<Resolve<K, V>>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        let (jobs, queue) = mpsc::channel();
+        let (answer, answers) = mpsc::channel();
+        let queue = Arc::new(Mutex::new(queue));
+        Self { resolve, wake, jobs, queue, answers, answer, threads: 0, open: 0 }
+    }
+
+    /// Queues a key, and starts a thread for it while there are not enough. If none can be started,
+    /// the key is given up in its time like that of a dead resolver.
+    fn ask(&mut self, key: K) {
+        let _ = self.jobs.send(key);
+        self.open += 1;
+        if self.threads < THREADS.min(self.open) {
+            let (resolve, wake) = (Arc::clone(&self.resolve), Arc::clone(&self.wake));
+            let (queue, answer) = (Arc::clone(&self.queue), self.answer.clone());
+            let work = move || {
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(key) = next else { return };
+                    if answer.send((key, resolve(key))).is_err() {
+                        return;
+                    }
+                    wake();
+                }
+            };
+            let started = thread::Builder::new().name("lookups".to_owned()).spawn(work);
+            self.threads += usize::from(started.is_ok());
+        }
+    }
+
+    /// An answer that is there.
+    fn take(&mut self) -> Option<(K, Option<V>)> {
+        let answer = self.answers.try_recv().ok()?;
+        self.open = self.open.saturating_sub(1);
+        Some(answer)
+    }
+
+    /// Waits for the next answer, until `deadline` at the latest.
+    fn wait_for_one(&mut self, deadline: Instant) -> Option<(K, Option<V>)> {
+        let left = || deadline.saturating_duration_since(Instant::now());
+        match self.answers.recv_timeout(left()) {
+            Ok(answer) => {
+                self.open = self.open.saturating_sub(1);
+                Some(answer)
+            }
+            Err(RecvTimeoutError::Timeout) => None,
+            // Nothing but the deadline is left to wait for.
+            Err(RecvTimeoutError::Disconnected) => {
+                thread::sleep(left());
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Long enough that no test comes to its end.
+    const LONG: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn what_is_given_is_never_looked_up() {
+        let mut values = Lookups::given([(1, Some("a"))]);
+        values.request(2);
+        values.wait_all();
+        assert_eq!(values.lookup(1), Lookup::Known(Some(&"a")));
+        assert_eq!(values.lookup(2), Lookup::Known(None));
+        assert_eq!(values.next_deadline(), None);
+    }
+
+    #[test]
+    fn what_is_at_hand_is_known_at_once() {
+        let mut values = Lookups::held(|key: u8| key.is_multiple_of(2).then_some(key / 2));
+        assert_eq!(values.lookup(4), Lookup::Unasked);
+        for key in [3, 4] {
+            values.request(key);
+        }
+        assert_eq!(values.lookup(3), Lookup::Known(None));
+        assert_eq!(values.lookup(4), Lookup::Known(Some(&2)));
+        assert_eq!(values.next_deadline(), None);
+    }
+
+    #[test]
+    fn each_key_is_asked_for_once() {
+        let (asked, asks) = mpsc::channel();
+        let resolve = move |key: u8| {
+            asked.send(key).unwrap();
+            Some(u16::from(key) * 100)
+        };
+        let mut values = Lookups::asked(resolve, || {}, LONG);
+        assert_eq!(values.lookup(1), Lookup::Unasked);
+        for key in [1, 2, 1, 1, 2] {
+            values.request(key);
+        }
+        values.wait_all();
+        assert_eq!(values.lookup(1), Lookup::Known(Some(&100)));
+        values.request(1);
+        assert_eq!(values.next_deadline(), None);
+        drop(values);
+        let mut seen: Vec<_> = asks.iter().collect();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2]);
+    }
+
+    #[test]
+    fn a_dead_resolver_costs_one_wait_and_a_late_answer_changes_nothing() {
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let (woken, wakes) = mpsc::channel();
+        let resolve = move |_| {
+            let _ = gate.lock().unwrap().recv();
+            Some("late")
+        };
+        let wake = move || woken.send(()).unwrap_or(());
+        let mut values = Lookups::asked(resolve, wake, Duration::ZERO);
+        for key in 0..20 {
+            values.request(key); // more than there are threads
+        }
+        assert_eq!(values.lookup(0), Lookup::Pending);
+        values.wait_all();
+        assert!((0..20).all(|key| values.lookup(key) == Lookup::Known(None)));
+        release.send(()).unwrap();
+        wakes.recv().unwrap();
+        values.poll();
+        assert!((0..20).all(|key| values.lookup(key) == Lookup::Known(None)));
+    }
+
+    #[test]
+    fn an_answer_wakes_and_is_taken_in() {
+        let (woken, wakes) = mpsc::channel();
+        let none = |_| None::<u8>;
+        let mut values = Lookups::asked(none, move || woken.send(()).unwrap(), LONG);
+        values.request(1);
+        assert_eq!(values.lookup(1), Lookup::Pending);
+        assert!(values.next_deadline().is_some());
+        wakes.recv().unwrap();
+        values.poll();
+        assert_eq!(values.lookup(1), Lookup::Known(None));
+    }
+}

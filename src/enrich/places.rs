@@ -1,0 +1,27 @@
+//! Where responders are, as a database has it: more or less.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::database::Database;
+use super::lookups::Lookups;
+
+/// Where an address is used, as far as that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The country's code: two capital letters (ISO 3166-1).
+    pub country: Option<String>,
+    /// The city, in English where there is a choice.
+    pub city: Option<String>,
+}
+
+/// The places of addresses.
+pub type Places = Lookups<IpAddr, Place>;
+
+impl Places {
+    /// Those that a database has.
+    #[must_use]
+    pub fn of_database(database: Arc<Database>) -> Self {
+        Self::held(move |address| database.place(address))
+    }
+}

@@ -1,0 +1,219 @@
+//! What a watch has counted, for Prometheus: the numbers of the report, and a histogram of the RTTs.
+//!
+//! A [`Meter`] counts for one target in the [`Metrics`] that all targets share; [`serve`] shows them. Both take the
+//! same lock, so that what is shown is always what a whole number of rounds came to. Labels are bounded: a
+//! hop has at most as many addresses as the [`Table`] tells apart; further ones are [`OTHER`].
+
+pub mod serve;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::time::Span;
+use crate::trace::table::{Row, Table};
+use crate::trace::{Event, Hop, Path, Probe, Reply, TraceConfig};
+
+/// The address of those who are too many to be told apart.
+pub const OTHER: &str = "other";
+
+/// Upper bounds of the histogram's buckets, in seconds.
+const BUCKETS: [f64; 16] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0,
+];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfTarget {
+    target: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfHop {
+    target: String,
+    hop: u8,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfAddress {
+    target: String,
+    hop: u8,
+    address: String,
+}
+
+/// All that is counted.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    rounds: Family<OfTarget, Counter>,
+    reached: Family<OfTarget, Gauge>,
+    sent: Family<OfHop, Counter>,
+    answered: Family<OfHop, Counter>,
+    late: Family<OfHop, Counter>,
+    lost: Family<OfHop, Gauge>,
+    changes: Family<OfHop, Counter>,
+    rtts: Family<OfAddress, Histogram, fn() -> Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let new = Self {
+            registry: Arc::default(),
+            rounds: Family::default(),
+            reached: Family::default(),
+            sent: Family::default(),
+            answered: Family::default(),
+            late: Family::default(),
+            lost: Family::default(),
+            changes: Family::default(),
+            rtts: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+        };
+        new.register();
+        new
+    }
+}
+
+impl Metrics {
+    fn register(&self) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let rtrace = registry.sub_registry_with_prefix("rtrace");
+        rtrace.register("rounds", "Rounds that are over", self.rounds.clone());
+        rtrace.register(
+            "target_reached",
+            "Whether the target was reached in the last round",
+            self.reached.clone(),
+        );
+        rtrace.register("probes_sent", "Probes captured on their way out", self.sent.clone());
+        rtrace.register("probes_answered", "Probes answered in time", self.answered.clone());
+        rtrace.register(
+            "probes_late",
+            "Probes answered after they had been given up",
+            self.late.clone(),
+        );
+        rtrace.register(
+            "probes_lost",
+            "Probes never answered so far: sent less answered and late",
+            self.lost.clone(),
+        );
+        rtrace.register(
+            "path_changes",
+            "How often another router answered than did before",
+            self.changes.clone(),
+        );
+        rtrace.register(
+            "rtt_seconds",
+            "Round-trip times by who answered, late ones too",
+            self.rtts.clone(),
+        );
+    }
+
+    /// All of it in the text format of `OpenMetrics`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        // Nothing can fail that is written to memory.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+
+    /// Counts for this target too.
+    #[must_use]
+    pub fn meter(&self, config: &TraceConfig) -> Meter {
+        let target = config.target_name.clone();
+        let labels = OfTarget { target: target.clone() };
+        self.rounds.get_or_create_owned(&labels);
+        self.reached.get_or_create_owned(&labels);
+        Meter { metrics: self.clone(), config: config.clone(), target, table: Table::new() }
+    }
+}
+
+/// Counts what a watch of one target shows.
+pub struct Meter {
+    metrics: Metrics,
+    config: TraceConfig,
+    target: String,
+    table: Table,
+}
+
+impl Meter {
+    /// Takes in what an event of [`Rounds`](crate::trace::rounds::Rounds) tells.
+    pub fn handle(&mut self, event: Event, path: &Path) {
+        if !matches!(event, Event::Ended | Event::Belated(..)) {
+            return;
+        }
+        let registry = Arc::clone(&self.metrics.registry);
+        let _whole = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Ended if !path.is_empty() => self.add(path),
+            Event::Belated(at, index) => {
+                let Some(probe) = path.probe(at) else { return };
+                self.table.add_late(path, at, index);
+                if let Some(reply) = probe.replies.get(index)
+                    && probe.counted() == Some(reply)
+                {
+                    self.observe(at.ttl, reply);
+                }
+            }
+            _ => return,
+        }
+        for row in self.table.rows() {
+            self.show(row);
+        }
+    }
+
+    fn add(&mut self, path: &Path) {
+        let before = self.table.changed();
+        self.table.add(path, &self.config);
+        for change in self.table.changes_since(before) {
+            self.metrics.changes.get_or_create_owned(&self.of_hop(change.ttl)).inc();
+        }
+        let answers =
+            |hop: &Hop| hop.probes.iter().filter_map(Probe::counted).cloned().collect::<Vec<_>>();
+        for hop in path.reported() {
+            for reply in answers(hop) {
+                self.observe(hop.ttl, &reply);
+            }
+        }
+        let labels = OfTarget { target: self.target.clone() };
+        self.metrics.rounds.get_or_create_owned(&labels).inc();
+        let reached = i64::from(path.reached(&self.config));
+        self.metrics.reached.get_or_create_owned(&labels).set(reached);
+    }
+
+    fn observe(&self, ttl: u8, reply: &Reply) {
+        let Some(rtt) = reply.rtt else { return };
+        let row = self.table.rows().iter().find(|row| row.ttl == ttl);
+        let known =
+            row.is_some_and(|row| row.responders.iter().any(|it| it.address == reply.responder));
+        let address = if known { reply.responder.to_string() } else { OTHER.to_owned() };
+        let labels = OfAddress { target: self.target.clone(), hop: ttl, address };
+        self.metrics.rtts.get_or_create_owned(&labels).observe(rtt.max(Span::ZERO).secs_f64());
+    }
+
+    /// The counts of a hop are those of the report.
+    fn show(&self, row: &Row) {
+        let labels = self.of_hop(row.ttl);
+        let metrics = &self.metrics;
+        for (family, value) in [
+            (&metrics.sent, row.sent),
+            (&metrics.answered, row.received),
+            (&metrics.late, row.late),
+        ] {
+            family.get_or_create_owned(&labels).inner().store(value, Ordering::Relaxed);
+        }
+        let lost = i64::try_from(row.lost()).unwrap_or(i64::MAX);
+        metrics.lost.get_or_create_owned(&labels).set(lost);
+    }
+
+    fn of_hop(&self, hop: u8) -> OfHop {
+        OfHop { target: self.target.clone(), hop }
+    }
+}

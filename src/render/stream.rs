@@ -1,0 +1,350 @@
+//! A watch as a stream: one JSON object a line, each written when it happens and flushed at once.
+//!
+//! `begin` has the configuration, `round` a round that is over, `changed` another router in the place of one,
+//! `loss-begins` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
+//! name of a responder, `end` the totals. `docs/watch.md` has every field. Names may be learned at any time, so they stand before
+//! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
+//! a recording that rotates begins again with every file.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::ndjson::place;
+use super::rows::{self, AskedRow, TargetRow};
+use super::{Renderer, View};
+use crate::time::{Span, Timestamp};
+use crate::trace::loss::{LossWatch, Turn};
+use crate::trace::rounds::Plan;
+use crate::trace::summary::Summary;
+use crate::trace::table::{Change, Loss, Row, Table};
+use crate::trace::{Event, Hop, Path, Probe, ProbeRef, TraceConfig};
+
+/// The version of the lines' form; it changes when a field changes its meaning or goes.
+pub const VERSION: u32 = 1;
+
+/// The stream of a watch.
+pub struct Stream<W> {
+    out: W,
+    numeric: bool,
+    plan: Plan,
+    table: Table,
+    losses: LossWatch,
+    /// Rounds of which something was captured.
+    rounds: u64,
+    reached: bool,
+    /// In the order of their first replies.
+    responders: Vec<IpAddr>,
+    seen: HashSet<IpAddr>,
+}
+
+impl<W: Write> Stream<W> {
+    /// Lines to `out` of a watch that is to go by `plan`; with `numeric`, without names.
+    pub fn new(out: W, numeric: bool, plan: Plan) -> Self {
+        Self {
+            out,
+            numeric,
+            plan,
+            table: Table::new(),
+            losses: LossWatch::default(),
+            rounds: 0,
+            reached: false,
+            responders: Vec::new(),
+            seen: HashSet::new(),
+        }
+    }
+
+    fn replied(&mut self, at: ProbeRef, index: usize, view: View<'_>) -> io::Result<()> {
+        let probe = view.path.probe(at);
+        let Some(reply) = probe.and_then(|probe| probe.replies.get(index)) else { return Ok(()) };
+        let responder = reply.responder;
+        if self.seen.insert(responder) {
+            self.responders.push(responder);
+        }
+        if !reply.late || reply.duplicate {
+            return Ok(());
+        }
+        let (ttl, query) = place(at, view.config);
+        self.line(&Line::Late {
+            round: number(view.path),
+            ttl,
+            query,
+            responder,
+            rtt_ns: reply.rtt.map(Span::nanos),
+            received_ns: reply.at.nanos(),
+        })
+    }
+
+    fn round(&mut self, view: View<'_>) -> io::Result<()> {
+        if view.path.is_empty() {
+            return Ok(());
+        }
+        let before = self.table.changed();
+        self.table.add(view.path, view.config);
+        self.rounds += 1;
+        self.reached |= view.path.reached(view.config);
+        self.line(&Line::Round(RoundRow::of(view)))?;
+        let changes: Vec<Change> = self.table.changes_since(before).copied().collect();
+        for Change { at, ttl, from, to, .. } in changes {
+            let (round, at_ns) = (number(view.path), at.nanos());
+            self.line(&Line::Changed { round, ttl, at_ns, from, to })?;
+        }
+        for turn in self.losses.add(view.path) {
+            let row = LossRow::of(turn, view);
+            self.line(&if turn.begins { Line::LossBegins(row) } else { Line::LossEnds(row) })?;
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, line)?;
+        writeln!(self.out)?;
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Renderer for Stream<W> {
+    fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
+        self.line(&Line::Begin {
+            format: "rtrace-watch",
+            version: VERSION,
+            target: TargetRow::of(config),
+            source: config.source,
+            asked: AskedRow::of(config),
+            interval: self.plan.interval,
+            rounds: self.plan.rounds,
+        })
+    }
+
+    fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
+        match event {
+            Some(Event::Replied(at, index)) => self.replied(at, index, view),
+            Some(Event::Belated(at, index)) => {
+                self.table.add_late(view.path, at, index);
+                let probe = view.path.probe(at);
+                let first = probe.and_then(|it| it.replies.iter().position(|reply| reply.late));
+                if first == Some(index) {
+                    self.losses.add_late(view.path, at);
+                }
+                self.replied(at, index, view)
+            }
+            Some(Event::Ended) => self.round(view),
+            Some(Event::Sent(_) | Event::Settled(_) | Event::Placed(_)) | None => Ok(()),
+        }
+    }
+
+    fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        for responder in std::mem::take(&mut self.responders) {
+            if let Some(name) = rows::name(view, responder, self.numeric) {
+                self.line(&Line::Named { responder, name })?;
+            }
+        }
+        let rows = self.table.rows().iter().enumerate();
+        let hops = rows.map(|(index, row)| TotalRow::of(row, self.table.loss(index))).collect();
+        let (rounds, reached, changes) = (self.rounds, self.reached, self.table.changed());
+        self.line(&Line::End { rounds, target_reached: reached, changes, hops })
+    }
+}
+
+/// The number of a round, from 1.
+fn number(path: &Path) -> u64 {
+    path.round.saturating_add(1)
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Line<'a> {
+    Begin {
+        format: &'static str,
+        version: u32,
+        target: TargetRow<'a>,
+        source: IpAddr,
+        asked: AskedRow,
+        interval: f64,
+        rounds: Option<u64>,
+    },
+    Round(RoundRow),
+    Changed {
+        round: u64,
+        ttl: u8,
+        at_ns: i64,
+        from: IpAddr,
+        to: IpAddr,
+    },
+    LossBegins(LossRow),
+    LossEnds(LossRow),
+    Late {
+        round: u64,
+        ttl: u8,
+        query: u32,
+        responder: IpAddr,
+        rtt_ns: Option<i64>,
+        received_ns: i64,
+    },
+    Named {
+        responder: IpAddr,
+        name: &'a str,
+    },
+    End {
+        rounds: u64,
+        target_reached: bool,
+        changes: u64,
+        hops: Vec<TotalRow>,
+    },
+}
+
+#[derive(Serialize)]
+struct RoundRow {
+    round: u64,
+    start_ns: Option<i64>,
+    duration_ns: Option<i64>,
+    target_reached: bool,
+    hops: Vec<HopRow>,
+}
+
+impl RoundRow {
+    fn of(view: View<'_>) -> Self {
+        let probes = || view.path.probes().map(|(_, probe)| probe);
+        let start = probes().filter_map(|probe| probe.sent).min();
+        let stamps = |probe: &Probe| {
+            let replies: Vec<Timestamp> = probe.replies.iter().map(|reply| reply.at).collect();
+            probe.sent.into_iter().chain(replies)
+        };
+        let end = probes().flat_map(stamps).max();
+        Self {
+            round: number(view.path),
+            start_ns: start.map(Timestamp::nanos),
+            duration_ns: start.zip(end).map(|(start, end)| end.since(start).nanos()),
+            target_reached: view.path.reached(view.config),
+            hops: view.path.reported().iter().map(HopRow::of).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct HopRow {
+    ttl: u8,
+    sent: u64,
+    received: u64,
+    #[serde(skip_serializing_if = "rows::is_zero")]
+    late: u64,
+    /// The smallest, and whose it is.
+    rtt_ns: Option<i64>,
+    responder: Option<IpAddr>,
+    /// All of them, where they are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    responders: Vec<IpAddr>,
+}
+
+impl HopRow {
+    fn of(hop: &Hop) -> Self {
+        let answers = || hop.probes.iter().filter_map(Probe::answer);
+        let counted = hop.probes.iter().filter_map(Probe::counted);
+        let fastest = answers().min_by_key(|reply| reply.rtt);
+        let mut responders: Vec<IpAddr> = Vec::new();
+        for reply in answers() {
+            if !responders.contains(&reply.responder) {
+                responders.push(reply.responder);
+            }
+        }
+        Self {
+            ttl: hop.ttl,
+            sent: hop.settled() as u64,
+            received: answers().count() as u64,
+            late: counted.filter(|reply| reply.late).count() as u64,
+            rtt_ns: fastest.and_then(|reply| reply.rtt).map(Span::nanos),
+            responder: fastest.map(|reply| reply.responder),
+            responders: if responders.len() > 1 { responders } else { Vec::new() },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LossRow {
+    round: u64,
+    ttl: u8,
+    responder: IpAddr,
+    target: bool,
+    sent: u64,
+    lost: u64,
+}
+
+impl LossRow {
+    fn of(turn: Turn, view: View<'_>) -> Self {
+        let Turn { ttl, responder, sent, lost, .. } = turn;
+        Self {
+            round: number(view.path),
+            ttl,
+            responder,
+            target: responder == view.config.target,
+            sent,
+            lost,
+        }
+    }
+}
+
+fn kind(loss: Loss) -> &'static str {
+    match loss {
+        Loss::None => "none",
+        Loss::RateLimited => "rate-limited",
+        Loss::Unclear => "unclear",
+        Loss::Path => "path",
+        Loss::Silent => "silent",
+    }
+}
+
+#[derive(Serialize)]
+struct TotalRow {
+    ttl: u8,
+    sent: u64,
+    received: u64,
+    late: u64,
+    lost: u64,
+    loss: &'static str,
+    #[serde(flatten)]
+    rtts: RttRow,
+    responders: Vec<IpAddr>,
+}
+
+impl TotalRow {
+    fn of(row: &Row, loss: Loss) -> Self {
+        Self {
+            ttl: row.ttl,
+            sent: row.sent,
+            received: row.received,
+            late: row.late,
+            lost: row.lost(),
+            loss: kind(loss),
+            rtts: RttRow::of(&row.rtts),
+            responders: row.responders.iter().map(|it| it.address).collect(),
+        }
+    }
+}
+
+/// Round-trip times in nanoseconds; null where there was none.
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "units are part of the form")]
+struct RttRow {
+    best_ns: Option<i64>,
+    mean_ns: Option<i64>,
+    median_ns: Option<i64>,
+    p95_ns: Option<i64>,
+    worst_ns: Option<i64>,
+    deviation_ns: Option<i64>,
+}
+
+impl RttRow {
+    fn of(rtts: &Summary) -> Self {
+        let nanos = |span: Option<Span>| span.map(Span::nanos);
+        Self {
+            best_ns: nanos(rtts.best()),
+            mean_ns: nanos(rtts.mean()),
+            median_ns: nanos(rtts.quantile(0.5)),
+            p95_ns: nanos(rtts.quantile(0.95)),
+            worst_ns: nanos(rtts.worst()),
+            deviation_ns: nanos(rtts.deviation()),
+        }
+    }
+}

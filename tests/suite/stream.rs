@@ -1,0 +1,177 @@
+//! The stream of a watch, over simulated networks and again from its recordings.
+
+use std::io::Cursor;
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+use rtrace::capture::{CaptureReader, Format, Interface, Recording};
+use rtrace::link::replay::ReplayLink;
+use rtrace::link::sim::{SimLink, Topology};
+use rtrace::render::stream::Stream;
+use rtrace::time::Span;
+use rtrace::trace::TraceConfig;
+use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::wire::LinkType;
+use serde_json::Value;
+
+use crate::golden_law::{Shared, configs, render};
+use crate::support::{line_of, path_in, replay, root, run, scratch};
+
+const TARGET: &str = "203.0.113.9";
+
+/// The stream of a watch over a simulated network, and its frames as a classic pcap.
+fn streamed(link: &mut SimLink, config: &TraceConfig, plan: Plan) -> (String, Vec<u8>) {
+    let names = link.topology().names().clone();
+    let (out, file) = (Shared::default(), Shared::default());
+    let interface =
+        Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+    let tape = Recording::new(file.clone(), "memory", Format::Pcap, &interface, "").unwrap();
+    let stream = Box::new(Stream::new(out.clone(), false, plan));
+    let mut rounds = Rounds::new(config.clone(), plan).unwrap();
+    render(&mut rounds, config, link, names, vec![stream], Some(tape));
+    let frames = file.0.borrow().clone();
+    (out.text(), frames)
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
+    lines.iter().filter(|line| line["event"] == event).collect()
+}
+
+/// The stream of a watch through routers and a target of a line, of so many rounds.
+fn of_line(hops: &[&str], one_way: &str, target: &str, rounds: u64) -> Vec<Value> {
+    let topology = Topology::parse(&line_of(hops, one_way, target), "test").unwrap();
+    let target: IpAddr = TARGET.parse().unwrap();
+    let config = TraceConfig::new(topology.source_for(target), target, 40_000).scouting();
+    let config = TraceConfig { queries: 1, ..config };
+    let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
+    lines(&streamed(&mut SimLink::new(topology), &config, plan).0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+
+    /// The golden law of the stream.
+    #[test]
+    fn a_recording_gives_the_same_lines(
+        seed: u64,
+        config in configs(),
+        interval in 0.05..2.0,
+        queued in prop_oneof![Just(0), 0..40_i64],
+    ) {
+        let topology = Topology::random(seed);
+        let config = TraceConfig { source: topology.source_for(config.target), ..config };
+        let names = topology.names().clone();
+        let plan = Plan { interval, rounds: Some(7), until: None };
+        let mut link = SimLink::new(topology).leaving_after(Span::from_millis(queued));
+        let (live, recording) = streamed(&mut link, &config, plan);
+
+        let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
+        let out = Shared::default();
+        let stream = Box::new(Stream::new(out.clone(), false, plan));
+        let mut rounds = Rounds::passive(config.clone(), plan).unwrap();
+        render(&mut rounds, &config, &mut ReplayLink::new(reader), names, vec![stream], None);
+        prop_assert_eq!(out.text(), live);
+    }
+}
+
+#[test]
+fn by_the_program_itself() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let path = recording.to_str().unwrap();
+    for options in [&["-n"][..], &["-q3", "--interval", "0.5"], &["-I", "-6", "-m4"]] {
+        let watch = ["watch", "--simulate", "--pcap", path, "--rounds", "12", "target.example"];
+        let form = ["--format", "ndjson"];
+        let live = run(&[&watch, options, &form[..]].concat());
+        assert_eq!(live.stderr, "", "{options:?}");
+        let again = replay(&recording, &form);
+        assert_eq!((again.stdout, again.status), (live.stdout.clone(), live.status));
+        let lines = lines(&live.stdout);
+        assert_eq!(
+            (lines[0]["event"].as_str(), lines[0]["rounds"].as_u64()),
+            (Some("begin"), Some(12))
+        );
+        assert_eq!(of(&lines, "round").len(), 12);
+        let end = lines.last().unwrap();
+        assert_eq!((end["event"].as_str(), end["rounds"].as_u64()), (Some("end"), Some(12)));
+        assert_eq!(of(&lines, "named").is_empty(), options.contains(&"-n"));
+    }
+}
+
+#[test]
+fn rounds_add_up_to_the_totals() {
+    let lines = of_line(&["", "loss = 0.3", "silent = true", ""], "500us", "", 30);
+    let end = lines.last().unwrap();
+    for total in end["hops"].as_array().unwrap() {
+        let rounds = of(&lines, "round");
+        let hops = rounds.iter().flat_map(|round| round["hops"].as_array().unwrap());
+        let hops: Vec<&Value> = hops.filter(|hop| hop["ttl"] == total["ttl"]).collect();
+        for count in ["sent", "received"] {
+            let sum: u64 = hops.iter().map(|hop| hop[count].as_u64().unwrap()).sum();
+            assert_eq!(total[count].as_u64(), Some(sum), "{count} of {total}");
+        }
+        let best = hops.iter().filter_map(|hop| hop["rtt_ns"].as_i64()).min();
+        assert_eq!(total["best_ns"].as_i64(), best);
+    }
+    let starts: Vec<i64> =
+        of(&lines, "round").iter().map(|round| round["start_ns"].as_i64().unwrap()).collect();
+    assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= 1_000_000_000), "{starts:?}");
+}
+
+#[test]
+fn loss_begins_and_ends_once() {
+    // Its bucket holds out for as many rounds, and each second fills it by half a reply.
+    let lines = of_line(&["", "rate = { per_second = 0.5, burst = 6 }", ""], "500us", "", 40);
+    let turns: Vec<&Value> =
+        lines.iter().filter(|line| line["event"].as_str().unwrap().starts_with("loss-")).collect();
+    assert_eq!(turns.len(), 1, "{turns:?}");
+    let begins = turns[0];
+    assert_eq!((begins["event"].as_str(), begins["ttl"].as_u64()), (Some("loss-begins"), Some(2)));
+    assert_eq!(begins["target"], false);
+    assert_eq!(lines.last().unwrap()["hops"][1]["loss"], "rate-limited");
+    assert!(begins["lost"].as_u64().unwrap() * 5 >= begins["sent"].as_u64().unwrap());
+    // A hop that never answers loses nothing.
+    let silent = of_line(&["", "silent = true", ""], "500us", "", 20);
+    assert!(of(&silent, "loss-begins").is_empty());
+}
+
+#[test]
+fn a_late_reply_has_a_line_and_is_no_loss() {
+    // There and back it takes longer than the second that a round waits.
+    let lines = of_line(&[], "650ms", "", 20);
+    let late = of(&lines, "late");
+    assert!(late.iter().all(|line| line["rtt_ns"] == 1_300_000_000), "{late:?}");
+    let late: Vec<_> = late.iter().filter(|line| line["ttl"] == 1).collect();
+    assert!(late.len() >= 17, "{}", late.len());
+    assert!(of(&lines, "loss-begins").is_empty());
+    let target = &lines.last().unwrap()["hops"][0];
+    assert_eq!((&target["received"], &target["late"]), (&0.into(), &late.len().into()));
+}
+
+#[test]
+fn every_line_is_documented() {
+    let docs = std::fs::read_to_string(root().join("docs/watch.md")).unwrap();
+    let (_, docs) = docs.split_once("## The stream").unwrap();
+    let dir = scratch();
+    let topology = path_in(&dir, "lossy.toml");
+    let hops = ["", "loss = 0.4", "rate = { per_second = 0.5, burst = 6 }"];
+    std::fs::write(&topology, line_of(&hops, "300ms", "")).unwrap();
+    let simulate = format!("--simulate={}", topology.display());
+    let stream = run(&["watch", &simulate, "--rounds", "40", "--format", "ndjson", TARGET]).stdout;
+    for line in lines(&stream) {
+        let event = line["event"].as_str().unwrap();
+        assert!(docs.contains(&format!("`{event}`")), "{event}");
+        for field in line.as_object().unwrap().keys() {
+            assert!(docs.contains(&format!("`{field}`")), "{field} of {event}");
+        }
+        for row in line["hops"].as_array().into_iter().flatten() {
+            for field in row.as_object().unwrap().keys() {
+                assert!(docs.contains(&format!("`{field}`")), "{field} of a hop of {event}");
+            }
+        }
+    }
+}
