@@ -6,25 +6,30 @@ use crate::time::Timestamp;
 use crate::trace::{Disposition, Engine, Event, Path};
 use crate::wire::{Frame, LinkType};
 
-/// Who watches a trace. All calls come in the order in which things happened.
+/// Who watches a trace. All calls come in the order in which things happened; what is not of interest is
+/// passed over.
 pub trait Observer {
     /// A frame was handled. Frames that do not concern the trace are shown too.
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path);
+    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &Path) {}
 
     /// Something happened to the path.
-    fn event(&mut self, event: Event, path: &Path);
+    fn event(&mut self, _: Event, _: &Path) {}
 
     /// The link refused a probe.
-    fn refused(&mut self, error: &LinkError);
+    fn refused(&mut self, _: &LinkError) {}
 
     /// When [`wake`](Self::wake) is to be called at the latest, on a clock that reads `now`.
-    fn wake_at(&self, now: Timestamp) -> Option<Timestamp>;
+    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
+        None
+    }
 
     /// The link was woken, or the time came.
-    fn wake(&mut self, path: &Path);
+    fn wake(&mut self, _: &Path) {}
 
     /// Whether the run is to end here.
-    fn interrupted(&self) -> bool;
+    fn interrupted(&self) -> bool {
+        false
+    }
 
     /// It ends here, at this moment, because it was [`interrupted`](Self::interrupted).
     fn cut(&mut self, _: Timestamp) {}

@@ -5,8 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::trace::paths;
 use crate::trace::rounds::Plan;
-use crate::trace::{Disposition, Path, Probe, ProbeRef, ReplyKind, TraceConfig};
-use crate::wire::extension::Family::{self, V4, V6};
+use crate::trace::{Disposition, Path, Probe, ProbeRef, TraceConfig};
 
 /// What the section comment begins with; JSON follows.
 const PREFIX: &str = "rtrace configuration: ";
@@ -85,7 +84,7 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
             };
             let late = if reply.late { ", late" } else { "" };
             let duplicate = if reply.duplicate { ", duplicate" } else { "" };
-            let (asked, what) = (of_frame(probe), describe(reply.kind));
+            let (asked, what) = (of_frame(probe), reply.kind);
             let rtt = reply.rtt.map_or(String::new(), |rtt| format!(", {rtt} ms"));
             let rewritten = if reply.rewritten { ", quote rewritten on the way" } else { "" };
             Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}{rewritten}"))
@@ -96,44 +95,6 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
         }
         Disposition::Repeated | Disposition::Unrelated => None,
     }
-}
-
-/// The names of RFC 792's and RFC 4443's messages.
-fn describe(kind: ReplyKind) -> String {
-    let (family, icmp_type, code) = match kind {
-        ReplyKind::Answer { tcp_flags: None } => return "answer".to_owned(),
-        ReplyKind::Answer { tcp_flags: Some(flags) } => return flags.to_string(),
-        ReplyKind::Icmp { family, icmp_type, code, .. } => (family, icmp_type, code),
-    };
-    let known: &[(Family, u8, Option<u8>, &str)] = &[
-        (V4, 11, Some(0), "time exceeded"),
-        (V4, 11, Some(1), "fragment reassembly time exceeded"),
-        (V4, 3, Some(0), "net unreachable"),
-        (V4, 3, Some(1), "host unreachable"),
-        (V4, 3, Some(2), "protocol unreachable"),
-        (V4, 3, Some(3), "port unreachable"),
-        (V4, 3, Some(4), "fragmentation needed"),
-        (V4, 3, Some(9), "net administratively prohibited"),
-        (V4, 3, Some(10), "host administratively prohibited"),
-        (V4, 3, Some(13), "communication administratively prohibited"),
-        (V4, 4, None, "source quench"),
-        (V4, 5, None, "redirect"),
-        (V4, 12, None, "parameter problem"),
-        (V6, 3, Some(0), "time exceeded"),
-        (V6, 3, Some(1), "fragment reassembly time exceeded"),
-        (V6, 1, Some(0), "no route to destination"),
-        (V6, 1, Some(1), "communication administratively prohibited"),
-        (V6, 1, Some(2), "beyond scope of source address"),
-        (V6, 1, Some(3), "address unreachable"),
-        (V6, 1, Some(4), "port unreachable"),
-        (V6, 2, None, "packet too big"),
-        (V6, 4, None, "parameter problem"),
-    ];
-    let fits = |(of, known, only, _): &&(Family, u8, Option<u8>, &str)| {
-        (*of, *known) == (family, icmp_type) && only.is_none_or(|only| only == code)
-    };
-    let named = known.iter().find(fits);
-    named.map_or_else(|| format!("type {icmp_type} code {code}"), |(.., name)| (*name).to_owned())
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
 use rtrace::driver::{self, Observer};
 use rtrace::enrich::names::Names;
-use rtrace::link::LinkError;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::probe::craft;
@@ -25,7 +24,7 @@ use rtrace::render::View;
 use rtrace::render::json::Json;
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::survey::Survey;
-use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ipv4, link};
 
 const FRAMES: u64 = 1_000_000;
@@ -41,20 +40,6 @@ impl Observer for Keep {
         if disposition.concerns_the_trace() {
             self.0.push((frame.at, frame.bytes.to_vec()));
         }
-    }
-
-    fn event(&mut self, _: Event, _: &Path) {}
-
-    fn refused(&mut self, _: &LinkError) {}
-
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-
-    fn wake(&mut self, _: &Path) {}
-
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

@@ -1,10 +1,6 @@
-//! The command line: letters and meanings as in traceroute(8).
-//!
-//! Every option that shapes a trace is optional here, so that a replay can tell what was asked for
-//! from what the recording says. [`TraceOptions::apply`] puts what was given into a configuration.
+//! The command line: the commands, and the arguments of each.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -13,15 +9,13 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 pub use super::lookups::LookupOptions;
+pub use super::options::TraceOptions;
 pub use super::output::OutputOptions;
 use super::paths::{self, PathsArgs};
-use super::tape::parse_size;
+pub use super::targets::ScreenArgs;
+use super::values::{parse_clock, parse_interval, parse_size, within};
 use crate::link::live::Clock;
-use crate::probe::{FlowMode, ProbeType};
 use crate::render::Form;
-use crate::trace::config::MAX_QUERIES;
-use crate::trace::{TraceConfig, Wait};
-use crate::wire::extension::Family;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -77,8 +71,8 @@ pub enum Action {
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
     Replay(ReplayArgs),
-    /// Trace the path to a host again and again and show what it does over time
-    Watch(WatchArgs),
+    /// Trace the paths to hosts again and again and show what they do over time; or show such a recording
+    Watch(ScreenArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect
     Inspect(TraceArgs),
     /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
@@ -238,132 +232,6 @@ pub struct ReplayArgs {
     pub resolve: bool,
 }
 
-/// What shapes a trace, and is needed again to replay a recording that does not tell.
-#[derive(Debug, Args)]
-pub struct TraceOptions {
-    /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80; in a
-    /// replay, as recorded]
-    #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
-    pub packet_len: Option<u16>,
-
-    /// Trace IPv4: the first IPv4 address of the target
-    #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
-    pub ipv4: bool,
-
-    /// Trace IPv6: the first IPv6 address of the target
-    #[arg(short = '6', help_heading = "Route")]
-    pub ipv6: bool,
-
-    /// Use this interface: probes leave and replies are captured there; "any" captures on all
-    #[arg(short, long, value_name = "IFACE", help_heading = "Route")]
-    pub iface: Option<String>,
-
-    /// Use this address of this host as the source
-    #[arg(short, long, value_name = "ADDRESS", help_heading = "Route")]
-    pub source: Option<IpAddr>,
-
-    /// Use this source port [default: one that is free]
-    #[arg(long, value_name = "PORT", help_heading = "Probes", value_parser = within(1_u16, u16::MAX))]
-    pub sport: Option<u16>,
-
-    /// TTL of the first hop: 1 to 255 [default: 1]
-    #[arg(short, long = "first", value_name = "TTL", help_heading = "Probes", value_parser = within(1_u8, u8::MAX))]
-    pub first_ttl: Option<u8>,
-
-    /// TTL of the last hop: 1 to 255 [default: 30]
-    #[arg(short, long = "max-hops", value_name = "TTL", help_heading = "Probes", value_parser = within(1_u8, u8::MAX))]
-    pub max_ttl: Option<u8>,
-
-    /// Probes per hop: 1 to 1000 [default: 3]
-    #[arg(short, long, value_name = "N", help_heading = "Probes", value_parser = within(1_u16, MAX_QUERIES))]
-    pub queries: Option<u16>,
-
-    /// Destination port of the first probe: 1 to 65535; each further probe takes the next [default: 33434]
-    #[arg(short, long = "port", value_name = "PORT", help_heading = "Probes", value_parser = within(1_u16, u16::MAX))]
-    pub port: Option<u16>,
-
-    /// Type of service of the probes: 0 to 255 [default: 0]
-    #[arg(short, long, value_name = "TOS", help_heading = "Probes", value_parser = within(0_u8, u8::MAX))]
-    pub tos: Option<u8>,
-
-    /// Set the Don't Fragment flag
-    #[arg(short = 'F', long, help_heading = "Probes")]
-    pub dont_fragment: bool,
-
-    /// Flow label of the probes (IPv6): 0 to 1048575 [default: 0]
-    #[arg(short = 'l', long = "flowlabel", value_name = "LABEL", help_heading = "Probes", value_parser = within(0_u32, 0xf_ffff))]
-    pub flow_label: Option<u32>,
-
-    /// What is kept the same among the probes, so that load balancers treat them alike: nothing in
-    /// particular, all that routers hash, or all but the IP-ID [default: classic]
-    #[arg(long, value_name = "classic|paris|dublin", help_heading = "Probes", value_parser = parse_flow)]
-    pub flow: Option<FlowMode>,
-
-    /// What probes ask with.
-    #[command(flatten)]
-    pub kind: ProbeKind,
-
-    /// Most seconds to wait for an answer, and factors of the RTT of another answer from the same
-    /// hop and from a later one; MAX alone switches the factors off [default: 5,3,10, where MAX is
-    /// ten times the largest RTT seen if that is less, but at least a second]
-    #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
-    pub wait: Option<Wait>,
-
-    /// Most probes under way at a time, hop after hop as traceroute: 1 to 65535 [default: a scout
-    /// with the highest TTL first, by whose answer all that is missing is sent at once]
-    #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = within(1_u16, u16::MAX))]
-    pub in_flight: Option<u16>,
-
-    /// Least pause between probes: seconds, or milliseconds if above 10 [default: 0]
-    #[arg(short = 'z', long = "sendwait", value_name = "TIME", help_heading = "Waiting", value_parser = parse_send_wait, allow_hyphen_values = true)]
-    pub send_wait: Option<f64>,
-}
-
-/// Which type of probe is sent; UDP to rising ports if none is chosen.
-#[derive(Debug, Args)]
-#[group(multiple = false)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag; at most one is given")]
-pub struct ProbeKind {
-    /// UDP to one port, 53 by default, with a DNS query that resolvers answer
-    #[arg(short = 'U', long = "udp", help_heading = "Probe types")]
-    pub udp_fixed: bool,
-
-    /// ICMP echo requests
-    #[arg(short = 'I', long = "icmp", help_heading = "Probe types")]
-    pub echo: bool,
-
-    /// TCP connection requests (SYN), to port 80 by default
-    #[arg(short = 'T', long = "tcp", help_heading = "Probe types")]
-    pub syn: bool,
-
-    /// TCP acknowledgments, to port 80 by default
-    #[arg(long, help_heading = "Probe types")]
-    pub ack: bool,
-
-    /// UDP-Lite, to port 53 by default
-    #[arg(long, help_heading = "Probe types")]
-    pub udplite: bool,
-
-    /// Any IP protocol: 0 to 255
-    #[arg(short = 'P', long, value_name = "NUMBER", help_heading = "Probe types", value_parser = within(0_u8, u8::MAX))]
-    pub protocol: Option<u8>,
-}
-
-impl ProbeKind {
-    /// The type that was chosen, if one was.
-    pub fn chosen(&self) -> Option<ProbeType> {
-        let flags = [
-            (self.udp_fixed, ProbeType::UdpFixed),
-            (self.echo, ProbeType::IcmpEcho),
-            (self.syn, ProbeType::TcpSyn),
-            (self.ack, ProbeType::TcpAck),
-            (self.udplite, ProbeType::UdpLite),
-        ];
-        let flag = flags.iter().find(|(given, _)| *given).map(|(_, probe)| *probe);
-        flag.or(self.protocol.map(ProbeType::Protocol))
-    }
-}
-
 impl Cli {
     /// What these arguments of the process ask for, the first of them being its name.
     ///
@@ -377,7 +245,8 @@ impl Cli {
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
-            Some(Action::Watch(watch) | Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Watch(screen)) => &screen.watch.trace.output,
+            Some(Action::Report(watch)) => &watch.trace.output,
             Some(Action::Paths(paths)) => &paths.trace.output,
             Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
             None => &cli.trace.output,
@@ -404,46 +273,6 @@ impl Cli {
     }
 }
 
-impl TraceOptions {
-    /// The family that is asked for.
-    pub fn family(&self) -> Option<Family> {
-        let flags = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)];
-        flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
-    }
-
-    /// Whether an address is of the family that is asked for.
-    pub fn fits(&self, address: &IpAddr) -> bool {
-        self.family().is_none_or(|family| family == Family::of(*address))
-    }
-
-    /// The type of probe: UDP to rising ports if none was chosen.
-    pub fn probe_type(&self) -> ProbeType {
-        self.kind.chosen().unwrap_or(ProbeType::Udp)
-    }
-
-    /// Puts what was given on the command line in the place of what `config` has.
-    pub fn apply(&self, config: &mut TraceConfig) {
-        fn set<T: Copy>(field: &mut T, given: Option<T>) {
-            if let Some(value) = given {
-                *field = value;
-            }
-        }
-        set(&mut config.first_ttl, self.first_ttl);
-        set(&mut config.max_ttl, self.max_ttl);
-        set(&mut config.queries, self.queries);
-        set(&mut config.first_port, self.port);
-        set(&mut config.tos, self.tos);
-        set(&mut config.wait, self.wait);
-        set(&mut config.in_flight, self.in_flight);
-        config.in_flight_exact |= self.in_flight.is_some();
-        set(&mut config.send_wait, self.send_wait);
-        set(&mut config.packet_len, self.packet_len);
-        set(&mut config.flow_mode, self.flow);
-        set(&mut config.flow_label, self.flow_label);
-        config.dont_fragment |= self.dont_fragment;
-    }
-}
-
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
 /// value with a space only where it cannot be taken for the target.
 fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -467,73 +296,11 @@ fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     normal
 }
 
-fn number(text: &str, range: std::ops::RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
-    let value = text.trim().parse().ok().filter(|value| range.contains(value));
-    value.ok_or_else(|| {
-        format!("it must be a number from {} to {}{unit}", range.start(), range.end())
-    })
-}
-
-/// `-w MAX[,HERE[,NEAR]]`: factors that are left out are switched off.
-fn parse_wait(text: &str) -> Result<Wait, String> {
-    let mut parts = text.split(',');
-    let max = number(parts.next().unwrap_or_default(), 0.0..=86_400.0, " seconds")?;
-    let mut factor = || parts.next().map_or(Ok(0.0), |part| number(part, 0.0..=1_000.0, ""));
-    let (here, near) = (factor()?, factor()?);
-    if max <= 0.0 {
-        return Err("MAX must be above 0 seconds".into());
-    }
-    match parts.next() {
-        Some(_) => Err("it must be at most three values: MAX,HERE,NEAR".into()),
-        None => Ok(Wait { max, here, near, adaptive: false }),
-    }
-}
-
-fn parse_interval(text: &str) -> Result<f64, String> {
-    number(text, 0.01..=86_400.0, " seconds")
-}
-
-fn parse_flow(text: &str) -> Result<FlowMode, String> {
-    match text {
-        "classic" => Ok(FlowMode::Classic),
-        "paris" => Ok(FlowMode::Paris),
-        "dublin" => Ok(FlowMode::Dublin),
-        _ => Err("it must be classic, paris or dublin".into()),
-    }
-}
-
-fn parse_clock(text: &str) -> Result<Clock, String> {
-    match text {
-        "kernel" => Ok(Clock::Kernel),
-        "hardware" => Ok(Clock::Hardware),
-        _ => Err("it must be kernel or hardware".into()),
-    }
-}
-
-/// As traceroute: a value above 10 is in milliseconds.
-fn parse_send_wait(text: &str) -> Result<f64, String> {
-    let value = number(text, 0.0..=86_400_000.0, "")?;
-    Ok(if value > 10.0 { value / 1_000.0 } else { value })
-}
-
-/// Reads a number from `low` to `high`, decimal or, with 0x, hexadecimal.
-fn within<T>(low: T, high: T) -> impl Fn(&str) -> Result<T, String> + Clone
-where
-    T: Copy + Display + PartialOrd + TryFrom<u64>,
-{
-    move |text| {
-        let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
-        let number = hex.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
-        let value = number.ok().and_then(|number| T::try_from(number).ok());
-        let value = value.filter(|value| low <= *value && *value <= high);
-        value.ok_or_else(|| format!("it must be a number from {low} to {high}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::render::Form;
+    use crate::trace::Wait;
 
     fn parse(line: &str) -> Result<Cli, String> {
         let args = line.split_whitespace().map(Into::into);

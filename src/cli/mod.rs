@@ -5,13 +5,18 @@ mod args;
 mod diff;
 mod list;
 mod lookups;
+mod options;
 mod output;
 mod paths;
+mod prober;
 mod replay;
+mod screen;
 mod session;
 mod show;
 mod tape;
+mod targets;
 mod trace;
+mod values;
 mod watch;
 
 use std::io::{self, Write};
@@ -57,7 +62,7 @@ pub fn main() -> ExitCode {
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
         Some(Action::Diff(args)) => diff::run(&args),
         Some(Action::Show(args)) => show::run(&args),
-        Some(Action::Watch(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, false))),
+        Some(Action::Watch(args)) => prober::run(&args),
         Some(Action::Report(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, true))),
         Some(Action::Paths(args)) => trace::run(&args.trace, Task::Paths(args.plan())),
         None => trace::run(&cli.trace, Task::Once),
@@ -115,5 +120,7 @@ fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
 fn complain(message: &str) {
     let line: String =
         message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    eprintln!("rtrace: {line}");
+    if let Some(line) = screen::hold(line) {
+        eprintln!("rtrace: {line}");
+    }
 }

@@ -20,7 +20,6 @@ use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{self, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
-use crate::link::LinkError;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::json::Json;
@@ -29,8 +28,7 @@ use crate::time::Timestamp;
 use crate::trace::paths::Paths;
 use crate::trace::rounds::Rounds;
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{self, Disposition, Engine, Event, Idents, Tracer};
-use crate::wire::Frame;
+use crate::trace::{Engine, Idents, Tracer};
 
 /// How long whatever is looked up is waited for: nothing else is going on.
 const LOOKUP_WAIT: Duration = Duration::from_secs(5);
@@ -181,23 +179,7 @@ pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer
 /// Nobody looks on: only the path counts.
 struct Unwatched;
 
-impl Observer for Unwatched {
-    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &trace::Path) {}
-
-    fn event(&mut self, _: Event, _: &trace::Path) {}
-
-    fn refused(&mut self, _: &LinkError) {}
-
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-
-    fn wake(&mut self, _: &trace::Path) {}
-
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
+impl Observer for Unwatched {}
 
 /// A file that can be read twice: stdin is copied to a temporary one first.
 fn open(path: &Path) -> anyhow::Result<File> {

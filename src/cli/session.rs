@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::tape::Tape;
@@ -36,6 +38,8 @@ pub struct Session {
     meter: Option<Meter>,
     /// When the run was interrupted, if it was.
     cut: Option<Timestamp>,
+    /// Somebody has seen enough.
+    stop: Arc<AtomicBool>,
     began: Instant,
     facts: RunFacts,
     failed: bool,
@@ -70,6 +74,7 @@ impl Session {
             interrupt: None,
             meter: None,
             cut: None,
+            stop: Arc::default(),
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
             failed: false,
@@ -103,6 +108,13 @@ impl Session {
         self.annotations
     }
 
+    /// Ends the run when this is set, and the link woken.
+    #[must_use]
+    pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// What is known of how the run went.
     pub fn facts_mut(&mut self) -> &mut RunFacts {
         &mut self.facts
@@ -116,7 +128,7 @@ impl Session {
             self.fail(&error.to_string());
         }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);
-        if signal.is_some() {
+        if signal.is_some() || self.stop.load(Ordering::Acquire) {
             self.annotations.give_up();
         } else {
             self.annotations.wait_all();
@@ -251,7 +263,9 @@ impl Observer for Session {
     }
 
     fn interrupted(&self) -> bool {
-        self.pipe_closed || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
+        self.pipe_closed
+            || self.stop.load(Ordering::Acquire)
+            || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
     }
 
     fn cut(&mut self, at: Timestamp) {

@@ -7,10 +7,8 @@ use anyhow::{Context, anyhow};
 use super::args::ShowArgs;
 use super::{Status, replay, write_out};
 use crate::driver::Observer;
-use crate::link::LinkError;
 use crate::render::show::{self, Evidence};
-use crate::time::Timestamp;
-use crate::trace::{Disposition, Event, Path, Probe, Tracer};
+use crate::trace::{Disposition, Path, Probe, Tracer};
 use crate::wire::{Frame, link};
 
 /// The datagrams of a trace, by the numbers of their frames.
@@ -25,20 +23,6 @@ impl Observer for Datagrams {
         if let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) {
             self.0.insert(frame.number, datagram.to_vec());
         }
-    }
-
-    fn event(&mut self, _: Event, _: &Path) {}
-
-    fn refused(&mut self, _: &LinkError) {}
-
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-
-    fn wake(&mut self, _: &Path) {}
-
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

@@ -21,6 +21,7 @@ use crate::link::sim::{SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::recording::Carried;
+use crate::render::stats::RunFacts;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::Rounds;
 use crate::trace::{Engine, TraceConfig, Tracer};
@@ -62,7 +63,20 @@ pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
     }
 }
 
-fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
+/// A link that is open, and what goes with it.
+pub(super) struct Opened<L> {
+    pub link: L,
+    pub config: TraceConfig,
+    pub interface: Interface,
+    pub prepared: Option<Prepared>,
+}
+
+/// Opens all that takes privilege.
+pub(super) fn open_live(
+    args: &TraceArgs,
+    task: Task<'_>,
+    name: &str,
+) -> anyhow::Result<Opened<LiveLink>> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
@@ -84,7 +98,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     };
     let probe = args.options.probe_type();
     let protocol = probe.protocol(Family::of(target));
-    let mut link =
+    let link =
         LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
@@ -94,6 +108,11 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let prepared = prepare_tape(args, task, &config, &interface)?;
+    Ok(Opened { link, config, interface, prepared })
+}
+
+fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
+    let Opened { mut link, config, interface, prepared } = open_live(args, task, name)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
@@ -119,8 +138,19 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         .interrupted_by(interrupt);
     let status = session.run(&mut *engine(config, task)?, &mut link);
 
+    account(&mut session, &mut link, interface.name, status);
+    finish(&mut session, &link, facts_to, status)
+}
+
+/// What is known of how a live run went; what is amiss is said.
+pub(super) fn account(
+    session: &mut Session,
+    link: &mut LiveLink,
+    interface: String,
+    status: Status,
+) {
     let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("live", interface.name, link.clock());
+    (facts.link, facts.interface, facts.clock) = ("live", interface, link.clock());
     facts.unstamped = link.unstamped();
     if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
         let of = facts.frames;
@@ -145,10 +175,15 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
             "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
         ));
     }
-    finish(&mut session, &link, facts_to, status)
 }
 
-fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
+/// The simulated network, with the recording of what happens there.
+pub(super) fn open_simulated(
+    args: &TraceArgs,
+    task: Task<'_>,
+    name: &str,
+    file: &Path,
+) -> anyhow::Result<Opened<SimLink>> {
     let topology = if file == Path::new(BUILT_IN) {
         Topology::builtin()
     } else {
@@ -156,7 +191,7 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
             .with_context(|| format!("cannot read {}", file.display()))?;
         Topology::parse(&text, &file.display().to_string())?
     };
-    let names = topology.names().clone();
+    let names = topology.names();
     let fits = |address: &IpAddr| args.options.fits(address);
     let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
     let target = match known.next() {
@@ -169,7 +204,7 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
     let port = args.options.sport.unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
     let config = configure(args, task, name, &flow, 1)?;
-    let mut link = SimLink::new(topology);
+    let link = SimLink::new(topology);
     let interface = Interface {
         name: "simulated".into(),
         address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
@@ -177,6 +212,12 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
         filter: None,
     };
     let prepared = prepare_tape(args, task, &config, &interface)?;
+    Ok(Opened { link, config, interface, prepared })
+}
+
+fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
+    let Opened { mut link, config, prepared, .. } = open_simulated(args, task, name, file)?;
+    let names = link.topology().names().clone();
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
@@ -218,10 +259,22 @@ fn engine(config: TraceConfig, task: Task<'_>) -> anyhow::Result<Box<dyn Engine>
 }
 
 /// Where the run's facts go.
-enum FactsTo {
+pub(super) enum FactsTo {
     Nowhere,
     Stderr,
     File(File),
+}
+
+impl FactsTo {
+    /// Writes them.
+    pub fn write(self, facts: &RunFacts) -> anyhow::Result<()> {
+        let written = match self {
+            Self::Nowhere => Ok(()),
+            Self::Stderr => facts.write_text(&mut io::stderr().lock()),
+            Self::File(mut file) => facts.write_json(&mut file),
+        };
+        written.context("cannot write the statistics")
+    }
 }
 
 fn finish(
@@ -231,12 +284,7 @@ fn finish(
     status: Status,
 ) -> anyhow::Result<Status> {
     let closed = session.close_tape(link.now());
-    let written = match facts_to {
-        FactsTo::Nowhere => Ok(()),
-        FactsTo::Stderr => session.facts_mut().write_text(&mut io::stderr().lock()),
-        FactsTo::File(mut file) => session.facts_mut().write_json(&mut file),
-    };
-    written.context("cannot write the statistics")?;
+    facts_to.write(session.facts_mut())?;
     Ok(if closed { status } else { Status::Failed })
 }
 
@@ -314,7 +362,7 @@ fn prepare_tape(
 }
 
 /// Opened before privileges are dropped, like the recording.
-fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
+pub(super) fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
     Ok(match args.stats.as_deref() {
         None => FactsTo::Nowhere,
         Some(path) if path == Path::new(STDERR) => FactsTo::Stderr,

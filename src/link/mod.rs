@@ -5,6 +5,7 @@
 //! simulations are interchangeable.
 
 pub mod live;
+pub mod paced;
 pub mod replay;
 pub mod sim;
 

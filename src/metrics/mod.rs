@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 
 use crate::time::Span;
 use crate::trace::table::{Row, Table};
-use crate::trace::{Event, Hop, Path, Probe, Reply, TraceConfig};
+use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
 
 /// The address of those who are too many to be told apart.
 pub const OTHER: &str = "other";
@@ -154,10 +154,8 @@ impl Meter {
         match event {
             Event::Ended if !path.is_empty() => self.add(path),
             Event::Belated(at, index) => {
-                let Some(probe) = path.probe(at) else { return };
-                self.table.add_late(path, at, index);
-                if let Some(reply) = probe.replies.get(index)
-                    && probe.counted() == Some(reply)
+                if self.table.add_late(path, at, index)
+                    && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
                 {
                     self.observe(at.ttl, reply);
                 }
@@ -175,11 +173,9 @@ impl Meter {
         for change in self.table.changes_since(before) {
             self.metrics.changes.get_or_create_owned(&self.of_hop(change.ttl)).inc();
         }
-        let answers =
-            |hop: &Hop| hop.probes.iter().filter_map(Probe::counted).cloned().collect::<Vec<_>>();
         for hop in path.reported() {
-            for reply in answers(hop) {
-                self.observe(hop.ttl, &reply);
+            for reply in hop.probes.iter().filter_map(Probe::counted) {
+                self.observe(hop.ttl, reply);
             }
         }
         let labels = OfTarget { target: self.target.clone() };

@@ -103,6 +103,11 @@ impl From<&InterfaceInformation> for InterfaceRow {
     }
 }
 
+/// Octets with blanks between them, as in a dump.
+pub(super) fn spaced(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -12,6 +12,7 @@ pub mod csv;
 mod extension;
 pub mod inspect;
 pub mod json;
+mod lines;
 pub mod ndjson;
 pub mod paths;
 pub mod report;
@@ -21,6 +22,7 @@ pub mod show;
 pub mod stats;
 pub mod stream;
 pub mod text;
+pub mod tui;
 
 use std::io::{self, Write};
 

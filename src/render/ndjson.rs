@@ -8,12 +8,12 @@
 //! that has a name, stand before `end`, in the order in which the responders first replied. Where systems or
 //! places are asked for, each responder has a line `attributed` or `located` there too.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::lines::Lines;
 use super::rows::{
     self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
 };
@@ -25,53 +25,42 @@ pub const VERSION: u32 = 1;
 
 /// The stream of events.
 pub struct Ndjson<W> {
-    out: W,
+    lines: Lines<W>,
     numeric: bool,
-    /// In the order of their first replies.
-    responders: Vec<IpAddr>,
-    seen: HashSet<IpAddr>,
 }
 
 impl<W: Write> Ndjson<W> {
     /// Events to `out`; with `numeric`, without names.
     pub fn new(out: W, numeric: bool) -> Self {
-        Self { out, numeric, responders: Vec::new(), seen: HashSet::new() }
+        Self { lines: Lines::new(out), numeric }
     }
 
     fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let (ttl, query) = place(at, view.config);
-        self.line(&Line::Sent(SentRow::of(ttl, query, probe, view.config)))
+        self.lines.line(&Line::Sent(SentRow::of(ttl, query, probe, view.config)))
     }
 
     fn replied(&mut self, at: ProbeRef, index: usize, view: View<'_>) -> io::Result<()> {
         let probe = view.path.probe(at);
         let Some(reply) = probe.and_then(|probe| probe.replies.get(index)) else { return Ok(()) };
         let responder = reply.responder;
-        if self.seen.insert(responder) {
-            self.responders.push(responder);
-        }
+        self.lines.note(responder);
         let (ttl, query) = place(at, view.config);
-        self.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply) })
+        self.lines.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply) })
     }
 
     fn settled(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let reply_frame = probe.answer().map(|reply| reply.frame);
         let (ttl, query) = place(at, view.config);
-        self.line(&Line::Settled { ttl, query, outcome: rows::outcome(probe), reply_frame })
+        self.lines.line(&Line::Settled { ttl, query, outcome: rows::outcome(probe), reply_frame })
     }
 
     fn placed(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let (ttl, query) = place(at, view.config);
-        self.line(&Line::Placed { ttl, query, frame: probe.frame })
-    }
-
-    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, line)?;
-        writeln!(self.out)?;
-        self.out.flush()
+        self.lines.line(&Line::Placed { ttl, query, frame: probe.frame })
     }
 }
 
@@ -138,7 +127,7 @@ pub(super) fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
 
 impl<W: Write> Renderer for Ndjson<W> {
     fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
-        self.line(&Line::Begin {
+        self.lines.line(&Line::Begin {
             format: "rtrace-events",
             version: VERSION,
             target: TargetRow::of(config),
@@ -158,17 +147,17 @@ impl<W: Write> Renderer for Ndjson<W> {
     }
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
-        for responder in std::mem::take(&mut self.responders) {
+        for responder in self.lines.take_responders() {
             if let Some(name) = rows::name(view, responder, self.numeric) {
-                self.line(&Line::Named { responder, name })?;
+                self.lines.line(&Line::Named { responder, name })?;
             }
             if let Some(origin) = OriginRow::of(view, responder) {
-                self.line(&Line::Attributed { responder, origin })?;
+                self.lines.line(&Line::Attributed { responder, origin })?;
             }
             if let Some(place) = PlaceRow::of(view, responder) {
-                self.line(&Line::Located { responder, place })?;
+                self.lines.line(&Line::Located { responder, place })?;
             }
         }
-        self.line(&Line::End { totals: TotalsRow::of(view.path), stop: StopRow::of(view) })
+        self.lines.line(&Line::End { totals: TotalsRow::of(view.path), stop: StopRow::of(view) })
     }
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::annotation::annotation;
-use super::extension::hex;
+use super::extension::{hex, spaced};
 use crate::time::Timestamp;
 use crate::trace::inspect::{self, Value};
 use crate::trace::{Probe, Reply};
@@ -145,8 +145,7 @@ fn shown(value: &Value) -> String {
 fn octets(text: &mut String, title: &str, octets: &[u8], beside: Option<&[u8]>) {
     line(text, &format!("\n{title}: {} octets", octets.len()));
     for (index, row) in octets.chunks(WIDTH).enumerate() {
-        let hex: Vec<String> = row.iter().map(|octet| format!("{octet:02x}")).collect();
-        line(text, &format!("  {:04x}  {}", index * WIDTH, hex.join(" ")));
+        line(text, &format!("  {:04x}  {}", index * WIDTH, spaced(row)));
         let Some(beside) = beside else { continue };
         let differs = |(place, octet): (usize, &u8)| {
             beside.get(index * WIDTH + place).is_some_and(|sent| sent != octet)

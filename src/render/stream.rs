@@ -6,12 +6,12 @@
 //! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
 //! a recording that rotates begins again with every file.
 
-use std::collections::HashSet;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::lines::Lines;
 use super::ndjson::place;
 use super::rows::{self, AskedRow, TargetRow};
 use super::{Renderer, View};
@@ -27,32 +27,22 @@ pub const VERSION: u32 = 1;
 
 /// The stream of a watch.
 pub struct Stream<W> {
-    out: W,
+    lines: Lines<W>,
     numeric: bool,
     plan: Plan,
     table: Table,
     losses: LossWatch,
-    /// Rounds of which something was captured.
-    rounds: u64,
-    reached: bool,
-    /// In the order of their first replies.
-    responders: Vec<IpAddr>,
-    seen: HashSet<IpAddr>,
 }
 
 impl<W: Write> Stream<W> {
     /// Lines to `out` of a watch that is to go by `plan`; with `numeric`, without names.
     pub fn new(out: W, numeric: bool, plan: Plan) -> Self {
         Self {
-            out,
+            lines: Lines::new(out),
             numeric,
             plan,
             table: Table::new(),
             losses: LossWatch::default(),
-            rounds: 0,
-            reached: false,
-            responders: Vec::new(),
-            seen: HashSet::new(),
         }
     }
 
@@ -60,14 +50,12 @@ impl<W: Write> Stream<W> {
         let probe = view.path.probe(at);
         let Some(reply) = probe.and_then(|probe| probe.replies.get(index)) else { return Ok(()) };
         let responder = reply.responder;
-        if self.seen.insert(responder) {
-            self.responders.push(responder);
-        }
+        self.lines.note(responder);
         if !reply.late || reply.duplicate {
             return Ok(());
         }
         let (ttl, query) = place(at, view.config);
-        self.line(&Line::Late {
+        self.lines.line(&Line::Late {
             round: number(view.path),
             ttl,
             query,
@@ -83,31 +71,27 @@ impl<W: Write> Stream<W> {
         }
         let before = self.table.changed();
         self.table.add(view.path, view.config);
-        self.rounds += 1;
-        self.reached |= view.path.reached(view.config);
-        self.line(&Line::Round(RoundRow::of(view)))?;
+        self.lines.line(&Line::Round(RoundRow::of(view)))?;
         let changes: Vec<Change> = self.table.changes_since(before).copied().collect();
         for Change { at, ttl, from, to, .. } in changes {
             let (round, at_ns) = (number(view.path), at.nanos());
-            self.line(&Line::Changed { round, ttl, at_ns, from, to })?;
+            self.lines.line(&Line::Changed { round, ttl, at_ns, from, to })?;
         }
         for turn in self.losses.add(view.path) {
             let row = LossRow::of(turn, view);
-            self.line(&if turn.begins { Line::LossBegins(row) } else { Line::LossEnds(row) })?;
+            self.lines.line(&if turn.begins {
+                Line::LossBegins(row)
+            } else {
+                Line::LossEnds(row)
+            })?;
         }
         Ok(())
-    }
-
-    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, line)?;
-        writeln!(self.out)?;
-        self.out.flush()
     }
 }
 
 impl<W: Write> Renderer for Stream<W> {
     fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
-        self.line(&Line::Begin {
+        self.lines.line(&Line::Begin {
             format: "rtrace-watch",
             version: VERSION,
             target: TargetRow::of(config),
@@ -122,10 +106,7 @@ impl<W: Write> Renderer for Stream<W> {
         match event {
             Some(Event::Replied(at, index)) => self.replied(at, index, view),
             Some(Event::Belated(at, index)) => {
-                self.table.add_late(view.path, at, index);
-                let probe = view.path.probe(at);
-                let first = probe.and_then(|it| it.replies.iter().position(|reply| reply.late));
-                if first == Some(index) {
+                if self.table.add_late(view.path, at, index) {
                     self.losses.add_late(view.path, at);
                 }
                 self.replied(at, index, view)
@@ -136,15 +117,19 @@ impl<W: Write> Renderer for Stream<W> {
     }
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
-        for responder in std::mem::take(&mut self.responders) {
+        for responder in self.lines.take_responders() {
             if let Some(name) = rows::name(view, responder, self.numeric) {
-                self.line(&Line::Named { responder, name })?;
+                self.lines.line(&Line::Named { responder, name })?;
             }
         }
-        let rows = self.table.rows().iter().enumerate();
-        let hops = rows.map(|(index, row)| TotalRow::of(row, self.table.loss(index))).collect();
-        let (rounds, reached, changes) = (self.rounds, self.reached, self.table.changed());
-        self.line(&Line::End { rounds, target_reached: reached, changes, hops })
+        let table = &self.table;
+        let judged = table.rows().iter().zip(table.verdicts());
+        self.lines.line(&Line::End {
+            rounds: table.rounds(),
+            target_reached: table.reached(),
+            changes: table.changed(),
+            hops: judged.map(|(row, verdict)| TotalRow::of(row, verdict.loss)).collect(),
+        })
     }
 }
 

@@ -52,7 +52,7 @@ pub(super) fn number(probe: ProbeType, key: &ProbeKey) -> u16 {
 }
 
 /// The probes of a trace by what they are recognised by.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Correlator {
     flow: Flow,
     idents: Idents,

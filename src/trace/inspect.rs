@@ -167,11 +167,19 @@ pub fn quote(datagram: &[u8]) -> Option<&[u8]> {
 #[must_use]
 pub fn fields(datagram: &[u8]) -> Vec<(&'static str, Value)> {
     let Ok((header, _)) = ip::decode(datagram) else { return Vec::new() };
-    let outer = if header.source.is_ipv4() { IPV4 } else { IPV6 };
     let body = datagram.get(header.header_len..).unwrap_or_default();
-    let inner = body_fields(&header).iter().map(|(field, extract)| (*field, extract(body)));
-    let all = outer.iter().map(|(field, extract)| (*field, extract(datagram))).chain(inner);
-    all.filter_map(|(field, value)| Some((field, value?))).collect()
+    extract(&header, datagram, body).filter_map(|(field, value)| Some((field, value?))).collect()
+}
+
+/// Every field that a datagram with this header has; `None` where it ends before.
+fn extract(
+    header: &IpHeader,
+    head: &[u8],
+    body: &[u8],
+) -> impl Iterator<Item = (&'static str, Option<Value>)> {
+    let outer = if header.source.is_ipv4() { IPV4 } else { IPV6 };
+    let outer = outer.iter().map(move |(field, extract)| (*field, extract(head)));
+    outer.chain(body_fields(header).iter().map(move |(field, extract)| (*field, extract(body))))
 }
 
 type Extract = fn(&[u8]) -> Option<Value>;
@@ -289,7 +297,6 @@ fn compare(
     let len = octets.len().min(sent.len());
     let (sent_body, quoted_body) =
         (sent.get(header.header_len..)?, octets.get(quoted_header.header_len..len)?);
-    let fields = if header.source.is_ipv4() { IPV4 } else { IPV6 };
     let mut it = Comparison {
         at,
         responder,
@@ -304,11 +311,10 @@ fn compare(
             .then(|| octets.get(..quoted_header.header_len).is_some_and(|it| checksum(it) == 0)),
         checksum_fits: None,
     };
-    for (field, extract) in fields {
-        it.note(field, extract(sent), extract(octets));
-    }
-    for (field, extract) in body_fields(&header) {
-        it.note(field, extract(sent_body), extract(quoted_body));
+    // Read as what was sent, whatever the quote says that it is.
+    let both = extract(&header, sent, sent_body).zip(extract(&header, octets, quoted_body));
+    for ((field, sent), (_, quoted)) in both {
+        it.note(field, sent, quoted);
     }
     if it.differences.iter().any(|difference| difference.field == CHECKSUM) {
         it.checksum_fits = fits(sent, header.header_len, &quoted_header, quoted_body);

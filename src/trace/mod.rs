@@ -13,6 +13,7 @@ pub mod path;
 pub mod paths;
 mod replies;
 pub mod rounds;
+mod saying;
 mod schedule;
 mod shares;
 pub mod summary;
@@ -20,6 +21,7 @@ pub mod survey;
 pub mod table;
 pub mod tool;
 mod tracer;
+mod waiting;
 
 pub use config::{ConfigError, TraceConfig, Wait};
 pub use correlate::{Idents, Listed};

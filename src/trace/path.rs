@@ -120,6 +120,14 @@ pub struct Reply {
     pub duplicate: bool,
 }
 
+/// The TTL that a packet probably began with which arrived with `ttl`, and over how many hops it then came:
+/// systems begin with 64, 128 or 255.
+#[must_use]
+pub fn way_back(ttl: u8) -> (u8, u16) {
+    let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
+    (initial, u16::from(initial - ttl) + 1)
+}
+
 /// The header of a probe as the responder quotes it: as it arrived there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
@@ -317,6 +325,17 @@ impl Path {
         let beyond = |end: u8| usize::from(end.saturating_sub(self.first_ttl)) + 1;
         let reported = self.end.map_or(self.seen, |end| beyond(end).min(self.seen));
         self.hops.get(..reported).unwrap_or_default()
+    }
+
+    /// The same without the first probe of each hop that still waits for an answer, and those after it.
+    #[must_use]
+    pub fn settled(&self) -> Self {
+        let mut path = self.clone();
+        for hop in &mut path.hops {
+            let settled = hop.probes.iter().take_while(|probe| probe.is_settled()).count();
+            hop.probes.truncate(settled);
+        }
+        path
     }
 
     /// The probe at `at`.

@@ -71,7 +71,7 @@ impl Plan {
 }
 
 /// Rounds of a trace. See the [module](self).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rounds {
     config: TraceConfig,
     plan: Plan,
@@ -95,7 +95,7 @@ pub struct Rounds {
     crafted: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Over {
     round: Tracer,
     /// That it has ended was said.

@@ -60,7 +60,7 @@ pub(super) enum Scouted {
 }
 
 /// The plan of an active trace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Schedule {
     /// How many probes of each hop were handed out, the scout not counted.
     handed_out: Vec<u16>,
@@ -84,7 +84,7 @@ pub(super) struct Schedule {
     datagram: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Unconfirmed {
     number: u32,
     key: ProbeKey,

@@ -14,7 +14,7 @@ use super::tracer::Event;
 use crate::time::{Span, Timestamp};
 
 /// Rounds of which a hop's history is kept.
-const HISTORY: usize = 512;
+pub const HISTORY: usize = 512;
 /// Responders of a hop that are told apart; what further ones answer counts for the hop alone.
 const RESPONDERS: usize = 16;
 /// Changes of the path that are kept.
@@ -49,7 +49,7 @@ pub struct Row {
     pub rtts: Summary,
     /// Who answered, in order of first appearance.
     pub responders: Vec<Responder>,
-    /// The last rounds, the oldest first.
+    /// The last rounds, the oldest first: one each since its first.
     pub history: VecDeque<Cell>,
     /// Who answered the hop's first, second, … probe last.
     last: Vec<Option<IpAddr>>,
@@ -68,8 +68,8 @@ pub struct Responder {
     pub round: u64,
 }
 
-/// One hop in one round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One hop in one round; without probes, one that was not asked then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     /// Probes sent.
     pub sent: u16,
@@ -149,6 +149,13 @@ impl Row {
         Share { lost: self.lost(), sent: self.sent }
     }
 
+    fn remember(&mut self, cell: Cell) {
+        self.history.push_back(cell);
+        if self.history.len() > HISTORY {
+            self.history.pop_front();
+        }
+    }
+
     fn note(&mut self, reply: &Reply, round: u64) {
         let Some(rtt) = reply.rtt else { return };
         self.rtts.add(rtt);
@@ -175,10 +182,7 @@ impl Row {
         };
         self.sent += u64::from(cell.sent);
         self.received += u64::from(cell.received);
-        self.history.push_back(cell);
-        if self.history.len() > HISTORY {
-            self.history.pop_front();
-        }
+        self.remember(cell);
         self.last.resize(self.last.len().max(hop.probes.len()), None);
         for (probe, last) in hop.probes.iter().zip(&mut self.last) {
             let Some(reply) = probe.counted() else { continue };
@@ -206,7 +210,7 @@ impl Table {
     pub fn handle(&mut self, event: Option<Event>, path: &Path, config: &TraceConfig) {
         match event {
             Some(Event::Ended) => self.add(path, config),
-            Some(Event::Belated(at, index)) => self.add_late(path, at, index),
+            Some(Event::Belated(at, index)) => drop(self.add_late(path, at, index)),
             _ => {}
         }
     }
@@ -226,6 +230,9 @@ impl Table {
             self.changed += changes.len() as u64;
             self.changes.extend(changes);
         }
+        // A cell per round and row, so that those of all rows are of the same rounds, the last first.
+        let absent = |row: &&mut Row| !reported.iter().any(|hop| hop.ttl == row.ttl);
+        self.rows.iter_mut().filter(absent).for_each(|row| row.remember(Cell::default()));
         let excess = self.changes.len().saturating_sub(CHANGES);
         self.changes.drain(..excess);
         let answered = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
@@ -239,17 +246,28 @@ impl Table {
         self.reached |= path.reached(config);
     }
 
-    /// Takes in a reply that came after its round had been taken in.
-    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) {
-        let Some(probe) = path.probe(at) else { return };
-        let Some(reply) = probe.replies.get(index).filter(|reply| reply.late) else { return };
-        let first = probe.replies.iter().position(|reply| reply.late) == Some(index);
-        let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return };
-        if let Some(row) = self.rows.get_mut(place).filter(|_| first) {
-            row.late += 1;
-            row.note(reply, self.rounds);
-            self.length = self.length.max(place + 1);
-        }
+    /// The same with what is known of a round that is running: probes that wait for an answer, and those after them,
+    /// are left out.
+    #[must_use]
+    pub fn with_running(&self, path: &Path, config: &TraceConfig) -> Self {
+        let mut table = self.clone();
+        table.add(&path.settled(), config);
+        table.length = table.length.max(self.length);
+        table
+    }
+
+    /// Takes in a reply that came after its round had been taken in; says whether it counts: the first to its
+    /// probe does.
+    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> bool {
+        let late = path.probe(at).and_then(|probe| probe.replies.iter().position(|it| it.late));
+        let reply = path.probe(at).and_then(|probe| probe.replies.get(index));
+        let Some(reply) = reply.filter(|_| late == Some(index)) else { return false };
+        let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return false };
+        let Some(row) = self.rows.get_mut(place) else { return false };
+        row.late += 1;
+        row.note(reply, self.rounds);
+        self.length = self.length.max(place + 1);
+        true
     }
 
     /// The hops of the path, in order.

@@ -11,11 +11,11 @@ use crate::wire::{Frame, link, quoted};
 
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
-use super::path::{Hop, Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind};
+use super::path::{
+    Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind, way_back,
+};
 use super::schedule::{Schedule, Scouted, Shown};
-
-/// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
-const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
+use super::waiting::Waiting;
 
 /// What a frame was to the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,20 +67,13 @@ struct Claim {
 }
 
 /// A trace in progress. See the [module](super) for what it is a function of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tracer {
     config: TraceConfig,
     flow: Flow,
     path: Path,
     correlator: Correlator,
-    waiting: Vec<ProbeRef>,
-    /// Those of them that are to be given up: room for [`expire`](Self::expire).
-    due: Vec<(Timestamp, ProbeRef)>,
-    /// The largest RTT seen.
-    largest_rtt: Option<Span>,
-    /// The earliest deadline among those waiting; stale when `deadlines_changed`.
-    next_deadline: Option<Timestamp>,
-    deadlines_changed: bool,
+    waiting: Waiting,
     schedule: Option<Schedule>,
     /// When a probe was last asked for.
     polled: Timestamp,
@@ -126,11 +119,7 @@ impl Tracer {
             path: Path::new(&config, uneven),
             config,
             correlator: Correlator::new(flow, idents, reserved),
-            waiting: Vec::with_capacity(reserved),
-            due: Vec::with_capacity(reserved),
-            largest_rtt: None,
-            next_deadline: None,
-            deadlines_changed: false,
+            waiting: Waiting::new(reserved),
             schedule: None,
             polled: Timestamp::default(),
             // All that wait may be given up at a time, and a few more things happen then.
@@ -188,11 +177,11 @@ impl Tracer {
     /// When [`handle_timeout`](Self::handle_timeout) is next to be called, or a probe to be sent, if
     /// no frame comes before.
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
-        let deadline = self.next_deadline();
+        let deadline = self.waiting.next_deadline(&self.path, &self.config);
         let shown = self.shown(self.polled);
         let sending = self.schedule.as_ref().and_then(|schedule| {
-            let silent =
-                self.next_silent().filter(|_| !schedule.is_exhausted(&self.config, &shown));
+            let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
+            let silent = silent.filter(|_| !schedule.is_exhausted(&self.config, &shown));
             let due = schedule.wake_at(&self.config, self.polled, &shown);
             due.into_iter().chain(silent).min()
         });
@@ -238,7 +227,7 @@ impl Tracer {
         };
         schedule.is_exhausted(&self.config, &shown)
             && !schedule.is_unsure(&self.config, last_ttl)
-            && self.waiting.iter().all(irrelevant)
+            && self.waiting.all(irrelevant)
     }
 
     /// The trace is over: done, interrupted, or at the end of a recording. Whatever still waits is
@@ -266,12 +255,14 @@ impl Tracer {
         let answer = scout.and_then(Probe::answer).filter(|reply| !reply.kind.in_transit());
         let waits = scout.is_some_and(|scout| !scout.is_settled());
         Shown {
-            under_way: self.under_way(now),
+            under_way: self.waiting.under_way(now, &self.path, &self.config),
             end: self.path.end,
             farthest: self.path.farthest,
             scout: match (answer, self.path.distance) {
                 (Some(_), Some(distance)) => Scouted::Distance(distance),
-                (Some(reply), None) => Scouted::About(way_back(reply.ttl)),
+                (Some(reply), None) => {
+                    Scouted::About(u8::try_from(way_back(reply.ttl).1).unwrap_or(u8::MAX))
+                }
                 (None, _) if waits => Scouted::Waiting,
                 (None, _) => Scouted::Nothing,
             },
@@ -302,7 +293,6 @@ impl Tracer {
         };
         self.correlator.insert(key, at, header, payload);
         self.waiting.push(at);
-        self.deadlines_changed = true;
         self.path.totals.sent += 1;
         if let Some(schedule) = &mut self.schedule {
             schedule.confirm(key);
@@ -329,7 +319,6 @@ impl Tracer {
             if let Some(at) = self.add_probe(Probe::new(key, ttl, None, None)) {
                 self.correlator.insert_missing(key, at);
                 self.waiting.push(at);
-                self.deadlines_changed = true;
                 any = true;
             }
         }
@@ -440,7 +429,7 @@ impl Tracer {
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
         reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
         let orphan = probe.sent.is_none();
-        self.largest_rtt = self.largest_rtt.max(reply.rtt);
+        self.waiting.note_rtt(reply.rtt);
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
         let counted = (reply.duplicate, reply.late, reply.rtt.is_some_and(|rtt| rtt < Span::ZERO));
@@ -466,96 +455,33 @@ impl Tracer {
         totals.orphans += u64::from(orphan);
         if settles {
             self.path.note_answer(at, self.config.max_ttl);
-            self.waiting.retain(|waiting| *waiting != at);
-            self.deadlines_changed = true;
+            self.waiting.remove(at);
             self.events.push_back(Event::Settled(at));
         }
         kept.then_some(index)
     }
 
-    /// How many of the probes that wait for an answer hold a place among those in flight.
-    fn under_way(&self, now: Timestamp) -> usize {
-        match self.silence() {
-            None => self.waiting.len(),
-            Some(_) => self.waiting.iter().filter(|at| self.silent_from(**at) > Some(now)).count(),
-        }
-    }
-
-    /// When the next place becomes free because its probe has been silent for long.
-    fn next_silent(&self) -> Option<Timestamp> {
-        self.silence()?;
-        let silent = self.waiting.iter().filter_map(|at| self.silent_from(*at));
-        silent.filter(|from| *from > self.polled).min()
-    }
-
-    fn silent_from(&self, at: ProbeRef) -> Option<Timestamp> {
-        Some(self.path.probe(at)?.sent?.after(self.silence()?))
-    }
-
     /// When the probes that wait for an answer were sent.
     pub(super) fn waiting_since(&self) -> impl Iterator<Item = Timestamp> {
-        self.waiting.iter().filter_map(|at| self.path.probe(*at)?.sent)
+        self.waiting.since(&self.path)
     }
 
-    /// How long a probe holds its place, if that is not for as long as an answer is waited for.
+    /// After how long a probe counts as silent while its answer is still waited for; none before any RTT is known.
     pub(super) fn silence(&self) -> Option<Span> {
-        let (times, more) = SILENCE;
-        let rtt = self.largest_rtt.filter(|_| !self.config.in_flight_exact)?;
-        Some(Span::from_nanos(rtt.scaled(times).nanos().saturating_add(more.nanos())))
+        self.waiting.silence(&self.config)
     }
 
     /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
     fn expire(&mut self, now: Timestamp) {
-        if self.next_deadline().is_none_or(|deadline| deadline > now) {
-            return;
-        }
-        let mut due = std::mem::take(&mut self.due);
-        let deadlines = self.waiting.iter().map(|at| (self.deadline(*at), *at));
-        due.extend(deadlines.filter(|(deadline, _)| *deadline <= now));
-        due.sort_unstable();
-        for (_, at) in due.drain(..) {
-            if let Some(probe) = self.path.probe_mut(at) {
+        let due = self.waiting.expired(now, &self.path, &self.config);
+        for (_, at) in &due {
+            if let Some(probe) = self.path.probe_mut(*at) {
                 probe.outcome = Outcome::Lost;
             }
-            self.waiting.retain(|waiting| *waiting != at);
-            self.events.push_back(Event::Settled(at));
+            self.events.push_back(Event::Settled(*at));
         }
-        self.due = due;
-        self.deadlines_changed = true;
+        self.waiting.reuse(due);
     }
-
-    fn next_deadline(&mut self) -> Option<Timestamp> {
-        if self.deadlines_changed {
-            self.next_deadline = self.waiting.iter().map(|at| self.deadline(*at)).min();
-            self.deadlines_changed = false;
-        }
-        self.next_deadline
-    }
-
-    fn deadline(&self, at: ProbeRef) -> Timestamp {
-        let (hops, wait) = (self.path.hops(), self.config.wait);
-        let here = usize::from(at.ttl.saturating_sub(self.config.first_ttl));
-        let Some(probe) = self.path.probe(at) else { return Timestamp::default() };
-        if at == ProbeRef::SCOUT {
-            return wait.deadline(probe, None, None, self.largest_rtt);
-        }
-        if probe.sent.is_none() {
-            return Timestamp::from_nanos(i64::MAX);
-        }
-        // Looked for only where it counts: a hop that is watched for hours has many probes.
-        let rtt = |factor: f64, hops: &[Hop]| {
-            (factor > 0.0).then(|| hops.iter().find_map(Hop::first_rtt)).flatten()
-        };
-        let (own, later) = hops.split_at_checked(here + 1).unwrap_or((hops, &[]));
-        let own = rtt(wait.here, own.get(here..).unwrap_or_default());
-        wait.deadline(probe, own, rtt(wait.near, later), self.largest_rtt)
-    }
-}
-
-/// How many hops a reply came, by the TTL that it arrived with: systems begin with 64, 128 or 255.
-fn way_back(ttl: u8) -> u8 {
-    let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
-    (initial - ttl).saturating_add(1)
 }
 
 fn length(bytes: usize) -> u32 {

@@ -19,7 +19,6 @@ use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
-use rtrace::time::Timestamp;
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
 use rtrace::wire::{Frame, LinkType};
@@ -74,16 +73,6 @@ impl Observer for Watcher {
 
     fn refused(&mut self, error: &LinkError) {
         panic!("{error}");
-    }
-
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-
-    fn wake(&mut self, _: &Path) {}
-
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

@@ -16,6 +16,7 @@ mod prometheus;
 mod rotation;
 mod rounds;
 mod scout;
+mod screen;
 mod stream;
 mod support;
 mod tools;

@@ -52,7 +52,7 @@ impl Observer for Watcher {
     fn event(&mut self, event: Event, path: &Path) {
         match event {
             Event::Ended => self.table.add(path, &self.config),
-            Event::Belated(at, index) => self.table.add_late(path, at, index),
+            Event::Belated(at, index) => drop(self.table.add_late(path, at, index)),
             _ => {}
         }
         self.events.push(event);
@@ -61,12 +61,6 @@ impl Observer for Watcher {
     fn refused(&mut self, error: &LinkError) {
         panic!("{error}");
     }
-
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-
-    fn wake(&mut self, _: &Path) {}
 
     fn interrupted(&self) -> bool {
         self.frames.len() >= self.cut_after

@@ -8,8 +8,7 @@ use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::path::Outcome;
-use rtrace::trace::{Disposition, Event, Path, Stop, TraceConfig, Tracer};
-use rtrace::wire::Frame;
+use rtrace::trace::{Stop, TraceConfig, Tracer};
 
 use crate::support::line_of;
 
@@ -17,22 +16,8 @@ use crate::support::line_of;
 struct Nobody;
 
 impl Observer for Nobody {
-    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &Path) {}
-
-    fn event(&mut self, _: Event, _: &Path) {}
-
     fn refused(&mut self, error: &LinkError) {
         panic!("{error}");
-    }
-
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-
-    fn wake(&mut self, _: &Path) {}
-
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

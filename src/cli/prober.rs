@@ -1,0 +1,244 @@
+//! `rtrace watch` on a terminal: a thread per target that probes it, and the screen that shows what they find.
+//!
+//! Every link and recording is opened before privileges are dropped, and those before the first thread starts.
+
+use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use super::Status;
+use super::args::{ScreenArgs, TraceArgs};
+use super::screen::{self, Left, Scene};
+use super::session::Session;
+use super::tape::{self, Tape};
+use super::trace::{self, Opened, Task};
+use super::watch::Watch;
+use crate::enrich::names::{self, Names};
+use crate::link::Link;
+use crate::link::live::LiveLink;
+use crate::link::paced::Paced;
+use crate::link::sim::SimLink;
+use crate::privilege;
+use crate::render::Form;
+use crate::render::stats::RunFacts;
+use crate::render::tui::{Command, Shared, Snapshot, Tab};
+use crate::trace::rounds::Rounds;
+use crate::trace::table::Row;
+
+/// Runs the command.
+pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
+    if let Some(file) = &args.replay {
+        bail!("{}: the screen does not show recordings yet: see rtrace replay", file.display());
+    }
+    let watch = Watch::of(&args.watch, false);
+    let trace = &args.watch.trace;
+    let on_screen = io::stdout().is_terminal()
+        && !args.watch.report
+        && trace.output.form() == Form::Text
+        && !tape::is_stdout(trace.pcap.as_deref());
+    if !on_screen {
+        if args.targets.len() > 1 {
+            bail!("several targets are for the screen: report them one by one, without a screen");
+        }
+        return trace::run(trace, Task::Watch(&watch));
+    }
+    if args.targets.len() > 1 && (trace.pcap.is_some() || trace.stats.is_some()) {
+        bail!("--pcap and --stats are of one target: run a watch for each");
+    }
+    let facts_to = trace::open_stats(trace)?;
+    let mut probers = Probers::start(args, &watch)?;
+    let left = screen::show(&mut probers, !trace.output.numeric);
+    let (status, facts) = probers.end();
+    facts_to.write(&facts)?;
+    Ok(match left? {
+        Left::Interrupted(signal) if status != Status::Failed => Status::Interrupted(signal),
+        _ => status,
+    })
+}
+
+/// One target, and the thread that probes it.
+struct Prober {
+    name: String,
+    shared: Shared,
+    stop: Arc<AtomicBool>,
+    /// Ends the wait of its link.
+    wake: Box<dyn Fn()>,
+    thread: JoinHandle<(Status, RunFacts)>,
+}
+
+/// What a prober is made of, beside its link.
+struct Parts {
+    rounds: Rounds,
+    shared: Shared,
+    stop: Arc<AtomicBool>,
+    tape: Option<Tape>,
+    look_up: bool,
+}
+
+impl Parts {
+    fn of<L: Link>(
+        opened: Opened<L>,
+        args: &TraceArgs,
+        watch: &Watch,
+    ) -> anyhow::Result<(Self, L)> {
+        let Opened { link, config, prepared, .. } = opened;
+        let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
+        let shared = Shared::new(&config, watch.plan.interval);
+        let rounds = Rounds::new(config, watch.plan)?;
+        let look_up = !args.output.numeric;
+        Ok((Self { rounds, shared, stop: Arc::default(), tape, look_up }, link))
+    }
+
+    /// Probes until it is stopped; `account` adds what the link knows.
+    fn run<L: Link>(
+        self,
+        names: Names,
+        mut link: L,
+        account: impl FnOnce(&mut Session, &mut L, Status),
+    ) -> (Status, RunFacts) {
+        let Self { mut rounds, shared, stop, tape, look_up } = self;
+        let config = rounds.config().clone();
+        let mut session = Session::with_renderer(&config, Box::new(shared.clone()), names, look_up)
+            .recording_to(tape)
+            .stopped_by(stop);
+        let mut status = session.run(&mut rounds, &mut link);
+        if status != Status::Failed {
+            let reached = shared.lock().reached();
+            status = if reached { Status::Reached } else { Status::NotReached };
+        }
+        account(&mut session, &mut link, status);
+        if !session.close_tape(link.now()) {
+            status = Status::Failed;
+        }
+        (status, std::mem::take(session.facts_mut()))
+    }
+
+    /// Lets a thread do it.
+    fn spawn(
+        self,
+        wake: impl Fn() + 'static,
+        run: impl FnOnce(Self) -> (Status, RunFacts) + Send + 'static,
+    ) -> anyhow::Result<Prober> {
+        let (shared, stop) = (self.shared.clone(), Arc::clone(&self.stop));
+        let name = self.rounds.config().target_name.clone();
+        let thread = thread::Builder::new().name("prober".to_owned()).spawn(move || run(self));
+        let thread = thread.context("cannot start a thread")?;
+        Ok(Prober { name, shared, stop, wake: Box::new(wake), thread })
+    }
+}
+
+impl Prober {
+    fn live(opened: Opened<LiveLink>, args: &TraceArgs, watch: &Watch) -> anyhow::Result<Self> {
+        let interface = opened.interface.name.clone();
+        let (parts, link) = Parts::of(opened, args, watch)?;
+        let waker = link.waker();
+        let wake = waker.clone();
+        parts.spawn(
+            move || waker.wake(),
+            move |parts| {
+                let names = if parts.look_up {
+                    Names::new(move || wake.wake(), names::DEFAULT_WAIT)
+                } else {
+                    Names::fixed::<&str>([])
+                };
+                parts.run(names, link, |session, link, status| {
+                    trace::account(session, link, interface, status);
+                })
+            },
+        )
+    }
+
+    /// A simulated network is probed at the pace of the wall clock: else all would be over at once.
+    fn simulated(opened: Opened<SimLink>, args: &TraceArgs, watch: &Watch) -> anyhow::Result<Self> {
+        let (parts, link) = Parts::of(opened, args, watch)?;
+        let names = link.topology().names().clone();
+        let (link, hurry) = Paced::new(link);
+        parts.spawn(
+            move || hurry.call(),
+            move |parts| {
+                parts.run(Names::fixed(names), link, |session, _, _| {
+                    let facts = session.facts_mut();
+                    (facts.link, facts.interface, facts.clock) =
+                        ("simulated", "simulated".into(), "virtual time".into());
+                })
+            },
+        )
+    }
+}
+
+/// All targets.
+struct Probers {
+    probers: Vec<Prober>,
+    /// What the screen was last told of: how often any of them had changed.
+    seen: u64,
+}
+
+impl Probers {
+    fn start(args: &ScreenArgs, watch: &Watch) -> anyhow::Result<Self> {
+        let trace = &args.watch.trace;
+        let (targets, task) = (args.targets.iter(), Task::Watch(watch));
+        let probers: anyhow::Result<Vec<_>> = if let Some(file) = &trace.simulate {
+            let opened: anyhow::Result<Vec<_>> =
+                targets.map(|name| trace::open_simulated(trace, task, name, file)).collect();
+            opened?.into_iter().map(|it| Prober::simulated(it, trace, watch)).collect()
+        } else {
+            let opened: anyhow::Result<Vec<_>> =
+                targets.map(|name| trace::open_live(trace, task, name)).collect();
+            let opened = opened?;
+            privilege::drop_for_good()?;
+            opened.into_iter().map(|it| Prober::live(it, trace, watch)).collect()
+        };
+        probers.map(|probers| Self { probers, seen: 0 })
+    }
+
+    /// Ends them all, and says how it went: the gravest of their statuses, and the facts of the first.
+    fn end(self) -> (Status, RunFacts) {
+        for prober in &self.probers {
+            prober.stop.store(true, Ordering::Release);
+            (prober.wake)();
+        }
+        let mut ends = Vec::new();
+        for prober in self.probers {
+            match prober.thread.join() {
+                Ok(end) => ends.push(end),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        let status = ends.iter().map(|(status, _)| *status).max().unwrap_or(Status::Failed);
+        (status, ends.into_iter().next().map(|(_, facts)| facts).unwrap_or_default())
+    }
+}
+
+impl Scene for Probers {
+    fn news(&mut self, _: Instant) -> bool {
+        let versions = self.probers.iter().map(|prober| prober.shared.version()).sum();
+        std::mem::replace(&mut self.seen, versions) != versions
+    }
+
+    fn snapshot(&mut self, tab: usize) -> Snapshot {
+        let tabs = self.probers.iter().map(|prober| {
+            let model = prober.shared.lock();
+            let last = model.table().rows().last();
+            Tab { name: prober.name.clone(), loss: last.map(Row::loss) }
+        });
+        let tabs = tabs.collect();
+        let shown = &self.probers[tab.min(self.probers.len() - 1)];
+        let target = shown.shared.lock().target();
+        Snapshot { tabs, target, playback: None, message: screen::held() }
+    }
+
+    fn command(&mut self, command: Command, tab: usize) {
+        if let Some(prober) = self.probers.get(tab).filter(|_| command == Command::Reset) {
+            prober.shared.lock().reset();
+        }
+    }
+
+    /// A prober that ended without a word has panicked.
+    fn is_broken(&self) -> bool {
+        self.probers.iter().any(|it| it.thread.is_finished() && !it.shared.lock().is_over())
+    }
+}

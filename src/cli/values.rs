@@ -1,0 +1,111 @@
+//! The values that options take: how each is read, and what is said of one that is wrong.
+
+use std::fmt::Display;
+
+use crate::link::live::Clock;
+use crate::probe::FlowMode;
+use crate::trace::Wait;
+
+fn number(text: &str, range: std::ops::RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
+    let value = text.trim().parse().ok().filter(|value| range.contains(value));
+    value.ok_or_else(|| {
+        format!("it must be a number from {} to {}{unit}", range.start(), range.end())
+    })
+}
+
+/// `-w MAX[,HERE[,NEAR]]`: factors that are left out are switched off.
+pub fn parse_wait(text: &str) -> Result<Wait, String> {
+    let mut parts = text.split(',');
+    let max = number(parts.next().unwrap_or_default(), 0.0..=86_400.0, " seconds")?;
+    let mut factor = || parts.next().map_or(Ok(0.0), |part| number(part, 0.0..=1_000.0, ""));
+    let (here, near) = (factor()?, factor()?);
+    if max <= 0.0 {
+        return Err("MAX must be above 0 seconds".into());
+    }
+    match parts.next() {
+        Some(_) => Err("it must be at most three values: MAX,HERE,NEAR".into()),
+        None => Ok(Wait { max, here, near, adaptive: false }),
+    }
+}
+
+pub fn parse_interval(text: &str) -> Result<f64, String> {
+    number(text, 0.01..=86_400.0, " seconds")
+}
+
+pub fn parse_flow(text: &str) -> Result<FlowMode, String> {
+    match text {
+        "classic" => Ok(FlowMode::Classic),
+        "paris" => Ok(FlowMode::Paris),
+        "dublin" => Ok(FlowMode::Dublin),
+        _ => Err("it must be classic, paris or dublin".into()),
+    }
+}
+
+pub fn parse_clock(text: &str) -> Result<Clock, String> {
+    match text {
+        "kernel" => Ok(Clock::Kernel),
+        "hardware" => Ok(Clock::Hardware),
+        _ => Err("it must be kernel or hardware".into()),
+    }
+}
+
+/// As traceroute: a value above 10 is in milliseconds.
+pub fn parse_send_wait(text: &str) -> Result<f64, String> {
+    let value = number(text, 0.0..=86_400_000.0, "")?;
+    Ok(if value > 10.0 { value / 1_000.0 } else { value })
+}
+
+/// Reads a number from `low` to `high`, decimal or, with 0x, hexadecimal.
+pub fn within<T>(low: T, high: T) -> impl Fn(&str) -> Result<T, String> + Clone
+where
+    T: Copy + Display + PartialOrd + TryFrom<u64>,
+{
+    move |text| {
+        let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+        let number = hex.map_or_else(|| text.parse(), |digits| u64::from_str_radix(digits, 16));
+        let value = number.ok().and_then(|number| T::try_from(number).ok());
+        let value = value.filter(|value| low <= *value && *value <= high);
+        value.ok_or_else(|| format!("it must be a number from {low} to {high}"))
+    }
+}
+
+/// A number of bytes: "5000", "10k", "100MB", "1GiB". With an "i" the unit is 1024, without it is 1000.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let wrong = || "it must be a number of bytes such as 5000, 10k, 100MB or 1GiB".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = unit.to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let (letter, base) = match unit.strip_suffix('i') {
+        Some(letter) if !letter.is_empty() => (letter, 1024_u64),
+        Some(_) => return Err(wrong()),
+        None => (unit, 1000),
+    };
+    let power = ["", "k", "m", "g", "t"].iter().position(|it| *it == letter).ok_or_else(wrong)?;
+    let factor = base.pow(u32::try_from(power).unwrap_or_default());
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(factor).filter(|size| *size > 0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_they_are_written() {
+        for (text, size) in [
+            ("5000", 5_000),
+            ("7b", 7),
+            ("10k", 10_000),
+            ("10K", 10_000),
+            ("100MB", 100_000_000),
+            ("1GiB", 1 << 30),
+            ("2Ti", 2 << 40),
+        ] {
+            assert_eq!(parse_size(text), Ok(size), "{text}");
+        }
+        for text in ["", "0", "k", "1ib", "1i", "-5", "1.5M", "10X", "99999999999999T", "5 k"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Everything about one hop.
+
+use super::model::Target;
+use super::state::UiState;
+use crate::render::annotation::annotation;
+use crate::time::Span;
+use crate::trace::table::{Loss, Responder, Row};
+use crate::trace::{Reply, ReplyKind, path};
+use crate::wire::extension::{Checksum, Extension, Object};
+
+/// What is known of the selected hop.
+pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
+    let Some((index, row)) = target.row(state) else { return vec!["no hop yet".to_owned()] };
+    let mut lines = vec![counts(row), meaning(target, index, row)];
+    lines.extend(times(row));
+    for responder in &row.responders {
+        lines.push(String::new());
+        lines.extend(of_responder(target, responder));
+    }
+    lines
+}
+
+fn counts(row: &Row) -> String {
+    let (sent, received, late, lost) = (row.sent, row.received, row.late, row.lost());
+    format!("{sent} sent, {received} answered in time, {late} late, {lost} lost")
+}
+
+/// What its loss means, in words.
+fn meaning(target: &Target, index: usize, row: &Row) -> String {
+    let share = row.loss() * 100.0;
+    match target.table.loss(index) {
+        Loss::None => "no loss".to_owned(),
+        Loss::RateLimited => format!(
+            "{share:.1}% rate-limited, not loss: hops behind it lose clearly less, and all their \
+             packets pass it"
+        ),
+        Loss::Path => {
+            format!("{share:.1}% loss, here or on the way: the hops before it tell")
+        }
+        Loss::Unclear => format!("{share:.1}% not answered: too few to tell loss from a limit"),
+        Loss::Silent => {
+            "it has never answered; hops behind it show whether it passes packets".into()
+        }
+    }
+}
+
+/// A number and what it is.
+type Measured = (&'static str, Option<Span>);
+
+/// All that is measured.
+fn times(row: &Row) -> Vec<String> {
+    let rtts = &row.rtts;
+    let lines: [(&str, &[Measured]); 3] = [
+        (
+            "RTT, ms:",
+            &[
+                ("last", rtts.last()),
+                ("best", rtts.best()),
+                ("average", rtts.mean()),
+                ("worst", rtts.worst()),
+            ],
+        ),
+        (
+            "",
+            &[
+                ("median", rtts.quantile(0.5)),
+                ("p95", rtts.quantile(0.95)),
+                ("deviation", rtts.deviation()),
+            ],
+        ),
+        (
+            "jitter:",
+            &[
+                ("last", rtts.jitter()),
+                ("mean", rtts.mean_jitter()),
+                ("worst", rtts.worst_jitter()),
+                ("interarrival", rtts.interarrival_jitter()),
+            ],
+        ),
+    ];
+    let known = lines.iter().filter(|_| rtts.count() > 0);
+    let said = known.map(|(what, values)| {
+        let values =
+            values.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
+        format!("{what:<8} {}", values.collect::<Vec<_>>().join("  "))
+    });
+    said.collect()
+}
+
+fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
+    let Responder { address, rtts, reply, round } = responder;
+    let who = target.name_and_address(*address);
+    let average = rtts.mean().map_or_else(String::new, |mean| format!(", average {mean} ms"));
+    let mut lines = vec![
+        format!("{who}: {} replies{average}", rtts.count()),
+        format!("  last in round {round}: {}", said(reply)),
+        format!("  {}", way_back(reply.ttl)),
+    ];
+    if let Some(quote) = reply.quote {
+        let changed = if reply.rewritten { "; rewritten on the way" } else { "" };
+        lines.push(format!(
+            "  quotes {} of {} bytes, with TTL {} and TOS {:#04x}{changed}",
+            quote.len, quote.total_len, quote.ttl, quote.tos
+        ));
+    }
+    lines.extend(reply.extension.iter().flat_map(|extension| of_extension(extension)));
+    lines
+}
+
+/// The message, with traceroute's annotation of it.
+pub fn said(reply: &Reply) -> String {
+    let numbers = match reply.kind {
+        ReplyKind::Icmp { icmp_type, code, .. } => format!(" (type {icmp_type} code {code})"),
+        ReplyKind::Answer { .. } => String::new(),
+    };
+    let annotation = annotation(reply.kind).map_or_else(String::new, |it| format!(" {it}"));
+    let rtt = reply.rtt.map_or_else(String::new, |rtt| format!(", {rtt} ms"));
+    let late = if reply.late { ", late" } else { "" };
+    format!("{}{numbers}{annotation}{rtt}{late}", reply.kind)
+}
+
+/// How long the way back seems to be: routers take one off a TTL that began with a round number.
+fn way_back(ttl: u8) -> String {
+    let (initial, hops) = path::way_back(ttl);
+    let word = if hops == 1 { "hop" } else { "hops" };
+    format!("came with TTL {ttl}: if it began with {initial}, over {hops} {word}")
+}
+
+/// Every object that was appended.
+fn of_extension(extension: &Extension) -> Vec<String> {
+    let checksum = match extension.checksum {
+        Checksum::Right => "",
+        Checksum::Absent => ", without a checksum",
+        Checksum::Wrong => ", with a wrong checksum: not to be believed",
+    };
+    let place = if extension.compliant { "" } else { ", at octet 128" };
+    let mut lines = vec![format!("  appended{place}{checksum}:")];
+    for it in &extension.objects {
+        match it {
+            Object::MplsLabelStack(entries) => lines.extend(entries.iter().map(|entry| {
+                let bottom = if entry.bottom { ", bottom of stack" } else { "" };
+                let (label, tc, ttl) = (entry.label, entry.tc, entry.ttl);
+                format!("    MPLS label {label}, traffic class {tc}, TTL {ttl}{bottom}")
+            })),
+            _ => lines.push(format!("    {}", object(it))),
+        }
+    }
+    lines
+}
+
+/// An object in a line; nothing in it can steer a terminal.
+pub fn object(object: &Object) -> String {
+    match object {
+        Object::InterfaceInformation(information) => format!("interface: {information}"),
+        Object::MplsLabelStack(_) => object.to_string(),
+        Object::Unknown { .. } => format!("object {object}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_is_counted_from_a_round_number() {
+        for (ttl, words) in [
+            (64, "with 64, over 1 hop"),
+            (63, "with 64, over 2 hops"),
+            (65, "with 128, over 64 hops"),
+            (250, "with 255, over 6 hops"),
+            (0, "with 64, over 65 hops"),
+        ] {
+            assert!(way_back(ttl).contains(words), "{}", way_back(ttl));
+        }
+    }
+}

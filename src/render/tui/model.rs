@@ -1,0 +1,296 @@
+//! What a screen knows of one target, gathered from the events of its rounds; and what is drawn of it.
+//!
+//! A [`Model`] is fed as every renderer is. What it hands out is a [`Target`]: values alone, so that drawing
+//! is a function of them and holds nobody up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::super::{Renderer, View};
+use crate::enrich::names::{Lookup, Names};
+use crate::time::Timestamp;
+use crate::trace::table::{HISTORY, Table};
+use crate::trace::{Disposition, Event, Path, ProbeRef, Reply, TraceConfig};
+use crate::wire::{Frame, link};
+
+/// Replies that are kept of each hop, with their bytes.
+const PACKETS: usize = 8;
+/// Bytes that are kept of each: all that a router quotes and appends.
+const BYTES: usize = 320;
+
+/// All that is known of one target.
+#[derive(Clone, Debug)]
+pub struct Model {
+    target: Target,
+    /// The running round as it last was, unless nothing is known of it.
+    running: Option<Path>,
+    /// Who has answered and has no name yet.
+    unnamed: BTreeSet<IpAddr>,
+    /// The target was reached in a round that has been forgotten.
+    reached: bool,
+}
+
+/// What is drawn of one target.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What is asked.
+    pub config: TraceConfig,
+    /// Seconds from round to round.
+    pub interval: f64,
+    /// What the rounds showed.
+    pub table: Table,
+    /// When its last rounds began, the oldest first.
+    pub times: VecDeque<Timestamp>,
+    /// Hops and rounds of which a reply came late.
+    pub late: BTreeSet<(u8, u64)>,
+    /// The last replies of each hop, by TTL, the oldest first.
+    pub packets: BTreeMap<u8, VecDeque<Packet>>,
+    /// The names of responders.
+    pub names: BTreeMap<IpAddr, String>,
+    /// When the last frame was captured.
+    pub now: Timestamp,
+    /// There will be no more rounds.
+    pub over: bool,
+}
+
+/// A captured reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// In which round it came, from 1.
+    pub round: u64,
+    /// What it was decoded to.
+    pub reply: Reply,
+    /// Its datagram: the first bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Model {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(config: &TraceConfig, interval: f64) -> Self {
+        let target = Target {
+            config: config.clone(),
+            interval,
+            table: Table::new(),
+            times: VecDeque::new(),
+            late: BTreeSet::new(),
+            packets: BTreeMap::new(),
+            names: BTreeMap::new(),
+            now: Timestamp::default(),
+            over: false,
+        };
+        Self { target, running: None, unnamed: BTreeSet::new(), reached: false }
+    }
+
+    /// Forgets all rounds so far.
+    pub fn reset(&mut self) {
+        let names = std::mem::take(&mut self.target.names);
+        let (unnamed, now, over) =
+            (std::mem::take(&mut self.unnamed), self.target.now, self.target.over);
+        let reached = self.reached();
+        *self = Self::new(&self.target.config, self.target.interval);
+        (self.target.names, self.target.now, self.target.over) = (names, now, over);
+        (self.unnamed, self.reached) = (unnamed, reached);
+    }
+
+    /// What the rounds that are over showed.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.target.table
+    }
+
+    /// What is to be drawn: with what is known of the running round.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        let mut target = self.target.clone();
+        if let Some(path) = &self.running {
+            target.table = target.table.with_running(path, &target.config);
+            target.begin(path);
+        }
+        target
+    }
+
+    /// Takes in the names that have become known of those who answered.
+    pub fn learn(&mut self, names: &Names) {
+        let known = &mut self.target.names;
+        self.unnamed.retain(|address| match names.lookup(*address) {
+            Lookup::Known(name) => {
+                known.extend(name.map(|name| (*address, name.to_owned())));
+                false
+            }
+            Lookup::Unasked | Lookup::Pending => true,
+        });
+    }
+
+    /// Whether the target was ever reached, whatever has been forgotten since.
+    #[must_use]
+    pub fn reached(&self) -> bool {
+        self.reached || self.target.table.reached()
+    }
+
+    /// Whether there will be no more rounds.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.target.over
+    }
+
+    /// There will be no more rounds.
+    pub fn end(&mut self) {
+        self.target.over = true;
+    }
+
+    /// A frame was handled that concerns the trace.
+    pub fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        self.target.now = frame.at;
+        let Disposition::Reply(at, Some(index)) = disposition else { return };
+        let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index)) else { return };
+        if !self.target.names.contains_key(&reply.responder) {
+            self.unnamed.insert(reply.responder);
+        }
+        let datagram = link::ip_datagram(frame.link, frame.bytes).ok().flatten();
+        let bytes = datagram.unwrap_or_default();
+        let bytes = bytes.get(..BYTES).unwrap_or(bytes).to_vec();
+        let packet = Packet { round: self.target.table.rounds() + 1, reply: reply.clone(), bytes };
+        self.target.keep(at.ttl, packet);
+    }
+
+    /// Something happened to the path.
+    pub fn event(&mut self, event: Event, path: &Path) {
+        match event {
+            Event::Ended => self.target.finish(path),
+            Event::Belated(at, index) => self.target.belated(path, at, index),
+            Event::Placed(at) => {
+                for packet in self.target.packets.remove(&ProbeRef::SCOUT.ttl).unwrap_or_default() {
+                    self.target.keep(at.ttl, packet);
+                }
+            }
+            Event::Sent(_) | Event::Replied(..) | Event::Settled(_) => {}
+        }
+        match event {
+            Event::Ended => self.running = None,
+            Event::Settled(_) | Event::Placed(_) => match &mut self.running {
+                Some(running) => running.clone_from(path),
+                None => self.running = Some(path.clone()),
+            },
+            _ => {}
+        }
+    }
+}
+
+impl Target {
+    /// The round that began first of those that are remembered, from 1.
+    #[must_use]
+    pub fn first_round(&self) -> u64 {
+        self.table.rounds() + 1 - self.times.len() as u64
+    }
+
+    /// When this round began, if that is remembered.
+    #[must_use]
+    pub fn began(&self, round: u64) -> Option<Timestamp> {
+        let index = round.checked_sub(self.first_round())?;
+        self.times.get(usize::try_from(index).ok()?).copied()
+    }
+
+    fn begin(&mut self, path: &Path) {
+        let began = path.probes().filter_map(|(_, probe)| probe.sent).min();
+        self.times.push_back(began.unwrap_or(self.now));
+        if self.times.len() > HISTORY {
+            self.times.pop_front();
+        }
+    }
+
+    fn finish(&mut self, path: &Path) {
+        self.table.add(path, &self.config);
+        self.begin(path);
+        let round = self.table.rounds();
+        let late = |hop: &&crate::trace::Hop| {
+            let replies = hop.probes.iter().flat_map(|probe| &probe.replies);
+            replies.into_iter().any(|reply| reply.late)
+        };
+        self.late.extend(path.hops().iter().filter(late).map(|hop| (hop.ttl, round)));
+        let first = self.first_round();
+        self.late.retain(|(_, round)| *round >= first);
+    }
+
+    fn belated(&mut self, path: &Path, at: ProbeRef, index: usize) {
+        self.table.add_late(path, at, index);
+        let sent = path.probe(at).and_then(|probe| probe.sent);
+        let began = |sent| self.times.iter().rposition(|began| *began <= sent);
+        if let Some(index) = sent.and_then(began) {
+            self.late.insert((at.ttl, self.first_round() + index as u64));
+        }
+    }
+
+    fn keep(&mut self, ttl: u8, packet: Packet) {
+        let packets = self.packets.entry(ttl).or_default();
+        packets.push_back(packet);
+        if packets.len() > PACKETS {
+            packets.pop_front();
+        }
+    }
+}
+
+/// A model that one thread feeds and another draws.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    model: Arc<Mutex<Model>>,
+    /// How often it changed.
+    version: Arc<AtomicU64>,
+}
+
+impl Shared {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(config: &TraceConfig, interval: f64) -> Self {
+        let model = Arc::new(Mutex::new(Model::new(config, interval)));
+        Self { model, version: Arc::default() }
+    }
+
+    /// The model, for as long as it is held.
+    pub fn lock(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another number whenever the model has changed.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Says that it has.
+    pub fn changed(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// The renderer that feeds it.
+impl Renderer for Shared {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        self.lock().frame(frame, disposition, path);
+    }
+
+    fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
+        let mut model = self.lock();
+        model.learn(view.names);
+        if let Some(event) = event {
+            model.event(event, view.path);
+        }
+        drop(model);
+        if !matches!(event, Some(Event::Sent(_) | Event::Replied(..))) {
+            self.changed();
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        let mut model = self.lock();
+        model.learn(view.names);
+        model.end();
+        drop(model);
+        self.changed();
+        Ok(())
+    }
+}

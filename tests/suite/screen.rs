@@ -1,0 +1,419 @@
+//! The screen of a watch: what is drawn of simulated paths, as text files that were read before they were blessed
+//! (`BLESS=1` writes them anew), and what keys do.
+
+use std::env;
+use std::fs;
+use std::net::IpAddr;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::style::Color;
+use rtrace::driver::{self, Observer};
+use rtrace::enrich::names::Names;
+use rtrace::link::LinkError;
+use rtrace::link::sim::{SimLink, Topology};
+use rtrace::probe::{Flow, ProbeType};
+use rtrace::render::tui::moment::Goal;
+use rtrace::render::tui::state::{Display, Pane};
+use rtrace::render::tui::{Command, Model, Playback, Snapshot, Tab, UiState, draw};
+use rtrace::time::{Span, Timestamp};
+use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::trace::{Disposition, Event, Path, TraceConfig};
+use rtrace::wire::Frame;
+
+use crate::support::{line_of, root};
+
+/// Feeds a model, and ends after so many replies.
+struct Feed {
+    model: Model,
+    names: Names,
+    replies: usize,
+    /// What was to be seen when the last of them had come.
+    seen: Option<Snapshot>,
+}
+
+impl Observer for Feed {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        if disposition.concerns_the_trace() {
+            self.model.frame(frame, disposition, path);
+        }
+    }
+
+    fn event(&mut self, event: Event, path: &Path) {
+        self.replies =
+            self.replies.saturating_sub(usize::from(matches!(event, Event::Replied(..))));
+        self.model.learn(&self.names);
+        self.model.event(event, path);
+        if self.replies == 0 && self.seen.is_none() {
+            self.seen = Some(seen(&self.model));
+        }
+    }
+
+    fn refused(&mut self, error: &LinkError) {
+        panic!("{error}");
+    }
+
+    fn interrupted(&self) -> bool {
+        self.replies == 0
+    }
+}
+
+fn config(topology: &Topology, queries: u16) -> TraceConfig {
+    let target = IpAddr::from([203, 0, 113, 9]);
+    let source = topology.source_for(target);
+    let flow = Flow { source, target, probe: ProbeType::Udp, ident: 40_000 };
+    let config = TraceConfig::of_flow(&flow).scouting();
+    TraceConfig { queries, target_name: "target.example".into(), ..config }
+}
+
+/// What is known after so many rounds, or after so many replies.
+fn watched(topology: Topology, queries: u16, rounds: u64, replies: usize) -> Snapshot {
+    let config = config(&topology, queries);
+    let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
+    let names = Names::fixed(topology.names().clone());
+    let mut feed = Feed { model: Model::new(&config, plan.interval), names, replies, seen: None };
+    let mut rounds = Rounds::new(config, plan).unwrap();
+    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    feed.seen.unwrap_or_else(|| seen(&feed.model))
+}
+
+fn seen(model: &Model) -> Snapshot {
+    let tabs = vec![Tab { name: "target.example".into(), loss: Some(0.0) }];
+    Snapshot { tabs, target: model.target(), playback: None, message: None }
+}
+
+fn built_in() -> Snapshot {
+    watched(Topology::builtin(), 1, 40, usize::MAX)
+}
+
+/// Routers that do all there is to be seen: two take turns, one appends a label stack and an interface with a
+/// hostile name, one limits its answers, one is silent, one loses packets, and the target is late at times.
+fn busy() -> Topology {
+    let text = r#"
+        source = "192.0.2.2"
+        [names]
+        "198.51.100.1" = "gateway.example"
+        "198.51.100.3" = "evil\u001b[2J\u202e.example"
+        [[hop]]
+        address = "198.51.100.1"
+        delay = "500us"
+        balance = "packet"
+        [[hop]]
+        routers = [
+            { address = "198.51.100.2", delay = "1ms" },
+            { address = "198.51.100.3", delay = "3ms" },
+        ]
+        [[hop]]
+        address = "198.51.100.4"
+        delay = "1ms"
+        mpls = [{ label = 100704, tc = 5, ttl = 1 }, { label = 16, tc = 0, ttl = 254 }]
+        interface = { role = "incoming", ifindex = 3, address = "198.51.100.9", name = "e\u001b[31m\u202e0", mtu = 1500 }
+        [[hop]]
+        address = "198.51.100.5"
+        delay = "1ms"
+        rate = { per_second = 1, burst = 1 }
+        [[hop]]
+        address = "198.51.100.6"
+        delay = "1ms"
+        silent = true
+        [[hop]]
+        address = "198.51.100.7"
+        delay = "1ms"
+        loss = 0.1
+        [target]
+        delay = "2ms"
+        hold = { chance = 0.1, delay = "1200ms" }
+    "#;
+    Topology::parse(text, "busy").unwrap()
+}
+
+fn state(change: impl FnOnce(&mut UiState)) -> UiState {
+    let mut state = UiState::new(true, true);
+    change(&mut state);
+    state
+}
+
+fn buffer((width, height): (u16, u16), seen: &Snapshot, state: &UiState) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, seen, state)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn text(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width);
+    let line = |cells: &[ratatui::buffer::Cell]| {
+        let text: String = cells.iter().map(ratatui::buffer::Cell::symbol).collect();
+        format!("{}\n", text.trim_end())
+    };
+    buffer.content.chunks(width).map(line).collect()
+}
+
+/// Compares a screen with the file of this name.
+fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
+    let drawn = text(&buffer(size, seen, state));
+    let hostile = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+    assert!(!drawn.contains(hostile), "{name}: {drawn:?}");
+    let path = root().join("tests/screens").join(format!("{name}.txt"));
+    if env::var_os("BLESS").is_some() {
+        fs::write(&path, &drawn).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(drawn == expected, "{name} is not as it was; now it is:\n{drawn}");
+}
+
+const SMALL: (u16, u16) = (80, 24);
+const LARGE: (u16, u16) = (120, 40);
+
+#[test]
+fn the_table() {
+    let seen = built_in();
+    check("table-80x24", SMALL, &seen, &state(|_| {}));
+    check("table-120x40", LARGE, &seen, &state(|_| {}));
+    check("strip-80x24", SMALL, &seen, &state(|it| it.display = Display::Strip));
+    check("both-80x24", SMALL, &seen, &state(|it| it.display = Display::Both));
+    let addresses = |it: &mut UiState| (it.names, it.order) = (false, "DR AGJMXI".into());
+    check("jitter-80x24", SMALL, &seen, &state(addresses));
+}
+
+#[test]
+fn a_round_that_is_running_is_shown_as_far_as_it_is_known() {
+    let seen = watched(Topology::builtin(), 1, 40, 12);
+    check("running-80x24", SMALL, &seen, &state(|_| {}));
+    let none = seen_of_nothing();
+    check("nothing-80x24", SMALL, &none, &state(|it| it.pane = Some(Pane::Detail)));
+}
+
+fn seen_of_nothing() -> Snapshot {
+    seen(&Model::new(&config(&Topology::builtin(), 1), 1.0))
+}
+
+#[test]
+fn several_responders_a_silent_hop_limits_and_late_replies() {
+    let seen = watched(busy(), 2, 40, usize::MAX);
+    check("busy-80x24", SMALL, &seen, &state(|it| it.extensions = true));
+    check(
+        "busy-120x40",
+        LARGE,
+        &seen,
+        &state(|it| (it.selected, it.pane) = (1, Some(Pane::Chart))),
+    );
+    for (name, hop) in
+        [("several", 1), ("extension", 2), ("limited", 3), ("silent", 4), ("late", 6)]
+    {
+        let opened =
+            |it: &mut UiState| (it.selected, it.pane, it.full) = (hop, Some(Pane::Detail), true);
+        check(&format!("detail-{name}-80x24"), SMALL, &seen, &state(opened));
+    }
+    let pane = |pane, hop| state(|it| (it.pane, it.selected, it.full) = (Some(pane), hop, true));
+    check("packets-80x24", SMALL, &seen, &pane(Pane::Packets, 2));
+    check("changes-80x24", SMALL, &seen, &pane(Pane::Changes, 2));
+    check("chart-80x24", SMALL, &seen, &pane(Pane::Chart, 6));
+}
+
+#[test]
+fn many_hops_are_scrolled_so_that_the_selected_one_is_seen() {
+    let hops = vec![""; 28];
+    let topology = Topology::parse(&line_of(&hops, "500us", ""), "long").unwrap();
+    let seen = watched(topology, 1, 12, usize::MAX);
+    check("long-80x24", SMALL, &seen, &state(|_| {}));
+    check(
+        "long-end-80x24",
+        SMALL,
+        &seen,
+        &state(|it| (it.selected, it.pane) = (28, Some(Pane::Chart))),
+    );
+}
+
+#[test]
+fn help_tabs_input_and_a_recording() {
+    let mut seen = built_in();
+    check("help-80x24", SMALL, &seen, &state(|it| it.help = true));
+    seen.tabs.push(Tab { name: "b.example\x1b[2J".into(), loss: Some(0.5) });
+    seen.message = Some("the kernel refused to send a probe".into());
+    check("tabs-80x24", SMALL, &seen, &state(|it| it.frozen = true));
+    seen.tabs.truncate(1);
+    let (began, ended) =
+        (Timestamp::from_parts(1_767_225_600, 0), Timestamp::from_parts(1_767_254_400, 0));
+    let at = began.after(Span::from_secs_f64(40.0 * 60.0));
+    seen.playback = Some(Playback { playing: true, speed: 16.0, at, began, ended, rounds: 28_800 });
+    check("recording-80x24", SMALL, &seen, &state(|_| {}));
+    check("recording-help-80x24", SMALL, &seen, &state(|it| it.help = true));
+}
+
+#[test]
+fn too_small_a_screen_says_so_and_none_is_a_fault() {
+    let seen = watched(busy(), 2, 10, usize::MAX);
+    assert!(text(&buffer((60, 20), &seen, &state(|_| {}))).contains("80 columns and 24 lines"));
+    for width in [0, 1, 2, 79, 80, 81, 100, 200, 400] {
+        for height in [0, 1, 5, 24, 25, 60] {
+            for pane in [None, Some(Pane::Detail), Some(Pane::Chart), Some(Pane::Packets)] {
+                for hop in [0, 6, 99] {
+                    let state =
+                        state(|it| (it.pane, it.selected, it.help) = (pane, hop, width == 100));
+                    buffer((width, height), &seen, &state);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_colour_all_is_still_said() {
+    let seen = watched(busy(), 2, 40, usize::MAX);
+    for pane in [None, Some(Pane::Chart), Some(Pane::Detail)] {
+        let coloured = state(|it| it.pane = pane);
+        let plain = UiState { colour: false, ..coloured.clone() };
+        let (coloured, plain) = (buffer(SMALL, &seen, &coloured), buffer(SMALL, &seen, &plain));
+        assert_eq!(text(&coloured), text(&plain));
+        let has = |cell: &ratatui::buffer::Cell| cell.fg != Color::Reset || cell.bg != Color::Reset;
+        assert!(coloured.content.iter().any(has) && !plain.content.iter().any(has));
+    }
+}
+
+/// Types keys, `\n` being Enter and `\x1b` Escape; gives the last command.
+fn typed(state: &mut UiState, keys: &str, seen: &Snapshot) -> Option<Command> {
+    let code = |c| match c {
+        '\n' => KeyCode::Enter,
+        '\x1b' => KeyCode::Esc,
+        '\t' => KeyCode::Tab,
+        '\x08' => KeyCode::Backspace,
+        c => KeyCode::Char(c),
+    };
+    keys.chars().fold(None, |_, c| state.handle(KeyEvent::from(code(c)), seen))
+}
+
+#[test]
+fn keys_are_mtr_s() {
+    let seen = built_in();
+    let mut state = UiState::new(true, true);
+    for (keys, command) in [("q", Command::Quit), ("r", Command::Reset), ("?q", Command::Quit)] {
+        assert_eq!(typed(&mut state, keys, &seen), Some(command));
+    }
+    let control = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
+    assert_eq!(state.handle(control('c'), &seen), Some(Command::Interrupt));
+    assert_eq!(state.handle(control('l'), &seen), Some(Command::Redraw));
+    typed(&mut state, "pnjed", &seen);
+    assert!(state.frozen && !state.names && state.extensions);
+    assert_eq!((state.order.as_str(), state.display), ("DR AGJMXI", Display::Strip));
+    typed(&mut state, " nj", &seen);
+    assert!(!state.frozen && state.names && state.order.starts_with("LS NABWV"));
+    typed(&mut state, "dd?x", &seen);
+    assert!(state.display == Display::Numbers && !state.help);
+}
+
+#[test]
+fn columns_are_chosen_by_letter() {
+    let seen = built_in();
+    let mut state = UiState::new(true, true);
+    let old = state.order.clone();
+    let erased = "\x08".repeat(20);
+    typed(&mut state, &format!("o{erased}ls ep\n"), &seen);
+    assert_eq!((state.order.as_str(), state.input.is_none()), ("LS EP", true));
+    typed(&mut state, "oq?z\n", &seen);
+    assert!(state.order == "LS EP" && state.complaint.as_ref().is_some_and(|it| it.contains('q')));
+    typed(&mut state, &format!("o{erased}\x1b"), &seen);
+    assert!(state.order == "LS EP" && state.complaint.is_none());
+    typed(&mut state, &format!("o{erased}\n"), &seen);
+    assert_eq!(state.order, old);
+}
+
+#[test]
+fn hops_and_panes_are_chosen_within_bounds() {
+    let seen = built_in();
+    let last = seen.target.table.rows().len() - 1;
+    let mut state = UiState::new(true, true);
+    for (key, selected) in [
+        (KeyCode::Up, 0),
+        (KeyCode::Down, 1),
+        (KeyCode::PageDown, last),
+        (KeyCode::Down, last),
+        (KeyCode::PageUp, last - 8),
+        (KeyCode::End, last),
+        (KeyCode::Home, 0),
+    ] {
+        state.handle(KeyEvent::from(key), &seen);
+        assert_eq!(state.selected, selected, "{key:?}");
+    }
+    for (keys, pane, full) in [
+        ("\n", Some(Pane::Detail), false),
+        ("\n", Some(Pane::Detail), true),
+        ("v", Some(Pane::Chart), true),
+        ("\x1b", Some(Pane::Chart), false),
+        ("V", Some(Pane::Detail), false),
+        ("V", Some(Pane::Changes), false),
+        ("v", Some(Pane::Detail), false),
+        ("\x1b", None, false),
+        ("\x1b", None, false),
+        ("v", Some(Pane::Chart), false),
+    ] {
+        typed(&mut state, keys, &seen);
+        assert_eq!((state.pane, state.full), (pane, full), "{keys:?}");
+    }
+    let nothing = seen_of_nothing();
+    for key in [KeyCode::Down, KeyCode::End, KeyCode::PageDown, KeyCode::Enter, KeyCode::Tab] {
+        state.handle(KeyEvent::from(key), &nothing);
+    }
+}
+
+#[test]
+fn tabs_are_chosen_by_number_and_in_turn() {
+    let mut seen = built_in();
+    seen.tabs = vec![seen.tabs[0].clone(); 3];
+    let mut state = UiState::new(true, true);
+    for (keys, tab) in [("\t", 1), ("3", 2), ("\t", 0), ("9", 0), ("2", 1), ("0", 1)] {
+        typed(&mut state, keys, &seen);
+        assert_eq!(state.tab, tab, "{keys:?}");
+    }
+    state.handle(KeyEvent::from(KeyCode::BackTab), &seen);
+    assert_eq!(state.tab, 0);
+}
+
+#[test]
+fn a_recording_has_keys_of_its_own() {
+    let mut seen = built_in();
+    let began = Timestamp::from_parts(1_767_306_600, 0);
+    let ended = began.after(Span::from_secs_f64(40.0));
+    let playback = Playback { playing: false, speed: 2.0, at: ended, began, ended, rounds: 40 };
+    seen.playback = Some(playback);
+    let mut state = UiState::new(true, true);
+    for (keys, command) in [
+        (" ", Command::Play),
+        ("p", Command::Play),
+        (".", Command::Step(1)),
+        (",", Command::Step(-1)),
+        ("+", Command::Speed(4.0)),
+        ("-", Command::Speed(1.0)),
+        ("g7\n", Command::Seek(Goal::Round(7))),
+        ("g22:30:30\n", Command::Seek(Goal::Time(began.after(Span::from_secs_f64(30.0))))),
+    ] {
+        assert_eq!(typed(&mut state, keys, &seen), Some(command), "{keys:?}");
+    }
+    assert!(!state.frozen);
+    assert_eq!(typed(&mut state, "gsoon\n", &seen), None);
+    assert!(state.complaint.is_some());
+    for (key, command) in [
+        (KeyCode::Left, Command::Step(-1)),
+        (KeyCode::Right, Command::Step(1)),
+        (KeyCode::Home, Command::Seek(Goal::Round(1))),
+        (KeyCode::End, Command::Seek(Goal::Round(u64::MAX))),
+    ] {
+        assert_eq!(state.handle(KeyEvent::from(key), &seen), Some(command));
+    }
+}
+
+#[test]
+fn forgetting_keeps_names_and_that_the_target_was_reached() {
+    let topology = Topology::builtin();
+    let names = Names::fixed(topology.names().clone());
+    let config = config(&topology, 1);
+    let plan = Plan { interval: 1.0, rounds: Some(2), until: None };
+    let mut feed = Feed { model: Model::new(&config, 1.0), names, replies: usize::MAX, seen: None };
+    let mut rounds = Rounds::new(config, plan).unwrap();
+    driver::run(&mut rounds, &mut SimLink::new(topology), &mut feed).unwrap();
+    feed.model.reset();
+    let target = feed.model.target();
+    assert!(target.table.rows().is_empty() && target.times.is_empty() && feed.model.reached());
+    assert!(!target.names.is_empty());
+}
