@@ -83,6 +83,8 @@ pub enum Action {
     Report(WatchArgs),
     /// Find all paths to a host: every router and link that load balancers spread flows over
     Paths(PathsArgs),
+    /// Say where the configuration file is and what it sets, or what it could hold
+    Config(ConfigArgs),
 }
 
 /// `rtrace TARGET` and `rtrace trace TARGET`.
@@ -196,6 +198,14 @@ pub struct ShowArgs {
     pub hop: Option<u8>,
 }
 
+/// `rtrace config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Print a file with every key, explained and at its default
+    #[arg(long)]
+    pub default: bool,
+}
+
 /// `rtrace replay FILE`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -248,7 +258,7 @@ impl Cli {
             Some(Action::Watch(screen)) => &screen.watch.trace.output,
             Some(Action::Report(watch)) => &watch.trace.output,
             Some(Action::Paths(paths)) => &paths.trace.output,
-            Some(Action::Diff(_) | Action::Show(_)) => return Ok(cli),
+            Some(Action::Diff(_) | Action::Show(_) | Action::Config(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
@@ -275,7 +285,7 @@ impl Cli {
 
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
 /// value with a space only where it cannot be taken for the target.
-fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OPTIONAL_VALUES: [(&str, &str); 2] = [("--simulate", ".toml"), ("--stats", ".json")];
     let mut normal: Vec<OsString> = Vec::new();
     for arg in args {

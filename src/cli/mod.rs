@@ -2,6 +2,7 @@
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
 mod args;
+mod config;
 mod diff;
 mod list;
 mod lookups;
@@ -53,13 +54,21 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::from_args(std::env::args_os()) {
+    let args = match config::arguments(std::env::args_os()) {
+        Ok(args) => args,
+        Err(error) => {
+            complain(&in_one_line(&error));
+            return Status::Failed.into();
+        }
+    };
+    let cli = match Cli::from_args(args) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
+        Some(Action::Config(args)) => config::run(&args),
         Some(Action::Diff(args)) => diff::run(&args),
         Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => prober::run(&args),

@@ -4,6 +4,7 @@
 //! [`TraceOptions::apply`] puts what was given into a configuration.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -28,6 +29,10 @@ pub struct TraceOptions {
     /// Trace IPv6: the first IPv6 address of the target
     #[arg(short = '6', help_heading = "Route")]
     pub ipv6: bool,
+
+    /// Take defaults from this file [default: ~/.config/rtrace/config.toml; see rtrace config --default]
+    #[arg(long = "config", value_name = "FILE", help_heading = "Output")]
+    pub config_file: Option<PathBuf>,
 
     /// Use this interface: probes leave and replies are captured there; "any" captures on all
     #[arg(short, long, value_name = "IFACE", help_heading = "Route")]

@@ -3,6 +3,7 @@
 mod allocations;
 mod architecture;
 mod cli;
+mod config;
 mod golden;
 mod golden_forms;
 mod golden_law;

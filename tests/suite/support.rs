@@ -20,7 +20,8 @@ pub struct Run {
 /// The program, to be run without a terminal.
 pub fn rtrace() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtrace"));
-    command.stdin(Stdio::null());
+    // Not the developer's own defaults.
+    command.stdin(Stdio::null()).env("XDG_CONFIG_HOME", "/nonexistent");
     command
 }
 

@@ -52,6 +52,7 @@ impl Lab {
         let mut command = self.on("src", RTRACE);
         // Not the developer's own sudo: a recording would be given to that user.
         command.args(args).env_remove("SUDO_UID").env_remove("SUDO_GID");
+        command.env("XDG_CONFIG_HOME", "/nonexistent");
         command
     }
 
