@@ -98,8 +98,16 @@ pub(super) fn open_live(
     };
     let probe = args.options.probe_type();
     let protocol = probe.protocol(Family::of(target));
-    let link =
-        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
+    let any_source_port = matches!(task, Task::Paths(_)) && probe == ProbeType::TcpSyn;
+    let link = LiveLink::open(&LiveConfig {
+        route,
+        target,
+        protocol,
+        source_port: *sport,
+        any_source_port,
+        any,
+        clock,
+    })?;
     interface.link = link.link_type();
     let flow = Flow { source, target, probe, ident: link.ident() };
     let config = configure(args, task, name, &flow, fastrand::u16(1..))?;

@@ -319,7 +319,15 @@ fn every_form_replays_and_the_document_is_as_its_schema_says() {
     let dir = scratch();
     let recording = path_in(&dir, "paths.pcapng");
     let file = recording.to_str().unwrap();
-    for kind in [&["-4"][..], &["-6"], &["-I"], &["-6", "-I"], &["--mda", "--confidence", "99.9"]] {
+    for kind in [
+        &["-4"][..],
+        &["-6"],
+        &["-I"],
+        &["-6", "-I"],
+        &["-T"],
+        &["-6", "-T"],
+        &["--mda", "--confidence", "99.9"],
+    ] {
         for form in ["text", "json", "dot", "mermaid"] {
             let args = ["paths", "--simulate", "--format", form, "--pcap", file, "target.example"];
             let live = run(&[&args[..], kind].concat());
@@ -344,7 +352,7 @@ fn what_paths_cannot_do_is_said() {
             &["paths", "-q", "3", "--simulate", "203.0.113.9"][..],
             "--queries is not for rtrace paths",
         ),
-        (&["paths", "-T", "--simulate", "203.0.113.9"], "UDP or ICMP echo"),
+        (&["paths", "--ack", "--simulate", "203.0.113.9"], "UDP, ICMP echo or TCP SYN"),
         (&["paths", "--confidence", "100", "--simulate", "203.0.113.9"], "50 to 99.9999"),
         (&["paths", "--format", "csv", "--simulate", "203.0.113.9"], "text, json, dot or mermaid"),
         (&["--format", "dot", "--simulate", "203.0.113.9"], "forms of rtrace paths"),
@@ -364,7 +372,7 @@ proptest! {
     fn a_recording_gives_the_same_network(
         seed: u64,
         six: bool,
-        icmp: bool,
+        kind in 0..3_usize,
         every_router: bool,
         whole_graph: bool,
         max_probes in 1..600_u32,
@@ -372,7 +380,7 @@ proptest! {
         let target: IpAddr =
             if six { "2001:db8:300::9".parse().unwrap() } else { TARGET.into() };
         let topology = Topology::random(seed);
-        let probe = if icmp { ProbeType::IcmpEcho } else { ProbeType::Udp };
+        let probe = [ProbeType::Udp, ProbeType::IcmpEcho, ProbeType::TcpSyn][kind];
         let config = TraceConfig { max_ttl: 20, ..config(&topology, probe, target) };
         let confidence = Confidence { percent: 95.0, whole_graph };
         let plan = Plan { confidence, every_router, rate: 1e5, max_probes };

@@ -22,7 +22,6 @@ use plan::Flows;
 use sender::{Run, Sender};
 
 use super::config::{ConfigError, TraceConfig};
-use super::correlate::Idents;
 use super::engine::Engine;
 use super::path::Path;
 use super::tracer::{Disposition, Event, Tracer};
@@ -69,7 +68,7 @@ impl Paths {
     /// When nothing can be watched with `config`.
     pub fn passive(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         let config = plan::of_flows(config);
-        let tracer = Tracer::passive(config.clone(), Idents::One)?;
+        let tracer = Tracer::passive(config.clone(), plan::idents(&config))?;
         let run = Run { flows: Flows::of(&config), config, plan };
         Ok(Self { run, tracer, sender: None, finished: false })
     }

@@ -1,17 +1,18 @@
 //! What is asked of a multipath trace besides a trace, and which probe belongs to which flow.
 //!
 //! The probes of a flow have everything alike that routers choose by: UDP goes to port first + flow from one
-//! source port, echo requests have one checksum per flow, which their payload keeps. What tells the probes
-//! of a flow apart is the IP-ID; without one, over IPv6, a mark in the payload that the checksum of UDP
-//! shows; and the sequence number of an echo request.
+//! source port, echo requests have one checksum per flow, which their payload keeps, and a SYN comes from port
+//! ident + flow, so that firewalls see the one destination port that they let through. What tells the probes of a
+//! flow apart is the IP-ID; without one, over IPv6, a mark in the payload that the checksum of UDP shows; and the
+//! sequence number of an echo request or a SYN.
 
 use serde::{Deserialize, Serialize};
 
 use super::rule::Confidence;
 use crate::probe::craft::{self, ProbeSpec};
-use crate::probe::{FlowMode, ProbeKey, ProbeType};
-use crate::trace::TraceConfig;
+use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
 use crate::trace::config::{ConfigError, MAX_WATCHED_QUERIES};
+use crate::trace::{Idents, TraceConfig};
 use crate::wire::ip;
 
 /// Flows are numbered from 0 to less than this: as many as there are ports above traceroute's first.
@@ -57,10 +58,10 @@ impl Plan {
         if !(1..=65_000).contains(&self.max_probes) {
             return wrong("number of probes", "1 to 65000");
         }
-        if !matches!(config.probe, ProbeType::Udp | ProbeType::IcmpEcho) {
-            return wrong("probe type", "UDP or ICMP echo: others have no flows yet");
+        if !matches!(config.probe, ProbeType::Udp | ProbeType::IcmpEcho | ProbeType::TcpSyn) {
+            return wrong("probe type", "UDP, ICMP echo or TCP SYN, of which flows can be made");
         }
-        if config.first_port > u16::MAX - MAX_FLOWS {
+        if config.probe == ProbeType::Udp && config.first_port > u16::MAX - MAX_FLOWS {
             return wrong("first port", "1 to 33535, for there is a port for each flow");
         }
         let config = of_flows(config.clone());
@@ -81,13 +82,27 @@ pub(super) fn of_flows(config: TraceConfig) -> TraceConfig {
 
 /// Probe `serial`, from 0, of this flow.
 pub(super) fn spec(config: &TraceConfig, serial: u32, flow: u16, ttl: u8) -> ProbeSpec {
-    let udp = config.probe == ProbeType::Udp;
-    ProbeSpec {
-        serial,
-        ttl,
-        first_port: if udp { config.first_port.saturating_add(flow) } else { config.first_port },
-        flow_number: if udp { 0 } else { flow },
-        ..config.spec(serial)
+    let usual = ProbeSpec { serial, ttl, ..config.spec(serial) };
+    match config.probe {
+        ProbeType::Udp => ProbeSpec { first_port: config.first_port.saturating_add(flow), ..usual },
+        ProbeType::TcpSyn => {
+            let ident = port_from(config.ident, flow);
+            ProbeSpec { flow: Flow { ident, ..usual.flow }, ..usual }
+        }
+        _ => ProbeSpec { flow_number: flow, ..usual },
+    }
+}
+
+/// The port so many after this one; after the last comes 1, for 0 is none.
+fn port_from(first: u16, flow: u16) -> u16 {
+    first.checked_add(flow).unwrap_or_else(|| first.wrapping_add(flow).saturating_add(1))
+}
+
+/// Which datagrams are probes.
+pub(super) fn idents(config: &TraceConfig) -> Idents {
+    match config.probe {
+        ProbeType::TcpSyn => Idents::Numbered(config.first_id),
+        _ => Idents::One,
     }
 }
 
@@ -96,14 +111,18 @@ pub(super) fn spec(config: &TraceConfig, serial: u32, flow: u16, ttl: u8) -> Pro
 pub(super) enum Flows {
     /// Its number above this destination port.
     Port(u16),
+    /// How many ports after this one it comes from.
+    Source(u16),
     /// What its checksum is less than this one.
     Checksum(u16),
 }
 
 impl Flows {
     pub(super) fn of(config: &TraceConfig) -> Self {
-        if config.probe == ProbeType::Udp {
-            return Self::Port(config.first_port);
+        match config.probe {
+            ProbeType::Udp => return Self::Port(config.first_port),
+            ProbeType::TcpSyn => return Self::Source(config.ident),
+            _ => {}
         }
         let mut bytes = Vec::new();
         craft::craft(&spec(config, 0, 0, config.first_ttl), &mut bytes);
@@ -114,6 +133,10 @@ impl Flows {
     pub(super) fn number(self, key: &ProbeKey) -> Option<u16> {
         let flow = match self {
             Self::Port(first) => key.destination_port().checked_sub(first)?,
+            Self::Source(first) => {
+                let port = key.source_port();
+                port.checked_sub(first).unwrap_or_else(|| port.wrapping_sub(first).wrapping_sub(1))
+            }
             // In one's complement, where a sum is less by what was added to what is summed.
             Self::Checksum(first) => first.checked_sub(key.icmp_checksum()).unwrap_or_else(|| {
                 let less = u16::MAX - key.icmp_checksum();
@@ -130,7 +153,8 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::probe::Flow;
+
+    const PROBES: [ProbeType; 3] = [ProbeType::Udp, ProbeType::IcmpEcho, ProbeType::TcpSyn];
 
     /// What routers choose by, and the quoted octets that tell probes apart.
     #[test]
@@ -140,9 +164,9 @@ mod tests {
             ["2001:db8::2".parse().unwrap(), "2001:db8:113::9".parse().unwrap()],
         ];
         for ([source, target], probe) in
-            ends.into_iter().flat_map(|it| [(it, ProbeType::Udp), (it, ProbeType::IcmpEcho)])
+            ends.into_iter().flat_map(|it| PROBES.map(|probe| (it, probe)))
         {
-            let flow = Flow { source, target, probe, ident: 40_000 };
+            let flow = Flow { source, target, probe, ident: 60_000 };
             let config = of_flows(TraceConfig::of_flow(&flow));
             let flows = Flows::of(&config);
             let (mut keys, mut seen) = (HashSet::new(), HashSet::new());

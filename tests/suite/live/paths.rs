@@ -86,24 +86,24 @@ const KINDS: [Kind; 2] = [
 fn every_address_and_link_of_ecmp_routers_is_found() {
     for (kind, links, links6) in KINDS {
         let Some(lab) = Lab::up(kind) else { return };
-        for (family, mda) in [("-4", false), ("-6", false), ("-4", true)] {
+        for asked in [&["-4"][..], &["-6"], &["-4", "--mda"], &["-4", "-T"], &["-6", "-T"]] {
             let file = lab.file("paths.pcapng");
             let recording = file.to_str().expect("a path");
             // So sure that it may be relied upon.
-            let mut args = vec!["paths", "-n", family, "--confidence", "99.999", "--json"];
+            let six = asked.contains(&"-6");
+            let mut args = vec!["paths", "-n", "--confidence", "99.999", "--json"];
             args.extend(["--sport", "40000", "--pcap", recording]);
-            args.extend(mda.then_some("--mda"));
-            args.push(if family == "-6" { "2001:db8:113::9" } else { TARGET });
+            args.extend(asked);
+            args.push(if six { "2001:db8:113::9" } else { TARGET });
             let text = trace(&mut lab.rtrace(args));
             let document: Value = serde_json::from_str(&text).expect("JSON");
-            let six = family == "-6";
             let expected = expected(if six { links6 } else { links }, six);
             let (addresses, links) = found(&document);
-            assert_eq!(links, expected, "{kind} {family} {mda}");
+            assert_eq!(links, expected, "{kind} {asked:?}");
             let ends = expected.iter().map(|(_, to)| to.clone()).collect::<BTreeSet<_>>();
-            assert_eq!(addresses, ends, "{kind} {family} {mda}");
+            assert_eq!(addresses, ends, "{kind} {asked:?}");
             assert_eq!(document["completion"], "complete");
-            assert_eq!(replay(&file, ["--json"]), text, "{kind} {family} {mda}");
+            assert_eq!(replay(&file, ["--json"]), text, "{kind} {asked:?}");
         }
     }
 }
