@@ -15,7 +15,6 @@ use super::paths::{self, PathsArgs};
 pub use super::targets::ScreenArgs;
 use super::values::{parse_clock, parse_interval, parse_size, within};
 use crate::link::live::Clock;
-use crate::render::Form;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -31,7 +30,7 @@ Examples:
   rtrace replay out.pcapng --json | jq .stop        as JSON
   sudo rtrace --format ndjson example.net           each event when it happens, one a line
   sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
-  sudo rtrace paths --format dot example.net        all paths, as a graph: ... | dot -Tsvg
+  sudo rtrace paths --format svg example.net        all paths, as a drawing
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
 Exit status: 0 the target was reached, 1 it was not, 2 usage, privilege or IO error, 130 after Ctrl-C.";
@@ -269,12 +268,10 @@ impl Cli {
             let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
-        let form = output.form();
         let refused = match &cli.command {
             Some(Action::Paths(args)) => paths::refused(args),
             Some(Action::Replay(_)) => None,
-            _ => (form == Form::Dot || form == Form::Mermaid)
-                .then(|| "dot and mermaid are forms of rtrace paths".to_owned()),
+            _ => paths::misfit(output.form(), false),
         };
         match refused {
             Some(message) => Err(clap::Error::raw(ErrorKind::ArgumentConflict, message)),

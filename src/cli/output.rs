@@ -37,9 +37,9 @@ pub struct OutputOptions {
 
 impl ValueEnum for Form {
     fn value_variants<'a>() -> &'a [Self] {
-        const OF_ANY: [Form; 8] = {
+        const OF_ANY: [Form; 9] = {
             let [a, b, c, d, e, f] = Form::ALL;
-            [a, b, c, d, e, f, Form::Dot, Form::Mermaid]
+            [a, b, c, d, e, f, Form::Dot, Form::Mermaid, Form::Svg]
         };
         &OF_ANY
     }

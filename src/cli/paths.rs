@@ -67,8 +67,20 @@ pub fn refused(args: &PathsArgs) -> Option<String> {
     if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
         return Some(format!("{name} is not for rtrace paths: leave it out"));
     }
-    let written = matches!(output.form(), Form::Text | Form::Json | Form::Dot | Form::Mermaid);
-    (!written).then(|| "rtrace paths writes text, json, dot or mermaid".to_owned())
+    misfit(output.form(), true)
+}
+
+/// Why a report of all paths, or of another trace, cannot be written in this form, if so.
+pub fn misfit(form: Form, of_paths: bool) -> Option<String> {
+    let (forms, what) = if of_paths {
+        (&Form::OF_PATHS[..], "all paths are written")
+    } else {
+        (&Form::ALL[..], "a trace that is not of all paths is written")
+    };
+    (!forms.contains(&form)).then(|| {
+        let names: Vec<_> = forms.iter().map(|form| form.describe().0).collect();
+        format!("{what} as {}: leave out the form, or choose one of these", names.join(", "))
+    })
 }
 
 /// What writes the report.

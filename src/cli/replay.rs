@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::{Session, report_out};
@@ -126,6 +126,9 @@ fn report(
     let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
     let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
     let plan = carried.and_then(|carried| carried.paths);
+    if let Some(reason) = paths::misfit(output.form(), plan.is_some()) {
+        bail!(reason);
+    }
     let out = || report_out(false);
     let (mut engine, renderer): (Box<dyn Engine>, _) = match (rounds, plan) {
         (Some((plan, first)), _) => (

@@ -107,12 +107,17 @@ pub enum Form {
     Dot,
     /// A flowchart of Mermaid: of multipath traces alone.
     Mermaid,
+    /// A drawing: of multipath traces alone.
+    Svg,
 }
 
 impl Form {
     /// All that a trace has.
     pub const ALL: [Self; 6] =
         [Self::Text, Self::Json, Self::Ndjson, Self::Csv, Self::Atlas, Self::Scamper];
+
+    /// All that the map of a multipath trace has.
+    pub const OF_PATHS: [Self; 5] = [Self::Text, Self::Json, Self::Dot, Self::Mermaid, Self::Svg];
 
     /// Its name, and in a few words what it is.
     #[must_use]
@@ -126,6 +131,7 @@ impl Form {
             Self::Scamper => ("scamper", "a trace as scamper's JSON has it"),
             Self::Dot => ("dot", "a graph for Graphviz (rtrace paths)"),
             Self::Mermaid => ("mermaid", "a flowchart for Mermaid (rtrace paths)"),
+            Self::Svg => ("svg", "a drawing (rtrace paths)"),
         }
     }
 
@@ -133,7 +139,9 @@ impl Form {
     pub fn renderer(self, out: impl Write + 'static, style: Style) -> Box<dyn Renderer> {
         match self {
             // The command line lets no trace have the forms of graphs.
-            Self::Text | Self::Dot | Self::Mermaid => Box::new(text::Text::new(out, style)),
+            Self::Text | Self::Dot | Self::Mermaid | Self::Svg => {
+                Box::new(text::Text::new(out, style))
+            }
             Self::Json => Box::new(json::Json::new(out, style.numeric)),
             Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style.numeric)),
             Self::Csv => Box::new(csv::Csv::new(out, style.numeric)),

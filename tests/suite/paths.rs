@@ -223,7 +223,7 @@ fn lite_needs_fewer_probes_where_nothing_speaks_against_it() {
         let outcome = found(&text, Plan { every_router, ..Plan::default() });
         assert_eq!(addresses(&outcome.network).len(), 19);
         assert_eq!(outcome.network.links.len(), 8 + 8 + 8 + 1);
-        assert!(outcome.network.diamonds.iter().all(|diamond| !diamond.uneven));
+        assert!(outcome.network.diamonds.iter().all(|diamond| !diamond.meshed));
         outcome.path.totals.sent
     };
     let (lite, full) = (probes(false), probes(true));
@@ -235,7 +235,7 @@ fn lite_needs_fewer_probes_where_nothing_speaks_against_it() {
 fn routers_that_share_next_hops_are_asked_one_by_one() {
     let outcome = found(&stages(5, &[1, 3, 3, 1], plain), Plan::default());
     assert_eq!(outcome.network.links.len(), 3 + 9 + 3 + 1);
-    assert!(outcome.network.diamonds.iter().any(|diamond| diamond.uneven));
+    assert!(outcome.network.diamonds.iter().any(|diamond| diamond.meshed));
 }
 
 #[test]
@@ -254,6 +254,29 @@ fn a_choice_for_each_packet_is_recognised() {
     // By flow, nobody is suspected.
     let outcome = found(&stages(1, &[1, 3, 3, 1], plain), Plan::default());
     assert!(outcome.network.routers.iter().all(|router| !router.per_packet));
+}
+
+/// A router that answers with three addresses in turn is one place, and nobody before it is blamed for that.
+#[test]
+fn a_router_of_several_addresses_is_one() {
+    let also = |stage, _| {
+        if stage == 2 { ", also = [\"10.2.1.1\", \"10.2.2.1\"]" } else { "" }
+    };
+    for every_router in [false, true] {
+        let plan = Plan { every_router, ..Plan::default() };
+        let network = found(&stages(1, &[1, 1, 3, 1], also), plan).network;
+        assert_eq!((network.routers.len(), network.links.len()), (7, 8));
+        let several: Vec<_> = network.routers.iter().map(|it| it.also.len()).collect();
+        assert_eq!(several, [0, 2, 0, 0, 0, 0, 0]);
+        assert!(network.routers.iter().all(|it| !it.per_packet));
+        assert!(network.links.iter().all(|link| !link.uncertain));
+        assert_eq!(network.diamonds.len(), 1);
+    }
+    // Routers side by side are never taken for one.
+    for seed in 0..20 {
+        let network = found(&stages(seed, &[1, 16, 1], plain), Plan::default()).network;
+        assert!(network.aliases.is_empty(), "{seed}: {:?}", network.aliases);
+    }
 }
 
 #[test]
@@ -328,7 +351,7 @@ fn every_form_replays_and_the_document_is_as_its_schema_says() {
         &["-6", "-T"],
         &["--mda", "--confidence", "99.9"],
     ] {
-        for form in ["text", "json", "dot", "mermaid"] {
+        for form in ["text", "json", "dot", "mermaid", "svg"] {
             let args = ["paths", "--simulate", "--format", form, "--pcap", file, "target.example"];
             let live = run(&[&args[..], kind].concat());
             assert_eq!((live.status, live.stderr.as_str()), (0, ""), "{kind:?} {form}");
@@ -354,8 +377,11 @@ fn what_paths_cannot_do_is_said() {
         ),
         (&["paths", "--ack", "--simulate", "203.0.113.9"], "UDP, ICMP echo or TCP SYN"),
         (&["paths", "--confidence", "100", "--simulate", "203.0.113.9"], "50 to 99.9999"),
-        (&["paths", "--format", "csv", "--simulate", "203.0.113.9"], "text, json, dot or mermaid"),
-        (&["--format", "dot", "--simulate", "203.0.113.9"], "forms of rtrace paths"),
+        (
+            &["paths", "--format", "csv", "--simulate", "203.0.113.9"],
+            "text, json, dot, mermaid, svg",
+        ),
+        (&["--format", "dot", "--simulate", "203.0.113.9"], "not of all paths"),
         (&["paths", "--rate", "0", "--simulate", "203.0.113.9"], "probes a second"),
     ] {
         let failed = run(args);

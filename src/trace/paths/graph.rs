@@ -6,11 +6,13 @@
 //! from. Behind a place that a whole hop consists of, every flow has passed it, asked or not.
 //!
 //! Where a flow was asked twice and shown two routers, the router before chooses for each packet: from there
-//! to the next hop that is one place alone, flows say nothing of links.
+//! to the next hop that is one place alone, flows say nothing of links. Where it was shown two addresses of one
+//! router, these are one place.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::alias::{self, Aliases, Sample};
 use super::plan::Flows;
 use crate::time::{Span, Timestamp};
 use crate::trace::path::{Outcome, Path, Probe, Reply, ReplyKind};
@@ -25,6 +27,8 @@ const ATTEMPTS: usize = 3;
 pub struct Place {
     /// Its address; none if it is silent.
     pub address: Option<IpAddr>,
+    /// Others of the same router, with which it answers in turn.
+    pub also: BTreeSet<IpAddr>,
     /// Flows end here: the target, or a router that says that it cannot be reached.
     pub ends: bool,
     /// What was said first of those that end.
@@ -41,6 +45,8 @@ pub struct Place {
     pub per_packet: bool,
     /// For a silent one: the place of the hop before.
     after: Option<usize>,
+    /// What its replies say of its counter.
+    counter: Vec<Sample>,
 }
 
 /// What is open of a flow at a hop.
@@ -191,6 +197,7 @@ impl Graph {
         let mut level = Level { ttl, ..Level::default() };
         let any = by_flow.values().flatten().any(|probe| telling(probe).is_some());
         let control = Control::of(by_flow);
+        let aliases = Aliases::of(by_flow, telling);
         for (flow, probes) in by_flow {
             let (flow, leaves) = (*flow, leaving.iter().filter(|it| *it == flow).count());
             let waits = |probe: &&&Probe| {
@@ -201,7 +208,7 @@ impl Graph {
             let waiting = leaves + probes.iter().filter(waits).count();
             level.asked.insert(flow, Asked { hopeful: answers + waiting });
             if answers > 0 {
-                level.place_answers(flow, probes);
+                level.place_answers(flow, probes, &aliases);
             } else if waiting > 0 {
                 level.open.insert(flow, Open::Waiting);
             } else if let Some(open) = control.judge(probes.len()).filter(|_| any) {
@@ -379,11 +386,16 @@ impl Level {
         &self.at
     }
 
-    fn place_answers(&mut self, flow: u16, probes: &[&Probe]) {
+    fn place_answers(&mut self, flow: u16, probes: &[&Probe], aliases: &Aliases) {
         let mut first = None;
-        for reply in probes.iter().filter_map(|probe| telling(probe)) {
-            let index = self.place(Some(reply.responder), !reply.kind.in_transit(), None);
+        for (probe, reply) in probes.iter().filter_map(|probe| Some((probe, telling(probe)?))) {
+            let address = aliases.router(reply.responder);
+            let index = self.place(Some(address), !reply.kind.in_transit(), None);
             self.put(flow, index, Some(reply));
+            if let Some(place) = self.places.get_mut(index) {
+                place.also.extend(Some(reply.responder).filter(|it| *it != address));
+                place.counter.extend(alias::sample(probe, reply));
+            }
             if *first.get_or_insert(index) != index {
                 self.wavering.insert(flow);
             }
@@ -416,15 +428,23 @@ impl Place {
     fn new(address: Option<IpAddr>, ends: bool, after: Option<usize>) -> Self {
         Self {
             address,
+            also: BTreeSet::new(),
             ends,
             ending: None,
             after,
+            counter: Vec::new(),
             flows: BTreeSet::new(),
             rtt: None,
             answers: 0,
             next: BTreeMap::new(),
             per_packet: false,
         }
+    }
+
+    /// Whether both are one router, as their IP-IDs have it.
+    #[must_use]
+    pub fn is_same_router(&self, other: &Self) -> bool {
+        alias::is_one_counter(&self.counter, &other.counter)
     }
 
     /// How many flows were seen to pass from here to a next hop.

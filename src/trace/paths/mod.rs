@@ -5,6 +5,8 @@
 //! what is believed are those of a trace, and the graph, which is made from its [`Path`], is a function of
 //! configuration and frames. What is asked next is decided beside that, in `strategy`: MDA and MDA-Lite.
 
+mod alias;
+mod diamond;
 mod graph;
 mod network;
 mod plan;
@@ -12,8 +14,9 @@ mod rule;
 mod sender;
 mod strategy;
 
+pub use diamond::Diamond;
 pub use graph::{Graph, Level, Place, Shown};
-pub use network::{Completion, Diamond, Enumerated, Link, Network, Router};
+pub use network::{Completion, Enumerated, Link, Network, Router};
 pub use plan::{MAX_FLOWS, Plan};
 pub use rule::{Confidence, Enumeration, Rule};
 

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::diamond::{self, Diamond, Edge, Shape};
 use super::graph::{Graph, Place};
 use super::plan::Plan;
 use super::rule::Rule;
@@ -30,6 +31,8 @@ pub enum Enumerated {
 pub struct Router {
     /// Its address; none of one that never answers.
     pub address: Option<IpAddr>,
+    /// Other addresses of its own, with which it answers in turn.
+    pub also: BTreeSet<IpAddr>,
     /// The TTLs at which it was seen, in order.
     pub ttls: BTreeSet<u8>,
     /// The flows that were seen there.
@@ -59,21 +62,6 @@ pub struct Link {
     pub uncertain: bool,
 }
 
-/// A part of the way where there are several, between two hops of one router.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Diamond {
-    /// The TTL of the hop where ways part; 0 is the prober.
-    pub from: u8,
-    /// That of the hop where they meet; none if they do not.
-    pub to: Option<u8>,
-    /// Most routers at one hop.
-    pub width: usize,
-    /// Routers share next hops, or branches differ.
-    pub uneven: bool,
-    /// Some router chooses for each packet.
-    pub per_packet: bool,
-}
-
 /// Whether everything has been tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
@@ -88,11 +76,14 @@ pub enum Completion {
 /// What a multipath trace has shown.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// In order of the hop where each is first seen, then by address.
+    /// Each before those that it leads to, branch by branch; side by side, by address.
     pub routers: Vec<Router>,
     /// By the routers' order.
     pub links: Vec<Link>,
-    /// In order of hops.
+    /// Those that count their packets together, and so are one machine, though flows show them as different next
+    /// hops: by their indices, in order.
+    pub aliases: Vec<BTreeSet<usize>>,
+    /// In order of routers.
     pub diamonds: Vec<Diamond>,
     /// Whether it is everything.
     pub completion: Completion,
@@ -117,7 +108,8 @@ impl Network {
         let mut network = Self {
             routers: Vec::new(),
             links: Vec::new(),
-            diamonds: diamonds(graph),
+            aliases: Vec::new(),
+            diamonds: Vec::new(),
             completion: match done {
                 true => Completion::Complete,
                 false if probes >= u64::from(plan.max_probes) => Completion::MaxProbes,
@@ -151,6 +143,7 @@ impl Network {
                     *sure |= !graph.is_shaky(level - 1);
                 }
             }
+            network.note_aliases(&here.places, &indices);
             above = indices;
         }
         network.links = links
@@ -162,13 +155,52 @@ impl Network {
                 uncertain: !sure,
             })
             .collect();
+        network.put_in_order();
         network
+    }
+
+    /// Finds the diamonds, and numbers routers so that those of a branch stand together.
+    fn put_in_order(&mut self) {
+        let edge = |link: &Link| Edge { from: link.from, to: link.to, sure: !link.uncertain };
+        let edges: Vec<Edge> = self.links.iter().map(edge).collect();
+        let ttls: Vec<_> = self.routers.iter().map(|router| &router.ttls).collect();
+        let per_packet: Vec<bool> = self.routers.iter().map(|router| router.per_packet).collect();
+        let Shape { order, diamonds } = diamond::shape(&edges, &ttls, &per_packet);
+        let mut numbers = vec![0; order.len()];
+        for (number, router) in order.iter().enumerate() {
+            numbers[*router] = number;
+        }
+        self.routers = order.iter().map(|router| self.routers[*router].clone()).collect();
+        for link in &mut self.links {
+            (link.from, link.to) = (numbers[link.from], numbers[link.to]);
+        }
+        self.links.sort_unstable_by_key(|link| (link.from, link.to));
+        for group in &mut self.aliases {
+            *group = group.iter().map(|router| numbers[*router]).collect();
+        }
+        self.aliases.sort_unstable();
+        self.diamonds = diamonds;
+    }
+
+    /// Which of the places of a hop are one router.
+    fn note_aliases(&mut self, places: &[Place], indices: &[Option<usize>]) {
+        let live = || places.iter().zip(indices).filter(|(place, _)| !place.ends);
+        for (at, (place, index)) in live().enumerate() {
+            for (other, also) in live().skip(at + 1).filter(|(it, _)| it.is_same_router(place)) {
+                if let (Some(one), Some(two), true) =
+                    (*index, *also, other.address != place.address)
+                {
+                    join(&mut self.aliases, one, two);
+                }
+            }
+        }
     }
 
     fn see(&mut self, index: usize, ttl: u8, place: &Place, enumerated: Option<Enumerated>) {
         if index == self.routers.len() {
             self.routers.push(Router {
                 address: place.address,
+                also: BTreeSet::new(),
                 ttls: BTreeSet::new(),
                 flows: BTreeSet::new(),
                 rtt: None,
@@ -180,6 +212,7 @@ impl Network {
         }
         let Some(router) = self.routers.get_mut(index) else { return };
         router.ttls.insert(ttl);
+        router.also.extend(&place.also);
         router.flows.extend(&place.flows);
         router.rtt = router.rtt.into_iter().chain(place.rtt).min();
         router.answers += place.answers;
@@ -197,6 +230,19 @@ impl Network {
     }
 }
 
+/// Puts the groups of two together.
+fn join(groups: &mut Vec<BTreeSet<usize>>, one: usize, two: usize) {
+    let mut both = BTreeSet::from([one, two]);
+    groups.retain(|group| {
+        let apart = group.is_disjoint(&both);
+        if !apart {
+            both.extend(group);
+        }
+        apart
+    });
+    groups.push(both);
+}
+
 fn enumerated(graph: &Graph, rule: Rule, level: usize, place: &Place) -> Enumerated {
     let shaky = graph.is_shaky(level);
     let below = graph.levels().get(level + 1);
@@ -211,36 +257,4 @@ fn enumerated(graph: &Graph, rule: Rule, level: usize, place: &Place) -> Enumera
     } else {
         Enumerated::No
     }
-}
-
-fn diamonds(graph: &Graph) -> Vec<Diamond> {
-    let levels = graph.levels();
-    let mut found: Vec<Diamond> = Vec::new();
-    let mut open = None;
-    for (index, level) in levels.iter().enumerate() {
-        let width = level.places.len();
-        let before = index.saturating_sub(1);
-        if width > 1 {
-            let diamond = open.get_or_insert(Diamond {
-                from: levels[before].ttl,
-                to: None,
-                width,
-                uneven: false,
-                per_packet: false,
-            });
-            diamond.width = diamond.width.max(width);
-        }
-        if let Some(diamond) = &mut open {
-            diamond.uneven |= !graph.is_shaky(before) && graph.is_uneven(before);
-            diamond.per_packet |= levels[before].places.iter().any(|place| place.per_packet);
-        }
-        if width <= 1
-            && let Some(diamond) = open.take()
-        {
-            let to = (width == 1).then_some(level.ttl);
-            found.push(Diamond { to, ..diamond });
-        }
-    }
-    found.extend(open);
-    found
 }
