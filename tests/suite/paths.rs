@@ -19,7 +19,7 @@ use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use rtrace::wire::{Frame, LinkType};
 use serde_json::Value;
 
-use crate::support::{path_in, replay, root, run, scratch};
+use crate::support::{golden, path_in, replay, root, run, scratch};
 
 const TARGET: [u8; 4] = [203, 0, 113, 9];
 /// Standard deviations within which a measured rate has to be.
@@ -332,6 +332,21 @@ fn the_end_is_found_or_given_up() {
     assert_eq!(addresses(&outcome.network).len(), 3);
     assert!(outcome.took < Span::from_millis(8_000), "{} ms", outcome.took);
     assert!(outcome.path.totals.sent < 120, "{}", outcome.path.totals.sent);
+}
+
+/// Every form of a map that has everything; a drawing and a text of one with sixteen branches.
+#[test]
+fn maps_are_as_they_were() {
+    let mixed = ["text", "json", "dot", "mermaid", "svg"].map(|form| ("tests/maps/mixed", form));
+    let wide = ["text", "svg"].map(|form| ("benches/topologies/thirty-one", form));
+    for (network, form) in mixed.into_iter().chain(wide) {
+        let file = root().join(network).with_extension("toml");
+        let file = file.to_str().unwrap();
+        let drawn = run(&["paths", "--simulate", file, "--format", form, "203.0.113.9"]);
+        assert_eq!((drawn.status, drawn.stderr.as_str()), (0, ""), "{network} {form}");
+        let name = file.rsplit('/').next().unwrap().replace("toml", form);
+        golden(&format!("maps/{name}"), &drawn.stdout);
+    }
 }
 
 #[test]
