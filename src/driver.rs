@@ -45,7 +45,43 @@ pub fn run(
     link: &mut dyn Link,
     observer: &mut dyn Observer,
 ) -> Result<(), LinkError> {
+    run_on(tracer, link, observer, 0)
+}
+
+/// Hands `tracer` all frames of `earlier` without asking what to send; gives their number. Go on with
+/// [`run_on`].
+///
+/// # Errors
+/// When the recording cannot be read.
+pub fn feed(
+    tracer: &mut dyn Engine,
+    earlier: &mut dyn Link,
+    observer: &mut dyn Observer,
+) -> Result<u64, LinkError> {
     let mut recorded = 0;
+    loop {
+        match earlier.receive(None)? {
+            // It is numbered anew, as it is recorded anew.
+            Received::Frame(frame) => {
+                ingest(Frame { number: 0, ..frame }, tracer, observer, &mut recorded);
+            }
+            Received::Quiet(_) | Received::Woken => {}
+            Received::End | Received::Cut(_) => return Ok(recorded),
+        }
+        show_events(tracer, observer);
+    }
+}
+
+/// The same as [`run`] after so many frames.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on(
+    tracer: &mut dyn Engine,
+    link: &mut dyn Link,
+    observer: &mut dyn Observer,
+    mut recorded: u64,
+) -> Result<(), LinkError> {
     let outcome = loop {
         match turn(tracer, link, observer, &mut recorded) {
             Ok(Turn::More) => {}

@@ -16,6 +16,7 @@ mod session;
 mod show;
 mod tape;
 mod targets;
+mod task;
 mod trace;
 mod values;
 mod watch;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use args::{Action, Cli};
-use trace::Task;
+use task::Task;
 use watch::Watch;
 
 /// How a run ended, if it ran at all; in order of gravity.
@@ -73,7 +74,7 @@ pub fn main() -> ExitCode {
         Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => prober::run(&args),
         Some(Action::Report(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, true))),
-        Some(Action::Paths(args)) => trace::run(&args.trace, Task::Paths(args.plan())),
+        Some(Action::Paths(args)) => paths::run(&args),
         None => trace::run(&cli.trace, Task::Once),
     };
     match outcome {

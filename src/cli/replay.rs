@@ -29,6 +29,7 @@ use crate::trace::paths::Paths;
 use crate::trace::rounds::Rounds;
 use crate::trace::survey::{Found, Survey, Wanted};
 use crate::trace::{Engine, Idents, Tracer};
+use crate::wire::LinkType;
 
 /// How long whatever is looked up is waited for: nothing else is going on.
 const LOOKUP_WAIT: Duration = Duration::from_secs(5);
@@ -39,6 +40,8 @@ struct Contents {
     names: HashMap<IpAddr, String>,
     survey: Survey,
     packets: u64,
+    /// When the last of them was captured, and on what kind of link.
+    last: Option<(Timestamp, LinkType)>,
 }
 
 /// Runs the command.
@@ -179,6 +182,16 @@ pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer
     Ok((tracer, Names::fixed(contents.names).into()))
 }
 
+/// What a recording says of itself, and when and on what kind of link its last frame was captured; nothing if it
+/// says nothing.
+pub fn carried<R: Read>(
+    reader: CaptureReader<R>,
+) -> anyhow::Result<Option<(Carried, Timestamp, LinkType)>> {
+    let contents = read_through(reader, 0)?;
+    let last = contents.last;
+    Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link))))
+}
+
 /// Nobody looks on: only the path counts.
 struct Unwatched;
 
@@ -197,11 +210,13 @@ fn open(path: &Path) -> anyhow::Result<File> {
 
 fn read_through<R: Read>(mut reader: CaptureReader<R>, first_ttl: u8) -> anyhow::Result<Contents> {
     let survey = Survey::from_ttl(first_ttl);
-    let mut contents = Contents { carried: None, names: HashMap::new(), survey, packets: 0 };
+    let mut contents =
+        Contents { carried: None, names: HashMap::new(), survey, packets: 0, last: None };
     loop {
         match reader.next() {
             Ok(Some(Item::Packet(frame))) => {
                 contents.packets += 1;
+                contents.last = Some((frame.at, frame.link));
                 if contents.carried.is_none() {
                     contents.survey.handle_frame(&frame);
                 }

@@ -2,6 +2,7 @@
 //! happens besides is counted.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::driver::{self, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::lookups::{Awaited, Lookup};
 use crate::link::live::Interrupt;
+use crate::link::replay::ReplayLink;
 use crate::link::{Link, LinkError};
 use crate::metrics::Meter;
 use crate::render::stats::RunFacts;
@@ -38,6 +40,8 @@ pub struct Session {
     meter: Option<Meter>,
     /// When the run was interrupted, if it was.
     cut: Option<Timestamp>,
+    /// What was captured before.
+    earlier: Option<ReplayLink<File>>,
     /// Somebody has seen enough.
     stop: Arc<AtomicBool>,
     began: Instant,
@@ -74,6 +78,7 @@ impl Session {
             interrupt: None,
             meter: None,
             cut: None,
+            earlier: None,
             stop: Arc::default(),
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
@@ -86,6 +91,13 @@ impl Session {
     #[must_use]
     pub fn recording_to(mut self, tape: Option<Tape>) -> Self {
         self.tape = tape;
+        self
+    }
+
+    /// Begins with the frames of a recording, as if they had just been captured.
+    #[must_use]
+    pub fn going_on_from(mut self, earlier: Option<ReplayLink<File>>) -> Self {
+        self.earlier = earlier;
         self
     }
 
@@ -124,7 +136,10 @@ impl Session {
     pub fn run(&mut self, tracer: &mut dyn Engine, link: &mut dyn Link) -> Status {
         let began = self.renderer.begin(&self.config);
         self.note_output(began);
-        if let Err(error) = driver::run(tracer, link, self) {
+        let earlier = self.earlier.take();
+        let recorded = earlier.map_or(Ok(0), |mut link| driver::feed(tracer, &mut link, self));
+        let run = recorded.and_then(|recorded| driver::run_on(tracer, link, self, recorded));
+        if let Err(error) = run {
             self.fail(&error.to_string());
         }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);

@@ -7,52 +7,28 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
+use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
+use super::paths::Earlier;
 use super::session::{Session, report_out};
 use super::tape::{Prepared, create, is_stdout};
+use super::task::Task;
 use super::watch::{self, Watch};
-use super::{Status, complain, paths};
+use super::{Status, complain};
 use crate::capture::Interface;
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
-use crate::link::sim::{SimLink, Topology};
+use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
-use crate::recording::Carried;
 use crate::render::stats::RunFacts;
-use crate::trace::paths::{Paths, Plan};
-use crate::trace::rounds::Rounds;
-use crate::trace::{Engine, TraceConfig, Tracer};
+use crate::trace::TraceConfig;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
 /// Source port and first IP-ID of simulated traces, which are the same each time.
 const SIMULATED_PORT: u16 = 54_321;
-
-/// Probes per hop and round of a watch, unless others are asked for: as mtr's.
-const WATCHED_QUERIES: u16 = 1;
-
-/// What is made of a trace.
-#[derive(Clone, Copy)]
-pub enum Task<'a> {
-    /// One.
-    Once,
-    /// Rounds of it.
-    Watch(&'a Watch),
-    /// All paths.
-    Paths(Plan),
-}
-
-impl<'a> Task<'a> {
-    fn watch(self) -> Option<&'a Watch> {
-        match self {
-            Self::Watch(watch) => Some(watch),
-            Self::Once | Self::Paths(_) => None,
-        }
-    }
-}
 
 /// Runs the command.
 pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
@@ -60,6 +36,26 @@ pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
     match &args.simulate {
         Some(topology) => simulate(args, task, target, topology),
         None => live(args, task, target),
+    }
+}
+
+/// What a flow is to have: as was asked for, or as it was before.
+struct Wanted {
+    probe: ProbeType,
+    source: Option<IpAddr>,
+    port: Option<u16>,
+    ident: Option<u16>,
+}
+
+impl Wanted {
+    fn of(args: &TraceArgs, task: Task<'_>) -> Self {
+        let Some(earlier) = task.earlier() else {
+            let TraceOptions { source, sport, .. } = args.options;
+            return Self { probe: args.options.probe_type(), source, port: sport, ident: None };
+        };
+        let TraceConfig { probe, source, ident, .. } = earlier.config;
+        let port = Some(ident).filter(|_| probe.has_ports());
+        Self { probe, source: Some(source), port, ident: Some(ident) }
     }
 }
 
@@ -82,8 +78,9 @@ pub(super) fn open_live(
         None => (name, None),
     };
     let target = resolve(host, &args.options)?;
-    let TraceOptions { iface, source, sport, .. } = &args.options;
-    let route = route::resolve(target, zone, iface.as_deref(), *source)?;
+    let TraceOptions { iface, .. } = &args.options;
+    let wanted = Wanted::of(args, task);
+    let route = route::resolve(target, zone, iface.as_deref(), wanted.source)?;
     let any = iface.as_deref() == Some(route::ANY);
     let clock = args.clock.unwrap_or_default();
     if any && clock == Clock::Hardware {
@@ -96,20 +93,24 @@ pub(super) fn open_live(
         link: route.interface.link,
         filter: None,
     };
-    let probe = args.options.probe_type();
+    let probe = wanted.probe;
     let protocol = probe.protocol(Family::of(target));
     let any_source_port = matches!(task, Task::Paths(_)) && probe == ProbeType::TcpSyn;
     let link = LiveLink::open(&LiveConfig {
         route,
         target,
         protocol,
-        source_port: *sport,
+        source_port: wanted.port,
         any_source_port,
         any,
         clock,
     })?;
     interface.link = link.link_type();
-    let flow = Flow { source, target, probe, ident: link.ident() };
+    if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
+        bail!("{} is another kind of interface than before: choose that with -i", interface.name);
+    }
+    let ident = wanted.ident.unwrap_or(link.ident());
+    let flow = Flow { source, target, probe, ident };
     let config = configure(args, task, name, &flow, fastrand::u16(1..))?;
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
@@ -140,11 +141,11 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         args.lookups.names(wake(), DEFAULT_WAIT)
     };
     let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
-    let mut session = session(args, task, &config, annotations)
+    let mut session = session(args, task, &config, annotations)?
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
-    let status = session.run(&mut *engine(config, task)?, &mut link);
+    let status = session.run(&mut *task.engine(config)?, &mut link);
 
     account(&mut session, &mut link, interface.name, status);
     finish(&mut session, &link, facts_to, status)
@@ -208,11 +209,12 @@ pub(super) fn open_simulated(
             anyhow!("{name} is not such an address, and no such name in the simulated network")
         })?,
     };
-    let source = args.options.source.unwrap_or(topology.source_for(target));
-    let port = args.options.sport.unwrap_or(SIMULATED_PORT);
-    let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
+    let wanted = Wanted::of(args, task);
+    let source = wanted.source.unwrap_or(topology.source_for(target));
+    let ident = wanted.ident.or(wanted.port).unwrap_or(SIMULATED_PORT);
+    let flow = Flow { source, target, probe: wanted.probe, ident };
     let config = configure(args, task, name, &flow, 1)?;
-    let link = SimLink::new(topology);
+    let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {
         name: "simulated".into(),
         address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
@@ -232,8 +234,8 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let meter = watch::serve(task.watch().map(Watch::listen).transpose()?.flatten(), &config)?;
     let mut session =
-        session(args, task, &config, annotations).recording_to(tape).metered_by(meter);
-    let status = session.run(&mut *engine(config, task)?, &mut link);
+        session(args, task, &config, annotations)?.recording_to(tape).metered_by(meter);
+    let status = session.run(&mut *task.engine(config)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
         ("simulated", "simulated".into(), "virtual time".into());
@@ -246,24 +248,12 @@ fn session(
     task: Task<'_>,
     config: &TraceConfig,
     annotations: Annotations,
-) -> Session {
+) -> anyhow::Result<Session> {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
-    let out = || report_out(to_stderr);
-    let renderer = match task {
-        Task::Once => args.output.renderer(out()),
-        Task::Watch(watch) => watch.renderer(args.output, out()),
-        Task::Paths(plan) => paths::renderer(plan, args.output, out()),
-    };
-    Session::with_renderer(config, renderer, annotations, look_up)
-}
-
-fn engine(config: TraceConfig, task: Task<'_>) -> anyhow::Result<Box<dyn Engine>> {
-    Ok(match task {
-        Task::Once => Box::new(Tracer::new(config)?),
-        Task::Watch(watch) => Box::new(Rounds::new(config, watch.plan)?),
-        Task::Paths(plan) => Box::new(Paths::new(config, plan)?),
-    })
+    let renderer = task.renderer(args.output, report_out(to_stderr));
+    let session = Session::with_renderer(config, renderer, annotations, look_up);
+    Ok(session.going_on_from(task.earlier().map(Earlier::frames).transpose()?))
 }
 
 /// Where the run's facts go.
@@ -303,6 +293,9 @@ fn configure(
     flow: &Flow,
     first_id: u16,
 ) -> anyhow::Result<TraceConfig> {
+    if let Some(earlier) = task.earlier() {
+        return earlier.go_on(&args.options, flow);
+    }
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
@@ -310,9 +303,7 @@ fn configure(
     // Who says how many probes may be under way wants traceroute's order.
     let serial = args.options.in_flight.is_some();
     let mut config = if serial { defaults } else { defaults.scouting() };
-    if let Task::Watch(_) = task {
-        config.queries = WATCHED_QUERIES;
-    }
+    task.configure(&mut config);
     args.options.apply(&mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();
@@ -357,14 +348,7 @@ fn prepare_tape(
     interface: &Interface,
 ) -> anyhow::Result<Option<Prepared>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let OutputOptions { numeric, extensions, .. } = args.output;
-    let trace = config.clone();
-    let mut carried = Carried { numeric, extensions, ..Carried::of(trace) };
-    match task {
-        Task::Once => {}
-        Task::Watch(watch) => carried.rounds = Some(watch.plan),
-        Task::Paths(plan) => carried.paths = Some(plan),
-    }
+    let carried = task.carried(config, args.output);
     let rotate = task.watch().map(|watch| &watch.rotate);
     Prepared::new(path, rotate, carried, interface.clone()).map(Some)
 }

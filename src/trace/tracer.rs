@@ -461,6 +461,11 @@ impl Tracer {
         kept.then_some(index)
     }
 
+    /// Whether a probe has been captured with this key.
+    pub(super) fn knows(&self, key: &ProbeKey) -> bool {
+        self.correlator.knows(key)
+    }
+
     /// When the probes that wait for an answer were sent.
     pub(super) fn waiting_since(&self) -> impl Iterator<Item = Timestamp> {
         self.waiting.since(&self.path)

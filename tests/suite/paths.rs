@@ -383,6 +383,41 @@ fn every_form_replays_and_the_document_is_as_its_schema_says() {
     }
 }
 
+/// A budget that was spent is gone on with: with the same flows, in one recording that replays as a whole.
+#[test]
+fn a_run_is_gone_on_with() {
+    let dir = scratch();
+    let [first, whole] = ["first.pcapng", "whole.pcapng"].map(|name| path_in(&dir, name));
+    let (from, to) = (first.to_str().unwrap(), whole.to_str().unwrap());
+    for kind in [&["-4"][..], &["-6"], &["-I"], &["-T"]] {
+        let run_on = |more: &[&str]| {
+            let args = ["paths", "--simulate", "--json"];
+            let done = run(&[&args[..], more, kind, &["target.example"]].concat());
+            assert!(done.status <= 1 && done.stderr.is_empty(), "{kind:?}: {}", done.stderr);
+            (serde_json::from_str::<Value>(&done.stdout).unwrap(), done.stdout)
+        };
+        let (part, _) = run_on(&["--max-probes", "30", "--pcap", from]);
+        assert_eq!(
+            (&part["completion"], &part["totals"]["sent"]),
+            (&"max-probes".into(), &30.into())
+        );
+        let (all, text) = run_on(&["--resume", from, "--max-probes", "500", "--pcap", to]);
+        assert_eq!(all["completion"], "complete", "{kind:?}");
+        assert_eq!(all["nodes"].as_array().unwrap().len(), 12, "{kind:?}");
+        assert!(all["totals"]["sent"].as_u64().unwrap() > 60);
+        assert_eq!(replay(&whole, &["--json"]).stdout, text, "{kind:?}");
+    }
+    for (more, words) in [
+        (&["--pcap", from][..], "record to another file"),
+        (&["-t", "4"], "leave out what is different"),
+        (&["--sport", "7"], "leave out what is different"),
+    ] {
+        let args = ["paths", "--simulate", "target.example", "--resume", from];
+        let failed = run(&[&args[..], more].concat());
+        assert!(failed.status == 2 && failed.stderr.contains(words), "{more:?}: {}", failed.stderr);
+    }
+}
+
 #[test]
 fn what_paths_cannot_do_is_said() {
     for (args, words) in [

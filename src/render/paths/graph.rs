@@ -10,7 +10,7 @@ pub(super) fn write_dot(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "  n0 [label=\"{}\", shape=ellipse];", map.view.config.source)?;
     for (id, router) in (1..).zip(&map.network.routers) {
         let shape = if router.ends.is_some() { ", shape=ellipse" } else { "" };
-        writeln!(out, "  n{id} [label=\"{}\"{shape}];", in_quotes(&map.title(router)))?;
+        writeln!(out, "  n{id} [label=\"{}\"{shape}];", in_quotes(&map.label(router)))?;
     }
     for edge in map.edges() {
         let style = if edge.uncertain { ", style=dashed" } else { "" };
@@ -24,7 +24,7 @@ pub(super) fn write_mermaid(map: &Map<'_>, out: &mut impl Write) -> io::Result<(
     writeln!(out, "flowchart LR\n  n0([\"{source}\"])")?;
     for (id, router) in (1..).zip(&map.network.routers) {
         let (open, close) = if router.ends.is_some() { ("([", "])") } else { ("[", "]") };
-        writeln!(out, "  n{id}{open}\"{}\"{close}", entities(&map.title(router)))?;
+        writeln!(out, "  n{id}{open}\"{}\"{close}", entities(&map.label(router)))?;
     }
     for edge in map.edges() {
         let arrow = if edge.uncertain { "-.->" } else { "-->" };
@@ -42,7 +42,7 @@ fn in_quotes(text: &str) -> String {
 fn entities(text: &str) -> String {
     let mut safe = String::new();
     for c in text.chars() {
-        if c.is_ascii_alphanumeric() || " .:-_()*!".contains(c) {
+        if c.is_ascii_alphanumeric() || " .:-_()*!=~".contains(c) {
             safe.push(c);
         } else {
             let _ = write!(safe, "#{};", u32::from(c));

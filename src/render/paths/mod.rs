@@ -97,6 +97,13 @@ impl Map<'_> {
         }
         title
     }
+
+    /// The same with what else there is to be said of it: its other addresses, and whether each packet goes its own way.
+    fn label(&self, router: &Router) -> String {
+        let also = router.also.iter().map(|other| format!(" = {other}"));
+        let per_packet = router.per_packet.then(|| " ~ per packet".to_owned());
+        std::iter::once(self.title(router)).chain(also).chain(per_packet).collect()
+    }
 }
 
 /// A round trip as reports write it.

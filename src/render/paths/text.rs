@@ -60,7 +60,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     )?;
     match network.completion {
         Completion::Complete => {}
-        Completion::MaxProbes => write!(out, "; stopped at --max-probes")?,
+        Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
         Completion::Incomplete => write!(out, "; incomplete")?,
     }
     if open > 0 {

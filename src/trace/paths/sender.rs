@@ -108,10 +108,16 @@ impl Sender {
         let (flow, ttl) = self.asks.pop_front()?;
         let interval = Span::from_secs_f64(1.0 / run.plan.rate);
         self.next_at = self.next_at.max(now.before(CATCH_UP)).after(interval);
-        craft::craft(&plan::spec(&run.config, self.serial, flow, ttl), &mut self.datagram);
-        self.serial += 1;
-        let (header, payload) = ip::decode(&self.datagram).ok()?;
-        let key = ProbeKey::of(&header, payload)?;
+        let key = loop {
+            craft::craft(&plan::spec(&run.config, self.serial, flow, ttl), &mut self.datagram);
+            self.serial = self.serial.saturating_add(1);
+            let (header, payload) = ip::decode(&self.datagram).ok()?;
+            let key = ProbeKey::of(&header, payload)?;
+            // Not where an earlier run was ahead in its numbers, because probes of it were not captured.
+            if self.is_spent(run) || !tracer.knows(&key) {
+                break key;
+            }
+        };
         self.leaving.push(Leaving { ask: (flow, ttl), key, at: now });
         Some(&self.datagram)
     }
@@ -151,10 +157,16 @@ impl Sender {
         self.news = self.news.saturating_add(1);
     }
 
-    /// The frame of this probe was captured: it is on its way.
+    /// The frame of this probe was captured: it is on its way. One that was not handed out here is of the run that
+    /// is gone on with: it counts as well.
     pub(super) fn confirm(&mut self, key: ProbeKey) {
-        self.confirmed = true;
+        let known = self.leaving.len();
         self.leaving.retain(|it| it.key != key);
+        if self.leaving.len() < known {
+            self.confirmed = true;
+        } else {
+            self.serial = self.serial.saturating_add(1);
+        }
     }
 
     /// The link did not take the last probe. If it has never taken one, it is of no use to try more.
