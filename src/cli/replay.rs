@@ -23,9 +23,10 @@ use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::json::Json;
+use crate::render::paths::PathsReport;
 use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
-use crate::trace::paths::Paths;
+use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::Rounds;
 use crate::trace::survey::{Found, Survey, Wanted};
 use crate::trace::{Engine, Idents, Tracer};
@@ -153,17 +154,30 @@ fn report(
     Ok((status, session.into_annotations()))
 }
 
-/// The first trace in a recording as its JSON document.
+/// The first trace in a recording, or all paths of which it is, as their JSON document.
 pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let (tracer, annotations) = first(path, &mut Unwatched)?;
+    let First { tracer, annotations, paths } = first(path, &mut Unwatched)?;
     let mut document = Vec::new();
     let view = View::of(tracer.config(), tracer.path(), &annotations);
-    Json::new(&mut document, false).end(view).context("cannot write the trace")?;
+    let written = match paths {
+        None => Json::new(&mut document, false).end(view),
+        Some(plan) => PathsReport::new(&mut document, Form::Json, false, plan).end(view),
+    };
+    written.context("cannot write the trace")?;
     Ok(document)
 }
 
-/// Replays the first trace in a recording before `observer`; gives its tracer and the names that it carries.
-pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Annotations)> {
+/// The first trace in a recording.
+pub struct First {
+    /// What is known of it.
+    pub tracer: Tracer,
+    annotations: Annotations,
+    /// How all paths were looked for, if they were.
+    paths: Option<Plan>,
+}
+
+/// Replays the first trace in a recording before `observer`.
+pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<First> {
     let name = path.display().to_string();
     let mut file = open(path)?;
     let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
@@ -177,9 +191,13 @@ pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer
         .with_context(|| format!("{name}: no trace found: is this a capture of a traceroute?"))?;
     file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
     let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-    let mut tracer = Tracer::passive(config, idents)?;
+    let paths = contents.carried.and_then(|carried| carried.paths);
+    let mut tracer = match paths {
+        None => Tracer::passive(config, idents)?,
+        Some(_) => Paths::watcher(config)?,
+    };
     driver::run(&mut tracer, &mut link, observer)?;
-    Ok((tracer, Names::fixed(contents.names).into()))
+    Ok(First { tracer, annotations: Names::fixed(contents.names).into(), paths })
 }
 
 /// What a recording says of itself, and when and on what kind of link its last frame was captured; nothing if it

@@ -418,6 +418,42 @@ fn a_run_is_gone_on_with() {
     }
 }
 
+/// Of maps, sets of routers and links are compared; what another run may have missed is no change.
+#[test]
+fn maps_are_compared() {
+    let dir = scratch();
+    let record = |name: &str, topology: &str| {
+        let [network, file] = ["toml", "pcapng"].map(|end| path_in(&dir, &format!("{name}.{end}")));
+        fs::write(&network, topology).unwrap();
+        let args = ["paths", "--simulate", network.to_str().unwrap(), "--json", "203.0.113.9"];
+        let done = run(&[&args[..], &["--pcap", file.to_str().unwrap()]].concat());
+        let document = path_in(&dir, &format!("{name}.json"));
+        fs::write(&document, done.stdout).unwrap();
+        [file, document]
+    };
+    let [before, document] = record("before", &stages(1, &[1, 4, 8, 1], plain));
+    let diff = |before: &std::path::Path, after: &std::path::Path| {
+        let done = run(&["diff", before.to_str().unwrap(), after.to_str().unwrap()]);
+        (done.status, done.stdout + &done.stderr)
+    };
+    assert_eq!(diff(&before, &document).0, 0);
+    for seed in 2..12 {
+        let [after, _] = record("after", &stages(seed, &[1, 4, 8, 1], plain));
+        let (status, said) = diff(&before, &after);
+        assert_eq!(status, 0, "{seed}: {said}");
+    }
+    let [after, _] = record("less", &stages(1, &[1, 4, 6, 1], plain));
+    let (status, said) = diff(&before, &after);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains(" 3  gone: 10.3.0.7\n") && said.contains("have changed"), "{said}");
+    let (_, said) = diff(&after, &document);
+    assert!(said.contains(" 3  come: 10.3.0.8\n"), "{said}");
+    let trace = path_in(&dir, "trace.json");
+    fs::write(&trace, run(&["--simulate", "--json", "203.0.113.9"]).stdout).unwrap();
+    let (status, said) = diff(&before, &trace);
+    assert!(status == 2 && said.contains("compare two of one kind"), "{said}");
+}
+
 #[test]
 fn what_paths_cannot_do_is_said() {
     for (args, words) in [

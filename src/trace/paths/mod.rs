@@ -65,13 +65,23 @@ impl Paths {
         Ok(Self { sender: Some(Sender::new()), ..Self::passive(config, plan)? })
     }
 
+    /// What keeps account of the probes of all flows and of their answers.
+    ///
+    /// # Errors
+    /// When nothing can be watched with `config`.
+    pub fn watcher(config: TraceConfig) -> Result<Tracer, ConfigError> {
+        let config = plan::of_flows(config);
+        let idents = plan::idents(&config);
+        Tracer::passive(config, idents)
+    }
+
     /// One that only watches, for replay.
     ///
     /// # Errors
     /// When nothing can be watched with `config`.
     pub fn passive(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
-        let config = plan::of_flows(config);
-        let tracer = Tracer::passive(config.clone(), plan::idents(&config))?;
+        let tracer = Self::watcher(config)?;
+        let config = tracer.config().clone();
         let run = Run { flows: Flows::of(&config), config, plan };
         Ok(Self { run, tracer, sender: None, finished: false })
     }
