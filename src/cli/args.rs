@@ -13,8 +13,10 @@ pub use super::options::TraceOptions;
 pub use super::output::OutputOptions;
 use super::paths::{self, PathsArgs};
 pub use super::targets::ScreenArgs;
-use super::values::{parse_clock, parse_interval, parse_size, within};
+use super::values::{parse_clock, parse_interval, parse_size, parse_until, within};
+pub use super::watch::ReportOptions;
 use crate::link::live::Clock;
+use crate::trace::rounds::Until;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -31,6 +33,7 @@ Examples:
   sudo rtrace --format ndjson example.net           each event when it happens, one a line
   sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
   sudo rtrace paths --format svg example.net        all paths, as a drawing
+  sudo rtrace report --wide example.net             ten rounds, as mtr --report-wide
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
 Exit status: 0 the target was reached, 1 it was not, 2 usage, privilege or IO error, 130 after Ctrl-C.";
@@ -134,13 +137,22 @@ pub struct WatchArgs {
     #[arg(long, value_name = "SECONDS", help_heading = "Rounds", value_parser = parse_interval)]
     pub interval: Option<f64>,
 
-    /// End after so many rounds: at least 1 [default: for report 10, else until interrupted]
+    /// End after so many rounds: at least 1 [default: until interrupted or --until; for
+    /// report without --until 10]
     #[arg(long, value_name = "N", help_heading = "Rounds", value_parser = within(1_u64, u64::MAX))]
     pub rounds: Option<u64>,
+
+    /// Begin no round at this time or later: 2026-12-24T18:00:00Z, or so long: 1h30m
+    #[arg(long, value_name = "TIME", help_heading = "Rounds", value_parser = parse_until)]
+    pub until: Option<Until>,
 
     /// Only report when it is over
     #[arg(long, help_heading = "Rounds")]
     pub report: bool,
+
+    /// How the report looks.
+    #[command(flatten)]
+    pub look: ReportOptions,
 
     /// Serve metrics for Prometheus under /metrics at this address: 127.0.0.1:9469; port 0 takes
     /// one that is free
@@ -223,6 +235,10 @@ pub struct ReplayArgs {
     /// What is written.
     #[command(flatten)]
     pub output: OutputOptions,
+
+    /// How the report looks, if the recording is of rounds.
+    #[command(flatten)]
+    pub look: ReportOptions,
 
     /// What is looked up, which is nothing unless asked for.
     #[command(flatten)]

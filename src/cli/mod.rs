@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use args::{Action, Cli};
+use args::{Action, Cli, WatchArgs};
 use task::Task;
 use watch::Watch;
 
@@ -73,7 +73,7 @@ pub fn main() -> ExitCode {
         Some(Action::Diff(args)) => diff::run(&args),
         Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => prober::run(&args),
-        Some(Action::Report(args)) => trace::run(&args.trace, Task::Watch(&Watch::of(&args, true))),
+        Some(Action::Report(args)) => report(&args),
         Some(Action::Paths(args)) => paths::run(&args),
         None => trace::run(&cli.trace, Task::Once),
     };
@@ -84,6 +84,10 @@ pub fn main() -> ExitCode {
             Status::Failed.into()
         }
     }
+}
+
+fn report(args: &WatchArgs) -> anyhow::Result<Status> {
+    trace::run(&args.trace, Task::Watch(&Watch::of(args, true)?))
 }
 
 /// What clap did not take: help and version, which are asked for, and everything else.

@@ -35,7 +35,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if let Some(file) = &args.replay {
         bail!("{}: the screen does not show recordings yet: see rtrace replay", file.display());
     }
-    let watch = Watch::of(&args.watch, false);
+    let watch = Watch::of(&args.watch, false)?;
     let trace = &args.watch.trace;
     let on_screen = io::stdout().is_terminal()
         && !args.watch.report

@@ -14,7 +14,6 @@ use anyhow::{Context, bail};
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::{Session, report_out};
-use super::watch::Watch;
 use super::{Status, complain, list, paths, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{self, Observer};
@@ -135,16 +134,19 @@ fn report(
     }
     let out = || report_out(false);
     let (mut engine, renderer): (Box<dyn Engine>, _) = match (rounds, plan) {
-        (Some((plan, first)), _) => (
-            Box::new(Rounds::passive_from(first, config.clone(), plan)?),
-            Watch::recorded(plan).renderer(output, out()),
-        ),
-        (None, Some(plan)) => {
-            (Box::new(Paths::passive(config.clone(), plan)?), paths::renderer(plan, output, out()))
+        (None, _) if args.look.given() => {
+            bail!("--wide and --columns are for rounds: this is a recording of single traces")
         }
         (None, None) => {
             (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(out()))
         }
+        (None, Some(plan)) => {
+            (Box::new(Paths::passive(config.clone(), plan)?), paths::renderer(plan, output, out()))
+        }
+        (Some((plan, first)), _) => (
+            Box::new(Rounds::passive_from(first, config.clone(), plan)?),
+            args.look.written(output)?.renderer(plan, out()),
+        ),
     };
     let mut session = Session::with_renderer(&config, renderer, annotations, args.resolve);
     let status = session.run(&mut *engine, &mut link);

@@ -62,7 +62,7 @@ impl<'a> Task<'a> {
     pub fn renderer(self, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
         match self {
             Self::Once => output.renderer(out),
-            Self::Watch(watch) => watch.renderer(output, out),
+            Self::Watch(watch) => watch.renderer(out),
             Self::Paths(search) => paths::renderer(search.plan, output, out),
         }
     }

@@ -4,7 +4,9 @@ use std::fmt::Display;
 
 use crate::link::live::Clock;
 use crate::probe::FlowMode;
+use crate::time::{Span, Timestamp};
 use crate::trace::Wait;
+use crate::trace::rounds::Until;
 
 fn number(text: &str, range: std::ops::RangeInclusive<f64>, unit: &str) -> Result<f64, String> {
     let value = text.trim().parse().ok().filter(|value| range.contains(value));
@@ -87,6 +89,23 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(factor).filter(|size| *size > 0).ok_or_else(wrong)
 }
 
+/// A time of the calendar as captures stamp it.
+pub fn of_calendar(at: jiff::Timestamp) -> Timestamp {
+    Timestamp::from_parts(at.as_second(), at.subsec_nanosecond().into())
+}
+
+/// `--until`: a time with its offset from UTC, or a length.
+pub fn parse_until(text: &str) -> Result<Until, String> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(Until::Time(of_calendar(at)));
+    }
+    let length =
+        text.parse::<jiff::SignedDuration>().ok().filter(jiff::SignedDuration::is_positive);
+    let length =
+        length.ok_or("it must be a time like 2026-12-24T18:00:00Z, or a length like 1h30m")?;
+    Ok(Until::After(Span::from_secs_f64(length.as_secs_f64())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +125,24 @@ mod tests {
         }
         for text in ["", "0", "k", "1ib", "1i", "-5", "1.5M", "10X", "99999999999999T", "5 k"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_a_time_or_a_length() {
+        let after = |seconds| Ok(Until::After(Span::from_secs_f64(seconds)));
+        let at = |second| Ok(Until::Time(Timestamp::from_parts(second, 0)));
+        for (text, expected) in [
+            ("10m", after(600.0)),
+            ("1h30m", after(5_400.0)),
+            ("1.5s", after(1.5)),
+            ("2026-12-24T18:00:00Z", at(1_798_135_200)),
+            ("2026-12-24T19:00:00+01:00", at(1_798_135_200)),
+        ] {
+            assert_eq!(parse_until(text), expected, "{text}");
+        }
+        for wrong in ["", "10", "-5m", "0s", "tomorrow", "2026-12-24", "2026-12-24T18:00:00", "x"] {
+            assert!(parse_until(wrong).is_err_and(|error| error.contains("1h30m")), "{wrong}");
         }
     }
 }

@@ -3,22 +3,90 @@
 use std::io::Write;
 use std::net::SocketAddr;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use clap::Args;
 
 use super::args::{OutputOptions, RotateOptions, WatchArgs};
 use super::complain;
+use super::values::of_calendar;
 use crate::metrics::serve::Server;
 use crate::metrics::{Meter, Metrics};
-use crate::render::report::{Form, Report};
+use crate::render::report::{Columns, Form, Layout, Report, describe_columns};
 use crate::render::stream::Stream;
 use crate::render::{self, Renderer};
+use crate::time::Timestamp;
 use crate::trace::TraceConfig;
-use crate::trace::rounds::Plan;
+use crate::trace::rounds::{Plan, Until};
 
 /// Rounds of a report unless told otherwise.
 const REPORTED_ROUNDS: u64 = 10;
 /// Seconds between the beginnings of two rounds unless told otherwise.
 const INTERVAL: f64 = 1.0;
+
+/// How the report of rounds looks, and so that of their replay.
+#[derive(Debug, Args)]
+pub struct ReportOptions {
+    /// Do not cut long names, as mtr --report-wide
+    #[arg(long, help_heading = "Report of rounds")]
+    pub wide: bool,
+
+    #[arg(long, value_name = "LETTERS", help_heading = "Report of rounds", alias = "order", help = columns_help())]
+    pub columns: Option<Columns>,
+}
+
+fn columns_help() -> String {
+    format!("Columns of text and CSV: {} [default: \"LS NABWV\"]", describe_columns())
+}
+
+impl ReportOptions {
+    /// Whether anything is asked for.
+    pub fn given(&self) -> bool {
+        self.wide || self.columns.is_some()
+    }
+
+    /// What is to be written.
+    ///
+    /// # Errors
+    /// When there is no report of rounds in such a form.
+    pub fn written(&self, output: OutputOptions) -> anyhow::Result<Written> {
+        if output.form() == render::Form::Ndjson && !output.inspect {
+            return Ok(Written::Stream { numeric: output.numeric });
+        }
+        let form = Form::of(output.form()).filter(|_| !output.inspect);
+        let Some(form) = form else {
+            let name = if output.inspect { "--inspect" } else { output.form().describe().0 };
+            bail!("{name} is for one trace: rounds are written as text, json, ndjson or csv");
+        };
+        Ok(Written::Report(Layout {
+            form,
+            numeric: output.numeric,
+            extensions: output.extensions,
+            wide: self.wide,
+            columns: self.columns.clone().unwrap_or_default(),
+        }))
+    }
+}
+
+/// What is written of rounds.
+pub enum Written {
+    /// Every event, as it happens.
+    Stream {
+        /// Addresses without names.
+        numeric: bool,
+    },
+    /// A report at the end.
+    Report(Layout),
+}
+
+impl Written {
+    /// What writes it.
+    pub fn renderer(&self, plan: Plan, out: Box<dyn Write>) -> Box<dyn Renderer> {
+        match self {
+            Self::Stream { numeric } => Box::new(Stream::new(out, *numeric, plan)),
+            Self::Report(layout) => Box::new(Report::new(out, layout.clone())),
+        }
+    }
+}
 
 /// How a trace is to be repeated, and what is written of it.
 pub struct Watch {
@@ -28,25 +96,30 @@ pub struct Watch {
     prometheus: Option<SocketAddr>,
     /// When its recording goes on in another file.
     pub rotate: RotateOptions,
-    form: Form,
+    written: Written,
 }
 
 impl Watch {
     /// What the arguments of `watch` or, with `report`, of `report` ask for.
-    pub fn of(args: &WatchArgs, report: bool) -> Self {
-        let rounds = args.rounds.or((report || args.report).then_some(REPORTED_ROUNDS));
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub fn of(args: &WatchArgs, report: bool) -> anyhow::Result<Self> {
+        let until = args.until;
+        if let Some(Until::Time(end)) = until.filter(|_| args.trace.simulate.is_none())
+            && end <= now()
+        {
+            bail!("--until is past: give a time to come, or a length like 1h30m");
+        }
+        let unasked = (report || args.report) && until.is_none();
+        let rounds = args.rounds.or(unasked.then_some(REPORTED_ROUNDS));
         let interval = args.interval.unwrap_or(INTERVAL);
-        Self {
-            plan: Plan { interval, rounds, until: None },
+        Ok(Self {
+            plan: Plan { interval, rounds, until },
             rotate: args.rotate,
             prometheus: args.prometheus,
-            form: Form::Text,
-        }
-    }
-
-    /// A watch that was recorded.
-    pub fn recorded(plan: Plan) -> Self {
-        Self { plan, rotate: RotateOptions::default(), prometheus: None, form: Form::Text }
+            written: args.look.written(args.trace.output)?,
+        })
     }
 
     /// Listens where its metrics are asked for, which may take privilege.
@@ -58,12 +131,13 @@ impl Watch {
     }
 
     /// What writes it.
-    pub fn renderer(&self, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
-        if output.form() == render::Form::Ndjson {
-            return Box::new(Stream::new(out, output.numeric, self.plan));
-        }
-        Box::new(Report::new(out, self.form, output.numeric))
+    pub fn renderer(&self, out: Box<dyn Write>) -> Box<dyn Renderer> {
+        self.written.renderer(self.plan, out)
     }
+}
+
+fn now() -> Timestamp {
+    of_calendar(jiff::Timestamp::now())
 }
 
 /// Begins to show what is counted of a watch; says where, if it was left open.

@@ -50,7 +50,7 @@ impl<W: Write> Renderer for Csv<W> {
 }
 
 /// Of the same kind as the error within, so that a closed pipe is known as one.
-fn as_io(error: csv::Error) -> io::Error {
+pub(super) fn as_io(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,
         other => io::Error::other(format!("{other:?}")),
@@ -160,7 +160,7 @@ fn some(value: Option<impl ToString>) -> String {
 }
 
 /// Text from the network that a spreadsheet will not take for a formula: a name may begin with "-".
-fn harmless(text: String) -> String {
+pub(super) fn harmless(text: String) -> String {
     if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
 }
 

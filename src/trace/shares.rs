@@ -4,17 +4,10 @@
 //! how likely is it that chance alone puts so many of them on one side? Many are compared by the normal
 //! distribution, which is then close, in constant time.
 
-/// How sure one can be, as the number of standard deviations that chance alone exceeds as seldom.
-#[derive(Clone, Copy, Debug)]
-pub struct Sureness {
-    deviations: f64,
-    probability: f64,
-}
-
-/// Once in 740 times it is chance.
-pub const CERTAIN: Sureness = Sureness { deviations: 3.0, probability: 0.001_35 };
-/// Once in 100 times it is chance.
-pub const LIKELY: Sureness = Sureness { deviations: 2.326, probability: 0.01 };
+/// Once in 740 times, at the most, it is chance.
+const CHANCE: f64 = 0.001_35;
+/// As many standard deviations above the mean chance comes as seldom.
+const DEVIATIONS: f64 = 3.0;
 
 /// Losses that are counted out; of more than that the sums are long and the distribution is normal.
 const COUNTED: u64 = 200;
@@ -41,18 +34,18 @@ impl Share {
 
     /// Whether it is below `other` by more than chance, if `chances` such comparisons are made and one that
     /// holds is enough.
-    pub fn is_clearly_below(self, other: Self, chances: usize, sure: Sureness) -> bool {
+    pub fn is_clearly_below(self, other: Self, chances: usize) -> bool {
         if self.sent == 0 || self.part() >= other.part() {
             return false;
         }
         let (both, chances) = (self.with(other), float(chances.max(1) as u64));
         if both.lost <= COUNTED {
-            return by_chance(other, both) <= sure.probability / chances;
+            return by_chance(other, both) <= CHANCE / chances;
         }
         let part = both.part();
         let variance = part * (1.0 - part) * (1.0 / float(self.sent) + 1.0 / float(other.sent));
         // What the tail of the normal distribution comes to when it is to be so many times as small.
-        let deviations = (sure.deviations.powi(2) + 2.0 * chances.ln()).sqrt();
+        let deviations = (DEVIATIONS.powi(2) + 2.0 * chances.ln()).sqrt();
         other.part() - self.part() > deviations * variance.sqrt()
     }
 }
@@ -103,29 +96,30 @@ mod tests {
 
     #[test]
     fn chance_is_told_from_more() {
-        for (behind, own, certain, likely) in [
-            (share(0, 10), share(3, 10), false, false),
-            (share(0, 40), share(3, 10), false, true),
-            (share(0, 80), share(3, 10), true, true),
-            (share(0, 10), share(10, 10), true, true),
-            (share(5, 10), share(5, 10), false, false),
-            (share(9, 10), share(5, 10), false, false),
-            (share(0, 0), share(5, 10), false, false),
-            (share(100, 1_000), share(160, 1_000), true, true),
-            (share(100, 1_000), share(115, 1_000), false, false),
-            (share(1_000, 1_000_000), share(1_200, 1_000_000), true, true),
+        for (behind, own, clearly) in [
+            (share(0, 10), share(3, 10), false),
+            (share(0, 30), share(3, 10), false),
+            (share(0, 80), share(3, 10), true),
+            (share(0, 10), share(10, 10), true),
+            (share(5, 10), share(5, 10), false),
+            (share(9, 10), share(5, 10), false),
+            (share(0, 0), share(5, 10), false),
+            (share(100, 1_000), share(160, 1_000), true),
+            (share(100, 1_000), share(115, 1_000), false),
+            (share(1_000, 1_000_000), share(1_200, 1_000_000), true),
         ] {
-            assert_eq!(behind.is_clearly_below(own, 1, CERTAIN), certain, "{behind:?} {own:?}");
-            assert_eq!(behind.is_clearly_below(own, 1, LIKELY), likely, "{behind:?} {own:?}");
+            assert_eq!(behind.is_clearly_below(own, 1), clearly, "{behind:?} {own:?}");
         }
+        // Of many comparisons one comes out so by chance.
+        assert!(!share(0, 80).is_clearly_below(share(3, 10), 10));
+        assert!(!share(100, 1_000).is_clearly_below(share(147, 1_000), 10));
     }
 
     /// Where one is exchanged for the other, both say the same.
     #[test]
     fn counting_and_the_normal_distribution_agree() {
         let edge = |sent: u64, own_first: u64| {
-            let below =
-                |lost| share(own_first, sent).is_clearly_below(share(lost, sent), 1, CERTAIN);
+            let below = |lost| share(own_first, sent).is_clearly_below(share(lost, sent), 1);
             (own_first..sent).find(|lost| below(*lost)).unwrap() - own_first
         };
         // 80 and more of 10,000 on one side: the sum passes 200 right there.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::config::TraceConfig;
 use super::path::{Hop, Path, Probe, ProbeRef, Reply};
-use super::shares::{CERTAIN, LIKELY, Share};
+use super::shares::Share;
 use super::summary::Summary;
 use super::tracer::Event;
 use crate::time::{Span, Timestamp};
@@ -240,7 +240,8 @@ impl Table {
         let length = self.length;
         self.length = match path.end {
             Some(_) => reported.len(),
-            None => self.length.max(known),
+            // As in mtr, one more: that the path goes on there, and nobody answers.
+            None => self.length.max(known + 1),
         };
         self.ends = path.end.is_some() || (self.ends && self.length == length);
         self.reached |= path.reached(config);
@@ -348,16 +349,14 @@ fn judge(row: &Row, behind: &[Share], is_end: bool) -> Verdict {
         *pool = pool.with(*share);
         Some(*pool)
     });
-    let clearly = |pool: &Share| pool.is_clearly_below(own, behind.len(), CERTAIN);
+    let clearly = |pool: &Share| pool.is_clearly_below(own, behind.len());
     let lowest = pools.clone().filter(clearly).min_by(|a, b| a.part().total_cmp(&b.part()));
     if let Some(lowest) = lowest {
         return Verdict { loss: Loss::RateLimited, behind: Some(lowest.part()) };
     }
-    let alike = |pool: Share| {
-        2.0 * pool.part() >= own.part() && !pool.is_clearly_below(own, behind.len(), LIKELY)
-    };
-    let shared = !behind.is_empty() && pools.clone().all(alike);
+    let shared = |pool: Share| 2.0 * pool.part() >= own.part();
+    let is_shared = !behind.is_empty() && pools.clone().all(shared);
     // What the target does not answer is what a user misses, whatever it is that drops it.
-    let loss = if shared || is_end { Loss::Path } else { Loss::Unclear };
+    let loss = if is_shared || is_end { Loss::Path } else { Loss::Unclear };
     Verdict { loss, behind: pools.last().map(Share::part) }
 }

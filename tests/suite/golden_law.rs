@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
+use rtrace::capture::{CaptureReader, Format, INTERRUPTED, Interface, Item, Recording};
 use rtrace::driver::{self, Observer};
 use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
@@ -17,8 +17,11 @@ use rtrace::link::sim::{SimLink, Topology};
 use rtrace::link::{Link, LinkError};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::{Carried, packet_comment};
+use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
+use rtrace::time::Timestamp;
+use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
 use rtrace::wire::{Frame, LinkType};
@@ -46,8 +49,24 @@ impl Write for Shared {
     }
 }
 
-/// A report in each form, in the order of [`Form::ALL`].
-type Reports = [String; Form::ALL.len()];
+/// A report in each form, in the order of [`Form::ALL`] or, of rounds, of [`report::Form::ALL`].
+type Reports = Vec<String>;
+
+/// What writes each of them.
+fn renderers(of_rounds: bool) -> Vec<(Box<dyn Renderer>, Shared)> {
+    let style = Style { numeric: false, extensions: true };
+    let rounds = |form| {
+        let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIHPT".parse().unwrap());
+        let layout = Layout { form, numeric: false, extensions, wide, columns };
+        let out = Shared::default();
+        (Box::new(Report::new(out.clone(), layout)) as Box<dyn Renderer>, out)
+    };
+    let single = |form: Form| {
+        let out = Shared::default();
+        (form.renderer(out.clone(), style), out)
+    };
+    if of_rounds { report::Form::ALL.map(rounds).into() } else { Form::ALL.map(single).into() }
+}
 
 /// Writes every report of a run at once, and its recording where one is asked for.
 struct Watcher {
@@ -55,10 +74,13 @@ struct Watcher {
     annotations: Annotations,
     renderers: Vec<Box<dyn Renderer>>,
     tape: Option<Recording<Shared>>,
+    /// How many frames until it is interrupted.
+    left: usize,
 }
 
 impl Observer for Watcher {
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        self.left = self.left.saturating_sub(1);
         if let Some(tape) = self.tape.as_mut().filter(|_| disposition.concerns_the_trace()) {
             tape.frame(frame, packet_comment(disposition, path, 0).as_deref()).unwrap();
         }
@@ -74,21 +96,48 @@ impl Observer for Watcher {
     fn refused(&mut self, error: &LinkError) {
         panic!("{error}");
     }
+
+    fn interrupted(&self) -> bool {
+        self.left == 0
+    }
+
+    fn cut(&mut self, at: Timestamp) {
+        if let Some(tape) = &mut self.tape {
+            let comment = format!("clock: virtual time\n{INTERRUPTED}{}", at.nanos());
+            tape.statistics(at, 0, 0, Some(&comment)).unwrap();
+        }
+    }
 }
 
-/// Runs `tracer` over `link`; gives its reports.
-fn report(
-    tracer: &mut Tracer,
+/// What is traced, once or in rounds.
+type Asked<'a> = (&'a TraceConfig, Option<Plan>);
+
+fn active((config, rounds): Asked<'_>) -> Box<dyn Engine> {
+    match rounds {
+        Some(plan) => Box::new(Rounds::new(config.clone(), plan).unwrap()),
+        None => Box::new(Tracer::new(config.clone()).unwrap()),
+    }
+}
+
+fn passive((config, rounds): Asked<'_>) -> Box<dyn Engine> {
+    match rounds {
+        Some(plan) => Box::new(Rounds::passive(config.clone(), plan).unwrap()),
+        None => Box::new(Tracer::passive(config.clone(), Idents::One).unwrap()),
+    }
+}
+
+/// Runs `engine` over `link` and interrupts it after so many frames; gives its reports.
+fn reports(
+    mut engine: Box<dyn Engine>,
+    (config, rounds): Asked<'_>,
     link: &mut dyn Link,
     names: NameMap,
     tape: Option<Recording<Shared>>,
+    left: usize,
 ) -> Reports {
-    let outs = Form::ALL.map(|form| (form, Shared::default()));
-    let style = Style { numeric: false, extensions: true };
-    let renderers = outs.iter().map(|(form, out)| form.renderer(out.clone(), style)).collect();
-    let config = tracer.config().clone();
-    render(tracer, &config, link, names, renderers, tape);
-    outs.map(|(_, out)| out.text())
+    let (renderers, outs): (_, Vec<_>) = renderers(rounds.is_some()).into_iter().unzip();
+    render_until(left, &mut *engine, config, link, names, renderers, tape);
+    outs.iter().map(Shared::text).collect()
 }
 
 /// Runs `engine` over `link`, shown to these renderers and recorded on this tape.
@@ -100,8 +149,21 @@ pub fn render(
     renderers: Vec<Box<dyn Renderer>>,
     tape: Option<Recording<Shared>>,
 ) {
+    render_until(usize::MAX, engine, config, link, names, renderers, tape);
+}
+
+/// The same, interrupted after so many frames.
+fn render_until(
+    left: usize,
+    engine: &mut dyn Engine,
+    config: &TraceConfig,
+    link: &mut dyn Link,
+    names: NameMap,
+    renderers: Vec<Box<dyn Renderer>>,
+    tape: Option<Recording<Shared>>,
+) {
     let (config, annotations) = (config.clone(), Names::fixed(names).into());
-    let mut watcher = Watcher { config, annotations, renderers, tape };
+    let mut watcher = Watcher { config, annotations, renderers, tape, left };
     for renderer in &mut watcher.renderers {
         renderer.begin(&watcher.config).unwrap();
     }
@@ -114,32 +176,27 @@ pub fn render(
 
 pub type NameMap = BTreeMap<IpAddr, String>;
 
-/// Runs a trace over a simulated network, recording it; gives its reports and the recording.
+/// Runs a trace, or rounds of it, over a simulated network, recording it, up to so many frames; gives its
+/// reports and the recording.
 fn simulated(
     topology: Topology,
     names: NameMap,
     config: &TraceConfig,
+    rounds: Option<Plan>,
     format: Format,
+    left: usize,
 ) -> (Reports, Vec<u8>) {
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried {
-        trace: config.clone(),
-        numeric: false,
-        extensions: true,
-        rounds: None,
-        paths: None,
-        first_round: 0,
-    };
+    let carried = Carried { extensions: true, rounds, ..Carried::of(config.clone()) };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {
         tape.name(*address, name).unwrap();
     }
-    let mut tracer = Tracer::new(config.clone()).unwrap();
-    let mut link = SimLink::new(topology);
-    let reports = report(&mut tracer, &mut link, names, Some(tape));
+    let (asked, mut link) = ((config, rounds), SimLink::new(topology));
+    let reports = reports(active(asked), asked, &mut link, names, Some(tape), left);
     (reports, bytes.0.borrow().clone())
 }
 
@@ -157,6 +214,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
             Item::Interrupted { .. } => {}
         }
     }
+    let rounds = carried.as_ref().and_then(|carried| carried.rounds);
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);
     if let Some(found) = survey.traces().into_iter().next().map(|found| found.config) {
         assert_eq!((found.target, found.source), (config.target, config.source));
@@ -166,8 +224,8 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
         }
     }
     let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
-    let mut tracer = Tracer::passive(config, Idents::One).unwrap();
-    report(&mut tracer, &mut ReplayLink::new(reader), names, None)
+    let (asked, mut link) = ((&config, rounds), ReplayLink::new(reader));
+    reports(passive(asked), asked, &mut link, names, None, usize::MAX)
 }
 
 pub fn configs() -> impl Strategy<Value = TraceConfig> {
@@ -227,11 +285,34 @@ proptest! {
         // A classic pcap has no names: its replay is told them.
         for (format, told) in [(Format::PcapNg, NameMap::new()), (Format::Pcap, names.clone())] {
             let topology = Topology::random(seed);
-            let (live, recording) = simulated(topology, names.clone(), &config, format);
+            let (live, recording) =
+                simulated(topology, names.clone(), &config, None, format, usize::MAX);
             let again = replayed(&recording, &config, told);
             for ((form, live), again) in Form::ALL.iter().zip(&live).zip(&again) {
                 prop_assert_eq!(again, live, "{:?} {:?}", format, form);
             }
+        }
+    }
+
+    #[test]
+    fn over_random_networks_in_rounds(
+        seed: u64,
+        config in configs(),
+        interval in 0.02..2.0,
+        rounds in prop_oneof![3 => (1..6_u64).prop_map(Some), 1 => Just(None)],
+        left in 1..400_usize,
+    ) {
+        let topology = Topology::random(seed);
+        let config = TraceConfig { source: topology.source_for(config.target), ..config };
+        let names = topology.names().clone();
+        let plan = Plan { interval, rounds, until: None };
+        // Rounds without end are interrupted, and some of the others.
+        let left = if rounds.is_some() && left > 200 { usize::MAX } else { left };
+        let (live, recording) =
+            simulated(topology, names, &config, Some(plan), Format::PcapNg, left);
+        let again = replayed(&recording, &config, NameMap::new());
+        for ((form, live), again) in report::Form::ALL.iter().zip(&live).zip(&again) {
+            prop_assert_eq!(again, live, "{:?}", form);
         }
     }
 }

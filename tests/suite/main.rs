@@ -14,6 +14,7 @@ mod mmdb;
 mod nat;
 mod paths;
 mod prometheus;
+mod report;
 mod rotation;
 mod rounds;
 mod scout;

@@ -12,6 +12,7 @@ pub(crate) mod lab;
 mod lookups;
 mod paths;
 mod readers;
+mod report;
 mod resources;
 mod scout;
 mod stamps;

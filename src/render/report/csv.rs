@@ -1,0 +1,54 @@
+//! The report as `mtr --csv` writes it, with a row for each host of a hop, not only for the first.
+//!
+//! Sent and lost are those of the hop in each of its rows; times and `Rcv` are those of the host. The first
+//! column is the version of mtr whose form this is; the one without a title is how many were lost.
+
+use std::io::{self, Write};
+
+use super::columns::{Figures, Value};
+use super::{NOBODY, Whole};
+use crate::render::csv::{as_io, harmless};
+use crate::time::Span;
+
+const VERSION: &str = "MTR.0.95";
+const TITLES: [&str; 6] = ["Mtr_Version", "Start_Time", "Status", "Host", "Hop", "Ip"];
+
+pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
+    let columns = &whole.layout.columns;
+    // The line of titles ends in a comma, the others do not.
+    let mut table = csv::WriterBuilder::new().flexible(true).from_writer(out);
+    let titles = columns.iter().map(|column| column.title);
+    let system = whole.view.origins.map(|_| "Asn");
+    let head = TITLES.into_iter().chain(system);
+    table.write_record(head.chain(titles).chain([""])).map_err(as_io)?;
+    let second = whole.began.map(|at| at.nanos().div_euclid(1_000_000_000).to_string());
+    let second = second.unwrap_or_default();
+    for row in whole.table.rows() {
+        let hosts = row.responders.iter();
+        let mut hosts: Vec<_> = hosts
+            .map(|host| (whole.host(host.address), Some(host.address), Figures::of_host(row, host)))
+            .collect();
+        if let [] | [_] = &hosts[..] {
+            let address = row.responders.first().map(|host| host.address);
+            hosts = vec![(whole.first_host(row), address, Figures::of(row))];
+        }
+        for (host, address, figures) in hosts {
+            let name = harmless(whole.view.config.target_name.clone());
+            let host = if host == NOBODY { NOBODY.to_owned() } else { harmless(host.into_owned()) };
+            let about =
+                [VERSION.into(), second.clone(), "OK".into(), name, row.ttl.to_string(), host];
+            let cells = columns.iter().map(|column| cell((column.value)(figures)));
+            let about = about.into_iter().chain(whole.system(address));
+            table.write_record(about.chain(cells)).map_err(as_io)?;
+        }
+    }
+    table.flush()
+}
+
+fn cell(value: Value) -> String {
+    match value {
+        Value::Space(count) | Value::Count(count) => count.to_string(),
+        Value::Share(share) => format!("{:.2}", share * 100.0),
+        Value::Time(time) => format!("{:.2}", time.unwrap_or(Span::ZERO).as_millis_f64()),
+    }
+}

@@ -1,0 +1,238 @@
+//! The report as `mtr --json` writes it, and what it leaves out: described by `schema/report.schema.json`.
+//!
+//! `report.mtr` and, in each of `report.hubs`, the fields with a capital letter and `count` and `host` are mtr's,
+//! always all of them. Times are milliseconds there, as mtr's are, and in the fields beside them.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::Whole;
+use super::columns::Figures;
+use crate::render::extension::ExtensionRow;
+use crate::render::rows::{Millis, OriginRow, PlaceRow};
+use crate::time::{Span, Timestamp};
+use crate::trace::table::{Change, Loss, Responder, Row, Verdict};
+
+/// The version of the document's form; it changes when a field changes its meaning or goes.
+const VERSION: u32 = 1;
+/// The first byte of what probes are filled with.
+const BIT_PATTERN: &str = "0x40";
+
+pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
+    let document = Document { format: "rtrace-report", version: VERSION, report: Body::of(whole) };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    version: u32,
+    report: Body<'a>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    mtr: Asked<'a>,
+    hubs: Vec<Hub<'a>>,
+    target: IpAddr,
+    target_reached: bool,
+    started_ns: Option<i64>,
+    rounds: u64,
+    changes: Vec<ChangeRow<'a>>,
+}
+
+impl<'a> Body<'a> {
+    fn of(whole: Whole<'a>) -> Self {
+        let (table, config) = (whole.table, whole.view.config);
+        let hubs = table.rows().iter().zip(table.verdicts());
+        Self {
+            mtr: Asked {
+                src: config.source,
+                dst: &config.target_name,
+                tos: config.tos,
+                tests: table.rounds(),
+                psize: config.packet_len.to_string(),
+                bitpattern: BIT_PATTERN,
+            },
+            hubs: hubs.map(|(row, verdict)| Hub::of(row, verdict, whole)).collect(),
+            target: config.target,
+            target_reached: table.reached(),
+            started_ns: whole.began.map(Timestamp::nanos),
+            rounds: table.rounds(),
+            changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Asked<'a> {
+    src: IpAddr,
+    dst: &'a str,
+    tos: u8,
+    tests: u64,
+    psize: String,
+    bitpattern: &'static str,
+}
+
+#[derive(Serialize)]
+struct Hub<'a> {
+    count: u8,
+    host: Cow<'a, str>,
+    #[serde(rename = "ASN", skip_serializing_if = "Option::is_none")]
+    system: Option<String>,
+    #[serde(rename = "Loss%")]
+    loss_percent: f64,
+    #[serde(rename = "Drop")]
+    lost: u64,
+    #[serde(rename = "Rcv")]
+    received: u64,
+    #[serde(rename = "Snt")]
+    sent: u64,
+    #[serde(flatten)]
+    times: Times,
+    ip: Option<IpAddr>,
+    late: u64,
+    loss: &'static str,
+    /// In percent.
+    loss_behind: Option<f64>,
+    median: Option<Millis>,
+    p95: Option<Millis>,
+    p99: Option<Millis>,
+    hosts: Vec<Answering<'a>>,
+}
+
+impl<'a> Hub<'a> {
+    fn of(row: &'a Row, verdict: Verdict, whole: Whole<'a>) -> Self {
+        let figures = Figures::of(row);
+        let quantile = |share| row.rtts.quantile(share).map(Millis);
+        Self {
+            count: row.ttl,
+            host: whole.first_host(row),
+            system: whole.system(row.responders.first().map(|host| host.address)),
+            loss_percent: percent(figures.loss),
+            lost: figures.lost,
+            received: figures.received,
+            sent: figures.sent,
+            times: Times::of(figures),
+            ip: row.responders.first().map(|host| host.address),
+            late: row.late,
+            loss: match verdict.loss {
+                Loss::None => "none",
+                Loss::RateLimited => "rate-limited",
+                Loss::Path => "path",
+                Loss::Unclear => "unclear",
+                Loss::Silent => "silent",
+            },
+            loss_behind: verdict.behind.map(percent),
+            median: quantile(0.5),
+            p95: quantile(0.95),
+            p99: quantile(0.99),
+            hosts: row.responders.iter().map(|host| Answering::of(row, host, whole)).collect(),
+        }
+    }
+}
+
+/// By mtr's names; where nothing came they are zero, as mtr's.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Times {
+    last: Millis,
+    avg: Millis,
+    best: Millis,
+    wrst: Millis,
+    #[serde(rename = "StDev")]
+    deviation: Millis,
+    gmean: Millis,
+    jttr: Millis,
+    javg: Millis,
+    jmax: Millis,
+    jint: Millis,
+}
+
+impl Times {
+    fn of(figures: Figures<'_>) -> Self {
+        let rtts = figures.rtts;
+        let ms = |time: Option<Span>| Millis(time.unwrap_or(Span::ZERO));
+        Self {
+            last: ms(rtts.last()),
+            avg: ms(rtts.mean()),
+            best: ms(rtts.best()),
+            wrst: ms(rtts.worst()),
+            deviation: ms(rtts.deviation()),
+            gmean: ms(rtts.geometric_mean()),
+            jttr: ms(rtts.jitter()),
+            javg: ms(rtts.mean_jitter()),
+            jmax: ms(rtts.worst_jitter()),
+            jint: ms(rtts.interarrival_jitter()),
+        }
+    }
+}
+
+/// One of those who answered at a hop.
+#[derive(Serialize)]
+struct Answering<'a> {
+    host: Cow<'a, str>,
+    ip: IpAddr,
+    #[serde(flatten)]
+    origin: Option<OriginRow<'a>>,
+    #[serde(flatten)]
+    place: Option<PlaceRow<'a>>,
+    /// How many answers came from it.
+    count: u64,
+    #[serde(flatten)]
+    times: Times,
+    last_round: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extension: Option<ExtensionRow>,
+}
+
+impl<'a> Answering<'a> {
+    fn of(row: &Row, host: &Responder, whole: Whole<'a>) -> Self {
+        let figures = Figures::of_host(row, host);
+        Self {
+            host: whole.host(host.address),
+            ip: host.address,
+            origin: OriginRow::of(whole.view, host.address),
+            place: PlaceRow::of(whole.view, host.address),
+            count: figures.received,
+            times: Times::of(figures),
+            last_round: host.round,
+            extension: host.reply.extension.as_deref().map(ExtensionRow::of),
+        }
+    }
+}
+
+/// Another host answered a probe of a hop than in the round before.
+#[derive(Serialize)]
+struct ChangeRow<'a> {
+    round: u64,
+    at_ns: i64,
+    count: u8,
+    from: IpAddr,
+    from_host: Cow<'a, str>,
+    to: IpAddr,
+    to_host: Cow<'a, str>,
+}
+
+impl<'a> ChangeRow<'a> {
+    fn of(change: &Change, whole: Whole<'a>) -> Self {
+        Self {
+            round: change.round,
+            at_ns: change.at.nanos(),
+            count: change.ttl,
+            from: change.from,
+            from_host: whole.host(change.from),
+            to: change.to,
+            to_host: whole.host(change.to),
+        }
+    }
+}
+
+/// A share as percent with three decimals, as mtr rounds it.
+fn percent(share: f64) -> f64 {
+    (share * 1e5).round() / 1e3
+}

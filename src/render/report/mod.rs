@@ -1,0 +1,136 @@
+//! The report of a watch: what many rounds showed, in the forms of mtr(8) 0.95.
+//!
+//! Whoever reads mtr's output reads ours: the same lines, fields, types and units. Three things are not mtr's.
+//! Where mtr writes the name of its host, the source address stands: a replay elsewhere has another name.
+//! The start is the stamp of the first captured frame, in UTC for the same reason. And a probe counts as sent when
+//! it was captured, so that nothing is lost before it left.
+
+mod columns;
+mod csv;
+mod json;
+mod text;
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+pub use columns::{Columns, describe as describe_columns};
+
+use super::rows::{self, OriginRow};
+use super::{Renderer, View};
+use crate::time::Timestamp;
+use crate::trace::Event;
+use crate::trace::table::{Row, Table};
+
+/// What stands where nobody answered.
+const NOBODY: &str = "???";
+
+/// The forms of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// That of `mtr --report`.
+    #[default]
+    Text,
+    /// That of `mtr --json`, and more.
+    Json,
+    /// That of `mtr --csv`, with a row for each host.
+    Csv,
+}
+
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Json, Self::Csv];
+
+    /// The one by the name of a form of single traces, if many rounds have such a form.
+    #[must_use]
+    pub fn of(form: super::Form) -> Option<Self> {
+        match form {
+            super::Form::Text => Some(Self::Text),
+            super::Form::Json => Some(Self::Json),
+            super::Form::Csv => Some(Self::Csv),
+            _ => None,
+        }
+    }
+}
+
+/// How a report is to look.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// Its form.
+    pub form: Form,
+    /// Addresses without names.
+    pub numeric: bool,
+    /// With the label stacks that routers append; the JSON always has them.
+    pub extensions: bool,
+    /// Names are not cut.
+    pub wide: bool,
+    /// What the text and the table tell of each hop.
+    pub columns: Columns,
+}
+
+/// A report, written when the watch is over.
+pub struct Report<W> {
+    out: W,
+    layout: Layout,
+    table: Table,
+    began: Option<Timestamp>,
+}
+
+impl<W: Write> Report<W> {
+    /// A report to `out`.
+    pub fn new(out: W, layout: Layout) -> Self {
+        Self { out, layout, table: Table::new(), began: None }
+    }
+}
+
+impl<W: Write> Renderer for Report<W> {
+    fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
+        if let (None, Some(Event::Sent(at))) = (self.began, event) {
+            self.began = view.path.probe(at).and_then(|probe| probe.sent);
+        }
+        self.table.handle(event, view.path, view.config);
+        Ok(())
+    }
+
+    fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        let whole = Whole { view, layout: &self.layout, table: &self.table, began: self.began };
+        match self.layout.form {
+            Form::Text => text::write(&mut self.out, whole)?,
+            Form::Json => json::write(&mut self.out, whole)?,
+            Form::Csv => csv::write(&mut self.out, whole)?,
+        }
+        self.out.flush()
+    }
+}
+
+/// All that a report is made of.
+#[derive(Clone, Copy)]
+struct Whole<'a> {
+    view: View<'a>,
+    layout: &'a Layout,
+    table: &'a Table,
+    began: Option<Timestamp>,
+}
+
+impl<'a> Whole<'a> {
+    /// A host as it is shown: by its name, where that is known and asked for.
+    fn host(self, address: IpAddr) -> Cow<'a, str> {
+        match rows::name(self.view, address, self.layout.numeric) {
+            Some(name) => name.into(),
+            None => address.to_string().into(),
+        }
+    }
+
+    /// The autonomous system of a host as mtr writes it, where it is asked for: the first, if it has several.
+    fn system(self, address: Option<IpAddr>) -> Option<String> {
+        self.view.origins?;
+        let origin = address.and_then(|address| OriginRow::of(self.view, address));
+        let first = origin.and_then(|origin| origin.asn?.first().copied());
+        Some(first.map_or("AS???".to_owned(), |number| format!("AS{number}")))
+    }
+
+    /// The first host that answered at a hop.
+    fn first_host(self, row: &Row) -> Cow<'a, str> {
+        row.responders.first().map_or(NOBODY.into(), |it| self.host(it.address))
+    }
+}

@@ -1,0 +1,151 @@
+//! The report as `mtr --report` writes it and, wide, `mtr --report-wide`: to the byte, apart from what is said in
+//! the [module above](super) and from notes below the table.
+
+use std::io::{self, Write};
+
+use super::columns::{Column, Figures, Value};
+use super::{NOBODY, Whole};
+use crate::time::Span;
+use crate::trace::Reply;
+use crate::trace::table::Loss;
+use crate::wire::extension::Object;
+
+/// Where the columns begin, unless names are not cut.
+const HOSTS: usize = 33;
+/// The least width of an autonomous system.
+const SYSTEM: usize = 9;
+
+pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
+    let (table, columns) = (whole.table, &whole.layout.columns);
+    let started = whole.began.map_or(NOBODY.to_owned(), |at| {
+        let at = jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap_or_default();
+        at.strftime("%FT%T+0000").to_string()
+    });
+    writeln!(out, "Start: {started}")?;
+
+    let wide = whole.layout.wide;
+    let responders = table.rows().iter().flat_map(|row| &row.responders);
+    let systems = responders.filter_map(|it| whole.system(Some(it.address)).map(|it| it.len() + 1));
+    let systems = whole.view.origins.map(|_| systems.chain([SYSTEM]).max());
+    let width = systems.flatten().unwrap_or(SYSTEM);
+    let source = whole.view.config.source.to_string();
+    let hosts = table.rows().iter().map(|row| whole.first_host(row).chars().count());
+    let longest = hosts.chain([source.len()]).max();
+    let mut hosts = longest.filter(|_| wide).unwrap_or(HOSTS);
+    // mtr's titles stand two places too far to the left where it is wide, unless there are systems.
+    let under = if wide && systems.is_some() { hosts + width } else { hosts };
+    hosts += usize::from(wide && systems.is_some());
+    let titles = columns.iter().map(|column| format!("{:>1$}", column.title, column.width));
+    let head = cut(format!("HOST: {source:<under$}"), wide);
+    writeln!(out, "{head}{}", titles.collect::<String>())?;
+
+    for row in table.rows() {
+        let host = whole.first_host(row);
+        let first = row.responders.first().map(|it| it.address);
+        let about = match whole.system(first) {
+            Some(system) => format!(" {:2}. {system:<width$}{host:<hosts$}", row.ttl),
+            None => format!(" {:2}.|-- {host:<hosts$}", row.ttl),
+        };
+        let head = cut(about, wide);
+        let figures = Figures::of(row);
+        let cells = columns.iter().map(|column| cell(column, (column.value)(figures)));
+        writeln!(out, "{head}{}", cells.collect::<String>())?;
+        for (index, responder) in row.responders.iter().enumerate() {
+            if index > 0 {
+                let host = whole.host(responder.address);
+                match whole.system(Some(responder.address)) {
+                    Some(system) => writeln!(out, "     {system:<width$}{host}")?,
+                    None => writeln!(out, "        {host:<hosts$}")?,
+                }
+            }
+            if whole.layout.extensions {
+                write_labels(out, &responder.reply)?;
+            }
+        }
+    }
+    write_notes(out, whole)
+}
+
+/// As much of the line as stands before the columns.
+fn cut(line: String, wide: bool) -> String {
+    if wide { line } else { line.chars().take(HOSTS).collect() }
+}
+
+/// A cell with at least one space before it, of the column's width if its content fits. mtr cuts what does
+/// not; here only decimals and the percent sign are dropped.
+fn cell(column: &Column, value: Value) -> String {
+    let width = column.width;
+    let number = |value: f64, unit: &str| {
+        let exact = [format!("{value:.1}{unit}"), format!("{value:.1}"), format!("{value:.0}")];
+        let fitting = exact.iter().find(|text| text.len() < width);
+        fitting.unwrap_or(&exact[2]).clone()
+    };
+    let text = match value {
+        Value::Space(_) => return " ".to_owned(),
+        Value::Count(count) => count.to_string(),
+        Value::Share(share) => number(share * 100.0, "%"),
+        Value::Time(time) => number(time.unwrap_or(Span::ZERO).as_millis_f64(), ""),
+    };
+    format!(" {text:>0$}", width - 1)
+}
+
+/// The label stack that came with a host's last reply.
+fn write_labels(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
+    let objects = reply.extension.iter().flat_map(|extension| &extension.objects);
+    for object in objects {
+        let Object::MplsLabelStack(entries) = object else { continue };
+        for entry in entries {
+            writeln!(
+                out,
+                "       [MPLS: Lbl {} TC {} S {} TTL {}]",
+                entry.label,
+                entry.tc,
+                u8::from(entry.bottom),
+                entry.ttl
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Which of the losses are none.
+fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
+    for (row, verdict) in whole.table.rows().iter().zip(whole.table.verdicts()) {
+        let Some(behind) = verdict.behind.filter(|_| verdict.loss == Loss::RateLimited) else {
+            continue;
+        };
+        let what = if behind > 0.0 { "rate-limited beyond" } else { "rate-limited, not" };
+        let percent = behind * 100.0;
+        writeln!(out, "{:3}. {what} loss: the hops behind lose {percent:.1}%", row.ttl)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::report::Columns;
+
+    #[test]
+    fn no_digit_before_the_point_is_ever_cut() {
+        let ms = |ms: f64| Value::Time(Some(Span::from_secs_f64(ms / 1e3)));
+        for (letter, value, expected) in [
+            ("L", Value::Share(0.0), "  0.0%"),
+            ("L", Value::Share(0.125), " 12.5%"),
+            ("L", Value::Share(1.0), " 100.0"),
+            ("N", ms(1.25), "   1.2"),
+            ("N", ms(999.94), " 999.9"),
+            ("N", ms(999.96), "  1000"),
+            ("N", ms(1_234_567.0), " 1234567"),
+            ("J", ms(99.9), " 99.9"),
+            ("J", ms(1_234.4), " 1234"),
+            ("S", Value::Count(7), "     7"),
+            ("S", Value::Count(1_234_567), " 1234567"),
+            (" ", Value::Space(3), " "),
+        ] {
+            let columns: Columns = letter.parse().unwrap();
+            let column = columns.iter().next().unwrap();
+            assert_eq!(cell(column, value), expected, "{letter}");
+        }
+    }
+}

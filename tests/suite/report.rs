@@ -1,0 +1,243 @@
+//! The report of rounds, by the program itself over simulated networks: its forms, its replay, its notes.
+
+use std::fs;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::mmdb;
+use crate::support::{Run, line_of, path_in, replay, root, run, scratch};
+
+const TARGET: &str = "203.0.113.9";
+
+/// `rtrace report` through the network with these hops, at `dir`.
+fn report(dir: &tempfile::TempDir, hops: &[&str], target: &str, options: &[&str]) -> Run {
+    let topology = path_in(dir, "topology.toml");
+    fs::write(&topology, line_of(hops, "500us", target)).unwrap();
+    run(&[&["report", "--simulate", topology.to_str().unwrap(), TARGET], options].concat())
+}
+
+fn schema() -> Validator {
+    let text = fs::read_to_string(root().join("schema/report.schema.json")).unwrap();
+    let schema = serde_json::from_str(&text).unwrap();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+fn json(run: &Run) -> Value {
+    serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run:?}"))
+}
+
+const LIMITED: &str = "rate = { per_second = 0.2, burst = 1 }";
+
+#[test]
+fn the_text_is_that_of_mtr_and_has_notes() {
+    let dir = scratch();
+    let plain = report(&dir, &["", LIMITED, "silent = true", ""], "", &["--rounds", "20"]);
+    let expected = "\
+Start: 2026-01-01T00:00:00+0000
+HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
+  1.|-- 198.51.100.1               0.0%    20    1.0   1.0   1.0   1.0   0.0
+  2.|-- 198.51.100.2              80.0%    20    2.0   2.0   2.0   2.0   0.0
+  3.|-- ???                       100.0    20    0.0   0.0   0.0   0.0   0.0
+  4.|-- 198.51.100.4               0.0%    20    4.0   4.0   4.0   4.0   0.0
+  5.|-- 203.0.113.9                0.0%    20    5.0   5.0   5.0   5.0   0.0
+  2. rate-limited, not loss: the hops behind lose 0.0%
+";
+    assert_eq!((plain.stdout.as_str(), plain.status), (expected, 0), "{}", plain.stderr);
+
+    let options = ["--rounds", "3", "--wide", "--columns", "LSTHPI"];
+    let wide = report(&dir, &["", "loss = 1"], "", &options);
+    let expected = "\
+Start: 2026-01-01T00:00:00+0000
+HOST: 192.0.2.2    Loss%   Snt Late   Med   P95 Jint
+  1.|-- 198.51.100.1  0.0%     3    0   1.0   1.0  0.0
+  2.|-- ???          100.0     3    0   0.0   0.0  0.0
+";
+    assert_eq!((wide.stdout.as_str(), wide.status), (expected, 1), "{}", wide.stderr);
+}
+
+#[test]
+fn names_are_cut_unless_the_report_is_wide() {
+    let options = ["report", "--simulate", "target.example", "--rounds", "2"];
+    for (more, cut) in [(&[][..], true), (&["--wide"], false)] {
+        let text = run(&[&options, more].concat()).stdout;
+        let rows: Vec<&str> = text.lines().filter(|line| line.contains(".|--")).collect();
+        let names = rows.iter().filter_map(|row| row.split_whitespace().nth(1));
+        let longest = names.map(str::len).max().unwrap();
+        assert!(longest <= 25 || !cut, "{text}");
+        assert!(rows.iter().all(|row| row.ends_with(char::is_numeric)), "{text}");
+    }
+}
+
+#[test]
+fn the_json_is_as_its_schema_says() {
+    let (dir, schema) = (scratch(), schema());
+    let mut documents = vec![run(&["report", "--simulate", "target.example", "--json"])];
+    for six in ["-4", "-6"] {
+        documents.push(run(&["report", "--simulate", "target.example", "--json", "-q3", six]));
+    }
+    documents.push(report(
+        &dir,
+        &["", LIMITED, "silent = true"],
+        "",
+        &["--json", "--rounds", "50"],
+    ));
+    documents.push(report(&dir, &["loss = 1"], "", &["--json", "--rounds", "2", "-m3"]));
+    for document in documents.iter().map(json) {
+        let faults = schema.iter_errors(&document);
+        let faults: Vec<String> = faults.map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(faults.is_empty(), "{faults:#?}");
+    }
+    let limited = &json(&documents[3])["report"];
+    assert_eq!(limited["hubs"][1]["loss"], "rate-limited");
+    assert_eq!(limited["hubs"][2]["loss"], "silent");
+    assert_eq!((&limited["rounds"], &limited["target_reached"]), (&50.into(), &true.into()));
+
+    let mut wrong = json(&documents[0]);
+    wrong["report"]["hubs"][0]["Jint"] = "much".into();
+    assert!(!schema.is_valid(&wrong), "the schema can fail");
+}
+
+/// The fields of mtr 0.95 in their order, and of which type it writes them.
+#[test]
+fn the_json_has_the_fields_of_mtr_first() {
+    let document = json(&run(&["report", "--simulate", TARGET, "--json"]));
+    let mtr = document["report"]["mtr"].as_object().unwrap();
+    let fields: Vec<&str> = mtr.keys().map(String::as_str).collect();
+    for field in ["src", "dst", "tos", "tests", "psize", "bitpattern"] {
+        assert!(fields.contains(&field), "{fields:?}");
+        assert_eq!(mtr[field].is_u64(), ["tos", "tests"].contains(&field), "{field}");
+    }
+    for hub in document["report"]["hubs"].as_array().unwrap() {
+        for count in ["count", "Snt", "Rcv", "Drop"] {
+            assert!(hub[count].is_u64(), "{count}: {hub}");
+        }
+        for time in ["Loss%", "Last", "Avg", "Best", "Wrst", "StDev", "Gmean", "Jttr", "Jint"] {
+            assert!(hub[time].is_f64(), "{time}: {hub}");
+        }
+    }
+}
+
+#[test]
+fn all_hosts_of_a_hop_are_there() {
+    let dir = scratch();
+    let topology = path_in(&dir, "topology.toml");
+    let hops = "source = \"192.0.2.2\"\n[[hop]]\naddress = \"198.51.100.1\"\nbalance = \"packet\"\n\
+        [[hop]]\nrouters = [{ address = \"198.51.100.2\" }, { address = \"198.51.100.3\" }]\n";
+    let text = format!("{hops}[target]\ndelay = \"1ms\"\n");
+    fs::write(&topology, text).unwrap();
+    let simulated = ["report", "--simulate", topology.to_str().unwrap(), TARGET, "--rounds", "30"];
+    let in_form = |form: &str| run(&[&simulated[..], &["--format", form]].concat());
+
+    let report = &json(&in_form("json"))["report"];
+    let hosts = report["hubs"][1]["hosts"].as_array().unwrap();
+    let counts: u64 = hosts.iter().map(|host| host["count"].as_u64().unwrap()).sum();
+    assert_eq!((hosts.len(), counts), (2, 30), "{report}");
+    assert!(!report["changes"].as_array().unwrap().is_empty(), "{report}");
+    for change in report["changes"].as_array().unwrap() {
+        assert!(change["count"] == 2 && change["from"] != change["to"], "{change}");
+    }
+
+    let text = in_form("text").stdout;
+    let second = text.lines().nth(4).unwrap();
+    assert_eq!((second.trim(), second.len()), (hosts[1]["ip"].as_str().unwrap(), 41), "{text}");
+
+    let table = in_form("csv").stdout;
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(
+        table.lines().next(),
+        Some("Mtr_Version,Start_Time,Status,Host,Hop,Ip,Loss%,Snt, ,Last,Avg,Best,Wrst,StDev,")
+    );
+    assert_eq!(rows.iter().map(|row| row[4]).collect::<Vec<_>>(), ["Hop", "1", "2", "2", "3"]);
+    for (row, host) in rows[2..4].iter().zip(hosts) {
+        assert_eq!((row[5], row[7]), (host["ip"].as_str().unwrap(), "30"));
+        let best = format!("{:.2}", host["Best"].as_f64().unwrap());
+        assert_eq!(row[11], best);
+    }
+}
+
+#[test]
+fn systems_are_where_mtr_has_them() {
+    let dir = scratch();
+    let asn = mmdb::geolite_asn().save(path_in(&dir, "asn.mmdb"));
+    let asn = ["--asn-db", asn.to_str().unwrap()];
+    let options = ["report", "--simulate", "-n", "--rounds", "2", TARGET];
+    let report = |form: &[&str]| run(&[&options[..], &asn, form].concat());
+
+    let document = json(&report(&["--json"]));
+    let faults: Vec<String> = schema().iter_errors(&document).map(|e| e.to_string()).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    let hubs = document["report"]["hubs"].as_array().unwrap();
+    let systems: Vec<&str> = hubs.iter().map(|hub| hub["ASN"].as_str().unwrap()).collect();
+    assert!(systems.contains(&"AS???") && systems.iter().any(|it| *it != "AS???"), "{systems:?}");
+
+    for wide in [&[][..], &["--wide"]] {
+        let text = report(wide).stdout;
+        let rows: Vec<&str> = text.lines().filter(|line| line.contains(". AS")).collect();
+        let system = |row: &&&str| row[5..].split(' ').next().unwrap().to_owned();
+        let seen: Vec<String> = rows.iter().map(|row| system(&row)).collect();
+        assert_eq!(seen, systems, "{text}");
+        let titles = text.lines().nth(1).unwrap().len();
+        assert!(rows.iter().all(|row| row.len() == titles), "{text}");
+    }
+    let table = report(&["--format", "csv"]).stdout;
+    let column: Vec<&str> = table.lines().map(|line| line.split(',').nth(6).unwrap()).collect();
+    assert_eq!((column[0], &column[1..]), ("Asn", &systems[..]));
+}
+
+#[test]
+fn a_recording_of_rounds_replays_to_the_report() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let path = recording.to_str().unwrap();
+    for options in [
+        &["--interval", "0.02", "--rounds", "7", "-q2"][..],
+        &["--until", "3s", "-n"],
+        &["-6", "-T", "-w", "0.04"],
+        &["-e", "-I", "--flow", "paris"],
+    ] {
+        for look in [&[][..], &["--json"], &["--format", "csv"], &["--wide", "--columns", "SLHPT"]]
+        {
+            let rounds = ["report", "--simulate", "--pcap", path, "target.example"];
+            let live = run(&[&rounds, options, look].concat());
+            let again = replay(&recording, look);
+            assert_eq!(again.stdout, live.stdout, "{options:?} {look:?}");
+            assert_eq!((again.status, again.stderr.as_str()), (live.status, ""), "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_watch_that_only_reports_is_a_report() {
+    let watch = run(&["watch", "--report", "--simulate", TARGET]);
+    assert_eq!(watch.stdout, run(&["report", "--simulate", TARGET]).stdout);
+    assert_eq!(json(&run(&["report", "--simulate", TARGET, "--json"]))["report"]["rounds"], 10);
+    // Who says when it ends says how many rounds there are.
+    let until = run(&["report", "--simulate", TARGET, "--json", "--until", "14.5s"]);
+    assert_eq!(json(&until)["report"]["rounds"], 15);
+}
+
+#[test]
+fn what_makes_no_sense_for_rounds_is_refused_in_one_line() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let single = path_in(&dir, "b.pcapng");
+    let (path, one) = (recording.to_str().unwrap(), single.to_str().unwrap());
+    assert_eq!(run(&["report", "--simulate", TARGET, "--rounds", "1", "--pcap", path]).status, 0);
+    assert_eq!(run(&["--simulate", TARGET, "--pcap", one]).status, 0);
+    for (args, words) in [
+        (vec!["report", TARGET, "--format", "atlas"], "atlas is for one trace"),
+        (vec!["watch", "--report", TARGET, "--format", "scamper"], "text, json, ndjson or csv"),
+        (vec!["report", TARGET, "--inspect"], "--inspect is for one trace"),
+        (vec!["replay", path, "--format", "atlas"], "atlas is for one trace"),
+        (vec!["report", TARGET, "--columns", "LSZ"], "H median"),
+        (vec!["report", TARGET, "--until", "soon"], "1h30m"),
+        (vec!["report", TARGET, "--until", "2020-01-01T00:00:00Z"], "--until is past"),
+        (vec!["replay", one, "--wide"], "recording of single traces"),
+    ] {
+        let refused = run(&args);
+        assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(refused.stderr.contains(words), "{args:?}: {}", refused.stderr);
+        assert_eq!(refused.stderr.lines().count(), 1, "{args:?}: {}", refused.stderr);
+    }
+}
