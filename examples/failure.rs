@@ -4,12 +4,10 @@
 //! and a simulated router that hashes, and back.
 
 use rtrace::driver::{self, Observer};
-use rtrace::link::LinkError;
 use rtrace::link::sim::{Dual, Node, SimLink, Topology};
-use rtrace::time::{Span, Timestamp};
+use rtrace::time::Span;
 use rtrace::trace::paths::{Confidence, Enumeration, Paths, Plan, Rule, network};
-use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
-use rtrace::wire::Frame;
+use rtrace::trace::{Engine, TraceConfig};
 
 const FED: u32 = 20_000;
 const RUN: u32 = 300;
@@ -19,18 +17,7 @@ const DEVIATIONS: f64 = 2.576;
 /// Looks away.
 struct Nobody;
 
-impl Observer for Nobody {
-    fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &Path) {}
-    fn event(&mut self, _: Event, _: &Path) {}
-    fn refused(&mut self, _: &LinkError) {}
-    fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
-        None
-    }
-    fn wake(&mut self, _: &Path) {}
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
+impl Observer for Nobody {}
 
 /// Whether the rule stops before it has found all.
 fn misses(rule: Rule, branches: usize, rng: &mut fastrand::Rng) -> bool {

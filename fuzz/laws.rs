@@ -114,7 +114,8 @@ fn watch(mut tracer: Tracer, frames: &[Frame<'_>]) {
         settled += u64::from(matches!(event, Event::Settled(_)));
     }
     let path = tracer.path();
-    let probes = || path.hops().iter().flat_map(|hop| &hop.probes);
+    // A scout that is no hop's is one of them.
+    let probes = || path.probes().map(|(_, probe)| probe);
     let captured = probes().filter(|probe| probe.sent.is_some()).count() as u64;
     let answers = |probe: &&Probe| matches!(probe.outcome, Outcome::Answered(_));
     let answered = probes().filter(|probe| probe.sent.is_some()).filter(answers).count();

@@ -10,6 +10,7 @@ mod golden_law;
 mod laws;
 mod live;
 mod lookups;
+mod maps;
 mod mmdb;
 mod nat;
 mod paths;

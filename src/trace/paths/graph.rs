@@ -14,13 +14,12 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::alias::{self, Aliases, Sample};
 use super::plan::Flows;
+use super::silence::{Control, Open, telling};
 use crate::time::{Span, Timestamp};
 use crate::trace::path::{Outcome, Path, Probe, Reply, ReplyKind};
 
 /// Stands for the address of those that have none.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-/// How often a flow is asked at a hop where others were answered, before it counts as silent there.
-const ATTEMPTS: usize = 3;
 
 /// A router's address at one hop, or the silence there behind one place.
 #[derive(Clone, Debug)]
@@ -49,21 +48,6 @@ pub struct Place {
     counter: Vec<Sample>,
 }
 
-/// What is open of a flow at a hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Open {
-    /// An answer may still come.
-    Waiting,
-    /// Not answered, and not yet asked often enough.
-    Retry,
-    /// Silent, but where it comes from is not known.
-    Unplaced,
-    /// Silent, where this other flow was answered: is that one answered every time?
-    Doubtful(u16),
-    /// Silent, where others are not answered every time either: the silence tells nothing.
-    Unknown,
-}
-
 /// All that is known of one hop.
 #[derive(Clone, Debug, Default)]
 pub struct Level {
@@ -74,15 +58,10 @@ pub struct Level {
     /// Where each flow was seen.
     at: HashMap<u16, usize>,
     open: BTreeMap<u16, Open>,
-    /// How often each flow was asked, and how often it was answered or may yet be.
-    asked: HashMap<u16, Asked>,
+    /// The flows that were asked, and how often each was answered or may yet be.
+    asked: HashMap<u16, usize>,
     /// The flows of which several routers were seen.
     wavering: BTreeSet<u16>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Asked {
-    hopeful: usize,
 }
 
 /// The graph so far.
@@ -109,49 +88,6 @@ pub(super) struct Pending<'a> {
     pub(super) leaving: &'a [(u16, u8)],
     /// Where nothing at all was answered, probes sent up to then are taken for silent already.
     pub(super) silent_up_to: Option<Timestamp>,
-}
-
-/// What the flows that are answered at a hop say of those that are not: one of them is asked as often.
-struct Control {
-    flow: Option<u16>,
-    asked: usize,
-    waits: bool,
-    /// Silence here tells nothing: that flow was not answered again, or many probes were lost beside answers.
-    lossy: bool,
-}
-
-impl Control {
-    fn of(by_flow: &BTreeMap<u16, Vec<&Probe>>) -> Self {
-        let answered = by_flow.iter().filter(|(_, it)| it.iter().any(|it| telling(it).is_some()));
-        let lost = |probe: &&&Probe| probe.outcome == Outcome::Lost && telling(probe).is_none();
-        let beside = answered.clone().flat_map(|(_, probes)| probes);
-        let (all, gone) = (beside.clone().count(), beside.filter(lost).count());
-        // The first of those that were asked most often.
-        let most = answered.max_by_key(|(flow, probes)| (probes.len(), u16::MAX - **flow));
-        let probes = most.map_or(&[][..], |(_, probes)| probes);
-        Self {
-            flow: most.map(|(flow, _)| *flow),
-            asked: probes.len(),
-            waits: probes.iter().any(|probe| probe.outcome == Outcome::Waiting),
-            lossy: probes.iter().filter(lost).count() >= ATTEMPTS - 1 || 4 * gone > all,
-        }
-    }
-
-    /// What is open of a flow that was asked so often in vain; nothing if it really is silent.
-    fn judge(&self, asked: usize) -> Option<Open> {
-        match self.flow {
-            _ if self.lossy => Some(Open::Unknown),
-            _ if asked < ATTEMPTS => Some(Open::Retry),
-            Some(_) if self.waits => Some(Open::Waiting),
-            Some(flow) if self.asked < ATTEMPTS => Some(Open::Doubtful(flow)),
-            _ => None,
-        }
-    }
-}
-
-/// The reply that tells where a probe got to; a late one is as good as any.
-fn telling(probe: &Probe) -> Option<&Reply> {
-    probe.replies.iter().find(|reply| !reply.kind.is_advice())
 }
 
 impl Graph {
@@ -206,7 +142,7 @@ impl Graph {
             };
             let answers = probes.iter().filter(|probe| telling(probe).is_some()).count();
             let waiting = leaves + probes.iter().filter(waits).count();
-            level.asked.insert(flow, Asked { hopeful: answers + waiting });
+            level.asked.insert(flow, answers + waiting);
             if answers > 0 {
                 level.place_answers(flow, probes, &aliases);
             } else if waiting > 0 {
@@ -378,7 +314,7 @@ impl Level {
 
     /// How many probes of this flow were answered here or may yet be.
     pub(super) fn hopeful(&self, flow: u16) -> usize {
-        self.asked.get(&flow).map_or(0, |asked| asked.hopeful)
+        self.asked.get(&flow).copied().unwrap_or(0)
     }
 
     /// Where each flow was seen.

@@ -12,6 +12,7 @@ mod network;
 mod plan;
 mod rule;
 mod sender;
+mod silence;
 mod strategy;
 
 pub use diamond::Diamond;

@@ -12,9 +12,10 @@
 
 use std::collections::BTreeSet;
 
-use super::graph::{Graph, Open};
+use super::graph::Graph;
 use super::plan::MAX_FLOWS;
 use super::rule::Rule;
+use super::silence::Open;
 
 /// φ of the paper: flows of each router by which it is tested whether routers share next hops.
 const MESHING: usize = 2;
