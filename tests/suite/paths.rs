@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::fs;
 use std::net::IpAddr;
 
 use proptest::prelude::*;
@@ -16,6 +17,8 @@ use rtrace::trace::paths::{
 };
 use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use rtrace::wire::{Frame, LinkType};
+
+use crate::support::root;
 
 const TARGET: [u8; 4] = [203, 0, 113, 9];
 /// Standard deviations within which a measured rate has to be.
