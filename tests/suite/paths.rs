@@ -193,7 +193,9 @@ fn thirty_one_addresses_and_every_link_in_three_seconds() {
         assert_eq!(network.completion, Completion::Complete);
         assert!(network.routers.iter().all(|it| it.enumerated != Some(Enumerated::No)));
         assert!(took < Span::from_millis(3_000), "{took} ms");
-        assert!(path.totals.sent < 3_500, "{}", path.totals.sent);
+        // At 95 % scamper's tracelb takes 673, without asking for the links within diamonds.
+        let most = if every_router || percent > 95.0 { 1_000 } else { 673 };
+        assert!(path.totals.sent <= most, "{plan:?}: {}", path.totals.sent);
     }
 }
 

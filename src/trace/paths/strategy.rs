@@ -40,8 +40,17 @@ pub(super) enum Step {
 /// What is to be done next, by a rule and, with `every_router`, without short cuts.
 ///
 /// Where answers are waited for, the hops behind are asked meanwhile for what is wanted by what is known of them:
-/// that is wanted in any case.
+/// that is wanted in any case. Flows are not searched for before all that are known have been asked at every hop: behind
+/// branches of different length, a router that lacks flows at one hop has them at another.
 pub(super) fn next(graph: &Graph, rule: Rule, every_router: bool) -> Step {
+    match pass(graph, rule, every_router, false) {
+        Step::Done => pass(graph, rule, every_router, true),
+        step => step,
+    }
+}
+
+/// The same, gone through once: with `search`, flows are searched for where some are lacking.
+fn pass(graph: &Graph, rule: Rule, every_router: bool, search: bool) -> Step {
     let mut waiting = false;
     for upper in 0..graph.levels().len().saturating_sub(1) {
         let levels = graph.levels();
@@ -51,7 +60,7 @@ pub(super) fn next(graph: &Graph, rule: Rule, every_router: bool) -> Step {
         if !live || silent > SILENT_HOPS {
             break;
         }
-        match behind(graph, rule, upper, every_router) {
+        match behind(graph, rule, upper, every_router, search) {
             Step::Done => {}
             Step::Wait => waiting = true,
             ask @ Step::Ask(_) => return ask,
@@ -61,16 +70,17 @@ pub(super) fn next(graph: &Graph, rule: Rule, every_router: bool) -> Step {
 }
 
 /// What is to be done of the links behind one hop.
-fn behind(graph: &Graph, rule: Rule, upper: usize, every_router: bool) -> Step {
+fn behind(graph: &Graph, rule: Rule, upper: usize, every_router: bool, search: bool) -> Step {
     let parting = graph.parting(upper);
     let shaky = graph.is_shaky(upper);
     let uneven = !shaky && (parting..upper).any(|level| graph.is_uneven(level));
-    let step = Need::of(graph, rule, upper, every_router || uneven).step();
+    let step = Need::of(graph, rule, upper, every_router || uneven, search).step();
     let lite = !every_router && !uneven && !shaky;
     if step != Step::Done || !lite || !graph.is_uneven(upper) {
         return step;
     }
-    let mut again = (parting..=upper).map(|level| Need::of(graph, rule, level, true).step());
+    let mut again =
+        (parting..=upper).map(|level| Need::of(graph, rule, level, true, search).step());
     again.find(|step| *step != Step::Done).unwrap_or(Step::Done)
 }
 
@@ -82,12 +92,24 @@ struct Need<'a> {
     asks: Vec<(u16, u8)>,
     asked: BTreeSet<(u16, usize)>,
     waiting: bool,
+    search: bool,
+    /// Flows are lacking that were not searched for.
+    lacking: bool,
 }
 
 impl<'a> Need<'a> {
-    fn of(graph: &'a Graph, rule: Rule, upper: usize, every_router: bool) -> Self {
+    fn of(graph: &'a Graph, rule: Rule, upper: usize, every_router: bool, search: bool) -> Self {
         let asks = Vec::new();
-        let mut need = Self { graph, rule, upper, asks, asked: BTreeSet::new(), waiting: false };
+        let mut need = Self {
+            graph,
+            rule,
+            upper,
+            asks,
+            asked: BTreeSet::new(),
+            waiting: false,
+            search,
+            lacking: false,
+        };
         let shaky = graph.is_shaky(upper);
         need.settle_open();
         if every_router && !shaky {
@@ -108,7 +130,7 @@ impl<'a> Need<'a> {
     }
 
     fn is_met(&self) -> bool {
-        self.asks.is_empty() && !self.waiting
+        self.asks.is_empty() && !self.waiting && !self.lacking
     }
 
     fn step(self) -> Step {
@@ -277,6 +299,10 @@ impl<'a> Need<'a> {
 
     /// Node control: tries flows at a hop that may pass these places, of which so many more are wanted.
     fn find(&mut self, level: usize, missing: &[(usize, usize)]) {
+        if !self.search {
+            self.lacking |= !missing.is_empty();
+            return;
+        }
         let graph = self.graph;
         let here = &graph.levels()[level];
         let under_way = here.open().values().filter(|open| **open == Open::Waiting).count();
@@ -287,9 +313,9 @@ impl<'a> Need<'a> {
             if here.asked() >= SEARCH * (hits + wanted) {
                 continue;
             }
-            // As many as will have half of them, if flows go on as they did.
-            let half = (wanted * here.asked().max(1)).div_ceil(hits).div_ceil(2);
-            let count = half.clamp(1, TRIED_AT_ONCE).saturating_sub(under_way);
+            // As many as will have them, if flows go on as they did.
+            let tries = (wanted * here.asked().max(1)).div_ceil(hits);
+            let count = tries.clamp(1, TRIED_AT_ONCE).saturating_sub(under_way);
             let flows = self.candidates(level, *place, count);
             under_way += flows.len();
             for flow in flows {
