@@ -95,7 +95,9 @@ pub fn tracer(bytes: &[u8]) {
     frames.iter().for_each(|frame| survey.handle_frame(frame));
     let default = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
     let found = survey.traces().into_iter().map(|found| (found.config, found.idents));
-    for (config, idents) in found.chain([(default, Idents::One)]) {
+    let sizing = TraceConfig { mtu: true, packet_len: 28, ..default.clone() };
+    let given = [(default, Idents::One), (sizing, Idents::One)];
+    for (config, idents) in found.chain(given) {
         let tracer = Tracer::passive(config, idents).expect("what a survey finds can be traced");
         watch(tracer, &frames);
     }
@@ -114,8 +116,8 @@ fn watch(mut tracer: Tracer, frames: &[Frame<'_>]) {
         settled += u64::from(matches!(event, Event::Settled(_)));
     }
     let path = tracer.path();
-    // A scout that is no hop's is one of them.
-    let probes = || path.probes().map(|(_, probe)| probe);
+    let sizers = || path.sizers.iter().map(|sizer| &sizer.probe);
+    let probes = || path.probes().map(|(_, probe)| probe).chain(sizers());
     let captured = probes().filter(|probe| probe.sent.is_some()).count() as u64;
     let answers = |probe: &&Probe| matches!(probe.outcome, Outcome::Answered(_));
     let answered = probes().filter(|probe| probe.sent.is_some()).filter(answers).count();
@@ -130,10 +132,11 @@ fn reports(tracer: &Tracer) {
     let names = Names::fixed([(IpAddr::from([10, 0, 0, 1]), "\u{1b}[2Jname")]).into();
     let view = View::of(tracer.config(), tracer.path(), &names);
     let (mut text, mut json) = (Vec::new(), Vec::new());
-    let mut renderer = Text::new(&mut text, Style { numeric: false, extensions: true });
+    let style = Style { extensions: true, back: true, ..Style::default() };
+    let mut renderer = Text::new(&mut text, style);
     renderer.begin(view.config).unwrap();
     renderer.end(view).unwrap();
-    Json::new(&mut json, false).end(view).unwrap();
+    Json::new(&mut json, style).end(view).unwrap();
     let text = String::from_utf8(text).unwrap();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
     serde_json::from_slice::<serde_json::Value>(&json).unwrap();

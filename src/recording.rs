@@ -20,6 +20,9 @@ pub struct Carried {
     /// Whether it was asked for with extensions.
     #[serde(default)]
     pub extensions: bool,
+    /// Whether it was asked for with the lengths of the ways back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub back: bool,
     /// How often the trace was repeated, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<Plan>,
@@ -40,7 +43,15 @@ impl Carried {
     /// Of a trace whose report was asked for without anything more.
     #[must_use]
     pub fn of(trace: TraceConfig) -> Self {
-        Self { trace, numeric: false, extensions: false, rounds: None, paths: None, first_round: 0 }
+        Self {
+            trace,
+            numeric: false,
+            extensions: false,
+            back: false,
+            rounds: None,
+            paths: None,
+            first_round: 0,
+        }
     }
 
     /// As a section comment.
@@ -74,6 +85,10 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
         Disposition::OwnProbe(ProbeRef::SCOUT) => {
             Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
         }
+        Disposition::OwnProbe(at) if at.sizer_index().is_some() => {
+            let sizer = path.sizers.get(at.sizer_index()?)?;
+            Some(format!("probe ttl={}: a sizer of {} bytes", sizer.probe.ttl, sizer.len))
+        }
         Disposition::OwnProbe(at) => {
             Some(format!("probe ttl={} query={}", at.ttl, u32::from(at.query) + 1))
         }
@@ -104,7 +119,7 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried = Carried { numeric: true, ..Carried::of(trace) };
+        let carried = Carried { numeric: true, back: true, ..Carried::of(trace) };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

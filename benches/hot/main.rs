@@ -229,7 +229,8 @@ fn replay(c: &mut Criterion) {
             driver::run(&mut tracer, &mut link, &mut kept).unwrap();
             let names = Names::fixed::<&str>([]).into();
             let view = View::of(&config, tracer.path(), &names);
-            rtrace::render::Renderer::end(&mut Json::new(std::io::sink(), true), view).unwrap();
+            let style = rtrace::render::text::Style { numeric: true, ..Default::default() };
+            rtrace::render::Renderer::end(&mut Json::new(std::io::sink(), style), view).unwrap();
         });
     });
     group.finish();

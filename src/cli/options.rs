@@ -16,6 +16,7 @@ use crate::wire::extension::Family;
 
 /// What shapes a trace, and is needed again to replay a recording that does not tell.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TraceOptions {
     /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80; in a
     /// replay, as recorded]
@@ -69,6 +70,11 @@ pub struct TraceOptions {
     /// Set the Don't Fragment flag
     #[arg(short = 'F', long, help_heading = "Probes")]
     pub dont_fragment: bool,
+
+    /// Find out the path MTU and where the path narrows, as F=NUM at the hop behind and in words at the end;
+    /// PACKETLEN is then the longest that is tried, and routers are found with short probes. Implies -F
+    #[arg(long, help_heading = "Probes")]
+    pub mtu: bool,
 
     /// Flow label of the probes (IPv6): 0 to 1048575 [default: 0]
     #[arg(short = 'l', long = "flowlabel", value_name = "LABEL", help_heading = "Probes", value_parser = within(0_u32, 0xf_ffff))]
@@ -177,9 +183,12 @@ impl TraceOptions {
         set(&mut config.in_flight, self.in_flight);
         config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
-        set(&mut config.packet_len, self.packet_len);
+        config.mtu |= self.mtu;
+        if !config.mtu {
+            set(&mut config.packet_len, self.packet_len);
+        }
         set(&mut config.flow_mode, self.flow);
         set(&mut config.flow_label, self.flow_label);
-        config.dont_fragment |= self.dont_fragment;
+        config.dont_fragment |= self.dont_fragment || self.mtu;
     }
 }

@@ -21,6 +21,11 @@ pub struct OutputOptions {
     #[arg(short, long, help_heading = "Output")]
     pub extensions: bool,
 
+    /// Show over how many hops replies seem to have come back, where these are not as many as there: '-N' in
+    /// the text, a count in JSON
+    #[arg(long, help_heading = "Output")]
+    pub back: bool,
+
     /// Write the report in this form [default: text]
     #[arg(long, value_name = "FORM", help_heading = "Output")]
     pub format: Option<Form>,
@@ -76,6 +81,6 @@ impl OutputOptions {
 
     /// What concerns the text.
     pub fn style(self) -> Style {
-        Style { numeric: self.numeric, extensions: self.extensions }
+        Style { numeric: self.numeric, extensions: self.extensions, back: self.back }
     }
 }

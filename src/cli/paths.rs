@@ -145,8 +145,16 @@ impl PathsArgs {
 }
 
 /// Options of a trace that multipath traces have no use for.
-pub const UNUSED: [&str; 6] =
-    ["--queries", "--flow", "--sim-queries", "--sendwait", "--inspect", "--extensions"];
+pub const UNUSED: [&str; 8] = [
+    "--queries",
+    "--flow",
+    "--sim-queries",
+    "--sendwait",
+    "--mtu",
+    "--inspect",
+    "--extensions",
+    "--back",
+];
 
 /// What of the arguments multipath traces have no use for, if anything.
 pub fn refused(args: &PathsArgs) -> Option<String> {
@@ -156,8 +164,10 @@ pub fn refused(args: &PathsArgs) -> Option<String> {
         options.flow.is_some(),
         options.in_flight.is_some(),
         options.send_wait.is_some(),
+        options.mtu,
         output.inspect,
         output.extensions,
+        output.back,
     ];
     if let Some((name, _)) = UNUSED.iter().zip(given).find(|(_, given)| *given) {
         return Some(format!("{name} is not for rtrace paths: leave it out"));

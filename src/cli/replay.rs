@@ -23,6 +23,7 @@ use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::json::Json;
 use crate::render::paths::PathsReport;
+use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::paths::{Paths, Plan};
@@ -116,16 +117,17 @@ fn report(
     annotations: Annotations,
 ) -> anyhow::Result<(Status, Annotations)> {
     let Found { mut config, idents, .. } = found;
-    let OutputOptions { mut numeric, mut extensions, .. } = args.output;
+    let OutputOptions { mut numeric, mut extensions, mut back, .. } = args.output;
     if let Some(carried) = contents.carried.as_ref().filter(|_| idents == Idents::One) {
         numeric |= carried.numeric && !args.resolve;
         extensions |= carried.extensions;
+        back |= carried.back;
     }
     if let Some(probe) = args.options.kind.chosen() {
         config.probe = probe;
     }
     args.options.apply(&mut config);
-    let output = OutputOptions { numeric, extensions, ..args.output };
+    let output = OutputOptions { numeric, extensions, back, ..args.output };
     let carried = contents.carried.as_ref().filter(|_| idents == Idents::One);
     let rounds = carried.and_then(|carried| Some((carried.rounds?, carried.first_round)));
     let plan = carried.and_then(|carried| carried.paths);
@@ -134,9 +136,6 @@ fn report(
     }
     let out = || report_out(false);
     let (mut engine, renderer): (Box<dyn Engine>, _) = match (rounds, plan) {
-        (None, _) if args.look.given() => {
-            bail!("--wide and --columns are for rounds: this is a recording of single traces")
-        }
         (None, None) => {
             (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(out()))
         }
@@ -162,7 +161,7 @@ pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut document = Vec::new();
     let view = View::of(tracer.config(), tracer.path(), &annotations);
     let written = match paths {
-        None => Json::new(&mut document, false).end(view),
+        None => Json::new(&mut document, Style::default()).end(view),
         Some(plan) => PathsReport::new(&mut document, Form::Json, false, plan).end(view),
     };
     written.context("cannot write the trace")?;

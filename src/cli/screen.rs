@@ -15,6 +15,7 @@ use ratatui::crossterm::event::{self, Event};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use crate::render::columns::Columns;
 use crate::render::tui::{self, Command, Snapshot, UiState};
 
 /// How often news are looked for, and drawn at most.
@@ -46,11 +47,11 @@ pub enum Left {
     Interrupted(u8),
 }
 
-/// Shows a scene until it is left.
-pub fn show(scene: &mut dyn Scene, names: bool) -> anyhow::Result<Left> {
+/// Shows a scene until it is left: at first with or without names, and with these columns.
+pub fn show(scene: &mut dyn Scene, names: bool, columns: Option<&Columns>) -> anyhow::Result<Left> {
     let signals = Signals::take().context("cannot take over the signals")?;
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let mut state = UiState::new(names, !no_colour);
+    let mut state = UiState::new(names, !no_colour, columns);
     let mut screen = Screen::open().context("cannot take over the terminal")?;
     let left = turn(scene, &mut state, &mut screen.0, &signals);
     drop(screen);

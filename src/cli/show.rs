@@ -46,7 +46,10 @@ fn wanted<'a>(args: &ShowArgs, tracer: &'a Tracer) -> anyhow::Result<((u8, usize
     let hops = tracer.path().hops().iter();
     let placed = hops.flat_map(|hop| (1..).zip(&hop.probes).map(|(n, it)| ((hop.ttl, n), it)));
     let scout = tracer.path().scout.iter().map(|it| ((it.ttl, 1), it));
-    let mut all = placed.chain(scout);
+    let after_hops = usize::from(tracer.config().queries) + 1;
+    let sizers = (after_hops..).zip(&tracer.path().sizers);
+    let sizers = sizers.map(|(n, it)| ((it.probe.ttl, n), &it.probe));
+    let mut all = placed.chain(scout).chain(sizers);
     let file = args.file.display();
     if let Some(ttl) = args.hop {
         return all

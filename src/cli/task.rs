@@ -7,6 +7,7 @@ use super::paths::{self, Earlier, Search};
 use super::watch::Watch;
 use crate::recording::Carried;
 use crate::render::Renderer;
+use crate::trace::mtu::MtuTracer;
 use crate::trace::paths::Paths;
 use crate::trace::rounds::Rounds;
 use crate::trace::{Engine, TraceConfig, Tracer};
@@ -49,9 +50,10 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// What probes.
-    pub fn engine(self, config: TraceConfig) -> anyhow::Result<Box<dyn Engine>> {
+    /// What probes; where the path MTU is asked for, with datagrams of at most `largest` bytes.
+    pub fn engine(self, config: TraceConfig, largest: u16) -> anyhow::Result<Box<dyn Engine>> {
         Ok(match self {
+            Self::Once if config.mtu => Box::new(MtuTracer::new(config, largest)?),
             Self::Once => Box::new(Tracer::new(config)?),
             Self::Watch(watch) => Box::new(Rounds::new(config, watch.plan)?),
             Self::Paths(search) => Box::new(Paths::new(config, search.plan)?),
@@ -69,8 +71,8 @@ impl<'a> Task<'a> {
 
     /// What a recording says of it.
     pub fn carried(self, config: &TraceConfig, output: OutputOptions) -> Carried {
-        let OutputOptions { numeric, extensions, .. } = output;
-        let carried = Carried { numeric, extensions, ..Carried::of(config.clone()) };
+        let OutputOptions { numeric, extensions, back, .. } = output;
+        let carried = Carried { numeric, extensions, back, ..Carried::of(config.clone()) };
         match self {
             Self::Once => carried,
             Self::Watch(watch) => Carried { rounds: Some(watch.plan), ..carried },

@@ -30,6 +30,9 @@ use crate::wire::extension::Family;
 /// Source port and first IP-ID of simulated traces, which are the same each time.
 const SIMULATED_PORT: u16 = 54_321;
 
+/// What the first link of a simulated network takes: as Ethernet.
+const SIMULATED_MTU: u32 = 1_500;
+
 /// Runs the command.
 pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
     let target = args.target.as_deref().unwrap_or_default();
@@ -64,6 +67,8 @@ pub(super) struct Opened<L> {
     pub link: L,
     pub config: TraceConfig,
     pub interface: Interface,
+    /// The longest datagram that the first link takes, or that is asked for.
+    pub largest: u16,
     pub prepared: Option<Prepared>,
 }
 
@@ -117,11 +122,17 @@ pub(super) fn open_live(
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let prepared = prepare_tape(args, task, &config, &interface)?;
-    Ok(Opened { link, config, interface, prepared })
+    let largest = largest(args, mtu);
+    Ok(Opened { link, config, interface, largest, prepared })
+}
+
+/// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes.
+fn largest(args: &TraceArgs, mtu: u32) -> u16 {
+    args.options.packet_len.unwrap_or(u16::MAX).min(u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
 fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
-    let Opened { mut link, config, interface, prepared } = open_live(args, task, name)?;
+    let Opened { mut link, config, interface, largest, prepared } = open_live(args, task, name)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
@@ -145,7 +156,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
-    let status = session.run(&mut *task.engine(config)?, &mut link);
+    let status = session.run(&mut *task.engine(config, largest)?, &mut link);
 
     account(&mut session, &mut link, interface.name, status);
     finish(&mut session, &link, facts_to, status)
@@ -222,11 +233,13 @@ pub(super) fn open_simulated(
         filter: None,
     };
     let prepared = prepare_tape(args, task, &config, &interface)?;
-    Ok(Opened { link, config, interface, prepared })
+    let largest = largest(args, SIMULATED_MTU);
+    Ok(Opened { link, config, interface, largest, prepared })
 }
 
 fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
-    let Opened { mut link, config, prepared, .. } = open_simulated(args, task, name, file)?;
+    let Opened { mut link, config, prepared, largest, .. } =
+        open_simulated(args, task, name, file)?;
     let names = link.topology().names().clone();
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
@@ -235,7 +248,7 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
     let meter = watch::serve(task.watch().map(Watch::listen).transpose()?.flatten(), &config)?;
     let mut session =
         session(args, task, &config, annotations)?.recording_to(tape).metered_by(meter);
-    let status = session.run(&mut *task.engine(config)?, &mut link);
+    let status = session.run(&mut *task.engine(config, largest)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
         ("simulated", "simulated".into(), "virtual time".into());
@@ -317,12 +330,35 @@ fn configure(
     {
         bail!("--flow dublin is for UDP to rising ports: leave out the probe type, or use paris");
     }
+    if config.mtu {
+        check_mtu(args, task.watch(), &config)?;
+    }
     let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
     if is_tcp && config.packet_len != config.least_len() {
         bail!("TCP probes carry no payload: leave out the packet length");
     }
     config.check()?;
     Ok(config)
+}
+
+/// What a search for the path MTU does not go with.
+fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> anyhow::Result<()> {
+    if watch.is_some() {
+        bail!("--mtu is for one trace: leave it out, or trace without watch and report");
+    }
+    if args.output.inspect {
+        bail!("--mtu and inspect are two reports: ask for one of them");
+    }
+    if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
+        bail!("--mtu needs probes of any length, and TCP's have one: use UDP, or -I");
+    }
+    if let Some(len) = args.options.packet_len.filter(|len| *len <= config.packet_len) {
+        bail!("--mtu tries longer probes than {len} bytes: ask for more, or leave it out");
+    }
+    if config.flow_mode == FlowMode::Dublin {
+        bail!("--mtu needs probes of any length, and --flow dublin varies it: use --flow paris");
+    }
+    Ok(())
 }
 
 /// The target's address of the family that is asked for; else its first IPv4 address, or its first.

@@ -11,7 +11,8 @@ use super::complain;
 use super::values::of_calendar;
 use crate::metrics::serve::Server;
 use crate::metrics::{Meter, Metrics};
-use crate::render::report::{Columns, Form, Layout, Report, describe_columns};
+use crate::render::columns::{self, Columns};
+use crate::render::report::{Form, Layout, Report};
 use crate::render::stream::Stream;
 use crate::render::{self, Renderer};
 use crate::time::Timestamp;
@@ -35,15 +36,14 @@ pub struct ReportOptions {
 }
 
 fn columns_help() -> String {
-    format!("Columns of text and CSV: {} [default: \"LS NABWV\"]", describe_columns())
+    format!(
+        "Columns of the screen, and of reports as text and CSV: {} [default of reports: \"{}\"]",
+        columns::describe(),
+        columns::DEFAULT
+    )
 }
 
 impl ReportOptions {
-    /// Whether anything is asked for.
-    pub fn given(&self) -> bool {
-        self.wide || self.columns.is_some()
-    }
-
     /// What is to be written.
     ///
     /// # Errors

@@ -8,11 +8,13 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::mtu::MtuRow;
 use super::rows::{
-    self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
+    self, AskedRow, BackRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
 };
+use super::text::Style;
 use super::{Renderer, View};
-use crate::trace::{Hop, Probe};
+use crate::trace::{Hop, Probe, Reply, Sizer};
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -20,19 +22,19 @@ pub const VERSION: u32 = 1;
 /// The JSON report.
 pub struct Json<W> {
     out: W,
-    numeric: bool,
+    style: Style,
 }
 
 impl<W: Write> Json<W> {
-    /// A report to `out`; with `numeric`, names are null.
-    pub fn new(out: W, numeric: bool) -> Self {
-        Self { out, numeric }
+    /// A report to `out`; with [`Style::numeric`], names are null.
+    pub fn new(out: W, style: Style) -> Self {
+        Self { out, style }
     }
 }
 
 impl<W: Write> Renderer for Json<W> {
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
-        let document = Document::of(view, self.numeric);
+        let document = Document::of(view, self.style);
         serde_json::to_writer_pretty(&mut self.out, &document)?;
         writeln!(self.out)?;
         self.out.flush()
@@ -50,6 +52,11 @@ struct Document<'a> {
     /// The probe that went first to learn how far the target is, if it is none of a hop's.
     #[serde(skip_serializing_if = "Option::is_none")]
     scout: Option<ProbeRow<'a>>,
+    /// The path MTU, if it was asked for, and the probes by which it was found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_mtu: Option<MtuRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizers: Option<Vec<SizerRow<'a>>>,
     totals: TotalsRow,
     stop: StopRow,
 }
@@ -71,6 +78,13 @@ struct ProbeRow<'a> {
 }
 
 #[derive(Serialize)]
+struct SizerRow<'a> {
+    len: u16,
+    #[serde(flatten)]
+    probe: ProbeRow<'a>,
+}
+
+#[derive(Serialize)]
 struct NamedReplyRow<'a> {
     responder: IpAddr,
     name: Option<&'a str>,
@@ -80,10 +94,12 @@ struct NamedReplyRow<'a> {
     place: Option<PlaceRow<'a>>,
     #[serde(flatten)]
     reply: ReplyRow,
+    #[serde(flatten)]
+    back: Option<BackRow>,
 }
 
 impl<'a> Document<'a> {
-    fn of(view: View<'a>, numeric: bool) -> Self {
+    fn of(view: View<'a>, style: Style) -> Self {
         let queries = u32::from(view.config.queries);
         let scout = view.path.scout.as_ref();
         Self {
@@ -92,8 +108,10 @@ impl<'a> Document<'a> {
             target: TargetRow::of(view.config),
             source: view.config.source,
             asked: AskedRow::of(view.config),
-            hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, numeric)).collect(),
-            scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, numeric)),
+            hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, style)).collect(),
+            scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, style)),
+            path_mtu: MtuRow::of(view.path, view.config),
+            sizers: view.config.mtu.then(|| SizerRow::all(view, style)),
             totals: TotalsRow::of(view.path),
             stop: StopRow::of(view),
         }
@@ -101,21 +119,33 @@ impl<'a> Document<'a> {
 }
 
 impl<'a> HopRow<'a> {
-    fn of(hop: &'a Hop, view: View<'a>, numeric: bool) -> Self {
+    fn of(hop: &'a Hop, view: View<'a>, style: Style) -> Self {
         let numbered = (1..).zip(&hop.probes);
-        let row = |(query, probe)| ProbeRow::of(hop.ttl, query, probe, view, numeric);
+        let row = |(query, probe)| ProbeRow::of(hop.ttl, query, probe, view, style);
         Self { ttl: hop.ttl, probes: numbered.map(row).collect() }
     }
 }
 
+impl<'a> SizerRow<'a> {
+    fn all(view: View<'a>, style: Style) -> Vec<Self> {
+        let numbered = (u32::from(view.config.queries) + 1..).zip(&view.path.sizers);
+        let row = |(query, sizer): (u32, &'a Sizer)| Self {
+            len: sizer.len,
+            probe: ProbeRow::of(sizer.probe.ttl, query, &sizer.probe, view, style),
+        };
+        numbered.map(row).collect()
+    }
+}
+
 impl<'a> ProbeRow<'a> {
-    fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, numeric: bool) -> Self {
+    fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, style: Style) -> Self {
         let replies = probe.replies.iter().map(|reply| NamedReplyRow {
             responder: reply.responder,
-            name: rows::name(view, reply.responder, numeric),
+            name: rows::name(view, reply.responder, style.numeric),
             origin: OriginRow::of(view, reply.responder),
             place: PlaceRow::of(view, reply.responder),
             reply: ReplyRow::of(reply),
+            back: style.back.then(|| BackRow::of(reply, there(ttl, reply, view))),
         });
         Self {
             sent: SentRow::of(ttl, query, probe, view.config),
@@ -124,4 +154,11 @@ impl<'a> ProbeRow<'a> {
             replies_dropped: probe.replies_dropped,
         }
     }
+}
+
+/// Over how many hops a probe of the hop `ttl` went to who answered it: not farther than the path is long. Who
+/// refused it or is not at that hop is anywhere.
+fn there(ttl: u8, reply: &Reply, view: View<'_>) -> Option<u8> {
+    let known = reply.kind.too_big().is_none();
+    known.then(|| view.path.end.map_or(ttl, |end| ttl.min(end)))
 }

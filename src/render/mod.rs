@@ -8,11 +8,13 @@
 
 mod annotation;
 pub mod atlas;
+pub mod columns;
 pub mod csv;
 mod extension;
 pub mod inspect;
 pub mod json;
 mod lines;
+mod mtu;
 pub mod ndjson;
 pub mod paths;
 pub mod report;
@@ -142,8 +144,8 @@ impl Form {
             Self::Text | Self::Dot | Self::Mermaid | Self::Svg => {
                 Box::new(text::Text::new(out, style))
             }
-            Self::Json => Box::new(json::Json::new(out, style.numeric)),
-            Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style.numeric)),
+            Self::Json => Box::new(json::Json::new(out, style)),
+            Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style)),
             Self::Csv => Box::new(csv::Csv::new(out, style.numeric)),
             Self::Atlas => Box::new(atlas::Atlas::new(out)),
             Self::Scamper => Box::new(scamper::Scamper::new(out, style.numeric)),

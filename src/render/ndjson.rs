@@ -14,9 +14,11 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::lines::Lines;
+use super::mtu::MtuRow;
 use super::rows::{
-    self, AskedRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
+    self, AskedRow, BackRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
 };
+use super::text::Style;
 use super::{Renderer, View};
 use crate::trace::{Event, ProbeRef, TraceConfig};
 
@@ -26,19 +28,22 @@ pub const VERSION: u32 = 1;
 /// The stream of events.
 pub struct Ndjson<W> {
     lines: Lines<W>,
-    numeric: bool,
+    style: Style,
 }
 
 impl<W: Write> Ndjson<W> {
-    /// Events to `out`; with `numeric`, without names.
-    pub fn new(out: W, numeric: bool) -> Self {
-        Self { lines: Lines::new(out), numeric }
+    /// Events to `out`; with [`Style::numeric`], without names.
+    pub fn new(out: W, style: Style) -> Self {
+        Self { lines: Lines::new(out), style }
     }
 
     fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
-        let (ttl, query) = place(at, view.config);
-        self.lines.line(&Line::Sent(SentRow::of(ttl, query, probe, view.config)))
+        let (ttl, query) = place(at, view);
+        let sizer = at.sizer_index().and_then(|index| view.path.sizers.get(index));
+        let len = sizer.map(|sizer| sizer.len);
+        let probe = SentRow::of(ttl, query, probe, view.config);
+        self.lines.line(&Line::Sent { len, probe })
     }
 
     fn replied(&mut self, at: ProbeRef, index: usize, view: View<'_>) -> io::Result<()> {
@@ -46,20 +51,22 @@ impl<W: Write> Ndjson<W> {
         let Some(reply) = probe.and_then(|probe| probe.replies.get(index)) else { return Ok(()) };
         let responder = reply.responder;
         self.lines.note(responder);
-        let (ttl, query) = place(at, view.config);
-        self.lines.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply) })
+        let (ttl, query) = place(at, view);
+        // How far the scout went is not known yet.
+        let back = self.style.back.then(|| BackRow::of(reply, None));
+        self.lines.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply), back })
     }
 
     fn settled(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let reply_frame = probe.answer().map(|reply| reply.frame);
-        let (ttl, query) = place(at, view.config);
+        let (ttl, query) = place(at, view);
         self.lines.line(&Line::Settled { ttl, query, outcome: rows::outcome(probe), reply_frame })
     }
 
     fn placed(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
-        let (ttl, query) = place(at, view.config);
+        let (ttl, query) = place(at, view);
         self.lines.line(&Line::Placed { ttl, query, frame: probe.frame })
     }
 }
@@ -74,13 +81,21 @@ enum Line<'a> {
         source: IpAddr,
         asked: AskedRow,
     },
-    Sent(SentRow),
+    Sent {
+        /// Of a sizer.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        len: Option<u16>,
+        #[serde(flatten)]
+        probe: SentRow,
+    },
     Replied {
         ttl: u8,
         query: u32,
         responder: IpAddr,
         #[serde(flatten)]
         reply: ReplyRow,
+        #[serde(flatten)]
+        back: Option<BackRow>,
     },
     Settled {
         ttl: u8,
@@ -112,15 +127,23 @@ enum Line<'a> {
         place: PlaceRow<'a>,
     },
     End {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        path_mtu: Option<MtuRow>,
         totals: TotalsRow,
         stop: StopRow,
     },
 }
 
 /// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
-pub(super) fn place(at: ProbeRef, config: &TraceConfig) -> (u8, u32) {
+/// A sizer has its TTL, and its query comes after those of hops: sizers are counted through.
+pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
+    let View { config, path, .. } = view;
     match at {
         ProbeRef::SCOUT => (config.max_ttl, u32::from(config.queries)),
+        at if at.sizer_index().is_some() => {
+            let ttl = path.probe(at).map_or(0, |probe| probe.ttl);
+            (ttl, u32::from(config.queries) + u32::from(at.query))
+        }
         at => (at.ttl, u32::from(at.query) + 1),
     }
 }
@@ -148,7 +171,7 @@ impl<W: Write> Renderer for Ndjson<W> {
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         for responder in self.lines.take_responders() {
-            if let Some(name) = rows::name(view, responder, self.numeric) {
+            if let Some(name) = rows::name(view, responder, self.style.numeric) {
                 self.lines.line(&Line::Named { responder, name })?;
             }
             if let Some(origin) = OriginRow::of(view, responder) {
@@ -158,6 +181,10 @@ impl<W: Write> Renderer for Ndjson<W> {
                 self.lines.line(&Line::Located { responder, place })?;
             }
         }
-        self.lines.line(&Line::End { totals: TotalsRow::of(view.path), stop: StopRow::of(view) })
+        self.lines.line(&Line::End {
+            path_mtu: MtuRow::of(view.path, view.config),
+            totals: TotalsRow::of(view.path),
+            stop: StopRow::of(view),
+        })
     }
 }

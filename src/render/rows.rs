@@ -14,7 +14,8 @@ use super::extension::{ExtensionRow, hex};
 use crate::enrich::lookups::Lookup;
 use crate::probe::{FlowMode, ProbeType, craft};
 use crate::time::{Span, Timestamp};
-use crate::trace::path::Outcome;
+use crate::trace::loops::Loop;
+use crate::trace::path::{Outcome, way_back};
 use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 
 /// When a probe was captured on its way out, and in which frame.
@@ -226,6 +227,8 @@ pub(super) struct AskedRow {
     send_wait: f64,
     tos: u8,
     dont_fragment: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mtu: bool,
     flow_label: Option<u32>,
     packet_len: u16,
 }
@@ -245,6 +248,7 @@ impl AskedRow {
             send_wait: config.send_wait,
             tos: config.tos,
             dont_fragment: config.dont_fragment,
+            mtu: config.mtu,
             flow_label: config.target.is_ipv6().then_some(config.flow_label),
             packet_len: config.packet_len,
         }
@@ -335,6 +339,23 @@ impl ReplyRow {
     }
 }
 
+/// Over how many hops a reply seems to have come back, where that is asked for.
+#[derive(Serialize)]
+pub(super) struct BackRow {
+    back_hops: u16,
+    /// They are not as many as there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    asymmetric: bool,
+}
+
+impl BackRow {
+    /// Of a reply to a probe that went so many hops, if that is known.
+    pub(super) fn of(reply: &Reply, there: Option<u8>) -> Self {
+        let (_, back_hops) = way_back(reply.ttl);
+        Self { back_hops, asymmetric: there.is_some_and(|there| u16::from(there) != back_hops) }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 pub(super) fn is_zero(value: &u64) -> bool {
     *value == 0
@@ -375,7 +396,16 @@ impl TotalsRow {
 pub(super) struct StopRow {
     reason: &'static str,
     ttl: Option<u8>,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    looped: Option<LoopRow>,
     target_reached: bool,
+}
+
+/// The hops of the first round of a loop.
+#[derive(Serialize)]
+struct LoopRow {
+    first: u8,
+    last: u8,
 }
 
 impl StopRow {
@@ -385,10 +415,12 @@ impl StopRow {
             reason: match path.stop(config) {
                 Stop::TargetReached => "target-reached",
                 Stop::Unreachable => "unreachable",
+                Stop::Loop => "loop",
                 Stop::MaxHops => "max-hops",
                 Stop::Incomplete => "incomplete",
             },
             ttl: path.end,
+            looped: path.looped.map(|Loop { first, last, .. }| LoopRow { first, last }),
             target_reached: path.reached(config),
         }
     }

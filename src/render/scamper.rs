@@ -189,6 +189,7 @@ fn stop(view: View<'_>) -> (&'static str, u8) {
         }
         (Stop::Unreachable, Some(ReplyKind::Icmp { icmp_type, .. })) => ("ICMP", icmp_type),
         (Stop::Unreachable, _) => ("UNREACH", 0),
+        (Stop::Loop, _) => ("LOOP", 0),
         (Stop::MaxHops, _) => ("HOPLIMIT", 0),
         (Stop::Incomplete, _) => ("HALTED", 0),
     }

@@ -54,7 +54,7 @@ impl<W: Write> Stream<W> {
         if !reply.late || reply.duplicate {
             return Ok(());
         }
-        let (ttl, query) = place(at, view.config);
+        let (ttl, query) = place(at, view);
         self.lines.line(&Line::Late {
             round: number(view.path),
             ttl,

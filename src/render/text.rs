@@ -14,11 +14,18 @@ use std::net::IpAddr;
 
 use super::annotation::annotation;
 use super::rows::PlaceRow;
-use super::{Renderer, View};
+use super::{Renderer, View, mtu};
 use crate::enrich::lookups::Lookup;
 use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
+use crate::trace::loops::Loop;
+use crate::trace::mtu::Findings;
+use crate::trace::path::way_back;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
+
+/// What a line behind the hops begins with. Readers of traceroutes take one that is indented for more of the last
+/// hop, and find nothing in it; one that is not they do not read.
+pub(super) const INDENT: &str = "    ";
 
 /// Traceroute's text.
 pub struct Text<W> {
@@ -26,8 +33,19 @@ pub struct Text<W> {
     style: Style,
     ttl: u8,
     query: u16,
-    /// The responder and the extension that were last written on this line.
-    shown: Option<(IpAddr, Option<String>)>,
+    /// What was last written of a responder on this line.
+    shown: Option<Shown>,
+    /// Hops from which datagrams have to be so short, where that was not written yet.
+    marks: Vec<(u8, u16)>,
+}
+
+/// What is written of who sent a reply: again if any of it is not as of the reply before.
+#[derive(PartialEq, Eq)]
+struct Shown {
+    responder: IpAddr,
+    extension: Option<String>,
+    /// The TTL that it arrived with, where that counts.
+    ttl: Option<u8>,
 }
 
 /// What traceroute's options add to the text or leave out.
@@ -37,6 +55,8 @@ pub struct Style {
     pub numeric: bool,
     /// `-e`: what routers append to their replies (RFC 4884).
     pub extensions: bool,
+    /// `--back`: how long the way back seems to be, where it is not as long as the way there.
+    pub back: bool,
 }
 
 /// What is to be written next.
@@ -50,7 +70,7 @@ enum Step<'a> {
 impl<W: Write> Text<W> {
     /// A report to `out`.
     pub fn new(out: W, style: Style) -> Self {
-        Self { out, style, ttl: 0, query: 0, shown: None }
+        Self { out, style, ttl: 0, query: 0, shown: None, marks: Vec::new() }
     }
 
     fn advance(&mut self, view: View<'_>, ended: bool) -> io::Result<()> {
@@ -109,7 +129,9 @@ impl<W: Write> Text<W> {
         }
         let Some(reply) = reply else { return write!(self.out, " *") };
         let extension = self.beside_address(reply);
-        if self.shown.as_ref() != Some(&(reply.responder, extension.clone())) {
+        let ttl = self.style.back.then_some(reply.ttl);
+        let shown = Shown { responder: reply.responder, extension, ttl };
+        if self.shown.as_ref() != Some(&shown) {
             self.write_responder(reply.responder, view)?;
             if let Some(origins) = view.origins {
                 write!(self.out, " [{}]", systems(&origins.lookup(reply.responder)))?;
@@ -117,18 +139,31 @@ impl<W: Write> Text<W> {
             if let Some(place) = PlaceRow::of(view, reply.responder).and_then(|it| word(&it)) {
                 write!(self.out, " {{{place}}}")?;
             }
-            if let Some(extension) = &extension {
+            if let Some(extension) = &shown.extension {
                 write!(self.out, " <{extension}>")?;
             }
-            self.shown = Some((reply.responder, extension));
+            let back = ttl.map(|ttl| way_back(ttl).1);
+            if let Some(back) = back.filter(|back| *back != u16::from(self.ttl)) {
+                write!(self.out, " '-{back}'")?;
+            }
+            self.shown = Some(shown);
         }
         if let Some(rtt) = reply.rtt {
             write!(self.out, "  {rtt} ms")?;
+        }
+        if let Some(mtu) = self.mark() {
+            write!(self.out, " F={mtu}")?;
         }
         match annotation(reply.kind) {
             Some(annotation) => write!(self.out, " {annotation}"),
             None => Ok(()),
         }
+    }
+
+    /// What is written of the path MTU at the first answer of a hop that needs shorter datagrams.
+    fn mark(&mut self) -> Option<u16> {
+        let due = self.marks.iter().take_while(|(ttl, _)| *ttl <= self.ttl).count();
+        self.marks.drain(..due).next_back().map(|(_, mtu)| mtu)
     }
 
     /// What stands in angle brackets: the flags of a TCP answer, or what a router appended.
@@ -206,14 +241,25 @@ impl<W: Write> Renderer for Text<W> {
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         match event {
+            // What is to stand at a hop is found out after the last.
+            _ if view.config.mtu => Ok(()),
             Some(Event::Settled(_)) | None => self.advance(view, false),
             Some(_) => Ok(()),
         }
     }
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
+        if view.config.mtu {
+            self.marks = Findings::of(view.path, view.config).marks(view.config);
+        }
         self.advance(view, true)?;
         writeln!(self.out)?;
+        if let Some(Loop { first, last, .. }) = view.path.looped {
+            writeln!(self.out, "{INDENT}loop: hops {first}-{last} repeat")?;
+        }
+        if view.config.mtu {
+            write!(self.out, "{}", mtu::lines(view.path, view.config))?;
+        }
         self.out.flush()
     }
 }

@@ -86,6 +86,7 @@ impl Wait {
 /// A pcapng recording carries this, so its serialised form is part of the file format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct TraceConfig {
     /// The target as the user typed it.
     pub target_name: String,
@@ -127,6 +128,9 @@ pub struct TraceConfig {
     pub tos: u8,
     /// Whether probes carry the Don't Fragment flag.
     pub dont_fragment: bool,
+    /// Whether the path MTU is found out after the trace: see [`mtu`](super::mtu).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mtu: bool,
     /// Flow label of the probes (IPv6), 20 bits.
     #[serde(default)]
     pub flow_label: u32,
@@ -174,6 +178,7 @@ impl TraceConfig {
             send_wait: 0.0,
             tos: 0,
             dont_fragment: false,
+            mtu: false,
             flow_label: 0,
             packet_len: craft::default_len(flow.family(), probe),
             first_id: 1,
@@ -238,6 +243,13 @@ impl TraceConfig {
         usize::from(self.max_ttl.saturating_sub(self.first_ttl)) + 1
     }
 
+    /// A probe of this length to this TTL that belongs to no hop; so many were sent before it. Its number
+    /// comes after those of all hops.
+    pub(super) fn sizer_spec(&self, before: u32, ttl: u8, len: u16) -> ProbeSpec {
+        let number = self.scout_number().saturating_add(1).saturating_add(before);
+        ProbeSpec { ttl, len, dont_fragment: true, ..self.spec(number) }
+    }
+
     /// What all probes of this trace have in common.
     #[must_use]
     pub fn flow(&self) -> Flow {
@@ -275,7 +287,10 @@ impl TraceConfig {
     /// See [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
         let long_enough = self.packet_len >= self.least_len();
+        let sizes = self.flow_mode != FlowMode::Dublin
+            && !matches!(self.probe, ProbeType::TcpSyn | ProbeType::TcpAck);
         first_broken(&[
+            (!self.mtu || sizes, "type of probe for a path MTU", "one whose length is free"),
             (self.queries <= MAX_QUERIES, "queries per hop", "1 to 1000"),
             (long_enough, "packet length", "long enough for its headers"),
         ])?;

@@ -9,6 +9,7 @@ use crate::wire::tcp::Flags;
 use crate::wire::{icmpv4, icmpv6};
 
 use super::config::TraceConfig;
+use super::loops::{self, Loop};
 use super::replies::Replies;
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
@@ -27,6 +28,19 @@ impl ProbeRef {
     /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It
     /// belongs to no hop before the trace is over. No hop has a TTL of 0.
     pub const SCOUT: Self = Self { ttl: 0, query: 0 };
+
+    /// The sizer with this index in [`Path::sizers`]: like the scout it belongs to no hop. `None` beyond the
+    /// last that can be.
+    pub(super) fn sizer(index: usize) -> Option<Self> {
+        let query = u16::try_from(index).ok()?.checked_add(1)?;
+        Some(Self { ttl: 0, query })
+    }
+
+    /// The index of a sizer in [`Path::sizers`], if it is one.
+    #[must_use]
+    pub fn sizer_index(self) -> Option<usize> {
+        (self.ttl == 0 && self != Self::SCOUT).then(|| usize::from(self.query) - 1)
+    }
 }
 
 /// What a reply says.
@@ -76,6 +90,14 @@ impl ReplyKind {
     pub fn is_advice(self) -> bool {
         let Self::Icmp { family: Family::V4, icmp_type, .. } = self else { return false };
         matches!(icmp_type, icmpv4::REDIRECT | icmpv4::SOURCE_QUENCH)
+    }
+
+    /// The MTU of the next hop that a router tells which finds the probe too big for it; 0 if it is a router
+    /// from before RFC 1191.
+    #[must_use]
+    pub fn too_big(self) -> Option<u32> {
+        let Self::Icmp { mtu, .. } = self else { return None };
+        mtu
     }
 
     /// The probe was delivered: port unreachable, or an answer.
@@ -204,6 +226,15 @@ impl Probe {
     }
 }
 
+/// A probe of a certain size, sent to learn whether it passes: see [`mtu`](super::mtu).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sizer {
+    /// The probe.
+    pub probe: Probe,
+    /// The length of its datagram in bytes.
+    pub len: u16,
+}
+
 /// All probes sent with one TTL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
@@ -253,6 +284,8 @@ pub enum Stop {
     TargetReached,
     /// A router said that it cannot be.
     Unreachable,
+    /// Routers send it round and round: see [`loops`].
+    Loop,
     /// Every TTL was tried.
     MaxHops,
     /// It was interrupted, or the recording stops there.
@@ -268,14 +301,19 @@ pub struct Path {
     /// How many of them there are, by the probes captured so far.
     seen: usize,
     /// The lowest TTL whose probes were answered with anything but time exceeded in transit, or what
-    /// the answer to the scout says of it: the trace goes no further.
+    /// the answer to the scout says of it, or where a loop has shown: the trace goes no further.
     pub end: Option<u8>,
     /// The scout, if one was captured, until it is a hop's; it stays here if it is none's.
     pub scout: Option<Probe>,
+    /// Probes by which the path MTU is found out, in order of capture; none but with
+    /// [`TraceConfig::mtu`].
+    pub sizers: Vec<Sizer>,
     /// The highest TTL of which a router said in time that it ran out; 0 if none did.
     pub(super) farthest: u8,
     /// How far away who answered the scout is, by the TTL that it quotes.
     pub(super) distance: Option<u8>,
+    /// The forwarding loop in which the path ends, if it does.
+    pub looped: Option<Loop>,
     /// The lowest TTL of a hop's own probe with a final answer.
     direct_end: Option<u8>,
     /// Which of a watch's [rounds](super::rounds) it is, from 0.
@@ -297,8 +335,10 @@ impl Path {
             seen: 0,
             end: None,
             scout: None,
+            sizers: Vec::new(),
             farthest: 0,
             distance: None,
+            looped: None,
             direct_end: None,
             round: 0,
             uneven,
@@ -344,12 +384,18 @@ impl Path {
         if at == ProbeRef::SCOUT {
             return self.scout.as_ref();
         }
+        if let Some(index) = at.sizer_index() {
+            return self.sizers.get(index).map(|sizer| &sizer.probe);
+        }
         self.hop(at.ttl)?.probes.get(usize::from(at.query))
     }
 
     pub(super) fn probe_mut(&mut self, at: ProbeRef) -> Option<&mut Probe> {
         if at == ProbeRef::SCOUT {
             return self.scout.as_mut();
+        }
+        if let Some(index) = at.sizer_index() {
+            return self.sizers.get_mut(index).map(|sizer| &mut sizer.probe);
         }
         let hop = self.hops.get_mut(usize::from(at.ttl.checked_sub(self.first_ttl)?))?;
         hop.probes.get_mut(usize::from(at.query))
@@ -368,9 +414,15 @@ impl Path {
     /// The scout is answered from beyond its distance `d` away: it had a TTL of `t` and what is quoted of
     /// it has `q`, so `d = t - q + 1`. That is believed for as long as no router says of that TTL, or
     /// of a higher one, that it ran out.
+    ///
+    /// A sizer says nothing of it: what refused it may have let a shorter probe pass.
     pub(super) fn note_answer(&mut self, at: ProbeRef, max_ttl: u8) {
+        if at.sizer_index().is_some() {
+            return;
+        }
         let Some(reply) = self.probe(at).and_then(Probe::answer) else { return };
         let ttl = if at == ProbeRef::SCOUT { max_ttl } else { at.ttl };
+        let router = reply.responder;
         if reply.kind.in_transit() {
             self.farthest = self.farthest.max(ttl);
         } else if at == ProbeRef::SCOUT {
@@ -382,6 +434,14 @@ impl Path {
         }
         let distance = self.distance.filter(|distance| self.farthest < *distance);
         self.end = self.direct_end.into_iter().chain(distance).min();
+        self.looped = self.looped.filter(|_| self.end.is_none());
+        if self.end.is_none() {
+            let suspect = || self.looped.is_some() || loops::is_possible(self.hops(), ttl, router);
+            if loops::counts(at) && suspect() {
+                self.looped = loops::find(self.hops());
+            }
+            self.end = self.looped.map(|looped| looped.end);
+        }
     }
 
     /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
@@ -434,7 +494,9 @@ impl Path {
     #[must_use]
     pub fn stop(&self, config: &TraceConfig) -> Stop {
         let full = |hop: &Hop| hop.probes.len() >= usize::from(config.queries);
-        if self.end.is_some() {
+        if self.looped.is_some() {
+            Stop::Loop
+        } else if self.end.is_some() {
             if self.reached(config) { Stop::TargetReached } else { Stop::Unreachable }
         } else if self.seen == config.hops() && self.hops().iter().all(full) {
             Stop::MaxHops

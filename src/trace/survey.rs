@@ -283,7 +283,7 @@ impl Survey {
         let answers = self.answers(flow);
         let asked = pair.without_repetitions(flow.probe);
         let asked = asked.filter(|it| !answers.contains(&(it.ident, it.number)));
-        let asked: Vec<Sighting> = asked.copied().collect();
+        let (sizers, asked) = run::part_sizers(flow, asked.copied());
         let members = |indices: Vec<usize>| {
             let probes = indices.into_iter().filter_map(|index| asked.get(index)).copied();
             Run::new(*flow, probes.collect())
@@ -294,6 +294,12 @@ impl Survey {
             run.find_scout(self.scouts.get(&run.flow).map_or(&[], Vec::as_slice));
         }
         runs.retain(Run::is_trace);
+        for sizer in sizers {
+            let of = runs.iter_mut().filter(|run| run.start() <= sizer.at);
+            if let Some(run) = of.filter(|run| run.idents.contains(&sizer.ident)).last() {
+                run.sizers.push(sizer);
+            }
+        }
         let scouts: HashSet<(u16, u16)> =
             runs.iter().filter_map(|run| run.scout).map(|it| (it.ident, it.number)).collect();
         let unseen = pair.truly_unseen(flow).into_iter();

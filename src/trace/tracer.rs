@@ -11,8 +11,9 @@ use crate::wire::{Frame, link, quoted};
 
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
+use super::mtu;
 use super::path::{
-    Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind, way_back,
+    Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind, Sizer, way_back,
 };
 use super::schedule::{Schedule, Scouted, Shown};
 use super::waiting::Waiting;
@@ -281,7 +282,10 @@ impl Tracer {
         }
         let probe = Probe::new(key, header.ttl, Some(frame.at), Some(frame.number));
         let first = self.path.totals.sent == 0 && self.path.hops().is_empty();
-        let at = if first && self.config.has_scout() && header.ttl == self.config.max_ttl {
+        let at = if self.config.mtu && header.total_len > usize::from(self.config.packet_len) {
+            let Some(at) = self.add_sizer(probe, header) else { return Disposition::Unrelated };
+            at
+        } else if first && self.config.has_scout() && header.ttl == self.config.max_ttl {
             self.path.scout = Some(probe);
             ProbeRef::SCOUT
         } else {
@@ -309,6 +313,15 @@ impl Tracer {
         let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
         hop.probes.push(probe);
         Some(ProbeRef { ttl, query })
+    }
+
+    /// Adds a probe that is longer than those of hops, unless there are very many.
+    fn add_sizer(&mut self, probe: Probe, header: &IpHeader) -> Option<ProbeRef> {
+        let index = self.path.sizers.len();
+        let at = ProbeRef::sizer(index).filter(|_| index < mtu::MOST_SIZERS)?;
+        let len = u16::try_from(header.total_len).ok()?;
+        self.path.sizers.push(Sizer { probe, len });
+        Some(at)
     }
 
     /// Adds the probes up to this number that are missing from the capture; says whether there were any.

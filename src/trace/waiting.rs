@@ -95,8 +95,8 @@ impl Waiting {
 
     fn deadline(&self, at: ProbeRef, path: &Path, config: &TraceConfig) -> Timestamp {
         let (hops, wait) = (path.hops(), config.wait);
-        let here = usize::from(at.ttl.saturating_sub(config.first_ttl));
         let Some(probe) = path.probe(at) else { return Timestamp::default() };
+        let here = usize::from(probe.ttl.saturating_sub(config.first_ttl));
         if at == ProbeRef::SCOUT {
             return wait.deadline(probe, None, None, self.largest_rtt);
         }

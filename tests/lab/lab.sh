@@ -39,7 +39,9 @@ asymmetric        three routers, what the second and later ones answer comes bac
 rate-limited      three routers, the second with the ICMP rate limits that Linux has by default
 nat               three routers, the first translates source addresses
 udp-answer        three routers, the target answers UDP on ports 53 and 33434 to 33533, and TCP on 80
+routing-loop      three routers, the third sends back to the second what is for the target
 small-mtu         three routers, 1400 bytes is all that the cable behind the second takes: !F-1400
+black-hole        the same, and the second router never says so: what is longer vanishes
 broken            one host: down0 is down, noaddr0 has no address, eth0 has one, and there is no way out
 END
 }
@@ -242,10 +244,21 @@ build_nat() {
     ip_in r3 'route del 10.0.1.0/24' 'route add 10.0.2.0/24 via 10.0.3.1'
 }
 
+build_routing_loop() {
+    chain 3
+    ip_in r3 "route add $target via 10.0.3.1"
+}
+
 build_small_mtu() {
     chain 3
     ip_in r2 'link set eth1 mtu 1400'
     ip_in r3 'link set eth0 mtu 1400'
+}
+
+build_black_hole() {
+    build_small_mtu
+    rules[r2]='chain output { type filter hook output priority 0;
+        icmp type destination-unreachable drop; icmpv6 type packet-too-big drop; }'
 }
 
 build_broken() {

@@ -77,6 +77,8 @@ fn a_recording_is_not_changed_by_it() {
     let expected = replay(&recording, &["-n", "-e", "--format", "csv"]).stdout;
     assert_eq!(with(presenting, &["replay", path]).stdout, expected);
     assert_eq!(with(presenting, &["replay", path, "--list"]).status, 0);
+    // What is for rounds does not hinder a single trace.
+    assert_eq!(with("columns = \"LS\"\nwide = true", &["replay", path]).stdout, live.stdout);
 }
 
 #[test]

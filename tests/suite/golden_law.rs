@@ -54,9 +54,9 @@ type Reports = Vec<String>;
 
 /// What writes each of them.
 fn renderers(of_rounds: bool) -> Vec<(Box<dyn Renderer>, Shared)> {
-    let style = Style { numeric: false, extensions: true };
+    let style = Style { numeric: false, extensions: true, back: true };
     let rounds = |form| {
-        let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIHPT".parse().unwrap());
+        let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIEPT".parse().unwrap());
         let layout = Layout { form, numeric: false, extensions, wide, columns };
         let out = Shared::default();
         (Box::new(Report::new(out.clone(), layout)) as Box<dyn Renderer>, out)
@@ -189,7 +189,7 @@ fn simulated(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried { extensions: true, rounds, ..Carried::of(config.clone()) };
+    let carried = Carried { extensions: true, back: true, rounds, ..Carried::of(config.clone()) };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod architecture;
+mod back;
 mod cli;
 mod config;
 mod golden;
@@ -12,6 +13,7 @@ mod live;
 mod lookups;
 mod maps;
 mod mmdb;
+mod mtu;
 mod nat;
 mod paths;
 mod prometheus;

@@ -128,7 +128,7 @@ fn busy() -> Topology {
 }
 
 fn state(change: impl FnOnce(&mut UiState)) -> UiState {
-    let mut state = UiState::new(true, true);
+    let mut state = UiState::new(true, true, None);
     change(&mut state);
     state
 }
@@ -280,7 +280,7 @@ fn typed(state: &mut UiState, keys: &str, seen: &Snapshot) -> Option<Command> {
 #[test]
 fn keys_are_mtr_s() {
     let seen = built_in();
-    let mut state = UiState::new(true, true);
+    let mut state = UiState::new(true, true, None);
     for (keys, command) in [("q", Command::Quit), ("r", Command::Reset), ("?q", Command::Quit)] {
         assert_eq!(typed(&mut state, keys, &seen), Some(command));
     }
@@ -299,7 +299,7 @@ fn keys_are_mtr_s() {
 #[test]
 fn columns_are_chosen_by_letter() {
     let seen = built_in();
-    let mut state = UiState::new(true, true);
+    let mut state = UiState::new(true, true, None);
     let old = state.order.clone();
     let erased = "\x08".repeat(20);
     typed(&mut state, &format!("o{erased}ls ep\n"), &seen);
@@ -316,7 +316,7 @@ fn columns_are_chosen_by_letter() {
 fn hops_and_panes_are_chosen_within_bounds() {
     let seen = built_in();
     let last = seen.target.table.rows().len() - 1;
-    let mut state = UiState::new(true, true);
+    let mut state = UiState::new(true, true, None);
     for (key, selected) in [
         (KeyCode::Up, 0),
         (KeyCode::Down, 1),
@@ -354,7 +354,7 @@ fn hops_and_panes_are_chosen_within_bounds() {
 fn tabs_are_chosen_by_number_and_in_turn() {
     let mut seen = built_in();
     seen.tabs = vec![seen.tabs[0].clone(); 3];
-    let mut state = UiState::new(true, true);
+    let mut state = UiState::new(true, true, None);
     for (keys, tab) in [("\t", 1), ("3", 2), ("\t", 0), ("9", 0), ("2", 1), ("0", 1)] {
         typed(&mut state, keys, &seen);
         assert_eq!(state.tab, tab, "{keys:?}");
@@ -370,7 +370,7 @@ fn a_recording_has_keys_of_its_own() {
     let ended = began.after(Span::from_secs_f64(40.0));
     let playback = Playback { playing: false, speed: 2.0, at: ended, began, ended, rounds: 40 };
     seen.playback = Some(playback);
-    let mut state = UiState::new(true, true);
+    let mut state = UiState::new(true, true, None);
     for (keys, command) in [
         (" ", Command::Play),
         ("p", Command::Play),

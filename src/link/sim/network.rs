@@ -9,7 +9,7 @@
 use super::datagram::Envelope;
 use super::flaw;
 use super::host;
-use super::node::{Balance, Node};
+use super::node::{Balance, Expiry, Node};
 use super::refusal::{Fate, Refusal, judge, leave};
 use super::topology::{TARGET, Topology};
 use super::transit::Transit;
@@ -160,7 +160,7 @@ impl Network {
             protocol,
             tos: if control { rules.error_tos } else { 0 },
             id: 0,
-            ttl: node.reply_ttl.saturating_sub(node.return_hops.unwrap_or(transit.crossed)),
+            ttl: node.reply_ttl.saturating_sub(node.return_hops.unwrap_or(self.crossed(transit))),
         };
         let back = self.way_back(transit, &node);
         let mut arrivals = Vec::new();
@@ -178,9 +178,21 @@ impl Network {
         arrivals
     }
 
+    /// How many routers lower the TTL of an answer. Who answers is not farther away for what went round in a loop.
+    fn crossed(&self, transit: &Transit) -> u8 {
+        if transit.first_way().len() == transit.path.len() {
+            return transit.crossed;
+        }
+        let left = transit.first_way().iter().rev().skip(1);
+        let places = left.filter_map(|index| self.topology.places.get(*index));
+        let lowering = places.filter(|place| place.node.expiry != Expiry::Hidden).count();
+        u8::try_from(lowering).unwrap_or(u8::MAX)
+    }
+
     /// When an answer given now reaches the source.
     fn way_back(&mut self, transit: &Transit, node: &Node) -> Timestamp {
-        let places = transit.path.iter().filter_map(|index| self.topology.places.get(*index));
+        let way = transit.first_way().iter();
+        let places = way.filter_map(|index| self.topology.places.get(*index));
         places.fold(transit.at.after(node.reply_delay), |at, place| {
             at.after(place.node.delay).after(jitter(&mut self.rng, &place.node))
         })

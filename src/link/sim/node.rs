@@ -214,6 +214,10 @@ pub struct Node {
     /// The longest datagram it can forward. One of IPv4 without DF passes whole all the same, as if
     /// it were put together again behind the narrow link.
     pub mtu: Option<u16>,
+    /// What is longer vanishes without a word: a black hole (RFC 2923 §2.1).
+    pub mtu_silent: bool,
+    /// The MTU that it tells instead of its own: 0 as routers before RFC 1191, or a lie.
+    pub mtu_claim: Option<u32>,
     /// How many octets of the datagram an ICMP error quotes, the IP header included, if not as many
     /// as RFC 1812 §4.3.2.3 allows.
     pub quote: Option<usize>,
@@ -264,6 +268,8 @@ impl Node {
             unreachable: None,
             advice: None,
             mtu: None,
+            mtu_silent: false,
+            mtu_claim: None,
             quote: None,
             quote6: None,
             extension: Extension {

@@ -37,8 +37,8 @@ impl From<Word> for Refusal {
 
 impl Refusal {
     /// With the MTU of the next hop: RFC 1191 §4 has it in the lower half of where RFC 4443 §3.2 does.
-    fn too_big(rules: &Rules, mtu: u16) -> Self {
-        Self { word: rules.too_big, rest: u32::from(mtu).to_be_bytes() }
+    fn too_big(rules: &Rules, mtu: u32) -> Self {
+        Self { word: rules.too_big, rest: mtu.to_be_bytes() }
     }
 
     /// With a pointer to the octet at fault (RFC 792; RFC 4443 §3.4).
@@ -90,7 +90,10 @@ pub(super) fn judge(node: &Node, transit: &Transit) -> Fate {
     }
     let narrow = node.mtu.filter(|mtu| usize::from(*mtu) < header.total_len);
     if let Some(mtu) = narrow.filter(|_| !header.divisible) {
-        return Fate::Refused(Refusal::too_big(rules, mtu));
+        if node.mtu_silent {
+            return Fate::Lost;
+        }
+        return Fate::Refused(Refusal::too_big(rules, node.mtu_claim.unwrap_or(mtu.into())));
     }
     node.advice.map_or(Fate::Forwarded, |advice| advise(advice, rules))
 }

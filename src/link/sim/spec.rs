@@ -69,6 +69,8 @@ struct Keys {
     unreachable: Option<Code>,
     advice: Option<Advice>,
     mtu: Option<u16>,
+    mtu_silent: Option<bool>,
+    mtu_claim: Option<u32>,
     quote: Option<Quote>,
     quote6: Option<Quote>,
     mpls: Option<Vec<Label>>,
@@ -113,6 +115,8 @@ impl Topology {
     /// `quote = 28` (or `"full"`; `quote6` for IPv6), `malformed = "bad-checksum"`, `forged = "ports"`,
     /// `ports = [53, 80]` (or `"open"`, `"closed"`), `advice = "source-quench"`, `"reassembly-time"`,
     /// `{ redirect = "198.51.100.3" }`, `{ parameter-problem = 8 }` or `{ icmp = { type = 40, code = 0 } }`.
+    ///
+    /// A narrow link: `mtu = 1400`, and with it `mtu_silent = true` (a black hole) or `mtu_claim = 0` (what it tells).
     ///
     /// What a router appends to its quotes: `mpls = [{ label = 100704, tc = 0, ttl = 1 }]`,
     /// `interface = { role = "incoming", ifindex = 3, address = "198.51.100.9", name = "eth0", mtu = 1500 }`,
@@ -249,6 +253,8 @@ impl Keys {
             ("weight", self.weight.is_some()),
             ("advice", self.advice.is_some()),
             ("mtu", self.mtu.is_some()),
+            ("mtu_silent", self.mtu_silent.is_some()),
+            ("mtu_claim", self.mtu_claim.is_some()),
             ("expiry", self.expiry.is_some()),
             ("nat", self.nat.is_some()),
         ];
@@ -280,6 +286,8 @@ impl Keys {
         set(&mut node.unreachable, self.unreachable.map(|code| Some(code.0)));
         set(&mut node.advice, self.advice.map(Some));
         set(&mut node.mtu, self.mtu.map(Some));
+        set(&mut node.mtu_silent, self.mtu_silent);
+        set(&mut node.mtu_claim, self.mtu_claim.map(Some));
         set(&mut node.quote, self.quote.map(|quote| Some(quote.0)));
         set(&mut node.quote6, self.quote6.map(|quote| Some(quote.0)));
         self.appendix().apply(&mut node.extension);

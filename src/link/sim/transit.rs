@@ -47,6 +47,12 @@ impl Transit {
         self.path.last().copied().unwrap_or(SOURCE)
     }
 
+    /// The places on the way to where it is, up to the first time that it was there.
+    pub(super) fn first_way(&self) -> &[usize] {
+        let first = self.path.iter().position(|place| *place == self.here());
+        self.path.get(..=first.unwrap_or_default()).unwrap_or_default()
+    }
+
     /// What the IP header carries.
     pub(super) fn message(&self) -> &[u8] {
         self.datagram.get(self.header.len..).unwrap_or_default()

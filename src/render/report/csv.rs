@@ -5,8 +5,8 @@
 
 use std::io::{self, Write};
 
-use super::columns::{Figures, Value};
 use super::{NOBODY, Whole};
+use crate::render::columns::{Figures, Value};
 use crate::render::csv::{as_io, harmless};
 use crate::time::Span;
 

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::Whole;
-use super::columns::Figures;
+use crate::render::columns::Figures;
 use crate::render::extension::ExtensionRow;
 use crate::render::rows::{Millis, OriginRow, PlaceRow};
 use crate::time::{Span, Timestamp};

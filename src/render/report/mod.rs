@@ -5,7 +5,6 @@
 //! The start is the stamp of the first captured frame, in UTC for the same reason. And a probe counts as sent when
 //! it was captured, so that nothing is lost before it left.
 
-mod columns;
 mod csv;
 mod json;
 mod text;
@@ -14,8 +13,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-pub use columns::{Columns, describe as describe_columns};
-
+use super::columns::Columns;
 use super::rows::{self, OriginRow};
 use super::{Renderer, View};
 use crate::time::Timestamp;

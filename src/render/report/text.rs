@@ -3,8 +3,8 @@
 
 use std::io::{self, Write};
 
-use super::columns::{Column, Figures, Value};
 use super::{NOBODY, Whole};
+use crate::render::columns::{Column, Figures, Value};
 use crate::time::Span;
 use crate::trace::Reply;
 use crate::trace::table::Loss;
@@ -124,7 +124,7 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::report::Columns;
+    use crate::render::columns::Columns;
 
     #[test]
     fn no_digit_before_the_point_is_ever_cut() {

@@ -1,95 +1,46 @@
-//! The columns of the hop table, and the letters by which they are chosen: those of mtr(8) and a few more.
+//! How the columns of the hop table look on the screen.
 
+use crate::render::columns::{Column, Figures, Value};
 use crate::time::Span;
-use crate::trace::summary::Summary;
-use crate::trace::table::{Loss, Row};
+use crate::trace::table::{Loss, Responder, Row};
 
-/// One column.
-#[derive(Clone, Copy, Debug)]
-pub struct Column {
-    /// What chooses it.
-    pub letter: char,
-    /// What stands above it.
-    pub header: &'static str,
-    /// What it is.
-    pub what: &'static str,
-    value: Value,
-}
-
-/// Where its values come from.
-#[derive(Clone, Copy, Debug)]
-enum Value {
-    Loss,
-    Count(fn(&Row) -> u64),
-    Rtt(fn(&Summary) -> Option<Span>),
-}
-
-/// All that there are.
-pub const COLUMNS: &[Column] = &[
-    column('L', "Loss%", "loss: what was never answered", Value::Loss),
-    column('D', "Drop", "dropped: never answered", Value::Count(Row::lost)),
-    column('R', "Rcv", "received in time", Value::Count(|row| row.received)),
-    column('S', "Snt", "sent", Value::Count(|row| row.sent)),
-    column('T', "Late", "received late: after it had been given up", Value::Count(|row| row.late)),
-    column('N', "Last", "newest RTT", Value::Rtt(Summary::last)),
-    column('B', "Best", "best RTT", Value::Rtt(Summary::best)),
-    column('A', "Avg", "average RTT", Value::Rtt(Summary::mean)),
-    column('W', "Wrst", "worst RTT", Value::Rtt(Summary::worst)),
-    column('V', "StDev", "standard deviation", Value::Rtt(Summary::deviation)),
-    column('G', "Gmean", "geometric mean", Value::Rtt(Summary::geometric_mean)),
-    column('E', "Med", "median", Value::Rtt(|rtts| rtts.quantile(0.5))),
-    column('P', "p95", "95th percentile", Value::Rtt(|rtts| rtts.quantile(0.95))),
-    column('J', "Jttr", "jitter: the last difference", Value::Rtt(Summary::jitter)),
-    column('M', "Javg", "mean jitter", Value::Rtt(Summary::mean_jitter)),
-    column('X', "Jmax", "worst jitter", Value::Rtt(Summary::worst_jitter)),
-    column('I', "Jint", "interarrival jitter", Value::Rtt(Summary::interarrival_jitter)),
-];
-
+/// The letters of columns that count.
+const COUNTS: &str = "DRST";
 /// What is shown of latency, and of jitter: the most important first, since what has no room is left out.
 pub const LATENCY: &str = "LS NABWVJEPT";
 /// What is shown of jitter.
 pub const JITTER: &str = "DR AGJMXI";
 
-const fn column(letter: char, header: &'static str, what: &'static str, value: Value) -> Column {
-    Column { letter, header, what, value }
-}
-
-/// The column of this letter, of either case.
+/// How wide a column is, with the blank before it, where a hop was sent at most so many probes.
 #[must_use]
-pub fn by_letter(letter: char) -> Option<Column> {
-    COLUMNS.iter().copied().find(|column| column.letter == letter.to_ascii_uppercase())
+pub fn width(column: &Column, most: u64) -> usize {
+    let digits = most.checked_ilog10().map_or(1, |digits| digits as usize + 1);
+    match column.letter {
+        ' ' => 1,
+        _ if COUNTS.contains(column.letter) => digits.max(4) + 1,
+        _ => 6,
+    }
 }
 
-impl Column {
-    /// How wide it is, with the blank before it, where a hop was sent at most so many probes.
-    #[must_use]
-    pub fn width(self, most: u64) -> u16 {
-        let digits = most.checked_ilog10().map_or(1, |digits| digits + 1);
-        match self.value {
-            Value::Loss | Value::Rtt(_) => 6,
-            Value::Count(_) => u16::try_from(digits.max(4) + 1).unwrap_or(u16::MAX),
-        }
+/// What it says of a hop, whose lost probes mean this.
+#[must_use]
+pub fn of_hop(column: &Column, row: &Row, loss: Loss) -> String {
+    match (column.value)(Figures::of(row)) {
+        Value::Space(_) => String::new(),
+        Value::Count(count) => count.to_string(),
+        Value::Share(share) if loss == Loss::RateLimited => format!("~{:.0}%", share * 100.0),
+        Value::Share(share) => percent(share),
+        Value::Time(time) => time.map_or_else(String::new, millis),
     }
+}
 
-    /// Its value for a hop, whose lost probes mean this.
-    #[must_use]
-    pub fn of_hop(self, row: &Row, loss: Loss) -> String {
-        match self.value {
-            Value::Loss if loss == Loss::RateLimited => format!("~{:.0}%", row.loss() * 100.0),
-            Value::Loss => percent(row.loss()),
-            Value::Count(count) => count(row).to_string(),
-            Value::Rtt(rtt) => rtt(&row.rtts).map_or_else(String::new, millis),
-        }
-    }
-
-    /// Its value for one of several responders of a hop: only of its replies anything is known.
-    #[must_use]
-    pub fn of_responder(self, rtts: &Summary) -> String {
-        match self.value {
-            Value::Rtt(rtt) => rtt(rtts).map_or_else(String::new, millis),
-            Value::Count(_) if self.letter == 'R' => rtts.count().to_string(),
-            Value::Loss | Value::Count(_) => String::new(),
-        }
+/// What it says of one of several responders of a hop: only of its replies anything is known.
+#[must_use]
+pub fn of_responder(column: &Column, row: &Row, responder: &Responder) -> String {
+    match (column.value)(Figures::of_host(row, responder)) {
+        Value::Time(time) => time.map_or_else(String::new, millis),
+        Value::Count(count) if column.letter == 'R' => count.to_string(),
+        _ => String::new(),
     }
 }
 
@@ -112,18 +63,12 @@ pub fn millis(span: Span) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::columns::Columns;
 
     #[test]
-    fn letters_are_all_different_and_mtr_s_are_there() {
-        for column in COLUMNS {
-            let found = by_letter(column.letter.to_ascii_lowercase()).unwrap();
-            assert_eq!(found.header, column.header);
-        }
-        for letter in "LDRSNBAWVGJMXI".chars() {
-            assert!(by_letter(letter).is_some(), "{letter}");
-        }
+    fn what_is_shown_at_first_is_there() {
         for order in [LATENCY, JITTER] {
-            assert!(order.chars().all(|letter| letter == ' ' || by_letter(letter).is_some()));
+            assert!(order.parse::<Columns>().is_ok());
         }
     }
 

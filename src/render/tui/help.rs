@@ -7,9 +7,9 @@ use ratatui::layout::Rect;
 use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Paragraph};
 
-use super::columns::COLUMNS;
 use super::strip::CHANGED;
 use super::theme::STRONG;
+use crate::render::columns::COLUMNS;
 
 /// Keys that are always there.
 const KEYS: &[(&str, &str)] = &[
@@ -59,9 +59,8 @@ fn lines(recorded: bool) -> Vec<String> {
     let mut lines: Vec<_> = keys.collect();
     lines.push("Columns (o):".to_owned());
     let mut line = String::new();
-    for column in COLUMNS {
-        let what = column.what.split(':').next().unwrap_or_default();
-        let said = format!("{} {what}", column.letter);
+    for column in COLUMNS.iter().filter(|column| column.letter != ' ') {
+        let said = format!("{} {}", column.letter, column.what);
         if line.len() + said.len() > 73 {
             lines.push(std::mem::take(&mut line));
         }

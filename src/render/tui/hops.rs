@@ -6,11 +6,12 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::columns::{Column, by_letter};
+use super::columns;
 use super::model::Target;
 use super::state::{Display, UiState};
 use super::strip;
 use super::theme::{STRONG, Theme};
+use crate::render::columns::{Column, by_letter};
 use crate::trace::table::{Loss, Responder, Row};
 
 /// The mark of the selected hop and its TTL.
@@ -29,7 +30,7 @@ pub enum Entry<'a> {
     /// A hop, and what its lost probes mean.
     Hop(usize, &'a Row, Loss),
     /// One of its several responders.
-    Responder(usize, &'a Responder),
+    Responder(usize, &'a Row, &'a Responder),
     /// What a responder appended to its last reply: this object.
     Object(usize, &'a Responder, usize),
 }
@@ -37,7 +38,7 @@ pub enum Entry<'a> {
 impl Entry<'_> {
     /// The index of its hop.
     fn hop(&self) -> usize {
-        let (Self::Hop(hop, ..) | Self::Responder(hop, _) | Self::Object(hop, ..)) = self;
+        let (Self::Hop(hop, ..) | Self::Responder(hop, ..) | Self::Object(hop, ..)) = self;
         *hop
     }
 }
@@ -50,7 +51,7 @@ pub fn lines<'a>(target: &'a Target, state: &UiState) -> Vec<Entry<'a>> {
         entries.push(Entry::Hop(index, row, verdict.loss));
         for responder in &row.responders {
             if row.responders.len() > 1 {
-                entries.push(Entry::Responder(index, responder));
+                entries.push(Entry::Responder(index, row, responder));
             }
             let extension = responder.reply.extension.as_deref().filter(|_| state.extensions);
             let objects = extension.map_or(0, |extension| extension.objects.len());
@@ -63,8 +64,7 @@ pub fn lines<'a>(target: &'a Target, state: &UiState) -> Vec<Entry<'a>> {
 /// How the width is shared out.
 struct Shares {
     host: usize,
-    /// `None` is a gap.
-    columns: Vec<(Option<Column>, usize)>,
+    columns: Vec<(&'static Column, usize)>,
     strip: usize,
 }
 
@@ -78,9 +78,8 @@ impl Shares {
         };
         let mut room = width.saturating_sub(NUMBER + LEAST_HOST + 1 + LEAST_STRIP);
         let mut columns = Vec::new();
-        for letter in order.chars() {
-            let column = by_letter(letter);
-            let taken = column.map_or(1, |column| usize::from(column.width(most)));
+        for column in order.chars().filter_map(by_letter) {
+            let taken = columns::width(column, most);
             let Some(left) = room.checked_sub(taken) else { break };
             room = left;
             columns.push((column, taken));
@@ -107,9 +106,8 @@ fn label(entry: &Entry<'_>, target: &Target, state: &UiState) -> String {
             [one] => target.host(one.address, state.names),
             several => format!("{} routers", several.len()),
         },
-        Entry::Responder(hop, responder) => {
-            let row = target.table.rows().get(*hop);
-            let last = row.and_then(strip::latest) == Some(responder.address);
+        Entry::Responder(_, row, responder) => {
+            let last = strip::latest(row) == Some(responder.address);
             let mark = if last { "*" } else { " " };
             format!("{mark}{}", target.host(responder.address, state.names))
         }
@@ -157,8 +155,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState,
 fn header(shares: &Shares, target: &Target) -> Line<'static> {
     let mut text = format!("{:NUMBER$}{:<host$}", "", "Host", host = shares.host);
     for (column, taken) in &shares.columns {
-        let header = column.map_or("", |column| column.header);
-        let _ = write!(text, "{header:>taken$}");
+        let _ = write!(text, "{:>taken$}", column.title);
     }
     let times = strip::time_line(target, shares.strip);
     Line::from(vec![Span::styled(text, STRONG), Span::raw(" "), Span::raw(times)])
@@ -186,9 +183,9 @@ fn line(
     let label = if remarked.chars().count() <= shares.host { remarked } else { label };
     let mut text = format!("{number:<NUMBER$}{:<1$}", fit(&label, shares.host), shares.host);
     for (column, taken) in &shares.columns {
-        let value = match (column, entry) {
-            (Some(column), Entry::Hop(_, row, loss)) if row.sent > 0 => column.of_hop(row, *loss),
-            (Some(column), Entry::Responder(_, responder)) => column.of_responder(&responder.rtts),
+        let value = match entry {
+            Entry::Hop(_, row, loss) if row.sent > 0 => columns::of_hop(column, row, *loss),
+            Entry::Responder(_, row, responder) => columns::of_responder(column, row, responder),
             _ => String::new(),
         };
         let _ = write!(text, "{value:>taken$}");

@@ -6,8 +6,9 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::Snapshot;
-use super::columns::{JITTER, LATENCY, by_letter};
+use super::columns::{JITTER, LATENCY};
 use super::moment::{self, Goal};
+use crate::render::columns::{Columns, by_letter};
 
 /// Hops that page up and page down move by.
 const PAGE: usize = 8;
@@ -26,6 +27,8 @@ pub struct UiState {
     pub display: Display,
     /// Letters of the columns.
     pub order: String,
+    /// Those that were asked for at the start.
+    pub own: String,
     /// Names of responders, not addresses.
     pub names: bool,
     /// What routers append to their replies, below them.
@@ -117,12 +120,14 @@ pub enum Command {
 impl UiState {
     /// What is shown at first.
     #[must_use]
-    pub fn new(names: bool, colour: bool) -> Self {
+    pub fn new(names: bool, colour: bool, columns: Option<&Columns>) -> Self {
+        let own = columns.map_or_else(|| LATENCY.to_owned(), ToString::to_string);
         Self {
             tab: 0,
             selected: 0,
             display: Display::Numbers,
-            order: LATENCY.to_owned(),
+            order: own.clone(),
+            own,
             names,
             extensions: false,
             pane: None,
@@ -182,8 +187,8 @@ impl UiState {
             KeyCode::Char('n') => self.names = !self.names,
             KeyCode::Char('e') => self.extensions = !self.extensions,
             KeyCode::Char('j') => {
-                let other = if self.order == JITTER { LATENCY } else { JITTER };
-                other.clone_into(&mut self.order);
+                let other = if self.order == JITTER { &self.own } else { JITTER };
+                self.order = other.to_owned();
             }
             KeyCode::Char('o') => self.ask(Asked::Columns, self.order.clone()),
             KeyCode::Up => self.select(self.selected.saturating_sub(1)),
@@ -277,7 +282,7 @@ impl UiState {
                 let unknown = |c: &char| *c != ' ' && by_letter(*c).is_none();
                 match text.chars().find(unknown) {
                     Some(c) => self.complaint = Some(format!("there is no column {c}: see ?")),
-                    None if text.is_empty() => LATENCY.clone_into(&mut self.order),
+                    None if text.is_empty() => self.order.clone_from(&self.own),
                     None => self.order = text.to_ascii_uppercase(),
                 }
                 None

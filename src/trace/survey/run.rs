@@ -1,5 +1,6 @@
 //! From the probes of one trace to its configuration.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Found;
@@ -32,6 +33,8 @@ pub(super) struct Run {
     /// The probe that went before them, with the highest TTL.
     pub(super) scout: Option<Sighting>,
     pub(super) idents: HashSet<u16>,
+    /// Longer probes that came after them to find out the path MTU.
+    pub(super) sizers: Vec<Sighting>,
     /// Those whose own frame is not in the capture.
     pub(super) unseen: Vec<Unseen>,
     first: Sighting,
@@ -56,6 +59,7 @@ impl Run {
             flow: Flow { ident: first.ident, ..flow },
             scout,
             idents: probes.iter().map(|it| it.ident).collect(),
+            sizers: Vec::new(),
             unseen: Vec::new(),
             first,
             per_ttl,
@@ -139,17 +143,18 @@ impl Run {
         let tool = tool::likely(&traits);
         let wait = tool::wait(&traits);
         let config = self.config(wait);
+        let all = || self.scout.iter().chain(&self.probes).chain(&self.sizers);
         let listed = Listed {
             idents: self.idents.clone(),
-            probes: self.scout.iter().chain(&self.probes).map(|it| it.key).collect(),
+            probes: all().map(|it| it.key).collect(),
             from: self.start(),
-            until: self.probes.last().map_or(self.first.at, |it| it.at),
+            until: all().map(|it| it.at).max().unwrap_or(self.first.at),
             missing: missing.into(),
             orphans,
             uneven: wait.here == 0.0,
         };
         let start = self.start();
-        let probes = self.probes.len() + usize::from(self.scout.is_some());
+        let probes = all().count();
         Found { config, idents: Idents::Listed(Box::new(listed)), start, probes, tool }
     }
 
@@ -196,6 +201,7 @@ impl Run {
                 .clamp(fewest, MAX_WATCHED_QUERIES),
             tos: self.first.tos,
             dont_fragment: self.first.dont_fragment,
+            mtu: !self.sizers.is_empty(),
             packet_len: self.first.len,
             first_id: self.first.key.ip_id,
             flow_label: self.first.flow_label,
@@ -203,6 +209,24 @@ impl Run {
             ..defaults
         }
     }
+}
+
+/// Parts probes by which a path MTU is found out from those of hops: they fill longer datagrams in the same
+/// way, from the same port, and must not be fragmented. Where no two probes are of one length, that identifies them.
+pub(super) fn part_sizers(
+    flow: &Flow,
+    asked: impl Iterator<Item = Sighting>,
+) -> (Vec<Sighting>, Vec<Sighting>) {
+    let mut lengths: HashMap<u16, (u16, u32)> = HashMap::new();
+    asked.partition(|it| {
+        let (shortest, times) = lengths.entry(it.ident).or_insert((it.len, 0));
+        match it.len.cmp(shortest) {
+            Ordering::Less => (*shortest, *times) = (it.len, 1),
+            Ordering::Equal => *times += 1,
+            Ordering::Greater => return *times > 1 && it.dont_fragment && it.looks_like_ours(flow),
+        }
+        false
+    })
 }
 
 /// Whether `first` is the scout of the other probes of its trace: see [`TraceConfig::scouting`].

@@ -5,11 +5,13 @@
 //! when they are skipped without it; with `CI=true` in the environment a skip is a failure.
 
 mod agreement;
+mod back;
 mod concurrency;
 mod endings;
 mod inspect;
 pub(crate) mod lab;
 mod lookups;
+mod mtu;
 mod paths;
 mod readers;
 mod report;

@@ -90,7 +90,7 @@ fn a_recording_streams_into_tshark() {
 fn jc_reads_the_text() {
     let program =
         "import jc, json, sys; print(json.dumps(jc.parse('traceroute', sys.stdin.read())))";
-    readers_agree("jc", program, &[&["-n"], &[]], |document| {
+    readers_agree("jc", program, &[&["-n"], &[], &["-n", "--mtu"]], |document| {
         let hops = document["hops"].as_array().expect("hops").iter();
         let ip = |hop: &serde_json::Value| hop["probes"][0]["ip"].as_str().map(str::to_owned);
         hops.map(ip).collect()
@@ -103,7 +103,7 @@ fn trparse_reads_the_text() {
     let program = "import trparse, json, sys; \
                    t = trparse.loads(sys.stdin.read()); \
                    print(json.dumps([h.probes[0].ip for h in t.hops]))";
-    readers_agree("trparse", program, &[&[]], |document| {
+    readers_agree("trparse", program, &[&[], &["--mtu"]], |document| {
         let hops = document.as_array().expect("hops").iter();
         hops.map(|hop| hop.as_str().map(str::to_owned)).collect()
     });

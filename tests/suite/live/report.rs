@@ -105,7 +105,7 @@ fn a_recording_replays_to_the_report() {
             (&["-q3"][..], &[][..]),
             (&["-I"], &["--json"]),
             (&["-6", "-T"], &["--format", "csv"]),
-            (&["--flow", "paris", "-e"], &["--wide", "--columns", "LSTHPI"]),
+            (&["--flow", "paris", "-e"], &["--wide", "--columns", "LSTEPI"]),
         ] {
             let mut command = lab.rtrace(["report", "--rounds", "4", "--interval", "0.1", TARGET]);
             if options.contains(&"-6") {

@@ -1,4 +1,5 @@
-//! What is told of a hop, by mtr's letters, titles and widths, and by three of our own.
+//! What is told of a hop over many rounds, in reports and on the screen: by mtr's letters, titles and widths, and by
+//! three of our own.
 
 use std::str::FromStr;
 
@@ -7,25 +8,31 @@ use crate::trace::summary::Summary;
 use crate::trace::table::{Responder, Row};
 
 /// What mtr shows unless told otherwise.
-const DEFAULT: &str = "LS NABWV";
+pub const DEFAULT: &str = "LS NABWV";
 /// More than anybody has use for.
 const MOST: usize = 64;
 
 /// What columns are made of: counts and times of a hop, or of one of its hosts.
 #[derive(Clone, Copy)]
-pub(super) struct Figures<'a> {
+pub struct Figures<'a> {
+    /// Probes sent.
     pub sent: u64,
-    /// Late ones too.
+    /// Those answered, late ones too.
     pub received: u64,
+    /// Those never answered.
     pub lost: u64,
+    /// Those answered late.
     pub late: u64,
     /// The share of those lost, from 0 to 1.
     pub loss: f64,
+    /// The times of the answers.
     pub rtts: &'a Summary,
 }
 
 impl<'a> Figures<'a> {
-    pub(super) fn of(row: &'a Row) -> Self {
+    /// Those of a hop.
+    #[must_use]
+    pub fn of(row: &'a Row) -> Self {
         Self {
             sent: row.sent,
             received: row.received + row.late,
@@ -37,16 +44,18 @@ impl<'a> Figures<'a> {
     }
 
     /// Those of one host: what was sent and lost is the hop's, since nobody can tell whom a lost probe met.
-    pub(super) fn of_host(row: &'a Row, host: &'a Responder) -> Self {
+    #[must_use]
+    pub fn of_host(row: &'a Row, host: &'a Responder) -> Self {
         Self { received: host.rtts.count(), rtts: &host.rtts, ..Self::of(row) }
     }
 }
 
 /// What stands in a column.
-#[derive(Clone, Copy)]
-pub(super) enum Value {
+#[derive(Clone, Copy, Debug)]
+pub enum Value {
     /// Nothing but space; in mtr's table, how many were lost.
     Space(u64),
+    /// So many.
     Count(u64),
     /// A share, from 0 to 1.
     Share(f64),
@@ -54,11 +63,17 @@ pub(super) enum Value {
     Time(Option<Span>),
 }
 
-pub(super) struct Column {
-    letter: char,
+/// One column.
+pub struct Column {
+    /// What chooses it.
+    pub letter: char,
+    /// What stands above it.
     pub title: &'static str,
+    /// How wide mtr's reports have it, with the blank before it.
     pub width: usize,
-    what: &'static str,
+    /// What it is.
+    pub what: &'static str,
+    /// What it says of these.
     pub value: fn(Figures<'_>) -> Value,
 }
 
@@ -74,7 +89,8 @@ macro_rules! columns {
     };
 }
 
-const COLUMNS: &[Column] = columns! {
+/// All that there are.
+pub const COLUMNS: &[Column] = columns! {
     ' ' " " 1 "a space" |it| Value::Space(it.lost);
     'L' "Loss%" 6 "loss" |it| Value::Share(it.loss);
     'D' "Drop" 5 "lost" |it| Value::Count(it.lost);
@@ -91,24 +107,38 @@ const COLUMNS: &[Column] = columns! {
     'X' "Jmax" 5 "worst jitter" |it| Value::Time(it.rtts.worst_jitter());
     'I' "Jint" 5 "interarrival jitter" |it| Value::Time(it.rtts.interarrival_jitter());
     // Not mtr's:
-    'H' "Med" 6 "median" |it| Value::Time(it.rtts.quantile(0.5));
+    'E' "Med" 6 "median" |it| Value::Time(it.rtts.quantile(0.5));
     'P' "P95" 6 "95th percentile" |it| Value::Time(it.rtts.quantile(0.95));
     'T' "Late" 5 "late" |it| Value::Count(it.late);
 };
+
+/// The column of this letter, of either case.
+#[must_use]
+pub fn by_letter(letter: char) -> Option<&'static Column> {
+    COLUMNS.iter().find(|column| column.letter == letter.to_ascii_uppercase())
+}
 
 /// A choice of columns, in order.
 #[derive(Clone)]
 pub struct Columns(Vec<&'static Column>);
 
 impl Columns {
-    pub(super) fn iter(&self) -> impl Iterator<Item = &'static Column> {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Column> {
         self.0.iter().copied()
+    }
+}
+
+/// Their letters.
+impl std::fmt::Display for Columns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.iter().try_for_each(|column| write!(f, "{}", column.letter))
     }
 }
 
 impl std::fmt::Debug for Columns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", self.iter().map(|column| column.letter).collect::<String>())
+        write!(f, "{:?}", self.to_string())
     }
 }
 
@@ -122,8 +152,7 @@ impl FromStr for Columns {
     type Err = String;
 
     fn from_str(letters: &str) -> Result<Self, String> {
-        let known = |letter| COLUMNS.iter().find(|column| column.letter == letter);
-        let columns: Option<Vec<_>> = letters.chars().map(known).collect();
+        let columns: Option<Vec<_>> = letters.chars().map(by_letter).collect();
         match columns.filter(|columns| (1..=MOST).contains(&columns.len())) {
             Some(columns) => Ok(Self(columns)),
             None => Err(format!("it must be 1 to {MOST} of the letters {}", describe())),
@@ -147,9 +176,10 @@ mod tests {
         let columns: Columns = "LS NABWV".parse().unwrap();
         let titles: Vec<_> = columns.iter().map(|column| column.title).collect();
         assert_eq!(titles, ["Loss%", "Snt", " ", "Last", "Avg", "Best", "Wrst", "StDev"]);
-        for wrong in ["", "LZ", "l", &"L".repeat(65)] {
+        for wrong in ["", "LZ", &"L".repeat(65)] {
             let error = wrong.parse::<Columns>().unwrap_err();
-            assert!(error.contains("H median"), "{error}");
+            assert!(error.contains("E median"), "{error}");
         }
+        assert_eq!("lS n".parse::<Columns>().unwrap().to_string(), "LS N");
     }
 }

@@ -1,0 +1,164 @@
+//! The active half: a trace, and then the sizers that [`Findings`] ask for, until they know.
+
+use super::super::config::{ConfigError, TraceConfig};
+use super::super::engine::Engine;
+use super::super::path::Path;
+use super::super::tracer::{Disposition, Event, Tracer};
+use super::{Ask, Findings, MOST_SIZERS, REST};
+use crate::probe::{ProbeKey, Transmit, craft};
+use crate::time::{Span, Timestamp};
+use crate::wire::{Frame, ip};
+
+/// A trace that also finds out the path MTU. To watch one, a passive [`Tracer`] does.
+#[derive(Clone, Debug)]
+pub struct MtuTracer {
+    tracer: Tracer,
+    /// The longest that the first link takes, or less if less is to be tried.
+    largest: u16,
+    /// What is to be sent now, the next last.
+    asks: Vec<Ask>,
+    /// Sizers handed out whose own frames have not been captured yet, and when the last was handed out.
+    unconfirmed: Vec<ProbeKey>,
+    handed_out: Timestamp,
+    /// How many were handed out.
+    count: u32,
+    /// All is known, or nothing more will be.
+    over: bool,
+    datagram: Vec<u8>,
+}
+
+impl MtuTracer {
+    /// A tracer that tries nothing longer than `largest` bytes.
+    ///
+    /// # Errors
+    /// When no trace can be run with `config`.
+    pub fn new(config: TraceConfig, largest: u16) -> Result<Self, ConfigError> {
+        Ok(Self {
+            tracer: Tracer::new(TraceConfig { mtu: true, ..config })?,
+            largest,
+            asks: Vec::new(),
+            unconfirmed: Vec::new(),
+            handed_out: Timestamp::default(),
+            count: 0,
+            over: false,
+            datagram: Vec::new(),
+        })
+    }
+
+    /// Asks what to send next, once it is known what became of all that was sent.
+    fn plan(&mut self) {
+        let settled = self.tracer.is_done() && self.unconfirmed.is_empty();
+        if self.over || !settled || !self.asks.is_empty() {
+            return;
+        }
+        let found = Findings::from(self.largest, self.tracer.path(), self.tracer.config());
+        let room = MOST_SIZERS.saturating_sub(self.tracer.path().sizers.len());
+        self.over = found.asks.is_empty() || found.asks.len() > room;
+        if !self.over {
+            self.asks = found.asks;
+            self.asks.reverse();
+        }
+    }
+
+    /// Makes the next sizer, and gives what it is recognised by; `None` if nothing is left for that.
+    fn craft(&mut self, ask: Ask) -> Option<ProbeKey> {
+        for _ in 0..MOST_SIZERS {
+            let spec = self.tracer.config().sizer_spec(self.count, ask.ttl, ask.len);
+            craft::craft(&spec, &mut self.datagram);
+            self.count = self.count.checked_add(1)?;
+            let (header, payload) = ip::decode(&self.datagram).ok()?;
+            let key = ProbeKey::of(&header, payload)?;
+            // UDP-Lite over IPv6 has nothing but a checksum, which may be that of another length.
+            if !self.unconfirmed.contains(&key) && !is_taken(&key, self.tracer.path()) {
+                return Some(key);
+            }
+        }
+        None
+    }
+
+    /// When the next may be sent.
+    fn due(&self) -> Option<Timestamp> {
+        let ask = self.asks.last()?;
+        Some(if ask.rested { self.handed_out.after(REST) } else { self.handed_out })
+    }
+
+    fn give_up(&mut self) {
+        self.over = true;
+        self.asks.clear();
+        self.unconfirmed.clear();
+    }
+}
+
+fn is_taken(key: &ProbeKey, path: &Path) -> bool {
+    let sizers = path.sizers.iter().map(|sizer| &sizer.probe);
+    path.probes().map(|(_, probe)| probe).chain(sizers).any(|probe| probe.key == *key)
+}
+
+impl Engine for MtuTracer {
+    fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
+        self.plan();
+        let Some(due) = self.due() else { return self.tracer.poll_transmit(now) };
+        let ask = self.asks.pop_if(|_| due <= now)?;
+        let Some(key) = self.craft(ask) else {
+            self.give_up();
+            return None;
+        };
+        self.unconfirmed.push(key);
+        self.handed_out = now;
+        Some(Transmit { destination: self.tracer.config().target, datagram: &self.datagram })
+    }
+
+    /// A sizer that the kernel does not take is one that it will not take again.
+    fn handle_refusal(&mut self) {
+        if self.count > 0 {
+            self.give_up();
+        } else {
+            self.tracer.handle_refusal();
+        }
+    }
+
+    fn poll_timeout(&mut self) -> Option<Timestamp> {
+        let patience = Span::from_secs_f64(self.tracer.config().wait.max);
+        let missing = (!self.unconfirmed.is_empty()).then(|| self.handed_out.after(patience));
+        self.tracer.poll_timeout().into_iter().chain(self.due()).chain(missing).min()
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp) {
+        self.tracer.handle_timeout(now);
+        let patience = Span::from_secs_f64(self.tracer.config().wait.max);
+        if !self.unconfirmed.is_empty() && self.handed_out.after(patience) <= now {
+            self.give_up();
+        }
+    }
+
+    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+        let disposition = self.tracer.handle_frame(frame);
+        if let Disposition::OwnProbe(at) = disposition
+            && let Some(probe) = self.tracer.path().probe(at)
+        {
+            self.unconfirmed.retain(|key| *key != probe.key);
+        }
+        disposition
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.tracer.poll_event()
+    }
+
+    fn path(&self) -> &Path {
+        self.tracer.path()
+    }
+
+    fn reached(&self) -> bool {
+        self.path().reached(self.tracer.config())
+    }
+
+    fn is_done(&self) -> bool {
+        self.over && self.tracer.is_done()
+    }
+
+    fn finish(&mut self) {
+        self.give_up();
+        self.tracer.finish();
+    }
+}

@@ -1,0 +1,48 @@
+//! Ways back and loops over routers of the kernel, the former beside what traceroute prints.
+
+use super::lab::{Lab, TARGET, replay, run, text, trace};
+
+const TARGET6: &str = "2001:db8:113::9";
+
+/// The words of each hop that are no times: its number, addresses, and marks.
+fn hops(report: &str) -> Vec<Vec<&str>> {
+    let lines = report.lines().skip(1);
+    let plain = |word: &&str| *word != "ms" && word.parse::<f64>().is_err();
+    let number = |line: &str| line.split_whitespace().next().map(str::len).unwrap_or_default();
+    lines
+        .map(|line| {
+            line.trim_start().split_at(number(line)).1.split_whitespace().filter(plain).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn the_way_back_is_as_long_as_traceroute_says() {
+    let Some(lab) = Lab::up("asymmetric") else { return };
+    for target in [TARGET, TARGET6] {
+        let theirs = text(&run(lab.on("src", "traceroute").args(["--back", "-n", target])).stdout);
+        let file = lab.file("back.pcapng");
+        let args = ["--back", "-n", "-i", "any", target, "--pcap"];
+        let ours = trace(lab.rtrace(args).arg(&file));
+        assert_eq!(hops(&ours), hops(&theirs), "{ours}\n{theirs}");
+        assert!(ours.contains("'-1'") && ours.contains("'-3'"), "{ours}");
+        assert_eq!(replay(&file, [""; 0]), ours);
+    }
+}
+
+#[test]
+fn a_routing_loop_ends_the_trace() {
+    let Some(lab) = Lab::up("routing-loop") else { return };
+    // Over IPv6 the second router answers from its other side when a datagram comes back to it.
+    for (target, said) in [(TARGET, "hops 2-3"), (TARGET6, "hops 3-4")] {
+        for options in [&["-n"][..], &["-n", "-q1", "-I"], &["-n", "-N1", "-T"]] {
+            let file = lab.file("loop.pcapng");
+            let report = trace(lab.rtrace(options).arg("--pcap").arg(&file).arg(target));
+            assert!(
+                report.ends_with(&format!("\n    loop: {said} repeat\n")),
+                "{options:?} {report}"
+            );
+            assert_eq!(replay(&file, [""; 0]), report);
+        }
+    }
+}

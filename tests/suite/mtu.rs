@@ -1,0 +1,242 @@
+//! The path MTU over simulated networks: what is found is right, and a recording shows the same.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use proptest::prelude::*;
+use rtrace::capture::{CaptureReader, Format, Interface, Recording};
+use rtrace::link::replay::ReplayLink;
+use rtrace::link::sim::{SimLink, Topology};
+use rtrace::probe::{FlowMode, ProbeType};
+use rtrace::recording::Carried;
+use rtrace::render::Form;
+use rtrace::render::text::Style;
+use rtrace::trace::mtu::{Cause, Findings, MtuTracer};
+use rtrace::trace::{Engine, Idents, TraceConfig, Tracer};
+use rtrace::wire::LinkType;
+use serde_json::Value;
+
+use crate::golden::validator;
+use crate::golden_law::{NameMap, Shared, configs, render};
+use crate::support::{path_in, replay, run, scratch};
+
+const TARGETS: [&str; 2] = ["203.0.113.9", "2001:db8:113::9"];
+
+/// Three routers, which have these lines.
+fn topology(routers: [&str; 3], seed: u64) -> String {
+    let mut text = format!("seed = {seed}\n");
+    for (number, lines) in (1..).zip(routers) {
+        let addresses =
+            format!("address = \"198.51.100.{number}\"\naddress6 = \"2001:db8::{number}\"");
+        writeln!(text, "[[hop]]\n{addresses}\n{lines}").unwrap();
+    }
+    text
+}
+
+/// What is said behind the hops, without the addresses of routers, and the lengths at hops.
+fn found(text: &str) -> (Vec<String>, String) {
+    let marks = text.split_whitespace().filter(|word| word.starts_with("F="));
+    let said =
+        text.lines().filter(|line| line.contains("bytes") && !line.starts_with("traceroute"));
+    let plain = |line: &str| {
+        let words =
+            line.split_whitespace().filter(|word| word.parse::<std::net::IpAddr>().is_err());
+        words.collect::<Vec<_>>().join(" ")
+    };
+    (said.map(plain).collect(), marks.collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn every_kind_of_narrow_link_is_found_and_replays() {
+    let silent = "mtu = 1400\nmtu_silent = true";
+    let vanish = "black hole between hop 2 and hop 3: datagrams over 1400 bytes vanish and no router says so";
+    let limit = "rate = { per_second = 1, burst = 6 }";
+    let limited = [silent, limit].join("\n");
+    let told = ["mtu = 1400", limit].join("\n");
+    let cases: [([&str; 3], &[&str], &str); 9] = [
+        (["", "", ""], &["path MTU: 1500 bytes"], "F=1500"),
+        (
+            ["", "mtu = 1400", ""],
+            &["between hop 2 and hop 3: 1400 bytes, says", "path MTU: 1400 bytes"],
+            "F=1500 F=1400",
+        ),
+        (
+            ["mtu = 1450", "", "mtu = 1280"],
+            &[
+                "between hop 1 and hop 2: 1450 bytes, says",
+                "between hop 3 and hop 4: 1280 bytes, says",
+                "path MTU: 1280 bytes",
+            ],
+            "F=1500 F=1450 F=1280",
+        ),
+        (
+            ["", "mtu = 1477\nmtu_claim = 0", ""],
+            &["between hop 2 and hop 3: 1477 bytes, refuses more", "path MTU: 1477 bytes"],
+            "F=1500 F=1477",
+        ),
+        (
+            ["mtu = 1301\nmtu_claim = 9000", "", ""],
+            &[
+                "between hop 1 and hop 2: 1301 bytes, refuses more but claims an MTU of 9000",
+                "path MTU: 1301 bytes",
+            ],
+            "F=1500 F=1301",
+        ),
+        (["", silent, ""], &[vanish, "path MTU: 1400 bytes"], "F=1500 F=1400"),
+        (
+            ["", silent, "silent = true"],
+            &[
+                "black hole between hop 2 and hop 4: datagrams over 1400 bytes vanish and no router says so",
+                "path MTU: 1400 bytes",
+            ],
+            "F=1500 F=1400",
+        ),
+        // Linux's limits on ICMP are not taken for a black hole.
+        ([limit, &limited, limit], &[vanish, "path MTU: 1400 bytes"], "F=1500 F=1400"),
+        (
+            [limit, &told, limit],
+            &["between hop 2 and hop 3: 1400 bytes, says", "path MTU: 1400 bytes"],
+            "F=1500 F=1400",
+        ),
+    ];
+    let dir = scratch();
+    let (file, recording) = (path_in(&dir, "path.toml"), path_in(&dir, "a.pcapng"));
+    let simulate = format!("--simulate={}", file.display());
+    for (routers, said, marks) in cases {
+        fs::write(&file, topology(routers, 1)).unwrap();
+        for target in TARGETS {
+            for options in [&["-q2"][..], &["-I"], &["-U"], &["--flow", "paris"], &["--udplite"]] {
+                let pcap = ["--mtu", "-n", &simulate, "--pcap", recording.to_str().unwrap()];
+                let live = run(&[&pcap, options, &[target]].concat());
+                let expected: Vec<String> = said.iter().map(ToString::to_string).collect();
+                assert_eq!(
+                    found(&live.stdout),
+                    (expected, marks.to_owned()),
+                    "{options:?} {live:?}"
+                );
+                assert_eq!(replay(&recording, &[]).stdout, live.stdout);
+            }
+        }
+    }
+}
+
+/// A link that loses a tenth of all may cost time, and does not make it narrower.
+#[test]
+fn loss_is_not_taken_for_a_narrow_link() {
+    let dir = scratch();
+    let file = path_in(&dir, "path.toml");
+    let simulate = format!("--simulate={}", file.display());
+    for seed in 0..20 {
+        let lossy = "mtu = 1400\nmtu_silent = true\nloss = 0.1\nreply_loss = 0.05";
+        fs::write(&file, topology(["", lossy, ""], seed)).unwrap();
+        let text = run(&["--mtu", "-n", &simulate, TARGETS[0]]).stdout;
+        assert!(text.ends_with("path MTU: 1400 bytes\n"), "{seed}: {text}");
+    }
+}
+
+#[test]
+fn every_form_is_that_of_its_recording_and_json_as_its_schema_says() {
+    let dir = scratch();
+    let file = path_in(&dir, "path.toml");
+    fs::write(&file, topology(["mtu = 1450", "mtu = 1400\nmtu_silent = true", ""], 1)).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    for (name, more) in [("a.pcapng", &[][..]), ("a.pcap", &["-n", "--mtu"])] {
+        let recording = path_in(&dir, name);
+        for form in Form::ALL {
+            let form = ["--format", form.describe().0];
+            let pcap =
+                ["--mtu", "-n", &simulate, "--pcap", recording.to_str().unwrap(), TARGETS[1]];
+            let live = run(&[&pcap[..], &form].concat());
+            let again = replay(&recording, &[more, &form].concat());
+            assert_eq!(again.stdout, live.stdout, "{name} {form:?}");
+            if form[1] == "json" {
+                let document: Value = serde_json::from_str(&live.stdout).unwrap();
+                assert!(validator().is_valid(&document));
+                assert_eq!(document["path_mtu"]["mtu"], 1400);
+                let tried: Vec<_> =
+                    document["sizers"].as_array().unwrap().iter().map(|it| &it["len"]).collect();
+                assert_eq!(tried[..2], [&Value::from(1500), &Value::from(1450)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_packet_length_is_the_longest_that_is_tried() {
+    let text = run(&["--simulate", "--mtu", "-n", TARGETS[0], "1000"]).stdout;
+    assert!(text.starts_with("traceroute to 203.0.113.9 (203.0.113.9), 30 hops max, 60 byte"));
+    assert_eq!(found(&text), (vec!["path MTU: 1000 bytes".to_owned()], "F=1000".to_owned()));
+}
+
+/// Over IPv6 nothing tells such probes apart: the search ends without a result, and the trace is there.
+#[test]
+fn a_search_that_runs_out_of_ports_ends() {
+    let text = run(&["--simulate", "--mtu", "-n", "-p", "65535", TARGETS[1]]).stdout;
+    assert!(text.contains("\n    path MTU"), "{text}");
+}
+
+#[test]
+fn what_it_does_not_go_with_is_refused_in_a_line() {
+    for (args, words) in [
+        (&["-T"][..], "TCP"),
+        (&["--ack"], "TCP"),
+        (&["--flow", "dublin"], "dublin"),
+        (&["--inspect"], "inspect"),
+        (&["60"], "60 bytes"),
+    ] {
+        let refused = run(&[&["--simulate", "--mtu", TARGETS[0]], args].concat());
+        assert_eq!((refused.status, refused.stderr.lines().count()), (2, 1));
+        assert!(refused.stderr.contains("--mtu") && refused.stderr.contains(words), "{refused:?}");
+    }
+    let report = run(&["report", "--simulate", "--mtu", TARGETS[0]]);
+    assert!(report.stderr.contains("--mtu is for one trace"), "{report:?}");
+}
+
+/// Runs a tracer over a link; gives its text and JSON.
+fn reports(
+    engine: &mut dyn Engine,
+    config: &TraceConfig,
+    link: &mut dyn rtrace::link::Link,
+    tape: Option<Recording<Shared>>,
+) -> [String; 2] {
+    let outs = [Form::Text, Form::Json].map(|form| (form, Shared::default()));
+    let renderers = outs.iter().map(|(form, out)| form.renderer(out.clone(), Style::default()));
+    render(engine, config, link, NameMap::new(), renderers.collect(), tape);
+    outs.map(|(_, out)| out.text())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// Over any network the search ends, each narrow link takes less than the one before, and the recording shows the same.
+    #[test]
+    fn over_random_networks(seed: u64, config in configs(), largest in 28..9000_u16) {
+        let topology = Topology::random(seed);
+        let mut config = TraceConfig { mtu: true, dont_fragment: true, ..config };
+        config.source = topology.source_for(config.target);
+        if config.flow_mode == FlowMode::Dublin {
+            config.flow_mode = FlowMode::Paris;
+        }
+        if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
+            config.probe = ProbeType::IcmpEcho;
+        }
+        config.packet_len = config.packet_len.max(config.least_len());
+        let bytes = Shared::default();
+        let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+        let carried = Carried::of(config.clone());
+        let tape = Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
+        let mut engine = MtuTracer::new(config.clone(), largest).unwrap();
+        let live = reports(&mut engine, &config, &mut SimLink::new(topology), Some(tape.unwrap()));
+        let findings = Findings::of(engine.path(), &config);
+        let mut before = findings.largest;
+        for narrowing in &findings.narrowings {
+            prop_assert!(Some(narrowing.mtu) < before);
+            before = Some(narrowing.mtu);
+            prop_assert!(!matches!(narrowing.cause, Cause::Told(_)) || narrowing.mtu >= 68);
+        }
+        let recorded = bytes.0.borrow().clone();
+        let mut link = ReplayLink::new(CaptureReader::new(std::io::Cursor::new(recorded), "memory").unwrap());
+        let mut passive = Tracer::passive(config.clone(), Idents::One).unwrap();
+        prop_assert_eq!(reports(&mut passive, &config, &mut link, None), live);
+    }
+}
