@@ -6,7 +6,9 @@
 //! the normal approximation with the correction for ties. An RTT shift is no change of the path.
 //!
 //! What is compared is the JSON document of a trace (`schema/trace.schema.json`), into which a recording is
-//! replayed first.
+//! replayed first. Maps of all paths are compared by [`maps`].
+
+pub mod maps;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

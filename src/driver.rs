@@ -45,9 +45,7 @@ pub fn run(
     link: &mut dyn Link,
     observer: &mut dyn Observer,
 ) -> Result<(), LinkError> {
-    let mut crank = Crank::default();
-    while crank.turn(tracer, link, observer)? {}
-    Ok(())
+    Crank::default().run(tracer, link, observer)
 }
 
 /// What is turned: [`run`] turns it to the end, a player of recordings as far as it wants to go.
@@ -58,6 +56,43 @@ pub struct Crank {
 }
 
 impl Crank {
+    /// Hands `tracer` all frames of `earlier` without asking what to send.
+    ///
+    /// # Errors
+    /// When the recording cannot be read.
+    pub fn feed(
+        &mut self,
+        tracer: &mut dyn Engine,
+        earlier: &mut dyn Link,
+        observer: &mut dyn Observer,
+    ) -> Result<(), LinkError> {
+        loop {
+            match earlier.receive(None)? {
+                // It is numbered anew, as it is recorded anew.
+                Received::Frame(frame) => {
+                    ingest(Frame { number: 0, ..frame }, tracer, observer, &mut self.recorded);
+                }
+                Received::Quiet(_) | Received::Woken => {}
+                Received::End | Received::Cut(_) => return Ok(()),
+            }
+            show_events(tracer, observer);
+        }
+    }
+
+    /// Turns to the end.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn run(
+        &mut self,
+        tracer: &mut dyn Engine,
+        link: &mut dyn Link,
+        observer: &mut dyn Observer,
+    ) -> Result<(), LinkError> {
+        while self.turn(tracer, link, observer)? {}
+        Ok(())
+    }
+
     /// Sends what is due and handles the one thing that comes next. `false` says that it is over: `tracer` has
     /// been finished then, and its last events shown.
     ///
@@ -112,7 +147,12 @@ fn turn(
     }
     let until = tracer.poll_timeout().into_iter().chain(observer.wake_at(link.now())).min();
     match link.receive(until)? {
-        Received::Frame(frame) => ingest(frame, tracer, observer, recorded),
+        Received::Frame(frame) => {
+            // What was over before it is shown as it was then: in a replay nothing else says that time has passed.
+            tracer.handle_timeout(frame.at);
+            show_events(tracer, observer);
+            ingest(frame, tracer, observer, recorded);
+        }
         Received::Quiet(at) => {
             tracer.handle_timeout(at);
             observer.wake(tracer.path());

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::trace::paths;
 use crate::trace::rounds::Plan;
 use crate::trace::{Disposition, Path, Probe, ProbeRef, TraceConfig};
 
@@ -25,6 +26,9 @@ pub struct Carried {
     /// How often the trace was repeated, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rounds: Option<Plan>,
+    /// How all paths were looked for, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<paths::Plan>,
     /// The round that the recording begins with, from 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub first_round: u64,
@@ -36,6 +40,20 @@ fn is_zero(value: &u64) -> bool {
 }
 
 impl Carried {
+    /// Of a trace whose report was asked for without anything more.
+    #[must_use]
+    pub fn of(trace: TraceConfig) -> Self {
+        Self {
+            trace,
+            numeric: false,
+            extensions: false,
+            back: false,
+            rounds: None,
+            paths: None,
+            first_round: 0,
+        }
+    }
+
     /// As a section comment.
     #[must_use]
     pub fn to_comment(&self) -> String {
@@ -49,6 +67,7 @@ impl Carried {
         let carried: Self = serde_json::from_str(comment.strip_prefix(PREFIX)?).ok()?;
         carried.trace.check().ok()?;
         carried.rounds.is_none_or(|plan| plan.check().is_ok()).then_some(())?;
+        carried.paths.is_none_or(|plan| plan.check(&carried.trace).is_ok()).then_some(())?;
         Some(carried)
     }
 }
@@ -100,14 +119,7 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried = Carried {
-            trace,
-            numeric: true,
-            extensions: false,
-            back: true,
-            rounds: None,
-            first_round: 0,
-        };
+        let carried = Carried { numeric: true, back: true, ..Carried::of(trace) };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

@@ -105,6 +105,7 @@ pub fn spec(config: &TraceConfig, mode: FlowMode, number: u32) -> ProbeSpec {
         flow_label: config.flow_label,
         len: config.packet_len,
         first_port: config.first_port,
+        flow_number: 0,
         first_id: config.first_id,
     }
 }

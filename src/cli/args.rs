@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 pub use super::lookups::LookupOptions;
 pub use super::options::TraceOptions;
 pub use super::output::OutputOptions;
+use super::paths::{self, PathsArgs};
 pub use super::targets::ScreenArgs;
 use super::values::{parse_clock, parse_interval, parse_size, parse_until, within};
 pub use super::watch::ReportOptions;
@@ -31,6 +32,7 @@ Examples:
   rtrace replay out.pcapng --json | jq .stop        as JSON
   sudo rtrace --format ndjson example.net           each event when it happens, one a line
   sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
+  sudo rtrace paths --format svg example.net        all paths, as a drawing
   sudo rtrace report --wide example.net             ten rounds, as mtr --report-wide
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
@@ -81,6 +83,8 @@ pub enum Action {
     Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
     Report(WatchArgs),
+    /// Find all paths to a host: every router and link that load balancers spread flows over
+    Paths(PathsArgs),
     /// Say where the configuration file is and what it sets, or what it could hold
     Config(ConfigArgs),
 }
@@ -268,6 +272,7 @@ impl Cli {
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
             Some(Action::Watch(screen)) => &screen.watch.trace.output,
             Some(Action::Report(watch)) => &watch.trace.output,
+            Some(Action::Paths(paths)) => &paths.trace.output,
             Some(Action::Diff(_) | Action::Show(_) | Action::Config(_)) => return Ok(cli),
             None => &cli.trace.output,
         };
@@ -279,7 +284,15 @@ impl Cli {
             let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
-        Ok(cli)
+        let refused = match &cli.command {
+            Some(Action::Paths(args)) => paths::refused(args),
+            Some(Action::Replay(_)) => None,
+            _ => paths::misfit(output.form(), false),
+        };
+        match refused {
+            Some(message) => Err(clap::Error::raw(ErrorKind::ArgumentConflict, message)),
+            None => Ok(cli),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use nix::unistd::{Uid, User, geteuid, getuid};
 use toml::de::{DeTable, DeValue};
 
 use super::args::{Cli, ConfigArgs, normalise};
-use super::{Status, write_out};
+use super::{Status, paths, write_out};
 use crate::privilege;
 
 /// The value that stands for what rtrace does where nothing is said.
@@ -218,7 +218,8 @@ pub fn arguments(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec
     let Some((path, text)) = read(given.get_one::<PathBuf>(FILE).map(PathBuf::as_path))? else {
         return Ok(args);
     };
-    let replay = command.get_name() == "replay";
+    let goes_on = has(command, "resume") && given.contains_id("resume");
+    let replay = command.get_name() == "replay" || goes_on;
     for (key, argument) in parse(&text, &path.display().to_string(), &commands)? {
         if (key.presents || !replay) && counts(key, command, given) {
             args.insert(at, argument.into());
@@ -237,11 +238,15 @@ fn counts(key: &Key, command: &Command, given: &ArgMatches) -> bool {
         |id: &str| has(command, id) && given.value_source(id) == Some(ValueSource::CommandLine);
     let options = key.options();
     let own: Vec<_> = options.iter().filter_map(|option| argument(command, option)).collect();
+    // The form of a trace need not be one of a map.
+    let unused = |option: &&str| paths::UNUSED.contains(option) || *option == "--format";
+    let maps = command.get_name() == "paths" && options.iter().any(unused);
     let inspects = command.get_name() == "inspect" && key.unless.contains(&"inspect");
     own.len() == options.len()
         && !own.iter().any(|arg| is_given(arg.get_id().as_str()))
         && !key.unless.iter().any(|id| is_given(id))
         && !inspects
+        && !maps
 }
 
 /// What the file says, key by key, as arguments.

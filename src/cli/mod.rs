@@ -9,6 +9,7 @@ mod list;
 mod lookups;
 mod options;
 mod output;
+mod paths;
 mod playing;
 mod prober;
 mod replay;
@@ -17,6 +18,7 @@ mod session;
 mod show;
 mod tape;
 mod targets;
+mod task;
 mod trace;
 mod values;
 mod watch;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use args::{Action, Cli, WatchArgs};
+use task::Task;
 use watch::Watch;
 
 /// How a run ended, if it ran at all; in order of gravity.
@@ -67,13 +70,14 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
-        Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, None),
+        Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
         Some(Action::Config(args)) => config::run(&args),
         Some(Action::Diff(args)) => diff::run(&args),
         Some(Action::Show(args)) => show::run(&args),
         Some(Action::Watch(args)) => prober::run(&args),
         Some(Action::Report(args)) => report(&args),
-        None => trace::run(&cli.trace, None),
+        Some(Action::Paths(args)) => paths::run(&args),
+        None => trace::run(&cli.trace, Task::Once),
     };
     match outcome {
         Ok(status) => status.into(),
@@ -85,7 +89,7 @@ pub fn main() -> ExitCode {
 }
 
 fn report(args: &WatchArgs) -> anyhow::Result<Status> {
-    trace::run(&args.trace, Some(&Watch::of(args, true)?))
+    trace::run(&args.trace, Task::Watch(&Watch::of(args, true)?))
 }
 
 /// What clap did not take: help and version, which are asked for, and everything else.

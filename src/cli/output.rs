@@ -42,7 +42,11 @@ pub struct OutputOptions {
 
 impl ValueEnum for Form {
     fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
+        const OF_ANY: [Form; 9] = {
+            let [a, b, c, d, e, f] = Form::ALL;
+            [a, b, c, d, e, f, Form::Dot, Form::Mermaid, Form::Svg]
+        };
+        &OF_ANY
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {

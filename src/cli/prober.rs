@@ -16,6 +16,7 @@ use super::playing;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
 use super::tape::{Tape, is_stdout};
+use super::task::Task;
 use super::trace::{self, Opened};
 use super::watch::{self, Watch};
 use crate::enrich::Annotations;
@@ -47,7 +48,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
         if args.targets.len() > 1 {
             bail!("several targets are for the screen: report them one by one, without a screen");
         }
-        return trace::run(trace, Some(&watch));
+        return trace::run(trace, Task::Watch(&watch));
     }
     if args.targets.len() > 1 && (trace.pcap.is_some() || trace.stats.is_some()) {
         bail!("--pcap and --stats are of one target: run a watch for each");
@@ -188,12 +189,12 @@ struct Probers {
 impl Probers {
     fn start(args: &ScreenArgs, watch: &Watch) -> anyhow::Result<Self> {
         let trace = &args.watch.trace;
-        let (targets, plan) = (args.targets.iter(), Some(watch));
+        let (targets, task) = (args.targets.iter(), Task::Watch(watch));
         if let Some(file) = &trace.simulate {
-            let open = |name: &String| trace::open_simulated(trace, plan, name, file);
+            let open = |name: &String| trace::open_simulated(trace, task, name, file);
             Self::of(targets.map(open).collect::<anyhow::Result<_>>()?, trace, watch, false)
         } else {
-            let open = |name: &String| trace::open_live(trace, plan, name);
+            let open = |name: &String| trace::open_live(trace, task, name);
             Self::of(targets.map(open).collect::<anyhow::Result<_>>()?, trace, watch, true)
         }
     }

@@ -11,11 +11,11 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
 use super::session::{Session, report_out};
-use super::{Status, complain, list, write_out};
+use super::{Status, complain, list, paths, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{self, Observer};
 use crate::enrich::Annotations;
@@ -23,12 +23,15 @@ use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::json::Json;
+use crate::render::paths::PathsReport;
 use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
 use crate::time::Timestamp;
-use crate::trace::rounds::{Plan, Rounds};
+use crate::trace::paths::{Paths, Plan};
+use crate::trace::rounds::{self, Rounds};
 use crate::trace::survey::{Found, Survey, Wanted};
 use crate::trace::{Engine, Idents, TraceConfig, Tracer};
+use crate::wire::LinkType;
 
 /// How long whatever is looked up is waited for: nothing else is going on.
 pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(5);
@@ -39,6 +42,8 @@ pub(super) struct Contents {
     pub(super) names: HashMap<IpAddr, String>,
     survey: Survey,
     packets: u64,
+    /// When the last of them was captured, and on what kind of link.
+    last: Option<(Timestamp, LinkType)>,
 }
 
 /// Which of the traces are meant; what is `None` may be anything.
@@ -53,7 +58,9 @@ pub(super) struct Recorded {
     pub config: TraceConfig,
     pub idents: Idents,
     /// How often it was repeated, if it was, and with which round it begins.
-    pub rounds: Option<(Plan, u64)>,
+    pub rounds: Option<(rounds::Plan, u64)>,
+    /// How all paths were looked for, if they were.
+    pub plan: Option<Plan>,
     /// Whether it was reported without names, with extensions, and with ways back.
     pub numeric: bool,
     pub extensions: bool,
@@ -126,21 +133,28 @@ fn report(
     mut link: ReplayLink<&mut File>,
     annotations: Annotations,
 ) -> anyhow::Result<(Status, Annotations)> {
-    let Recorded { config, idents, rounds, numeric, extensions, back } =
+    let Recorded { config, idents, rounds, plan, numeric, extensions, back } =
         contents.recorded(found, &args.options);
+    if let Some(reason) = paths::misfit(args.output.form(), plan.is_some()) {
+        bail!(reason);
+    }
     let output = OutputOptions {
         numeric: args.output.numeric || numeric && !args.resolve,
         extensions: args.output.extensions || extensions,
         back: args.output.back || back,
         ..args.output
     };
-    let (mut engine, renderer): (Box<dyn Engine>, _) = match rounds {
-        None => {
-            (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(report_out(false)))
+    let out = || report_out(false);
+    let (mut engine, renderer): (Box<dyn Engine>, _) = match (rounds, plan) {
+        (None, None) => {
+            (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(out()))
         }
-        Some((plan, first)) => (
+        (None, Some(plan)) => {
+            (Box::new(Paths::passive(config.clone(), plan)?), paths::renderer(plan, output, out()))
+        }
+        (Some((plan, first)), _) => (
             Box::new(Rounds::passive_from(first, config.clone(), plan)?),
-            args.look.written(output)?.renderer(plan, report_out(false)),
+            args.look.written(output)?.renderer(plan, out()),
         ),
     };
     let mut session = Session::with_renderer(&config, renderer, annotations, args.resolve);
@@ -151,17 +165,30 @@ fn report(
     Ok((status, session.into_annotations()))
 }
 
-/// The first trace in a recording as its JSON document.
+/// The first trace in a recording, or all paths of which it is, as their JSON document.
 pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let (tracer, annotations) = first(path, &mut Unwatched)?;
+    let First { tracer, annotations, paths } = first(path, &mut Unwatched)?;
     let mut document = Vec::new();
     let view = View::of(tracer.config(), tracer.path(), &annotations);
-    Json::new(&mut document, Style::default()).end(view).context("cannot write the trace")?;
+    let written = match paths {
+        None => Json::new(&mut document, Style::default()).end(view),
+        Some(plan) => PathsReport::new(&mut document, Form::Json, false, plan).end(view),
+    };
+    written.context("cannot write the trace")?;
     Ok(document)
 }
 
-/// Replays the first trace in a recording before `observer`; gives its tracer and the names that it carries.
-pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer, Annotations)> {
+/// The first trace in a recording.
+pub struct First {
+    /// What is known of it.
+    pub tracer: Tracer,
+    annotations: Annotations,
+    /// How all paths were looked for, if they were.
+    paths: Option<Plan>,
+}
+
+/// Replays the first trace in a recording before `observer`.
+pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<First> {
     let name = path.display().to_string();
     let mut file = open(path)?;
     let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
@@ -175,9 +202,23 @@ pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<(Tracer
         .with_context(|| format!("{name}: no trace found: is this a capture of a traceroute?"))?;
     file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
     let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-    let mut tracer = Tracer::passive(config, idents)?;
+    let paths = contents.carried.and_then(|carried| carried.paths);
+    let mut tracer = match paths {
+        None => Tracer::passive(config, idents)?,
+        Some(_) => Paths::watcher(config)?,
+    };
     driver::run(&mut tracer, &mut link, observer)?;
-    Ok((tracer, Names::fixed(contents.names).into()))
+    Ok(First { tracer, annotations: Names::fixed(contents.names).into(), paths })
+}
+
+/// What a recording says of itself, and when and on what kind of link its last frame was captured; nothing if it
+/// says nothing.
+pub fn carried<R: Read>(
+    reader: CaptureReader<R>,
+) -> anyhow::Result<Option<(Carried, Timestamp, LinkType)>> {
+    let contents = read_through(reader, 0)?;
+    let last = contents.last;
+    Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link))))
 }
 
 /// Nobody looks on: only the path counts.
@@ -209,11 +250,13 @@ pub(super) fn read_through<R: Read>(
     first_ttl: u8,
 ) -> anyhow::Result<Contents> {
     let survey = Survey::from_ttl(first_ttl);
-    let mut contents = Contents { carried: None, names: HashMap::new(), survey, packets: 0 };
+    let mut contents =
+        Contents { carried: None, names: HashMap::new(), survey, packets: 0, last: None };
     loop {
         match reader.next() {
             Ok(Some(Item::Packet(frame))) => {
                 contents.packets += 1;
+                contents.last = Some((frame.at, frame.link));
                 if contents.carried.is_none() {
                     contents.survey.handle_frame(&frame);
                 }
@@ -289,6 +332,7 @@ impl Contents {
             config,
             idents,
             rounds: carried.and_then(|carried| Some((carried.rounds?, carried.first_round))),
+            plan: carried.and_then(|carried| carried.paths),
             numeric: carried.is_some_and(|carried| carried.numeric),
             extensions: carried.is_some_and(|carried| carried.extensions),
             back: carried.is_some_and(|carried| carried.back),

@@ -2,20 +2,21 @@
 //! happens besides is counted.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::args::OutputOptions;
 use super::tape::Tape;
 use super::{Status, complain};
 use crate::capture::{CaptureError, INTERRUPTED};
-use crate::driver::{self, Observer};
+use crate::driver::{Crank, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::lookups::{Awaited, Lookup};
 use crate::link::live::Interrupt;
+use crate::link::replay::ReplayLink;
 use crate::link::{Link, LinkError};
 use crate::metrics::Meter;
 use crate::render::stats::RunFacts;
@@ -39,6 +40,8 @@ pub struct Session {
     meter: Option<Meter>,
     /// When the run was interrupted, if it was.
     cut: Option<Timestamp>,
+    /// What was captured before.
+    earlier: Option<ReplayLink<File>>,
     /// Somebody has seen enough.
     stop: Arc<AtomicBool>,
     began: Instant,
@@ -57,20 +60,7 @@ pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
 }
 
 impl Session {
-    /// A session that writes the report as `output` asks: to stdout, or to stderr where stdout takes
-    /// the recording. With `look_up`, the names that `annotations` has are recorded.
-    pub fn new(
-        config: &TraceConfig,
-        output: OutputOptions,
-        annotations: impl Into<Annotations>,
-        look_up: bool,
-        report_to_stderr: bool,
-    ) -> Self {
-        let renderer = output.renderer(report_out(report_to_stderr));
-        Self::with_renderer(config, renderer, annotations, look_up)
-    }
-
-    /// A session whose report is written by `renderer`.
+    /// A session whose report is written by `renderer`. With `look_up`, the names that `annotations` has are recorded.
     pub fn with_renderer(
         config: &TraceConfig,
         renderer: Box<dyn Renderer>,
@@ -88,6 +78,7 @@ impl Session {
             interrupt: None,
             meter: None,
             cut: None,
+            earlier: None,
             stop: Arc::default(),
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
@@ -100,6 +91,13 @@ impl Session {
     #[must_use]
     pub fn recording_to(mut self, tape: Option<Tape>) -> Self {
         self.tape = tape;
+        self
+    }
+
+    /// Begins with the frames of a recording, as if they had just been captured.
+    #[must_use]
+    pub fn going_on_from(mut self, earlier: Option<ReplayLink<File>>) -> Self {
+        self.earlier = earlier;
         self
     }
 
@@ -138,7 +136,11 @@ impl Session {
     pub fn run(&mut self, tracer: &mut dyn Engine, link: &mut dyn Link) -> Status {
         let began = self.renderer.begin(&self.config);
         self.note_output(began);
-        if let Err(error) = driver::run(tracer, link, self) {
+        let earlier = self.earlier.take();
+        let mut crank = Crank::default();
+        let fed = earlier.map_or(Ok(()), |mut link| crank.feed(tracer, &mut link, self));
+        let run = fed.and_then(|()| crank.run(tracer, link, self));
+        if let Err(error) = run {
             self.fail(&error.to_string());
         }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);

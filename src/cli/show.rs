@@ -29,7 +29,7 @@ impl Observer for Datagrams {
 /// Runs the command.
 pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     let mut datagrams = Datagrams::default();
-    let (tracer, _) = replay::first(&args.file, &mut datagrams)?;
+    let replay::First { tracer, .. } = replay::first(&args.file, &mut datagrams)?;
     let (place, probe) = wanted(args, &tracer)?;
     let frame = probe.frame.context("this probe is missing from the recording")?;
     let bytes = |frame: u64| datagrams.0.get(&frame).map(Vec::as_slice);

@@ -7,9 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::args::{BUILT_IN, OutputOptions, STDERR, TraceArgs, TraceOptions};
+use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
+use super::paths::Earlier;
 use super::session::{Session, report_out};
 use super::tape::{Prepared, create, is_stdout};
+use super::task::Task;
 use super::watch::{self, Watch};
 use super::{Status, complain};
 use crate::capture::Interface;
@@ -17,14 +19,11 @@ use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
-use crate::link::sim::{SimLink, Topology};
+use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
-use crate::recording::Carried;
 use crate::render::stats::RunFacts;
-use crate::trace::mtu::MtuTracer;
-use crate::trace::rounds::Rounds;
-use crate::trace::{Engine, TraceConfig, Tracer};
+use crate::trace::TraceConfig;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
@@ -34,15 +33,32 @@ const SIMULATED_PORT: u16 = 54_321;
 /// What the first link of a simulated network takes: as Ethernet.
 const SIMULATED_MTU: u32 = 1_500;
 
-/// Probes per hop and round of a watch, unless others are asked for: as mtr's.
-const WATCHED_QUERIES: u16 = 1;
-
 /// Runs the command.
-pub fn run(args: &TraceArgs, watch: Option<&Watch>) -> anyhow::Result<Status> {
+pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
     let target = args.target.as_deref().unwrap_or_default();
     match &args.simulate {
-        Some(topology) => simulate(args, watch, target, topology),
-        None => live(args, watch, target),
+        Some(topology) => simulate(args, task, target, topology),
+        None => live(args, task, target),
+    }
+}
+
+/// What a flow is to have: as was asked for, or as it was before.
+struct Wanted {
+    probe: ProbeType,
+    source: Option<IpAddr>,
+    port: Option<u16>,
+    ident: Option<u16>,
+}
+
+impl Wanted {
+    fn of(args: &TraceArgs, task: Task<'_>) -> Self {
+        let Some(earlier) = task.earlier() else {
+            let TraceOptions { source, sport, .. } = args.options;
+            return Self { probe: args.options.probe_type(), source, port: sport, ident: None };
+        };
+        let TraceConfig { probe, source, ident, .. } = earlier.config;
+        let port = Some(ident).filter(|_| probe.has_ports());
+        Self { probe, source: Some(source), port, ident: Some(ident) }
     }
 }
 
@@ -59,7 +75,7 @@ pub(super) struct Opened<L> {
 /// Opens all that takes privilege.
 pub(super) fn open_live(
     args: &TraceArgs,
-    watch: Option<&Watch>,
+    task: Task<'_>,
     name: &str,
 ) -> anyhow::Result<Opened<LiveLink>> {
     let (host, zone) = match name.split_once('%') {
@@ -67,8 +83,9 @@ pub(super) fn open_live(
         None => (name, None),
     };
     let target = resolve(host, &args.options)?;
-    let TraceOptions { iface, source, sport, .. } = &args.options;
-    let route = route::resolve(target, zone, iface.as_deref(), *source)?;
+    let TraceOptions { iface, .. } = &args.options;
+    let wanted = Wanted::of(args, task);
+    let route = route::resolve(target, zone, iface.as_deref(), wanted.source)?;
     let any = iface.as_deref() == Some(route::ANY);
     let clock = args.clock.unwrap_or_default();
     if any && clock == Clock::Hardware {
@@ -81,18 +98,30 @@ pub(super) fn open_live(
         link: route.interface.link,
         filter: None,
     };
-    let probe = args.options.probe_type();
+    let probe = wanted.probe;
     let protocol = probe.protocol(Family::of(target));
-    let link =
-        LiveLink::open(&LiveConfig { route, target, protocol, source_port: *sport, any, clock })?;
+    let any_source_port = matches!(task, Task::Paths(_)) && probe == ProbeType::TcpSyn;
+    let link = LiveLink::open(&LiveConfig {
+        route,
+        target,
+        protocol,
+        source_port: wanted.port,
+        any_source_port,
+        any,
+        clock,
+    })?;
     interface.link = link.link_type();
-    let flow = Flow { source, target, probe, ident: link.ident() };
-    let config = configure(args, watch, name, &flow, fastrand::u16(1..))?;
+    if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
+        bail!("{} is another kind of interface than before: choose that with -i", interface.name);
+    }
+    let ident = wanted.ident.unwrap_or(link.ident());
+    let flow = Flow { source, target, probe, ident };
+    let config = configure(args, task, name, &flow, fastrand::u16(1..))?;
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
-    let prepared = prepare_tape(args, watch, &config, &interface)?;
+    let prepared = prepare_tape(args, task, &config, &interface)?;
     let largest = largest(args, mtu);
     Ok(Opened { link, config, interface, largest, prepared })
 }
@@ -102,11 +131,11 @@ fn largest(args: &TraceArgs, mtu: u32) -> u16 {
     args.options.packet_len.unwrap_or(u16::MAX).min(u16::try_from(mtu).unwrap_or(u16::MAX))
 }
 
-fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<Status> {
-    let Opened { mut link, config, interface, largest, prepared } = open_live(args, watch, name)?;
+fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
+    let Opened { mut link, config, interface, largest, prepared } = open_live(args, task, name)?;
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
-    let server = watch.map(Watch::listen).transpose()?.flatten();
+    let server = task.watch().map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let meter = watch::serve(server, &[&config])?.pop().flatten();
@@ -123,11 +152,11 @@ fn live(args: &TraceArgs, watch: Option<&Watch>, name: &str) -> anyhow::Result<S
         args.lookups.names(wake(), DEFAULT_WAIT)
     };
     let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
-    let mut session = session(args, watch, &config, annotations)
+    let mut session = session(args, task, &config, annotations)?
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
-    let status = session.run(&mut *engine(config, watch, largest)?, &mut link);
+    let status = session.run(&mut *task.engine(config, largest)?, &mut link);
 
     account(&mut session, &mut link, interface.name, status);
     finish(&mut session, &link, facts_to, status)
@@ -171,7 +200,7 @@ pub(super) fn account(
 /// The simulated network, with the recording of what happens there.
 pub(super) fn open_simulated(
     args: &TraceArgs,
-    watch: Option<&Watch>,
+    task: Task<'_>,
     name: &str,
     file: &Path,
 ) -> anyhow::Result<Opened<SimLink>> {
@@ -191,40 +220,36 @@ pub(super) fn open_simulated(
             anyhow!("{name} is not such an address, and no such name in the simulated network")
         })?,
     };
-    let source = args.options.source.unwrap_or(topology.source_for(target));
-    let port = args.options.sport.unwrap_or(SIMULATED_PORT);
-    let flow = Flow { source, target, probe: args.options.probe_type(), ident: port };
-    let config = configure(args, watch, name, &flow, 1)?;
-    let link = SimLink::new(topology);
+    let wanted = Wanted::of(args, task);
+    let source = wanted.source.unwrap_or(topology.source_for(target));
+    let ident = wanted.ident.or(wanted.port).unwrap_or(SIMULATED_PORT);
+    let flow = Flow { source, target, probe: wanted.probe, ident };
+    let config = configure(args, task, name, &flow, 1)?;
+    let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {
         name: "simulated".into(),
         address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
         link: LinkType::Raw,
         filter: None,
     };
-    let prepared = prepare_tape(args, watch, &config, &interface)?;
+    let prepared = prepare_tape(args, task, &config, &interface)?;
     let largest = largest(args, SIMULATED_MTU);
     Ok(Opened { link, config, interface, largest, prepared })
 }
 
-fn simulate(
-    args: &TraceArgs,
-    watch: Option<&Watch>,
-    name: &str,
-    file: &Path,
-) -> anyhow::Result<Status> {
+fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
     let Opened { mut link, config, prepared, largest, .. } =
-        open_simulated(args, watch, name, file)?;
+        open_simulated(args, task, name, file)?;
     let names = link.topology().names().clone();
     let facts_to = open_stats(args)?;
     let sources = args.lookups.open()?;
     let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let server = watch.map(Watch::listen).transpose()?.flatten();
+    let server = task.watch().map(Watch::listen).transpose()?.flatten();
     let meter = watch::serve(server, &[&config])?.pop().flatten();
     let mut session =
-        session(args, watch, &config, annotations).recording_to(tape).metered_by(meter);
-    let status = session.run(&mut *engine(config, watch, largest)?, &mut link);
+        session(args, task, &config, annotations)?.recording_to(tape).metered_by(meter);
+    let status = session.run(&mut *task.engine(config, largest)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
         ("simulated", "simulated".into(), "virtual time".into());
@@ -234,31 +259,15 @@ fn simulate(
 /// The run of one trace, or of rounds of it.
 fn session(
     args: &TraceArgs,
-    watch: Option<&Watch>,
+    task: Task<'_>,
     config: &TraceConfig,
     annotations: Annotations,
-) -> Session {
+) -> anyhow::Result<Session> {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
-    match watch {
-        None => Session::new(config, args.output, annotations, look_up, to_stderr),
-        Some(watch) => {
-            let renderer = watch.renderer(report_out(to_stderr));
-            Session::with_renderer(config, renderer, annotations, look_up)
-        }
-    }
-}
-
-fn engine(
-    config: TraceConfig,
-    watch: Option<&Watch>,
-    largest: u16,
-) -> anyhow::Result<Box<dyn Engine>> {
-    Ok(match watch {
-        None if config.mtu => Box::new(MtuTracer::new(config, largest)?),
-        None => Box::new(Tracer::new(config)?),
-        Some(watch) => Box::new(Rounds::new(config, watch.plan)?),
-    })
+    let renderer = task.renderer(args.output, report_out(to_stderr));
+    let session = Session::with_renderer(config, renderer, annotations, look_up);
+    Ok(session.going_on_from(task.earlier().map(Earlier::frames).transpose()?))
 }
 
 /// Where the run's facts go.
@@ -293,11 +302,14 @@ fn finish(
 
 fn configure(
     args: &TraceArgs,
-    watch: Option<&Watch>,
+    task: Task<'_>,
     name: &str,
     flow: &Flow,
     first_id: u16,
 ) -> anyhow::Result<TraceConfig> {
+    if let Some(earlier) = task.earlier() {
+        return earlier.go_on(&args.options, flow);
+    }
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
@@ -305,9 +317,7 @@ fn configure(
     // Who says how many probes may be under way wants traceroute's order.
     let serial = args.options.in_flight.is_some();
     let mut config = if serial { defaults } else { defaults.scouting() };
-    if watch.is_some() {
-        config.queries = WATCHED_QUERIES;
-    }
+    task.configure(&mut config);
     args.options.apply(&mut config);
     if config.packet_len < config.least_len() {
         let least = config.least_len();
@@ -322,7 +332,7 @@ fn configure(
         bail!("--flow dublin is for UDP to rising ports: leave out the probe type, or use paris");
     }
     if config.mtu {
-        check_mtu(args, watch, &config)?;
+        check_mtu(args, task.watch(), &config)?;
     }
     let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
     if is_tcp && config.packet_len != config.least_len() {
@@ -370,15 +380,13 @@ fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
 /// Prepares the recording, if there is to be one.
 fn prepare_tape(
     args: &TraceArgs,
-    watch: Option<&Watch>,
+    task: Task<'_>,
     config: &TraceConfig,
     interface: &Interface,
 ) -> anyhow::Result<Option<Prepared>> {
     let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let OutputOptions { numeric, extensions, back, .. } = args.output;
-    let (trace, rounds) = (config.clone(), watch.map(|watch| watch.plan));
-    let carried = Carried { trace, numeric, extensions, back, rounds, first_round: 0 };
-    let rotate = watch.map(|watch| &watch.rotate);
+    let carried = task.carried(config, args.output);
+    let rotate = task.watch().map(|watch| &watch.rotate);
     Prepared::new(path, rotate, carried, interface.clone()).map(Some)
 }
 

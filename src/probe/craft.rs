@@ -59,6 +59,8 @@ pub struct ProbeSpec {
     pub len: u16,
     /// Destination port of the first probe.
     pub first_port: u16,
+    /// Which of many constant flows it belongs to where no port tells them apart: 0 is the usual one.
+    pub flow_number: u16,
     /// What numbers begin at that are to differ from run to run: IP-ID, TCP sequence, DNS id.
     pub first_id: u16,
 }
@@ -177,6 +179,12 @@ fn summed(number: u32) -> u16 {
     low(number % u32::from(u16::MAX))
 }
 
+/// The sum that one's complement makes of two numbers (RFC 1071 §1).
+fn plus(one: u16, other: u16) -> u16 {
+    let (sum, carry) = one.overflowing_add(other);
+    sum.wrapping_add(u16::from(carry))
+}
+
 /// Puts `value` at the beginning of `payload`.
 fn mark(payload: &mut [u8], value: u16) {
     if let Some(word) = payload.first_chunk_mut() {
@@ -259,7 +267,7 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
     if let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) {
         fill(payload);
         if spec.mode == FlowMode::Paris {
-            mark(payload, !sequence);
+            mark(payload, plus(!sequence, spec.flow_number));
         }
     }
     let family = spec.flow.family();
@@ -386,6 +394,7 @@ mod tests {
             flow_label: 0x8_1234,
             len: default_len(flow.family(), probe),
             first_port: if probe == ProbeType::UdpFixed { DNS_PORT } else { 33_434 },
+            flow_number: 0,
             first_id: 0xfff0,
         }
     }

@@ -166,6 +166,12 @@ impl ProbeKey {
         self.word(6)
     }
 
+    /// Checksum of ICMP.
+    #[must_use]
+    pub fn icmp_checksum(&self) -> u16 {
+        self.word(2)
+    }
+
     /// Identifier of ICMP echo.
     #[must_use]
     pub fn identifier(&self) -> u16 {

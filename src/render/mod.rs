@@ -16,6 +16,7 @@ pub mod json;
 mod lines;
 mod mtu;
 pub mod ndjson;
+pub mod paths;
 pub mod report;
 mod rows;
 pub mod scamper;
@@ -104,12 +105,21 @@ pub enum Form {
     Atlas,
     /// A trace of scamper.
     Scamper,
+    /// A graph of Graphviz: of multipath traces alone.
+    Dot,
+    /// A flowchart of Mermaid: of multipath traces alone.
+    Mermaid,
+    /// A drawing: of multipath traces alone.
+    Svg,
 }
 
 impl Form {
-    /// All of them.
+    /// All that a trace has.
     pub const ALL: [Self; 6] =
         [Self::Text, Self::Json, Self::Ndjson, Self::Csv, Self::Atlas, Self::Scamper];
+
+    /// All that the map of a multipath trace has.
+    pub const OF_PATHS: [Self; 5] = [Self::Text, Self::Json, Self::Dot, Self::Mermaid, Self::Svg];
 
     /// Its name, and in a few words what it is.
     #[must_use]
@@ -121,13 +131,19 @@ impl Form {
             Self::Csv => ("csv", "one probe a row"),
             Self::Atlas => ("atlas", "a traceroute result of RIPE Atlas"),
             Self::Scamper => ("scamper", "a trace as scamper's JSON has it"),
+            Self::Dot => ("dot", "a graph for Graphviz (rtrace paths)"),
+            Self::Mermaid => ("mermaid", "a flowchart for Mermaid (rtrace paths)"),
+            Self::Svg => ("svg", "a drawing (rtrace paths)"),
         }
     }
 
     /// A renderer that writes this form to `out`.
     pub fn renderer(self, out: impl Write + 'static, style: Style) -> Box<dyn Renderer> {
         match self {
-            Self::Text => Box::new(text::Text::new(out, style)),
+            // The command line lets no trace have the forms of graphs.
+            Self::Text | Self::Dot | Self::Mermaid | Self::Svg => {
+                Box::new(text::Text::new(out, style))
+            }
             Self::Json => Box::new(json::Json::new(out, style)),
             Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style)),
             Self::Csv => Box::new(csv::Csv::new(out, style.numeric)),

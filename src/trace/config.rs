@@ -270,6 +270,7 @@ impl TraceConfig {
             flow_label: self.flow_label,
             len: self.packet_len,
             first_port: self.first_port,
+            flow_number: 0,
             first_id: self.first_id,
         }
     }

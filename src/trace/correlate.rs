@@ -21,6 +21,8 @@ use super::path::ProbeRef;
 pub enum Idents {
     /// All that have the source port or identifier of its configuration.
     One,
+    /// All TCP from whatever port whose sequence number begins with these 16 bits.
+    Numbered(u16),
     /// These, as a survey found them: some tools use a socket per probe.
     Listed(Box<Listed>),
 }
@@ -102,6 +104,7 @@ impl Correlator {
             && (flow.protocol() != ipv4::TCP || flow.probe == probe);
         let listed = match &self.idents {
             Idents::One => flow.ident == self.flow.ident,
+            Idents::Numbered(first) => key.tcp_sequence() >> 16 == u32::from(*first),
             Idents::Listed(it) => (it.from..=it.until).contains(&at) && it.probes.contains(&key),
         };
         (same && listed).then_some(key)
@@ -127,6 +130,7 @@ impl Correlator {
     fn has_ident(&self, ident: u16) -> bool {
         match &self.idents {
             Idents::One => ident == self.flow.ident,
+            Idents::Numbered(_) => true,
             Idents::Listed(listed) => listed.idents.contains(&ident),
         }
     }

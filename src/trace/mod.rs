@@ -12,6 +12,7 @@ pub mod loops;
 pub mod loss;
 pub mod mtu;
 pub mod path;
+pub mod paths;
 mod replies;
 pub mod rounds;
 mod saying;

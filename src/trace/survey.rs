@@ -58,7 +58,7 @@ impl Wanted {
     #[must_use]
     pub fn matches(&self, flow: &Flow, idents: &Idents) -> bool {
         let has = |ident: u16| match idents {
-            Idents::One => ident == flow.ident,
+            Idents::One | Idents::Numbered(_) => ident == flow.ident,
             Idents::Listed(listed) => listed.idents.contains(&ident),
         };
         self.target.is_none_or(|target| target == flow.target)

@@ -479,6 +479,21 @@ impl Tracer {
         kept.then_some(index)
     }
 
+    /// Whether a probe has been captured with this key.
+    pub(super) fn knows(&self, key: &ProbeKey) -> bool {
+        self.correlator.knows(key)
+    }
+
+    /// When the probes that wait for an answer were sent.
+    pub(super) fn waiting_since(&self) -> impl Iterator<Item = Timestamp> {
+        self.waiting.since(&self.path)
+    }
+
+    /// After how long a probe counts as silent while its answer is still waited for; none before any RTT is known.
+    pub(super) fn silence(&self) -> Option<Span> {
+        self.waiting.silence(&self.config)
+    }
+
     /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
     fn expire(&mut self, now: Timestamp) {
         let due = self.waiting.expired(now, &self.path, &self.config);

@@ -131,8 +131,13 @@ impl Waiting {
         silent.filter(|from| *from > now).min()
     }
 
+    /// When they were sent.
+    pub(super) fn since(&self, path: &Path) -> impl Iterator<Item = Timestamp> {
+        self.probes.iter().filter_map(|at| path.probe(*at)?.sent)
+    }
+
     /// How long a probe holds its place, if that is not for as long as an answer is waited for.
-    fn silence(&self, config: &TraceConfig) -> Option<Span> {
+    pub(super) fn silence(&self, config: &TraceConfig) -> Option<Span> {
         let (times, more) = SILENCE;
         let rtt = self.largest_rtt.filter(|_| !config.in_flight_exact)?;
         Some(Span::from_nanos(rtt.scaled(times).nanos().saturating_add(more.nanos())))

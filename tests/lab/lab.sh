@@ -32,6 +32,7 @@ net-unreachable   three routers, the second has no route to the target: !N
 prohibited        three routers, the second forbids the way by its routes: !X
 filtered          three routers, the second forbids the way by its firewall: !X
 ecmp              the way parts in two behind the first router, chosen per flow
+multipath         eight routers, the way parts in three behind the first and in two behind the fifth
 lo                one host and nothing else: the target is 127.0.0.1 or ::1
 tun               src reaches two routers through tun0, an interface without link headers
 asymmetric        three routers, what the second and later ones answer comes back by eth1 of src
@@ -169,14 +170,43 @@ build_ecmp() {
     ip_in r3 'route add default via 10.0.5.2' 'route add 10.0.1.0/24 via 10.0.3.1'
     ip_in r4 'route add 10.0.1.0/24 via 10.0.4.1'
     ip_in dst 'route add default via 203.0.113.1'
+    by_flow r1
+}
+
+by_flow() { # ROUTER
     # Addresses, protocol and ports count for the choice, nothing else: no flow label, and (policy 1 would
     # prefer it) no hash that the sending socket left in the kernel. A fixed seed lets the same ports go
     # the same way in every lab. Kernels before 6.11 have no seed to set.
-    sysctls[r1]+=' net.ipv4.fib_multipath_hash_policy=3 net.ipv4.fib_multipath_hash_fields=55'
-    sysctls[r1]+=' net.ipv6.fib_multipath_hash_policy=3 net.ipv6.fib_multipath_hash_fields=55'
+    sysctls[$1]+=' net.ipv4.fib_multipath_hash_policy=3 net.ipv4.fib_multipath_hash_fields=55'
+    sysctls[$1]+=' net.ipv6.fib_multipath_hash_policy=3 net.ipv6.fib_multipath_hash_fields=55'
     if [[ -e /proc/sys/net/ipv4/fib_multipath_hash_seed ]]; then
-        sysctls[r1]+=' net.ipv4.fib_multipath_hash_seed=1'
+        sysctls[$1]+=" net.ipv4.fib_multipath_hash_seed=${1#r}"
     fi
+}
+
+build_multipath() {
+    local i
+    host src dst
+    router r1 r2 r3 r4 r5 r6 r7 r8
+    cable src eth0 10.0.1.1/24 r1 eth0 10.0.1.2/24
+    for i in 2 3 4; do
+        cable r1 "eth$((i - 1))" "10.0.$i.1/24" "r$i" eth0 "10.0.$i.2/24"
+        cable "r$i" eth1 "10.0.$((i + 3)).1/24" r5 "eth$((i + 1))" "10.0.$((i + 3)).2/24"
+        ip_in "r$i" "route add default via 10.0.$((i + 3)).2" "route add 10.0.1.0/24 via 10.0.$i.1"
+    done
+    for i in 6 7; do
+        cable r5 "eth$((i - 5))" "10.0.$((i + 2)).1/24" "r$i" eth0 "10.0.$((i + 2)).2/24"
+        cable "r$i" eth1 "10.0.$((i + 4)).1/24" r8 "eth$((i - 4))" "10.0.$((i + 4)).2/24"
+        ip_in "r$i" "route add default via 10.0.$((i + 4)).2" "route add 10.0.1.0/24 via 10.0.$((i + 2)).1"
+    done
+    cable r8 eth1 203.0.113.1/24 dst eth0 $target/24
+    ip_in src 'route add default via 10.0.1.2'
+    ip_in r1 'route add default nexthop via 10.0.2.2 nexthop via 10.0.3.2 nexthop via 10.0.4.2'
+    ip_in r5 'route add default nexthop via 10.0.8.2 nexthop via 10.0.9.2' 'route add 10.0.1.0/24 via 10.0.5.1'
+    ip_in r8 'route add 10.0.1.0/24 via 10.0.10.1'
+    ip_in dst 'route add default via 203.0.113.1'
+    by_flow r1
+    by_flow r5
 }
 
 build_lo() { host src; }

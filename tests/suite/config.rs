@@ -47,6 +47,22 @@ fn the_file_has_defaults_and_the_command_line_wins() {
     assert_eq!((&begin["interval"], &begin["rounds"]), (&0.25.into(), &3.into()));
 }
 
+/// What a map has no use for is no error there, and a run that is gone on with stays as it was begun.
+#[test]
+fn maps_take_what_is_for_them() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let path = recording.to_str().unwrap();
+    let file = "queries = 2\nflow = \"paris\"\nformat = \"csv\"\nextensions = true\nprobe = \"icmp\"\nmax-hops = 12\n";
+    let args = ["paths", "--simulate", TARGET, "--pcap", path];
+    let text = with(file, &args).stdout;
+    assert!(text.starts_with("paths to 203.0.113.9 (203.0.113.9), 12 hops max"), "{text}");
+    let other = "max-hops = 3\nprobe = \"tcp\"\nnumeric = true\n";
+    let again = with(other, &["paths", "--simulate", TARGET, "--resume", path, "--json"]);
+    let again = asked(&again);
+    assert_eq!((&again["probe"], &again["max_ttl"]), (&"icmp-echo".into(), &12.into()));
+}
+
 #[test]
 fn a_recording_is_not_changed_by_it() {
     let dir = scratch();

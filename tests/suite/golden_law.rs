@@ -189,14 +189,7 @@ fn simulated(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried {
-        trace: config.clone(),
-        numeric: false,
-        extensions: true,
-        back: true,
-        rounds,
-        first_round: 0,
-    };
+    let carried = Carried { extensions: true, back: true, rounds, ..Carried::of(config.clone()) };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {

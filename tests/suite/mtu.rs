@@ -220,14 +220,7 @@ fn holds(seed: u64, config: TraceConfig, largest: u16) -> Result<(), TestCaseErr
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried {
-        trace: config.clone(),
-        numeric: false,
-        extensions: false,
-        back: false,
-        rounds: None,
-        first_round: 0,
-    };
+    let carried = Carried::of(config.clone());
     let tape =
         Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
     let mut engine = MtuTracer::new(config.clone(), largest).unwrap();

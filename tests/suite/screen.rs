@@ -1,8 +1,6 @@
 //! The screen of a watch: what is drawn of simulated paths, as text files that were read before they were blessed
 //! (`BLESS=1` writes them anew), and what keys do.
 
-use std::env;
-use std::fs;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,7 +29,7 @@ use rtrace::trace::{Disposition, Event, Path, TraceConfig};
 use rtrace::wire::Frame;
 
 use crate::mmdb;
-use crate::support::{line_of, root};
+use crate::support::{golden, line_of};
 
 /// Feeds a model, and ends after so many replies.
 pub struct Feed {
@@ -179,12 +177,7 @@ pub fn check(name: &str, size: (u16, u16), seen: &Snapshot, state: &UiState) {
     let drawn = text(&buffer(size, seen, state));
     let hostile = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
     assert!(!drawn.contains(hostile), "{name}: {drawn:?}");
-    let path = root().join("tests/screens").join(format!("{name}.txt"));
-    if env::var_os("BLESS").is_some() {
-        fs::write(&path, &drawn).unwrap();
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(drawn == expected, "{name} is not as it was; now it is:\n{drawn}");
+    golden(&format!("screens/{name}.txt"), &drawn);
 }
 
 pub const SMALL: (u16, u16) = (80, 24);

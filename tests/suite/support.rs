@@ -1,6 +1,7 @@
 //! What the tests share: running the program, and a place for files.
 
 use std::fmt::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -60,4 +61,14 @@ pub fn line_of(hops: &[&str], one_way: &str, target: &str) -> String {
     }
     writeln!(text, "[target]\ndelay = \"{one_way}\"\n{target}").unwrap();
     text
+}
+
+/// Compares a text with the file of this name in `tests`; `BLESS=1` writes it anew.
+pub fn golden(name: &str, text: &str) {
+    let path = root().join("tests").join(name);
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&path, text).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == expected, "{name} is not as it was; now it is:\n{text}");
 }

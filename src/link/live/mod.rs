@@ -58,6 +58,8 @@ pub struct LiveConfig {
     pub protocol: u8,
     /// The port probes come from, if their protocol has ports; one that is free if not given.
     pub source_port: Option<u16>,
+    /// Whether they come from other ports too, which are not held: TCP alone.
+    pub any_source_port: bool,
     /// Whether to capture on all interfaces, not just on that of the route.
     pub any: bool,
     /// Whose stamps the frames are to have.
@@ -186,7 +188,7 @@ impl LiveLink {
             source: *source,
             target: config.target,
             protocol: config.protocol,
-            source_port: sender.ident(),
+            source_port: Some(sender.ident()).filter(|_| !config.any_source_port),
             loopback: config.any || interface.is_loopback,
         };
         let capture = Capture::open(name, index, &filter)

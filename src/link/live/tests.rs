@@ -39,7 +39,15 @@ fn ip(command: &str) {
 fn config(target: IpAddr, iface: Option<&str>, protocol: u8) -> LiveConfig {
     let route = resolve(target, None, iface, None).unwrap();
     let any = iface == Some(ANY);
-    LiveConfig { route, target, protocol, source_port: None, any, clock: Clock::Kernel }
+    LiveConfig {
+        route,
+        target,
+        protocol,
+        source_port: None,
+        any_source_port: false,
+        any,
+        clock: Clock::Kernel,
+    }
 }
 
 fn open(target: Ipv4Addr, iface: Option<&str>) -> LiveLink {

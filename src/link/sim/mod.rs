@@ -72,6 +72,12 @@ impl SimLink {
         }
     }
 
+    /// The same link, whose clock begins at this moment.
+    #[must_use]
+    pub fn starting_at(self, now: Timestamp) -> Self {
+        Self { now, ..self }
+    }
+
     /// The same link, which does not show the frames that are sent ([`Link::echoes`] is false).
     #[must_use]
     pub fn without_echo(self) -> Self {

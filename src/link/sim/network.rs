@@ -169,6 +169,7 @@ impl Network {
             return arrivals;
         }
         envelope.id = self.next_id(here);
+        envelope.source = node.speaks_from(source, envelope.id);
         let mut reply = envelope.seal(message);
         if let Some(kind) = node.malformed {
             flaw::damage(kind, &mut reply, &mut self.rng);

@@ -229,6 +229,8 @@ pub struct Node {
     pub reply_ttl: u8,
     /// The addresses its replies come from, where not its own.
     pub reply_from: Dual,
+    /// Further addresses of its own: its replies come from each in turn.
+    pub also: Vec<IpAddr>,
     /// How much longer than the way here the way back is.
     pub reply_delay: Span,
     /// How many routers lie on the way back, if not as many as on the way here.
@@ -278,6 +280,7 @@ impl Node {
             },
             reply_ttl: 255,
             reply_from: Dual::default(),
+            also: Vec::new(),
             reply_delay: Span::ZERO,
             return_hops: None,
             expiry: Expiry::Answer,
@@ -301,6 +304,13 @@ impl Node {
     pub fn with_address6(mut self, address: Ipv6Addr) -> Self {
         self.address.v6 = Some(address);
         self
+    }
+
+    /// The address from which the reply with this number comes, if `first` is its own.
+    pub(super) fn speaks_from(&self, first: IpAddr, number: u16) -> IpAddr {
+        let others = self.also.iter().copied().filter(|it| it.is_ipv4() == first.is_ipv4());
+        let all: Vec<IpAddr> = std::iter::once(first).chain(others).collect();
+        all.get(usize::from(number) % all.len()).copied().unwrap_or(first)
     }
 
     /// How many octets it quotes in this family, if not as many as allowed.

@@ -61,6 +61,7 @@ struct Keys {
     reply_ttl: Option<u8>,
     reply_from: Option<Ipv4Addr>,
     reply_from6: Option<Ipv6Addr>,
+    also: Option<Vec<IpAddr>>,
     silent: Option<bool>,
     rate: Option<Rate>,
     duplicate: Option<Chance>,
@@ -276,6 +277,7 @@ impl Keys {
         set(&mut node.jitter, self.jitter.map(|time| time.0));
         set(&mut node.loss, self.loss.map(|chance| chance.0));
         set(&mut node.reply_loss, self.reply_loss.map(|chance| chance.0));
+        set(&mut node.also, self.also.clone());
         set(&mut node.silent, self.silent);
         set(&mut node.rate, self.rate.map(Some));
         set(&mut node.duplicate, self.duplicate.map(|chance| chance.0));

@@ -46,7 +46,7 @@ impl Form {
             super::Form::Text => Some(Self::Text),
             super::Form::Json => Some(Self::Json),
             super::Form::Csv => Some(Self::Csv),
-            super::Form::Ndjson | super::Form::Atlas | super::Form::Scamper => None,
+            _ => None,
         }
     }
 }

@@ -46,6 +46,7 @@ impl Sent {
             flow_label: 0,
             len: 60,
             first_port: self.port,
+            flow_number: 0,
             first_id: self.ident,
         };
         craft::craft(&spec, &mut bytes);

@@ -40,8 +40,9 @@ pub struct Filter {
     pub target: IpAddr,
     /// The IP protocol of our probes.
     pub protocol: u8,
-    /// The port that our probes come from, where their protocol has ports.
-    pub source_port: u16,
+    /// The port that our probes come from, where their protocol has ports. Of TCP it may be any: then what
+    /// begins or resets a connection is let through.
+    pub source_port: Option<u16>,
     /// Whether the interface is the loopback, or all interfaces and so the loopback too: there each
     /// packet is seen going out and coming in, and the second sight is dropped.
     pub loopback: bool,
@@ -173,18 +174,21 @@ impl Filter {
 
     /// What a probe shows beyond its addresses.
     fn is_probe(&self, ip: u32, family: &Family) -> Vec<Line> {
-        let port = self.source_port.into();
-        match self.protocol {
-            ipv4::TCP => vec![
+        match (self.protocol, self.source_port) {
+            (ipv4::TCP, Some(port)) => vec![
                 Do(LOAD_HALF_AFTER, ip),
-                equal(port, Next, Answer),
+                equal(port.into(), Next, Answer),
                 Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
                 any_bit(tcp::Flags::RST.0.into(), Drop, Accept),
             ],
-            ipv4::UDP | ipv4::UDP_LITE => {
-                vec![Do(LOAD_HALF_AFTER, ip), equal(port, Accept, Answer)]
+            (ipv4::TCP, None) => vec![
+                Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
+                any_bit(tcp::Flags::SYN.0.into(), Accept, Answer),
+            ],
+            (ipv4::UDP | ipv4::UDP_LITE, port) => {
+                vec![Do(LOAD_HALF_AFTER, ip), equal(port.unwrap_or(0).into(), Accept, Answer)]
             }
-            icmp if icmp == family.icmp => {
+            (icmp, _) if icmp == family.icmp => {
                 vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_request.into(), Accept, Answer)]
             }
             _ => vec![Do(RETURN, WHOLE_FRAME)],
@@ -193,11 +197,16 @@ impl Filter {
 
     /// What an answer of the target shows beyond its addresses.
     fn is_answer(&self, ip: u32, family: &Family, otherwise: Label) -> Vec<Line> {
-        match self.protocol {
-            ipv4::TCP | ipv4::UDP | ipv4::UDP_LITE => {
-                vec![Do(LOAD_HALF_AFTER, ip + 2), equal(self.source_port.into(), Accept, Drop)]
+        match (self.protocol, self.source_port) {
+            (ipv4::TCP, None) => vec![
+                Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
+                any_bit((tcp::Flags::SYN.0 | tcp::Flags::RST.0).into(), Accept, Drop),
+            ],
+            (ipv4::TCP | ipv4::UDP | ipv4::UDP_LITE, port) => {
+                let port = port.unwrap_or(0).into();
+                vec![Do(LOAD_HALF_AFTER, ip + 2), equal(port, Accept, Drop)]
             }
-            icmp if icmp == family.icmp => {
+            (icmp, _) if icmp == family.icmp => {
                 vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_reply.into(), Accept, otherwise)]
             }
             _ => vec![Do(RETURN, WHOLE_FRAME)],

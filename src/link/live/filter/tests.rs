@@ -68,7 +68,7 @@ fn filter(family: usize, protocol: u8) -> Filter {
         source: OURS[family].parse().unwrap(),
         target: TARGET[family].parse().unwrap(),
         protocol,
-        source_port: PORT,
+        source_port: Some(PORT),
         loopback: false,
     }
 }
@@ -173,6 +173,28 @@ fn the_kernels_own_resets_are_no_probes() {
             let answer = segment(80, PORT, flags);
             let answer = datagram(family, &[], ipv4::TCP, [TARGET, OURS], &answer);
             check(ipv4::TCP, family, true, "answered", &answer);
+        }
+    }
+}
+
+#[test]
+fn connections_of_any_port_pass_by_what_begins_and_ends_them() {
+    let both = tcp::Flags(tcp::Flags::SYN.0 | tcp::Flags::ACK.0);
+    for family in FAMILIES {
+        let any = Filter { source_port: None, ..filter(family, ipv4::TCP) }.program();
+        for (way, flags, expect) in [
+            ([OURS, TARGET], tcp::Flags::SYN, true),
+            ([OURS, TARGET], tcp::Flags::ACK, false),
+            ([OURS, TARGET], tcp::Flags::RST, false),
+            ([OURS, ROUTER], tcp::Flags::SYN, false),
+            ([TARGET, OURS], both, true),
+            ([TARGET, OURS], tcp::Flags::RST, true),
+            ([TARGET, OURS], tcp::Flags::ACK, false),
+            ([ROUTER, OURS], tcp::Flags::RST, false),
+        ] {
+            let bytes = datagram(family, &[], ipv4::TCP, way, &segment(7, 80, flags));
+            let passed = lets_through(&any, &packet(LinkType::Raw, &bytes));
+            assert_eq!(passed, expect, "{way:?} {flags:?}");
         }
     }
 }

@@ -72,7 +72,15 @@ fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
 /// For probes of this protocol along the kernel's own route.
 fn config_for(target: IpAddr, zone: Option<&str>, protocol: u8) -> LiveConfig {
     let route = resolve(target, zone, None, None).unwrap();
-    LiveConfig { route, target, protocol, source_port: None, any: false, clock: Clock::Kernel }
+    LiveConfig {
+        route,
+        target,
+        protocol,
+        source_port: None,
+        any_source_port: false,
+        any: false,
+        clock: Clock::Kernel,
+    }
 }
 
 /// A whole datagram with right checksums, from `live`'s identity to a port.
@@ -247,6 +255,7 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
             target,
             protocol: ipv4::UDP,
             source_port: None,
+            any_source_port: false,
             any: false,
             clock: Clock::Kernel,
         };

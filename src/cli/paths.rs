@@ -1,0 +1,194 @@
+//! `rtrace paths`: what it asks besides a trace, and in which forms it is written.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::args::{OutputOptions, TraceArgs, TraceOptions};
+use super::task::Task;
+use super::{Status, replay, trace};
+use crate::capture::CaptureReader;
+use crate::link::replay::ReplayLink;
+use crate::probe::Flow;
+use crate::render::paths::PathsReport;
+use crate::render::{Form, Renderer};
+use crate::time::{Span, Timestamp};
+use crate::trace::TraceConfig;
+use crate::trace::paths::{Confidence, Plan};
+use crate::wire::LinkType;
+
+/// `rtrace paths TARGET`.
+#[derive(Debug, Args)]
+pub struct PathsArgs {
+    /// The trace.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+
+    /// Find all next hops of a router with this chance, in percent: 50 to 99.9999 [default: 95]
+    #[arg(long, value_name = "PERCENT", help_heading = "Paths")]
+    pub confidence: Option<f64>,
+
+    /// Find all of the whole graph with that chance, not only those of each router
+    #[arg(long, help_heading = "Paths")]
+    pub whole_graph: bool,
+
+    /// Ask router by router (MDA) from the beginning, not hop by hop where that will do (MDA-Lite)
+    #[arg(long, help_heading = "Paths")]
+    pub mda: bool,
+
+    /// Most probes per second [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Paths")]
+    pub rate: Option<f64>,
+
+    /// Most probes, those of --resume included: 1 to 65000 [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Paths")]
+    pub max_probes: Option<u32>,
+
+    /// Go on where this recording of rtrace paths stopped, with its flows
+    #[arg(long, value_name = "FILE", help_heading = "Paths")]
+    pub resume: Option<PathBuf>,
+}
+
+/// What is to be found, and what has been already.
+pub struct Search {
+    /// How it is looked for.
+    pub plan: Plan,
+    /// The run that is gone on with.
+    pub earlier: Option<Earlier>,
+}
+
+/// A recording of a run that is gone on with.
+pub struct Earlier {
+    /// What was asked.
+    pub config: TraceConfig,
+    plan: Plan,
+    name: String,
+    file: File,
+    /// When its last frame was captured.
+    last: Timestamp,
+    /// What its frames begin with.
+    pub link: LinkType,
+}
+
+impl Earlier {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+        let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
+        let found = carried.and_then(|(it, last, link)| Some((it.paths?, it.trace, last, link)));
+        let (plan, config, last, link) = found.with_context(|| {
+            format!("{name} is no recording of rtrace paths that could be gone on with: it takes --pcap FILE.pcapng")
+        })?;
+        Ok(Self { config, plan, name, file, last, link })
+    }
+
+    /// Its frames, once more.
+    pub fn frames(&self) -> anyhow::Result<ReplayLink<File>> {
+        let again = || format!("cannot read {} a second time", self.name);
+        let mut file = self.file.try_clone().with_context(again)?;
+        file.rewind().with_context(again)?;
+        Ok(ReplayLink::new(CaptureReader::new(file, &self.name)?))
+    }
+
+    /// When it was over: nothing that was sent then is still waited for.
+    pub fn over(&self) -> Timestamp {
+        self.last.after(Span::from_secs_f64(self.config.wait.max))
+    }
+
+    /// Its configuration, unless another is asked for.
+    pub fn go_on(&self, options: &TraceOptions, flow: &Flow) -> anyhow::Result<TraceConfig> {
+        let mut asked = self.config.clone();
+        options.apply(&mut asked);
+        asked.probe = options.kind.chosen().unwrap_or(asked.probe);
+        asked.ident = options.sport.unwrap_or(asked.ident);
+        asked.source = options.source.unwrap_or(asked.source);
+        if asked != self.config || asked.flow() != *flow {
+            let (name, target) = (&self.name, self.config.target);
+            bail!(
+                "{name} is gone on with as it was begun, to {target}: leave out what is different"
+            );
+        }
+        Ok(asked)
+    }
+}
+
+/// Runs the command.
+pub fn run(args: &PathsArgs) -> anyhow::Result<Status> {
+    let earlier = args.resume.as_deref().map(Earlier::open).transpose()?;
+    if let (Some(from), Some(to)) = (&args.resume, &args.trace.pcap)
+        && let (Ok(from), Ok(to)) = (from.canonicalize(), to.canonicalize())
+        && from == to
+    {
+        bail!("{} is gone on with: record to another file", from.display());
+    }
+    let plan = args.plan(earlier.as_ref().map_or_else(Plan::default, |earlier| earlier.plan));
+    let search = Search { plan, earlier };
+    trace::run(&args.trace, Task::Paths(&search))
+}
+
+impl PathsArgs {
+    /// What they ask for in place of what is usual.
+    fn plan(&self, usual: Plan) -> Plan {
+        Plan {
+            confidence: Confidence {
+                percent: self.confidence.unwrap_or(usual.confidence.percent),
+                whole_graph: self.whole_graph || usual.confidence.whole_graph,
+            },
+            every_router: self.mda || usual.every_router,
+            rate: self.rate.unwrap_or(usual.rate),
+            max_probes: self.max_probes.unwrap_or(usual.max_probes),
+        }
+    }
+}
+
+/// Options of a trace that multipath traces have no use for.
+pub const UNUSED: [&str; 8] = [
+    "--queries",
+    "--flow",
+    "--sim-queries",
+    "--sendwait",
+    "--mtu",
+    "--inspect",
+    "--extensions",
+    "--back",
+];
+
+/// What of the arguments multipath traces have no use for, if anything.
+pub fn refused(args: &PathsArgs) -> Option<String> {
+    let TraceArgs { options, output, .. } = &args.trace;
+    let given = [
+        options.queries.is_some(),
+        options.flow.is_some(),
+        options.in_flight.is_some(),
+        options.send_wait.is_some(),
+        options.mtu,
+        output.inspect,
+        output.extensions,
+        output.back,
+    ];
+    if let Some((name, _)) = UNUSED.iter().zip(given).find(|(_, given)| *given) {
+        return Some(format!("{name} is not for rtrace paths: leave it out"));
+    }
+    misfit(output.form(), true)
+}
+
+/// Why a report of all paths, or of another trace, cannot be written in this form, if so.
+pub fn misfit(form: Form, of_paths: bool) -> Option<String> {
+    let (forms, what) = if of_paths {
+        (&Form::OF_PATHS[..], "all paths are written")
+    } else {
+        (&Form::ALL[..], "a trace that is not of all paths is written")
+    };
+    (!forms.contains(&form)).then(|| {
+        let names: Vec<_> = forms.iter().map(|form| form.describe().0).collect();
+        format!("{what} as {}: leave out the form, or choose one of these", names.join(", "))
+    })
+}
+
+/// What writes the report.
+pub fn renderer(plan: Plan, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
+    Box::new(PathsReport::new(out, output.form(), output.numeric, plan))
+}

@@ -1,0 +1,300 @@
+//! Two maps of all paths to one target, compared: which routers and links are gone or come.
+//!
+//! No run finds all for certain, so what one map lacks may still be there. Of a router that showed `k` next hops
+//! to `n` flows, a further one that is as likely as the others is missed with a chance of `(k / (k + 1))ⁿ`; a router
+//! is missed if each link to it is, and one behind others that are missed with them. What chance may have kept from
+//! a map, with more than [`SIGNIFICANCE`], is told but is no change. Links behind a router that chooses for each packet
+//! may not exist and are left out.
+//!
+//! What is compared is the JSON document of `rtrace paths` (`schema/paths.schema.json`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Pair, ParseError, SIGNIFICANCE, Target};
+
+/// The `format` of the document.
+pub const FORMAT: &str = "rtrace-paths";
+
+/// A map as its JSON document has it: the part that is compared.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Map {
+    format: String,
+    /// What was traced.
+    pub target: Target,
+    nodes: Vec<Node>,
+    links: Vec<Link>,
+    reached: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Node {
+    id: usize,
+    address: Option<IpAddr>,
+    #[serde(default)]
+    also: Vec<IpAddr>,
+    ttls: BTreeSet<u8>,
+    per_packet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Link {
+    from: usize,
+    to: usize,
+    flows: u32,
+    uncertain: bool,
+}
+
+/// How the second map differs from the first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct MapComparison {
+    /// Whether the paths are others.
+    pub changed: bool,
+    /// Routers that only one of the maps has.
+    pub routers: Vec<RouterDifference>,
+    /// Links between routers of both maps that only one has.
+    pub links: Vec<LinkDifference>,
+    /// Routers that choose for each packet in one of the maps alone, by address: whether they do now.
+    pub per_packet: BTreeMap<IpAddr, bool>,
+    /// Whether the target was and is reached.
+    pub reached: Pair<bool>,
+}
+
+/// Which map something is missing from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// From the second.
+    Gone,
+    /// From the first.
+    Come,
+}
+
+/// A router that one map lacks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RouterDifference {
+    /// Which.
+    pub difference: Missing,
+    /// Its address; none if it is silent.
+    pub address: Option<IpAddr>,
+    /// Where it is in the map that has it.
+    pub ttls: BTreeSet<u8>,
+    /// The chance that the other map lacks it though it is there.
+    pub p: f64,
+}
+
+/// A link that one map lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LinkDifference {
+    /// Which.
+    pub difference: Missing,
+    /// The router that packets leave; none for the prober.
+    pub from: Option<IpAddr>,
+    /// The next.
+    pub to: IpAddr,
+    /// The chance that the other map lacks it though it is there.
+    pub p: f64,
+}
+
+impl Map {
+    /// Reads the JSON document of a multipath trace.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
+        let map: Self = serde_json::from_slice(json)?;
+        if map.format == FORMAT {
+            return Ok(map);
+        }
+        Err(ParseError::Kind(map.format.escape_debug().to_string()))
+    }
+
+    /// By what its nodes are known, the prober first: their least address, or none of the silent.
+    fn known(&self) -> BTreeMap<IpAddr, &Node> {
+        let named = self.nodes.iter().filter_map(|node| Some((node, node.address?)));
+        named
+            .flat_map(|(node, own)| {
+                std::iter::once(own).chain(node.also.iter().copied()).map(move |it| (it, node))
+            })
+            .collect()
+    }
+
+    fn node(&self, id: usize) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+
+    /// The chance that a further next hop of this node was missed.
+    fn miss(&self, from: usize) -> f64 {
+        let next = || self.links.iter().filter(move |link| link.from == from);
+        let flows: u32 = next().map(|link| link.flows).fold(0, u32::saturating_add);
+        let known = f64::from(u32::try_from(next().count()).unwrap_or(u32::MAX));
+        (known / (known + 1.0)).powf(flows.into())
+    }
+
+    fn leads(&self, from: usize, to: usize) -> bool {
+        self.links.iter().any(|link| (link.from, link.to) == (from, to))
+    }
+}
+
+/// Compares the second map with the first.
+#[must_use]
+pub fn compare(before: &Map, after: &Map) -> MapComparison {
+    let mut found = MapComparison {
+        reached: Pair { before: before.reached, after: after.reached },
+        ..MapComparison::default()
+    };
+    found.note_missing(Missing::Gone, before, after);
+    found.note_missing(Missing::Come, after, before);
+    let known = after.known();
+    for (address, was) in before.known() {
+        if let Some(is) = known.get(&address).filter(|is| is.per_packet != was.per_packet) {
+            found.per_packet.insert(address, is.per_packet);
+        }
+    }
+    let routers = found.routers.iter().map(|it| it.p);
+    let mut chances = routers.chain(found.links.iter().map(|it| it.p));
+    found.changed = chances.any(is_change)
+        || !found.per_packet.is_empty()
+        || found.reached.before != found.reached.after;
+    found
+}
+
+/// Whether it is not to be put down to chance.
+#[must_use]
+pub fn is_change(p: f64) -> bool {
+    p < SIGNIFICANCE
+}
+
+impl MapComparison {
+    /// What `there` has and `other` lacks.
+    fn note_missing(&mut self, difference: Missing, there: &Map, other: &Map) {
+        let known = other.known();
+        // The node of the other map for each node of this, and the chance that it lacks those that have none; the
+        // prober is node 0 of both. Nodes come before those that they lead to.
+        let mut same = BTreeMap::from([(0, 0)]);
+        let mut missed: BTreeMap<usize, f64> = BTreeMap::new();
+        for node in &there.nodes {
+            let into = there.links.iter().filter(|link| link.to == node.id);
+            let alike = match node.address {
+                Some(address) => known.get(&address).map(|node| node.id),
+                None => into.clone().find_map(|link| silent_behind(other, *same.get(&link.from)?)),
+            };
+            if let Some(alike) = alike {
+                same.insert(node.id, alike);
+                continue;
+            }
+            let p = into.map(|link| match same.get(&link.from) {
+                Some(from) => other.miss(*from),
+                None => missed.get(&link.from).copied().unwrap_or(1.0),
+            });
+            let p = p.product();
+            missed.insert(node.id, p);
+            let (address, ttls) = (node.address, node.ttls.clone());
+            self.routers.push(RouterDifference { difference, address, ttls, p });
+        }
+        for link in there.links.iter().filter(|link| !link.uncertain) {
+            let (Some(from), Some(to)) = (same.get(&link.from), same.get(&link.to)) else {
+                continue;
+            };
+            let Some(address) = there.node(link.to).and_then(|node| node.address) else { continue };
+            if !other.leads(*from, *to) {
+                let from_address = there.node(link.from).and_then(|node| node.address);
+                let p = other.miss(*from);
+                self.links.push(LinkDifference { difference, from: from_address, to: address, p });
+            }
+        }
+    }
+}
+
+/// The silent node to which this one leads.
+fn silent_behind(map: &Map, from: usize) -> Option<usize> {
+    let next = map.links.iter().filter(|link| link.from == from);
+    next.filter_map(|link| map.node(link.to)).find(|node| node.address.is_none()).map(|it| it.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A map of links, as "from-to*flows" between nodes by their number; 9 is the target, 7 is silent.
+    fn map(links: &[(usize, usize, u32)]) -> Map {
+        let ids: BTreeSet<usize> = links.iter().map(|(_, to, _)| *to).collect();
+        let nodes: Vec<_> = ids
+            .iter()
+            .map(|id| {
+                let address = (*id != 7).then(|| format!("10.0.0.{id}"));
+                serde_json::json!({"id": id, "address": address, "ttls": [id], "per_packet": false})
+            })
+            .collect();
+        let links: Vec<_> = links
+            .iter()
+            .map(|(from, to, flows)| serde_json::json!({"from": from, "to": to, "flows": flows, "uncertain": false}))
+            .collect();
+        let document = serde_json::json!({
+            "format": FORMAT, "target": {"address": "10.0.0.9"}, "nodes": nodes, "links": links, "reached": true,
+        });
+        Map::parse(document.to_string().as_bytes()).unwrap()
+    }
+
+    fn told(found: &MapComparison) -> Vec<String> {
+        let last = |address: Option<IpAddr>| {
+            address.map_or("*".into(), |it| it.to_string().replace("10.0.0.", ""))
+        };
+        let sure = |p: f64| if is_change(p) { "" } else { "?" };
+        let routers = found.routers.iter();
+        let routers =
+            routers.map(|it| format!("{:?} {}{}", it.difference, last(it.address), sure(it.p)));
+        let links = found.links.iter().map(|it| {
+            format!("{:?} {}-{}{}", it.difference, last(it.from), last(Some(it.to)), sure(it.p))
+        });
+        routers.chain(links).collect()
+    }
+
+    #[test]
+    fn what_chance_may_have_missed_is_no_change() {
+        let whole = map(&[(0, 1, 20), (1, 2, 9), (1, 3, 11), (2, 9, 9), (3, 9, 11)]);
+        assert_eq!(
+            compare(&whole, &whole),
+            MapComparison {
+                reached: Pair { before: true, after: true },
+                ..MapComparison::default()
+            }
+        );
+        // Half of the next hops are not seen by 3 flows, but by 20.
+        let few = map(&[(0, 1, 20), (1, 3, 3), (3, 9, 3)]);
+        let many = map(&[(0, 1, 20), (1, 3, 20), (3, 9, 20)]);
+        assert_eq!(told(&compare(&whole, &few)), ["Gone 2?"]);
+        assert!(!compare(&whole, &few).changed);
+        assert_eq!(told(&compare(&whole, &many)), ["Gone 2"]);
+        assert_eq!(told(&compare(&many, &whole)), ["Come 2"]);
+        assert!(compare(&many, &whole).changed);
+    }
+
+    #[test]
+    fn links_and_silent_routers_are_compared() {
+        let before = map(&[
+            (0, 1, 20),
+            (1, 2, 20),
+            (1, 3, 20),
+            (1, 7, 20),
+            (2, 9, 20),
+            (3, 9, 20),
+            (7, 9, 20),
+        ]);
+        let crossed = map(&[
+            (0, 1, 20),
+            (1, 2, 20),
+            (1, 3, 20),
+            (1, 7, 20),
+            (2, 3, 20),
+            (3, 9, 20),
+            (7, 9, 20),
+        ]);
+        assert_eq!(told(&compare(&before, &crossed)), ["Gone 2-9", "Come 2-3"]);
+        let loud = map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)]);
+        assert_eq!(told(&compare(&before, &loud)), ["Gone *"]);
+        assert!(matches!(Map::parse(b"{}"), Err(ParseError::Form(_))));
+    }
+}

@@ -1,0 +1,176 @@
+//! As one JSON document.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::super::annotation::annotation;
+use super::super::rows::{self, TargetRow, TotalsRow};
+use super::{Edge, Map};
+use crate::probe::ProbeType;
+use crate::time::Span;
+use crate::trace::paths::{Completion, Diamond, Enumerated, Router};
+
+/// The version of the document's form; it changes when a field changes its meaning or goes.
+pub const VERSION: u32 = 1;
+
+pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, &Document::of(map))?;
+    writeln!(out)
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format: &'static str,
+    version: u32,
+    target: TargetRow<'a>,
+    source: IpAddr,
+    asked: AskedRow,
+    nodes: Vec<NodeRow<'a>>,
+    links: Vec<LinkRow>,
+    diamonds: Vec<DiamondRow>,
+    aliases: Vec<Vec<usize>>,
+    totals: TotalsRow,
+    reached: bool,
+    completion: &'static str,
+}
+
+#[derive(Serialize)]
+struct AskedRow {
+    probe: ProbeType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_port: Option<u16>,
+    first_ttl: u8,
+    max_ttl: u8,
+    packet_len: u16,
+    confidence: f64,
+    whole_graph: bool,
+    algorithm: &'static str,
+    rate: f64,
+    max_probes: u32,
+    /// For each router, in the end.
+    epsilon: f64,
+}
+
+#[derive(Serialize)]
+struct NodeRow<'a> {
+    id: usize,
+    address: Option<IpAddr>,
+    also: Vec<IpAddr>,
+    name: Option<&'a str>,
+    ttls: Vec<u8>,
+    flows: Vec<u16>,
+    answers: u64,
+    rtt_ns: Option<i64>,
+    ends: bool,
+    annotation: Option<String>,
+    per_packet: bool,
+    enumerated: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct LinkRow {
+    from: usize,
+    to: usize,
+    flows: usize,
+    uncertain: bool,
+}
+
+#[derive(Serialize)]
+struct DiamondRow {
+    from: usize,
+    to: Option<usize>,
+    width: usize,
+    branches: Vec<Vec<usize>>,
+    shortest: Option<usize>,
+    longest: Option<usize>,
+    meshed: bool,
+    per_packet: bool,
+}
+
+impl<'a> Document<'a> {
+    fn of(map: &Map<'a>) -> Self {
+        let Map { network, plan, view, .. } = map;
+        let config = view.config;
+        let aliases = network.aliases.iter();
+        let aliases = aliases.map(|group| group.iter().map(|router| router + 1).collect());
+        let numbered = (1..).zip(&network.routers);
+        Self {
+            format: "rtrace-paths",
+            version: VERSION,
+            target: TargetRow::of(config),
+            source: config.source,
+            asked: AskedRow {
+                probe: config.probe,
+                first_port: config.probe.has_ports().then_some(config.first_port),
+                first_ttl: config.first_ttl,
+                max_ttl: config.max_ttl,
+                packet_len: config.packet_len,
+                confidence: plan.confidence.percent,
+                whole_graph: plan.confidence.whole_graph,
+                algorithm: if plan.every_router { "mda" } else { "mda-lite" },
+                rate: plan.rate,
+                max_probes: plan.max_probes,
+                epsilon: network.rule.epsilon(),
+            },
+            nodes: numbered.map(|(id, router)| NodeRow::of(id, router, map)).collect(),
+            links: map.edges().iter().map(LinkRow::of).collect(),
+            diamonds: network.diamonds.iter().map(DiamondRow::of).collect(),
+            aliases: aliases.collect(),
+            totals: TotalsRow::of(view.path),
+            reached: view.path.reached(config),
+            completion: match network.completion {
+                Completion::Complete => "complete",
+                Completion::MaxProbes => "max-probes",
+                Completion::Incomplete => "incomplete",
+            },
+        }
+    }
+}
+
+impl<'a> NodeRow<'a> {
+    fn of(id: usize, router: &Router, map: &Map<'a>) -> Self {
+        Self {
+            id,
+            address: router.address,
+            also: router.also.iter().copied().collect(),
+            name: router.address.and_then(|it| rows::name(map.view, it, map.numeric)),
+            ttls: router.ttls.iter().copied().collect(),
+            flows: router.flows.iter().copied().collect(),
+            answers: router.answers,
+            rtt_ns: router.rtt.map(Span::nanos),
+            ends: router.ends.is_some(),
+            annotation: router.ends.and_then(annotation),
+            per_packet: router.per_packet,
+            enumerated: router.enumerated.map(|enumerated| match enumerated {
+                Enumerated::Itself => "itself",
+                Enumerated::AsHop => "as-hop",
+                Enumerated::No => "no",
+            }),
+        }
+    }
+}
+
+impl LinkRow {
+    fn of(edge: &Edge) -> Self {
+        Self { from: edge.from, to: edge.to, flows: edge.flows, uncertain: edge.uncertain }
+    }
+}
+
+impl DiamondRow {
+    fn of(diamond: &Diamond) -> Self {
+        let branches = diamond.branches.iter();
+        let branches = branches.map(|branch| branch.clone().map(|router| router + 1).collect());
+        Self {
+            from: diamond.from.map_or(0, |from| from + 1),
+            to: diamond.to.map(|to| to + 1),
+            width: diamond.width,
+            branches: branches.collect(),
+            shortest: diamond.lengths.map(|(shortest, _)| shortest),
+            longest: diamond.lengths.map(|(_, longest)| longest),
+            meshed: diamond.meshed,
+            per_packet: diamond.per_packet,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! As text: a router a line. Where ways part, the routers of a branch stand together behind a rule; where rules
+//! do not tell who leads to whom, numbers do.
+
+use std::io::{self, Write};
+
+use super::super::text::plain;
+use super::{Map, in_ms};
+use crate::trace::paths::{Completion, Diamond, Enumerated, Network, Router};
+
+pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
+    let (network, config) = (map.network, map.view.config);
+    let target = plain(&config.target_name);
+    let of = if map.plan.confidence.whole_graph { "the whole graph" } else { "each router" };
+    writeln!(
+        out,
+        "paths to {target} ({}), {} hops max, {} byte packets, {} % of {of}",
+        config.target, config.max_ttl, config.packet_len, map.plan.confidence.percent
+    )?;
+    let rules = rules(network);
+    let width = |text: &String| text.chars().count();
+    let names: Vec<String> = network.routers.iter().map(|it| map.title(it)).collect();
+    let digits = names.len().to_string().len() + 1;
+    let names: Vec<String> = (1..)
+        .zip(names.iter().zip(&rules))
+        .map(|(id, (name, rule))| format!("{rule}{:digits$}  {name}", format!("#{id}")))
+        .collect();
+    let widest = names.iter().map(width).max().unwrap_or(0);
+    for ((index, router), name) in network.routers.iter().enumerate().zip(&names) {
+        let line = format!(
+            "{:>5}  {name:widest$}  {:>11}  {:4} flows{}",
+            ttls(router),
+            in_ms(router),
+            router.flows.len(),
+            leads(network, index),
+        );
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    write_summary(map, out)
+}
+
+fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
+    let network = map.network;
+    for diamond in &network.diamonds {
+        writeln!(out, "{}", describe(diamond))?;
+    }
+    for group in &network.aliases {
+        let group = ranges(group.iter().map(|router| router + 1), "#");
+        writeln!(out, "{group} are one router: they count their packets together")?;
+    }
+    let totals = map.view.path.totals;
+    let asked = network.routers.iter().filter_map(|router| router.enumerated);
+    let open = asked.filter(|enumerated| *enumerated == Enumerated::No).count();
+    write!(
+        out,
+        "{} routers, {} links, {} probes, {} unanswered",
+        network.routers.len(),
+        network.links.len(),
+        totals.sent,
+        totals.sent.saturating_sub(totals.answered)
+    )?;
+    match network.completion {
+        Completion::Complete => {}
+        Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
+        Completion::Incomplete => write!(out, "; incomplete")?,
+    }
+    if open > 0 {
+        write!(out, "; {open} of them may have more next hops than were found (?)")?;
+    }
+    writeln!(out)
+}
+
+/// What stands before each router: nothing, or the rule of its branch.
+fn rules(network: &Network) -> Vec<&'static str> {
+    let mut rules = vec![""; network.routers.len()];
+    for diamond in &network.diamonds {
+        for (index, branch) in diamond.branches.iter().enumerate() {
+            let last = index + 1 == diamond.branches.len();
+            let (first, then) = if last { ("└ ", "  ") } else { ("├ ", "│ ") };
+            for (place, rule) in
+                rules.get_mut(branch.clone()).unwrap_or_default().iter_mut().enumerate()
+            {
+                *rule = if place == 0 { first } else { then };
+            }
+        }
+    }
+    rules
+}
+
+/// The hops at which a router is seen: "3", "5-7", "5,7".
+fn ttls(router: &Router) -> String {
+    ranges(router.ttls.iter().map(|ttl| usize::from(*ttl)), "")
+}
+
+/// Numbers in order, as ranges.
+fn ranges(numbers: impl Iterator<Item = usize>, sign: &str) -> String {
+    let mut ranges: Vec<(usize, usize)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut().filter(|(_, last)| *last + 1 == number) {
+            Some((_, last)) => *last = number,
+            None => ranges.push((number, number)),
+        }
+    }
+    let said = ranges.into_iter().map(|(first, last)| match last - first {
+        0 => format!("{sign}{first}"),
+        _ => format!("{sign}{first}-{last}"),
+    });
+    said.collect::<Vec<_>>().join(",")
+}
+
+/// Where a router leads, if that is not to be seen: "  -> #2-5"; with "?" where there may be more, "~" where
+/// each packet goes its own way, "=" before other addresses of the router.
+fn leads(network: &Network, router: usize) -> String {
+    let next: Vec<usize> = network.next(router).map(|link| link.to).collect();
+    let shown = network
+        .diamonds
+        .iter()
+        .filter(|it| it.is_simple())
+        .any(|it| it.from == Some(router) || it.routers().contains(&router))
+        || next == [router + 1]
+            && !network.diamonds.iter().any(|it| it.routers().contains(&router));
+    let mut said = String::new();
+    if !shown && !next.is_empty() {
+        said += "  -> ";
+        said += &ranges(next.into_iter().map(|next| next + 1), "#");
+    }
+    let Some(it) = network.routers.get(router) else { return said };
+    if !it.also.is_empty() {
+        let also: Vec<_> = it.also.iter().map(ToString::to_string).collect();
+        said += "  = ";
+        said += &also.join(" = ");
+    }
+    if it.per_packet {
+        said += "  ~ per packet";
+    }
+    if it.enumerated == Some(Enumerated::No) {
+        said += "  ?";
+    }
+    said
+}
+
+fn describe(diamond: &Diamond) -> String {
+    let from = diamond.from.map_or("here".to_owned(), |from| format!("#{}", from + 1));
+    let wide = diamond.width;
+    let place = match diamond.to {
+        Some(to) => format!("between {from} and #{}: {wide} wide", to + 1),
+        None => format!("from {from} on: {wide} wide, ways do not meet again"),
+    };
+    let uneven = diamond.lengths.filter(|_| diamond.is_asymmetric()).map(|(shortest, longest)| {
+        format!("branches of different length ({shortest} to {longest} routers)")
+    });
+    let meshed = diamond.meshed.then(|| "routers share next hops".to_owned());
+    let parted = diamond.per_packet.then(|| "packets of one flow part".to_owned());
+    let said = [Some(place), uneven, meshed, parted];
+    said.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_order_become_ranges() {
+        assert_eq!(ranges([1, 2, 3, 5, 7, 8].into_iter(), "#"), "#1-3,#5,#7-8");
+    }
+}

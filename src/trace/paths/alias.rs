@@ -1,0 +1,124 @@
+//! Which addresses are of one router: those whose replies count on one IP-ID counter.
+//!
+//! Many routers number all that they send over IPv4, whatever the address (the test of Ally and of MIDAR: Keys, Hyun,
+//! Luckie and claffy, "Internet-Scale IPv4 Alias Resolution with MIDAR", 2013). If the replies of two addresses,
+//! in the order in which they came, go up in small steps through at least [`TURNS`] changes from one address to the
+//! other, the two are taken for one router: two counters would have to be as near to one another as one step is long.
+//! Replies without an IP-ID, and those that repeat that of the probe, say nothing; so over IPv6 nothing is known.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+
+use crate::time::Timestamp;
+use crate::trace::path::{Probe, Reply};
+
+/// So often replies have to change from one address to the other.
+const TURNS: usize = 4;
+/// The counter may be ahead by so much at the next reply, and by so much for each second in between.
+const STEP: f64 = 200.0;
+const STEP_PER_SECOND: f64 = 20_000.0;
+/// Steps of at least this are none: the counter may have gone round.
+const FARTHEST: f64 = 16_384.0;
+/// Replies may overtake one another by so many numbers.
+const OVERTAKEN: u16 = 4;
+
+/// When a reply came, and its IP-ID.
+pub(super) type Sample = (Timestamp, u16);
+
+/// What a reply says of its router's counter.
+pub(super) fn sample(probe: &Probe, reply: &Reply) -> Option<Sample> {
+    let id = reply.ip_id.filter(|id| *id != 0 && *id != probe.key.ip_id)?;
+    Some((reply.at, id))
+}
+
+/// Whether both count on one counter.
+pub(super) fn is_one_counter(one: &[Sample], other: &[Sample]) -> bool {
+    let marked =
+        |samples: &[Sample], mark| samples.iter().map(move |it| (*it, mark)).collect::<Vec<_>>();
+    let mut both = [marked(one, false), marked(other, true)].concat();
+    both.sort_unstable();
+    // Of two counters that are near to one another, both come to the same numbers.
+    let numbers: BTreeSet<u16> = both.iter().map(|it| it.0.1).collect();
+    let turns = both.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
+    turns >= TURNS
+        && numbers.len() == both.len()
+        && both.windows(2).all(|pair| follows(pair[0].0, pair[1].0))
+}
+
+fn follows((before, id): Sample, (after, next): Sample) -> bool {
+    let seconds = after.since(before).secs_f64();
+    let step = next.wrapping_sub(id);
+    let overtaken = id.wrapping_sub(next) <= OVERTAKEN;
+    overtaken || f64::from(step) <= (STEP + STEP_PER_SECOND * seconds).min(FARTHEST)
+}
+
+/// Addresses of a hop that are of one router: each of them with the least.
+#[derive(Debug, Default)]
+pub(super) struct Aliases(HashMap<IpAddr, IpAddr>);
+
+impl Aliases {
+    /// Those that one flow has shown in turn, of probes that answers came to; `telling` gives the answer.
+    pub(super) fn of(
+        by_flow: &BTreeMap<u16, Vec<&Probe>>,
+        telling: impl Fn(&Probe) -> Option<&Reply>,
+    ) -> Self {
+        let mut wavering = BTreeSet::new();
+        for probes in by_flow.values() {
+            let seen = probes.iter().filter_map(|it| Some(telling(it)?.responder));
+            let seen: BTreeSet<IpAddr> = seen.collect();
+            if seen.len() > 1 {
+                wavering.extend(seen);
+            }
+        }
+        let mut samples: BTreeMap<IpAddr, Vec<Sample>> = BTreeMap::new();
+        for probe in by_flow.values().flatten().filter(|_| !wavering.is_empty()) {
+            let Some(reply) = telling(probe).filter(|it| wavering.contains(&it.responder)) else {
+                continue;
+            };
+            samples.entry(reply.responder).or_default().extend(sample(probe, reply));
+        }
+        let mut aliases = HashMap::new();
+        let mut routers: Vec<(IpAddr, Vec<Sample>)> = Vec::new();
+        for (address, own) in samples {
+            let same = routers.iter_mut().find(|(_, others)| is_one_counter(others, &own));
+            if let Some((least, others)) = same {
+                aliases.insert(address, *least);
+                others.extend(own);
+            } else {
+                routers.push((address, own));
+            }
+        }
+        Self(aliases)
+    }
+
+    /// The router of this address, by its least.
+    pub(super) fn router(&self, address: IpAddr) -> IpAddr {
+        self.0.get(&address).copied().unwrap_or(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Samples a millisecond apart: even places are of one address, odd ones of the other.
+    fn check(ids: &[u16], expected: bool) {
+        let at = |place: usize| Timestamp::from_nanos(i64::try_from(place).unwrap() * 1_000_000);
+        let own = |odd: usize| -> Vec<Sample> {
+            let places = ids.iter().enumerate().filter(|(place, _)| place % 2 == odd);
+            places.map(|(place, id)| (at(place), *id)).collect()
+        };
+        assert_eq!(is_one_counter(&own(0), &own(1)), expected, "{ids:?}");
+    }
+
+    #[test]
+    fn one_counter_is_told_from_two() {
+        check(&[1, 2, 3, 4, 5, 6], true);
+        check(&[65_530, 65_534, 3, 40, 90, 95], true);
+        check(&[10, 12, 11, 13, 14, 15], true);
+        check(&[1, 2, 3, 4], false);
+        check(&[1, 4, 2, 5, 3, 6, 4, 7], false);
+        check(&[1, 901, 2, 902, 3, 903], false);
+        check(&[7, 40_000, 9_000, 61_000, 20, 3_000], false);
+    }
+}

@@ -1,0 +1,391 @@
+//! What the probes show together: the routers of each hop, which flows pass them, and the links between.
+//!
+//! A graph is made from the probes of a [`Path`] alone, so that a replay makes the same. A place is a router's
+//! address at one hop; the same address at another hop is another place. Where no flow passes both, branches of
+//! different lengths lead to one router, whose next hops are then counted together. A flow that nobody answers for at a hop passes a silent place there: one for each place that it comes
+//! from. Behind a place that a whole hop consists of, every flow has passed it, asked or not.
+//!
+//! Where a flow was asked twice and shown two routers, the router before chooses for each packet: from there
+//! to the next hop that is one place alone, flows say nothing of links. Where it was shown two addresses of one
+//! router, these are one place.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::alias::{self, Aliases, Sample};
+use super::plan::Flows;
+use super::silence::{Control, Open, telling};
+use crate::time::{Span, Timestamp};
+use crate::trace::path::{Outcome, Path, Probe, Reply, ReplyKind};
+
+/// Stands for the address of those that have none.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// A router's address at one hop, or the silence there behind one place.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its address; none if it is silent.
+    pub address: Option<IpAddr>,
+    /// Others of the same router, with which it answers in turn.
+    pub also: BTreeSet<IpAddr>,
+    /// Flows end here: the target, or a router that says that it cannot be reached.
+    pub ends: bool,
+    /// What was said first of those that end.
+    pub ending: Option<ReplyKind>,
+    /// The flows that were seen here.
+    pub flows: BTreeSet<u16>,
+    /// The shortest round trip.
+    pub rtt: Option<Span>,
+    /// How many probes were answered from here.
+    pub answers: u64,
+    /// Places of the next hop by their index, with the flows that were seen to pass both.
+    pub next: BTreeMap<usize, BTreeSet<u16>>,
+    /// It sends packets of one flow different ways.
+    pub per_packet: bool,
+    /// For a silent one: the place of the hop before.
+    after: Option<usize>,
+    /// What its replies say of its counter.
+    counter: Vec<Sample>,
+}
+
+/// All that is known of one hop.
+#[derive(Clone, Debug, Default)]
+pub struct Level {
+    /// Its TTL; 0 is the prober's own.
+    pub ttl: u8,
+    /// The places there.
+    pub places: Vec<Place>,
+    /// Where each flow was seen.
+    at: HashMap<u16, usize>,
+    open: BTreeMap<u16, Open>,
+    /// The flows that were asked, and how often each was answered or may yet be.
+    asked: HashMap<u16, usize>,
+    /// The flows of which several routers were seen.
+    wavering: BTreeSet<u16>,
+}
+
+/// The graph so far.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    levels: Vec<Level>,
+    /// The routers that are seen at several hops, by different flows.
+    apart: HashMap<IpAddr, Shown>,
+}
+
+/// How much is known of what is behind a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// How many next hops it has.
+    pub next: usize,
+    /// How many flows have shown them.
+    pub flows: usize,
+}
+
+/// What the state of a run adds to its path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pending<'a> {
+    /// Probes that were handed out and not yet captured: flow and TTL.
+    pub(super) leaving: &'a [(u16, u8)],
+    /// Where nothing at all was answered, probes sent up to then are taken for silent already.
+    pub(super) silent_up_to: Option<Timestamp>,
+}
+
+impl Graph {
+    pub(super) fn of(path: &Path, ttls: (u8, u8), flows: Flows, pending: Pending<'_>) -> Self {
+        let source = Place { flows: BTreeSet::new(), ..Place::new(None, false, None) };
+        let mut graph = Self {
+            levels: vec![Level { places: vec![source], ..Level::default() }],
+            apart: HashMap::new(),
+        };
+        let mut ended: HashSet<u16> = HashSet::new();
+        for ttl in ttls.0..=ttls.1 {
+            let probes = path.hop(ttl).map_or(&[][..], |hop| &hop.probes);
+            let mut by_flow: BTreeMap<u16, Vec<&Probe>> = BTreeMap::new();
+            for probe in probes {
+                if let Some(flow) = flows.number(&probe.key) {
+                    by_flow.entry(flow).or_default().push(probe);
+                }
+            }
+            for (flow, _) in pending.leaving.iter().filter(|(_, leaving)| *leaving == ttl) {
+                by_flow.entry(*flow).or_default();
+            }
+            by_flow.retain(|flow, _| !ended.contains(flow));
+            let leaving: Vec<u16> =
+                pending.leaving.iter().filter(|it| it.1 == ttl).map(|it| it.0).collect();
+            graph.add_level(ttl, &by_flow, &leaving, pending.silent_up_to);
+            let level = graph.levels.last();
+            for place in level.iter().flat_map(|level| &level.places).filter(|place| place.ends) {
+                ended.extend(&place.flows);
+            }
+        }
+        graph.link();
+        graph.put_together();
+        graph
+    }
+
+    fn add_level(
+        &mut self,
+        ttl: u8,
+        by_flow: &BTreeMap<u16, Vec<&Probe>>,
+        leaving: &[u16],
+        silent_up_to: Option<Timestamp>,
+    ) {
+        let mut level = Level { ttl, ..Level::default() };
+        let any = by_flow.values().flatten().any(|probe| telling(probe).is_some());
+        let control = Control::of(by_flow);
+        let aliases = Aliases::of(by_flow, telling);
+        for (flow, probes) in by_flow {
+            let (flow, leaves) = (*flow, leaving.iter().filter(|it| *it == flow).count());
+            let waits = |probe: &&&Probe| {
+                let silent = !any && probe.sent <= silent_up_to;
+                probe.outcome == Outcome::Waiting && !silent
+            };
+            let answers = probes.iter().filter(|probe| telling(probe).is_some()).count();
+            let waiting = leaves + probes.iter().filter(waits).count();
+            level.asked.insert(flow, answers + waiting);
+            if answers > 0 {
+                level.place_answers(flow, probes, &aliases);
+            } else if waiting > 0 {
+                level.open.insert(flow, Open::Waiting);
+            } else if let Some(open) = control.judge(probes.len()).filter(|_| any) {
+                level.open.insert(flow, open);
+            } else if let Some(after) = self.place_of(flow, self.levels.len() - 1) {
+                let index = level.place(None, false, Some(after));
+                level.put(flow, index, None);
+            } else {
+                level.open.insert(flow, Open::Unplaced);
+            }
+        }
+        self.levels.push(level);
+    }
+
+    /// Draws the links, and marks who chooses for each packet.
+    fn link(&mut self) {
+        for upper in 0..self.levels.len().saturating_sub(1) {
+            let shaky = self.is_shaky(upper);
+            let Some((before, [below, ..])) = self.levels.split_at_mut_checked(upper + 1) else {
+                continue;
+            };
+            let Some(above) = before.last_mut() else { continue };
+            for (flow, to) in &below.at {
+                let from = above.place_of(*flow);
+                let Some(place) = from.and_then(|from| above.places.get_mut(from)) else {
+                    continue;
+                };
+                place.next.entry(*to).or_default().insert(*flow);
+                place.per_packet |= !shaky && below.wavering.contains(flow);
+            }
+        }
+    }
+
+    /// Finds the routers that are seen at several hops.
+    fn put_together(&mut self) {
+        let mut places: HashMap<IpAddr, Vec<(usize, &Place)>> = HashMap::new();
+        for (level, here) in self.levels.iter().enumerate() {
+            for (_, place) in here.live() {
+                places.entry(place.address.unwrap_or(UNKNOWN)).or_default().push((level, place));
+            }
+        }
+        places.remove(&UNKNOWN);
+        let mut apart = HashMap::new();
+        for (address, places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
+            let mut flows = BTreeSet::new();
+            let own = places.iter().flat_map(|(_, place)| &place.flows).all(|it| flows.insert(*it));
+            let next = places.iter().flat_map(|(level, place)| {
+                let below = self.levels.get(level + 1).map_or(&[][..], |below| &below.places);
+                place.next.keys().filter_map(|index| below.get(*index)).map(|next| next.address)
+            });
+            let next = next.collect::<BTreeSet<_>>().len();
+            let flows = places.iter().map(|(_, place)| place.samples()).sum();
+            if own {
+                apart.insert(address, Shown { next, flows });
+            }
+        }
+        self.apart = apart;
+    }
+
+    /// How much is known of what is behind this place: behind its router, where other flows pass that at
+    /// other hops.
+    #[must_use]
+    pub fn shown(&self, place: &Place) -> Shown {
+        let apart = place.address.and_then(|address| self.apart.get(&address)).copied();
+        apart.unwrap_or_else(|| Shown { next: place.next.len(), flows: place.samples() })
+    }
+
+    /// The hops, the prober itself first.
+    #[must_use]
+    pub fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    /// Where this flow passes a hop, as far as is known.
+    #[must_use]
+    pub fn place_of(&self, flow: u16, level: usize) -> Option<usize> {
+        self.levels.get(level)?.place_of(flow)
+    }
+
+    /// The hop from which on flows may have parted on the way to this one: the last that is one place.
+    #[must_use]
+    pub fn parting(&self, level: usize) -> usize {
+        (0..=level).rev().find(|at| self.levels[*at].is_sole()).unwrap_or(0)
+    }
+
+    /// Whether flows say nothing of the links behind this hop: a router before it chooses for each packet.
+    #[must_use]
+    pub fn is_shaky(&self, level: usize) -> bool {
+        let before = self.levels.get(self.parting(level)..level).unwrap_or_default();
+        before.iter().flat_map(|level| &level.places).any(|place| place.per_packet)
+    }
+
+    /// How many places lead to more than one.
+    #[must_use]
+    pub fn branching(&self) -> usize {
+        let places = self.levels.iter().flat_map(|level| &level.places);
+        places.filter(|place| place.next.len() > 1).count()
+    }
+
+    /// Those of the hop before that lead to this place.
+    #[must_use]
+    pub fn before(&self, level: usize, place: usize) -> BTreeSet<usize> {
+        let before = level.checked_sub(1).and_then(|level| self.levels.get(level));
+        let places = before.iter().flat_map(|level| level.places.iter().enumerate());
+        places.filter(|(_, from)| from.next.contains_key(&place)).map(|(index, _)| index).collect()
+    }
+
+    /// Whether what is known of the links behind this hop speaks against asking whole hops: routers that
+    /// share next hops, branches of different width, or flows that end while others go on.
+    #[must_use]
+    pub fn is_uneven(&self, level: usize) -> bool {
+        let (Some(above), Some(below)) = (self.levels.get(level), self.levels.get(level + 1))
+        else {
+            return false;
+        };
+        let live: Vec<&Place> = above.places.iter().filter(|place| !place.ends).collect();
+        let ends = below.places.iter().filter(|place| place.ends).count();
+        if 0 < ends && ends < below.places.len() {
+            return true;
+        }
+        if live.len() < 2 || below.places.len() < 2 {
+            return false;
+        }
+        let out: Vec<usize> = live.iter().map(|place| place.next.len()).collect();
+        let into: Vec<usize> =
+            (0..below.places.len()).map(|at| self.before(level + 1, at).len()).collect();
+        let (single, other) =
+            if live.len() >= below.places.len() { (out, into) } else { (into, out) };
+        single.iter().any(|links| *links > 1) || other.windows(2).any(|pair| pair[0] != pair[1])
+    }
+}
+
+impl Level {
+    /// Whether every flow passes one place here, and it goes on from there.
+    #[must_use]
+    pub fn is_sole(&self) -> bool {
+        matches!(&self.places[..], [only] if !only.ends)
+    }
+
+    fn place_of(&self, flow: u16) -> Option<usize> {
+        self.at.get(&flow).copied().or_else(|| self.is_sole().then_some(0))
+    }
+
+    /// The places from which flows go on.
+    pub fn live(&self) -> impl Iterator<Item = (usize, &Place)> {
+        self.places.iter().enumerate().filter(|(_, place)| !place.ends)
+    }
+
+    /// Whether nobody here ever answers.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.places.is_empty() && self.places.iter().all(|place| place.address.is_none())
+    }
+
+    pub(super) fn open(&self) -> &BTreeMap<u16, Open> {
+        &self.open
+    }
+
+    pub(super) fn is_asked(&self, flow: u16) -> bool {
+        self.asked.contains_key(&flow)
+    }
+
+    /// How many flows were asked here.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// How many probes of this flow were answered here or may yet be.
+    pub(super) fn hopeful(&self, flow: u16) -> usize {
+        self.asked.get(&flow).copied().unwrap_or(0)
+    }
+
+    /// Where each flow was seen.
+    pub(super) fn seen(&self) -> &HashMap<u16, usize> {
+        &self.at
+    }
+
+    fn place_answers(&mut self, flow: u16, probes: &[&Probe], aliases: &Aliases) {
+        let mut first = None;
+        for (probe, reply) in probes.iter().filter_map(|probe| Some((probe, telling(probe)?))) {
+            let address = aliases.router(reply.responder);
+            let index = self.place(Some(address), !reply.kind.in_transit(), None);
+            self.put(flow, index, Some(reply));
+            if let Some(place) = self.places.get_mut(index) {
+                place.also.extend(Some(reply.responder).filter(|it| *it != address));
+                place.counter.extend(alias::sample(probe, reply));
+            }
+            if *first.get_or_insert(index) != index {
+                self.wavering.insert(flow);
+            }
+        }
+        self.at.extend(first.map(|first| (flow, first)));
+    }
+
+    /// The index of this place, which is made if it is new.
+    fn place(&mut self, address: Option<IpAddr>, ends: bool, after: Option<usize>) -> usize {
+        let same = |it: &Place| (it.address, it.ends, it.after) == (address, ends, after);
+        self.places.iter().position(same).unwrap_or_else(|| {
+            self.places.push(Place::new(address, ends, after));
+            self.places.len() - 1
+        })
+    }
+
+    fn put(&mut self, flow: u16, index: usize, reply: Option<&Reply>) {
+        self.at.insert(flow, index);
+        let Some(place) = self.places.get_mut(index) else { return };
+        place.flows.insert(flow);
+        let Some(reply) = reply else { return };
+        place.answers += 1;
+        place.ending = place.ending.or(Some(reply.kind).filter(|_| place.ends));
+        let rtt = reply.rtt.filter(|rtt| *rtt > Span::ZERO);
+        place.rtt = place.rtt.into_iter().chain(rtt).min();
+    }
+}
+
+impl Place {
+    fn new(address: Option<IpAddr>, ends: bool, after: Option<usize>) -> Self {
+        Self {
+            address,
+            also: BTreeSet::new(),
+            ends,
+            ending: None,
+            after,
+            counter: Vec::new(),
+            flows: BTreeSet::new(),
+            rtt: None,
+            answers: 0,
+            next: BTreeMap::new(),
+            per_packet: false,
+        }
+    }
+
+    /// Whether both are one router, as their IP-IDs have it.
+    #[must_use]
+    pub fn is_same_router(&self, other: &Self) -> bool {
+        alias::is_one_counter(&self.counter, &other.counter)
+    }
+
+    /// How many flows were seen to pass from here to a next hop.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.next.values().flatten().collect::<BTreeSet<_>>().len()
+    }
+}

@@ -1,0 +1,260 @@
+//! A graph as a map: each router once, however many hops away it is seen, and the links between.
+//!
+//! The same address at several hops is one router that branches of different lengths lead to. Silence is
+//! one router for each that it is behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::diamond::{self, Diamond, Edge, Shape};
+use super::graph::{Graph, Place};
+use super::plan::Plan;
+use super::rule::Rule;
+use super::strategy::{self, Step};
+use crate::time::Span;
+use crate::trace::ReplyKind;
+
+/// How surely the next hops of a router are all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Enumerated {
+    /// Not surely: too few flows were seen to pass it.
+    No,
+    /// As those of its whole hop: enough flows were seen behind the hop, of which nothing says that its
+    /// routers differ.
+    AsHop,
+    /// By flows of its own.
+    Itself,
+}
+
+/// A router, or the target.
+#[derive(Clone, Debug)]
+pub struct Router {
+    /// Its address; none of one that never answers.
+    pub address: Option<IpAddr>,
+    /// Other addresses of its own, with which it answers in turn.
+    pub also: BTreeSet<IpAddr>,
+    /// The TTLs at which it was seen, in order.
+    pub ttls: BTreeSet<u8>,
+    /// The flows that were seen there.
+    pub flows: BTreeSet<u16>,
+    /// Its shortest round trip.
+    pub rtt: Option<Span>,
+    /// How many probes it answered.
+    pub answers: u64,
+    /// What it said to flows that end at it.
+    pub ends: Option<ReplyKind>,
+    /// It sends packets of one flow different ways.
+    pub per_packet: bool,
+    /// Whether its next hops are all known, at every hop where it was seen; none where flows end.
+    pub enumerated: Option<Enumerated>,
+}
+
+/// That packets go from one router straight to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The index of the router that they leave.
+    pub from: usize,
+    /// That of the next.
+    pub to: usize,
+    /// How many flows were seen to take it.
+    pub flows: usize,
+    /// It is seen by flows that a router chooses for anew with each packet: there may be no such link.
+    pub uncertain: bool,
+}
+
+/// Whether everything has been tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// As far as was asked for.
+    Complete,
+    /// No further probe was allowed.
+    MaxProbes,
+    /// It was interrupted, or the recording stops there.
+    Incomplete,
+}
+
+/// What a multipath trace has shown.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Each before those that it leads to, branch by branch; side by side, by address.
+    pub routers: Vec<Router>,
+    /// By the routers' order.
+    pub links: Vec<Link>,
+    /// Those that count their packets together, and so are one machine, though flows show them as different next
+    /// hops: by their indices, in order.
+    pub aliases: Vec<BTreeSet<usize>>,
+    /// In order of routers.
+    pub diamonds: Vec<Diamond>,
+    /// Whether it is everything.
+    pub completion: Completion,
+    /// The rule that applied to each router in the end.
+    pub rule: Rule,
+}
+
+/// What makes two places one router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    Address(IpAddr),
+    /// Behind the router with this index; none for the prober.
+    Silent(Option<usize>),
+}
+
+impl Network {
+    /// What this graph shows of a run of so many probes.
+    #[must_use]
+    pub fn of(graph: &Graph, plan: &Plan, probes: u64) -> Self {
+        let rule = plan.confidence.rule(graph.branching());
+        let done = strategy::next(graph, rule, plan.every_router) == Step::Done;
+        let mut network = Self {
+            routers: Vec::new(),
+            links: Vec::new(),
+            aliases: Vec::new(),
+            diamonds: Vec::new(),
+            completion: match done {
+                true => Completion::Complete,
+                false if probes >= u64::from(plan.max_probes) => Completion::MaxProbes,
+                false => Completion::Incomplete,
+            },
+            rule,
+        };
+        let mut known = BTreeMap::new();
+        let mut links: BTreeMap<(usize, usize), (BTreeSet<u16>, bool)> = BTreeMap::new();
+        let mut above: Vec<Option<usize>> = vec![None];
+        for (level, here) in graph.levels().iter().enumerate().skip(1) {
+            let mut indices = vec![None; here.places.len()];
+            let mut order: Vec<usize> = (0..here.places.len()).collect();
+            order.sort_by_key(|place| here.places[*place].address);
+            for place in order {
+                let before = graph.before(level, place);
+                let found = &here.places[place];
+                let identity = match found.address {
+                    Some(address) => Identity::Address(address),
+                    None => Identity::Silent(before.first().and_then(|at| *above.get(*at)?)),
+                };
+                let index = *known.entry(identity).or_insert(network.routers.len());
+                let enumerated = (!found.ends).then(|| enumerated(graph, rule, level, found));
+                network.see(index, here.ttl, found, enumerated);
+                indices[place] = Some(index);
+                for at in before {
+                    let Some(from) = above.get(at).copied().flatten() else { continue };
+                    let flows = graph.levels()[level - 1].places[at].next.get(&place);
+                    let (seen, sure) = links.entry((from, index)).or_default();
+                    seen.extend(flows.into_iter().flatten());
+                    *sure |= !graph.is_shaky(level - 1);
+                }
+            }
+            network.note_aliases(&here.places, &indices);
+            above = indices;
+        }
+        network.links = links
+            .into_iter()
+            .map(|((from, to), (flows, sure))| Link {
+                from,
+                to,
+                flows: flows.len(),
+                uncertain: !sure,
+            })
+            .collect();
+        network.put_in_order();
+        network
+    }
+
+    /// Finds the diamonds, and numbers routers so that those of a branch stand together.
+    fn put_in_order(&mut self) {
+        let edge = |link: &Link| Edge { from: link.from, to: link.to, sure: !link.uncertain };
+        let edges: Vec<Edge> = self.links.iter().map(edge).collect();
+        let ttls: Vec<_> = self.routers.iter().map(|router| &router.ttls).collect();
+        let per_packet: Vec<bool> = self.routers.iter().map(|router| router.per_packet).collect();
+        let Shape { order, diamonds } = diamond::shape(&edges, &ttls, &per_packet);
+        let mut numbers = vec![0; order.len()];
+        for (number, router) in order.iter().enumerate() {
+            numbers[*router] = number;
+        }
+        self.routers = order.iter().map(|router| self.routers[*router].clone()).collect();
+        for link in &mut self.links {
+            (link.from, link.to) = (numbers[link.from], numbers[link.to]);
+        }
+        self.links.sort_unstable_by_key(|link| (link.from, link.to));
+        for group in &mut self.aliases {
+            *group = group.iter().map(|router| numbers[*router]).collect();
+        }
+        self.aliases.sort_unstable();
+        self.diamonds = diamonds;
+    }
+
+    /// Which of the places of a hop are one router.
+    fn note_aliases(&mut self, places: &[Place], indices: &[Option<usize>]) {
+        let live = || places.iter().zip(indices).filter(|(place, _)| !place.ends);
+        for (at, (place, index)) in live().enumerate() {
+            for (other, also) in live().skip(at + 1).filter(|(it, _)| it.is_same_router(place)) {
+                if let (Some(one), Some(two), true) =
+                    (*index, *also, other.address != place.address)
+                {
+                    join(&mut self.aliases, one, two);
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, index: usize, ttl: u8, place: &Place, enumerated: Option<Enumerated>) {
+        if index == self.routers.len() {
+            self.routers.push(Router {
+                address: place.address,
+                also: BTreeSet::new(),
+                ttls: BTreeSet::new(),
+                flows: BTreeSet::new(),
+                rtt: None,
+                answers: 0,
+                ends: None,
+                per_packet: false,
+                enumerated: None,
+            });
+        }
+        let Some(router) = self.routers.get_mut(index) else { return };
+        router.ttls.insert(ttl);
+        router.also.extend(&place.also);
+        router.flows.extend(&place.flows);
+        router.rtt = router.rtt.into_iter().chain(place.rtt).min();
+        router.answers += place.answers;
+        router.ends = router.ends.or(place.ending);
+        router.per_packet |= place.per_packet;
+        router.enumerated = match (router.enumerated, enumerated) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+
+    /// Those to which this one sends packets, by their index.
+    pub fn next(&self, router: usize) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(move |link| link.from == router)
+    }
+}
+
+/// Puts the groups of two together.
+fn join(groups: &mut Vec<BTreeSet<usize>>, one: usize, two: usize) {
+    let mut both = BTreeSet::from([one, two]);
+    groups.retain(|group| {
+        let apart = group.is_disjoint(&both);
+        if !apart {
+            both.extend(group);
+        }
+        apart
+    });
+    groups.push(both);
+}
+
+fn enumerated(graph: &Graph, rule: Rule, level: usize, place: &Place) -> Enumerated {
+    let shaky = graph.is_shaky(level);
+    let below = graph.levels().get(level + 1);
+    let (routers, flows) = below.map_or((0, 0), |it| (it.places.len(), it.seen().len()));
+    let whole_hop = routers > 0 && flows >= rule.flows(routers);
+    let parts_unevenly = (graph.parting(level)..=level).any(|at| graph.is_uneven(at));
+    let shown = graph.shown(place);
+    if !shaky && shown.flows >= rule.flows(shown.next) {
+        Enumerated::Itself
+    } else if whole_hop && (shaky || !parts_unevenly) {
+        Enumerated::AsHop
+    } else {
+        Enumerated::No
+    }
+}
