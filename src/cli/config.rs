@@ -59,6 +59,7 @@ const KEYS: &[Key] = &[
     Key::new("extensions", "false", Flag("--extensions")).presenting(),
     Key::new("back", "false", Flag("--back")).presenting(),
     Key::new("columns", AUTO, Value("--columns")).presenting(),
+    Key::new("theme", AUTO, Value("--theme")).presenting(),
     Key::new("wide", "false", Flag("--wide")).presenting(),
     Key::new("geo-db", AUTO, Value("--geo-db")).presenting(),
     Key::new("asn-db", AUTO, Value("--asn-db")).presenting(),
@@ -218,8 +219,9 @@ pub fn arguments(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec
     let Some((path, text)) = read(given.get_one::<PathBuf>(FILE).map(PathBuf::as_path))? else {
         return Ok(args);
     };
-    let goes_on = has(command, "resume") && given.contains_id("resume");
-    let replay = command.get_name() == "replay" || goes_on;
+    // What shapes a trace is in the recording.
+    let mut recorded = ["resume", "replay"].iter().map(|id| is_given(command, given, id));
+    let replay = command.get_name() == "replay" || recorded.any(|given| given);
     for (key, argument) in parse(&text, &path.display().to_string(), &commands)? {
         if (key.presents || !replay) && counts(key, command, given) {
             args.insert(at, argument.into());
@@ -232,21 +234,27 @@ fn has(command: &Command, id: &str) -> bool {
     command.get_arguments().any(|arg| arg.get_id() == id)
 }
 
+fn is_given(command: &Command, given: &ArgMatches, id: &str) -> bool {
+    has(command, id) && given.value_source(id) == Some(ValueSource::CommandLine)
+}
+
 /// Whether the command has this key's options, and the command line neither has one of them nor what excludes it.
 fn counts(key: &Key, command: &Command, given: &ArgMatches) -> bool {
-    let is_given =
-        |id: &str| has(command, id) && given.value_source(id) == Some(ValueSource::CommandLine);
+    let is_given = |id: &str| is_given(command, given, id);
     let options = key.options();
     let own: Vec<_> = options.iter().filter_map(|option| argument(command, option)).collect();
-    // The form of a trace need not be one of a map.
-    let unused = |option: &&str| paths::UNUSED.contains(option) || *option == "--format";
-    let maps = command.get_name() == "paths" && options.iter().any(unused);
-    let inspects = command.get_name() == "inspect" && key.unless.contains(&"inspect");
+    let name = command.get_name();
+    // The form of a trace is not one of a map, and would be in the way of a screen.
+    let other_form = ["paths", "watch"].contains(&name) && options.contains(&"--format");
+    let unused = |option: &&str| paths::UNUSED.contains(option);
+    let maps = name == "paths" && options.iter().any(unused);
+    let inspects = name == "inspect" && key.unless.contains(&"inspect");
     own.len() == options.len()
         && !own.iter().any(|arg| is_given(arg.get_id().as_str()))
         && !key.unless.iter().any(|id| is_given(id))
         && !inspects
         && !maps
+        && !other_form
 }
 
 /// What the file says, key by key, as arguments.

@@ -59,7 +59,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
         numeric |= recording.numeric;
         recordings.all.push(recording);
     }
-    let left = screen::show(&mut recordings, !numeric, args.watch.look.columns.as_ref())?;
+    let left = screen::show(&mut recordings, args.state(numeric))?;
     match (recordings.failed, left) {
         (Some(error), _) => Err(error.into()),
         (None, Left::Interrupted(signal)) => Ok(Status::Interrupted(signal)),

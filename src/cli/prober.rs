@@ -55,7 +55,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     }
     let facts_to = trace::open_stats(trace)?;
     let mut probers = Probers::start(args, &watch)?;
-    let left = screen::show(&mut probers, !trace.output.numeric, args.watch.look.columns.as_ref());
+    let left = screen::show(&mut probers, args.state(trace.output.numeric));
     let (status, facts) = probers.end();
     facts_to.write(&facts)?;
     Ok(match left? {

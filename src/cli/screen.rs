@@ -17,7 +17,6 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::keyboard::{Came, Keyboard};
-use crate::render::columns::Columns;
 use crate::render::tui::{self, Command, Snapshot, UiState};
 
 /// How often news are looked for, and drawn at most.
@@ -54,12 +53,10 @@ pub enum Left {
     Interrupted(u8),
 }
 
-/// Shows a scene until it is left: at first with or without names, and with these columns.
-pub fn show(scene: &mut dyn Scene, names: bool, columns: Option<&Columns>) -> anyhow::Result<Left> {
+/// Shows a scene until it is left.
+pub fn show(scene: &mut dyn Scene, mut state: UiState) -> anyhow::Result<Left> {
     let signals = Signals::take().context("cannot take over the signals")?;
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let keyboard = Keyboard::open().context("cannot read keys: there is no terminal")?;
-    let mut state = UiState::new(names, !no_colour, columns);
     let (screen, mut terminal) = Screen::open().context("cannot take over the terminal")?;
     let left = turn(scene, &mut state, &mut terminal, &keyboard, &signals);
     part_with(terminal);

@@ -1,10 +1,13 @@
 //! The arguments of `rtrace watch`: those of a trace and its rounds, but with several targets, or a recording.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, arg, value_parser};
 
 use super::args::WatchArgs;
+use crate::render::tui::UiState;
+use crate::render::tui::theme::Theme;
 
 /// `rtrace watch TARGET...` and `rtrace watch --replay FILE`.
 #[derive(Debug)]
@@ -15,6 +18,8 @@ pub struct ScreenArgs {
     pub watch: WatchArgs,
     /// The recording that is shown instead.
     pub replay: Option<PathBuf>,
+    /// The colours of the screen.
+    pub theme: Theme,
 }
 
 impl ScreenArgs {
@@ -35,7 +40,11 @@ impl ScreenArgs {
                     "interval",
                 ])
                 .help_heading("Rounds");
-        let command = command.arg(replay);
+        let theme =
+            arg!(--theme <THEME> "Colours of the screen: dark, light or plain, for the ground that they are on [default: dark; plain with NO_COLOR]")
+                .value_parser(Theme::from_str)
+                .help_heading("Output");
+        let command = command.arg(replay).arg(theme);
         command
             .mut_arg("target", |target| {
                 target
@@ -46,6 +55,13 @@ impl ScreenArgs {
                     .help("Host names or addresses to watch; an IPv6 link-local address with its zone after \"%\"")
             })
             .mut_arg("packet_len", |len| len.long("packetlen").help_heading("Probes"))
+    }
+}
+
+impl ScreenArgs {
+    /// What the screen shows at first.
+    pub fn state(&self, numeric: bool) -> UiState {
+        UiState::new(!numeric, self.theme, self.watch.look.columns.as_ref())
     }
 }
 
@@ -64,11 +80,18 @@ impl FromArgMatches for ScreenArgs {
         let all = matches.get_many::<String>("target");
         let targets = all.into_iter().flatten().cloned().collect();
         let replay = matches.get_one::<PathBuf>("replay").cloned();
-        Ok(Self { targets, watch: WatchArgs::from_arg_matches(matches)?, replay })
+        let theme = matches.get_one::<Theme>("theme").copied().unwrap_or_else(usual_theme);
+        Ok(Self { targets, watch: WatchArgs::from_arg_matches(matches)?, replay, theme })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// See <https://no-color.org>.
+fn usual_theme() -> Theme {
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if no_colour { Theme::Plain } else { Theme::Dark }
 }

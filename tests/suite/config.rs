@@ -79,6 +79,10 @@ fn a_recording_is_not_changed_by_it() {
     assert_eq!(with(presenting, &["replay", path, "--list"]).status, 0);
     // What is for rounds does not hinder a single trace.
     assert_eq!(with("columns = \"LS\"\nwide = true", &["replay", path]).stdout, live.stdout);
+    // On the screen too it is as it was recorded.
+    let rounds = "queries = 1\ninterval = 2\nrounds = 3\nformat = \"json\"\ntheme = \"light\"";
+    let shown = with(rounds, &["watch", "--replay", path]);
+    assert!(shown.stderr.contains("is shown on a terminal"), "{}", shown.stderr);
 }
 
 #[test]
@@ -88,6 +92,7 @@ fn what_is_wrong_in_it_is_said_in_one_line() {
             "queries = 2\nmax-hops = 300\n",
             "config.toml:2: max-hops: it must be a number from 1 to 255",
         ),
+        ("theme = \"pink\"\n", "config.toml:1: theme: it must be dark, light or plain"),
         ("colour = true\n", "config.toml:1: colour: there is no such key"),
         ("\nqueries = [\n", "config.toml:"),
     ] {

@@ -22,6 +22,7 @@ use rtrace::probe::{Flow, ProbeType};
 use rtrace::render::View;
 use rtrace::render::tui::moment::Goal;
 use rtrace::render::tui::state::{Display, Pane};
+use rtrace::render::tui::theme::Theme;
 use rtrace::render::tui::{Command, Model, Playback, Snapshot, Tab, UiState, draw};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
@@ -152,7 +153,7 @@ pub fn busy() -> Topology {
 }
 
 pub fn state(change: impl FnOnce(&mut UiState)) -> UiState {
-    let mut state = UiState::new(true, true, None);
+    let mut state = UiState::new(true, Theme::Dark, None);
     change(&mut state);
     state
 }
@@ -307,11 +308,17 @@ fn without_colour_all_is_still_said() {
     let seen = watched(busy(), 2, 40, usize::MAX);
     for pane in [None, Some(Pane::Chart), Some(Pane::Detail)] {
         let coloured = state(|it| it.pane = pane);
-        let plain = UiState { colour: false, ..coloured.clone() };
-        let (coloured, plain) = (buffer(SMALL, &seen, &coloured), buffer(SMALL, &seen, &plain));
+        let plain = UiState { theme: Theme::Plain, ..coloured.clone() };
+        let light = UiState { theme: Theme::Light, ..coloured.clone() };
+        let [coloured, light, plain] =
+            [coloured, light, plain].map(|state| buffer(SMALL, &seen, &state));
         assert_eq!(text(&coloured), text(&plain));
         let has = |cell: &ratatui::buffer::Cell| cell.fg != Color::Reset || cell.bg != Color::Reset;
         assert!(coloured.content.iter().any(has) && !plain.content.iter().any(has));
+        // What cannot be seen on white.
+        let bright = [Color::Yellow, Color::Green, Color::Cyan, Color::White, Color::Gray];
+        let vanishes = |cell: &ratatui::buffer::Cell| bright.contains(&cell.fg);
+        assert!(coloured.content.iter().any(vanishes) && !light.content.iter().any(vanishes));
     }
 }
 
@@ -330,7 +337,7 @@ fn typed(state: &mut UiState, keys: &str, seen: &Snapshot) -> Option<Command> {
 #[test]
 fn keys_are_mtr_s() {
     let seen = built_in();
-    let mut state = UiState::new(true, true, None);
+    let mut state = UiState::new(true, Theme::Dark, None);
     for (keys, command) in [("q", Command::Quit), ("r", Command::Reset), ("?q", Command::Quit)] {
         assert_eq!(typed(&mut state, keys, &seen), Some(command));
     }
@@ -349,7 +356,7 @@ fn keys_are_mtr_s() {
 #[test]
 fn columns_are_chosen_by_letter() {
     let seen = built_in();
-    let mut state = UiState::new(true, true, None);
+    let mut state = UiState::new(true, Theme::Dark, None);
     let old = state.order.clone();
     let erased = "\x08".repeat(20);
     typed(&mut state, &format!("o{erased}ls ep\n"), &seen);
@@ -366,7 +373,7 @@ fn columns_are_chosen_by_letter() {
 fn hops_and_panes_are_chosen_within_bounds() {
     let seen = built_in();
     let last = seen.target.table.rows().len() - 1;
-    let mut state = UiState::new(true, true, None);
+    let mut state = UiState::new(true, Theme::Dark, None);
     for (key, selected) in [
         (KeyCode::Up, 0),
         (KeyCode::Down, 1),
@@ -404,7 +411,7 @@ fn hops_and_panes_are_chosen_within_bounds() {
 fn tabs_are_chosen_by_number_and_in_turn() {
     let mut seen = built_in();
     seen.tabs = vec![seen.tabs[0].clone(); 3];
-    let mut state = UiState::new(true, true, None);
+    let mut state = UiState::new(true, Theme::Dark, None);
     for (keys, tab) in [("\t", 1), ("3", 2), ("\t", 0), ("9", 0), ("2", 1), ("0", 1)] {
         typed(&mut state, keys, &seen);
         assert_eq!(state.tab, tab, "{keys:?}");
@@ -421,7 +428,7 @@ fn a_recording_has_keys_of_its_own() {
     let end = Some((ended, 40));
     let (playing, seeking, speed, round) = (false, false, 2.0, 40);
     seen.playback = Some(Playback { playing, speed, seeking, at: ended, round, began, end });
-    let mut state = UiState::new(true, true, None);
+    let mut state = UiState::new(true, Theme::Dark, None);
     for (keys, command) in [
         (" ", Command::Play),
         ("p", Command::Play),

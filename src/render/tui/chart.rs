@@ -16,7 +16,7 @@ use super::theme::Theme;
 use crate::time::Span;
 
 /// Draws it.
-pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState, theme: &Theme) {
+pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState, theme: Theme) {
     let points = Points::of(target, state, usize::from(area.width) * 2);
     let Some(points) = points.filter(|points| points.last > points.first) else {
         frame.render_widget(Paragraph::new("it takes two rounds to draw a line"), area);

@@ -128,7 +128,7 @@ fn remark(entry: &Entry<'_>) -> &'static str {
 }
 
 /// Draws the table.
-pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState, theme: &Theme) {
+pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState, theme: Theme) {
     let entries = lines(target, state);
     let width = usize::from(area.width);
     let shares = Shares::of(width, &entries, target, state);
@@ -173,7 +173,7 @@ fn line(
     shares: &Shares,
     target: &Target,
     state: &UiState,
-    theme: &Theme,
+    theme: Theme,
 ) -> Line<'static> {
     let mark = if selected { '>' } else { ' ' };
     let look = if selected { STRONG } else { ratatui::style::Style::new() };

@@ -15,7 +15,7 @@ pub mod moment;
 mod packets;
 pub mod state;
 mod strip;
-mod theme;
+pub mod theme;
 
 use std::net::IpAddr;
 
@@ -103,7 +103,7 @@ impl Target {
 /// Draws the screen.
 pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
     let area = frame.area();
-    let theme = Theme { colour: state.colour };
+    let theme = state.theme;
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (width, height) = SMALLEST;
         let text = format!(
@@ -113,7 +113,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
         frame.render_widget(Paragraph::new(text), area);
         return;
     }
-    let mut lines = Vec::from([title(seen, state, &theme)]);
+    let mut lines = Vec::from([title(seen, state, theme)]);
     if seen.tabs.len() > 1 {
         lines.push(tabs(&seen.tabs, state));
     }
@@ -124,14 +124,14 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
     let (head, rest) = split(area, top);
     frame.render_widget(Paragraph::new(lines), head);
     let (body, foot) = split(rest, rest.height - 1);
-    frame.render_widget(Paragraph::new(footer(seen, state, &theme)), foot);
+    frame.render_widget(Paragraph::new(footer(seen, state, theme)), foot);
 
     let (table, below) = parts(body, seen, state);
     if let Some(table) = table {
-        hops::draw(frame, table, &seen.target, state, &theme);
+        hops::draw(frame, table, &seen.target, state, theme);
     }
     if let (Some(below), Some(pane)) = (below, state.pane) {
-        draw_pane(frame, below, pane, seen, state, &theme);
+        draw_pane(frame, below, pane, seen, state, theme);
     }
     if state.help {
         help::draw(frame, area, seen.playback.is_some());
@@ -159,7 +159,7 @@ fn parts(body: Rect, seen: &Snapshot, state: &UiState) -> (Option<Rect>, Option<
     }
 }
 
-fn title(seen: &Snapshot, state: &UiState, theme: &Theme) -> Line<'static> {
+fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     let Target { config, interval, table, now, over, .. } = &seen.target;
     let name = plain(&config.target_name);
     let address = config.target.to_string();
@@ -212,7 +212,7 @@ fn position(playback: &Playback, width: u16) -> Line<'static> {
     Line::raw(format!("{text}[{}{}]", "=".repeat(before), "-".repeat(room - before)))
 }
 
-fn footer(seen: &Snapshot, state: &UiState, theme: &Theme) -> Line<'static> {
+fn footer(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     if let Some(input) = &state.input {
         let what = match input.what {
             Asked::Columns => "Columns (letters, ? lists them; Enter takes, Esc leaves): ",
@@ -237,7 +237,7 @@ fn draw_pane(
     pane: Pane,
     seen: &Snapshot,
     state: &UiState,
-    theme: &Theme,
+    theme: Theme,
 ) {
     frame.render_widget(Clear, area);
     let mut names = Line::default();

@@ -8,6 +8,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::Snapshot;
 use super::columns::{JITTER, LATENCY};
 use super::moment::{self, Goal};
+use super::theme::Theme;
 use crate::render::columns::{Columns, by_letter};
 
 /// Hops that page up and page down move by.
@@ -51,8 +52,8 @@ pub struct UiState {
     pub input: Option<Input>,
     /// What was wrong with what was typed last.
     pub complaint: Option<String>,
-    /// Colours may be used.
-    pub colour: bool,
+    /// The colours.
+    pub theme: Theme,
 }
 
 /// What is shown of each hop: mtr's display modes.
@@ -124,7 +125,7 @@ pub enum Command {
 impl UiState {
     /// What is shown at first.
     #[must_use]
-    pub fn new(names: bool, colour: bool, columns: Option<&Columns>) -> Self {
+    pub fn new(names: bool, theme: Theme, columns: Option<&Columns>) -> Self {
         let own = columns.map_or_else(|| LATENCY.to_owned(), ToString::to_string);
         Self {
             tab: 0,
@@ -142,7 +143,7 @@ impl UiState {
             help: false,
             input: None,
             complaint: None,
-            colour,
+            theme,
         }
     }
 

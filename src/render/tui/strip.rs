@@ -58,7 +58,7 @@ impl Sign {
         }
     }
 
-    fn style(self, theme: &Theme) -> Style {
+    fn style(self, theme: Theme) -> Style {
         match self {
             Self::None => Style::new(),
             Self::Bar(0..=2) => theme.in_colour(Color::Green),
@@ -71,7 +71,7 @@ impl Sign {
 }
 
 /// The signs of a hop's last `width` rounds, the last at the right.
-pub fn line(target: &Target, row: &Row, width: usize, theme: &Theme) -> Line<'static> {
+pub fn line(target: &Target, row: &Row, width: usize, theme: Theme) -> Line<'static> {
     let rounds = target.table.rounds();
     let shown = row.history.len().min(width);
     let mut line = Line::raw(" ".repeat(width - shown));

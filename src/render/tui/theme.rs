@@ -1,5 +1,7 @@
 //! How things look. Without colour all that is left is bold, dim and reversed.
 
+use std::str::FromStr;
+
 use ratatui::style::{Color, Modifier, Style};
 
 /// What is to be seen first.
@@ -7,25 +9,55 @@ pub const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 /// What is chosen.
 pub const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
 
-/// The looks that colours have a part in.
-pub struct Theme {
-    /// Colours may be used.
-    pub colour: bool,
+/// The colours that are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Theme {
+    /// Those that are read well on a dark ground.
+    #[default]
+    Dark,
+    /// Those that are read well on a light one.
+    Light,
+    /// None.
+    Plain,
+}
+
+impl FromStr for Theme {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "dark" => Ok(Self::Dark),
+            "light" => Ok(Self::Light),
+            "plain" => Ok(Self::Plain),
+            _ => Err("it must be dark, light or plain".to_owned()),
+        }
+    }
 }
 
 impl Theme {
     /// In this colour, if there are colours.
-    pub fn in_colour(&self, colour: Color) -> Style {
-        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    #[must_use]
+    pub fn in_colour(self, colour: Color) -> Style {
+        let colour = match (self, colour) {
+            (Self::Plain, _) => return Style::new(),
+            // Of the usual sixteen these vanish on white: darker ones of 256.
+            (Self::Light, Color::Yellow) => Color::Indexed(130),
+            (Self::Light, Color::Green) => Color::Indexed(28),
+            (Self::Light, Color::Cyan) => Color::Indexed(30),
+            _ => colour,
+        };
+        Style::new().fg(colour)
     }
 
     /// What may be overlooked.
-    pub fn faint(&self) -> Style {
+    #[must_use]
+    pub fn faint(self) -> Style {
         self.in_colour(Color::DarkGray)
     }
 
     /// What is amiss.
-    pub fn warning(&self) -> Style {
+    #[must_use]
+    pub fn warning(self) -> Style {
         self.in_colour(Color::Yellow).add_modifier(Modifier::BOLD)
     }
 }
@@ -37,6 +69,7 @@ impl Theme {
     clippy::cast_precision_loss,
     reason = "of the size of a screen"
 )]
+#[must_use]
 pub fn scaled(share: f64, of: usize) -> usize {
     ((share * of as f64) as usize).min(of)
 }
