@@ -133,8 +133,8 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// Seconds from the beginning of a round to that of the next: 0.01 to 86400 [default: 1]
-    #[arg(long, value_name = "SECONDS", help_heading = "Rounds", value_parser = parse_interval)]
+    /// From the beginning of a round to that of the next: seconds, or 1s, 100ms; 0.01 to 86400 [default: 1]
+    #[arg(long, value_name = "TIME", help_heading = "Rounds", value_parser = parse_interval)]
     pub interval: Option<f64>,
 
     /// End after so many rounds: at least 1 [default: until interrupted or --until; for

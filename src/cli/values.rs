@@ -30,8 +30,11 @@ pub fn parse_wait(text: &str) -> Result<Wait, String> {
     }
 }
 
+/// Seconds, or a length with its unit: 0.5, 1s, 100ms.
 pub fn parse_interval(text: &str) -> Result<f64, String> {
-    number(text, 0.01..=86_400.0, " seconds")
+    let length = text.parse::<jiff::SignedDuration>().map(|length| length.as_secs_f64());
+    let text = length.map_or_else(|_| text.to_owned(), |seconds| seconds.to_string());
+    number(&text, 0.01..=86_400.0, " seconds, or a length like 1s or 100ms")
 }
 
 pub fn parse_flow(text: &str) -> Result<FlowMode, String> {
@@ -125,6 +128,17 @@ mod tests {
         }
         for text in ["", "0", "k", "1ib", "1i", "-5", "1.5M", "10X", "99999999999999T", "5 k"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_interval_has_a_unit_or_is_in_seconds() {
+        for (text, seconds) in [("1s", 1.0), ("100ms", 0.1), ("1m", 60.0), ("0.5", 0.5), ("2", 2.0)]
+        {
+            assert_eq!(parse_interval(text), Ok(seconds), "{text}");
+        }
+        for wrong in ["", "0", "1ms", "-1s", "2d3", "x", "NaN", "48h"] {
+            assert!(parse_interval(wrong).is_err_and(|it| it.contains("100ms")), "{wrong}");
         }
     }
 
