@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::extension::hex;
-use super::rows::{self, TargetRow};
+use super::rows::{self, HeadRow};
 use super::{Renderer, View};
 use crate::trace::inspect::{self, Change, Comparison, Difference, Inspector, Value};
 use crate::trace::{Disposition, Path, TraceConfig};
@@ -151,10 +151,8 @@ fn shown(value: &Value) -> String {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    format: &'static str,
-    version: u32,
-    target: TargetRow<'a>,
-    source: IpAddr,
+    #[serde(flatten)]
+    head: HeadRow<'a>,
     quotes: Vec<QuoteRow<'a>>,
     changes: Vec<ChangeRow>,
 }
@@ -237,10 +235,7 @@ impl<'a> Document<'a> {
             meaning: meaning(change.field),
         });
         Self {
-            format: "rtrace-inspection",
-            version: VERSION,
-            target: TargetRow::of(view.config),
-            source: view.config.source,
+            head: HeadRow::of("rtrace-inspection", VERSION, view.config),
             quotes: quotes.collect(),
             changes: changes.collect(),
         }

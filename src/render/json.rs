@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::mtu::MtuRow;
 use super::rows::{
-    self, AskedRow, BackRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
+    self, AskedRow, BackRow, HeadRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TotalsRow,
 };
 use super::text::Style;
 use super::{Renderer, View};
@@ -43,10 +43,8 @@ impl<W: Write> Renderer for Json<W> {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    format: &'static str,
-    version: u32,
-    target: TargetRow<'a>,
-    source: IpAddr,
+    #[serde(flatten)]
+    head: HeadRow<'a>,
     asked: AskedRow,
     hops: Vec<HopRow<'a>>,
     /// The probe that went first to learn how far the target is, if it is none of a hop's.
@@ -103,10 +101,7 @@ impl<'a> Document<'a> {
         let queries = u32::from(view.config.queries);
         let scout = view.path.scout.as_ref();
         Self {
-            format: "rtrace-trace",
-            version: VERSION,
-            target: TargetRow::of(view.config),
-            source: view.config.source,
+            head: HeadRow::of("rtrace-trace", VERSION, view.config),
             asked: AskedRow::of(view.config),
             hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, style)).collect(),
             scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, style)),

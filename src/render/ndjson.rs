@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::lines::Lines;
 use super::mtu::MtuRow;
 use super::rows::{
-    self, AskedRow, BackRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TargetRow, TotalsRow,
+    self, AskedRow, BackRow, HeadRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TotalsRow,
 };
 use super::text::Style;
 use super::{Renderer, View};
@@ -75,10 +75,8 @@ impl<W: Write> Ndjson<W> {
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Line<'a> {
     Begin {
-        format: &'static str,
-        version: u32,
-        target: TargetRow<'a>,
-        source: IpAddr,
+        #[serde(flatten)]
+        head: HeadRow<'a>,
         asked: AskedRow,
     },
     Sent {
@@ -151,10 +149,7 @@ pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
 impl<W: Write> Renderer for Ndjson<W> {
     fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
         self.lines.line(&Line::Begin {
-            format: "rtrace-events",
-            version: VERSION,
-            target: TargetRow::of(config),
-            source: config.source,
+            head: HeadRow::of("rtrace-events", VERSION, config),
             asked: AskedRow::of(config),
         })
     }

@@ -15,7 +15,8 @@ use crate::enrich::lookups::Lookup;
 use crate::probe::{FlowMode, ProbeType, craft};
 use crate::time::{Span, Timestamp};
 use crate::trace::loops::Loop;
-use crate::trace::path::{Outcome, way_back};
+use crate::trace::path::Outcome;
+use crate::trace::reply::way_back;
 use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 
 /// When a probe was captured on its way out, and in which frame.
@@ -198,15 +199,30 @@ impl Serialize for Millis {
     }
 }
 
+/// What every document begins with: its form, and of what it is.
+#[derive(Serialize)]
+pub(super) struct HeadRow<'a> {
+    format: &'static str,
+    version: u32,
+    target: TargetRow<'a>,
+    source: IpAddr,
+}
+
+impl<'a> HeadRow<'a> {
+    pub(super) fn of(format: &'static str, version: u32, config: &'a TraceConfig) -> Self {
+        Self { format, version, target: TargetRow::of(config), source: config.source }
+    }
+}
+
 /// The target as it was typed and what it came to.
 #[derive(Serialize)]
-pub(super) struct TargetRow<'a> {
+struct TargetRow<'a> {
     asked: &'a str,
     address: IpAddr,
 }
 
 impl<'a> TargetRow<'a> {
-    pub(super) fn of(config: &'a TraceConfig) -> Self {
+    fn of(config: &'a TraceConfig) -> Self {
         Self { asked: &config.target_name, address: config.target }
     }
 }

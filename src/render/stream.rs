@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::lines::Lines;
 use super::ndjson::place;
-use super::rows::{self, AskedRow, TargetRow};
+use super::rows::{self, AskedRow, HeadRow};
 use super::{Renderer, View};
 use crate::time::{Span, Timestamp};
 use crate::trace::loss::{LossWatch, Turn};
@@ -92,10 +92,7 @@ impl<W: Write> Stream<W> {
 impl<W: Write> Renderer for Stream<W> {
     fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
         self.lines.line(&Line::Begin {
-            format: "rtrace-watch",
-            version: VERSION,
-            target: TargetRow::of(config),
-            source: config.source,
+            head: HeadRow::of("rtrace-watch", VERSION, config),
             asked: AskedRow::of(config),
             interval: self.plan.interval,
             rounds: self.plan.rounds,
@@ -142,10 +139,8 @@ fn number(path: &Path) -> u64 {
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Line<'a> {
     Begin {
-        format: &'static str,
-        version: u32,
-        target: TargetRow<'a>,
-        source: IpAddr,
+        #[serde(flatten)]
+        head: HeadRow<'a>,
         asked: AskedRow,
         interval: f64,
         rounds: Option<u64>,

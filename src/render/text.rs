@@ -20,7 +20,7 @@ use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
 use crate::trace::loops::Loop;
 use crate::trace::mtu::Findings;
-use crate::trace::path::way_back;
+use crate::trace::reply::way_back;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 
 /// What a line behind the hops begins with. Readers of traceroutes take one that is indented for more of the last

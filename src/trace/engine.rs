@@ -1,7 +1,8 @@
 //! What a driver turns: one trace, or rounds of them.
 
+use super::event::{Disposition, Event};
 use super::path::Path;
-use super::tracer::{Disposition, Event, Tracer};
+use super::tracer::Tracer;
 use crate::probe::Transmit;
 use crate::time::Timestamp;
 use crate::wire::Frame;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
+use super::event::Disposition;
 use super::path::{Path, ProbeRef};
-use super::tracer::Disposition;
 use crate::wire::checksum::{checksum, transport};
 use crate::wire::extension;
 use crate::wire::ip::{self, IpHeader};

@@ -120,7 +120,8 @@ fn seen<'a>(mut rounds: impl Iterator<Item = &'a Stand> + Clone) -> Option<usize
 
 #[cfg(test)]
 mod tests {
-    use super::super::path::{Outcome, Reply, ReplyKind};
+    use super::super::path::Outcome;
+    use super::super::reply::{Reply, ReplyKind};
     use super::*;
     use crate::time::Timestamp;
     use crate::wire::extension::Family;

@@ -1,16 +1,12 @@
 //! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
 
-use std::net::IpAddr;
-
 use crate::probe::ProbeKey;
 use crate::time::{Span, Timestamp};
-use crate::wire::extension::{Extension, Family};
-use crate::wire::tcp::Flags;
-use crate::wire::{icmpv4, icmpv6};
 
 use super::config::TraceConfig;
 use super::loops::{self, Loop};
 use super::replies::Replies;
+use super::reply::Reply;
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
 pub const REPLIES_KEPT: usize = 8;
@@ -41,126 +37,6 @@ impl ProbeRef {
     pub fn sizer_index(self) -> Option<usize> {
         (self.ttl == 0 && self != Self::SCOUT).then(|| usize::from(self.query) - 1)
     }
-}
-
-/// What a reply says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ReplyKind {
-    /// An ICMP error that quotes the probe.
-    Icmp {
-        /// Whose types and codes these are.
-        family: Family,
-        /// The ICMP type.
-        icmp_type: u8,
-        /// Its code.
-        code: u8,
-        /// The next hop's MTU, where the message is about it (RFC 1191 §4, RFC 4443 §3.2).
-        mtu: Option<u32>,
-    },
-    /// The target answered in the probe's own protocol: a datagram, an echo reply, a segment.
-    Answer {
-        /// The control bits of a TCP segment.
-        tcp_flags: Option<Flags>,
-    },
-}
-
-/// Time exceeded in transit: what a router on the way says.
-const IN_TRANSIT: [(Family, u8, u8); 2] =
-    [(Family::V4, icmpv4::TIME_EXCEEDED, 0), (Family::V6, icmpv6::TIME_EXCEEDED, 0)];
-/// Port unreachable: what a host that was reached says.
-const PORT_UNREACHABLE: [(Family, u8, u8); 2] = [
-    (Family::V4, icmpv4::UNREACHABLE, icmpv4::CODE_PORT),
-    (Family::V6, icmpv6::UNREACHABLE, icmpv6::CODE_PORT),
-];
-
-impl ReplyKind {
-    fn is_one_of(self, known: &[(Family, u8, u8)]) -> bool {
-        let Self::Icmp { family, icmp_type, code, .. } = self else { return false };
-        known.contains(&(family, icmp_type, code))
-    }
-
-    /// Time exceeded in transit: what a router on the way says.
-    #[must_use]
-    pub fn in_transit(self) -> bool {
-        self.is_one_of(&IN_TRANSIT)
-    }
-
-    /// Advice that comes beside the probe's fate and does not tell it: redirect and source quench.
-    #[must_use]
-    pub fn is_advice(self) -> bool {
-        let Self::Icmp { family: Family::V4, icmp_type, .. } = self else { return false };
-        matches!(icmp_type, icmpv4::REDIRECT | icmpv4::SOURCE_QUENCH)
-    }
-
-    /// The MTU of the next hop that a router tells which finds the probe too big for it; 0 if it is a router
-    /// from before RFC 1191.
-    #[must_use]
-    pub fn too_big(self) -> Option<u32> {
-        let Self::Icmp { mtu, .. } = self else { return None };
-        mtu
-    }
-
-    /// The probe was delivered: port unreachable, or an answer.
-    #[must_use]
-    pub fn delivered(self) -> bool {
-        matches!(self, Self::Answer { .. }) || self.is_one_of(&PORT_UNREACHABLE)
-    }
-}
-
-/// One reply to one probe.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    /// Who sent it.
-    pub responder: IpAddr,
-    /// What it says.
-    pub kind: ReplyKind,
-    /// When it was captured.
-    pub at: Timestamp,
-    /// Capture stamp of the reply less that of the probe, if the probe was captured. A negative one is a
-    /// clock fault.
-    pub rtt: Option<Span>,
-    /// Its frame number in the recording, from 1.
-    pub frame: u64,
-    /// The TTL that it arrived with.
-    pub ttl: u8,
-    /// Its type of service.
-    pub tos: u8,
-    /// Its IP-ID (IPv4).
-    pub ip_id: Option<u16>,
-    /// Length of its datagram in bytes.
-    pub len: u32,
-    /// What it quotes of the probe, if it quotes one.
-    pub quote: Option<Quote>,
-    /// What is appended to the quote (RFC 4884).
-    pub extension: Option<Box<Extension>>,
-    /// The probe that it quotes has another source address, port or checksum than ours had: something
-    /// on the way rewrote it.
-    pub rewritten: bool,
-    /// It came after its probe had been given up.
-    pub late: bool,
-    /// Its probe had already had a reply of this kind from this responder.
-    pub duplicate: bool,
-}
-
-/// The TTL that a packet probably began with which arrived with `ttl`, and over how many hops it then came:
-/// systems begin with 64, 128 or 255.
-#[must_use]
-pub fn way_back(ttl: u8) -> (u8, u16) {
-    let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
-    (initial, u16::from(initial - ttl) + 1)
-}
-
-/// The header of a probe as the responder quotes it: as it arrived there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quote {
-    /// Its TTL.
-    pub ttl: u8,
-    /// Its type of service.
-    pub tos: u8,
-    /// Length of the datagram in bytes, as its header tells it.
-    pub total_len: u32,
-    /// How many bytes of it are quoted.
-    pub len: u32,
 }
 
 /// What became of a probe.

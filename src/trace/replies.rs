@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::slice;
 
-use super::path::Reply;
+use super::reply::Reply;
 
 /// The replies to one probe, in order of capture: a slice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::path::ReplyKind;
+use super::reply::ReplyKind;
 use crate::wire::extension::Family::{self, V4, V6};
 
 /// The names of RFC 792's and RFC 4443's messages.

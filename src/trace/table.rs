@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
-use super::path::{Hop, Path, Probe, ProbeRef, Reply};
+use super::event::Event;
+use super::path::{Hop, Path, Probe, ProbeRef};
+use super::reply::Reply;
 use super::shares::Share;
 use super::summary::Summary;
-use super::tracer::Event;
 use crate::time::{Span, Timestamp};
 
 /// Rounds of which a hop's history is kept.

@@ -11,52 +11,12 @@ use crate::wire::{Frame, link, quoted};
 
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
+use super::event::{Disposition, Event};
 use super::mtu;
-use super::path::{
-    Outcome, Path, Probe, ProbeRef, Quote, REPLIES_KEPT, Reply, ReplyKind, Sizer, way_back,
-};
+use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Sizer};
+use super::reply::{Quote, Reply, ReplyKind, way_back};
 use super::schedule::{Schedule, Scouted, Shown};
 use super::waiting::Waiting;
-
-/// What a frame was to the trace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Disposition {
-    /// One of our probes, on its way out.
-    OwnProbe(ProbeRef),
-    /// A reply to this probe; the index is among its kept replies, if it was kept.
-    Reply(ProbeRef, Option<usize>),
-    /// It quotes this probe, but its checksum is wrong: it is not believed.
-    Damaged(ProbeRef),
-    /// A probe of ours that was captured before: on `lo` each packet is seen twice.
-    Repeated,
-    /// Nothing to do with this trace.
-    Unrelated,
-}
-
-impl Disposition {
-    /// Whether the frame belongs into the recording.
-    #[must_use]
-    pub fn concerns_the_trace(self) -> bool {
-        !matches!(self, Self::Repeated | Self::Unrelated)
-    }
-}
-
-/// Something that happened to the path. The path itself holds the details.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A probe was captured on its way out.
-    Sent(ProbeRef),
-    /// A reply arrived; the index is among the probe's kept replies.
-    Replied(ProbeRef, usize),
-    /// A reply arrived after its trace had ended: a round of [`Rounds`](super::rounds::Rounds) that is over.
-    Belated(ProbeRef, usize),
-    /// A probe was answered or given up: what a report says of it will not change.
-    Settled(ProbeRef),
-    /// The trace is over and the scout has become this probe, the last of its hop.
-    Placed(ProbeRef),
-    /// Every probe is settled and no more will come.
-    Ended,
-}
 
 /// What a datagram to us says of one of our probes, before its checksums are believed.
 struct Claim {

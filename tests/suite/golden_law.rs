@@ -136,24 +136,13 @@ fn reports(
     left: usize,
 ) -> Reports {
     let (renderers, outs): (_, Vec<_>) = renderers(rounds.is_some()).into_iter().unzip();
-    render_until(left, &mut *engine, config, link, names, renderers, tape);
+    render(left, &mut *engine, config, link, names, renderers, tape);
     outs.iter().map(Shared::text).collect()
 }
 
-/// Runs `engine` over `link`, shown to these renderers and recorded on this tape.
+/// Runs `engine` over `link`, shown to these renderers and recorded on this tape, and interrupts it when `left` frames
+/// have come.
 pub fn render(
-    engine: &mut dyn Engine,
-    config: &TraceConfig,
-    link: &mut dyn Link,
-    names: NameMap,
-    renderers: Vec<Box<dyn Renderer>>,
-    tape: Option<Recording<Shared>>,
-) {
-    render_until(usize::MAX, engine, config, link, names, renderers, tape);
-}
-
-/// The same, interrupted after so many frames.
-fn render_until(
     left: usize,
     engine: &mut dyn Engine,
     config: &TraceConfig,

@@ -201,7 +201,7 @@ fn reports(
 ) -> [String; 2] {
     let outs = [Form::Text, Form::Json].map(|form| (form, Shared::default()));
     let renderers = outs.iter().map(|(form, out)| form.renderer(out.clone(), Style::default()));
-    render(engine, config, link, NameMap::new(), renderers.collect(), tape);
+    render(usize::MAX, engine, config, link, NameMap::new(), renderers.collect(), tape);
     outs.map(|(_, out)| out.text())
 }
 

@@ -28,7 +28,7 @@ fn streamed(link: &mut SimLink, config: &TraceConfig, plan: Plan) -> (String, Ve
     let tape = Recording::new(file.clone(), "memory", Format::Pcap, &interface, "").unwrap();
     let stream = Box::new(Stream::new(out.clone(), false, plan));
     let mut rounds = Rounds::new(config.clone(), plan).unwrap();
-    render(&mut rounds, config, link, names, vec![stream], Some(tape));
+    render(usize::MAX, &mut rounds, config, link, names, vec![stream], Some(tape));
     let frames = file.0.borrow().clone();
     (out.text(), frames)
 }
@@ -73,7 +73,7 @@ proptest! {
         let out = Shared::default();
         let stream = Box::new(Stream::new(out.clone(), false, plan));
         let mut rounds = Rounds::passive(config.clone(), plan).unwrap();
-        render(&mut rounds, &config, &mut ReplayLink::new(reader), names, vec![stream], None);
+        render(usize::MAX, &mut rounds, &config, &mut ReplayLink::new(reader), names, vec![stream], None);
         prop_assert_eq!(out.text(), live);
     }
 }

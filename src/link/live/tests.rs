@@ -36,8 +36,9 @@ fn ip(command: &str) {
     assert!(status.success(), "ip {command}");
 }
 
-fn config(target: IpAddr, iface: Option<&str>, protocol: u8) -> LiveConfig {
-    let route = resolve(target, None, iface, None).unwrap();
+/// For probes of this protocol along the kernel's own route, or that by an interface.
+fn config(target: IpAddr, zone: Option<&str>, iface: Option<&str>, protocol: u8) -> LiveConfig {
+    let route = resolve(target, zone, iface, None).unwrap();
     let any = iface == Some(ANY);
     LiveConfig {
         route,
@@ -51,7 +52,7 @@ fn config(target: IpAddr, iface: Option<&str>, protocol: u8) -> LiveConfig {
 }
 
 fn open(target: Ipv4Addr, iface: Option<&str>) -> LiveLink {
-    LiveLink::open(&config(target.into(), iface, ipv4::UDP)).unwrap()
+    LiveLink::open(&config(target.into(), None, iface, ipv4::UDP)).unwrap()
 }
 
 /// A probe of 28 bytes, without checksums: the kernel fills in that of the IP header.
@@ -255,7 +256,7 @@ fn what_the_kernel_refuses_concerns_one_datagram_only() {
 fn no_device_here_has_hardware_stamps() {
     in_namespace(LAB, || {
         for (target, iface) in [(LOCALHOST, "lo"), ([10, 0, 0, 2].into(), "up0")] {
-            let config = config(target.into(), None, ipv4::UDP);
+            let config = config(target.into(), None, None, ipv4::UDP);
             let error = LiveLink::open(&LiveConfig { clock: Clock::Hardware, ..config });
             let error = error.err().unwrap().to_string();
             let line = format!("{iface} has no hardware stamps for both directions (see: ethtool ");
@@ -283,7 +284,8 @@ fn a_port_in_use_is_named() {
     in_namespace(LAB, || {
         let first = open(LOCALHOST, None);
         let taken = Some(first.ident());
-        let config = LiveConfig { source_port: taken, ..config(LOCALHOST.into(), None, ipv4::UDP) };
+        let config =
+            LiveConfig { source_port: taken, ..config(LOCALHOST.into(), None, None, ipv4::UDP) };
         let error = LiveLink::open(&config).err().unwrap().to_string();
         let port = first.ident();
         assert!(error.starts_with(&format!("cannot take UDP port 127.0.0.1:{port}: ")), "{error}");

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::super::annotation::annotation;
-use super::super::rows::{self, TargetRow, TotalsRow};
+use super::super::rows::{self, HeadRow, TotalsRow};
 use super::{Edge, Map};
 use crate::probe::ProbeType;
 use crate::time::Span;
@@ -22,10 +22,8 @@ pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    format: &'static str,
-    version: u32,
-    target: TargetRow<'a>,
-    source: IpAddr,
+    #[serde(flatten)]
+    head: HeadRow<'a>,
     asked: AskedRow,
     nodes: Vec<NodeRow<'a>>,
     links: Vec<LinkRow>,
@@ -97,10 +95,7 @@ impl<'a> Document<'a> {
         let aliases = aliases.map(|group| group.iter().map(|router| router + 1).collect());
         let numbered = (1..).zip(&network.routers);
         Self {
-            format: "rtrace-paths",
-            version: VERSION,
-            target: TargetRow::of(config),
-            source: config.source,
+            head: HeadRow::of("rtrace-paths", VERSION, config),
             asked: AskedRow {
                 probe: config.probe,
                 first_port: config.probe.has_ports().then_some(config.first_port),

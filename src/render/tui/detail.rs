@@ -7,7 +7,7 @@ use super::state::UiState;
 use crate::render::annotation::annotation;
 use crate::time::Span;
 use crate::trace::table::{Loss, Responder, Row};
-use crate::trace::{Reply, ReplyKind, path};
+use crate::trace::{Reply, ReplyKind, reply};
 use crate::wire::extension::{Checksum, Extension, Object};
 
 /// What is known of the selected hop.
@@ -133,7 +133,7 @@ pub fn said(reply: &Reply) -> String {
 
 /// How long the way back seems to be: routers take one off a TTL that began with a round number.
 fn way_back(ttl: u8) -> String {
-    let (initial, hops) = path::way_back(ttl);
+    let (initial, hops) = reply::way_back(ttl);
     let word = if hops == 1 { "hop" } else { "hops" };
     format!("came with TTL {ttl}: if it began with {initial}, over {hops} {word}")
 }

@@ -20,7 +20,8 @@ mod tracer;
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
-use super::path::{Path, Probe, Reply, Sizer};
+use super::path::{Path, Probe, Sizer};
+use super::reply::Reply;
 use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;
 

@@ -1,4 +1,5 @@
-use super::super::path::{Outcome, Quote, ReplyKind};
+use super::super::path::Outcome;
+use super::super::reply::{Quote, ReplyKind};
 use super::*;
 use crate::probe::ProbeKey;
 use crate::wire::icmpv4;

@@ -2,8 +2,9 @@
 
 use super::super::config::{ConfigError, TraceConfig};
 use super::super::engine::Engine;
+use super::super::event::{Disposition, Event};
 use super::super::path::Path;
-use super::super::tracer::{Disposition, Event, Tracer};
+use super::super::tracer::Tracer;
 use super::{Ask, Findings, MOST_SIZERS, REST};
 use crate::probe::{ProbeKey, Transmit, craft};
 use crate::time::{Span, Timestamp};

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use crate::time::Timestamp;
-use crate::trace::path::{Probe, Reply};
+use crate::trace::path::Probe;
+use crate::trace::reply::Reply;
 
 /// So often replies have to change from one address to the other.
 const TURNS: usize = 4;

@@ -16,7 +16,8 @@ use super::alias::{self, Aliases, Sample};
 use super::plan::Flows;
 use super::silence::{Control, Open, telling};
 use crate::time::{Span, Timestamp};
-use crate::trace::path::{Outcome, Path, Probe, Reply, ReplyKind};
+use crate::trace::path::{Outcome, Path, Probe};
+use crate::trace::reply::{Reply, ReplyKind};
 
 /// Stands for the address of those that have none.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -27,8 +27,9 @@ use sender::{Run, Sender};
 
 use super::config::{ConfigError, TraceConfig};
 use super::engine::Engine;
+use super::event::{Disposition, Event};
 use super::path::Path;
-use super::tracer::{Disposition, Event, Tracer};
+use super::tracer::Tracer;
 use crate::probe::Transmit;
 use crate::time::Timestamp;
 use crate::wire::Frame;

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::trace::path::{Outcome, Probe, Reply};
+use crate::trace::path::{Outcome, Probe};
+use crate::trace::reply::Reply;
 
 /// How often a flow is asked at a hop where others were answered, before it counts as silent there.
 const ATTEMPTS: usize = 3;

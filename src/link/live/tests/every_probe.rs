@@ -69,20 +69,6 @@ fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
     }
 }
 
-/// For probes of this protocol along the kernel's own route.
-fn config_for(target: IpAddr, zone: Option<&str>, protocol: u8) -> LiveConfig {
-    let route = resolve(target, zone, None, None).unwrap();
-    LiveConfig {
-        route,
-        target,
-        protocol,
-        source_port: None,
-        any_source_port: false,
-        any: false,
-        clock: Clock::Kernel,
-    }
-}
-
 /// A whole datagram with right checksums, from `live`'s identity to a port.
 fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
     let (source, target) = (config.route.source, config.target);
@@ -168,7 +154,7 @@ fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
                     Answer::Icmp(v4, v6) => (icmp, if target.is_ipv4() { v4 } else { v6 }),
                 };
                 for any in [false, true] {
-                    let config = LiveConfig { any, ..config_for(target, zone, protocol) };
+                    let config = LiveConfig { any, ..config(target, zone, None, protocol) };
                     let mut live = LiveLink::open(&config).unwrap();
                     let sent = craft(&config, live.ident(), port);
                     ask(&mut live, target, &sent, expect);
@@ -186,7 +172,7 @@ fn what_the_sending_socket_says_of_a_probe_has_the_bytes_that_were_captured() {
     with_a_neighbour(|| {
         for (target, zone) in TARGETS {
             let target: IpAddr = target.parse().unwrap();
-            let config = config_for(target, zone, ipv4::UDP);
+            let config = config(target, zone, None, ipv4::UDP);
             let mut live = LiveLink::open(&config).unwrap();
             let flags = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
@@ -221,7 +207,7 @@ fn an_address_of_this_host_answers_over_the_loopback() {
                 (ipv4::TCP, (ipv4::TCP, RST_ACK)),
                 (icmp, (icmp, echo_reply)),
             ] {
-                let config = config_for(target, zone, protocol);
+                let config = config(target, zone, None, protocol);
                 let mut live = LiveLink::open(&config).unwrap();
                 let sent = craft(&config, live.ident(), CLOSED_PORT);
                 ask(&mut live, target, &sent, expect);
@@ -282,7 +268,7 @@ fn ports_are_held_in_both_families_and_only_where_there_are_any() {
             let target: IpAddr = target.parse().unwrap();
             let config = |protocol, source_port| LiveConfig {
                 source_port,
-                ..config_for(target, zone, protocol)
+                ..config(target, zone, None, protocol)
             };
             for (protocol, name) in [(ipv4::UDP, "UDP"), (ipv4::TCP, "TCP")] {
                 let first = LiveLink::open(&config(protocol, None)).unwrap();
