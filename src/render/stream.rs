@@ -1,7 +1,7 @@
 //! A watch as a stream: one JSON object a line, each written when it happens and flushed at once.
 //!
 //! `begin` has the configuration, `round` a round that is over, `changed` another router in the place of one,
-//! `loss-begins` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
+//! `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
 //! name of a responder, `end` the totals. `docs/watch.md` has every field. Names may be learned at any time, so they stand before
 //! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
 //! a recording that rotates begins again with every file.
@@ -16,10 +16,11 @@ use super::ndjson::place;
 use super::rows::{self, AskedRow, HeadRow};
 use super::{Renderer, View};
 use crate::time::{Span, Timestamp};
-use crate::trace::loss::{LossWatch, Turn};
+use crate::trace::loss::{LossWatch, Turn, TurnKind};
 use crate::trace::rounds::Plan;
 use crate::trace::summary::Summary;
-use crate::trace::table::{Change, Loss, Row, Table};
+use crate::trace::table::{Change, Row, Table};
+use crate::trace::verdict::Loss;
 use crate::trace::{Event, Hop, Path, Probe, ProbeRef, TraceConfig};
 
 /// The version of the lines' form; it changes when a field changes its meaning or goes.
@@ -77,12 +78,12 @@ impl<W: Write> Stream<W> {
             let (round, at_ns) = (number(view.path), at.nanos());
             self.lines.line(&Line::Changed { round, ttl, at_ns, from, to })?;
         }
-        for turn in self.losses.add(view.path) {
+        for turn in self.losses.add(view.path, self.table.end()) {
             let row = LossRow::of(turn, view);
-            self.lines.line(&if turn.begins {
-                Line::LossBegins(row)
-            } else {
-                Line::LossEnds(row)
+            self.lines.line(&match turn.kind {
+                TurnKind::Begins => Line::LossBegins(row),
+                TurnKind::Judged => Line::LossJudged(row),
+                TurnKind::Ends => Line::LossEnds(row),
             })?;
         }
         Ok(())
@@ -154,6 +155,7 @@ enum Line<'a> {
         to: IpAddr,
     },
     LossBegins(LossRow),
+    LossJudged(LossRow),
     LossEnds(LossRow),
     Late {
         round: u64,
@@ -249,11 +251,14 @@ struct LossRow {
     target: bool,
     sent: u64,
     lost: u64,
+    /// What it means, while it lasts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<&'static str>,
 }
 
 impl LossRow {
     fn of(turn: Turn, view: View<'_>) -> Self {
-        let Turn { ttl, responder, sent, lost, .. } = turn;
+        let Turn { ttl, responder, sent, lost, kind, loss } = turn;
         Self {
             round: number(view.path),
             ttl,
@@ -261,17 +266,8 @@ impl LossRow {
             target: responder == view.config.target,
             sent,
             lost,
+            loss: (kind != TurnKind::Ends).then_some(loss.word()),
         }
-    }
-}
-
-fn kind(loss: Loss) -> &'static str {
-    match loss {
-        Loss::None => "none",
-        Loss::RateLimited => "rate-limited",
-        Loss::Unclear => "unclear",
-        Loss::Path => "path",
-        Loss::Silent => "silent",
     }
 }
 
@@ -296,7 +292,7 @@ impl TotalRow {
             received: row.received,
             late: row.late,
             lost: row.lost(),
-            loss: kind(loss),
+            loss: loss.word(),
             rtts: RttRow::of(&row.rtts),
             responders: row.responders.iter().map(|it| it.address).collect(),
         }

@@ -25,6 +25,7 @@ pub mod survey;
 pub mod table;
 pub mod tool;
 mod tracer;
+pub mod verdict;
 mod waiting;
 
 pub use config::{ConfigError, TraceConfig, Wait};

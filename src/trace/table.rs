@@ -12,6 +12,7 @@ use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reply::Reply;
 use super::shares::Share;
 use super::summary::Summary;
+use super::verdict::{self, Loss, Verdict};
 use crate::time::{Span, Timestamp};
 
 /// Rounds of which a hop's history is kept.
@@ -93,30 +94,6 @@ pub struct Change {
     pub from: IpAddr,
     /// Who answers now.
     pub to: IpAddr,
-}
-
-/// What lost probes of a hop mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// None were lost.
-    None,
-    /// Hops behind it, which its packets have to pass, lost clearly fewer: it limits what it answers.
-    RateLimited,
-    /// They were lost here or, as the hops behind tell the same, before.
-    Path,
-    /// Too few were sent or lost to tell the two apart, or nothing answers behind a hop that is not the end.
-    Unclear,
-    /// It never answered.
-    Silent,
-}
-
-/// What is made of a row's lost probes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Verdict {
-    /// What they mean.
-    pub loss: Loss,
-    /// The share, from 0 to 1, that the hops behind lost which it was compared with.
-    pub behind: Option<f64>,
 }
 
 impl Row {
@@ -315,49 +292,15 @@ impl Table {
     }
 
     /// What the lost probes of each row mean.
-    ///
-    /// Whatever asks or answers a hop farther away passes this one: probes that are lost up to here are lost
-    /// there in the same share, at least. So if hops behind answer clearly more than this one, it is the hop
-    /// itself that answers less than it is asked. `docs/watch.md` says what follows from that, and what does not.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let mut verdicts = vec![Verdict { loss: Loss::None, behind: None }; self.rows().len()];
-        // From the far end: those that limit their answers are no measure for those before them.
-        for (index, row) in self.rows().iter().enumerate().rev() {
-            let later = self.rows().iter().zip(&verdicts).skip(index + 1);
-            let honest = later.filter(|(row, verdict)| {
-                verdict.loss != Loss::RateLimited && row.received + row.late > 0
-            });
-            let behind: Vec<Share> = honest.map(|(row, _)| row.share()).collect();
-            let is_end = self.ends && index + 1 == self.rows().len();
-            verdicts[index] = judge(row, &behind, is_end);
-        }
-        verdicts
+        let shares: Vec<Share> = self.rows().iter().map(Row::share).collect();
+        verdict::of(&shares, self.ends.then(|| shares.len().saturating_sub(1)))
     }
-}
 
-/// What is made of one row, given those behind it that can be a measure, the nearest first.
-fn judge(row: &Row, behind: &[Share], is_end: bool) -> Verdict {
-    let own = row.share();
-    if row.sent > 0 && row.received + row.late == 0 {
-        return Verdict { loss: Loss::Silent, behind: None };
+    /// The TTL of the hop that answers as the end of the path, where one does.
+    #[must_use]
+    pub fn end(&self) -> Option<u8> {
+        self.rows().last().filter(|_| self.ends).map(|row| row.ttl)
     }
-    if own.lost == 0 {
-        return Verdict { loss: Loss::None, behind: None };
-    }
-    // True loss grows with the distance, so that the nearest lose least of it; but more of them are more evidence.
-    let pools = behind.iter().scan(Share::default(), |pool, share| {
-        *pool = pool.with(*share);
-        Some(*pool)
-    });
-    let clearly = |pool: &Share| pool.is_clearly_below(own, behind.len());
-    let lowest = pools.clone().filter(clearly).min_by(|a, b| a.part().total_cmp(&b.part()));
-    if let Some(lowest) = lowest {
-        return Verdict { loss: Loss::RateLimited, behind: Some(lowest.part()) };
-    }
-    let shared = |pool: Share| 2.0 * pool.part() >= own.part();
-    let is_shared = !behind.is_empty() && pools.clone().all(shared);
-    // What the target does not answer is what a user misses, whatever it is that drops it.
-    let loss = if is_shared || is_end { Loss::Path } else { Loss::Unclear };
-    Verdict { loss, behind: pools.last().map(Share::part) }
 }

@@ -9,7 +9,8 @@ use rtrace::link::{Link, LinkError};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds, Until};
-use rtrace::trace::table::{Loss, Table};
+use rtrace::trace::table::Table;
+use rtrace::trace::verdict::Loss;
 use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use rtrace::wire::{Frame, LinkType};
 

@@ -122,21 +122,40 @@ fn rounds_add_up_to_the_totals() {
     assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= 1_000_000_000), "{starts:?}");
 }
 
+/// Event, hop and meaning of all that is said of loss.
+fn losses(lines: &[Value]) -> Vec<(&str, u64, Option<&str>)> {
+    let told = lines.iter().filter(|line| line["event"].as_str().unwrap().starts_with("loss-"));
+    told.map(|line| {
+        (line["event"].as_str().unwrap(), line["ttl"].as_u64().unwrap(), line["loss"].as_str())
+    })
+    .collect()
+}
+
 #[test]
-fn loss_begins_and_ends_once() {
+fn loss_begins_once_and_a_limit_is_told_from_it() {
     // Its bucket holds out for as many rounds, and each second fills it by half a reply.
     let lines = of_line(&["", "rate = { per_second = 0.5, burst = 6 }", ""], "500us", "", 40);
-    let turns: Vec<&Value> =
-        lines.iter().filter(|line| line["event"].as_str().unwrap().starts_with("loss-")).collect();
-    assert_eq!(turns.len(), 1, "{turns:?}");
-    let begins = turns[0];
-    assert_eq!((begins["event"].as_str(), begins["ttl"].as_u64()), (Some("loss-begins"), Some(2)));
+    let told = [("loss-begins", 2, Some("unclear")), ("loss-judged", 2, Some("rate-limited"))];
+    assert_eq!(losses(&lines), told);
+    let begins = of(&lines, "loss-begins")[0];
     assert_eq!(begins["target"], false);
     assert_eq!(lines.last().unwrap()["hops"][1]["loss"], "rate-limited");
     assert!(begins["lost"].as_u64().unwrap() * 5 >= begins["sent"].as_u64().unwrap());
     // A hop that never answers loses nothing.
     let silent = of_line(&["", "silent = true", ""], "500us", "", 20);
-    assert!(of(&silent, "loss-begins").is_empty());
+    assert_eq!(losses(&silent), []);
+}
+
+#[test]
+fn loss_of_the_path_is_said_to_be_that() {
+    let lines = of_line(&["", "loss = 0.5", ""], "500us", "", 40);
+    let told = losses(&lines);
+    assert!(
+        told.iter().all(|(_, ttl, loss)| *ttl > 1 && *loss != Some("rate-limited")),
+        "{told:?}"
+    );
+    let target = told.iter().filter(|(_, ttl, _)| *ttl == 4).collect::<Vec<_>>();
+    assert_eq!(target, [&("loss-begins", 4, Some("path"))], "{told:?}");
 }
 
 #[test]

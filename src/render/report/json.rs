@@ -14,7 +14,8 @@ use crate::render::columns::Figures;
 use crate::render::extension::ExtensionRow;
 use crate::render::rows::{Millis, OriginRow, PlaceRow};
 use crate::time::{Span, Timestamp};
-use crate::trace::table::{Change, Loss, Responder, Row, Verdict};
+use crate::trace::table::{Change, Responder, Row};
+use crate::trace::verdict::Verdict;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -120,13 +121,7 @@ impl<'a> Hub<'a> {
             times: Times::of(figures),
             ip: row.responders.first().map(|host| host.address),
             late: row.late,
-            loss: match verdict.loss {
-                Loss::None => "none",
-                Loss::RateLimited => "rate-limited",
-                Loss::Path => "path",
-                Loss::Unclear => "unclear",
-                Loss::Silent => "silent",
-            },
+            loss: verdict.loss.word(),
             loss_behind: verdict.behind.map(percent),
             median: quantile(0.5),
             p95: quantile(0.95),

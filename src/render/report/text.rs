@@ -7,7 +7,7 @@ use super::{NOBODY, Whole};
 use crate::render::columns::{Column, Figures, Value};
 use crate::time::Span;
 use crate::trace::Reply;
-use crate::trace::table::Loss;
+use crate::trace::verdict::Loss;
 use crate::wire::extension::Object;
 
 /// Where the columns begin, unless names are not cut.

@@ -2,7 +2,8 @@
 
 use crate::render::columns::{Column, Figures, Value};
 use crate::time::Span;
-use crate::trace::table::{Loss, Responder, Row};
+use crate::trace::table::{Responder, Row};
+use crate::trace::verdict::Loss;
 
 /// The letters of columns that count.
 const COUNTS: &str = "DRST";

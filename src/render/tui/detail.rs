@@ -6,7 +6,8 @@ use super::model::{System, Target};
 use super::state::UiState;
 use crate::render::annotation::annotation;
 use crate::time::Span;
-use crate::trace::table::{Loss, Responder, Row};
+use crate::trace::table::{Responder, Row};
+use crate::trace::verdict::Loss;
 use crate::trace::{Reply, ReplyKind, reply};
 use crate::wire::extension::{Checksum, Extension, Object};
 

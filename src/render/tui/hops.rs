@@ -12,7 +12,8 @@ use super::state::{Display, UiState};
 use super::strip;
 use super::theme::{STRONG, Theme};
 use crate::render::columns::{Column, by_letter};
-use crate::trace::table::{Loss, Responder, Row};
+use crate::trace::table::{Responder, Row};
+use crate::trace::verdict::Loss;
 
 /// The mark of the selected hop and its TTL.
 const NUMBER: usize = 5;
