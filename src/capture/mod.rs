@@ -91,7 +91,7 @@ pub enum CaptureError {
     },
     /// The file is empty, or ends before its first packet could have begun.
     #[error(
-        "{name} holds only {bytes} bytes, less than the header of a capture file: nothing was recorded in it"
+        "{name} ends within the header of a capture file, at a length of {bytes}: nothing was recorded in it"
     )]
     NoHeader {
         /// The file.

@@ -212,8 +212,11 @@ fn what_is_no_good_says_why() {
     let lying = block::<LE>(6, &ints::<LE>(&[(0, 4), (0, 8), (9, 4), (9, 4), (0, 8)]));
     let huge = ints::<LE>(&[(0, 8), (1 << 30, 4), (0, 4)]);
     for (file, message) in [
-        (vec![], "f holds only 0 bytes, less than the header of a capture file"),
-        (pcap::<LE>(0xa1b2_c3d4, &[])[..7].to_vec(), "f holds only 7 bytes"),
+        (vec![], "f ends within the header of a capture file, at a length of 0"),
+        (
+            pcap::<LE>(0xa1b2_c3d4, &[])[..7].to_vec(),
+            "f ends within the header of a capture file, at a length of 7",
+        ),
         (b"\x1f\x8b\x08".to_vec(), "f is compressed, decompress it first: gunzip f"),
         (b"hello".to_vec(), "f is not a pcap or pcapng file"),
         (vec![b'#'; 100], "f is not a pcap or pcapng file"),

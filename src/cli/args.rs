@@ -6,16 +6,18 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use super::lookups::LookupOptions;
 pub use super::options::TraceOptions;
 pub use super::output::OutputOptions;
+use super::output::forms;
 use super::paths::{self, PathsArgs};
 pub use super::targets::ScreenArgs;
-use super::values::{parse_clock, parse_interval, parse_size, parse_until, within};
+use super::values::{at_least_one, parse_clock, parse_interval, parse_size, parse_until, within};
 pub use super::watch::ReportOptions;
 use crate::link::live::Clock;
+use crate::render::Form;
 use crate::trace::rounds::Until;
 
 const STYLES: Styles = Styles::styled()
@@ -76,12 +78,18 @@ pub enum Action {
     /// Trace the paths to hosts again and again and show what they do over time; or show such a recording
     Watch(ScreenArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect
+    #[command(
+        mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_INSPECTION))),
+        mut_arg("inspect", |arg| arg.hide(true)),
+        mut_arg("mtu", |arg| arg.hide(true))
+    )]
     Inspect(TraceArgs),
     /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
     Diff(DiffArgs),
     /// Show a probe of a recording and its reply, field by field and byte by byte
     Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
+    #[command(mut_arg("report", |arg| arg.hide(true)))]
     Report(WatchArgs),
     /// Find all paths to a host: every router and link that load balancers spread flows over
     Paths(PathsArgs),
@@ -128,6 +136,11 @@ pub struct TraceArgs {
 
 /// `rtrace watch TARGET` and `rtrace report TARGET`.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_ROUNDS))),
+    mut_arg("inspect", |arg| arg.hide(true)),
+    mut_arg("mtu", |arg| arg.hide(true))
+)]
 pub struct WatchArgs {
     /// The trace of each round.
     #[command(flatten)]
@@ -139,7 +152,7 @@ pub struct WatchArgs {
 
     /// End after so many rounds: at least 1 [default: until interrupted or --until; for
     /// report without --until 10]
-    #[arg(long, value_name = "N", help_heading = "Rounds", value_parser = within(1_u64, u64::MAX))]
+    #[arg(long, value_name = "N", help_heading = "Rounds", value_parser = at_least_one)]
     pub rounds: Option<u64>,
 
     /// Begin no round at this time or later: 2026-12-24T18:00:00Z, or so long: 1h30m
@@ -173,7 +186,7 @@ pub struct RotateOptions {
     pub rotate: Option<u64>,
 
     /// Keep the last N files of this run and remove older ones: at least 1 [default: all]
-    #[arg(long, value_name = "N", help_heading = "Rounds", requires = "rotate", value_parser = within(1_u64, u64::MAX))]
+    #[arg(long, value_name = "N", help_heading = "Rounds", requires = "rotate", value_parser = at_least_one)]
     pub keep: Option<u64>,
 }
 
@@ -201,7 +214,7 @@ pub struct ShowArgs {
     pub file: PathBuf,
 
     /// The number of a probe's or a reply's frame, as Wireshark and --json have it
-    #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = within(1_u64, u64::MAX))]
+    #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = at_least_one)]
     pub frame: Option<u64>,
 
     /// The first probe of this hop instead
@@ -215,10 +228,15 @@ pub struct ConfigArgs {
     /// Print a file with every key, explained and at its default
     #[arg(long)]
     pub default: bool,
+
+    /// Say what this file sets
+    #[arg(long = "config", value_name = "FILE", conflicts_with = "default")]
+    pub config_file: Option<PathBuf>,
 }
 
 /// `rtrace replay FILE`.
 #[derive(Debug, Args)]
+#[command(mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_ANY))))]
 pub struct ReplayArgs {
     /// A recording: pcap or pcapng, by rtrace or another tool; "-" is stdin
     #[arg(value_name = "FILE")]
@@ -284,16 +302,28 @@ impl Cli {
             let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
-        let refused = match &cli.command {
-            Some(Action::Paths(args)) => paths::refused(args),
-            Some(Action::Replay(_)) => None,
-            _ => paths::misfit(output.form(), false),
-        };
-        match refused {
-            Some(message) => Err(clap::Error::raw(ErrorKind::ArgumentConflict, message)),
-            None => Ok(cli),
+        if let Some(Action::Paths(args)) = &cli.command
+            && let Some(message) = paths::refused(args)
+        {
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
+        Ok(cli)
     }
+}
+
+/// Whether a command has this name.
+pub fn is_command(name: &str) -> bool {
+    Cli::command().find_subcommand(name).is_some()
+}
+
+/// The command whose name is among the arguments, if they would do were it the first of them.
+pub fn command_behind(given: &[OsString]) -> Option<&str> {
+    let at = given.iter().skip(1).position(|arg| arg.to_str().is_some_and(is_command))? + 1;
+    let mut moved = given.to_vec();
+    let name = moved.remove(at);
+    moved.insert(1, name);
+    let would_do = at > 1 && Cli::try_parse_from(normalise(moved)).is_ok();
+    given.get(at).and_then(|name| name.to_str()).filter(|_| would_do)
 }
 
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
@@ -322,7 +352,6 @@ pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::Form;
     use crate::trace::Wait;
 
     fn parse(line: &str) -> Result<Cli, String> {

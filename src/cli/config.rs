@@ -144,7 +144,7 @@ impl Key {
     /// What the file says of it by default, with the option's own help.
     fn describe(&self, commands: &Command) -> String {
         let option = self.options().first().copied().unwrap_or_default();
-        let arg = commands.find_subcommand("watch").and_then(|command| argument(command, option));
+        let arg = knowing(commands, option).and_then(|command| argument(command, option));
         let about = match (&self.set, arg) {
             (Choice(about, _), _) => (*about).to_owned(),
             (_, None) => String::new(),
@@ -203,6 +203,12 @@ fn argument<'a>(command: &'a Command, option: &str) -> Option<&'a clap::Arg> {
     })
 }
 
+/// A command that has this option, and whatever values there are for it.
+fn knowing<'a>(commands: &'a Command, option: &str) -> Option<&'a Command> {
+    let mut knowing = ["trace", "watch"].iter().filter_map(|name| commands.find_subcommand(name));
+    knowing.find(|command| argument(command, option).is_some())
+}
+
 /// The process's arguments and, behind the command, what the configuration file adds to them.
 pub fn arguments(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec<OsString>> {
     let mut args = normalise(args);
@@ -223,7 +229,8 @@ pub fn arguments(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec
     let mut recorded = ["resume", "replay"].iter().map(|id| is_given(command, given, id));
     let replay = command.get_name() == "replay" || recorded.any(|given| given);
     for (key, argument) in parse(&text, &path.display().to_string(), &commands)? {
-        if (key.presents || !replay) && counts(key, command, given) {
+        let fits = || check(&argument, command).is_ok();
+        if (key.presents || !replay) && counts(key, command, given) && fits() {
             args.insert(at, argument.into());
         }
     }
@@ -244,7 +251,7 @@ fn counts(key: &Key, command: &Command, given: &ArgMatches) -> bool {
     let options = key.options();
     let own: Vec<_> = options.iter().filter_map(|option| argument(command, option)).collect();
     let name = command.get_name();
-    // The form of a trace is not one of a map, and would be in the way of a screen.
+    // The form of a report would be in the way of a screen, and is seldom meant for a map.
     let other_form = ["paths", "watch"].contains(&name) && options.contains(&"--format");
     let unused = |option: &&str| paths::UNUSED.contains(option);
     let maps = name == "paths" && options.iter().any(unused);
@@ -282,7 +289,11 @@ fn parse(
         };
         let argument = key.argument(value.get_ref());
         let argument = argument.and_then(|argument| match argument {
-            Some(argument) => check(&argument, commands).map(|()| Some(argument)),
+            Some(argument) => {
+                let option = argument.split('=').next().unwrap_or_default();
+                let command = knowing(commands, option);
+                command.map_or(Ok(()), |it| check(&argument, it)).map(|()| Some(argument))
+            }
             None => Ok(None),
         });
         let argument = argument.map_err(|reason| anyhow!("{place}: {name}: {reason}"))?;
@@ -291,10 +302,10 @@ fn parse(
     Ok(said)
 }
 
-/// What clap has against this argument of a command that knows all of them.
-fn check(argument: &str, commands: &Command) -> Result<(), String> {
-    let args = ["rtrace", "watch", argument, "target"];
-    let Err(error) = commands.clone().try_get_matches_from(args) else { return Ok(()) };
+/// What clap has against this argument of a command.
+fn check(argument: &str, command: &Command) -> Result<(), String> {
+    let args = [command.get_name(), argument, "target"];
+    let Err(error) = command.clone().try_get_matches_from(args) else { return Ok(()) };
     if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue) {
         return Err(format!("it must be one of {}", values.join(", ")));
     }
@@ -324,6 +335,12 @@ fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, String)>> {
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::PermissionDenied];
     match std::fs::read_to_string(&path) {
         Err(error) if asked.is_none() && absent.contains(&error.kind()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            bail!(
+                "{} is not text in UTF-8: rtrace config --default prints one that is",
+                path.display()
+            )
+        }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         Ok(text) => Ok(Some((path, text))),
     }
@@ -344,7 +361,7 @@ fn own_path() -> Option<PathBuf> {
 
 /// Runs `rtrace config`.
 pub fn run(args: &ConfigArgs) -> anyhow::Result<Status> {
-    let text = if args.default { default_file() } else { whereabouts()? };
+    let text = if args.default { default_file() } else { whereabouts(args)? };
     write_out(&text, "the configuration")?;
     Ok(Status::Reached)
 }
@@ -369,10 +386,13 @@ fn default_file() -> String {
 }
 
 /// Where the file is, and what it says.
-fn whereabouts() -> anyhow::Result<String> {
-    let Some(path) = own_path() else { bail!("there is no home directory for a configuration") };
+fn whereabouts(args: &ConfigArgs) -> anyhow::Result<String> {
+    let asked = args.config_file.as_deref();
+    let Some(path) = asked.map(Path::to_owned).or_else(own_path) else {
+        bail!("there is no home directory for a configuration")
+    };
     let path = path.display();
-    let Some((_, text)) = read(None)? else { return Ok(format!("{path}: not there\n")) };
+    let Some((_, text)) = read(asked)? else { return Ok(format!("{path}: not there\n")) };
     let said = parse(&text, &path.to_string(), &Cli::command())?;
     let rows = said.iter().map(|(key, argument)| format!("{}: {argument}\n", key.name));
     Ok(format!("{path}\n{}", rows.collect::<String>()))

@@ -23,6 +23,7 @@ mod trace;
 mod values;
 mod watch;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -57,7 +58,8 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = match config::arguments(std::env::args_os()) {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    let args = match config::arguments(given.clone()) {
         Ok(args) => args,
         Err(error) => {
             complain(&in_one_line(&error));
@@ -66,7 +68,7 @@ pub fn main() -> ExitCode {
     };
     let cli = match Cli::from_args(args) {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(&error, &given),
     };
     let outcome = match cli.command {
         Some(Action::Replay(args)) => replay::run(&args),
@@ -92,8 +94,8 @@ fn report(args: &WatchArgs) -> anyhow::Result<Status> {
     trace::run(&args.trace, Task::Watch(&Watch::of(args, true)?))
 }
 
-/// What clap did not take: help and version, which are asked for, and everything else.
-fn refuse(error: &clap::Error) -> ExitCode {
+/// What clap did not take of what was given: help and version, which are asked for, and everything else.
+fn refuse(error: &clap::Error, given: &[OsString]) -> ExitCode {
     if error.exit_code() == 0 {
         // A closed pipe is not an error.
         let _ = error.print();
@@ -102,10 +104,21 @@ fn refuse(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>());
     let said = paragraphs.map(|words| words.join(" "));
-    let useful = said.filter(|part| ["error:", "tip:"].iter().any(|word| part.starts_with(word)));
+    // An option that there is not is not meant as a value.
+    let useful = said.filter(|part| {
+        part.starts_with("error:")
+            || (part.starts_with("tip:") && !part.starts_with("tip: to pass"))
+    });
     let line = useful.collect::<Vec<_>>().join("; ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    complain(&format!("{}; see rtrace --help", line.trim_end_matches('.')));
+    let line = line.strip_prefix("error: ").unwrap_or(&line).trim_end_matches('.');
+    let first = given.get(1).and_then(|arg| arg.to_str());
+    match (args::command_behind(given), first.filter(|name| args::is_command(name))) {
+        (Some(name), _) => {
+            complain(&format!("the command comes before its options: rtrace {name} ..."));
+        }
+        (None, Some(name)) => complain(&format!("{line}; see rtrace {name} --help")),
+        (None, None) => complain(&format!("{line}; see rtrace --help")),
+    }
     Status::Failed.into()
 }
 

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use clap::builder::PossibleValue;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use crate::render::inspect::Inspect;
 use crate::render::text::Style;
@@ -27,7 +27,7 @@ pub struct OutputOptions {
     pub back: bool,
 
     /// Write the report in this form [default: text]
-    #[arg(long, value_name = "FORM", help_heading = "Output")]
+    #[arg(long, value_name = "FORM", help_heading = "Output", value_parser = forms(&Form::ALL))]
     pub format: Option<Form>,
 
     /// Compare what routers quote with what was sent, field by field, and say between which hops it was
@@ -40,19 +40,15 @@ pub struct OutputOptions {
     pub json: bool,
 }
 
-impl ValueEnum for Form {
-    fn value_variants<'a>() -> &'a [Self] {
-        const OF_ANY: [Form; 9] = {
-            let [a, b, c, d, e, f] = Form::ALL;
-            [a, b, c, d, e, f, Form::Dot, Form::Mermaid, Form::Svg]
-        };
-        &OF_ANY
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        let (name, what) = self.describe();
-        Some(PossibleValue::new(name).help(what))
-    }
+/// Reads the name of one of these forms.
+pub fn forms(these: &'static [Form]) -> impl TypedValueParser<Value = Form> {
+    let value = |form: &Form| {
+        let (name, what) = form.describe();
+        PossibleValue::new(name).help(what)
+    };
+    let named = |name: String| these.iter().copied().find(|form| form.describe().0 == name);
+    let parser = PossibleValuesParser::new(these.iter().map(value));
+    parser.map(move |name| named(name).unwrap_or_default())
 }
 
 impl OutputOptions {

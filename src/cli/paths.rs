@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::args::{OutputOptions, TraceArgs, TraceOptions};
+use super::output::forms;
 use super::task::Task;
 use super::{Status, replay, trace};
 use crate::capture::CaptureReader;
@@ -22,6 +23,10 @@ use crate::wire::LinkType;
 
 /// `rtrace paths TARGET`.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_PATHS))),
+    mut_args(|arg| { let unused = is_unused(&arg); arg.hide(unused) })
+)]
 pub struct PathsArgs {
     /// The trace.
     #[command(flatten)]
@@ -156,6 +161,10 @@ pub const UNUSED: [&str; 8] = [
     "--back",
 ];
 
+fn is_unused(arg: &clap::Arg) -> bool {
+    arg.get_long().is_some_and(|long| UNUSED.iter().any(|it| it.strip_prefix("--") == Some(long)))
+}
+
 /// What of the arguments multipath traces have no use for, if anything.
 pub fn refused(args: &PathsArgs) -> Option<String> {
     let TraceArgs { options, output, .. } = &args.trace;
@@ -169,13 +178,11 @@ pub fn refused(args: &PathsArgs) -> Option<String> {
         output.extensions,
         output.back,
     ];
-    if let Some((name, _)) = UNUSED.iter().zip(given).find(|(_, given)| *given) {
-        return Some(format!("{name} is not for rtrace paths: leave it out"));
-    }
-    misfit(output.form(), true)
+    let (name, _) = UNUSED.iter().zip(given).find(|(_, given)| *given)?;
+    Some(format!("{name} is not for rtrace paths: leave it out"))
 }
 
-/// Why a report of all paths, or of another trace, cannot be written in this form, if so.
+/// Why what was recorded, of all paths or another trace, cannot be written in this form, if so.
 pub fn misfit(form: Form, of_paths: bool) -> Option<String> {
     let (forms, what) = if of_paths {
         (&Form::OF_PATHS[..], "all paths are written")

@@ -30,6 +30,7 @@ use crate::privilege;
 use crate::render::Form;
 use crate::render::stats::RunFacts;
 use crate::render::tui::{Command, Shared, Snapshot, Tab};
+use crate::trace::Engine;
 use crate::trace::rounds::Rounds;
 use crate::trace::table::Row;
 
@@ -90,7 +91,7 @@ impl Parts {
     fn run<L: Link>(
         self,
         mut link: L,
-        account: impl FnOnce(&mut Session, &mut L, Status),
+        account: impl FnOnce(&mut Session, &mut L, Status, bool),
     ) -> (Status, RunFacts) {
         let Self { mut rounds, shared, stop, tape, meter, annotations, look_up } = self;
         let config = rounds.config().clone();
@@ -104,7 +105,7 @@ impl Parts {
             let reached = shared.lock().reached();
             status = if reached { Status::Reached } else { Status::NotReached };
         }
-        account(&mut session, &mut link, status);
+        account(&mut session, &mut link, status, Engine::path(&rounds).totals.is_lacking());
         if !session.close_tape(link.now()) {
             status = Status::Failed;
         }
@@ -151,8 +152,8 @@ impl Watched for LiveLink {
     }
 
     fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober> {
-        let account = |session: &mut Session, link: &mut Self, status| {
-            trace::account(session, link, interface, status);
+        let account = |session: &mut Session, link: &mut Self, status, silence| {
+            trace::account(session, link, interface, status, silence);
         };
         parts.spawn(self.waking(), move |parts| parts.run(self, account))
     }
@@ -169,7 +170,7 @@ impl Watched for SimLink {
     }
 
     fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober> {
-        let account = |session: &mut Session, _: &mut Paced<Self>, _| {
+        let account = |session: &mut Session, _: &mut Paced<Self>, _, _| {
             let facts = session.facts_mut();
             (facts.link, facts.interface, facts.clock) =
                 ("simulated", interface, "virtual time".into());

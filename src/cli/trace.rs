@@ -156,18 +156,21 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
-    let status = session.run(&mut *task.engine(config, largest)?, &mut link);
+    let mut engine = task.engine(config, largest)?;
+    let status = session.run(&mut *engine, &mut link);
 
-    account(&mut session, &mut link, interface.name, status);
+    let silence = engine.path().totals.is_lacking();
+    account(&mut session, &mut link, interface.name, status, silence);
     finish(&mut session, &link, facts_to, status)
 }
 
-/// What is known of how a live run went; what is amiss is said.
+/// What is known of how a live run went, and with `silence` left some probes without an answer; what is amiss is said.
 pub(super) fn account(
     session: &mut Session,
     link: &mut LiveLink,
     interface: String,
     status: Status,
+    silence: bool,
 ) {
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) = ("live", interface, link.clock());
@@ -186,6 +189,13 @@ pub(super) fn account(
             let dropped = counted.dropped;
             complain(&format!(
                 "the kernel dropped {dropped} captured frames: replies may be missing"
+            ));
+        }
+        facts.elsewhere = Some(counted.elsewhere);
+        if counted.elsewhere > 0 && silence {
+            let (elsewhere, name) = (counted.elsewhere, &facts.interface);
+            complain(&format!(
+                "{elsewhere} frames that may be replies came in by other interfaces than {name}: capture on all with -i any"
             ));
         }
     }

@@ -74,6 +74,12 @@ where
     }
 }
 
+/// Reads a number of 1 or more.
+pub fn at_least_one(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "it must be a whole number, at least 1".into())
+}
+
 /// A number of bytes: "5000", "10k", "100MB", "1GiB". With an "i" the unit is 1024, without it is 1000.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let wrong = || "it must be a number of bytes such as 5000, 10k, 100MB or 1GiB".to_owned();

@@ -9,6 +9,7 @@ use clap::Args;
 use super::args::{OutputOptions, RotateOptions, WatchArgs};
 use super::complain;
 use super::values::of_calendar;
+use crate::link::sim;
 use crate::metrics::serve::Server;
 use crate::metrics::{Meter, Metrics};
 use crate::render::columns::{self, Columns};
@@ -106,10 +107,13 @@ impl Watch {
     /// When it cannot be had.
     pub fn of(args: &WatchArgs, report: bool) -> anyhow::Result<Self> {
         let until = args.until;
-        if let Some(Until::Time(end)) = until.filter(|_| args.trace.simulate.is_none())
-            && end <= now()
+        let simulated = args.trace.simulate.is_some();
+        if let Some(Until::Time(end)) = until
+            && end <= if simulated { sim::START } else { now() }
         {
-            bail!("--until is past: give a time to come, or a length like 1h30m");
+            let begins =
+                if simulated { ": simulated time begins at 2026-01-01T00:00:00Z" } else { "" };
+            bail!("--until is past{begins}: give a time to come, or a length like 1h30m");
         }
         let unasked = (report || args.report) && until.is_none();
         let rounds = args.rounds.or(unasked.then_some(REPORTED_ROUNDS));

@@ -118,22 +118,35 @@ impl Form {
     pub const ALL: [Self; 6] =
         [Self::Text, Self::Json, Self::Ndjson, Self::Csv, Self::Atlas, Self::Scamper];
 
+    /// All that an inspection has.
+    pub const OF_INSPECTION: [Self; 2] = [Self::Text, Self::Json];
+
+    /// All that rounds have.
+    pub const OF_ROUNDS: [Self; 4] = [Self::Text, Self::Json, Self::Ndjson, Self::Csv];
+
     /// All that the map of a multipath trace has.
     pub const OF_PATHS: [Self; 5] = [Self::Text, Self::Json, Self::Dot, Self::Mermaid, Self::Svg];
+
+    /// All that what was recorded may have, whatever it is.
+    pub const OF_ANY: [Self; 9] = {
+        let [text, json, ndjson, csv, atlas, scamper] = Self::ALL;
+        let [_, _, dot, mermaid, svg] = Self::OF_PATHS;
+        [text, json, ndjson, csv, atlas, scamper, dot, mermaid, svg]
+    };
 
     /// Its name, and in a few words what it is.
     #[must_use]
     pub fn describe(self) -> (&'static str, &'static str) {
         match self {
-            Self::Text => ("text", "as traceroute(8) writes it"),
-            Self::Json => ("json", "one document: every probe, every reply"),
+            Self::Text => ("text", "for reading: as traceroute(8) or, of rounds, as mtr(8)"),
+            Self::Json => ("json", "one document that holds everything"),
             Self::Ndjson => ("ndjson", "one event a line, as it happens"),
-            Self::Csv => ("csv", "one probe a row"),
+            Self::Csv => ("csv", "a table"),
             Self::Atlas => ("atlas", "a traceroute result of RIPE Atlas"),
             Self::Scamper => ("scamper", "a trace as scamper's JSON has it"),
-            Self::Dot => ("dot", "a graph for Graphviz (rtrace paths)"),
-            Self::Mermaid => ("mermaid", "a flowchart for Mermaid (rtrace paths)"),
-            Self::Svg => ("svg", "a drawing (rtrace paths)"),
+            Self::Dot => ("dot", "all paths as a graph for Graphviz"),
+            Self::Mermaid => ("mermaid", "all paths as a flowchart for Mermaid"),
+            Self::Svg => ("svg", "all paths as a drawing"),
         }
     }
 

@@ -28,6 +28,8 @@ pub struct RunFacts {
     pub kernel_received: Option<u64>,
     /// Frames that the kernel dropped because they were not read in time.
     pub kernel_dropped: Option<u64>,
+    /// Frames that may be replies, and came in by interfaces which were not captured on.
+    pub elsewhere: Option<u64>,
     /// Probes that the kernel refused to send.
     pub refused: u64,
     /// How long the run took, in milliseconds.
@@ -51,6 +53,7 @@ impl RunFacts {
             ("unstamped", count(self.unstamped)),
             ("kernel received", count(self.kernel_received)),
             ("kernel dropped", count(self.kernel_dropped)),
+            ("elsewhere", count(self.elsewhere)),
             ("probes refused", self.refused.to_string()),
             ("duration", format!("{:.1} ms", self.duration_ms)),
         ];

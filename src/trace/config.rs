@@ -291,7 +291,7 @@ impl TraceConfig {
             && !matches!(self.probe, ProbeType::TcpSyn | ProbeType::TcpAck);
         first_broken(&[
             (!self.mtu || sizes, "type of probe for a path MTU", "one whose length is free"),
-            (self.queries <= MAX_QUERIES, "queries per hop", "1 to 1000"),
+            (self.queries <= MAX_QUERIES, "number of queries per hop", "1 to 1000"),
             (long_enough, "packet length", "long enough for its headers"),
         ])?;
         self.check_watched()
@@ -308,12 +308,12 @@ impl TraceConfig {
             (families, "source address", "of the target's family"),
             (self.first_ttl >= 1, "first TTL", "1 to 255"),
             (self.max_ttl >= self.first_ttl, "max TTL", "the first TTL to 255"),
-            (self.queries >= 1, "queries per hop", "1 to 1000"),
+            (self.queries >= 1, "number of queries per hop", "1 to 1000"),
             (self.first_port >= 1, "first port", "1 to 65535"),
-            (self.in_flight >= 1, "probes in flight", "1 to 65535"),
+            (self.in_flight >= 1, "number of probes in flight", "1 to 65535"),
             (self.flow_label <= 0xf_ffff, "flow label", "0 to 1048575"),
             (0.0 < self.wait.max && self.wait.max <= 86_400.0, "wait", "above 0, to 86400 s"),
-            (factor(self.wait.here) && factor(self.wait.near), "wait factors", "0 to 1000"),
+            (factor(self.wait.here) && factor(self.wait.near), "each wait factor", "0 to 1000"),
             ((0.0..=86_400.0).contains(&self.send_wait), "pause between probes", "0 to 86400 s"),
         ])
     }
@@ -337,7 +337,7 @@ fn factor(value: f64) -> bool {
 
 /// A configuration with which no trace can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is out of range: it must be {range}")]
+#[error("{what} must be {range}")]
 pub struct ConfigError {
     /// The value that is out of range.
     pub what: &'static str,
@@ -359,20 +359,17 @@ mod tests {
     fn a_wrong_value_names_itself_and_the_range() {
         assert_eq!(config().check(), Ok(()));
         let wrong: [(Change, &str); 8] = [
-            (|c| c.first_ttl = 0, "first TTL is out of range: it must be 1 to 255"),
-            (|c| c.max_ttl = 0, "max TTL is out of range: it must be the first TTL to 255"),
-            (|c| c.queries = 0, "queries per hop is out of range: it must be 1 to 1000"),
-            (
-                |c| c.packet_len = 27,
-                "packet length is out of range: it must be long enough for its headers",
-            ),
+            (|c| c.first_ttl = 0, "first TTL must be 1 to 255"),
+            (|c| c.max_ttl = 0, "max TTL must be the first TTL to 255"),
+            (|c| c.queries = 0, "number of queries per hop must be 1 to 1000"),
+            (|c| c.packet_len = 27, "packet length must be long enough for its headers"),
             (
                 |c| c.source = "2001:db8::1".parse().unwrap(),
-                "source address is out of range: it must be of the target's family",
+                "source address must be of the target's family",
             ),
-            (|c| c.wait.max = f64::NAN, "wait is out of range: it must be above 0, to 86400 s"),
-            (|c| c.wait.near = -1.0, "wait factors is out of range: it must be 0 to 1000"),
-            (|c| c.in_flight = 0, "probes in flight is out of range: it must be 1 to 65535"),
+            (|c| c.wait.max = f64::NAN, "wait must be above 0, to 86400 s"),
+            (|c| c.wait.near = -1.0, "each wait factor must be 0 to 1000"),
+            (|c| c.in_flight = 0, "number of probes in flight must be 1 to 65535"),
         ];
         for (change, message) in wrong {
             let mut config = config();

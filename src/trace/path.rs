@@ -153,6 +153,14 @@ pub struct Totals {
     pub orphans: u64,
 }
 
+impl Totals {
+    /// Whether probes were left without an answer.
+    #[must_use]
+    pub const fn is_lacking(&self) -> bool {
+        self.answered < self.sent
+    }
+}
+
 /// Why a trace ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {

@@ -75,6 +75,22 @@ fn options_that_are_wrong_name_themselves() {
         (vec!["-m", "300", TARGET], ["--max-hops", "1 to 255"]),
         (vec![TARGET, "5"], ["PACKETLEN", "28 to 65535"]),
         (vec!["--frobnicate", TARGET], ["--frobnicate", "unexpected"]),
+        (vec!["--simulate", "paths", TARGET], ["before its options", "rtrace paths"]),
+        (vec![TARGET, "watch", "--rounds=2"], ["before its options", "rtrace watch"]),
+        (
+            vec!["watch", "--format", "dot", TARGET],
+            ["[possible values: text, json, ndjson, csv];", "rtrace watch --help"],
+        ),
+        (
+            vec!["paths", "--format", "csv", TARGET],
+            ["text, json, dot, mermaid, svg]", "rtrace paths --help"],
+        ),
+        (vec!["paths", "-N5", TARGET], ["--sim-queries is not for rtrace paths", "leave it out"]),
+        (
+            vec!["watch", "--simulate", "--until=2020-01-01T00:00:00Z", TARGET],
+            ["past", "2026-01-01"],
+        ),
+        (vec!["show", "f.pcap", "0"], ["[FRAME]", "at least 1"]),
     ] {
         let failed = run(&args);
         assert_eq!(failed.status, 2, "{args:?}");

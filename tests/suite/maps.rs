@@ -141,7 +141,7 @@ fn what_paths_cannot_do_is_said() {
             &["paths", "--format", "csv", "--simulate", "203.0.113.9"],
             "text, json, dot, mermaid, svg",
         ),
-        (&["--format", "dot", "--simulate", "203.0.113.9"], "not of all paths"),
+        (&["--format", "dot", "--simulate", "203.0.113.9"], "ndjson, csv, atlas, scamper"),
         (&["paths", "--rate", "0", "--simulate", "203.0.113.9"], "probes a second"),
     ] {
         let failed = run(args);

@@ -23,7 +23,8 @@ use pnet_datalink::{Config, NetworkInterface};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::attach;
-use super::filter::Filter;
+use super::filter::{Filter, Instruction};
+use super::route::{self, ANY};
 use super::sys::{self, BATCH, Note};
 use crate::time::Timestamp;
 use crate::wire::LinkType;
@@ -48,6 +49,8 @@ pub(super) struct Capture {
     /// Which of them are still to be handed out.
     waiting: Range<usize>,
     totals: Statistics,
+    /// Unless it is on all interfaces.
+    elsewhere: Option<Elsewhere>,
 }
 
 /// What the kernel counted on the capture so far.
@@ -57,6 +60,8 @@ pub struct Statistics {
     pub received: u64,
     /// Frames among these that were lost because they were not read in time.
     pub dropped: u64,
+    /// Frames that came in by interfaces which are not captured on.
+    pub elsewhere: u64,
 }
 
 /// A frame as it was captured.
@@ -79,32 +84,13 @@ impl Capture {
         let cooked = filter.link == LinkType::Sll2;
         let kind = if cooked { Type::DGRAM } else { Type::RAW };
         let socket = Socket::new(Domain::PACKET, kind, Some(Protocol::from(0)))?;
-        attach(&SockRef::from(&socket), &filter.program())?;
         // The first needs CAP_NET_ADMIN; without it the system's limit stands.
         setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
             .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        let ours = OwnedFd::from(socket.try_clone()?);
-        let config = Config {
-            read_buffer_size: 0,
-            write_buffer_size: 0,
-            read_timeout: Some(Duration::ZERO),
-            promiscuous: false,
-            socket_fd: Some(socket.into_raw_fd()), // pnet closes it, on errors too
-            ..Config::default()
-        };
-        let interface = NetworkInterface {
-            name: name.to_owned(),
-            description: String::new(),
-            index,
-            mac: None,
-            ips: Vec::new(),
-            flags: 0,
-        };
-        // What it is for is done: the socket is bound.
-        drop(pnet_datalink::channel(&interface, config)?);
         Ok(Self {
-            socket: ours,
+            socket: bind(socket, name, index, &filter.program())?,
+            elsewhere: (index > 0).then(|| Elsewhere::open(name, index, filter)).transpose()?,
             link: filter.link,
             rooms: vec![0; BATCH * ROOM],
             notes: [Note::NONE; BATCH],
@@ -162,6 +148,9 @@ impl Capture {
         let new = sys::packet_statistics(&self.socket)?;
         self.totals.received += u64::from(new.packets);
         self.totals.dropped += u64::from(new.drops);
+        if let Some(elsewhere) = &self.elsewhere {
+            self.totals.elsewhere += elsewhere.count()?;
+        }
         Ok(self.totals)
     }
 }
@@ -170,6 +159,52 @@ impl Drop for Capture {
     fn drop(&mut self) {
         sys::release(&self.socket);
     }
+}
+
+/// Counts what the filter of a capture would let through on the other interfaces, and keeps none of it.
+pub(super) struct Elsewhere(OwnedFd);
+
+impl Elsewhere {
+    /// Begins to count, beside a capture on the interface with this name and number.
+    pub(super) fn open(name: &str, index: u32, filter: &Filter) -> io::Result<Self> {
+        let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(0)))?;
+        // What does not find room is counted as well.
+        setsockopt(&socket, sockopt::RcvBuf, &0)?;
+        let mut seen = route::below(name);
+        seen.push(index);
+        bind(socket, ANY, 0, &filter.elsewhere(&seen)).map(Self)
+    }
+
+    /// How many frames there were since it was last asked.
+    pub(super) fn count(&self) -> io::Result<u64> {
+        sys::packet_statistics(&self.0).map(|counted| counted.packets.into())
+    }
+}
+
+/// Lets what passes the filter reach a packet socket, from the interface with this name and number, or from
+/// all if the number is 0.
+fn bind(socket: Socket, name: &str, index: u32, filter: &[Instruction]) -> io::Result<OwnedFd> {
+    attach(&SockRef::from(&socket), filter)?;
+    let ours = OwnedFd::from(socket.try_clone()?);
+    let config = Config {
+        read_buffer_size: 0,
+        write_buffer_size: 0,
+        read_timeout: Some(Duration::ZERO),
+        promiscuous: false,
+        socket_fd: Some(socket.into_raw_fd()), // pnet closes it, on errors too
+        ..Config::default()
+    };
+    let interface = NetworkInterface {
+        name: name.to_owned(),
+        description: String::new(),
+        index,
+        mac: None,
+        ips: Vec::new(),
+        flags: 0,
+    };
+    // What it is for is done: the socket is bound.
+    drop(pnet_datalink::channel(&interface, config)?);
+    Ok(ours)
 }
 
 impl AsFd for Capture {

@@ -160,6 +160,27 @@ impl fmt::Display for Via<'_> {
     }
 }
 
+/// How many interfaces below another are told from the rest.
+const BELOW: usize = 64;
+
+/// The numbers of the interfaces that the interface with this name is made of, such as the members of a bond or a
+/// bridge or the device that a VLAN is on: what it receives is seen there first.
+#[must_use]
+pub fn below(name: &str) -> Vec<u32> {
+    let mut names = vec![name.to_owned()];
+    let mut at = 0;
+    while let Some(upper) = names.get(at).filter(|_| at < BELOW) {
+        let entries = std::fs::read_dir(format!("/sys/class/net/{upper}")).into_iter().flatten();
+        let entries = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let lower: Vec<String> =
+            entries.filter_map(|entry| Some(entry.strip_prefix("lower_")?.to_owned())).collect();
+        names.extend(lower);
+        at += 1;
+    }
+    let lower = names.iter().skip(1).take(BELOW);
+    lower.filter_map(|name| if_nametoindex(name.as_str()).ok()).collect()
+}
+
 /// The route to `target`, by the interface `iface` and from `source` where these are given. `iface`
 /// may be [`ANY`]: that concerns capturing only, the route is the kernel's. `zone` is what followed
 /// the target after a '%', the name or the number of an interface; it binds like `iface`, and a

@@ -156,7 +156,10 @@ fn a_probe_and_its_answer_are_each_seen_once_with_stamps_of_the_kernel() {
             assert!(before <= probe.1 && probe.1 <= after && probe.1 <= answer.1);
             let quiet = live.receive(Some(after)).unwrap();
             assert!(matches!(quiet, Received::Quiet(at) if at >= after), "{quiet:?}");
-            assert_eq!(live.statistics().unwrap(), Statistics { received: 2, dropped: 0 });
+            assert_eq!(
+                live.statistics().unwrap(),
+                Statistics { received: 2, dropped: 0, elsewhere: 0 }
+            );
         });
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use super::super::text::plain;
 use super::layers::{self, Layout, Point, Size, real};
-use super::{Edge, Map, in_ms};
+use super::{Edge, Map, counted, in_ms};
 use crate::trace::paths::{Enumerated, Router};
 
 /// Width of a character, and height of a line, of the font in [`STYLE`].
@@ -64,11 +64,11 @@ pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
 fn head(map: &Map<'_>) -> String {
     let config = map.view.config;
     format!(
-        "paths to {} ({}): {} routers, {} links",
+        "paths to {} ({}): {}, {}",
         plain(&config.target_name),
         config.target,
-        map.network.routers.len(),
-        map.network.links.len()
+        counted(map.network.routers.len() as u64, "router"),
+        counted(map.network.links.len() as u64, "link")
     )
 }
 

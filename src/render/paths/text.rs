@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::super::text::plain;
-use super::{Map, in_ms};
+use super::{Map, counted, in_ms};
 use crate::trace::paths::{Completion, Diamond, Enumerated, Network, Router};
 
 pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
@@ -52,10 +52,10 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     let open = asked.filter(|enumerated| *enumerated == Enumerated::No).count();
     write!(
         out,
-        "{} routers, {} links, {} probes, {} unanswered",
-        network.routers.len(),
-        network.links.len(),
-        totals.sent,
+        "{}, {}, {}, {} unanswered",
+        counted(network.routers.len() as u64, "router"),
+        counted(network.links.len() as u64, "link"),
+        counted(totals.sent, "probe"),
         totals.sent.saturating_sub(totals.answered)
     )?;
     match network.completion {

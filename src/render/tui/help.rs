@@ -46,7 +46,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, recorded: bool) {
         height,
     };
     frame.render_widget(Clear, area);
-    let block = Block::bordered().title("Keys: any key closes this").style(STRONG);
+    let block = Block::bordered().title("Keys: q quits, any other closes this").style(STRONG);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let text = lines.into_iter().map(Line::raw).collect::<Vec<_>>();

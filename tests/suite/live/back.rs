@@ -46,3 +46,21 @@ fn a_routing_loop_ends_the_trace() {
         }
     }
 }
+
+#[test]
+fn answers_by_another_interface_are_told_of() {
+    let Some(lab) = Lab::up("asymmetric") else { return };
+    for target in [TARGET, TARGET6] {
+        let said = |options: &[&str]| {
+            let output = lab.rtrace(options).args(["-n", target]).output().unwrap();
+            (output.status.code(), text(&output.stderr))
+        };
+        let (status, complaint) = said(&["-q1"]);
+        assert!(
+            status == Some(1) && complaint.contains("other interfaces than eth0"),
+            "{complaint}"
+        );
+        assert!(complaint.contains("-i any"), "{complaint}");
+        assert_eq!(said(&["-i", "any"]), (Some(0), String::new()));
+    }
+}

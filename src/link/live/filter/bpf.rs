@@ -51,6 +51,8 @@ pub const IF_ANY_BIT: u16 = op(BPF_JMP | BPF_JSET | BPF_K);
 pub const PROTOCOL: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL).cast_unsigned();
 /// Which way the packet goes.
 pub const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
+/// The number of the interface it is on.
+pub const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX).cast_unsigned();
 /// What kind of interface it is on.
 pub const HARDWARE_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_HATYPE).cast_unsigned();
 

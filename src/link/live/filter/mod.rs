@@ -18,8 +18,9 @@ mod tests;
 use std::net::IpAddr;
 
 use self::bpf::{
-    HARDWARE_TYPE, LOAD_BYTE, LOAD_BYTE_AFTER, LOAD_HALF, LOAD_HALF_AFTER, LOAD_HEADER_LEN,
-    LOAD_WORD, PACKET_TYPE, PROTOCOL, RETURN, SET_HEADER_LEN, any_bit, assemble, equal,
+    HARDWARE_TYPE, INTERFACE, LOAD_BYTE, LOAD_BYTE_AFTER, LOAD_HALF, LOAD_HALF_AFTER,
+    LOAD_HEADER_LEN, LOAD_WORD, PACKET_TYPE, PROTOCOL, RETURN, SET_HEADER_LEN, any_bit, assemble,
+    equal,
 };
 use crate::wire::LinkType;
 use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, tcp};
@@ -170,6 +171,23 @@ impl Filter {
         lines.extend(family.errors.iter().map(|kind| equal((*kind).into(), Accept, Next)));
         lines.extend([At(Drop), Do(RETURN, 0), At(Accept), Do(RETURN, WHOLE_FRAME)]);
         assemble(&lines)
+    }
+
+    /// The program for a cooked socket that lets through of the same what comes in by other interfaces than these.
+    #[must_use]
+    pub fn elsewhere(&self, interfaces: &[u32]) -> Vec<Instruction> {
+        let mut lines = vec![Do(LOAD_WORD, INTERFACE)];
+        lines.extend(interfaces.iter().map(|index| equal(*index, Drop, Next)));
+        lines.extend([
+            Do(LOAD_WORD, PACKET_TYPE),
+            equal(OUTGOING, Drop, Accept),
+            At(Drop),
+            Do(RETURN, 0),
+            At(Accept),
+        ]);
+        let mut program = assemble(&lines);
+        program.extend(Self { link: LinkType::Sll2, loopback: true, ..*self }.program());
+        program
     }
 
     /// What a probe shows beyond its addresses.
