@@ -9,7 +9,7 @@
 //! to the next hop that is one place alone, flows say nothing of links. Where it was shown two addresses of one
 //! router, these are one place.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::alias::{self, Aliases, Sample};
@@ -63,6 +63,8 @@ pub struct Level {
     asked: HashMap<u16, usize>,
     /// The flows of which several routers were seen.
     wavering: BTreeSet<u16>,
+    /// Some flows end at a hop before: not every flow comes as far as here.
+    behind_an_end: bool,
 }
 
 /// The graph so far.
@@ -71,6 +73,8 @@ pub struct Graph {
     levels: Vec<Level>,
     /// The routers that are seen at several hops, by different flows.
     apart: HashMap<IpAddr, Shown>,
+    /// The flows whose end was seen, and the hop where it was seen first.
+    ended: HashMap<u16, usize>,
 }
 
 /// How much is known of what is behind a router.
@@ -97,8 +101,8 @@ impl Graph {
         let mut graph = Self {
             levels: vec![Level { places: vec![source], ..Level::default() }],
             apart: HashMap::new(),
+            ended: HashMap::new(),
         };
-        let mut ended: HashSet<u16> = HashSet::new();
         for ttl in ttls.0..=ttls.1 {
             let probes = path.hop(ttl).map_or(&[][..], |hop| &hop.probes);
             let mut by_flow: BTreeMap<u16, Vec<&Probe>> = BTreeMap::new();
@@ -110,14 +114,14 @@ impl Graph {
             for (flow, _) in pending.leaving.iter().filter(|(_, leaving)| *leaving == ttl) {
                 by_flow.entry(*flow).or_default();
             }
-            by_flow.retain(|flow, _| !ended.contains(flow));
+            by_flow.retain(|flow, _| !graph.ended.contains_key(flow));
             let leaving: Vec<u16> =
                 pending.leaving.iter().filter(|it| it.1 == ttl).map(|it| it.0).collect();
             graph.add_level(ttl, &by_flow, &leaving, pending.silent_up_to);
-            let level = graph.levels.last();
-            for place in level.iter().flat_map(|level| &level.places).filter(|place| place.ends) {
-                ended.extend(&place.flows);
-            }
+            let index = graph.levels.len() - 1;
+            let places = graph.levels.last().into_iter().flat_map(|level| &level.places);
+            let ending = places.filter(|place| place.ends).flat_map(|place| &place.flows);
+            graph.ended.extend(ending.map(|flow| (*flow, index)));
         }
         graph.link();
         graph.put_together();
@@ -131,7 +135,8 @@ impl Graph {
         leaving: &[u16],
         silent_up_to: Option<Timestamp>,
     ) {
-        let mut level = Level { ttl, ..Level::default() };
+        let behind_an_end = !self.ended.is_empty();
+        let mut level = Level { ttl, behind_an_end, ..Level::default() };
         let any = by_flow.values().flatten().any(|probe| telling(probe).is_some());
         let control = Control::of(by_flow);
         let aliases = Aliases::of(by_flow, telling);
@@ -225,6 +230,12 @@ impl Graph {
         self.levels.get(level)?.place_of(flow)
     }
 
+    /// Whether this flow does not come as far as this hop, as far as is known.
+    #[must_use]
+    pub fn has_ended(&self, flow: u16, level: usize) -> bool {
+        self.ended.get(&flow).is_some_and(|end| *end < level)
+    }
+
     /// The hop from which on flows may have parted on the way to this one: the last that is one place.
     #[must_use]
     pub fn parting(&self, level: usize) -> usize {
@@ -282,7 +293,7 @@ impl Level {
     /// Whether every flow passes one place here, and it goes on from there.
     #[must_use]
     pub fn is_sole(&self) -> bool {
-        matches!(&self.places[..], [only] if !only.ends)
+        !self.behind_an_end && matches!(&self.places[..], [only] if !only.ends)
     }
 
     fn place_of(&self, flow: u16) -> Option<usize> {

@@ -209,7 +209,7 @@ impl<'a> Need<'a> {
         let below = self.below();
         let wanted = self.rule.flows(below.places.len());
         let mut lacking = wanted.saturating_sub(below.seen().len() + below.open().len());
-        let free = |flow: &u16| !below.is_asked(*flow);
+        let free = |flow: &u16| !below.is_asked(*flow) && !graph.has_ended(*flow, upper + 1);
         let mut reused: Vec<Vec<u16>> = graph.levels()[upper]
             .live()
             .map(|(_, place)| place.flows.iter().copied().filter(free).rev().collect())
@@ -348,7 +348,10 @@ impl<'a> Need<'a> {
             Some(ways.len())
         };
         let here = &graph.levels()[level];
-        let free = |flow: &u16| !here.is_asked(*flow) && !self.asked.contains(&(*flow, level));
+        let free = |flow: &u16| {
+            let asked = here.is_asked(*flow) || self.asked.contains(&(*flow, level));
+            !asked && !graph.has_ended(*flow, level)
+        };
         let known = graph.levels()[..level].iter().flat_map(|level| level.seen().keys()).copied();
         let known: BTreeSet<u16> = known.filter(free).collect();
         let mut near: Vec<(usize, u16)> =
