@@ -144,7 +144,8 @@ impl PathsArgs {
             },
             every_router: self.mda || usual.every_router,
             rate: self.rate.unwrap_or(usual.rate),
-            max_probes: self.max_probes.unwrap_or(usual.max_probes),
+            // A budget that is spent is not gone on with.
+            max_probes: self.max_probes.unwrap_or(Plan::default().max_probes),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use super::path::{Hop, Probe, ProbeRef};
 
 /// How often the hops of a loop have come when it is believed.
-const ROUNDS: usize = 3;
+pub(super) const ROUNDS: usize = 3;
 /// So many probes of a hop are looked at: a recording may have many thousands, and they say no more.
 const LOOKED_AT: u16 = 16;
 /// Of the hops that come again, so many must have answered.
@@ -34,7 +34,8 @@ pub struct Loop {
 
 /// Who stands at a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
+pub(super) enum Stand {
+    /// Nobody who answers.
     Silent,
     /// One router, and the TTL that its reply arrives with.
     Router(IpAddr, u8),
@@ -97,7 +98,7 @@ pub(super) fn find(hops: &[Hop]) -> Option<Loop> {
 }
 
 /// Whether these are rounds of a loop over so many hops.
-fn circles(window: &[Stand], len: usize) -> bool {
+pub(super) fn circles(window: &[Stand], len: usize) -> bool {
     let mut neighbours = window.iter().zip(window.iter().skip(1));
     if neighbours.any(|(one, next)| one.has_address_of(*next)) {
         return false;

@@ -323,6 +323,49 @@ fn branches_of_any_length_are_found_and_no_link_is_made_up() {
     assert!(is_likely(runs - whole, runs, 0.04), "{whole} of {runs}");
 }
 
+/// A hop of this name, by its last octet, and where it leads.
+fn router(name: u8, next: &str) -> String {
+    format!("[[hop]]\nname = \"r{name}\"\naddress = \"10.0.0.{name}\"\nnext = {next}\n")
+}
+
+#[test]
+fn a_loop_ends_the_search_and_is_named() {
+    let last_octet = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(_) => 0,
+    };
+    let line = [router(1, "['r2']"), router(2, "['r3']"), router(3, "['r2']")];
+    let branch = [
+        router(1, "['r2', 'r4']"),
+        router(2, "['r3']"),
+        router(3, "['r5']"),
+        router(4, "['target']"),
+        router(5, "['r2']"),
+    ];
+    for (hops, expected, most) in
+        [(line.concat(), vec![vec![2, 3]], 60), (branch.concat(), vec![vec![2, 3, 5]], 300)]
+    {
+        for every_router in [false, true] {
+            let text =
+                format!("seed = 3\nsource = \"192.0.2.2\"\n{hops}[target]\n").replace('\'', "\"");
+            let outcome = found(&text, Plan { every_router, ..Plan::default() });
+            let network = &outcome.network;
+            let address = |index: &usize| last_octet(network.routers[*index].address.unwrap());
+            let loops: Vec<Vec<u8>> =
+                network.loops.iter().map(|round| round.iter().map(address).collect()).collect();
+            assert_eq!(loops, expected, "{every_router}");
+            assert_eq!(network.completion, Completion::Complete);
+            assert!(network.routers.iter().all(|it| it.enumerated != Some(Enumerated::No)));
+            assert!(outcome.path.totals.sent < most, "{}", outcome.path.totals.sent);
+        }
+    }
+    // The same router at several hops of branches of different length is none.
+    for seed in 1..=10 {
+        let (text, _) = branches(seed, &[1, 3, 5], 2);
+        assert!(found(&text, Plan::default()).network.loops.is_empty());
+    }
+}
+
 #[test]
 fn a_branch_goes_through_silence() {
     let silent = |stage, router| if stage == 2 && router == 2 { ", silent = true" } else { "" };

@@ -29,6 +29,7 @@ struct Document<'a> {
     links: Vec<LinkRow>,
     diamonds: Vec<DiamondRow>,
     aliases: Vec<Vec<usize>>,
+    loops: Vec<Vec<usize>>,
     totals: TotalsRow,
     reached: bool,
     completion: &'static str,
@@ -93,6 +94,8 @@ impl<'a> Document<'a> {
         let config = view.config;
         let aliases = network.aliases.iter();
         let aliases = aliases.map(|group| group.iter().map(|router| router + 1).collect());
+        let loops = network.loops.iter();
+        let loops = loops.map(|round| round.iter().map(|router| router + 1).collect());
         let numbered = (1..).zip(&network.routers);
         Self {
             head: HeadRow::of("rtrace-paths", VERSION, config),
@@ -113,6 +116,7 @@ impl<'a> Document<'a> {
             links: map.edges().iter().map(LinkRow::of).collect(),
             diamonds: network.diamonds.iter().map(DiamondRow::of).collect(),
             aliases: aliases.collect(),
+            loops: loops.collect(),
             totals: TotalsRow::of(view.path),
             reached: view.path.reached(config),
             completion: match network.completion {

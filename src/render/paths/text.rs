@@ -7,6 +7,9 @@ use super::super::text::plain;
 use super::{Map, counted, in_ms};
 use crate::trace::paths::{Completion, Diamond, Enumerated, Network, Router};
 
+/// The width of the column of hops, unless it takes more.
+const HOPS: usize = 5;
+
 pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     let (network, config) = (map.network, map.view.config);
     let target = plain(&config.target_name);
@@ -25,9 +28,10 @@ pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         .map(|(id, (name, rule))| format!("{rule}{:digits$}  {name}", format!("#{id}")))
         .collect();
     let widest = names.iter().map(width).max().unwrap_or(0);
+    let hops = network.routers.iter().map(|it| width(&ttls(it))).max().unwrap_or(0).max(HOPS);
     for ((index, router), name) in network.routers.iter().enumerate().zip(&names) {
         let line = format!(
-            "{:>5}  {name:widest$}  {:>11}  {:4} flows{}",
+            "{:>hops$}  {name:widest$}  {:>11}  {:4} flows{}",
             ttls(router),
             in_ms(router),
             router.flows.len(),
@@ -41,11 +45,15 @@ pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
 fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     let network = map.network;
     for diamond in &network.diamonds {
-        writeln!(out, "{}", describe(diamond))?;
+        writeln!(out, "{}", describe(diamond, network.completion == Completion::Complete))?;
     }
     for group in &network.aliases {
         let group = ranges(group.iter().map(|router| router + 1), "#");
         writeln!(out, "{group} are one router: they count their packets together")?;
+    }
+    for round in &network.loops {
+        let round = ranges(round.iter().map(|router| router + 1), "#");
+        writeln!(out, "loop: {round} repeat; what comes there never arrives")?;
     }
     let totals = map.view.path.totals;
     let asked = network.routers.iter().filter_map(|router| router.enumerated);
@@ -61,7 +69,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     match network.completion {
         Completion::Complete => {}
         Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
-        Completion::Incomplete => write!(out, "; incomplete")?,
+        Completion::Incomplete => write!(out, "; incomplete: it was interrupted (see --resume)")?,
     }
     if open > 0 {
         write!(out, "; {open} of them may have more next hops than were found (?)")?;
@@ -138,12 +146,14 @@ fn leads(network: &Network, router: usize) -> String {
     said
 }
 
-fn describe(diamond: &Diamond) -> String {
+/// What is to be said of a diamond; until all is `complete`, ways that did not meet may meet yet.
+fn describe(diamond: &Diamond, complete: bool) -> String {
     let from = diamond.from.map_or("here".to_owned(), |from| format!("#{}", from + 1));
     let wide = diamond.width;
     let place = match diamond.to {
         Some(to) => format!("between {from} and #{}: {wide} wide", to + 1),
-        None => format!("from {from} on: {wide} wide, ways do not meet again"),
+        None if complete => format!("from {from} on: {wide} wide, ways do not meet again"),
+        None => format!("from {from} on: {wide} wide so far, not followed to its end"),
     };
     let uneven = diamond.lengths.filter(|_| diamond.is_asymmetric()).map(|(shortest, longest)| {
         format!("branches of different length ({shortest} to {longest} routers)")

@@ -2,8 +2,9 @@
 //!
 //! A graph is made from the probes of a [`Path`] alone, so that a replay makes the same. A place is a router's
 //! address at one hop; the same address at another hop is another place. Where no flow passes both, branches of
-//! different lengths lead to one router, whose next hops are then counted together. A flow that nobody answers for at a hop passes a silent place there: one for each place that it comes
-//! from. Behind a place that a whole hop consists of, every flow has passed it, asked or not.
+//! different lengths lead to one router, whose next hops are then counted together. A flow that nobody answers for
+//! at a hop passes a silent place there: one for each place that it comes from. Behind a place that a whole hop
+//! consists of, every flow has passed it, asked or not; unless some end before.
 //!
 //! Where a flow was asked twice and shown two routers, the router before chooses for each packet: from there
 //! to the next hop that is one place alone, flows say nothing of links. Where it was shown two addresses of one
@@ -12,60 +13,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::alias::{self, Aliases, Sample};
+use super::alias::Aliases;
+use super::circle;
+use super::level::{Level, Place};
 use super::plan::Flows;
 use super::silence::{Control, Open, telling};
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 use crate::trace::path::{Outcome, Path, Probe};
-use crate::trace::reply::{Reply, ReplyKind};
 
 /// Stands for the address of those that have none.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-
-/// A router's address at one hop, or the silence there behind one place.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Its address; none if it is silent.
-    pub address: Option<IpAddr>,
-    /// Others of the same router, with which it answers in turn.
-    pub also: BTreeSet<IpAddr>,
-    /// Flows end here: the target, or a router that says that it cannot be reached.
-    pub ends: bool,
-    /// What was said first of those that end.
-    pub ending: Option<ReplyKind>,
-    /// The flows that were seen here.
-    pub flows: BTreeSet<u16>,
-    /// The shortest round trip.
-    pub rtt: Option<Span>,
-    /// How many probes were answered from here.
-    pub answers: u64,
-    /// Places of the next hop by their index, with the flows that were seen to pass both.
-    pub next: BTreeMap<usize, BTreeSet<u16>>,
-    /// It sends packets of one flow different ways.
-    pub per_packet: bool,
-    /// For a silent one: the place of the hop before.
-    after: Option<usize>,
-    /// What its replies say of its counter.
-    counter: Vec<Sample>,
-}
-
-/// All that is known of one hop.
-#[derive(Clone, Debug, Default)]
-pub struct Level {
-    /// Its TTL; 0 is the prober's own.
-    pub ttl: u8,
-    /// The places there.
-    pub places: Vec<Place>,
-    /// Where each flow was seen.
-    at: HashMap<u16, usize>,
-    open: BTreeMap<u16, Open>,
-    /// The flows that were asked, and how often each was answered or may yet be.
-    asked: HashMap<u16, usize>,
-    /// The flows of which several routers were seen.
-    wavering: BTreeSet<u16>,
-    /// Some flows end at a hop before: not every flow comes as far as here.
-    behind_an_end: bool,
-}
 
 /// The graph so far.
 #[derive(Clone, Debug)]
@@ -97,7 +54,7 @@ pub(super) struct Pending<'a> {
 
 impl Graph {
     pub(super) fn of(path: &Path, ttls: (u8, u8), flows: Flows, pending: Pending<'_>) -> Self {
-        let source = Place { flows: BTreeSet::new(), ..Place::new(None, false, None) };
+        let source = Place::new(None, false, None);
         let mut graph = Self {
             levels: vec![Level { places: vec![source], ..Level::default() }],
             apart: HashMap::new(),
@@ -124,6 +81,7 @@ impl Graph {
             graph.ended.extend(ending.map(|flow| (*flow, index)));
         }
         graph.link();
+        graph.find_circles();
         graph.put_together();
         graph
     }
@@ -180,6 +138,24 @@ impl Graph {
                 };
                 place.next.entry(*to).or_default().insert(*flow);
                 place.per_packet |= !shaky && below.wavering.contains(flow);
+            }
+        }
+    }
+
+    /// Marks where flows go round.
+    fn find_circles(&mut self) {
+        let places = self
+            .levels
+            .iter()
+            .enumerate()
+            .flat_map(|(level, here)| here.live().map(move |(place, _)| (level, place)));
+        let circles = places.filter_map(|(level, place)| {
+            circle::through(self, level, place).map(|circle| (level, place, circle))
+        });
+        for (level, place, circle) in circles.collect::<Vec<_>>() {
+            if let Some(place) = self.levels.get_mut(level).and_then(|it| it.places.get_mut(place))
+            {
+                place.circles = Some(circle);
             }
         }
     }
@@ -286,118 +262,5 @@ impl Graph {
         let (single, other) =
             if live.len() >= below.places.len() { (out, into) } else { (into, out) };
         single.iter().any(|links| *links > 1) || other.windows(2).any(|pair| pair[0] != pair[1])
-    }
-}
-
-impl Level {
-    /// Whether every flow passes one place here, and it goes on from there.
-    #[must_use]
-    pub fn is_sole(&self) -> bool {
-        !self.behind_an_end && matches!(&self.places[..], [only] if !only.ends)
-    }
-
-    fn place_of(&self, flow: u16) -> Option<usize> {
-        self.at.get(&flow).copied().or_else(|| self.is_sole().then_some(0))
-    }
-
-    /// The places from which flows go on.
-    pub fn live(&self) -> impl Iterator<Item = (usize, &Place)> {
-        self.places.iter().enumerate().filter(|(_, place)| !place.ends)
-    }
-
-    /// Whether nobody here ever answers.
-    #[must_use]
-    pub fn is_silent(&self) -> bool {
-        !self.places.is_empty() && self.places.iter().all(|place| place.address.is_none())
-    }
-
-    pub(super) fn open(&self) -> &BTreeMap<u16, Open> {
-        &self.open
-    }
-
-    pub(super) fn is_asked(&self, flow: u16) -> bool {
-        self.asked.contains_key(&flow)
-    }
-
-    /// How many flows were asked here.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.len()
-    }
-
-    /// How many probes of this flow were answered here or may yet be.
-    pub(super) fn hopeful(&self, flow: u16) -> usize {
-        self.asked.get(&flow).copied().unwrap_or(0)
-    }
-
-    /// Where each flow was seen.
-    pub(super) fn seen(&self) -> &HashMap<u16, usize> {
-        &self.at
-    }
-
-    fn place_answers(&mut self, flow: u16, probes: &[&Probe], aliases: &Aliases) {
-        let mut first = None;
-        for (probe, reply) in probes.iter().filter_map(|probe| Some((probe, telling(probe)?))) {
-            let address = aliases.router(reply.responder);
-            let index = self.place(Some(address), !reply.kind.in_transit(), None);
-            self.put(flow, index, Some(reply));
-            if let Some(place) = self.places.get_mut(index) {
-                place.also.extend(Some(reply.responder).filter(|it| *it != address));
-                place.counter.extend(alias::sample(probe, reply));
-            }
-            if *first.get_or_insert(index) != index {
-                self.wavering.insert(flow);
-            }
-        }
-        self.at.extend(first.map(|first| (flow, first)));
-    }
-
-    /// The index of this place, which is made if it is new.
-    fn place(&mut self, address: Option<IpAddr>, ends: bool, after: Option<usize>) -> usize {
-        let same = |it: &Place| (it.address, it.ends, it.after) == (address, ends, after);
-        self.places.iter().position(same).unwrap_or_else(|| {
-            self.places.push(Place::new(address, ends, after));
-            self.places.len() - 1
-        })
-    }
-
-    fn put(&mut self, flow: u16, index: usize, reply: Option<&Reply>) {
-        self.at.insert(flow, index);
-        let Some(place) = self.places.get_mut(index) else { return };
-        place.flows.insert(flow);
-        let Some(reply) = reply else { return };
-        place.answers += 1;
-        place.ending = place.ending.or(Some(reply.kind).filter(|_| place.ends));
-        let rtt = reply.rtt.filter(|rtt| *rtt > Span::ZERO);
-        place.rtt = place.rtt.into_iter().chain(rtt).min();
-    }
-}
-
-impl Place {
-    fn new(address: Option<IpAddr>, ends: bool, after: Option<usize>) -> Self {
-        Self {
-            address,
-            also: BTreeSet::new(),
-            ends,
-            ending: None,
-            after,
-            counter: Vec::new(),
-            flows: BTreeSet::new(),
-            rtt: None,
-            answers: 0,
-            next: BTreeMap::new(),
-            per_packet: false,
-        }
-    }
-
-    /// Whether both are one router, as their IP-IDs have it.
-    #[must_use]
-    pub fn is_same_router(&self, other: &Self) -> bool {
-        alias::is_one_counter(&self.counter, &other.counter)
-    }
-
-    /// How many flows were seen to pass from here to a next hop.
-    #[must_use]
-    pub fn samples(&self) -> usize {
-        self.next.values().flatten().collect::<BTreeSet<_>>().len()
     }
 }

@@ -6,8 +6,10 @@
 //! configuration and frames. What is asked next is decided beside that, in `strategy`: MDA and MDA-Lite.
 
 mod alias;
+mod circle;
 mod diamond;
 mod graph;
+mod level;
 mod network;
 mod plan;
 mod rule;
@@ -16,7 +18,8 @@ mod silence;
 mod strategy;
 
 pub use diamond::Diamond;
-pub use graph::{Graph, Level, Place, Shown};
+pub use graph::{Graph, Shown};
+pub use level::{Level, Place};
 pub use network::{Completion, Enumerated, Link, Network, Router};
 pub use plan::{MAX_FLOWS, Plan};
 pub use rule::{Confidence, Enumeration, Rule};

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::diamond::{self, Diamond, Edge, Shape};
-use super::graph::{Graph, Place};
+use super::graph::Graph;
+use super::level::Place;
 use super::plan::Plan;
 use super::rule::Rule;
 use super::strategy::{self, Step};
@@ -85,6 +86,8 @@ pub struct Network {
     pub aliases: Vec<BTreeSet<usize>>,
     /// In order of routers.
     pub diamonds: Vec<Diamond>,
+    /// Routers that send packets round and round until their TTL runs out, each loop in its order.
+    pub loops: Vec<Vec<usize>>,
     /// Whether it is everything.
     pub completion: Completion,
     /// The rule that applied to each router in the end.
@@ -110,6 +113,7 @@ impl Network {
             links: Vec::new(),
             aliases: Vec::new(),
             diamonds: Vec::new(),
+            loops: Vec::new(),
             completion: match done {
                 true => Completion::Complete,
                 false if probes >= u64::from(plan.max_probes) => Completion::MaxProbes,
@@ -119,8 +123,10 @@ impl Network {
         };
         let mut known = BTreeMap::new();
         let mut links: BTreeMap<(usize, usize), (BTreeSet<u16>, bool)> = BTreeMap::new();
-        let mut above: Vec<Option<usize>> = vec![None];
+        // Of the places of each hop; the prober itself is none.
+        let mut routers: Vec<Vec<Option<usize>>> = vec![vec![None]];
         for (level, here) in graph.levels().iter().enumerate().skip(1) {
+            let above = routers.last().cloned().unwrap_or_default();
             let mut indices = vec![None; here.places.len()];
             let mut order: Vec<usize> = (0..here.places.len()).collect();
             order.sort_by_key(|place| here.places[*place].address);
@@ -132,7 +138,7 @@ impl Network {
                     None => Identity::Silent(before.first().and_then(|at| *above.get(*at)?)),
                 };
                 let index = *known.entry(identity).or_insert(network.routers.len());
-                let enumerated = (!found.ends).then(|| enumerated(graph, rule, level, found));
+                let enumerated = found.is_live().then(|| enumerated(graph, rule, level, found));
                 network.see(index, here.ttl, found, enumerated);
                 indices[place] = Some(index);
                 for at in before {
@@ -144,7 +150,8 @@ impl Network {
                 }
             }
             network.note_aliases(&here.places, &indices);
-            above = indices;
+            routers.push(indices);
+            network.note_loops(&here.places, &routers);
         }
         network.links = links
             .into_iter()
@@ -179,6 +186,9 @@ impl Network {
             *group = group.iter().map(|router| numbers[*router]).collect();
         }
         self.aliases.sort_unstable();
+        for router in self.loops.iter_mut().flatten() {
+            *router = numbers[*router];
+        }
         self.diamonds = diamonds;
     }
 
@@ -192,6 +202,20 @@ impl Network {
                 {
                     join(&mut self.aliases, one, two);
                 }
+            }
+        }
+    }
+
+    /// What goes round from a hop on to which no other loop has come: one that goes on is seen from each of its routers.
+    fn note_loops(&mut self, places: &[Place], routers: &[Vec<Option<usize>>]) {
+        for circle in places.iter().filter_map(|place| place.circles.as_ref()) {
+            let router = |at: &(usize, usize)| routers.get(at.0)?.get(at.1).copied().flatten();
+            let round: Vec<usize> = circle.iter().filter_map(router).collect();
+            let known = |known: &Vec<usize>| {
+                known.len() == round.len() && known.iter().all(|it| round.contains(it))
+            };
+            if !self.loops.iter().any(known) {
+                self.loops.push(round);
             }
         }
     }

@@ -162,7 +162,7 @@ impl<'a> Need<'a> {
         }
     }
 
-    fn below(&self) -> &'a super::graph::Level {
+    fn below(&self) -> &'a super::level::Level {
         &self.graph.levels()[self.upper + 1]
     }
 
