@@ -223,7 +223,9 @@ impl Probers {
                 stop: Arc::default(),
                 tape: prepared.map(|prepared| prepared.begin(link.now())).transpose()?,
                 meter,
-                annotations: sources.annotate(link.names(args), link.waking(), DEFAULT_WAIT)?,
+                annotations: sources
+                    .annotate(link.names(args), link.waking(), DEFAULT_WAIT)?
+                    .asking_again(),
                 look_up: !args.output.numeric,
             };
             probers.push(link.start(parts, interface.name)?);

@@ -215,7 +215,7 @@ impl Session {
     fn record_names(&mut self) {
         let (known, unnamed): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.unnamed).into_iter().partition(|address| {
-                matches!(self.annotations.names.lookup(*address), Lookup::Known(_))
+                matches!(self.annotations.names.lookup(*address), Lookup::Known(Some(_)))
             });
         self.unnamed = unnamed;
         for address in known {
@@ -227,11 +227,9 @@ impl Session {
     }
 
     fn ask_about(&mut self, responder: IpAddr) {
-        if self.responders.insert(responder) {
-            self.annotations.request(responder);
-            if self.look_up {
-                self.unnamed.push(responder);
-            }
+        self.annotations.request(responder);
+        if self.responders.insert(responder) && self.look_up {
+            self.unnamed.push(responder);
         }
     }
 }

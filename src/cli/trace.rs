@@ -151,7 +151,10 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     } else {
         args.lookups.names(wake(), DEFAULT_WAIT)
     };
-    let annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
+    let mut annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
+    if task.watch().is_some() {
+        annotations = annotations.asking_again();
+    }
     let mut session = session(args, task, &config, annotations)?
         .recording_to(tape)
         .metered_by(meter)

@@ -135,7 +135,10 @@ impl Database {
 fn origin(record: &Record<'_>) -> Result<Origin, MaxMindDbError> {
     sound(record)?;
     let text = || first::<&str>(record, NUMBER_TEXT)?.strip_prefix("AS")?.parse().ok();
-    let number: Option<u32> = first(record, NUMBER).or_else(text);
+    // As wide as whoever wrote it found it worth.
+    let short = || first::<u16>(record, NUMBER).map(u32::from);
+    let long = || first::<u64>(record, NUMBER).and_then(|number| number.try_into().ok());
+    let number = first(record, NUMBER).or_else(short).or_else(long).or_else(text);
     let name = first(record, SYSTEM).filter(|_| number.is_some()).and_then(harmless);
     Ok(Origin { numbers: number.into_iter().collect(), name })
 }

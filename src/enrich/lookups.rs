@@ -2,7 +2,8 @@
 //!
 //! Invariants: a key is asked for once, and what is said of it first (a value, or that there is none)
 //! stands for the rest of the run, so that text, JSON and recording agree. A key whose answer is not
-//! there in time has no value.
+//! there in time has no value. Only where a run is long, and reports at its end, may a value
+//! [still come](Lookups::asking_again) for a key that had none.
 //!
 //! What has to be asked of the network may take as long as it likes and can often be neither cancelled
 //! nor hurried: such lookups run in a few threads that nobody waits for, and that end with the process.
@@ -20,6 +21,9 @@ pub const DEFAULT_WAIT: Duration = Duration::from_millis(1_500);
 
 /// No wait is longer: moments must not run out of their range.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// After how long a key without a value is asked for again where that is done.
+const AGAIN: Duration = Duration::from_secs(30);
 
 /// How many lookups of a kind run at a time.
 const THREADS: usize = 8;
@@ -40,12 +44,20 @@ pub struct Lookups<K, V> {
     entries: HashMap<K, Entry<V>>,
     wait: Duration,
     source: Source<K, V>,
+    /// A value may still come.
+    again: bool,
 }
 
 /// What is kept of a key.
 enum Entry<V> {
-    Pending { give_up: Instant },
+    Pending {
+        give_up: Instant,
+    },
     Known(Option<V>),
+    /// It was asked for then, and there was none.
+    Missing {
+        asked: Instant,
+    },
 }
 
 /// How a key becomes a value: `None` if there is none to be had.
@@ -75,20 +87,27 @@ where
         wait: Duration,
     ) -> Self {
         let source = Source::Asked(Pool::new(Arc::new(resolve), Arc::new(wake)));
-        Self { entries: HashMap::new(), wait: wait.min(LONGEST_WAIT), source }
+        Self { entries: HashMap::new(), wait: wait.min(LONGEST_WAIT), source, again: false }
+    }
+
+    /// A value may still come for a key that had none: late, or because it is asked for again, which is done when it
+    /// is requested half a minute later.
+    #[must_use]
+    pub fn asking_again(self) -> Self {
+        Self { again: true, ..self }
     }
 
     /// Values that `resolve` has at hand: it must neither block nor take longer than a trace can spare.
     #[must_use]
     pub fn held(resolve: impl Fn(K) -> Option<V> + Send + Sync + 'static) -> Self {
         let source = Source::Held(Box::new(resolve));
-        Self { entries: HashMap::new(), wait: Duration::ZERO, source }
+        Self { entries: HashMap::new(), wait: Duration::ZERO, source, again: false }
     }
 
     /// Values that were known beforehand. Nothing is ever looked up.
     pub fn given(values: impl IntoIterator<Item = (K, Option<V>)>) -> Self {
         let entries = values.into_iter().map(|(key, value)| (key, Entry::Known(value))).collect();
-        Self { entries, wait: Duration::ZERO, source: Source::Given }
+        Self { entries, wait: Duration::ZERO, source: Source::Given, again: false }
     }
 
     /// What is known of the value of `key`.
@@ -97,6 +116,7 @@ where
         match (self.entries.get(&key), &self.source) {
             (Some(Entry::Pending { .. }), _) => Lookup::Pending,
             (Some(Entry::Known(value)), _) => Lookup::Known(value.as_ref()),
+            (Some(Entry::Missing { .. }), _) => Lookup::Known(None),
             (None, Source::Given) => Lookup::Known(None),
             (None, _) => Lookup::Unasked,
         }
@@ -104,23 +124,39 @@ where
 
     /// Takes in one answer, unless it comes too late.
     fn settle(&mut self, (key, value): (K, Option<V>)) {
-        if let Some(entry @ Entry::Pending { .. }) = self.entries.get_mut(&key) {
-            *entry = Entry::Known(value);
-        }
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        *entry = match (&*entry, value) {
+            (Entry::Pending { .. }, None) => Entry::Missing { asked: Instant::now() },
+            (Entry::Pending { .. }, value) => Entry::Known(value),
+            (Entry::Missing { .. }, Some(value)) if self.again => Entry::Known(Some(value)),
+            _ => return,
+        };
     }
 
     fn give_up_where(&mut self, of: impl Fn(&Instant) -> bool) {
         for entry in self.entries.values_mut() {
             if matches!(entry, Entry::Pending { give_up } if of(give_up)) {
-                *entry = Entry::Known(None);
+                *entry = Entry::Missing { asked: Instant::now() };
             }
+        }
+    }
+
+    /// Asks once more for a key that had no value, if its time has come.
+    fn ask_again(&mut self, key: K) {
+        if let Some(Entry::Missing { asked }) = self.entries.get_mut(&key)
+            && let Source::Asked(pool) = &mut self.source
+            && self.again
+            && asked.elapsed() >= AGAIN
+        {
+            *asked = Instant::now();
+            pool.ask(key);
         }
     }
 }
 
 /// What a run does with lookups of any kind, whatever their values are.
 pub trait Awaited<K> {
-    /// Asks for the value of `key`, if that has not been done before.
+    /// Asks for the value of `key`, if that has not been done before or is to be done again.
     fn request(&mut self, key: K);
 
     /// Takes in the answers that have come, and gives up what has been waited for long enough.
@@ -144,7 +180,7 @@ where
 {
     fn request(&mut self, key: K) {
         if self.entries.contains_key(&key) {
-            return;
+            return self.ask_again(key);
         }
         let entry = match &mut self.source {
             Source::Given => return,
@@ -170,7 +206,7 @@ where
     fn next_deadline(&self) -> Option<Instant> {
         let pending = self.entries.values().filter_map(|entry| match entry {
             Entry::Pending { give_up } => Some(*give_up),
-            Entry::Known(_) => None,
+            Entry::Known(_) | Entry::Missing { .. } => None,
         });
         pending.min()
     }
@@ -332,6 +368,47 @@ mod tests {
         wakes.recv().unwrap();
         values.poll();
         assert!((0..20).all(|key| values.lookup(key) == Lookup::Known(None)));
+    }
+
+    #[test]
+    fn a_late_answer_counts_where_values_may_still_come() {
+        let (release, gate) = mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let (woken, wakes) = mpsc::channel();
+        let resolve = move |_| {
+            let _ = gate.lock().unwrap().recv();
+            Some("late")
+        };
+        let wake = move || woken.send(()).unwrap_or(());
+        let mut values = Lookups::asked(resolve, wake, Duration::ZERO).asking_again();
+        values.request(1);
+        values.wait_all();
+        assert_eq!(values.lookup(1), Lookup::Known(None));
+        release.send(()).unwrap();
+        wakes.recv().unwrap();
+        values.poll();
+        assert_eq!(values.lookup(1), Lookup::Known(Some(&"late")));
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_asked_for_again_in_its_time() {
+        let (asked, asks) = mpsc::channel();
+        let resolve = move |key: u8| {
+            asked.send(key).unwrap();
+            None::<u8>
+        };
+        let mut values = Lookups::asked(resolve, || {}, LONG).asking_again();
+        values.request(1);
+        values.wait_all();
+        values.request(1);
+        assert_eq!(values.lookup(1), Lookup::Known(None));
+        if let Some(Entry::Missing { asked }) = values.entries.get_mut(&1) {
+            *asked -= AGAIN;
+        }
+        values.request(1);
+        values.request(1);
+        drop(values);
+        assert_eq!(asks.iter().collect::<Vec<_>>(), [1, 1]);
     }
 
     #[test]

@@ -36,6 +36,13 @@ impl From<Names> for Annotations {
 }
 
 impl Annotations {
+    /// What could not be had may still come, for runs that are long and report at their end.
+    #[must_use]
+    pub fn asking_again(self) -> Self {
+        let Self { names, origins, places } = self;
+        Self { names: names.asking_again(), origins: origins.map(Origins::asking_again), places }
+    }
+
     fn kinds(&self) -> impl Iterator<Item = &dyn Awaited<IpAddr>> {
         let origins = self.origins.as_ref().map(|it| it as &dyn Awaited<IpAddr>);
         let places = self.places.as_ref().map(|it| it as &dyn Awaited<IpAddr>);

@@ -62,6 +62,13 @@ impl Origins {
         }
     }
 
+    /// What could not be had may still come: see [`Lookups::asking_again`].
+    #[must_use]
+    pub fn asking_again(self) -> Self {
+        let Self { announced, names, unnamed } = self;
+        Self { announced: announced.asking_again(), names: names.asking_again(), unnamed }
+    }
+
     /// What is known of the origin of `address`.
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> Lookup<'_, Origin> {
@@ -95,8 +102,8 @@ impl Origins {
 
 impl Awaited<IpAddr> for Origins {
     fn request(&mut self, address: IpAddr) {
-        if self.announced.lookup(address) == Lookup::Unasked {
-            self.announced.request(address);
+        self.announced.request(address);
+        if self.name(address).is_none() && !self.unnamed.contains(&address) {
             self.unnamed.push(address);
         }
     }

@@ -40,6 +40,12 @@ fn systems_are_read_in_both_forms() {
     ] {
         assert_eq!(maxmind.origin(address(of)), expected, "{of}");
     }
+    for number in [Value::Short(64_500), Value::Number(64_500), Value::Long(64_500)] {
+        let record = Value::Map(vec![("autonomous_system_number", number)]);
+        let own = read(&Mmdb::new("own").with("192.0.2.0/24", &record), Kind::Origins).unwrap();
+        let origin = own.origin("192.0.2.1".parse().unwrap()).unwrap();
+        assert_eq!(origin.numbers, [64_500]);
+    }
     let ipinfo = read(&mmdb::ipinfo_asn(), Kind::Origins).unwrap();
     let transit = origin(64_500, Some("Example Transit, Inc."));
     assert_eq!(ipinfo.origin(address("198.51.100.7")), transit);
