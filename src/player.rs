@@ -198,8 +198,8 @@ impl<R: Read> Player<R> {
 
     /// Why the file ended before its last packet was whole, if that is known by now.
     #[must_use]
-    pub fn truncated(&self) -> Option<&CaptureError> {
-        self.link.truncated()
+    pub fn ended_by(&self) -> Option<&CaptureError> {
+        self.link.ended_by()
     }
 
     /// Takes in what has been looked up. Says whether anything was awaited.

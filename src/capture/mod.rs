@@ -148,3 +148,15 @@ pub enum CaptureError {
         frame: LinkType,
     },
 }
+
+impl CaptureError {
+    /// Whether there are packets before it that can be used.
+    #[must_use]
+    pub fn leaves_packets(&self) -> bool {
+        match self {
+            Self::Truncated { .. } => true,
+            Self::Damaged { packet, .. } => *packet > 1,
+            _ => false,
+        }
+    }
+}

@@ -14,7 +14,9 @@ pub use super::output::OutputOptions;
 use super::output::forms;
 use super::paths::{self, PathsArgs};
 pub use super::targets::ScreenArgs;
-use super::values::{at_least_one, parse_clock, parse_interval, parse_size, parse_until, within};
+use super::values::{
+    at_least_one, parse_clock, parse_interval, parse_listen, parse_size, parse_until, within,
+};
 pub use super::watch::ReportOptions;
 use crate::link::live::Clock;
 use crate::render::Form;
@@ -139,7 +141,10 @@ pub struct TraceArgs {
 #[command(
     mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_ROUNDS))),
     mut_arg("inspect", |arg| arg.hide(true)),
-    mut_arg("mtu", |arg| arg.hide(true))
+    mut_arg("mtu", |arg| arg.hide(true)),
+    mut_arg("queries", |arg| arg.help("Probes per hop and round: 1 to 1000 [default: 1]")),
+    mut_arg("back", |arg| arg.help("Reports as JSON and the screen always have the length of the way back; the others never")),
+    mut_arg("geo_db", |arg| arg.help("Show on the screen and in JSON where responders are: from this database, city or country"))
 )]
 pub struct WatchArgs {
     /// The trace of each round.
@@ -169,7 +174,7 @@ pub struct WatchArgs {
 
     /// Serve metrics for Prometheus under /metrics at this address: 127.0.0.1:9469; port 0 takes
     /// one that is free
-    #[arg(long, value_name = "ADDR:PORT", help_heading = "Output")]
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Output", value_parser = parse_listen)]
     pub prometheus: Option<SocketAddr>,
 
     /// How the recording rotates.

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use jiff::Timestamp as Calendar;
 use serde::Serialize;
 
-use super::{Status, write_out};
+use super::{Status, complain, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::probe::ProbeType;
 use crate::render::Form;
@@ -85,7 +85,11 @@ impl Watched {
             match reader.next() {
                 Ok(Some(Item::Packet(frame))) => self.show(&frame),
                 Ok(Some(_)) => {}
-                Ok(None) | Err(CaptureError::Truncated { .. }) => break,
+                Ok(None) => break,
+                Err(error) if error.leaves_packets() => {
+                    complain(&error.to_string());
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -109,8 +109,8 @@ impl Recording {
         while !there && Instant::now() < end {
             there = self.player.work(PIECE)?;
         }
-        if let Some(truncated) = self.player.truncated().filter(|_| !self.said) {
-            complain(&truncated.to_string());
+        if let Some(error) = self.player.ended_by().filter(|_| !self.said) {
+            complain(&error.to_string());
             self.said = true;
         }
         Ok(there)
@@ -168,7 +168,7 @@ impl Scene for Recordings {
             Command::Seek(goal) => player.seek(goal),
             Command::Speed(speed) => player.set_speed(speed),
             Command::Reset => player.forget(),
-            Command::Quit | Command::Interrupt | Command::Redraw => {}
+            Command::Quit | Command::Interrupt | Command::Redraw | Command::Suspend => {}
         }
         // It is mostly there at once.
         self.busy = true;

@@ -158,9 +158,12 @@ fn report(
         ),
     };
     let mut session = Session::with_renderer(&config, renderer, annotations, args.resolve);
-    let status = session.run(&mut *engine, &mut link);
-    if let Some(truncated) = link.truncated() {
-        complain(&truncated.to_string());
+    let mut status = session.run(&mut *engine, &mut link);
+    if let Some(error) = link.ended_by() {
+        complain(&error.to_string());
+        if let CaptureError::Damaged { .. } = error {
+            status = Status::Failed;
+        }
     }
     Ok((status, session.into_annotations()))
 }
@@ -269,7 +272,8 @@ pub(super) fn read_through<R: Read>(
                 contents.names.insert(address, name);
             }
             Ok(Some(Item::Interrupted { .. })) => {}
-            Ok(None) | Err(CaptureError::Truncated { .. }) => return Ok(contents),
+            Ok(None) => return Ok(contents),
+            Err(error) if error.leaves_packets() => return Ok(contents),
             Err(error) => return Err(error.into()),
         }
     }

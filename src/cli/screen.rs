@@ -11,9 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::sys::signal::{Signal, raise};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::Event;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::flag;
 
 use super::keyboard::{Came, Keyboard};
@@ -81,6 +84,10 @@ fn turn(
         if scene.is_broken() || PANICKED.load(Ordering::SeqCst) {
             return Ok(Left::Quit);
         }
+        if signals.stopped.swap(false, Ordering::SeqCst) {
+            stop_for_a_while(terminal)?;
+            due = true;
+        }
         if due {
             terminal.draw(|frame| tui::draw(frame, &seen, state))?;
             (due, drawn) = (false, Instant::now());
@@ -94,6 +101,7 @@ fn turn(
                     Some(Command::Quit) => return Ok(Left::Quit),
                     Some(Command::Interrupt) => return Ok(Left::Interrupted(2)),
                     Some(Command::Redraw) => redraw(terminal)?,
+                    Some(Command::Suspend) => stop_for_a_while(terminal)?,
                     Some(command) => {
                         scene.command(command, state.tab);
                         seen = scene.snapshot(state.tab);
@@ -120,6 +128,16 @@ fn turn(
 fn redraw(terminal: &mut DefaultTerminal) -> io::Result<()> {
     let size = terminal.size()?;
     terminal.resize(size.into())
+}
+
+/// Gives the terminal back and stops, with all threads, until the shell goes on with it.
+fn stop_for_a_while(terminal: &mut DefaultTerminal) -> io::Result<()> {
+    terminal.show_cursor()?;
+    ratatui::try_restore()?;
+    raise(Signal::SIGSTOP)?;
+    enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen)?;
+    redraw(terminal)
 }
 
 /// The terminal is ours for as long as this is there. A panic gives it back too, before it says anything.
@@ -161,16 +179,19 @@ impl Drop for Screen {
     }
 }
 
-/// The signals that end a screen. Once it has ended they do again what they did before.
+/// The signals that end a screen, and the one that stops it for a while. Once it has ended the former do again what
+/// they did before.
 struct Signals {
     last: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
     ended: Arc<AtomicBool>,
 }
 
 impl Signals {
     fn take() -> io::Result<Self> {
-        let signals = Self { last: Arc::default(), ended: Arc::default() };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let signals = Self { last: Arc::default(), stopped: Arc::default(), ended: Arc::default() };
+        flag::register(SIGTSTP, Arc::clone(&signals.stopped))?;
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
             flag::register_conditional_default(signal, Arc::clone(&signals.ended))?;
             let value = usize::try_from(signal).map_err(io::Error::other)?;
             flag::register_usize(signal, Arc::clone(&signals.last), value)?;

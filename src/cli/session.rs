@@ -208,7 +208,7 @@ impl Session {
         if is_closed_pipe(&error) {
             self.pipe_closed = true;
         } else {
-            self.fail(&format!("{error}; the trace goes on without a recording"));
+            self.fail(&format!("the trace goes on without a recording: {error}"));
         }
     }
 

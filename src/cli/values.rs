@@ -1,6 +1,7 @@
 //! The values that options take: how each is read, and what is said of one that is wrong.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 
 use crate::link::live::Clock;
 use crate::probe::FlowMode;
@@ -101,6 +102,12 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 /// A time of the calendar as captures stamp it.
 pub fn of_calendar(at: jiff::Timestamp) -> Timestamp {
     Timestamp::from_parts(at.as_second(), at.subsec_nanosecond().into())
+}
+
+/// Where to listen.
+pub fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let wrong = "it must be ADDRESS:PORT, as 127.0.0.1:9469 or [::1]:9469";
+    text.parse().map_err(|_| wrong.to_owned())
 }
 
 /// `--until`: a time with its offset from UTC, or a length.

@@ -116,8 +116,7 @@ where
         match (self.entries.get(&key), &self.source) {
             (Some(Entry::Pending { .. }), _) => Lookup::Pending,
             (Some(Entry::Known(value)), _) => Lookup::Known(value.as_ref()),
-            (Some(Entry::Missing { .. }), _) => Lookup::Known(None),
-            (None, Source::Given) => Lookup::Known(None),
+            (Some(Entry::Missing { .. }), _) | (None, Source::Given) => Lookup::Known(None),
             (None, _) => Lookup::Unasked,
         }
     }

@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 pub struct ReplayLink<R: Read> {
     reader: CaptureReader<R>,
     latest: Timestamp,
-    truncated: Option<CaptureError>,
+    ended_by: Option<CaptureError>,
     /// When the run was interrupted, if it was.
     cut: Option<Timestamp>,
 }
@@ -18,7 +18,7 @@ pub struct ReplayLink<R: Read> {
 impl<R: Read> ReplayLink<R> {
     /// The frames of `reader`, in their order.
     pub fn new(reader: CaptureReader<R>) -> Self {
-        Self { reader, latest: Timestamp::default(), truncated: None, cut: None }
+        Self { reader, latest: Timestamp::default(), ended_by: None, cut: None }
     }
 
     /// When the frame was captured that comes next; `None` if something else does.
@@ -26,9 +26,9 @@ impl<R: Read> ReplayLink<R> {
         self.reader.peek()
     }
 
-    /// Why the file ended before its last packet was whole, if it did.
-    pub fn truncated(&self) -> Option<&CaptureError> {
-        self.truncated.as_ref()
+    /// What ended it before its end, if anything did: it was cut off, or is damaged from there on.
+    pub fn ended_by(&self) -> Option<&CaptureError> {
+        self.ended_by.as_ref()
     }
 }
 
@@ -58,8 +58,8 @@ impl<R: Read> Link for ReplayLink<R> {
                 Ok(Received::Woken)
             }
             Ok(None) => Ok(self.cut.map_or(Received::End, Received::Cut)),
-            Err(error @ CaptureError::Truncated { .. }) => {
-                self.truncated = Some(error);
+            Err(error) if error.leaves_packets() => {
+                self.ended_by = Some(error);
                 Ok(Received::End)
             }
             Err(error) => Err(error.into()),

@@ -205,6 +205,8 @@ impl Meter {
         ] {
             family.get_or_create_owned(&labels).inner().store(value, Ordering::Relaxed);
         }
+        // From the first round on, so that the first change is an increase.
+        drop(metrics.changes.get_or_create_owned(&labels));
         let lost = i64::try_from(row.lost()).unwrap_or(i64::MAX);
         metrics.lost.get_or_create_owned(&labels).set(lost);
     }

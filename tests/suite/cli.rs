@@ -263,3 +263,31 @@ fn diff_says_by_its_status_whether_the_path_has_changed() {
     let wrong = diff(std::path::Path::new("/etc/passwd"), &[]);
     assert_eq!((wrong.status, wrong.stderr.lines().count()), (2, 1), "{}", wrong.stderr);
 }
+
+#[test]
+fn what_comes_before_the_damage_is_reported() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcap");
+    run(&["--simulate", TARGET, "--pcap", recording.to_str().unwrap()]);
+    let whole = fs::read(&recording).unwrap();
+    // The header of the file, then packets: 16 octets of header, and as many as its third word says.
+    let mut ends = vec![24];
+    while let Some(header) = whole.get(ends[ends.len() - 1]..).filter(|rest| !rest.is_empty()) {
+        let length = u32::from_le_bytes(header[8..12].try_into().unwrap());
+        ends.push(ends[ends.len() - 1] + 16 + usize::try_from(length).unwrap());
+    }
+    let half = ends[ends.len() / 2];
+    let damaged = [&whole[..half], [0xff; 64].as_slice()].concat();
+    for (bytes, status, words) in [(&whole[..half + 20], 1, "ends"), (&damaged, 2, "is damaged")] {
+        fs::write(&recording, bytes).unwrap();
+        let report = replay(&recording, &[]);
+        assert!(report.stdout.contains("\n 3  "), "{}", report.stdout);
+        assert!(report.stderr.contains(words), "{}", report.stderr);
+        assert_eq!(
+            (report.status, report.stderr.lines().count()),
+            (status, 1),
+            "{}",
+            report.stderr
+        );
+    }
+}

@@ -230,7 +230,7 @@ fn an_address_that_is_taken_is_said_at_once() {
     let watched = Watched::of("built-in");
     let taken = watched.address.to_string();
     for (address, words) in
-        [(taken.as_str(), "cannot serve metrics at 127.0.0.1"), ("9469", "socket address")]
+        [(taken.as_str(), "cannot serve metrics at 127.0.0.1"), ("9469", "as 127.0.0.1:9469")]
     {
         let failed =
             run(&["watch", "--simulate", TARGET, "--rounds", "1", "--prometheus", address]);

@@ -367,6 +367,27 @@ fn columns_are_chosen_by_letter() {
     assert!(state.order == "LS EP" && state.complaint.is_none());
     typed(&mut state, &format!("o{erased}\n"), &seen);
     assert_eq!(state.order, old);
+    // The list of columns may be looked at meanwhile, and all erased at once.
+    typed(&mut state, "o?", &seen);
+    assert!(state.help && state.input.is_some());
+    assert_eq!(typed(&mut state, "q", &seen), None);
+    state.handle(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL), &seen);
+    typed(&mut state, "lsep\n", &seen);
+    assert!(!state.help && state.order == "LSEP");
+}
+
+#[test]
+fn chosen_columns_come_before_the_strip() {
+    let seen = built_in();
+    let head = |width: u16, order: &str| {
+        let state = state(|state| state.order = order.into());
+        text(&buffer((width, 24), &seen, &state)).lines().nth(1).unwrap().to_owned()
+    };
+    assert!(head(80, "LSRNBA").contains("Avg"));
+    assert!(head(80, "LSRDNBAWE").ends_with("Wrst   Med"));
+    let all = head(80, "LSRDNBAWEPT");
+    assert!(all.contains("Wrst") && all.ends_with("+3"), "{all}");
+    assert!(!head(120, "LSRDNBAWEPT").contains('+'));
 }
 
 #[test]
@@ -418,6 +439,19 @@ fn tabs_are_chosen_by_number_and_in_turn() {
     }
     state.handle(KeyEvent::from(KeyCode::BackTab), &seen);
     assert_eq!(state.tab, 0);
+}
+
+#[test]
+fn the_tab_that_is_shown_is_always_seen() {
+    let mut seen = built_in();
+    seen.tabs = (1..=9).map(|n| Tab { name: format!("host{n}.example"), loss: None }).collect();
+    for tab in 0..9 {
+        let state = state(|state| state.tab = tab);
+        let screen = text(&buffer(SMALL, &seen, &state));
+        let line = screen.lines().nth(1).unwrap();
+        assert!(line.contains(&format!("[{0} host{0}.example]", tab + 1)), "{line}");
+        assert_eq!((line.starts_with("< "), line.ends_with(" >")), (tab > 3, tab < 8), "{line}");
+    }
 }
 
 #[test]

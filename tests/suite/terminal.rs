@@ -9,6 +9,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{Termios, tcgetattr};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::support::{path_in, root, run, scratch};
@@ -99,12 +100,13 @@ fn after(output: &str) -> &str {
 
 /// How a screen can be left, and the status that follows.
 type Leave = (fn(&mut OnTerminal), Option<i32>);
-const WAYS: [Leave; 5] = [
+const WAYS: [Leave; 6] = [
     (|it| it.type_keys("q"), Some(0)),
     (|it| it.type_keys("\x03"), Some(130)),
     (|it| it.signal(Signal::SIGINT), Some(130)),
     (|it| it.signal(Signal::SIGTERM), Some(143)),
     (|it| it.signal(Signal::SIGHUP), Some(129)),
+    (|it| it.signal(Signal::SIGQUIT), Some(131)),
 ];
 
 #[test]
@@ -133,6 +135,29 @@ fn so_does_the_player() {
         leave(&mut player);
         let (output, ended) = player.finish();
         assert_eq!((after(&output).replace(SHOW_CURSOR, ""), ended), (String::new(), status));
+    }
+}
+
+/// The shell has it meanwhile, as it was before.
+#[test]
+fn ctrl_z_gives_it_back_for_a_while() {
+    let stops: [fn(&mut OnTerminal); 2] =
+        [|it| it.type_keys("\x1a"), |it| it.signal(Signal::SIGTSTP)];
+    for stop in stops {
+        let mut watch = OnTerminal::start(&["watch", "--simulate", TARGET]);
+        watch.wait_for("target.example");
+        stop(&mut watch);
+        watch.wait_for(LEAVE);
+        let pid = Pid::from_raw(watch.program.id().try_into().unwrap());
+        let stopped = waitpid(pid, Some(WaitPidFlag::WUNTRACED)).unwrap();
+        assert_eq!(stopped, WaitStatus::Stopped(pid, Signal::SIGSTOP));
+        assert_eq!(tcgetattr(&watch.terminal).unwrap(), watch.before);
+        watch.output.clear();
+        watch.signal(Signal::SIGCONT);
+        watch.wait_for("target.example");
+        watch.type_keys("q");
+        let (output, status) = watch.finish();
+        assert_eq!((after(&output).replace(SHOW_CURSOR, ""), status), (String::new(), Some(0)));
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Whole;
 use crate::render::columns::Figures;
 use crate::render::extension::ExtensionRow;
-use crate::render::rows::{Millis, OriginRow, PlaceRow};
+use crate::render::rows::{BackRow, Millis, OriginRow, PlaceRow};
 use crate::time::{Span, Timestamp};
 use crate::trace::table::{Change, Responder, Row};
 use crate::trace::verdict::Verdict;
@@ -181,6 +181,8 @@ struct Answering<'a> {
     #[serde(flatten)]
     times: Times,
     last_round: u64,
+    #[serde(flatten)]
+    back: BackRow,
     #[serde(skip_serializing_if = "Option::is_none")]
     extension: Option<ExtensionRow>,
 }
@@ -196,6 +198,7 @@ impl<'a> Answering<'a> {
             count: figures.received,
             times: Times::of(figures),
             last_round: host.round,
+            back: BackRow::of(&host.reply, Some(row.ttl)),
             extension: host.reply.extension.as_deref().map(ExtensionRow::of),
         }
     }

@@ -7,7 +7,6 @@ use ratatui::symbols::Marker;
 use ratatui::text::Line;
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Paragraph};
 
-use super::columns::millis;
 use super::model::Target;
 use super::moment::clock;
 use super::state::UiState;
@@ -26,7 +25,8 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState,
     // At the edges, where no RTT is.
     let along = |rounds: &[f64], y: f64| rounds.iter().map(|x| (*x, y)).collect::<Vec<_>>();
     let lost = along(&points.lost, bottom);
-    let late = along(&points.late, bottom);
+    let late: Vec<_> =
+        points.late.iter().map(|(x, rtt)| (*x, rtt.unwrap_or(bottom).clamp(bottom, top))).collect();
     let changed = along(&points.changed, top);
     let lines: Vec<_> = points
         .runs
@@ -52,8 +52,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState,
     let middle = f64::midpoint(points.first, points.last);
     let x_labels = [points.first, middle, points.last]
         .map(|x| Line::raw(format!("{} {}", round(x), time(x)).trim_end().to_owned()));
-    let y_labels = [bottom, f64::midpoint(bottom, top), top]
-        .map(|y| Line::raw(millis(Span::from_secs_f64(y / 1e3))));
+    // As many decimals as tell the labels apart.
+    let decimals = [1.0, 0.1].iter().filter(|limit| top - bottom < **limit).count() + 1;
+    let label = |y: f64| if y < 1e3 { format!("{y:.decimals$}") } else { format!("{y:.0}") };
+    let y_labels = [bottom, f64::midpoint(bottom, top), top].map(|y| Line::raw(label(y)));
     let x_axis = Axis::default().bounds([points.first, points.last]).labels(x_labels);
     let y_axis = Axis::default().title("ms").bounds([bottom, top]).labels(y_labels);
     let chart = Chart::new(lines.into_iter().chain(marks).collect());
@@ -65,7 +67,8 @@ struct Points {
     /// RTTs in milliseconds of rounds that follow one another.
     runs: Vec<Vec<(f64, f64)>>,
     lost: Vec<f64>,
-    late: Vec<f64>,
+    /// With their RTTs in milliseconds, where these are known.
+    late: Vec<(f64, Option<f64>)>,
     changed: Vec<f64>,
     first: f64,
     last: f64,
@@ -92,10 +95,15 @@ impl Points {
         };
         let mut run = Vec::new();
         for (round, cell) in (first..).zip(row.history.iter().skip(row.history.len() - shown)) {
-            let late = target.late.contains(&(row.ttl, round));
-            match Sign::of(*cell, late, None) {
+            let late = target.late.get(&(row.ttl, round));
+            match Sign::of(*cell, late.is_some(), None) {
                 Sign::Lost => points.lost.push(place(round)),
-                Sign::Late => points.late.push(place(round)),
+                Sign::Late => {
+                    let rtt = late.copied().flatten().map(Span::as_millis_f64);
+                    points.late.push((place(round), rtt));
+                    points.most = rtt.map_or(points.most, |rtt| points.most.max(rtt));
+                    points.least = rtt.map_or(points.least, |rtt| points.least.min(rtt));
+                }
                 Sign::None | Sign::Bar(_) | Sign::Part => {}
             }
             if let Some(rtt) = cell.rtt {

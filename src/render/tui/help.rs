@@ -13,8 +13,8 @@ use crate::render::columns::COLUMNS;
 
 /// Keys that are always there.
 const KEYS: &[(&str, &str)] = &[
-    ("q", "quit; Ctrl-C too"),
-    ("arrows PgUp PgDn", "select a hop; live Home End - + too"),
+    ("q", "quit; Ctrl-C too; Ctrl-Z back to the shell for a while"),
+    ("arrows PgUp PgDn", "select a hop; k too, live also Home End - +"),
     ("Enter Esc", "open the pane, fill the screen with it, close it"),
     ("v V", "next, previous pane: detail, chart, packets, changes"),
     ("[ ]", "scroll in the pane"),

@@ -20,8 +20,11 @@ const NUMBER: usize = 5;
 /// The least room of a responder, and of the strip where there are numbers beside it.
 const LEAST_HOST: usize = 22;
 const LEAST_STRIP: usize = 9;
-/// The most room of a responder.
+/// The room of the sign for chosen columns that have none: " +9".
+const LEFT_OUT: usize = 3;
+/// The most room of a responder, on a screen of 120 columns or less; of those beyond it may have half.
 const MOST_HOST: usize = 48;
+const USUAL_WIDTH: usize = 120;
 /// The columns beside the strip where it is the main thing.
 const BESIDE_STRIP: &str = "LNW";
 
@@ -66,6 +69,8 @@ pub fn lines<'a>(target: &'a Target, state: &UiState) -> Vec<Entry<'a>> {
 struct Shares {
     host: usize,
     columns: Vec<(&'static Column, usize)>,
+    /// Columns that were asked for and have no room.
+    left_out: usize,
     strip: usize,
 }
 
@@ -77,24 +82,35 @@ impl Shares {
             Display::Strip => "",
             Display::Both => BESIDE_STRIP,
         };
-        let mut room = width.saturating_sub(NUMBER + LEAST_HOST + 1 + LEAST_STRIP);
+        let wanted: Vec<_> = order.chars().filter_map(by_letter).collect();
+        let widths = || wanted.iter().map(|column| columns::width(column, most));
+        // What somebody chose is not given up for the strip, what is there by default is.
+        let all = NUMBER + LEAST_HOST + 1 + widths().sum::<usize>();
+        let strip = match state.has_own_columns() {
+            true if all <= width => 0,
+            true => LEFT_OUT,
+            false => LEAST_STRIP,
+        };
+        let mut room = width.saturating_sub(NUMBER + LEAST_HOST + 1 + strip);
         let mut columns = Vec::new();
-        for column in order.chars().filter_map(by_letter) {
-            let taken = columns::width(column, most);
+        for (column, taken) in wanted.iter().zip(widths()) {
             let Some(left) = room.checked_sub(taken) else { break };
             room = left;
-            columns.push((column, taken));
+            columns.push((*column, taken));
         }
+        let left_out = if state.has_own_columns() { wanted.len() - columns.len() } else { 0 };
         let wanted = entries
             .iter()
             .filter(|entry| !matches!(entry, Entry::Object(..)))
             .map(|entry| label(entry, target, state).chars().count() + remark(entry).len());
-        let wanted = wanted.max().unwrap_or(0).clamp(LEAST_HOST, MOST_HOST);
+        let most = MOST_HOST + width.saturating_sub(USUAL_WIDTH) / 2;
+        let wanted = wanted.max().unwrap_or(0).clamp(LEAST_HOST, most);
         // Of what is left names get what they need, and the strip the rest.
         let host = wanted.min(LEAST_HOST + room);
         let numbers: usize = columns.iter().map(|(_, taken)| taken).sum();
         let strip = width.saturating_sub(NUMBER + host + numbers + 1);
-        Self { host, columns, strip }
+        let strip = if strip < LEAST_STRIP { 0 } else { strip };
+        Self { host, columns, left_out, strip }
     }
 }
 
@@ -163,6 +179,9 @@ fn header(shares: &Shares, target: &Target) -> Line<'static> {
     let mut text = format!("{:NUMBER$}{:<host$}", "", "Host", host = shares.host);
     for (column, taken) in &shares.columns {
         let _ = write!(text, "{:>taken$}", column.title);
+    }
+    if shares.left_out > 0 {
+        let _ = write!(text, " +{}", shares.left_out);
     }
     let times = strip::time_line(target, shares.strip);
     Line::from(vec![Span::styled(text, STRONG), Span::raw(" "), Span::raw(times)])

@@ -36,6 +36,9 @@ pub use state::{Asked, Command, Pane, UiState};
 /// The smallest screen.
 const SMALLEST: (u16, u16) = (80, 24);
 
+/// How far systems are filled up with blanks, so that names begin in one column; one with several numbers may be longer.
+const SYSTEM: usize = 8;
+
 /// What there is to be seen.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -83,8 +86,13 @@ impl Target {
     fn host(&self, address: IpAddr, state: &UiState) -> String {
         let name = self.names.get(&address).filter(|_| state.names);
         let name = name.map_or_else(|| address.to_string(), Clone::clone);
-        let system = self.systems.get(&address).filter(|_| state.systems);
-        system.map_or_else(|| name.clone(), |system| format!("{} {name}", system.numbers))
+        if !state.systems || self.systems.is_empty() {
+            return name;
+        }
+        let width = |system: &model::System| system.numbers.chars().count();
+        let widest = self.systems.values().map(width).max().unwrap_or(0).min(SYSTEM);
+        let numbers = self.systems.get(&address).map_or("", |system| &system.numbers);
+        format!("{numbers:widest$} {name}")
     }
 
     /// Both.
@@ -115,7 +123,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
     }
     let mut lines = Vec::from([title(seen, state, theme)]);
     if seen.tabs.len() > 1 {
-        lines.push(tabs(&seen.tabs, state));
+        lines.push(tabs(&seen.tabs, state, area.width.into()));
     }
     if let Some(playback) = &seen.playback {
         lines.push(position(playback, area.width));
@@ -176,19 +184,33 @@ fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-fn tabs(tabs: &[Tab], state: &UiState) -> Line<'static> {
-    let mut line = Line::default();
-    for (index, tab) in tabs.iter().enumerate() {
+/// As many tabs as there is room for, the one that is shown among them.
+fn tabs(tabs: &[Tab], state: &UiState, width: usize) -> Line<'static> {
+    let text = |(index, tab): (usize, &Tab)| {
         let loss = match tab.loss {
             Some(loss) if loss > 0.0 => format!(" {:.0}% lost", loss * 100.0),
             _ => String::new(),
         };
-        let text = format!("{} {}{loss}", index + 1, plain(&tab.name));
-        if index == state.tab {
-            line.push_span(Span::styled(format!("[{text}]"), SELECTED));
-        } else {
-            line.push_span(Span::raw(format!(" {text} ")));
+        format!("{} {}{loss}", index + 1, plain(&tab.name))
+    };
+    let texts: Vec<String> = tabs.iter().enumerate().map(text).collect();
+    // Room for a sign at either end that there are more.
+    let taken = |texts: &[String]| texts.iter().map(|it| it.chars().count() + 2).sum::<usize>() + 4;
+    let to_this = texts.get(..=state.tab).unwrap_or(&texts);
+    let first = (0..state.tab)
+        .find(|first| to_this.get(*first..).is_some_and(|shown| taken(shown) <= width));
+    let first = first.unwrap_or(state.tab);
+    let mut line = Line::raw(if first > 0 { "< " } else { "" });
+    for (index, text) in texts.into_iter().enumerate().skip(first) {
+        if index > state.tab && line.width() + text.chars().count() + 4 > width {
+            line.push_span(Span::raw(" >"));
+            break;
         }
+        line.push_span(if index == state.tab {
+            Span::styled(format!("[{text}]"), SELECTED)
+        } else {
+            Span::raw(format!(" {text} "))
+        });
     }
     line
 }
@@ -215,7 +237,7 @@ fn position(playback: &Playback, width: u16) -> Line<'static> {
 fn footer(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     if let Some(input) = &state.input {
         let what = match input.what {
-            Asked::Columns => "Columns (letters, ? lists them; Enter takes, Esc leaves): ",
+            Asked::Columns => "Columns (? lists, Ctrl-U clears, Enter takes, Esc leaves): ",
             Asked::Goal => "Go to a round or a time (120, 14:03, 2026-01-31 14:03:20): ",
         };
         return Line::from(vec![Span::raw(what), Span::styled(format!("{}_", input.text), STRONG)]);

@@ -14,7 +14,7 @@ use super::super::text::{systems, word};
 use super::super::{Renderer, View};
 use crate::enrich::lookups::Lookup;
 use crate::enrich::origins::Origin;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::trace::table::{HISTORY, Table};
 use crate::trace::{Disposition, Event, Path, ProbeRef, Reply, TraceConfig};
 use crate::wire::{Frame, link};
@@ -47,8 +47,8 @@ pub struct Target {
     pub table: Table,
     /// When its last rounds began, the oldest first.
     pub times: VecDeque<Timestamp>,
-    /// Hops and rounds of which a reply came late.
-    pub late: BTreeSet<(u8, u64)>,
+    /// Hops and rounds of which a reply came late, with its RTT.
+    pub late: BTreeMap<(u8, u64), Option<Span>>,
     /// The last replies of each hop, by TTL, the oldest first.
     pub packets: BTreeMap<u8, VecDeque<Packet>>,
     /// The names of responders.
@@ -92,7 +92,7 @@ impl Model {
             interval,
             table: Table::new(),
             times: VecDeque::new(),
-            late: BTreeSet::new(),
+            late: BTreeMap::new(),
             packets: BTreeMap::new(),
             names: BTreeMap::new(),
             systems: BTreeMap::new(),
@@ -250,21 +250,23 @@ impl Target {
         self.table.add(path, &self.config);
         self.begin(path);
         let round = self.table.rounds();
-        let late = |hop: &&crate::trace::Hop| {
-            let replies = hop.probes.iter().flat_map(|probe| &probe.replies);
-            replies.into_iter().any(|reply| reply.late)
-        };
-        self.late.extend(path.hops().iter().filter(late).map(|hop| (hop.ttl, round)));
+        for hop in path.hops() {
+            let mut replies = hop.probes.iter().flat_map(|probe| &probe.replies);
+            if let Some(late) = replies.find(|reply| reply.late) {
+                self.late.insert((hop.ttl, round), late.rtt);
+            }
+        }
         let first = self.first_round();
-        self.late.retain(|(_, round)| *round >= first);
+        self.late.retain(|(_, round), _| *round >= first);
     }
 
     fn belated(&mut self, path: &Path, at: ProbeRef, index: usize) {
         self.table.add_late(path, at, index);
-        let sent = path.probe(at).and_then(|probe| probe.sent);
+        let Some(probe) = path.probe(at) else { return };
         let began = |sent| self.times.iter().rposition(|began| *began <= sent);
-        if let Some(index) = sent.and_then(began) {
-            self.late.insert((at.ttl, self.first_round() + index as u64));
+        if let Some(ago) = probe.sent.and_then(began) {
+            let rtt = probe.replies.get(index).and_then(|reply| reply.rtt);
+            self.late.insert((at.ttl, self.first_round() + ago as u64), rtt);
         }
     }
 

@@ -112,6 +112,8 @@ pub enum Command {
     Reset,
     /// Draw everything anew.
     Redraw,
+    /// Give the terminal to the shell, until it is given back.
+    Suspend,
     /// Play the recording, or pause it.
     Play,
     /// Go on, or back, by so many rounds.
@@ -147,6 +149,11 @@ impl UiState {
         }
     }
 
+    /// Whether the columns that are shown were chosen by somebody.
+    pub(super) fn has_own_columns(&self) -> bool {
+        ![LATENCY, JITTER].contains(&self.order.as_str())
+    }
+
     /// Takes a key, and says what it asks others to do.
     pub fn handle(&mut self, key: KeyEvent, seen: &Snapshot) -> Option<Command> {
         if key.kind == KeyEventKind::Release {
@@ -157,14 +164,20 @@ impl UiState {
             return match key.code {
                 KeyCode::Char('c') => Some(Command::Interrupt),
                 KeyCode::Char('l') => Some(Command::Redraw),
+                KeyCode::Char('z') => Some(Command::Suspend),
+                KeyCode::Char('u') => {
+                    self.input.iter_mut().for_each(|input| input.text.clear());
+                    None
+                }
                 _ => None,
             };
         }
+        if std::mem::take(&mut self.help) {
+            let quits = key.code == KeyCode::Char('q') && self.input.is_none();
+            return quits.then_some(Command::Quit);
+        }
         if let Some(input) = self.input.take() {
             return self.typed(input, key.code, seen);
-        }
-        if std::mem::take(&mut self.help) {
-            return (key.code == KeyCode::Char('q')).then_some(Command::Quit);
         }
         let command = seen.playback.is_some().then(|| play(key.code, seen)).flatten();
         command.or_else(|| match key.code {
@@ -198,7 +211,7 @@ impl UiState {
                 self.order = other.to_owned();
             }
             KeyCode::Char('o') => self.ask(Asked::Columns, self.order.clone()),
-            KeyCode::Up => self.select(self.selected.saturating_sub(1)),
+            KeyCode::Up | KeyCode::Char('k') => self.select(self.selected.saturating_sub(1)),
             KeyCode::Down => self.select(last.min(self.selected + 1)),
             KeyCode::PageUp | KeyCode::Char('-') => {
                 self.select(self.selected.saturating_sub(PAGE));
@@ -275,6 +288,7 @@ impl UiState {
                 input.text.pop();
             }
             KeyCode::Delete => input.text.clear(),
+            KeyCode::Char('?') if input.what == Asked::Columns => self.help = true,
             KeyCode::Char(c @ ' '..='~') if input.text.len() < INPUT => input.text.push(c),
             _ => {}
         }

@@ -78,7 +78,7 @@ pub fn line(target: &Target, row: &Row, width: usize, theme: Theme) -> Line<'sta
     let mut pending: Option<(Style, String)> = None;
     for (ago, cell) in row.history.iter().enumerate().skip(row.history.len() - shown) {
         let round = rounds - (row.history.len() - 1 - ago) as u64;
-        let late = target.late.contains(&(row.ttl, round));
+        let late = target.late.contains_key(&(row.ttl, round));
         let sign = Sign::of(*cell, late, row.rtts.best());
         let style = sign.style(theme);
         match &mut pending {
