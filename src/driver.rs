@@ -18,6 +18,9 @@ pub trait Observer {
     /// The link refused a probe.
     fn refused(&mut self, _: &LinkError) {}
 
+    /// So many rounds have now gone by of which no probe was seen leaving.
+    fn missed(&mut self, _: u64) {}
+
     /// When [`wake`](Self::wake) is to be called at the latest, on a clock that reads `now`.
     fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
         None
@@ -53,6 +56,8 @@ pub fn run(
 pub struct Crank {
     /// Frames that concern the trace, so far.
     recorded: u64,
+    /// Rounds that the observer knows to be missed.
+    missed: u64,
 }
 
 impl Crank {
@@ -105,6 +110,11 @@ impl Crank {
         observer: &mut dyn Observer,
     ) -> Result<bool, LinkError> {
         let outcome = turn(tracer, link, observer, &mut self.recorded);
+        let missed = tracer.missed();
+        if missed > self.missed {
+            observer.missed(missed);
+        }
+        self.missed = missed;
         match outcome {
             Ok(Turn::More) => return Ok(true),
             Ok(Turn::Cut(at)) => {

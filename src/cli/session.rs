@@ -143,6 +143,12 @@ impl Session {
         if let Err(error) = run {
             self.fail(&error.to_string());
         }
+        let missed = tracer.missed();
+        if missed > 0 {
+            complain(&format!(
+                "of the last {missed} rounds no probe was seen leaving: nothing is reported of them"
+            ));
+        }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);
         if signal.is_some() || self.stop.load(Ordering::Acquire) {
             self.annotations.give_up();
@@ -262,6 +268,14 @@ impl Observer for Session {
         self.facts.refused += 1;
         if self.facts.refused == 1 {
             complain(&error.to_string());
+        }
+    }
+
+    fn missed(&mut self, rounds: u64) {
+        if rounds == 1 {
+            complain(
+                "no probe of this round was seen leaving: it is missing, and the watch goes on",
+            );
         }
     }
 

@@ -109,6 +109,7 @@ pub(super) fn open_live(
         any_source_port,
         any,
         clock,
+        enduring: task.watch().is_some(),
     })?;
     interface.link = link.link_type();
     if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {

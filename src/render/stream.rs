@@ -1,6 +1,6 @@
 //! A watch as a stream: one JSON object a line, each written when it happens and flushed at once.
 //!
-//! `begin` has the configuration, `round` a round that is over, `changed` another router in the place of one,
+//! `begin` has the configuration, `round` a round that is over, `missed` rounds of which nothing left, `changed` another router in the place of one,
 //! `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
 //! name of a responder, `end` the totals. `docs/watch.md` has every field. Names may be learned at any time, so they stand before
 //! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
@@ -70,8 +70,13 @@ impl<W: Write> Stream<W> {
         if view.path.is_empty() {
             return Ok(());
         }
-        let before = self.table.changed();
+        let (before, missed) = (self.table.changed(), self.table.missed());
         self.table.add(view.path, view.config);
+        let missed = self.table.missed() - missed;
+        if missed > 0 {
+            let to = view.path.round;
+            self.lines.line(&Line::Missed { from: to + 1 - missed, to })?;
+        }
         self.lines.line(&Line::Round(RoundRow::of(view)))?;
         let changes: Vec<Change> = self.table.changes_since(before).copied().collect();
         for Change { at, ttl, from, to, .. } in changes {
@@ -124,6 +129,7 @@ impl<W: Write> Renderer for Stream<W> {
         let judged = table.rows().iter().zip(table.verdicts());
         self.lines.line(&Line::End {
             rounds: table.rounds(),
+            missed: table.missed(),
             target_reached: table.reached(),
             changes: table.changed(),
             hops: judged.map(|(row, verdict)| TotalRow::of(row, verdict.loss)).collect(),
@@ -147,6 +153,10 @@ enum Line<'a> {
         rounds: Option<u64>,
     },
     Round(RoundRow),
+    Missed {
+        from: u64,
+        to: u64,
+    },
     Changed {
         round: u64,
         ttl: u8,
@@ -171,6 +181,7 @@ enum Line<'a> {
     },
     End {
         rounds: u64,
+        missed: u64,
         target_reached: bool,
         changes: u64,
         hops: Vec<TotalRow>,

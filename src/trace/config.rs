@@ -203,6 +203,11 @@ impl TraceConfig {
     pub(super) fn first_spec(&self, round: u64) -> ProbeSpec {
         let scouts = self.has_scout() && round == 0;
         let number = if scouts { self.scout_number() } else { 0 };
+        self.spec_in(round, number)
+    }
+
+    /// Probe `number` of a round.
+    pub(super) fn spec_in(&self, round: u64, number: u32) -> ProbeSpec {
         ProbeSpec { serial: self.serial(round).wrapping_add(number), ..self.spec(number) }
     }
 

@@ -38,6 +38,11 @@ pub trait Engine {
     /// Whether nothing is left to send or to wait for. One that only watches never knows.
     fn is_done(&self) -> bool;
 
+    /// How many rounds have gone by, up to this one, of which no probe was seen leaving.
+    fn missed(&self) -> u64 {
+        0
+    }
+
     /// It is over: done, or at the end of a recording.
     fn finish(&mut self);
 

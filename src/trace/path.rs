@@ -192,6 +192,8 @@ pub struct Path {
     /// Probes by which the path MTU is found out, in order of capture; none but with
     /// [`TraceConfig::mtu`].
     pub sizers: Vec<Sizer>,
+    /// Where the scout has been put, once it is a hop's.
+    scout_place: Option<ProbeRef>,
     /// The highest TTL of which a router said in time that it ran out; 0 if none did.
     pub(super) farthest: u8,
     /// How far away who answered the scout is, by the TTL that it quotes.
@@ -219,6 +221,7 @@ impl Path {
             seen: 0,
             end: None,
             scout: None,
+            scout_place: None,
             sizers: Vec::new(),
             farthest: 0,
             distance: None,
@@ -272,6 +275,11 @@ impl Path {
             return self.sizers.get(index).map(|sizer| &sizer.probe);
         }
         self.hop(at.ttl)?.probes.get(usize::from(at.query))
+    }
+
+    /// Where the probe is by now that was this one when it was sent.
+    pub(super) fn by_now(&self, at: ProbeRef) -> ProbeRef {
+        self.scout_place.filter(|_| at == ProbeRef::SCOUT).unwrap_or(at)
     }
 
     pub(super) fn probe_mut(&mut self, at: ProbeRef) -> Option<&mut Probe> {
@@ -328,6 +336,17 @@ impl Path {
         }
     }
 
+    /// Where replies that came late say that the path ends: a target farther away than probes are waited for.
+    #[must_use]
+    pub fn late_end(&self) -> Option<u8> {
+        let ends = |probe: &Probe| {
+            let ends =
+                |reply: &Reply| reply.late && !reply.kind.in_transit() && !reply.kind.is_advice();
+            probe.replies.iter().any(ends)
+        };
+        self.hops().iter().find(|hop| hop.probes.iter().any(ends)).map(|hop| hop.ttl)
+    }
+
     /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
     /// if that hop has not got all its probes. Gives its place there.
     pub(super) fn place_scout(&mut self, config: &TraceConfig) -> Option<ProbeRef> {
@@ -342,6 +361,7 @@ impl Path {
         let scout = self.scout.take()?;
         self.hop_mut(ttl)?.probes.push(scout);
         let at = ProbeRef { ttl, query };
+        self.scout_place = Some(at);
         if let Some(reply) = self.probe(at).and_then(Probe::answer)
             && !reply.kind.in_transit()
         {

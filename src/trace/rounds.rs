@@ -8,18 +8,21 @@
 //!
 //! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::Belated`] is of one
 //! that is closed. As in a single trace they are a function of configuration and frames: a round
-//! begins where the first frame of its probes is captured, and there the one before is over. A round of which
-//! nothing was captured is none.
+//! begins where the first frame of its probes is captured, and there the one before is over. Of a round of which
+//! nothing was captured, because no probe could leave, nothing is known but that its number is missing. Only
+//! a watch of which nothing was ever captured ends by that.
+//!
+//! After the last round what hops that answer at all still owe is waited for as long as a trace would wait.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{ConfigError, TraceConfig};
+use super::config::{ConfigError, TraceConfig, Wait};
 use super::correlate::Idents;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
-use super::path::Path;
+use super::path::{Hop, Path};
 use super::tracer::Tracer;
 use crate::probe::{ProbeKey, Transmit, craft};
 use crate::time::{Span, Timestamp};
@@ -29,8 +32,11 @@ use crate::wire::{Frame, ip, link};
 pub(super) const KEPT: usize = 8;
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
-/// How many rounds in a row may be missing from a recording.
+/// How many rounds in a row may be missing from a recording, beyond those that fit into the time in which nothing
+/// was captured.
 const GAP: usize = 64;
+/// How many at all: after as many the numbers of probes over IPv4 come again.
+const LONGEST_GAP: usize = 32_768;
 
 /// How often a trace is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +89,15 @@ pub struct Rounds {
     /// When it began, and when the first did.
     began: Option<Timestamp>,
     first_began: Option<Timestamp>,
+    /// When its first probe was handed out.
+    asked: Option<Timestamp>,
+    /// When the last probe of any round was captured, and until when what was captured is known.
+    last_probe: Option<Timestamp>,
+    now: Timestamp,
+    /// Rounds that have gone by without a probe captured, up to the running one.
+    missed: u64,
+    /// How long a trace would wait: rounds wait no longer than they take.
+    wait: Wait,
     /// The target was reached in a round that is not kept any more.
     reached: bool,
     /// As long as the path has been.
@@ -96,6 +111,10 @@ pub struct Rounds {
     firsts: VecDeque<Option<ProbeKey>>,
     /// Room for the datagrams of such probes.
     crafted: Vec<u8>,
+    /// The keys of all probes of this round, once one is asked for.
+    own: (Option<u64>, HashSet<ProbeKey>),
+    /// When a round that lacks its first probe was last searched for in vain.
+    searched: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,9 +131,10 @@ impl Rounds {
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         plan.check()?;
+        let wait = config.wait;
         let config = patient(config, plan);
         let running = Tracer::new(config.round(0))?;
-        Ok(Self::of(config, plan, running, true))
+        Ok(Self { wait, ..Self::of(config, plan, running, true) })
     }
 
     /// Rounds that are only watched, for replay.
@@ -137,7 +157,9 @@ impl Rounds {
 
     fn of(config: TraceConfig, plan: Plan, running: Tracer, active: bool) -> Self {
         let crafted = Vec::with_capacity(craft::len(&config.first_spec(0)).into());
+        let reserved = config.reserved() + 1;
         Self {
+            wait: config.wait,
             config,
             plan,
             active,
@@ -145,6 +167,10 @@ impl Rounds {
             running,
             began: None,
             first_began: None,
+            asked: None,
+            last_probe: None,
+            now: Timestamp::default(),
+            missed: 0,
             reached: false,
             distance: 0,
             over: VecDeque::new(),
@@ -152,6 +178,8 @@ impl Rounds {
             finished: false,
             firsts: VecDeque::with_capacity(GAP + 1),
             crafted,
+            own: (None, HashSet::with_capacity(reserved)),
+            searched: None,
         }
     }
 
@@ -164,7 +192,9 @@ impl Rounds {
     /// When the next round is to begin, if this one has begun and another is meant.
     fn next_begins(&self) -> Option<Timestamp> {
         let more = self.plan.rounds.is_none_or(|rounds| self.number + 1 < rounds);
-        let began = self.began.filter(|_| self.active && more && !self.finished)?;
+        // If no probe of it is seen leaving, it has begun all the same, unless none ever was.
+        let asked = self.asked.filter(|_| self.first_began.is_some());
+        let began = self.began.or(asked).filter(|_| self.active && more && !self.finished)?;
         let next = began.after(Span::from_secs_f64(self.plan.interval));
         let end = self.plan.until.map(|until| match until {
             Until::Time(end) => end,
@@ -183,8 +213,10 @@ impl Rounds {
         let config = self.config.round(number);
         self.distance = match self.running.path() {
             Path { end: Some(end), .. } => *end,
-            // Nobody said that this is the end: the path may go on a little.
-            path => self.distance.max(path.farthest.saturating_add(BEYOND)).min(config.max_ttl),
+            // Nobody said in time that this is the end: the path may go on a little.
+            path => self.late_end().filter(|end| *end > path.farthest).unwrap_or_else(|| {
+                self.distance.max(path.farthest.saturating_add(BEYOND)).min(config.max_ttl)
+            }),
         };
         let next = if self.active {
             Tracer::expecting(config, self.distance)
@@ -194,7 +226,10 @@ impl Rounds {
         // It is the configuration of the first round, but for numbers of which any will do.
         let Ok(next) = next else { return };
         let round = std::mem::replace(&mut self.running, next.in_round(number));
-        if !round.path().is_empty() {
+        if round.path().is_empty() {
+            self.missed += number - self.number;
+        } else {
+            self.missed = 0;
             self.over.push_front(Over { round, closed: false });
         }
         while self.over.len() > KEPT {
@@ -203,7 +238,30 @@ impl Rounds {
         }
         let passed = usize::try_from(number - self.number).unwrap_or(usize::MAX);
         self.firsts.drain(..passed.min(self.firsts.len()));
-        (self.number, self.began, self.shown) = (number, None, None);
+        (self.number, self.began, self.asked, self.shown) = (number, None, None, None);
+    }
+
+    /// The running round and those before it, the latest first.
+    fn kept(&self) -> impl Iterator<Item = &Path> + Clone {
+        std::iter::once(&self.running)
+            .chain(self.over.iter().map(|over| &over.round))
+            .map(Tracer::path)
+    }
+
+    /// Where answers that came too late for their rounds say that the path ends.
+    fn late_end(&self) -> Option<u8> {
+        self.kept().find_map(Path::late_end)
+    }
+
+    /// Until when answers of hops that do answer may still come, if any are missing.
+    fn owed_until(&self) -> Option<Timestamp> {
+        let replies = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
+        let answers = |ttl: u8| self.kept().any(|path| path.hop(ttl).is_some_and(replies));
+        let rtts = self.kept().flat_map(Path::probes).flat_map(|(_, probe)| &probe.replies);
+        let largest = rtts.filter_map(|reply| reply.rtt).max();
+        let owed = self.kept().flat_map(Path::reported).filter(|hop| answers(hop.ttl));
+        let owed = owed.flat_map(|hop| &hop.probes).filter(|probe| probe.replies.is_empty());
+        owed.map(|probe| self.wait.deadline(probe, None, None, largest)).max()
     }
 
     /// Closes the round before the running one.
@@ -239,8 +297,66 @@ impl Rounds {
     /// The round that a frame is the first of, if it is that of a later one than the running.
     fn begins(&mut self, frame: &Frame<'_>) -> Option<u64> {
         let key = self.key(frame)?;
-        let later = self.is_first(key, GAP).filter(|later| *later > 0)?;
-        Some(self.number + later as u64)
+        let quiet = self.last_probe.map_or(Span::ZERO, |last| frame.at.since(last)).secs_f64();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "they saturate"
+        )]
+        let rounds = (quiet.max(0.0) / self.plan.interval) as usize;
+        let gap = rounds.saturating_add(GAP).min(LONGEST_GAP);
+        match self.is_first(key, gap) {
+            Some(0) => None,
+            Some(later) => Some(self.number + later as u64),
+            None if self.is_of_running(&key) => None,
+            None => self.begins_without_first(key, frame.at, gap),
+        }
+    }
+
+    /// The same where the round's first probe is missing, which is searched for once in a round's time at most.
+    fn begins_without_first(&mut self, key: ProbeKey, at: Timestamp, gap: usize) -> Option<u64> {
+        let interval = Span::from_secs_f64(self.plan.interval);
+        if self.searched.is_some_and(|last| at.since(last) < interval) {
+            return None;
+        }
+        let number = self.number;
+        let found = (1..=gap as u64).find(|later| {
+            Self::keys(&self.config, number + later, &mut self.crafted).any(|it| it == key)
+        });
+        self.searched = Some(at).filter(|_| found.is_none());
+        found.map(|later| self.number + later)
+    }
+
+    /// The keys of all probes that a round may have.
+    fn keys<'a>(
+        config: &'a TraceConfig,
+        number: u64,
+        crafted: &'a mut Vec<u8>,
+    ) -> impl Iterator<Item = ProbeKey> + 'a {
+        (0..=config.scout_number()).filter_map(move |probe| {
+            craft::craft(&config.spec_in(number, probe), crafted);
+            let (header, payload) = ip::decode(crafted).ok()?;
+            ProbeKey::of(&header, payload)
+        })
+    }
+
+    /// Whether the running round may have a probe with this key.
+    fn is_of_running(&mut self, key: &ProbeKey) -> bool {
+        let (of, keys) = &mut self.own;
+        if *of != Some(self.number) {
+            *of = Some(self.number);
+            keys.clear();
+            keys.extend(Self::keys(&self.config, self.number, &mut self.crafted));
+        }
+        keys.contains(key)
+    }
+
+    /// Whether a frame is a probe of a round that is not known any more: it was held up on its way out, and left with
+    /// those of the running one.
+    fn is_held_up(&mut self, frame: &Frame<'_>) -> bool {
+        self.active
+            && self.began.is_none()
+            && self.key(frame).is_some_and(|key| !self.is_of_running(&key))
     }
 
     /// Whether a frame comes before the running round has begun, and so belongs to the one before it.
@@ -264,7 +380,9 @@ impl Engine for Rounds {
             self.begin(self.number + 1);
         }
         self.shown = None;
-        self.running.poll_transmit(now)
+        let transmit = self.running.poll_transmit(now)?;
+        self.asked.get_or_insert(now);
+        Some(transmit)
     }
 
     fn handle_refusal(&mut self) {
@@ -276,12 +394,13 @@ impl Engine for Rounds {
 
     fn poll_timeout(&mut self) -> Option<Timestamp> {
         if self.running.is_done() {
-            return self.next_begins();
+            return self.next_begins().or_else(|| self.owed_until());
         }
         self.running.poll_timeout()
     }
 
     fn handle_timeout(&mut self, now: Timestamp) {
+        self.now = now;
         self.running.handle_timeout(now);
     }
 
@@ -301,8 +420,13 @@ impl Engine for Rounds {
             }
         }
         self.shown = None;
+        if self.is_held_up(frame) {
+            return Disposition::Unrelated;
+        }
         let disposition = self.running.handle_frame(frame);
         if let Disposition::OwnProbe(_) = disposition {
+            self.last_probe = Some(frame.at);
+            self.missed = 0;
             self.close();
             self.note_beginning(frame.at);
         }
@@ -355,7 +479,12 @@ impl Engine for Rounds {
     }
 
     fn is_done(&self) -> bool {
-        self.active && self.running.is_done() && self.next_begins().is_none()
+        let over = self.active && self.running.is_done() && self.next_begins().is_none();
+        over && self.owed_until().is_none_or(|until| until <= self.now)
+    }
+
+    fn missed(&self) -> u64 {
+        self.missed
     }
 
     fn finish(&mut self) {

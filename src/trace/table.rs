@@ -10,6 +10,7 @@ use super::config::TraceConfig;
 use super::event::Event;
 use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reply::Reply;
+use super::rounds::KEPT;
 use super::shares::Share;
 use super::summary::Summary;
 use super::verdict::{self, Loss, Verdict};
@@ -27,6 +28,9 @@ const CHANGES: usize = 256;
 pub struct Table {
     rows: Vec<Row>,
     rounds: u64,
+    /// The number of the last of them, and how many of them are missing.
+    last: Option<u64>,
+    missed: u64,
     /// As many rows as the path has hops.
     length: usize,
     reached: bool,
@@ -55,6 +59,8 @@ pub struct Row {
     pub history: VecDeque<Cell>,
     /// Who answered the hop's first, second, … probe last.
     last: Vec<Option<IpAddr>>,
+    /// As many of the latest rounds may still be answered: as such a reply has ever been late by.
+    young: usize,
 }
 
 /// One of those who answered at a hop.
@@ -77,7 +83,9 @@ pub struct Cell {
     pub sent: u16,
     /// Those answered in time.
     pub received: u16,
-    /// The smallest RTT among these.
+    /// Those answered after they had been given up.
+    pub late: u16,
+    /// The smallest RTT among those in time.
     pub rtt: Option<Span>,
 }
 
@@ -107,24 +115,30 @@ impl Row {
             responders: Vec::new(),
             history: VecDeque::new(),
             last: Vec::new(),
+            young: 0,
         }
     }
 
-    /// Probes that were never answered.
+    /// Probes that were never answered, and will not be.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.sent.saturating_sub(self.received + self.late)
+        self.sent.saturating_sub(self.received + self.late + self.owed())
     }
 
-    /// The share of probes that were never answered, from 0 to 1.
+    /// Probes whose answers may still come: those of the latest rounds of a hop whose replies have been late by as many.
+    fn owed(&self) -> u64 {
+        let young = self.history.iter().rev().take(self.young);
+        young.map(|cell| u64::from(cell.sent.saturating_sub(cell.received + cell.late))).sum()
+    }
+
+    /// The share of probes that were never answered, from 0 to 1, among those of which that is known.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 probes")]
     pub fn loss(&self) -> f64 {
-        self.lost() as f64 / self.sent.max(1) as f64
+        self.share().part()
     }
 
     fn share(&self) -> Share {
-        Share { lost: self.lost(), sent: self.sent }
+        Share { lost: self.lost(), sent: self.sent.saturating_sub(self.owed()) }
     }
 
     fn remember(&mut self, cell: Cell) {
@@ -153,9 +167,11 @@ impl Row {
         let mut changes = Vec::new();
         // What was still under way when a watch was cut off tells nothing.
         let answers = || hop.probes.iter().filter_map(|probe| probe.answer());
+        let counted = hop.probes.iter().filter_map(Probe::counted);
         let cell = Cell {
             sent: u16::try_from(hop.settled()).unwrap_or(u16::MAX),
             received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
+            late: u16::try_from(counted.filter(|reply| reply.late).count()).unwrap_or(u16::MAX),
             rtt: answers().filter_map(|reply| reply.rtt).min(),
         };
         self.sent += u64::from(cell.sent);
@@ -193,9 +209,16 @@ impl Table {
         }
     }
 
-    /// Takes in a round that is over, or what is known of one that is running.
+    /// Takes in a round that is over, or what is known of one that is running. Rounds between it and the one before
+    /// of which nothing was captured are missing.
     pub fn add(&mut self, path: &Path, config: &TraceConfig) {
-        self.rounds += 1;
+        let missed = self.last.map_or(0, |last| path.round.saturating_sub(last.saturating_add(1)));
+        self.last = Some(path.round);
+        self.missed += missed;
+        self.rounds += missed + 1;
+        for row in &mut self.rows {
+            (0..missed.min(HISTORY as u64)).for_each(|_| row.remember(Cell::default()));
+        }
         let reported = path.reported();
         for hop in reported {
             let index = self.rows.iter().position(|row| row.ttl == hop.ttl);
@@ -216,6 +239,7 @@ impl Table {
         let answered = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let known = reported.iter().rposition(answered).map_or(0, |last| last + 1);
         let length = self.length;
+        let late = path.late_end().filter(|_| path.end.is_none());
         self.length = match path.end {
             Some(_) => reported.len(),
             // As in mtr, one more: that the path goes on there, and nobody answers.
@@ -223,6 +247,15 @@ impl Table {
         };
         self.ends = path.end.is_some() || (self.ends && self.length == length);
         self.reached |= path.reached(config);
+        self.end_late(late);
+    }
+
+    /// A reply that was too late for its round says that the path ends at this hop.
+    fn end_late(&mut self, end: Option<u8>) {
+        let end = end.and_then(|end| self.rows.iter().position(|row| row.ttl == end));
+        if let Some(end) = end {
+            (self.length, self.ends) = (end + 1, true);
+        }
     }
 
     /// The same with what is known of a round that is running: probes that wait for an answer, and those after them,
@@ -245,8 +278,25 @@ impl Table {
         let Some(row) = self.rows.get_mut(place) else { return false };
         row.late += 1;
         row.note(reply, self.rounds);
-        self.length = self.length.max(place + 1);
+        let late_by = self.last.unwrap_or(0).saturating_sub(path.round);
+        let late_by = usize::try_from(late_by).unwrap_or(usize::MAX);
+        // One more, for the round that is running is taken in as well.
+        row.young = row.young.max(late_by.saturating_add(2)).min(KEPT);
+        let cell = row.history.iter_mut().rev().nth(late_by);
+        if let Some(cell) = cell {
+            cell.late = cell.late.saturating_add(1);
+        }
+        match path.late_end().filter(|_| path.end.is_none()) {
+            Some(end) => self.end_late(Some(end)),
+            None => self.length = self.length.max(place + 1),
+        }
         true
+    }
+
+    /// How many of the rounds are missing: no probe of theirs was seen leaving.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
     }
 
     /// The hops of the path, in order.

@@ -328,7 +328,8 @@ impl Tracer {
         payload: &[u8],
     ) -> Disposition {
         let claim = self.claim(header, payload).or_else(|| self.claim_missing(header, payload));
-        let Some(claim) = claim else { return Disposition::Unrelated };
+        let Some(mut claim) = claim else { return Disposition::Unrelated };
+        claim.at = self.path.by_now(claim.at);
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;

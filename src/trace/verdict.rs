@@ -40,8 +40,19 @@ impl Loss {
 pub struct Verdict {
     /// What they mean.
     pub loss: Loss,
-    /// The share, from 0 to 1, that the hops behind lost which it was compared with.
-    pub behind: Option<f64>,
+    /// What it was compared with.
+    pub behind: Option<Behind>,
+}
+
+/// Hops behind another, by their index among all, and what they lost together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Behind {
+    /// The nearest.
+    pub first: usize,
+    /// The farthest.
+    pub last: usize,
+    /// The share that they lost, from 0 to 1.
+    pub loss: f64,
 }
 
 /// What the lost probes of each hop mean, the hops in their order; `end` is the index of the one that answers as
@@ -50,18 +61,19 @@ pub(super) fn of(shares: &[Share], end: Option<usize>) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict { loss: Loss::None, behind: None }; shares.len()];
     // From the far end: those that limit their answers are no measure for those before them.
     for (index, own) in shares.iter().enumerate().rev() {
-        let later = shares.iter().zip(&verdicts).skip(index + 1);
-        let honest = later.filter(|(share, verdict)| {
+        let later = shares.iter().enumerate().zip(&verdicts).skip(index + 1);
+        let honest = later.filter(|((_, share), verdict)| {
             verdict.loss != Loss::RateLimited && share.lost < share.sent
         });
-        let behind: Vec<Share> = honest.map(|(share, _)| *share).collect();
+        let behind: Vec<(usize, Share)> =
+            honest.map(|((index, share), _)| (index, *share)).collect();
         verdicts[index] = judge(*own, &behind, end == Some(index));
     }
     verdicts
 }
 
 /// What is made of one share, given those behind it that can be a measure, the nearest first.
-fn judge(own: Share, behind: &[Share], is_end: bool) -> Verdict {
+fn judge(own: Share, behind: &[(usize, Share)], is_end: bool) -> Verdict {
     if own.lost == 0 {
         return Verdict { loss: Loss::None, behind: None };
     }
@@ -69,18 +81,21 @@ fn judge(own: Share, behind: &[Share], is_end: bool) -> Verdict {
         return Verdict { loss: Loss::Silent, behind: None };
     }
     // True loss grows with the distance, so that the nearest lose least of it; but more of them are more evidence.
-    let pools = behind.iter().scan(Share::default(), |pool, share| {
+    let pools = behind.iter().scan(Share::default(), |pool, (last, share)| {
         *pool = pool.with(*share);
-        Some(*pool)
+        Some((*last, *pool))
     });
-    let clearly = |pool: &Share| pool.is_clearly_below(own, behind.len());
-    let lowest = pools.clone().filter(clearly).min_by(|a, b| a.part().total_cmp(&b.part()));
+    let first = behind.first().map_or(0, |(first, _)| *first);
+    let of = |(last, pool): (usize, Share)| Behind { first, last, loss: pool.part() };
+    let clearly = |(_, pool): &(usize, Share)| pool.is_clearly_below(own, behind.len());
+    let lowest =
+        pools.clone().filter(clearly).min_by(|(_, a), (_, b)| a.part().total_cmp(&b.part()));
     if let Some(lowest) = lowest {
-        return Verdict { loss: Loss::RateLimited, behind: Some(lowest.part()) };
+        return Verdict { loss: Loss::RateLimited, behind: Some(of(lowest)) };
     }
-    let shared = |pool: Share| 2.0 * pool.part() >= own.part();
+    let shared = |(_, pool): (usize, Share)| 2.0 * pool.part() >= own.part();
     let is_shared = !behind.is_empty() && pools.clone().all(shared);
     // What the target does not answer is what a user misses, whatever it is that drops it.
     let loss = if is_shared || is_end { Loss::Path } else { Loss::Unclear };
-    Verdict { loss, behind: pools.last().map(Share::part) }
+    Verdict { loss, behind: pools.last().map(of) }
 }

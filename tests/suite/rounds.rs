@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{START, SimLink, Topology};
-use rtrace::link::{Link, LinkError};
+use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds, Until};
@@ -27,6 +27,9 @@ struct Watcher {
     /// It is interrupted after so many frames, and then was at this moment.
     cut_after: usize,
     cut_at: Option<Timestamp>,
+    /// Probes that were refused, and rounds missed when that was last told.
+    refused: u32,
+    missed: u64,
 }
 
 impl Watcher {
@@ -39,6 +42,8 @@ impl Watcher {
             events: Vec::new(),
             cut_after: usize::MAX,
             cut_at: None,
+            refused: 0,
+            missed: 0,
         }
     }
 }
@@ -59,8 +64,12 @@ impl Observer for Watcher {
         self.events.push(event);
     }
 
-    fn refused(&mut self, error: &LinkError) {
-        panic!("{error}");
+    fn refused(&mut self, _: &LinkError) {
+        self.refused += 1;
+    }
+
+    fn missed(&mut self, rounds: u64) {
+        self.missed = rounds;
     }
 
     fn interrupted(&self) -> bool {
@@ -77,7 +86,7 @@ fn watched(topology: Topology, config: &TraceConfig, plan: Plan) -> (Watcher, Sp
     watched_over(SimLink::new(topology), config, plan)
 }
 
-fn watched_over(mut link: SimLink, config: &TraceConfig, plan: Plan) -> (Watcher, Span) {
+fn watched_over(mut link: impl Link, config: &TraceConfig, plan: Plan) -> (Watcher, Span) {
     let mut rounds = Rounds::new(config.clone(), plan).unwrap();
     let mut watcher = Watcher::new(config);
     driver::run(&mut rounds, &mut link, &mut watcher).unwrap();
@@ -156,9 +165,107 @@ fn a_late_answer_is_late_and_not_lost() {
     config.max_ttl = 2;
     let (watcher, _) = watched(topology, &config, plan(6));
     let target = &watcher.table.rows()[1];
-    assert_eq!((target.sent, target.received, target.lost()), (6, 0, target.sent - target.late));
-    assert!(target.late >= 4, "{}", target.late);
+    assert_eq!((target.sent, target.received, target.late, target.lost()), (6, 0, 6, 0));
     assert_eq!(target.rtts.last(), Some(Span::from_millis(1_302)));
+}
+
+/// It answers after 1.3 s; those behind it do not wait for that.
+fn slow_second_hop() -> Topology {
+    line(&["", "reply_delay = \"1300ms\"", ""], "")
+}
+
+#[test]
+fn what_may_yet_be_answered_is_neither_lost_nor_answered() {
+    let topology = slow_second_hop();
+    let config = config(&topology, ProbeType::Udp, TARGET.into());
+    let mut rounds = Rounds::new(config.clone(), plan(20)).unwrap();
+    let mut watcher = Watcher::new(&config);
+    watcher.cut_after = 70;
+    driver::run(&mut rounds, &mut SimLink::new(topology), &mut watcher).unwrap();
+    let row = &watcher.table.rows()[1];
+    assert!(row.sent > row.late && row.late > 5, "{row:?}");
+    assert_eq!((row.received, row.lost(), row.loss()), (0, 0, 0.0));
+}
+
+/// Later than the interval: no round lasts until the target has answered.
+#[test]
+fn a_target_that_answers_late_ends_the_path() {
+    let slow = "[[hop]]\naddress = \"198.51.100.1\"\ndelay = \"1ms\"\n[[hop]]\naddress = \"198.51.100.2\"\n[target]\ndelay = \"170ms\"\n";
+    let topology = Topology::parse(&format!("source = \"192.0.2.2\"\n{slow}"), "test").unwrap();
+    for probe in [ProbeType::Udp, ProbeType::IcmpEcho, ProbeType::TcpSyn] {
+        let config = config(&topology, probe, TARGET.into());
+        let plan = Plan { interval: 0.3, rounds: Some(12), until: None };
+        let (watcher, _) = watched(topology.clone(), &config, plan);
+        let rows = watcher.table.rows();
+        assert_eq!(rows.len(), 3, "{probe:?}");
+        assert!(rows.iter().all(|row| (row.sent, row.lost()) == (12, 0)), "{rows:?}");
+        // As far as it could be, until it is known.
+        let probes = watcher.events.iter().filter(|event| matches!(event, Event::Sent(_))).count();
+        assert!(probes < 12 * 3 + 60, "{probe:?} {probes}");
+        let again = replayed(&watcher.frames, &config, plan, None);
+        assert_eq!(format!("{:?}", again.table), format!("{:?}", watcher.table));
+    }
+}
+
+/// From one time to another it takes nothing, or loses what it takes before it is captured.
+struct Broken {
+    inner: SimLink,
+    from: Timestamp,
+    to: Timestamp,
+    refuses: bool,
+}
+
+impl Link for Broken {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        match (self.from..self.to).contains(&self.inner.now()) {
+            false => self.inner.send(transmit),
+            true if self.refuses => {
+                let source = std::io::ErrorKind::NetworkUnreachable.into();
+                Err(LinkError::Refused { destination: transmit.destination, source })
+            }
+            true => Ok(()),
+        }
+    }
+
+    fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
+        self.inner.receive(until)
+    }
+}
+
+#[test]
+fn an_outage_of_this_host_is_told_and_gone_through() {
+    let topology = line(&["", ""], "");
+    let config = config(&topology, ProbeType::Udp, TARGET.into());
+    for (refuses, missing) in [(false, 7), (true, 7), (false, 150)] {
+        let at = |rounds: i64| START.after(Span::from_millis(1_000 * rounds - 500));
+        let (from, to) = (at(4), at(4 + missing));
+        let link = Broken { inner: SimLink::new(topology.clone()), from, to, refuses };
+        let plan = plan(u64::try_from(missing).unwrap() + 10);
+        let (watcher, _) = watched_over(link, &config, plan);
+        let table = &watcher.table;
+        let missing = u64::try_from(missing).unwrap();
+        // The time a probe may take until it is captured is that of a round or two.
+        assert!(table.missed().abs_diff(missing) <= 2, "{} of {missing}", table.missed());
+        assert_eq!(table.rounds(), missing + 10, "{refuses}");
+        assert_eq!(watcher.refused > 0, refuses);
+        assert!(watcher.missed.abs_diff(table.missed()) <= 1, "{}", watcher.missed);
+        let row = &table.rows()[0];
+        assert_eq!((row.sent, row.lost()), (table.rounds() - table.missed(), 0));
+        let asked = row.history.iter().filter(|cell| cell.sent > 0).count();
+        assert_eq!((row.history.len() as u64, asked as u64), (table.rounds(), row.sent));
+        let again = replayed(&watcher.frames, &config, plan, None);
+        assert_eq!(format!("{:?}", again.table), format!("{table:?}"));
+    }
+    // Nothing was ever seen leaving: there is nothing to watch.
+    let to = START.after(Span::from_millis(1_000_000));
+    let link = Broken { inner: SimLink::new(topology), from: START, to, refuses: false };
+    let (watcher, _) = watched_over(link, &config, plan(500));
+    assert_eq!((watcher.table.rounds(), watcher.table.missed(), watcher.missed), (1, 0, 0));
+    assert_eq!((watcher.frames.len(), watcher.table.rows().len()), (0, 0));
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub struct LiveConfig {
     pub any: bool,
     /// Whose stamps the frames are to have.
     pub clock: Clock,
+    /// Whether to go on when the interface goes down, until it comes up again.
+    pub enduring: bool,
 }
 
 /// A clock that stamps frames.
@@ -156,6 +158,8 @@ pub struct LiveLink {
     expecting: bool,
     /// What is captured on, for errors.
     interface: String,
+    /// Its going down is no error.
+    enduring: bool,
 }
 
 /// What a wait came to.
@@ -209,6 +213,7 @@ impl LiveLink {
             hardware,
             expecting: false,
             interface: name.to_owned(),
+            enduring: config.enduring,
         })
     }
 
@@ -318,8 +323,12 @@ impl Link for LiveLink {
             let left = quiet_at.map(|quiet_at| quiet_at.since(now));
             let is_due = left.is_some_and(|left| left <= Span::ZERO);
             if is_due || self.expecting {
-                let more = self.capture.read().map_err(|source| broken(&self.interface, source))?;
-                self.expecting = more;
+                self.expecting = match self.capture.read() {
+                    Ok(more) => more,
+                    // It is said once, and the socket captures again as soon as the interface is up.
+                    Err(error) if self.enduring && is_down(&error) => false,
+                    Err(source) => return Err(broken(&self.interface, source)),
+                };
                 // The clock was read before the socket was found empty.
                 if is_due && !self.capture.has_frame() {
                     return Ok(Received::Quiet(now.before(grace)));
@@ -349,6 +358,11 @@ impl Link for LiveLink {
         let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);
         Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
     }
+}
+
+/// Whether an interface is down, and may come up again: one that is gone says so too, but only once.
+fn is_down(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ENETDOWN)
 }
 
 /// The realtime clock, which the kernel stamps frames with.

@@ -34,6 +34,8 @@ pub(super) struct Sender {
     _port: Option<Socket>,
     ident: u16,
     interface: String,
+    /// An interface that is down may come up again.
+    enduring: bool,
 }
 
 /// A raw socket that leaves IP headers to us.
@@ -71,7 +73,8 @@ impl Sender {
             }
             None => (None, fastrand::u16(1..)),
         };
-        Ok(Self { raw, _port: port, ident, interface: interface.name.clone() })
+        let (interface, enduring) = (interface.name.clone(), config.enduring);
+        Ok(Self { raw, _port: port, ident, interface, enduring })
     }
 
     /// What probes are to be told from others by: the port held or, without ports, a random number.
@@ -89,6 +92,7 @@ impl Sender {
     /// Whether the kernel refused this datagram, or will refuse every other one too.
     fn judge(&self, destination: IpAddr, source: io::Error) -> LinkError {
         match source.raw_os_error() {
+            Some(libc::ENETDOWN) if self.enduring => LinkError::Refused { destination, source },
             Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
                 LinkError::Io { operation: "send", interface: self.interface.clone(), source }
             }

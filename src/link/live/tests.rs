@@ -48,6 +48,7 @@ fn config(target: IpAddr, zone: Option<&str>, iface: Option<&str>, protocol: u8)
         any_source_port: false,
         any,
         clock: Clock::Kernel,
+        enduring: false,
     }
 }
 

@@ -43,6 +43,7 @@ struct Body<'a> {
     target_reached: bool,
     started_ns: Option<i64>,
     rounds: u64,
+    missed_rounds: u64,
     changes: Vec<ChangeRow<'a>>,
 }
 
@@ -64,6 +65,7 @@ impl<'a> Body<'a> {
             target_reached: table.reached(),
             started_ns: whole.began.map(Timestamp::nanos),
             rounds: table.rounds(),
+            missed_rounds: table.missed(),
             changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
         }
     }
@@ -100,6 +102,8 @@ struct Hub<'a> {
     loss: &'static str,
     /// In percent.
     loss_behind: Option<f64>,
+    /// The first and the last of these hops.
+    hops_behind: Option<[u8; 2]>,
     median: Option<Millis>,
     p95: Option<Millis>,
     p99: Option<Millis>,
@@ -122,7 +126,11 @@ impl<'a> Hub<'a> {
             ip: row.responders.first().map(|host| host.address),
             late: row.late,
             loss: verdict.loss.word(),
-            loss_behind: verdict.behind.map(percent),
+            loss_behind: verdict.behind.map(|behind| percent(behind.loss)),
+            hops_behind: verdict.behind.map(|behind| {
+                let ttl = |index: usize| whole.table.rows().get(index).map_or(0, |row| row.ttl);
+                [ttl(behind.first), ttl(behind.last)]
+            }),
             median: quantile(0.5),
             p95: quantile(0.95),
             p99: quantile(0.99),

@@ -108,15 +108,24 @@ fn write_labels(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
     Ok(())
 }
 
-/// Which of the losses are none.
+/// Which of the losses are none, and which rounds.
 fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
-    for (row, verdict) in whole.table.rows().iter().zip(whole.table.verdicts()) {
+    let rows = whole.table.rows();
+    for (row, verdict) in rows.iter().zip(whole.table.verdicts()) {
         let Some(behind) = verdict.behind.filter(|_| verdict.loss == Loss::RateLimited) else {
             continue;
         };
-        let what = if behind > 0.0 { "rate-limited beyond" } else { "rate-limited, not" };
-        let percent = behind * 100.0;
-        writeln!(out, "{:3}. {what} loss: the hops behind lose {percent:.1}%", row.ttl)?;
+        let what = if behind.loss > 0.0 { "rate-limited beyond" } else { "rate-limited, not" };
+        let ttl = |index: usize| rows.get(index).map_or(0, |row| row.ttl);
+        let lose = match (ttl(behind.first), ttl(behind.last)) {
+            (first, last) if first == last => format!("hop {first} behind loses"),
+            (first, last) => format!("hops {first} to {last} behind lose"),
+        };
+        writeln!(out, "{:3}. {what} loss: {lose} {:.1}%", row.ttl, behind.loss * 100.0)?;
+    }
+    let (missed, rounds) = (whole.table.missed(), whole.table.rounds());
+    if missed > 0 {
+        writeln!(out, "  {missed} of {rounds} rounds are missing: no probe was seen leaving")?;
     }
     Ok(())
 }

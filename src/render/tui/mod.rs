@@ -179,7 +179,11 @@ fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     let every = interval.map_or_else(String::new, |interval| format!("  every {interval} s"));
     spans.push(Span::raw(format!("  {} to {to}{every}", config.source)));
     if seen.playback.is_none() {
-        spans.push(Span::raw(format!("  round {}  {}", table.rounds(), clock(*now))));
+        let missed = match table.missed() {
+            0 => String::new(),
+            missed => format!(" ({missed} not sent)"),
+        };
+        spans.push(Span::raw(format!("  round {}{missed}  {}", table.rounds(), clock(*now))));
     }
     Line::from(spans)
 }

@@ -240,14 +240,26 @@ impl Target {
 
     fn begin(&mut self, path: &Path) {
         let began = path.probes().filter_map(|(_, probe)| probe.sent).min();
-        self.times.push_back(began.unwrap_or(self.now));
+        self.note_time(began.unwrap_or(self.now));
+    }
+
+    fn note_time(&mut self, began: Timestamp) {
+        self.times.push_back(began);
         if self.times.len() > HISTORY {
             self.times.pop_front();
         }
     }
 
     fn finish(&mut self, path: &Path) {
+        let before = self.table.rounds();
         self.table.add(path, &self.config);
+        // Rounds that are missing began as long after one another as others do.
+        let missed = self.table.rounds() - before - 1;
+        for _ in 0..missed.min(HISTORY as u64) {
+            let last = self.times.back().copied().unwrap_or(self.now);
+            let interval = Span::from_secs_f64(self.interval.unwrap_or_default());
+            self.note_time(last.after(interval).min(self.now));
+        }
         self.begin(path);
         let round = self.table.rounds();
         for hop in path.hops() {

@@ -12,6 +12,7 @@ mod inspect;
 pub(crate) mod lab;
 mod lookups;
 mod mtu;
+mod outages;
 mod paths;
 mod readers;
 mod report;

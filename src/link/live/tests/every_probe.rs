@@ -244,6 +244,7 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
             any_source_port: false,
             any: false,
             clock: Clock::Kernel,
+            enduring: false,
         };
         let mut live = LiveLink::open(&config).unwrap();
         let right = craft(&config, live.ident(), CLOSED_PORT);

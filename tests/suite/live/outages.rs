@@ -1,0 +1,46 @@
+//! Outages of the host that watches: it goes on, says so, and counts the rounds that are missing.
+
+use serde_json::Value;
+
+use super::lab::{Lab, RTRACE, Running, TARGET, replay, run};
+
+/// A watch as a stream, with what it says on stderr among the lines.
+fn watch(lab: &Lab, target: &str, file: &std::path::Path) -> Running {
+    let mut command = lab.on("src", "sh");
+    command.args(["-c", "exec \"$0\" \"$@\" 2>&1", RTRACE, "watch", "-n", "--interval", "0.1"]);
+    command.args(["--format", "ndjson", target, "--pcap"]).arg(file);
+    Running::start(&mut command)
+}
+
+/// The host whose interface goes down, and what is watched meanwhile: the route to it comes back by itself.
+const OUTAGES: [(&str, &str); 2] = [("r1", TARGET), ("src", "10.0.1.2")];
+
+#[test]
+fn a_watch_goes_on_after_an_outage() {
+    let Some(lab) = Lab::up("ten-hops") else { return };
+    for (host, target) in OUTAGES {
+        let file = lab.file("outage.pcapng");
+        let link = |state: &str| run(lab.on(host, "ip").args(["link", "set", "eth0", state]));
+        let mut watch = watch(&lab, target, &file);
+        watch.wait_for("\"round\":3,");
+        link("down");
+        watch.wait_for("was seen leaving");
+        link("up");
+        watch.wait_for("\"event\":\"missed\"");
+        watch.wait_for("\"event\":\"round\"");
+        watch.signal("INT");
+        let (output, status) = watch.finish();
+        assert_eq!(status.code(), Some(130), "{output}");
+        let (said, stream): (Vec<&str>, Vec<&str>) =
+            output.lines().partition(|line| line.starts_with("rtrace: "));
+        assert!((1..=2).contains(&said.len()), "{said:?}");
+        let end: Value = serde_json::from_str(stream.last().unwrap()).unwrap();
+        assert!(end["missed"].as_u64().unwrap() > 0 && end["target_reached"] == true, "{end}");
+        // Much would be printed to say where they differ.
+        let again = replay(&file, ["--format", "ndjson"]);
+        for (live, again) in stream.iter().zip(again.lines()) {
+            assert_eq!(*live, again);
+        }
+        assert_eq!(again.lines().count(), stream.len());
+    }
+}
