@@ -184,7 +184,9 @@ impl TraceOptions {
         config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
         config.mtu |= self.mtu;
-        if !config.mtu {
+        if config.mtu {
+            config.mtu_limit = self.packet_len.or(config.mtu_limit);
+        } else {
             set(&mut config.packet_len, self.packet_len);
         }
         set(&mut config.flow_mode, self.flow);
