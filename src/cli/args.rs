@@ -218,13 +218,17 @@ pub struct ShowArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// The number of a probe's or a reply's frame, as Wireshark and --json have it
+    /// The number of a probe's or a reply's frame, of any trace and round, as Wireshark and --json have it
     #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = at_least_one)]
     pub frame: Option<u64>,
 
-    /// The first probe of this hop instead
+    /// The first probe of this hop instead, of the first trace
     #[arg(long, value_name = "TTL", conflicts_with = "frame", value_parser = within(1_u8, u8::MAX))]
     pub hop: Option<u8>,
+
+    /// Look only at this trace, by its number in rtrace replay --list [default: all]
+    #[arg(long, value_name = "N", value_parser = within(1_u32, u32::MAX))]
+    pub trace: Option<u32>,
 }
 
 /// `rtrace config`.
@@ -308,7 +312,7 @@ impl Cli {
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         if let Some(Action::Paths(args)) = &cli.command
-            && let Some(message) = paths::refused(args)
+            && let Some(message) = paths::refused(&args.trace.options, args.trace.output)
         {
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }

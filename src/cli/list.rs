@@ -1,8 +1,8 @@
 //! `rtrace replay --list`: one line per trace in a recording.
 //!
-//! How far a trace came is known only to a tracer, so that a passive one watches each; the file is read
-//! once for all of them, and each sees only the frames between its two addresses and the ICMP errors to
-//! its source.
+//! How far a trace came is known only to what watches it as its replay would, of rounds or all paths if it is those; the
+//! file is read once for all of them, and each sees only the frames between its two addresses and the ICMP errors
+//! to its source.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,13 +11,13 @@ use std::net::IpAddr;
 use jiff::Timestamp as Calendar;
 use serde::Serialize;
 
+use super::replay::Recorded;
 use super::{Status, complain, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::probe::ProbeType;
 use crate::render::Form;
 use crate::time::Timestamp;
-use crate::trace::survey::Found;
-use crate::trace::{Path, TraceConfig, Tracer};
+use crate::trace::{Disposition, Engine, TraceConfig};
 use crate::wire::{Frame, ip, link};
 
 /// One trace.
@@ -35,48 +35,53 @@ struct Row {
     tool: &'static str,
 }
 
+/// A trace that is to be listed: its number, and how it is replayed.
+pub struct Listed {
+    pub number: u32,
+    pub start: Timestamp,
+    pub tool: &'static str,
+    pub recorded: Recorded,
+}
+
 /// Lists `traces`, which are in the file that `reader` reads.
-pub fn run(
-    traces: Vec<(u32, Found)>,
-    reader: CaptureReader<File>,
-    form: Form,
-) -> anyhow::Result<Status> {
+pub fn run(traces: Vec<Listed>, reader: CaptureReader<File>, form: Form) -> anyhow::Result<Status> {
     let mut watched = Watched::default();
-    let mut rows = Vec::new();
-    for (number, found) in traces {
-        let Found { config, idents, start, tool, .. } = found;
-        watched.add(Tracer::passive(config, idents)?);
-        rows.push((number, start, tool));
+    for trace in traces {
+        watched.add(trace)?;
     }
     watched.read(reader)?;
-    let rows: Vec<Row> = rows
-        .into_iter()
-        .zip(&watched.tracers)
-        .map(|((number, start, tool), tracer)| {
-            Row::of(number, start, tool, tracer.config(), tracer.path())
-        })
-        .collect();
+    let rows: Vec<Row> = watched.all.iter().map(Row::of).collect();
     let text =
         if form == Form::Json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
     write_out(&text, "the list")?;
     Ok(Status::Reached)
 }
 
-/// Tracers that watch the same frames.
+/// Engines that watch the same frames.
 #[derive(Default)]
 struct Watched {
-    tracers: Vec<Tracer>,
+    all: Vec<Watch>,
     by_pair: HashMap<(IpAddr, IpAddr), Vec<usize>>,
     by_source: HashMap<IpAddr, Vec<usize>>,
 }
 
+/// One of them, and what it has seen: of rounds each is a trace to the engine.
+struct Watch {
+    trace: Listed,
+    engine: Box<dyn Engine>,
+    first: Option<Timestamp>,
+    probes: u64,
+}
+
 impl Watched {
-    fn add(&mut self, tracer: Tracer) {
-        let (index, config) = (self.tracers.len(), tracer.config());
+    fn add(&mut self, trace: Listed) -> anyhow::Result<()> {
+        let (index, config) = (self.all.len(), &trace.recorded.config);
         let pair = (config.source, config.target);
         self.by_pair.entry(pair).or_default().push(index);
         self.by_source.entry(config.source).or_default().push(index);
-        self.tracers.push(tracer);
+        let engine = trace.recorded.engine()?;
+        self.all.push(Watch { trace, engine, first: None, probes: 0 });
+        Ok(())
     }
 
     /// Reads to the end of the file, or to where it was cut off.
@@ -93,7 +98,7 @@ impl Watched {
                 Err(error) => return Err(error),
             }
         }
-        self.tracers.iter_mut().for_each(Tracer::finish);
+        self.all.iter_mut().for_each(|it| it.engine.finish());
         Ok(())
     }
 
@@ -105,34 +110,31 @@ impl Watched {
         let asked = self.by_pair.get(&(from, to)).filter(|_| from != to);
         let answered = self.by_source.get(&to);
         for &index in asked.into_iter().chain(answered).flatten() {
-            let Some(tracer) = self.tracers.get_mut(index) else { continue };
-            tracer.handle_frame(frame);
-            while tracer.poll_event().is_some() {}
+            let Some(watch) = self.all.get_mut(index) else { continue };
+            if let Disposition::OwnProbe(_) = watch.engine.handle_frame(frame) {
+                watch.first.get_or_insert(frame.at);
+                watch.probes += 1;
+            }
+            while watch.engine.poll_event().is_some() {}
         }
     }
 }
 
 impl Row {
-    fn of(
-        number: u32,
-        start: Timestamp,
-        tool: &'static str,
-        config: &TraceConfig,
-        path: &Path,
-    ) -> Self {
-        // A recording that carries its configuration was not surveyed: the first probe tells.
-        let first = path.hops().iter().flat_map(|hop| &hop.probes).filter_map(|probe| probe.sent);
-        let start = first.min().unwrap_or(start);
+    fn of(watch: &Watch) -> Self {
+        let Listed { number, start, tool, recorded } = &watch.trace;
+        let TraceConfig { source, target, probe, .. } = recorded.config;
+        let start = watch.first.unwrap_or(*start);
         Self {
-            number,
+            number: *number,
             start: calendar(start),
             start_ns: start.nanos(),
-            source: config.source,
-            target: config.target,
-            probe: config.probe,
-            probes: path.totals.sent,
-            hops: path.reported().last().map_or(0, |hop| hop.ttl),
-            target_reached: path.reached(config),
+            source,
+            target,
+            probe,
+            probes: watch.probes,
+            hops: watch.engine.path().reported().last().map_or(0, |hop| hop.ttl),
+            target_reached: watch.engine.reached(),
             tool,
         }
     }

@@ -71,7 +71,7 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse(&error, &given),
     };
     let outcome = match cli.command {
-        Some(Action::Replay(args)) => replay::run(&args),
+        Some(Action::Replay(args)) => replay::run(&args, refused_in_maps(given).as_deref()),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
         Some(Action::Config(args)) => config::run(&args),
         Some(Action::Diff(args)) => diff::run(&args),
@@ -87,6 +87,14 @@ pub fn main() -> ExitCode {
             complain(&in_one_line(&error));
             Status::Failed.into()
         }
+    }
+}
+
+/// What the command line of a replay, without what the configuration file adds, asks of maps that they have not.
+fn refused_in_maps(given: Vec<OsString>) -> Option<String> {
+    match Cli::from_args(given).ok()?.command? {
+        Action::Replay(args) => paths::refused(&args.options, args.output),
+        _ => None,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::trace::{TraceConfig, Wait};
 use crate::wire::extension::Family;
 
 /// What shapes a trace, and is needed again to replay a recording that does not tell.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TraceOptions {
     /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80; in a
@@ -106,7 +106,7 @@ pub struct TraceOptions {
 }
 
 /// Which type of probe is sent; UDP to rising ports if none is chosen.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[group(multiple = false)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag; at most one is given")]
 pub struct ProbeKind {
@@ -184,7 +184,9 @@ impl TraceOptions {
         config.in_flight_exact |= self.in_flight.is_some();
         set(&mut config.send_wait, self.send_wait);
         config.mtu |= self.mtu;
-        if !config.mtu {
+        if config.mtu {
+            config.mtu_limit = self.packet_len.or(config.mtu_limit);
+        } else {
             set(&mut config.packet_len, self.packet_len);
         }
         set(&mut config.flow_mode, self.flow);

@@ -167,8 +167,7 @@ fn is_unused(arg: &clap::Arg) -> bool {
 }
 
 /// What of the arguments multipath traces have no use for, if anything.
-pub fn refused(args: &PathsArgs) -> Option<String> {
-    let TraceArgs { options, output, .. } = &args.trace;
+pub fn refused(options: &TraceOptions, output: OutputOptions) -> Option<String> {
     let given = [
         options.queries.is_some(),
         options.flow.is_some(),

@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
+use super::list::Listed;
 use super::session::{Session, report_out};
 use super::{Status, complain, list, paths, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
@@ -49,8 +50,8 @@ pub(super) struct Contents {
 /// Which of the traces are meant; what is `None` may be anything.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Chosen {
-    target: Option<IpAddr>,
-    number: Option<u32>,
+    pub target: Option<IpAddr>,
+    pub number: Option<u32>,
 }
 
 /// A trace as it is to be replayed.
@@ -67,8 +68,20 @@ pub(super) struct Recorded {
     pub back: bool,
 }
 
-/// Runs the command.
-pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
+impl Recorded {
+    /// What watches it.
+    pub(super) fn engine(&self) -> anyhow::Result<Box<dyn Engine>> {
+        let config = self.config.clone();
+        Ok(match (self.rounds, self.plan) {
+            (Some((plan, first)), _) => Box::new(Rounds::passive_from(first, config, plan)?),
+            (None, Some(plan)) => Box::new(Paths::passive(config, plan)?),
+            (None, None) => Box::new(Tracer::passive(config, self.idents.clone())?),
+        })
+    }
+}
+
+/// Runs the command. `refused` is why a map of all paths cannot be reported as it is asked for, if so.
+pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
     let mut file = open(&args.file)?;
     let contents =
@@ -83,6 +96,13 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     };
     if args.list {
         again(&mut file)?;
+        let listed = |(number, found): (u32, Found)| Listed {
+            number,
+            start: found.start,
+            tool: found.tool,
+            recorded: contents.recorded(found, &args.options),
+        };
+        let traces = traces.into_iter().map(listed).collect();
         return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
     }
     let names = if args.resolve {
@@ -99,7 +119,7 @@ pub fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
         again(&mut file)?;
         let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
         let reported;
-        (reported, annotations) = report(args, &contents, found, link, annotations)?;
+        (reported, annotations) = report((args, refused), &contents, found, link, annotations)?;
         status = status.max(reported);
     }
     write_out(joints.after, "the report")?;
@@ -127,15 +147,16 @@ impl Joints {
 
 /// Replays one trace. What has been looked up for it serves those that follow.
 fn report(
-    args: &ReplayArgs,
+    (args, refused): (&ReplayArgs, Option<&str>),
     contents: &Contents,
     found: Found,
     mut link: ReplayLink<&mut File>,
     annotations: Annotations,
 ) -> anyhow::Result<(Status, Annotations)> {
-    let Recorded { config, idents, rounds, plan, numeric, extensions, back } =
-        contents.recorded(found, &args.options);
-    if let Some(reason) = paths::misfit(args.output.form(), plan.is_some()) {
+    let recorded = contents.recorded(found, &args.options);
+    let Recorded { ref config, rounds, plan, numeric, extensions, back, .. } = recorded;
+    let misfit = || paths::misfit(args.output.form(), plan.is_some());
+    if let Some(reason) = refused.filter(|_| plan.is_some()).map(str::to_owned).or_else(misfit) {
         bail!(reason);
     }
     let output = OutputOptions {
@@ -145,19 +166,13 @@ fn report(
         ..args.output
     };
     let out = || report_out(false);
-    let (mut engine, renderer): (Box<dyn Engine>, _) = match (rounds, plan) {
-        (None, None) => {
-            (Box::new(Tracer::passive(config.clone(), idents)?), output.renderer(out()))
-        }
-        (None, Some(plan)) => {
-            (Box::new(Paths::passive(config.clone(), plan)?), paths::renderer(plan, output, out()))
-        }
-        (Some((plan, first)), _) => (
-            Box::new(Rounds::passive_from(first, config.clone(), plan)?),
-            args.look.written(output)?.renderer(plan, out()),
-        ),
+    let renderer = match (rounds, plan) {
+        (None, None) => output.renderer(out()),
+        (None, Some(plan)) => paths::renderer(plan, output, out()),
+        (Some((plan, _)), _) => args.look.written(output)?.renderer(plan, out()),
     };
-    let mut session = Session::with_renderer(&config, renderer, annotations, args.resolve);
+    let mut engine = recorded.engine()?;
+    let mut session = Session::with_renderer(config, renderer, annotations, args.resolve);
     let mut status = session.run(&mut *engine, &mut link);
     if let Some(error) = link.ended_by() {
         complain(&error.to_string());

@@ -1,66 +1,242 @@
 //! `rtrace show FILE FRAME`: a probe and its reply, decoded side by side.
+//!
+//! Every trace in the file is watched as its replay watches it, round by round or with the probes of all paths, until one
+//! knows the frame. Only what is shown of it is kept, so that a recording may be of any length; its datagrams are read
+//! at last.
 
-use std::collections::HashMap;
+use std::fs::File;
+use std::io::Seek;
+use std::path::Path as FilePath;
 
 use anyhow::{Context, anyhow};
+use ratatui::crossterm::terminal;
 
 use super::args::ShowArgs;
-use super::{Status, replay, write_out};
-use crate::driver::Observer;
-use crate::render::show::{self, Evidence};
-use crate::trace::{Disposition, Path, Probe, Tracer};
+use super::options::TraceOptions;
+use super::replay::{self, Chosen};
+use super::{Status, write_out};
+use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::driver::{self, Observer};
+use crate::link::replay::ReplayLink;
+use crate::render::show::{self, Answer, Evidence, Place, What};
+use crate::trace::{Disposition, Event, Path, Probe, ProbeRef};
 use crate::wire::{Frame, link};
-
-/// The datagrams of a trace, by the numbers of their frames.
-#[derive(Default)]
-struct Datagrams(HashMap<u64, Vec<u8>>);
-
-impl Observer for Datagrams {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
-        if !disposition.concerns_the_trace() {
-            return;
-        }
-        if let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) {
-            self.0.insert(frame.number, datagram.to_vec());
-        }
-    }
-}
 
 /// Runs the command.
 pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
-    let mut datagrams = Datagrams::default();
-    let replay::First { tracer, .. } = replay::first(&args.file, &mut datagrams)?;
-    let (place, probe) = wanted(args, &tracer)?;
-    let frame = probe.frame.context("this probe is missing from the recording")?;
-    let bytes = |frame: u64| datagrams.0.get(&frame).map(Vec::as_slice);
-    let sent = bytes(frame).context("this frame holds no datagram")?;
-    let reply = probe.replies.iter().find(|reply| Some(reply.frame) == args.frame);
-    let reply = reply.or_else(|| probe.answer()).or_else(|| probe.replies.first());
-    let reply = reply.and_then(|reply| Some((reply, bytes(reply.frame)?)));
-    write_out(&show::as_text(&Evidence { place, probe, sent, reply }), "what was found")?;
-    Ok(Status::Reached)
+    let name = args.file.display().to_string();
+    let mut file = replay::open(&args.file)?;
+    let contents = replay::read_through(CaptureReader::new(&mut file, &name)?, 0)?;
+    let options = TraceOptions::default();
+    let chosen = Chosen { target: None, number: args.trace };
+    let mut traces = contents.traces(&name, &options, chosen);
+    if traces.is_empty() {
+        return Ok(Status::Failed);
+    }
+    let several = traces.len() > 1;
+    if args.hop.is_some() {
+        traces.truncate(1);
+    }
+    let mut finder = Finder::of(args);
+    for (number, found) in traces {
+        let recorded = contents.recorded(found, &options);
+        let mut link = ReplayLink::new(again(&mut file, &name)?);
+        driver::run(&mut *recorded.engine()?, &mut link, &mut finder)?;
+        let Some(found) = finder.found.take() else { continue };
+        let place = Place {
+            trace: several.then_some(number),
+            round: recorded.rounds.is_some().then_some(found.round),
+            what: found.what,
+        };
+        let shown = found.evidence(place, args.frame, again(&mut file, &name)?)?;
+        write_out(&shown, "what was found")?;
+        return Ok(Status::Reached);
+    }
+    Err(finder.nothing(&args.file))
 }
 
-/// The probe that is meant, and its place: the hop it counts for, and which of its probes it is.
-fn wanted<'a>(args: &ShowArgs, tracer: &'a Tracer) -> anyhow::Result<((u8, usize), &'a Probe)> {
-    let hops = tracer.path().hops().iter();
-    let placed = hops.flat_map(|hop| (1..).zip(&hop.probes).map(|(n, it)| ((hop.ttl, n), it)));
-    let scout = tracer.path().scout.iter().map(|it| ((it.ttl, 1), it));
-    let after_hops = usize::from(tracer.config().queries) + 1;
-    let sizers = (after_hops..).zip(&tracer.path().sizers);
-    let sizers = sizers.map(|(n, it)| ((it.probe.ttl, n), &it.probe));
-    let mut all = placed.chain(scout).chain(sizers);
-    let file = args.file.display();
-    if let Some(ttl) = args.hop {
-        return all
-            .find(|((hop, _), _)| *hop == ttl)
-            .ok_or_else(|| anyhow!("{file}: no probe of hop {ttl}"));
+/// The file, from its beginning.
+fn again<'a>(file: &'a mut File, name: &str) -> anyhow::Result<CaptureReader<&'a mut File>> {
+    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+    Ok(CaptureReader::new(file, name)?)
+}
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// The probe that has this frame, or a reply to it that has.
+    Frame(u64),
+    /// The first probe of this hop.
+    Hop(u8),
+}
+
+/// Looks on until a trace shows what is wanted, and after it for what else becomes of that probe.
+struct Finder {
+    wanted: Wanted,
+    found: Option<Found>,
+    /// The frames next to the wanted one, before and after, that concern a trace.
+    near: [Option<u64>; 2],
+    /// The frame has a probe that an earlier one had.
+    repeated: bool,
+}
+
+/// A probe, as it was last seen.
+struct Found {
+    round: u64,
+    at: ProbeRef,
+    what: What,
+    probe: Probe,
+    /// Why the reply of the wanted frame is none of those that are kept, if it is not.
+    unkept: Option<&'static str>,
+}
+
+impl Finder {
+    fn of(args: &ShowArgs) -> Self {
+        let frame = Wanted::Frame(args.frame.unwrap_or_default());
+        let wanted = args.hop.map_or(frame, Wanted::Hop);
+        Self { wanted, found: None, near: [None; 2], repeated: false }
     }
-    let is = |probe: &Probe| {
-        probe.frame == args.frame || probe.replies.iter().any(|it| Some(it.frame) == args.frame)
-    };
-    let frame = args.frame.unwrap_or_default();
-    all.find(|(_, probe)| is(probe)).ok_or_else(|| {
-        anyhow!("{file}: frame {frame} is neither a probe nor a reply of its first trace: see `rtrace replay {file} --json`")
-    })
+
+    /// What is known of the probe that was found, if it is this one.
+    fn refresh(&mut self, at: ProbeRef, path: &Path) {
+        if let Some(found) = &mut self.found
+            && (found.at, found.round) == (at, path.round)
+            && let Some(again) = Found::of(at, path)
+        {
+            *found = Found { unkept: found.unkept, ..again };
+        }
+    }
+
+    fn note_near(&mut self, frame: u64, wanted: u64) {
+        let [before, after] = &mut self.near;
+        if frame < wanted {
+            *before = (*before).max(Some(frame));
+        } else {
+            *after = Some(after.map_or(frame, |after| after.min(frame)));
+        }
+    }
+
+    /// That there is no such probe, and where there are some.
+    fn nothing(&self, file: &FilePath) -> anyhow::Error {
+        let file = file.display();
+        let frame = match self.wanted {
+            Wanted::Hop(ttl) => return anyhow!("{file}: no probe of hop {ttl}"),
+            Wanted::Frame(frame) => frame,
+        };
+        let near: Vec<_> = self.near.iter().flatten().map(u64::to_string).collect();
+        let near = near.join(" and ");
+        let what = if self.repeated {
+            "is a probe that an earlier frame has, as on lo"
+        } else {
+            "is neither a probe nor a reply of a trace"
+        };
+        anyhow!(
+            "{file}: frame {frame} {what}: the nearest that can be shown: {near}; `rtrace replay {file} --json` has all"
+        )
+    }
+}
+
+impl Observer for Finder {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        let (at, unkept) = match disposition {
+            Disposition::OwnProbe(at) | Disposition::Reply(at, Some(_)) => (at, None),
+            Disposition::Reply(at, None) => (at, Some("one more than are kept")),
+            Disposition::Damaged(at) => (at, Some("not believed: its checksum is wrong")),
+            Disposition::Repeated => {
+                self.repeated |= matches!(self.wanted, Wanted::Frame(it) if it == frame.number);
+                return;
+            }
+            Disposition::Unrelated => return,
+        };
+        match self.wanted {
+            Wanted::Frame(wanted) if wanted == frame.number => {
+                self.found = Found::of(at, path).map(|found| Found { unkept, ..found });
+            }
+            Wanted::Frame(wanted) => self.note_near(frame.number, wanted),
+            Wanted::Hop(_) => {}
+        }
+    }
+
+    fn event(&mut self, event: Event, path: &Path) {
+        match (event, self.wanted) {
+            (Event::Replied(at, _) | Event::Belated(at, _) | Event::Settled(at), _) => {
+                self.refresh(at, path);
+            }
+            (Event::Placed(at), _) => {
+                if let Some(found) = self.found.as_mut().filter(|it| it.at == ProbeRef::SCOUT) {
+                    found.at = at;
+                }
+                self.refresh(at, path);
+            }
+            (Event::Ended, Wanted::Hop(ttl)) if self.found.is_none() => {
+                let first = ProbeRef { ttl, query: 0 };
+                let scout = path.scout.as_ref().filter(|scout| scout.ttl == ttl);
+                let scout = || scout.and_then(|_| Found::of(ProbeRef::SCOUT, path));
+                self.found = Found::of(first, path).or_else(scout);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Found {
+    fn of(at: ProbeRef, path: &Path) -> Option<Self> {
+        let probe = path.probe(at)?.clone();
+        let sizer = at.sizer_index().and_then(|index| path.sizers.get(index));
+        let what = match sizer {
+            Some(sizer) => What::Sizer(sizer.len),
+            None if at == ProbeRef::SCOUT => What::Scout,
+            None => What::Probe { ttl: at.ttl, query: u32::from(at.query) + 1 },
+        };
+        Some(Self { round: path.round, at, what, probe, unkept: None })
+    }
+
+    /// What is shown of it, with the reply of the wanted frame or, if that is its own, the one that counts.
+    fn evidence(
+        &self,
+        place: Place,
+        frame: Option<u64>,
+        reader: CaptureReader<&mut File>,
+    ) -> anyhow::Result<String> {
+        let probe = &self.probe;
+        let meant = probe.replies.iter().find(|reply| Some(reply.frame) == frame);
+        let reply = meant.or_else(|| probe.counted()).or_else(|| probe.replies.first());
+        let known = match (self.unkept.zip(frame), reply) {
+            (Some((why, frame)), _) => Some((frame, Err(why))),
+            (None, reply) => reply.map(|reply| (reply.frame, Ok(reply))),
+        };
+        let [sent, replied] = datagrams([probe.frame, known.map(|(frame, _)| frame)], reader)?;
+        let reply = known.zip(replied.as_deref());
+        let reply = reply.map(|((frame, known), datagram)| Answer { frame, known, datagram });
+        let evidence = Evidence { place, probe, sent: sent.as_deref(), reply };
+        let columns = terminal::size().ok().map(|(columns, _)| usize::from(columns));
+        let columns = columns.filter(|_| std::io::IsTerminal::is_terminal(&std::io::stdout()));
+        Ok(show::as_text(&evidence, columns))
+    }
+}
+
+/// The datagrams in these frames.
+fn datagrams(
+    wanted: [Option<u64>; 2],
+    mut reader: CaptureReader<&mut File>,
+) -> anyhow::Result<[Option<Vec<u8>>; 2]> {
+    let mut found = [None, None];
+    let last = wanted.into_iter().flatten().max();
+    loop {
+        let frame = match reader.next() {
+            Ok(Some(Item::Packet(frame))) => frame,
+            Ok(Some(_)) => continue,
+            Ok(None) | Err(CaptureError::Truncated { .. }) => return Ok(found),
+            Err(error) => return Err(error.into()),
+        };
+        for (wanted, found) in wanted.iter().zip(&mut found) {
+            if *wanted == Some(frame.number) {
+                let datagram = link::ip_datagram(frame.link, frame.bytes).ok().flatten();
+                *found = datagram.map(<[u8]>::to_vec);
+            }
+        }
+        if Some(frame.number) >= last {
+            return Ok(found);
+        }
+    }
 }

@@ -117,19 +117,22 @@ pub(super) fn open_live(
     }
     let ident = wanted.ident.unwrap_or(link.ident());
     let flow = Flow { source, target, probe, ident };
-    let config = configure(args, task, name, &flow, fastrand::u16(1..))?;
+    let mut config = configure(args, task, name, &flow, fastrand::u16(1..))?;
+    let largest = largest(&mut config, mtu);
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let prepared = prepare_tape(args, task, &config, &interface)?;
-    let largest = largest(args, mtu);
     Ok(Opened { link, config, interface, largest, prepared })
 }
 
-/// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes.
-fn largest(args: &TraceArgs, mtu: u32) -> u16 {
-    args.options.packet_len.unwrap_or(u16::MAX).min(u16::try_from(mtu).unwrap_or(u16::MAX))
+/// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
+/// limit if it is less.
+fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
+    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
+    config.mtu_limit = config.mtu_limit.filter(|limit| *limit < mtu);
+    config.mtu_limit.unwrap_or(mtu)
 }
 
 fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
@@ -238,7 +241,8 @@ pub(super) fn open_simulated(
     let source = wanted.source.unwrap_or(topology.source_for(target));
     let ident = wanted.ident.or(wanted.port).unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: wanted.probe, ident };
-    let config = configure(args, task, name, &flow, 1)?;
+    let mut config = configure(args, task, name, &flow, 1)?;
+    let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {
         name: "simulated".into(),
@@ -247,7 +251,6 @@ pub(super) fn open_simulated(
         filter: None,
     };
     let prepared = prepare_tape(args, task, &config, &interface)?;
-    let largest = largest(args, SIMULATED_MTU);
     Ok(Opened { link, config, interface, largest, prepared })
 }
 

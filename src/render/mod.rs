@@ -10,6 +10,7 @@ mod annotation;
 pub mod atlas;
 pub mod columns;
 pub mod csv;
+mod dissect;
 mod extension;
 pub mod inspect;
 pub mod json;

@@ -17,15 +17,16 @@ pub(super) fn lines(path: &Path, config: &TraceConfig) -> String {
         // Nothing can go wrong with a string.
         let _ = writeln!(text, "{INDENT}{}", line(narrowing));
     }
-    let _ = match (findings.mtu, findings.hop) {
-        (Some(mtu), Some(hop)) if path.end == Some(hop) && path.reached(config) => {
-            writeln!(text, "{INDENT}path MTU: {mtu} bytes")
+    let limited = findings.is_limited(config);
+    let (least, why) =
+        if limited { ("at least ", ", no longer datagram was tried") } else { ("", "") };
+    let size = |mtu: u16| format!("{least}{mtu} bytes{why}");
+    let _ = match (findings.mtu.map(size), findings.hop) {
+        (Some(size), Some(hop)) if path.end == Some(hop) && path.reached(config) => {
+            writeln!(text, "{INDENT}path MTU: {size}")
         }
-        (Some(mtu), Some(hop)) => {
-            writeln!(
-                text,
-                "{INDENT}path MTU as far as hop {hop}, the last that answers: {mtu} bytes"
-            )
+        (Some(size), Some(hop)) => {
+            writeln!(text, "{INDENT}path MTU as far as hop {hop}, the last that answers: {size}")
         }
         (None, Some(_)) => {
             writeln!(text, "{INDENT}path MTU: not found out, the search was cut short")
@@ -60,6 +61,8 @@ pub(super) struct MtuRow {
     largest: Option<u16>,
     hop: Option<u8>,
     mtu: Option<u16>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    at_least: bool,
     narrowings: Vec<NarrowingRow>,
 }
 
@@ -77,10 +80,11 @@ struct NarrowingRow {
 impl MtuRow {
     /// If it was asked for.
     pub(super) fn of(path: &Path, config: &TraceConfig) -> Option<Self> {
-        let Findings { largest, hop, mtu, narrowings, .. } =
-            config.mtu.then(|| Findings::of(path, config))?;
+        let findings = config.mtu.then(|| Findings::of(path, config))?;
+        let at_least = findings.is_limited(config);
+        let Findings { largest, hop, mtu, narrowings, .. } = findings;
         let narrowings = narrowings.iter().map(NarrowingRow::of).collect();
-        Some(Self { largest, hop, mtu, narrowings })
+        Some(Self { largest, hop, mtu, at_least, narrowings })
     }
 }
 

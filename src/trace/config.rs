@@ -131,6 +131,10 @@ pub struct TraceConfig {
     /// Whether the path MTU is found out after the trace: see [`mtu`](super::mtu).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mtu: bool,
+    /// The longest datagram that is tried for that, if it is less than the first link takes: a path MTU of this may
+    /// be larger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_limit: Option<u16>,
     /// Flow label of the probes (IPv6), 20 bits.
     #[serde(default)]
     pub flow_label: u32,
@@ -179,6 +183,7 @@ impl TraceConfig {
             tos: 0,
             dont_fragment: false,
             mtu: false,
+            mtu_limit: None,
             flow_label: 0,
             packet_len: craft::default_len(flow.family(), probe),
             first_id: 1,

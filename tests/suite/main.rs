@@ -23,6 +23,7 @@ mod rotation;
 mod rounds;
 mod scout;
 mod screen;
+mod show;
 mod stream;
 mod support;
 mod terminal;

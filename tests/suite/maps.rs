@@ -128,6 +128,24 @@ fn maps_are_compared() {
     assert!(status == 2 && said.contains("compare two of one kind"), "{said}");
 }
 
+/// Asked for on the command line; a configuration file may have it for traces.
+#[test]
+fn a_recording_of_all_paths_is_refused_what_all_paths_are_refused() {
+    let dir = scratch();
+    let [recording, config] = ["a.pcapng", "config.toml"].map(|name| path_in(&dir, name));
+    let live =
+        run(&["paths", "-n", "--simulate", "--pcap", recording.to_str().unwrap(), "203.0.113.9"]);
+    for option in ["--inspect", "--back", "--extensions", "--mtu", "--queries=3", "--flow=paris"] {
+        let refused = replay(&recording, &[option]);
+        let name = option.split('=').next().unwrap();
+        let said = format!("rtrace: {name} is not for rtrace paths: leave it out\n");
+        assert_eq!((refused.status, refused.stderr), (2, said));
+    }
+    fs::write(&config, "back = true\nextensions = true\n").unwrap();
+    let again = replay(&recording, &["--config", config.to_str().unwrap()]);
+    assert_eq!((again.status, again.stdout), (live.status, live.stdout));
+}
+
 #[test]
 fn what_paths_cannot_do_is_said() {
     for (args, words) in [

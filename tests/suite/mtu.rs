@@ -165,7 +165,38 @@ fn every_form_is_that_of_its_recording_and_json_as_its_schema_says() {
 fn the_packet_length_is_the_longest_that_is_tried() {
     let text = run(&["--simulate", "--mtu", "-n", TARGETS[0], "1000"]).stdout;
     assert!(text.starts_with("traceroute to 203.0.113.9 (203.0.113.9), 30 hops max, 60 byte"));
-    assert_eq!(found(&text), (vec!["path MTU: 1000 bytes".to_owned()], "F=1000".to_owned()));
+    let said = "path MTU: at least 1000 bytes, no longer datagram was tried";
+    assert_eq!(found(&text), (vec![said.to_owned()], "F=1000".to_owned()));
+}
+
+/// What passes of a length that was asked for, in text and JSON: live, from the recording, and from bare packets with the same length.
+#[test]
+fn a_path_mtu_that_nothing_longer_was_tried_of_is_a_least() {
+    let dir = scratch();
+    let [file, pcapng, pcap] = ["path.toml", "a.pcapng", "a.pcap"].map(|name| path_in(&dir, name));
+    fs::write(&file, topology(["", "mtu = 1400", ""], 1)).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    let least = |size| format!("path MTU: at least {size} bytes, no longer datagram was tried");
+    let cases = [
+        ("1280", least(1280), true),
+        ("1400", least(1400), true),
+        ("1401", "path MTU: 1400 bytes".to_owned(), false),
+        ("1500", "path MTU: 1400 bytes".to_owned(), false),
+        ("9000", "path MTU: 1400 bytes".to_owned(), false),
+    ];
+    for (len, said, at_least) in cases {
+        for (recording, again) in [(&pcapng, vec![]), (&pcap, vec!["--mtu", "-n", TARGETS[0], len])]
+        {
+            let recorded = ["--pcap", recording.to_str().unwrap()];
+            let live = run(&[&["--mtu", "-n", &simulate, TARGETS[0], len], &recorded[..]].concat());
+            assert!(live.stdout.ends_with(&format!("    {said}\n")), "{live:?}");
+            assert_eq!(replay(recording, &again).stdout, live.stdout);
+            let json = replay(recording, &[&again[..], &["--json"]].concat()).stdout;
+            let document: Value = serde_json::from_str(&json).unwrap();
+            assert!(validator().is_valid(&document));
+            assert_eq!(document["path_mtu"]["at_least"] == true, at_least, "{len} {json}");
+        }
+    }
 }
 
 /// Over IPv6 nothing tells such probes apart: the search ends without a result, and the trace is there.

@@ -199,6 +199,27 @@ fn thirty_one_addresses_and_every_link_in_three_seconds() {
     }
 }
 
+/// Six flows that all go one of three ways, which are not of one length, once made a router its own next hop.
+#[test]
+fn flows_that_all_go_one_way_make_up_no_link() {
+    let file = root().join("benches/topologies/thirty-one.toml");
+    let text = fs::read_to_string(file).unwrap();
+    for (seed, ident) in [(50, 54_321), (50, 40_000), (7, 40_000)] {
+        let text = text.replace("seed = 7\n", &format!("seed = {seed}\n"));
+        let topology = Topology::parse(&text, "test").unwrap();
+        let truth = topology.links(TARGET.into());
+        assert_eq!(truth.len(), 50);
+        for every_router in [false, true] {
+            let config = TraceConfig { ident, ..config(&topology, ProbeType::Udp, TARGET.into()) };
+            let plan = Plan { every_router, ..Plan::default() };
+            let network = simulated(topology.clone(), &config, plan).network;
+            let address = |router: usize| network.routers[router].address;
+            let found = network.links.iter().filter_map(|it| address(it.from).zip(address(it.to)));
+            assert_eq!(found.collect::<BTreeSet<_>>(), truth, "{seed} {ident} {every_router}");
+        }
+    }
+}
+
 /// Where whole hops will do, they do with far fewer probes.
 #[test]
 fn lite_needs_fewer_probes_where_nothing_speaks_against_it() {

@@ -6,11 +6,12 @@
 //! length and even loops are allowed: the TTL ends them, as it does in the world. Invariant: place
 //! [`SOURCE`] and place [`TARGET`] always exist, and every `next` names an existing place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::family::Dual;
 use super::node::{Balance, Node};
+use crate::wire::extension::Family;
 
 /// Index of the place where probes start.
 pub(super) const SOURCE: usize = 0;
@@ -153,6 +154,29 @@ impl Topology {
     #[must_use]
     pub fn names(&self) -> &BTreeMap<IpAddr, String> {
         &self.names
+    }
+
+    /// The links on all ways to `target`, by the addresses of routers that have one of its family: what a search for all
+    /// paths is to find.
+    #[must_use]
+    pub fn links(&self, target: IpAddr) -> BTreeSet<(IpAddr, IpAddr)> {
+        let family = Family::of(target);
+        let address = |place: usize| match place {
+            TARGET => Some(target),
+            place => self.places.get(place)?.node.address.of(family),
+        };
+        let (mut links, mut seen) = (BTreeSet::new(), BTreeSet::from([SOURCE]));
+        let mut open = vec![SOURCE];
+        while let Some(from) = open.pop() {
+            for to in self.places.get(from).into_iter().flat_map(|place| &place.next) {
+                let ends = address(from).zip(address(*to)).filter(|_| from != SOURCE);
+                links.extend(ends);
+                if seen.insert(*to) {
+                    open.push(*to);
+                }
+            }
+        }
+        links
     }
 
     /// Leads from `place` to these places and no other.

@@ -134,6 +134,12 @@ impl Findings {
         }
     }
 
+    /// Whether the path MTU may be larger: the longest that was to be tried passes.
+    #[must_use]
+    pub fn is_limited(&self, config: &TraceConfig) -> bool {
+        self.mtu.is_some() && self.mtu == config.mtu_limit
+    }
+
     /// The lengths that datagrams have to come down to and the hops at which that shows: at the first the
     /// longest that was tried.
     #[must_use]

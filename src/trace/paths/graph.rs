@@ -80,6 +80,7 @@ impl Graph {
             let ending = places.filter(|place| place.ends).flat_map(|place| &place.flows);
             graph.ended.extend(ending.map(|flow| (*flow, index)));
         }
+        graph.doubt();
         graph.link();
         graph.find_circles();
         graph.put_together();
@@ -121,6 +122,19 @@ impl Graph {
             }
         }
         self.levels.push(level);
+    }
+
+    /// Marks the hops before one whose router was seen at a hop before already: flows part, and part before both.
+    fn doubt(&mut self) {
+        let (mut first, mut last) = (HashMap::new(), 0);
+        for (level, here) in self.levels.iter().enumerate() {
+            for address in here.places.iter().filter_map(|place| place.address) {
+                if *first.entry(address).or_insert(level) < level {
+                    last = level;
+                }
+            }
+        }
+        self.levels.iter_mut().take(last).for_each(|level| level.doubtful = true);
     }
 
     /// Draws the links, and marks who chooses for each packet.

@@ -57,6 +57,8 @@ pub struct Level {
     pub(super) wavering: BTreeSet<u16>,
     /// Some flows end at a hop before: not every flow comes as far as here.
     pub(super) behind_an_end: bool,
+    /// Branches of different length are seen behind: that the one place which was seen here is all is to be seen too.
+    pub(super) doubtful: bool,
 }
 
 impl Level {

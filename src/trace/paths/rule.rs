@@ -92,6 +92,12 @@ impl Rule {
     /// exactly, flow by flow, over how many have been found.
     #[must_use]
     pub fn failure(self, branches: usize) -> f64 {
+        self.failure_beyond(branches, 0)
+    }
+
+    /// The same where it does not stop before so many flows, which are asked for another reason.
+    #[must_use]
+    pub fn failure_beyond(self, branches: usize, flows: usize) -> f64 {
         let total = f64::from(u32::try_from(branches).unwrap_or(u32::MAX));
         // chances[k]: that k are found and the rule has not stopped.
         let mut chances = vec![0.0; branches + 1];
@@ -108,7 +114,7 @@ impl Rule {
                 next[found + 1] += chance * (1.0 - known);
             }
             for (found, chance) in next.iter_mut().enumerate().take(branches) {
-                if found > 0 && tried >= self.flows(found) {
+                if found > 0 && tried >= self.flows(found).max(flows) {
                     failed += std::mem::take(chance);
                 }
             }

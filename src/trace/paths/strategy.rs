@@ -228,10 +228,20 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Every place below is to have one above, and every one above one below.
+    /// Every place below is to have one above, and every one above one below. That all flows pass the only place
+    /// above is seen of one of each place below, where branches of different length are about: there a few flows that all
+    /// went the same way would make up links.
     fn link_all(&mut self) {
         let (graph, upper) = (self.graph, self.upper);
+        let above = &graph.levels()[upper];
+        let assumed = above.is_sole() && above.doubtful;
         for (index, place) in self.below().places.iter().enumerate() {
+            if assumed
+                && !place.flows.iter().any(|flow| above.is_asked(*flow))
+                && let Some(flow) = place.flows.first()
+            {
+                self.ask(*flow, upper);
+            }
             if graph.before(upper + 1, index).is_empty()
                 && let Some(flow) = place.flows.first()
             {

@@ -157,6 +157,17 @@ impl Extension {
         }
     }
 
+    /// The objects of these `bytes`, which decode to this, each with its octets, header included.
+    pub fn located<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = (&Object, &'a [u8])> {
+        let mut rest = bytes.get(HEADER_LEN..).unwrap_or_default();
+        self.objects.iter().map_while(move |object| {
+            let (_, after) = next_object(rest, 0).ok()?;
+            let octets = rest.get(..rest.len() - after.len())?;
+            rest = after;
+            Some((object, octets))
+        })
+    }
+
     /// The structure as it is sent, with a checksum that is what `checksum` says.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
