@@ -22,6 +22,10 @@ pub const VERSION: u32 = 1;
 /// Octets of a value that the text shows.
 const SHOWN: usize = 8;
 
+/// What a checksum means that alone was changed.
+const RESTORED: &str =
+    "nothing else quoted explains it: suggests address translation that restored the quote";
+
 /// The inspection of a trace.
 pub struct Inspect<W> {
     out: W,
@@ -152,13 +156,11 @@ fn meaning(it: &Change) -> Option<&'static str> {
         return Some("as it was sent");
     }
     Some(match it.field {
-        _ if it.suggests_restored_quote => {
-            "nothing else quoted explains it: suggests address translation that restored the quote"
-        }
-        field if fields::is_checksum(field) => match it.checksum? {
-            Verdict::Right => "it fits what else was changed",
-            Verdict::Absent => "checksum taken off",
-            Verdict::Wrong => return None,
+        field if fields::is_checksum(field) => match it.checksum {
+            _ if it.suggests_restored_quote => RESTORED,
+            Some(Verdict::Right) => "it fits what else was changed",
+            Some(Verdict::Absent) => "checksum taken off",
+            Some(Verdict::Wrong) | None => return None,
         },
         inspect::SOURCE | "source port" | "identifier" => "source address translation",
         inspect::DESTINATION | "destination port" => "destination address translation",
@@ -193,7 +195,7 @@ fn oddity(it: Oddity) -> String {
         Oddity::TtlZero => {
             "a TTL of 0 was forwarded: quoted with 0 by the router behind".to_owned()
         }
-        Oddity::Repeated { router, first, last } if last - first == 1 => format!(
+        Oddity::Repeated { router, first, last } if first.checked_add(1) == Some(last) => format!(
             "{router} stands at both: it takes more than one off the TTL, or the router before it none"
         ),
         Oddity::Repeated { router, first, last } => format!(

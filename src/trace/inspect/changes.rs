@@ -54,7 +54,8 @@ impl Mark<'_> {
 /// What the quotes of a hop show of a field; none where none reaches it.
 type Marks<'a> = Vec<Mark<'a>>;
 
-pub(super) fn of(stages: &[Stage<'_>]) -> Vec<Change> {
+/// The changes that these hops show; whether ways may part between them.
+pub(super) fn of(stages: &[Stage<'_>], parting: bool) -> Vec<Change> {
     let mut fields: Vec<&'static str> = Vec::new();
     let differences = stages.iter().flat_map(|stage| &stage.quotes).flat_map(|it| &it.differences);
     for difference in differences {
@@ -62,7 +63,6 @@ pub(super) fn of(stages: &[Stage<'_>]) -> Vec<Change> {
             fields.push(difference.field);
         }
     }
-    let parting = place::ways_part(stages);
     let mut changes: Vec<_> =
         fields.iter().flat_map(|field| of_field(stages, field, parting)).collect();
     changes.sort_by_key(|change| change.place.at);
@@ -77,7 +77,7 @@ fn of_field(stages: &[Stage<'_>], field: &str, parting: bool) -> Vec<Change> {
     let reaches = |quote: &Comparison| {
         quote.compared.contains(&field) && first_octet.is_none_or(|first| first < quote.octets)
     };
-    let (reached, mut marks): (Vec<_>, Vec<Marks<'_>>) = stages
+    let (stages, mut marks): (Vec<_>, Vec<Marks<'_>>) = stages
         .iter()
         .filter_map(|stage| {
             let quotes = stage.quotes.iter().filter(|quote| reaches(quote));
@@ -85,11 +85,13 @@ fn of_field(stages: &[Stage<'_>], field: &str, parting: bool) -> Vec<Change> {
             (!marks.is_empty()).then(|| (stage.clone(), marks))
         })
         .unzip();
-    let varies = varies(&reached, &marks);
-    marks.iter_mut().flatten().for_each(|mark| mark.varies = varies);
+    let varies = varies(&stages, &marks);
+    for mark in marks.iter_mut().flatten() {
+        mark.varies = varies;
+    }
     match steps(&marks) {
-        Some(steps) if !(parting && returns(&steps)) => one_after_another(&reached, &steps),
-        _ => each_once(&reached, &marks),
+        Some(steps) if !(parting && returns(&steps)) => one_after_another(&stages, &steps),
+        _ => each_once(&stages, &marks),
     }
 }
 

@@ -166,7 +166,8 @@ impl Inspector {
     /// What was changed, in order of hops.
     #[must_use]
     pub fn changes(&self, config: &TraceConfig, path: &Path) -> Vec<Change> {
-        changes::of(&self.stages(config, path))
+        let stages = self.stages(config, path);
+        changes::of(&stages, place::ways_may_part(&stages, config))
     }
 
     /// What else is not as it should be, in order of hops.

@@ -125,13 +125,12 @@ fn runs_of_kinds(stages: &[Stage<'_>], shown: &[Vec<Vec<Oddity>>]) -> Vec<Odd> {
             let seen = |quotes: &Vec<Vec<Oddity>>| {
                 Seen::of(quotes.iter().map(|all| all.iter().any(|other| is(other, oddity))))
             };
-            let seen: Vec<_> = shown.iter().map(seen).collect();
+            let seen: Vec<_> = shown.iter().take(index + 1).map(seen).collect();
             // Where ways part, a hop between that does not show it may be of another way.
-            let earlier = if parting { 0..index } else { index.saturating_sub(1)..index };
-            let told = seen.get(earlier).unwrap_or_default().iter().any(|it| *it != Seen::None);
-            let here = seen.get(index).copied();
-            let so_far = seen.iter().take(index).copied().chain(here).collect::<Vec<_>>();
-            let place = place::first(stages, &so_far, index).filter(|_| !told);
+            let run_from = if parting { 0 } else { index.saturating_sub(1) };
+            let mut earlier = seen.iter().take(index).skip(run_from);
+            let told = earlier.any(|seen| *seen != Seen::None);
+            let place = place::first(stages, &seen, index).filter(|_| !told);
             let new = |place: &Place| {
                 !odd.iter().any(|it| it.place.at == place.at && is(&it.oddity, oddity))
             };

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::Comparison;
+use crate::probe::{FlowMode, ProbeType};
+use crate::trace::config::TraceConfig;
 
 /// A hop, and all quotes of it: at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,12 @@ impl Stage<'_> {
 /// Whether ways are seen to part.
 pub(super) fn ways_part(stages: &[Stage<'_>]) -> bool {
     stages.iter().any(|stage| stage.sole_responder().is_none())
+}
+
+/// Whether ways may part: they do, or each probe has a way of its own and some hop was asked too seldom to show it.
+pub(super) fn ways_may_part(stages: &[Stage<'_>], config: &TraceConfig) -> bool {
+    let own_ways = config.probe == ProbeType::Udp && config.flow_mode == FlowMode::Classic;
+    ways_part(stages) || own_ways && stages.iter().any(|stage| stage.quotes.len() == 1)
 }
 
 /// Between which hops something came about.
