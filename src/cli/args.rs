@@ -19,6 +19,7 @@ use super::values::{
 };
 pub use super::watch::ReportOptions;
 use crate::link::live::Clock;
+use crate::probe::FlowMode;
 use crate::render::Form;
 use crate::trace::rounds::Until;
 
@@ -79,7 +80,7 @@ pub enum Action {
     Replay(ReplayArgs),
     /// Trace the paths to hosts again and again and show what they do over time; or show such a recording
     Watch(ScreenArgs),
-    /// Trace the path to a host and show what it does to packets: short for --inspect
+    /// Trace the path to a host and show what it does to packets: short for --inspect --flow paris
     #[command(
         mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_INSPECTION))),
         mut_arg("inspect", |arg| arg.hide(true)),
@@ -293,6 +294,8 @@ impl Cli {
         let mut cli = Self::try_parse_from(normalise(args))?;
         if let Some(Action::Inspect(trace)) = &mut cli.command {
             trace.output.inspect = true;
+            // Where ways part, what one hop quotes says nothing of the next on another way.
+            trace.options.flow.get_or_insert(FlowMode::Paris);
         }
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,

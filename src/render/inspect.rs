@@ -6,16 +6,25 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::extension::hex;
-use super::rows::{self, HeadRow};
+use super::rows::{self, HeadRow, StopRow};
+use super::text::loop_line;
 use super::{Renderer, View};
-use crate::trace::inspect::{self, Change, Comparison, Difference, Inspector, Value};
-use crate::trace::{Disposition, Path, TraceConfig};
+use crate::trace::inspect::changes::Change;
+use crate::trace::inspect::checksums::Verdict;
+use crate::trace::inspect::oddities::Oddity;
+use crate::trace::inspect::place::{Place, Stage};
+use crate::trace::inspect::{self, Comparison, Difference, Inspector, Value, fields};
+use crate::trace::{Disposition, Path, ProbeRef, TraceConfig};
 use crate::wire::Frame;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
 /// Octets of a value that the text shows.
 const SHOWN: usize = 8;
+
+/// What a checksum means that alone was changed.
+const RESTORED: &str =
+    "nothing else quoted explains it: suggests address translation that restored the quote";
 
 /// The inspection of a trace.
 pub struct Inspect<W> {
@@ -32,42 +41,25 @@ impl<W: Write> Inspect<W> {
     }
 
     fn write_text(&mut self, view: View<'_>) -> io::Result<()> {
-        let mut comparisons: Vec<&Comparison> = self.inspector.comparisons().iter().collect();
-        comparisons.sort_by_key(|it| Inspector::hop(it, view.config));
         writeln!(
             self.out,
             "hop  quoted by                                octets  TTL  not as sent"
         )?;
-        // What a hop says of several probes alike stands there once.
-        let mut last = None;
-        for it in comparisons {
-            let hop = Inspector::hop(it, view.config);
-            let name = rows::name(view, it.responder, self.numeric);
-            let responder =
-                name.map_or(it.responder.to_string(), |name| format!("{name} ({})", it.responder));
-            let findings = findings(it, view.config);
-            let line = format!("{hop:3}  {responder:<40} {:6}  {:3}  {findings}", it.len, it.ttl);
-            let fields: Vec<_> = it.differences.iter().map(|it| it.field).collect();
-            let key = (hop, it.responder, it.len, it.ttl, fields);
-            if last.as_ref() != Some(&key) {
-                writeln!(self.out, "{}", line.trim_end())?;
+        let stages = self.inspector.stages(view.config, view.path);
+        for stage in &stages {
+            for line in lines(stage, view, self.numeric) {
+                writeln!(self.out, "{line}")?;
             }
-            last = Some(key);
+        }
+        if let Some(looped) = view.path.looped {
+            writeln!(self.out, "{}", loop_line(looped))?;
         }
         writeln!(self.out)?;
-        let changes = self.inspector.changes(view.config);
-        for change in &changes {
-            writeln!(
-                self.out,
-                "{}: {} {} became {}{}",
-                place(change),
-                change.field,
-                shown(&change.sent),
-                shown(&change.quoted),
-                meaning(change.field).map_or(String::new(), |meaning| format!(" ({meaning})"))
-            )?;
+        let summary = summary(&self.inspector, view);
+        for line in &summary {
+            writeln!(self.out, "{line}")?;
         }
-        if changes.is_empty() {
+        if summary.is_empty() {
             writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
         }
         Ok(())
@@ -91,17 +83,85 @@ impl<W: Write> Renderer for Inspect<W> {
     }
 }
 
-/// "between hop 4 and hop 5".
-fn place(change: &Change) -> String {
-    match change.after {
-        Some(after) => format!("between hop {after} and hop {}", change.at),
-        None => format!("before hop {}", change.at),
+/// The lines of a hop: what it says of several probes alike stands there once.
+fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<String> {
+    let fields = |it: &Comparison| it.differences.iter().map(|it| it.field).collect::<Vec<_>>();
+    // The scout has a line of its own where no other probe shows the same.
+    let told = |scout: &Comparison| {
+        let same = |it: &&&Comparison| {
+            let of_hop = it.at != ProbeRef::SCOUT && it.responder == scout.responder;
+            of_hop && fields(it) == fields(scout)
+        };
+        stage.quotes.iter().any(|it| same(&it))
+    };
+    let mut keys = Vec::new();
+    let mut lines: Vec<String> = Vec::new();
+    for it in &stage.quotes {
+        let is_scout = it.at == ProbeRef::SCOUT;
+        let odd = it.oddities(view.config.target);
+        let key = (is_scout, it.responder, it.len, it.ttl, fields(it), odd);
+        if is_scout && told(it) || keys.contains(&key) {
+            continue;
+        }
+        keys.push(key);
+        let address = it.responder;
+        let name = rows::name(view, address, numeric);
+        let responder = name.map_or(address.to_string(), |name| format!("{name} ({address})"));
+        let mut said: Vec<String> = Vec::new();
+        if is_scout {
+            said.push(format!("sent with TTL {}", it.sent_ttl));
+        }
+        said.extend(findings(it, view.config));
+        let (hop, said) = (stage.ttl, said.join(", "));
+        let line = format!("{hop:3}  {responder:<40} {:6}  {:3}  {said}", it.len, it.ttl);
+        lines.push(line.trim_end().to_owned());
     }
+    lines
 }
 
-/// What a change of this field usually is.
-fn meaning(field: &str) -> Option<&'static str> {
-    Some(match field {
+/// Where what was changed, and what else is odd, a line each, in order of hops.
+fn summary(inspector: &Inspector, view: View<'_>) -> Vec<String> {
+    let View { config, path, .. } = view;
+    let changes = inspector.changes(config, path);
+    let changes = changes.iter().map(|it| (it.place, changed(it)));
+    let odd = inspector.oddities(config, path);
+    let odd = odd.iter().map(|it| (it.place, oddity(it.oddity)));
+    let mut all: Vec<_> = changes.chain(odd).collect();
+    all.sort_by_key(|(place, _)| place.at);
+    all.into_iter().map(|(where_, what)| format!("{}: {what}", place(where_))).collect()
+}
+
+/// "between hop 4 and hop 5".
+fn place(place: Place) -> String {
+    let Place { after, at, some_paths } = place;
+    let hops = match after {
+        Some(after) => format!("between hop {after} and hop {at}"),
+        None => format!("before hop {at}"),
+    };
+    if some_paths { format!("{hops} on some paths") } else { hops }
+}
+
+fn changed(it: &Change) -> String {
+    let became = match &it.before {
+        Some(before) => became(it.field, before, &it.quoted, " became "),
+        None => format!("{} was changed once more and became {}", it.field, shown(&it.quoted)),
+    };
+    let meaning = meaning(it).map_or(String::new(), |meaning| format!(" ({meaning})"));
+    format!("{became}{meaning}")
+}
+
+/// What a change usually is.
+fn meaning(it: &Change) -> Option<&'static str> {
+    if it.quoted == it.sent {
+        return Some("as it was sent");
+    }
+    Some(match it.field {
+        field if fields::is_checksum(field) => match it.checksum {
+            _ if it.suggests_restored_quote => RESTORED,
+            Some(Verdict::Right) => "it fits what else was changed",
+            Some(Verdict::Absent) => "checksum taken off",
+            Some(Verdict::Wrong) | None => return None,
+        },
         inspect::SOURCE | "source port" | "identifier" => "source address translation",
         inspect::DESTINATION | "destination port" => "destination address translation",
         "DSCP" => "remarked",
@@ -111,41 +171,71 @@ fn meaning(field: &str) -> Option<&'static str> {
     })
 }
 
-fn findings(it: &Comparison, config: &TraceConfig) -> String {
+fn findings(it: &Comparison, config: &TraceConfig) -> Vec<String> {
+    let difference = |it: &Difference| became(it.field, &it.sent, &it.quoted, " > ");
     let mut said: Vec<String> = it.differences.iter().map(difference).collect();
-    match it.checksum_fits {
-        Some(true) => said.push("the checksum fits what was changed".to_owned()),
-        Some(false) => said.push("the checksum does not fit".to_owned()),
-        None => {}
+    let mended = it.checksum == Some(Verdict::Right);
+    if mended && it.differences.iter().any(|it| fields::is_checksum(it.field)) {
+        said.push("the checksum fits what was changed".to_owned());
     }
-    said.extend(oddities(it, config).into_iter().map(str::to_owned));
-    said.join(", ")
+    said.extend(it.oddities(config.target).into_iter().map(oddity));
+    said
 }
 
-/// What is odd about a quote though nothing in it was changed.
-fn oddities(it: &Comparison, config: &TraceConfig) -> Vec<&'static str> {
-    let all = [
-        (it.in_transit && it.ttl == 0, "TTL 0: the hop before forwards what it should not"),
-        (it.in_transit && it.ttl > 1, "a TTL left although it ran out"),
-        (
-            it.in_transit && it.responder == config.target,
-            "sent by the target although the TTL ran out",
+fn oddity(it: Oddity) -> String {
+    match it {
+        Oddity::TtlSet { sent, quoted } => {
+            format!("the TTL was set anew: sent with {sent}, quoted with {quoted}")
+        }
+        Oddity::TtlKept { quoted } => {
+            format!(
+                "the TTL was not lowered: quoted with {quoted} though it ran out, as in MPLS tunnels"
+            )
+        }
+        Oddity::TtlZero => {
+            "a TTL of 0 was forwarded: quoted with 0 by the router behind".to_owned()
+        }
+        Oddity::Repeated { router, first, last } if first.checked_add(1) == Some(last) => format!(
+            "{router} stands at both: it takes more than one off the TTL, or the router before it none"
         ),
-        (it.header_checksum == Some(false), "the quoted header's checksum is wrong"),
-    ];
-    all.into_iter().filter(|(holds, _)| *holds).map(|(_, said)| said).collect()
+        Oddity::Repeated { router, first, last } => format!(
+            "{router} stands at hops {first} to {last}: it takes more than one off the TTL, or answers for those behind"
+        ),
+        Oddity::FromTarget => {
+            "destination address translation (time exceeded comes from the target)".to_owned()
+        }
+        Oddity::HeaderChecksum => "the checksum of the quoted IPv4 header is wrong".to_owned(),
+        Oddity::Checksum { field, whole: true } => format!("the {field} does not fit: broken"),
+        Oddity::Checksum { field, whole: false } => {
+            format!("the {field} does not fit what is quoted: broken, or more was changed")
+        }
+    }
 }
 
-fn difference(it: &Difference) -> String {
-    format!("{} {} > {}", it.field, shown(&it.sent), shown(&it.quoted))
+/// A field before and after; of octets those that differ.
+fn became(field: &str, before: &Value, after: &Value, word: &str) -> String {
+    let Some((first, from, to)) = before.octets_changed(after) else {
+        return format!("{field} {}{word}{}", shown(before), shown(after));
+    };
+    let place = match from.len() {
+        1 => format!("octet {first}"),
+        len => format!("octets {first}-{}", first + len - 1),
+    };
+    format!("{field} {place} {}{word}{}", few(from), few(to))
 }
 
 fn shown(value: &Value) -> String {
     match value {
         Value::Number(number) => number.to_string(),
         Value::Address(address) => address.to_string(),
-        Value::Octets(octets) if octets.len() > SHOWN => format!("{}…", hex(&octets[..SHOWN])),
-        Value::Octets(octets) => hex(octets),
+        Value::Octets(octets) => few(octets),
+    }
+}
+
+fn few(octets: &[u8]) -> String {
+    match octets.get(..SHOWN) {
+        Some(few) if octets.len() > SHOWN => format!("{}…", hex(few)),
+        _ => hex(octets),
     }
 }
 
@@ -155,6 +245,8 @@ struct Document<'a> {
     head: HeadRow<'a>,
     quotes: Vec<QuoteRow<'a>>,
     changes: Vec<ChangeRow>,
+    oddities: Vec<OddRow>,
+    stop: StopRow,
 }
 
 #[derive(Serialize)]
@@ -164,6 +256,7 @@ struct QuoteRow<'a> {
     responder: IpAddr,
     name: Option<&'a str>,
     quoted_len: usize,
+    sent_ttl: u8,
     quoted_ttl: u8,
     compared: Vec<&'static str>,
     differences: Vec<DifferenceRow>,
@@ -171,26 +264,53 @@ struct QuoteRow<'a> {
     header_checksum_right: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     checksum_fits: Option<bool>,
-    oddities: Vec<&'static str>,
+    oddities: Vec<String>,
 }
 
 #[derive(Serialize)]
 struct DifferenceRow {
     field: &'static str,
+    /// Of octets, the first that differs, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_octet: Option<usize>,
     sent: ValueRow,
     quoted: ValueRow,
 }
 
 #[derive(Serialize)]
+struct PlaceRow {
+    /// The last hop that does not show it; null is the sender.
+    after_hop: Option<u8>,
+    /// The first that does.
+    at_hop: u8,
+    /// It came about on some of the ways that probes took.
+    some_paths: bool,
+}
+
+#[derive(Serialize)]
 struct ChangeRow {
     field: &'static str,
-    /// The last hop that quotes it as it was sent; null is the sender.
-    after_hop: Option<u8>,
-    /// The first that does not.
-    at_hop: u8,
+    #[serde(flatten)]
+    place: PlaceRow,
     sent: ValueRow,
+    /// What it was before: what was sent, or what an earlier change made of it.
+    before: Option<ValueRow>,
     quoted: ValueRow,
     meaning: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct OddRow {
+    #[serde(flatten)]
+    place: PlaceRow,
+    oddity: String,
+}
+
+impl PlaceRow {
+    fn of(place: Place) -> Self {
+        let Place { after, at, some_paths } = place;
+        Self { after_hop: after, at_hop: at, some_paths }
+    }
 }
 
 #[derive(Serialize)]
@@ -213,38 +333,65 @@ impl ValueRow {
 
 impl<'a> Document<'a> {
     fn of(inspector: &Inspector, view: View<'a>, numeric: bool) -> Self {
-        let quotes = inspector.comparisons().iter().map(|it| QuoteRow {
-            hop: Inspector::hop(it, view.config),
+        let View { config, path, .. } = view;
+        let stages = inspector.stages(config, path);
+        let quotes = stages.iter().flat_map(|stage| {
+            stage.quotes.iter().map(|it| QuoteRow::of(it, stage.ttl, view, numeric))
+        });
+        let odd = inspector.oddities(config, path).into_iter();
+        Self {
+            head: HeadRow::of("rtrace-inspection", VERSION, config),
+            quotes: quotes.collect(),
+            changes: inspector.changes(config, path).iter().map(ChangeRow::of).collect(),
+            oddities: odd
+                .map(|it| OddRow { place: PlaceRow::of(it.place), oddity: oddity(it.oddity) })
+                .collect(),
+            stop: StopRow::of(view),
+        }
+    }
+}
+
+impl<'a> QuoteRow<'a> {
+    fn of(it: &Comparison, hop: u8, view: View<'a>, numeric: bool) -> Self {
+        let fits = |verdict| match verdict {
+            Verdict::Right => Some(true),
+            Verdict::Wrong => Some(false),
+            Verdict::Absent => None,
+        };
+        Self {
+            hop,
             query: u32::from(it.at.query) + 1,
             responder: it.responder,
             name: rows::name(view, it.responder, numeric),
             quoted_len: it.len,
+            sent_ttl: it.sent_ttl,
             quoted_ttl: it.ttl,
             compared: it.compared.clone(),
             differences: it.differences.iter().map(DifferenceRow::of).collect(),
             header_checksum_right: it.header_checksum,
-            checksum_fits: it.checksum_fits,
-            oddities: oddities(it, view.config),
-        });
-        let changes = inspector.changes(view.config).into_iter().map(|change| ChangeRow {
-            field: change.field,
-            after_hop: change.after,
-            at_hop: change.at,
-            sent: ValueRow::of(&change.sent),
-            quoted: ValueRow::of(&change.quoted),
-            meaning: meaning(change.field),
-        });
+            checksum_fits: it.checksum.and_then(fits),
+            oddities: it.oddities(view.config.target).into_iter().map(oddity).collect(),
+        }
+    }
+}
+
+impl ChangeRow {
+    fn of(it: &Change) -> Self {
         Self {
-            head: HeadRow::of("rtrace-inspection", VERSION, view.config),
-            quotes: quotes.collect(),
-            changes: changes.collect(),
+            field: it.field,
+            place: PlaceRow::of(it.place),
+            sent: ValueRow::of(&it.sent),
+            before: it.before.as_ref().map(ValueRow::of),
+            quoted: ValueRow::of(&it.quoted),
+            meaning: meaning(it),
         }
     }
 }
 
 impl DifferenceRow {
     fn of(it: &Difference) -> Self {
+        let first_octet = it.sent.octets_changed(&it.quoted).map(|(first, ..)| first);
         let (sent, quoted) = (ValueRow::of(&it.sent), ValueRow::of(&it.quoted));
-        Self { field: it.field, sent, quoted }
+        Self { field: it.field, first_octet, sent, quoted }
     }
 }

@@ -218,6 +218,11 @@ pub(super) fn plain(name: &str) -> String {
     name.chars().map(|c| if c.is_alphanumeric() || "-_.:%".contains(c) { c } else { '?' }).collect()
 }
 
+/// What is said of the loop in which a path ends.
+pub(super) fn loop_line(Loop { first, last, .. }: Loop) -> String {
+    format!("{INDENT}loop: hops {first}-{last} repeat")
+}
+
 /// Whether a probe that is not there was meant to be sent: one of a later hop was captured. Of a tool that
 /// asks one hop more often than another, that is sure only of the first.
 fn is_missing(path: &Path, hop: &Hop, query: u16) -> bool {
@@ -254,8 +259,8 @@ impl<W: Write> Renderer for Text<W> {
         }
         self.advance(view, true)?;
         writeln!(self.out)?;
-        if let Some(Loop { first, last, .. }) = view.path.looped {
-            writeln!(self.out, "{INDENT}loop: hops {first}-{last} repeat")?;
+        if let Some(looped) = view.path.looped {
+            writeln!(self.out, "{}", loop_line(looped))?;
         }
         if view.config.mtu {
             write!(self.out, "{}", mtu::lines(view.path, view.config))?;

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use super::ipv4::UDP_LITE;
+
 /// The ones' complement of the ones' complement sum of `bytes` as 16-bit words in network order, an
 /// odd last byte padded with zero. Over data that contains a right checksum this is 0.
 #[must_use]
@@ -18,6 +20,19 @@ pub fn transport(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u
     // the zeros between them and the order do not change the sum.
     let addresses = address_sum(source) + address_sum(destination);
     complement(addresses + u64::from(protocol) + message.len() as u64 + sum(message))
+}
+
+/// The same of UDP-Lite, whose third word says how much of the message is covered, 0 being all of it, and whose
+/// pseudo-header holds the length of the whole (RFC 3828 §3). `None` if it says that it covers what cannot be.
+#[must_use]
+pub fn udp_lite(source: IpAddr, destination: IpAddr, message: &[u8]) -> Option<u16> {
+    let coverage = message.get(4..)?.first_chunk().map(|word| u16::from_be_bytes(*word))?;
+    let covered = match usize::from(coverage) {
+        0 => message,
+        covered => message.get(..covered).filter(|_| covered >= 8)?,
+    };
+    let addresses = address_sum(source) + address_sum(destination);
+    Some(complement(addresses + u64::from(UDP_LITE) + message.len() as u64 + sum(covered)))
 }
 
 fn address_sum(address: IpAddr) -> u64 {
@@ -50,7 +65,7 @@ fn complement(mut sum: u64) -> u16 {
 mod tests {
     use std::net::Ipv6Addr;
 
-    use super::{checksum, transport};
+    use super::{checksum, transport, udp_lite};
 
     #[test]
     fn rfc_1071_section_3() {
@@ -72,5 +87,24 @@ mod tests {
         let octets = [a.octets(), b.octets()].concat();
         let v6 = [&octets[..], &[0, 0, 0, 5, 0, 0, 0, 58], &message[..]].concat();
         assert_eq!(transport(a.into(), b.into(), 58, &message), checksum(&v6));
+    }
+
+    #[test]
+    fn udp_lite_covers_what_it_says() {
+        let (a, b) = ("192.0.2.1".parse().unwrap(), "198.51.100.2".parse().unwrap());
+        let message = [0x9c, 0x40, 0x82, 0x9a, 0, 8, 0, 0, 0x12, 0x34];
+        // The pseudo-header has the length of all, and the sum goes over the header alone.
+        let pseudo = [&[192, 0, 2, 1, 198, 51, 100, 2, 0, 136, 0, 10], &message[..8]].concat();
+        assert_eq!(udp_lite(a, b, &message), Some(checksum(&pseudo)));
+        let covering = |octets| {
+            let mut message = message;
+            message[5] = octets;
+            udp_lite(a, b, &message)
+        };
+        assert_eq!(
+            covering(0),
+            Some(transport(a, b, 136, &[&message[..5], &[0], &message[6..]].concat()))
+        );
+        assert_eq!([covering(7), covering(11), udp_lite(a, b, &message[..5])], [None; 3]);
     }
 }

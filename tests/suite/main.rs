@@ -8,6 +8,7 @@ mod config;
 mod golden;
 mod golden_forms;
 mod golden_law;
+mod inspect;
 mod laws;
 mod live;
 mod lookups;

@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use super::family::{Rules, octets};
-use crate::wire::checksum::{checksum, transport};
+use crate::wire::checksum::{checksum, transport, udp_lite};
 use crate::wire::extension::Family;
 use crate::wire::ip;
 use crate::wire::ipv4::{TCP, UDP, UDP_LITE};
@@ -98,15 +98,10 @@ fn sum(protocol: u8, source: IpAddr, destination: IpAddr, message: &[u8]) -> Opt
     if protocol == rules.icmp && !rules.icmp_pseudo {
         return Some(checksum(message));
     }
-    let covered = match (protocol, usize::from(word(message, 4))) {
-        (UDP_LITE, covered @ 1..) => message.get(..covered).filter(|_| covered >= 8)?,
-        _ => message,
-    };
-    // The pseudo-header of UDP-Lite holds the length of all, not of what is covered (RFC 3828 §3.2):
-    // the length is summed again as far as it is missing.
-    let missing = u16::try_from(message.len() - covered.len()).ok()?;
-    let covered_sum = !transport(source, destination, protocol, covered);
-    Some(checksum(&[covered_sum.to_be_bytes(), missing.to_be_bytes()].concat()))
+    match protocol {
+        UDP_LITE => udp_lite(source, destination, message),
+        _ => Some(transport(source, destination, protocol, message)),
+    }
 }
 
 /// Puts the right checksum into the header that begins a datagram; IPv6 has none.

@@ -1,0 +1,258 @@
+//! What the path does to packets: each quote compared with the probe as it was sent, field by field.
+//!
+//! A router quotes what it received (RFC 792, RFC 1812 §4.3.2.3, RFC 4443 §2.4), so a field that differs there was
+//! changed by something between the sender and it. Where that was follows from the quotes of all hops: [`changes`] has
+//! the fields, [`oddities`] what else is not as it should be, [`place`] the hops between which either came about. All of
+//! it follows from recorded frames.
+
+pub mod changes;
+pub mod checksums;
+pub mod fields;
+pub mod oddities;
+pub mod place;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::config::TraceConfig;
+use super::event::Disposition;
+use super::path::{Path, ProbeRef};
+use super::reply::Reply;
+use crate::wire::checksum::checksum;
+use crate::wire::{Frame, ip, link, quoted};
+use changes::Change;
+use checksums::Verdict;
+use fields::{extract, is_checksum};
+use oddities::Odd;
+use place::Stage;
+
+pub use fields::{DESTINATION, SOURCE, fields, quote};
+
+/// What a field holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A number.
+    Number(u64),
+    /// An address.
+    Address(IpAddr),
+    /// Octets.
+    Octets(Vec<u8>),
+}
+
+impl Value {
+    /// The octets in which two values differ, as far as both go: how many lie before the first, and all from there to
+    /// the last, in this one and in the other. `None` if they hold no octets, or the same.
+    #[must_use]
+    pub fn octets_changed<'a>(&'a self, other: &'a Self) -> Option<(usize, &'a [u8], &'a [u8])> {
+        let (Self::Octets(from), Self::Octets(to)) = (self, other) else { return None };
+        let differs = |at: &usize| from.get(*at) != to.get(*at);
+        let both = 0..from.len().min(to.len());
+        let (first, last) = (both.clone().find(differs)?, both.clone().rfind(differs)?);
+        Some((first, from.get(first..=last)?, to.get(first..=last)?))
+    }
+}
+
+/// A field that was not quoted as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name, as in the RFC of its protocol.
+    pub field: &'static str,
+    /// What was sent.
+    pub sent: Value,
+    /// What was quoted.
+    pub quoted: Value,
+}
+
+/// One quote beside its probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// Which probe.
+    pub at: ProbeRef,
+    /// Who quoted it.
+    pub responder: IpAddr,
+    /// The TTL with which the reply arrived.
+    pub reply_ttl: u8,
+    /// A router said that the TTL ran out.
+    pub in_transit: bool,
+    /// How many octets were quoted.
+    pub len: usize,
+    /// The TTL that the probe was sent with.
+    pub sent_ttl: u8,
+    /// The TTL in the quote.
+    pub ttl: u8,
+    /// The fields that differ, outermost first. The TTL is none of them: it has to.
+    pub differences: Vec<Difference>,
+    /// Names of the fields that could be compared.
+    pub compared: Vec<&'static str>,
+    /// How many octets were compared of the field that is no number: payload or TCP options.
+    pub octets: usize,
+    /// Whether the checksum of the quoted IPv4 header is right.
+    pub header_checksum: Option<bool>,
+    /// Whether the quoted checksum of UDP, UDP-Lite, TCP or ICMP is right for what was quoted, and what was sent behind
+    /// it where the quote ends early.
+    pub checksum: Option<Verdict>,
+    /// The name of that checksum among fields.
+    pub checksum_field: Option<&'static str>,
+    /// The whole datagram was quoted.
+    pub whole: bool,
+}
+
+/// Compares what is quoted with what was sent, frame by frame.
+#[derive(Debug, Default)]
+pub struct Inspector {
+    sent: HashMap<ProbeRef, Vec<u8>>,
+    comparisons: Vec<Comparison>,
+}
+
+impl Inspector {
+    /// Nothing seen yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a frame that the trace has handled.
+    pub fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
+        match disposition {
+            // A sizer is no hop's.
+            Disposition::OwnProbe(at) | Disposition::Reply(at, _) if at.sizer_index().is_some() => {
+            }
+            Disposition::OwnProbe(at) => drop(self.sent.insert(at, datagram.to_vec())),
+            Disposition::Reply(at, Some(index)) => {
+                let reply = path.probe(at).and_then(|probe| probe.replies.get(index));
+                let both = self.sent.get(&at).zip(reply).zip(quote(datagram));
+                let compared = both.and_then(|((sent, reply), quoted)| {
+                    let padded = reply.extension.is_some();
+                    let quoted = if padded { without_padding(quoted, sent) } else { quoted };
+                    compare(sent, quoted, at, reply)
+                });
+                self.comparisons.extend(compared.filter(Comparison::can_be_placed));
+            }
+            _ => {}
+        }
+    }
+
+    /// Every quote so far that belongs to a hop, in order of time.
+    #[must_use]
+    pub fn comparisons(&self) -> &[Comparison] {
+        &self.comparisons
+    }
+
+    /// The hop of a comparison: that of its probe or, for the scout, how far it came.
+    #[must_use]
+    pub fn hop(comparison: &Comparison, config: &TraceConfig) -> u8 {
+        match comparison.at {
+            ProbeRef::SCOUT => config.max_ttl.saturating_sub(comparison.ttl.saturating_sub(1)),
+            at => at.ttl,
+        }
+    }
+
+    /// The quotes of the hops that are reported, hop by hop.
+    #[must_use]
+    pub fn stages(&self, config: &TraceConfig, path: &Path) -> Vec<Stage<'_>> {
+        let mut quotes: Vec<_> =
+            self.comparisons.iter().map(|it| (Self::hop(it, config), it)).collect();
+        quotes.retain(|(ttl, _)| path.end.is_none_or(|end| *ttl <= end));
+        quotes.sort_by_key(|(ttl, _)| *ttl);
+        let hops = quotes.chunk_by(|(one, _), (other, _)| one == other);
+        hops.filter_map(|quotes| {
+            let (ttl, _) = quotes.first()?;
+            Some(Stage { ttl: *ttl, quotes: quotes.iter().map(|(_, it)| *it).collect() })
+        })
+        .collect()
+    }
+
+    /// What was changed, in order of hops.
+    #[must_use]
+    pub fn changes(&self, config: &TraceConfig, path: &Path) -> Vec<Change> {
+        let stages = self.stages(config, path);
+        changes::of(&stages, place::ways_may_part(&stages, config))
+    }
+
+    /// What else is not as it should be, in order of hops.
+    #[must_use]
+    pub fn oddities(&self, config: &TraceConfig, path: &Path) -> Vec<Odd> {
+        oddities::of(&self.stages(config, path), config.target)
+    }
+}
+
+impl Comparison {
+    /// Whether the hop is known that this is of: not where the TTL of the scout was set anew. The probes of the hops tell
+    /// the same then.
+    fn can_be_placed(&self) -> bool {
+        self.at != ProbeRef::SCOUT || self.ttl <= self.sent_ttl
+    }
+
+    /// Whether the checksum was changed though nothing that it covers was, as far as the quote shows.
+    #[must_use]
+    pub fn only_checksum_changed(&self) -> bool {
+        let mut fields = self.differences.iter().map(|difference| difference.field);
+        fields.clone().any(is_checksum) && !fields.any(fields::is_covered)
+    }
+
+    fn note(&mut self, field: &'static str, sent: Option<Value>, quoted: Option<Value>) {
+        let (Some(mut sent), Some(mut quoted)) = (sent, quoted) else { return };
+        // Of octets as many are compared as were quoted.
+        if let (Value::Octets(sent), Value::Octets(quoted)) = (&mut sent, &mut quoted) {
+            self.octets = sent.len().min(quoted.len());
+            sent.truncate(self.octets);
+            quoted.truncate(self.octets);
+        }
+        self.compared.push(field);
+        if sent != quoted {
+            self.differences.push(Difference { field, sent, quoted });
+        }
+    }
+}
+
+/// A quote that was filled up with zeros before something was appended (RFC 4884 §3), without them, so that they are
+/// not taken for what became of the rest of the probe.
+fn without_padding<'a>(quote: &'a [u8], sent: &[u8]) -> &'a [u8] {
+    let end = quote.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+    let zeros = quote.iter().zip(sent).skip(end);
+    let differs = zeros.into_iter().any(|(quoted, sent)| quoted != sent);
+    quote.get(..end).filter(|_| differs).unwrap_or(quote)
+}
+
+/// Compares a quote with the datagram that was sent; `None` if it is not one of such a datagram.
+fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Comparison> {
+    let (header, sent_body) = ip::decode(sent).ok()?;
+    let quoted_header = ip::decode(octets).ok()?.0;
+    let sent = sent.get(..header.header_len + sent_body.len())?;
+    let len = octets.len().min(sent.len());
+    let quoted_body = octets.get(quoted_header.header_len..len)?;
+    let header_octets = octets.get(..quoted_header.header_len);
+    let mut it = Comparison {
+        at,
+        responder: reply.responder,
+        reply_ttl: reply.ttl,
+        in_transit: reply.kind.in_transit(),
+        len: quoted::decode(octets).map_or(octets.len(), |it| it.len),
+        sent_ttl: header.ttl,
+        ttl: quoted_header.ttl,
+        differences: Vec::new(),
+        compared: Vec::new(),
+        octets: 0,
+        header_checksum: quoted_header
+            .source
+            .is_ipv4()
+            .then(|| header_octets.is_some_and(|it| checksum(it) == 0)),
+        checksum: Verdict::of_quote(&quoted_header, quoted_body, &header, sent_body),
+        checksum_field: fields::checksum_field(&header),
+        whole: len >= header.total_len,
+    };
+    // What a network card completes after the capture (offload) was not changed by the path.
+    let unfinished = Verdict::of(&header, sent_body) == Some(Verdict::Wrong);
+    // Read as what was sent, whatever the quote says that it is.
+    let both = extract(&header, sent, sent_body).zip(extract(&header, octets, quoted_body));
+    for ((field, sent), (_, quoted)) in both {
+        if !(unfinished && is_checksum(field)) {
+            it.note(field, sent, quoted);
+        }
+    }
+    Some(it)
+}
+
+#[cfg(test)]
+mod tests;
