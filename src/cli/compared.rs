@@ -35,6 +35,11 @@ pub fn trace(found: &Comparison) -> String {
     }
     text += reached(found.reached);
     text += &unfinished(found.unfinished);
+    if let Pair { before, after } = found.rounds
+        && before.max(after) > 1
+    {
+        let _ = writeln!(text, "rounds compared, all together: {before} before, {after} now");
+    }
     let by_chance = |hop: &HopDifference| !hop.change && hop.chance.is_some();
     if found.hops.iter().any(by_chance) {
         text += "other branches of load balancers are no change; to be sure compare two of \

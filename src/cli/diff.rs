@@ -1,6 +1,8 @@
 //! `rtrace diff BEFORE AFTER`: whether a path has changed, for people and for cron.
 
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::io::Seek;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -9,12 +11,19 @@ use serde::Serialize;
 
 use super::args::DiffArgs;
 use super::{Status, compared, replay, write_out};
+use crate::capture::CaptureReader;
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
 use crate::compare::{self, Trace, document};
-use crate::driver::Observer;
+use crate::driver::{self, Observer};
+use crate::enrich::names::Names;
+use crate::link::replay::ReplayLink;
+use crate::render::json::Json;
+use crate::render::text::Style;
+use crate::render::{Renderer, View};
 use crate::trace::inspect::{Inspector, Value};
-use crate::trace::{self, Disposition, TraceConfig};
+use crate::trace::rounds::Rounds;
+use crate::trace::{self, Disposition, Event, TraceConfig};
 use crate::wire::Frame;
 
 /// Runs the command.
@@ -44,22 +53,71 @@ enum Read {
 
 fn read(path: &Path) -> anyhow::Result<Read> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let begins = bytes.trim_ascii_start().first();
-    let (json, quotes) = if matches!(begins, Some(b'{' | b'[')) {
-        (bytes, Quotes::default())
+    let read = if matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        understood(&bytes)
     } else {
-        let mut quoted = Quoted::default();
-        let (json, config) = replay::first_as_json(path, &mut quoted)?;
-        (json, quoted.quotes(&config))
+        recorded(path)
     };
-    understood(&json, quotes).with_context(|| format!("cannot compare {}", path.display()))
+    read.with_context(|| format!("cannot compare {}", path.display()))
 }
 
-fn understood(json: &[u8], quotes: Quotes) -> anyhow::Result<Read> {
+fn understood(json: &[u8]) -> anyhow::Result<Read> {
     if document::format(json)? == maps::FORMAT {
         return Ok(Read::Map(Map::parse(json)?));
     }
-    Ok(Read::Trace(Box::new(Trace::parse(json)?.with_quotes(quotes))))
+    Ok(Read::Trace(Box::new(Trace::parse(json)?)))
+}
+
+/// What a recording holds: its first trace, or all rounds of it, or the map of all paths.
+fn recorded(path: &Path) -> anyhow::Result<Read> {
+    let mut quoted = Quoted::default();
+    let name = path.display().to_string();
+    let mut file = replay::open(path)?;
+    let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
+    let rounds = carried.and_then(|(carried, ..)| carried.rounds.map(|plan| (carried, plan)));
+    let Some((carried, plan)) = rounds else {
+        let (json, config) = replay::first_as_json(path, &mut quoted)?;
+        return Ok(match understood(&json)? {
+            Read::Trace(trace) => Read::Trace(Box::new(trace.with_quotes(quoted.quotes(&config)))),
+            map @ Read::Map(_) => map,
+        });
+    };
+    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+    let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
+    let mut rounds = Rounds::passive_from(carried.first_round, carried.trace, plan)?;
+    let mut joined = Joined { quoted, config: rounds.config().clone(), trace: None };
+    driver::run(&mut rounds, &mut link, &mut joined)?;
+    let trace = joined.trace.context("no round of it was recorded")?;
+    Ok(Read::Trace(Box::new(trace.with_quotes(joined.quoted.quotes(&joined.config)))))
+}
+
+/// Makes one trace of all rounds.
+struct Joined {
+    quoted: Quoted,
+    config: TraceConfig,
+    trace: Option<Trace>,
+}
+
+impl Observer for Joined {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &trace::Path) {
+        self.quoted.frame(frame, disposition, path);
+    }
+
+    fn event(&mut self, event: Event, path: &trace::Path) {
+        if event != Event::Ended {
+            return;
+        }
+        let mut json = Vec::new();
+        let nameless = Names::fixed(HashMap::<IpAddr, String>::new()).into();
+        let view = View::of(&self.config, path, &nameless);
+        let written = Json::new(&mut json, Style::default()).end(view);
+        // What was just written is of the form.
+        let Some(round) = written.ok().and_then(|()| Trace::parse(&json).ok()) else { return };
+        match &mut self.trace {
+            Some(trace) => trace.join(round),
+            first => *first = Some(round),
+        }
+    }
 }
 
 fn of_one_target(before: IpAddr, after: IpAddr) -> anyhow::Result<()> {

@@ -38,6 +38,8 @@ pub struct Comparison {
     pub reached: Pair<bool>,
     /// Which of the runs was not finished.
     pub unfinished: Pair<bool>,
+    /// Of how many rounds each is made, all of them together.
+    pub rounds: Pair<usize>,
 }
 
 /// What is different at one hop.
@@ -118,8 +120,17 @@ pub fn compare(before: &Trace, after: &Trace) -> Comparison {
     let changed = ends_otherwise && !unfinished.before && !unfinished.after
         || hops.iter().any(|hop| hop.change)
         || rewrites.iter().any(|field| field.change);
-    let rtts = Rtts::compare(&aligned.rtts());
-    Comparison { head: Head::new(), changed, hops, rewrites, rtts, length, reached, unfinished }
+    Comparison {
+        head: Head::new(),
+        changed,
+        hops,
+        rewrites,
+        rtts: Rtts::compare(&aligned.rtts()),
+        length,
+        reached,
+        unfinished,
+        rounds: Pair { before: before.rounds(), after: after.rounds() },
+    }
 }
 
 impl Aligned {
@@ -180,12 +191,15 @@ impl Aligned {
             let (before, after) = self.hops(*beside);
             let ttl = Pair { before: before.map(|hop| hop.ttl), after: after.map(|hop| hop.ttl) };
             for what in differences(before, after) {
-                let (change, chance) = match what {
-                    Difference::Branches(_) => (false, None),
-                    Difference::Labels { .. } => (true, None),
-                    _ => (drawn.is_none_or(|drawn| drawn < BALANCED), drawn),
-                };
-                into.push(HopDifference { ttl, what, change, chance });
+                let branches = matches!(what, Difference::Branches(_));
+                let labels = matches!(what, Difference::Labels { .. });
+                let chance = drawn.filter(|_| !branches && !labels);
+                into.push(HopDifference {
+                    ttl,
+                    what,
+                    change: !branches && chance.is_none_or(|chance| chance < BALANCED),
+                    chance,
+                });
             }
             if drawn.is_some_and(|drawn| drawn >= BALANCED) {
                 branching.extend(ttl.before.into_iter().chain(ttl.after));

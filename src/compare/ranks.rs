@@ -6,30 +6,65 @@
 /// Up to as many pairs of RTTs the distribution of the rank sum is counted out.
 const EXACT_PAIRS: usize = 400;
 
+/// As many values of a sample tell a shift well enough.
+const QUANTILES: usize = 100;
+
 /// Two samples of a distribution that may have shifted.
 pub type Samples<'a> = (&'a [i64], &'a [i64]);
 
+/// What the two samples of one hop, each with its own distribution, say of a shift.
+#[derive(Clone, Copy, Debug)]
+pub struct Ranks {
+    n: usize,
+    m: usize,
+    /// Twice the statistic U: how many of the second sample each of the first exceeds, a tie for half.
+    twice_u: usize,
+    variance: f64,
+    tied: bool,
+}
+
+impl Ranks {
+    /// Of the samples before and after.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts of RTTs")]
+    pub fn of((before, after): Samples<'_>) -> Self {
+        let mut sorted = after.to_vec();
+        sorted.sort_unstable();
+        let exceeded = |x: &i64| {
+            sorted.partition_point(|y| y < x).saturating_add(sorted.partition_point(|y| y <= x))
+        };
+        let twice_u = before.iter().map(exceeded).fold(0, usize::saturating_add);
+        let mut all = [before, after].concat();
+        all.sort_unstable();
+        let ties = all.chunk_by(|x, y| x == y).map(<[i64]>::len);
+        let cubes: f64 = ties.map(|size| (size as f64).powi(3) - size as f64).sum();
+        let (n, m) = (before.len(), after.len());
+        let (pairs, total) = (n as f64 * m as f64, (n + m) as f64);
+        let variance = pairs / 12.0 * ((total + 1.0) - cubes / (total * (total - 1.0)));
+        Self { n, m, twice_u, variance, tied: cubes > 0.0 }
+    }
+
+    fn pairs(&self) -> usize {
+        self.n.saturating_mul(self.m)
+    }
+}
+
 /// How likely it is that samples of one distribution differ as much in rank as these, two-sided, over all of
-/// these hops together, each of which may have a distribution of its own; `None` where no hop has two samples.
+/// these hops together; `None` where no hop has two samples.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of RTTs")]
-pub fn rank_sum(hops: &[Samples<'_>]) -> Option<f64> {
-    let hops: Vec<_> =
-        hops.iter().filter(|(one, two)| !one.is_empty() && !two.is_empty()).collect();
-    let pairs: usize = hops.iter().map(|(before, after)| before.len() * after.len()).sum();
-    if pairs == 0 {
-        return None;
-    }
-    let twice: usize = hops.iter().map(|(before, after)| twice_u(before, after)).sum();
-    let ties: Vec<Vec<usize>> = hops.iter().map(|(before, after)| ties(before, after)).collect();
-    if ties.iter().flatten().all(|size| *size == 1) && pairs <= EXACT_PAIRS {
+pub fn rank_sum(hops: &[Ranks]) -> Option<f64> {
+    let hops: Vec<&Ranks> = hops.iter().filter(|hop| hop.pairs() > 0).collect();
+    let pairs = hops.iter().map(|hop| hop.pairs()).reduce(usize::saturating_add)?;
+    let twice = hops.iter().map(|hop| hop.twice_u).fold(0, usize::saturating_add);
+    if pairs <= EXACT_PAIRS && !hops.iter().any(|hop| hop.tied) {
         let least = (twice / 2).min(pairs - twice / 2);
-        let each = hops.iter().map(|(before, after)| distribution(before.len(), after.len()));
-        let counts = each.reduce(|one, two| convolved(&one, &two)).unwrap_or_default();
+        let each = hops.iter().map(|hop| distribution(hop.n, hop.m));
+        let counts = each.reduce(|one, two| convolved(&one, &two))?;
         let tail: f64 = counts.iter().take(least + 1).sum();
         return Some((2.0 * tail / counts.iter().sum::<f64>()).min(1.0));
     }
-    let variance: f64 = hops.iter().zip(&ties).map(|(hop, ties)| variance(hop, ties)).sum();
+    let variance: f64 = hops.iter().map(|hop| hop.variance).sum();
     if variance <= 0.0 {
         return Some(1.0);
     }
@@ -45,43 +80,29 @@ pub fn least(n: usize, m: usize) -> f64 {
     (2.0 / orders).min(1.0)
 }
 
-/// By how much the second samples exceed the first: the median of all differences within a hop (Hodges and Lehmann 1963).
+/// By how much the second sample exceeds the first: the median of all differences (Hodges and Lehmann 1963), of large
+/// samples between quantiles.
 #[must_use]
-pub fn shift(hops: &[Samples<'_>]) -> Option<i64> {
-    let within = |(before, after): &Samples<'_>| {
-        let differences =
-            after.iter().flat_map(|y| before.iter().map(move |x| y.saturating_sub(*x)));
-        differences.collect::<Vec<_>>()
-    };
-    median(&hops.iter().flat_map(within).collect::<Vec<_>>())
+pub fn shift((before, after): Samples<'_>) -> Option<i64> {
+    let (before, after) = (quantiles(before), quantiles(after));
+    let differences = after.iter().flat_map(|y| before.iter().map(|x| y.saturating_sub(*x)));
+    median(differences.collect())
 }
 
 /// The upper median.
 #[must_use]
-pub fn median(values: &[i64]) -> Option<i64> {
-    let mut values = values.to_vec();
+pub fn median(mut values: Vec<i64>) -> Option<i64> {
     values.sort_unstable();
     values.get(values.len() / 2).copied()
 }
 
-/// Twice the statistic U: how many of `after` each of `before` exceeds, a tie for half.
-fn twice_u(before: &[i64], after: &[i64]) -> usize {
-    let exceeds = |x: i64| after.iter().map(move |y| usize::from(x > *y) + usize::from(x >= *y));
-    before.iter().flat_map(|x| exceeds(*x)).sum()
-}
-
-/// The sizes of the groups of equal values.
-fn ties(before: &[i64], after: &[i64]) -> Vec<usize> {
-    let mut all = [before, after].concat();
-    all.sort_unstable();
-    all.chunk_by(|x, y| x == y).map(<[i64]>::len).collect()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of RTTs")]
-fn variance((before, after): &Samples<'_>, ties: &[usize]) -> f64 {
-    let (pairs, total) = ((before.len() * after.len()) as f64, (before.len() + after.len()) as f64);
-    let cubes: f64 = ties.iter().map(|size| (*size as f64).powi(3) - *size as f64).sum();
-    pairs / 12.0 * ((total + 1.0) - cubes / (total * (total - 1.0)))
+/// The values in order or, of more than [`QUANTILES`], so many of them, evenly spaced.
+fn quantiles(values: &[i64]) -> Vec<i64> {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    let taken = values.len().min(QUANTILES);
+    let at = |index: usize| (2 * index + 1) * values.len() / (2 * taken);
+    (0..taken).filter_map(|index| values.get(at(index)).copied()).collect()
 }
 
 /// In how many orders of `n` and `m` values the statistic U is 0, 1, 2, …: by the recurrence of Mann and
@@ -140,7 +161,7 @@ mod tests {
 
     #[test]
     fn chance_is_told_from_a_shift() {
-        let one = |before: &[i64], after: &[i64]| rank_sum(&[(before, after)]);
+        let one = |before: &[i64], after: &[i64]| rank_sum(&[Ranks::of((before, after))]);
         let low: Vec<i64> = (0..10).collect();
         let high: Vec<i64> = (100..110).collect();
         // Two orders of 184,756.
@@ -162,11 +183,14 @@ mod tests {
         let hop: Samples<'_> = (&[1, 2, 3], &[14, 15, 16]);
         // Two of 20 orders, of 400, of 8,000.
         for (hops, orders) in [(1, 20.0), (2, 400.0), (3, 8000.0)] {
-            assert!(close(rank_sum(&vec![hop; hops]).unwrap(), 2.0 / orders), "{hops}");
+            assert!(close(rank_sum(&vec![Ranks::of(hop); hops]).unwrap(), 2.0 / orders), "{hops}");
         }
         // Shifts that are opposite cancel.
-        assert!(rank_sum(&[hop, (hop.1, hop.0)]).unwrap() > 0.9);
-        assert_eq!(shift(&[hop, hop]), Some(13));
+        assert!(rank_sum(&[hop, (hop.1, hop.0)].map(Ranks::of)).unwrap() > 0.9);
+        assert_eq!(shift(hop), Some(13));
+        let many: Vec<i64> = (0..10_000).collect();
+        let later: Vec<i64> = many.iter().map(|rtt| rtt + 777).collect();
+        assert_eq!((shift((&many, &later)), shift((&many, &[]))), (Some(777), None));
         for (n, enough) in [(3, false), (4, false), (5, true), (100, true)] {
             assert_eq!(least(n, n) < 0.01, enough, "{n}");
         }

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_field_is_compared_as_far_as_both_quote_it() {
-        let cases: [(&str, &[&str], &[&str], Option<bool>); 9] = [
+        type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str], Option<bool>);
+        let cases: [Case<'_>; 9] = [
             ("DSCP", &[".", ".", "10", "10"], &[".", ".", ".", "."], Some(true)),
             ("DSCP", &[".", ".", ".", "."], &[".", "10", "10", "10"], Some(true)),
             ("DSCP", &[".", "10"], &[".", "26"], Some(true)),

@@ -8,7 +8,7 @@
 
 use serde::Serialize;
 
-use super::ranks::{self, Samples};
+use super::ranks::{self, Ranks, Samples};
 
 /// RTTs have shifted if chance alone would part them as far with less than this probability.
 pub const SIGNIFICANCE: f64 = 0.01;
@@ -35,53 +35,60 @@ pub struct Shift {
     pub ttl: u8,
     /// How many hops were tested together.
     pub hops: usize,
-    /// By how much RTTs are longer now, in nanoseconds: the median of all differences within a hop.
+    /// By how much RTTs are longer now, in nanoseconds: the median over the hops of the shift of each.
     pub shift_ns: i64,
     /// How likely chance alone would part them so far.
     pub p: f64,
+}
+
+/// What one hop says.
+struct Hop {
+    ttl: u8,
+    ranks: Ranks,
+    shift_ns: i64,
+    /// It could tell a shift by itself.
+    enough: bool,
 }
 
 impl Rtts {
     /// Compares the RTTs before and after of each hop, given in order with its TTL.
     #[must_use]
     pub fn compare(hops: &[(u8, Samples<'_>)]) -> Self {
-        let hops: Vec<_> = hops
-            .iter()
-            .copied()
-            .filter(|(_, (one, two))| !one.is_empty() && !two.is_empty())
-            .collect();
-        let from = (0..hops.len().saturating_sub(1)).filter_map(|at| shift(hops.get(at..)?));
-        let from = from.filter(|shift| {
-            hops.iter().filter(|(ttl, _)| *ttl >= shift.ttl).all(|hop| agrees(hop, shift))
-        });
-        let from = from.min_by(|one, other| one.p.total_cmp(&other.p)).map(|mut shift| {
-            shift.p = (shift.p * f64::from(u32::try_from(hops.len()).unwrap_or(u32::MAX))).min(1.0);
-            shift
-        });
-        let told = |it: &Shift| it.p < SIGNIFICANCE && it.shift_ns.unsigned_abs() >= NOTABLE_NS;
-        let from = from.filter(told);
-        let alone =
-            hops.iter().filter(|(ttl, _)| from.as_ref().is_none_or(|shift| *ttl < shift.ttl));
+        let hops: Vec<Hop> = hops.iter().filter_map(|hop| Hop::of(*hop)).collect();
+        let from = shared(&hops);
+        let alone = hops.iter().filter(|hop| from.as_ref().is_none_or(|from| hop.ttl < from.ttl));
         let at = alone.filter_map(|hop| shift(std::slice::from_ref(hop)));
         let at = at.filter(|shift| shift.p < SIGNIFICANCE).collect();
-        let few = hops
-            .iter()
-            .filter(|(_, (one, two))| ranks::least(one.len(), two.len()) >= SIGNIFICANCE);
-        Self { from, at, too_few: few.map(|(ttl, _)| *ttl).collect() }
+        let few = hops.iter().filter(|hop| !hop.enough);
+        Self { from, at, too_few: few.map(|hop| hop.ttl).collect() }
     }
 }
 
-/// The shift of all these hops together.
-fn shift(hops: &[(u8, Samples<'_>)]) -> Option<Shift> {
-    let samples: Vec<Samples<'_>> = hops.iter().map(|(_, samples)| *samples).collect();
-    let (ttl, _) = hops.first()?;
-    let (shift_ns, p) = (ranks::shift(&samples)?, ranks::rank_sum(&samples)?);
-    Some(Shift { ttl: *ttl, hops: hops.len(), shift_ns, p })
+impl Hop {
+    fn of((ttl, samples): (u8, Samples<'_>)) -> Option<Self> {
+        let shift_ns = ranks::shift(samples)?;
+        let enough = ranks::least(samples.0.len(), samples.1.len()) < SIGNIFICANCE;
+        Some(Self { ttl, ranks: Ranks::of(samples), shift_ns, enough })
+    }
 }
 
-/// Whether this hop by itself is shifted in the same direction.
-fn agrees((_, samples): &(u8, Samples<'_>), shift: &Shift) -> bool {
-    ranks::shift(&[*samples]).is_some_and(|own| own.signum() == shift.shift_ns.signum())
+/// The shift of some hop and all behind it, if there is one.
+fn shared(hops: &[Hop]) -> Option<Shift> {
+    let last = hops.last()?.shift_ns.signum();
+    let agreeing = hops.iter().rev().take_while(|hop| hop.shift_ns.signum() == last).count();
+    let first = hops.len() - agreeing;
+    let beginnings = (first..hops.len().saturating_sub(1)).filter_map(|at| shift(hops.get(at..)?));
+    let mut found = beginnings.min_by(|one, other| one.p.total_cmp(&other.p))?;
+    found.p = (found.p * f64::from(u32::try_from(hops.len()).unwrap_or(u32::MAX))).min(1.0);
+    let notable = found.shift_ns.unsigned_abs() >= NOTABLE_NS;
+    Some(found).filter(|found| notable && found.p < SIGNIFICANCE)
+}
+
+/// The shift of all these hops together.
+fn shift(hops: &[Hop]) -> Option<Shift> {
+    let ranks: Vec<Ranks> = hops.iter().map(|hop| hop.ranks).collect();
+    let shift_ns = ranks::median(hops.iter().map(|hop| hop.shift_ns).collect())?;
+    Some(Shift { ttl: hops.first()?.ttl, hops: hops.len(), shift_ns, p: ranks::rank_sum(&ranks)? })
 }
 
 #[cfg(test)]

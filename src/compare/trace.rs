@@ -26,6 +26,9 @@ pub struct Trace {
     /// How routers quoted the probes, as far as a recording tells more than the document.
     #[serde(skip)]
     quotes: Quotes,
+    /// Further rounds that are part of it.
+    #[serde(skip)]
+    more_rounds: usize,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -104,6 +107,26 @@ impl Trace {
     pub fn with_quotes(mut self, quotes: Quotes) -> Self {
         self.quotes = quotes;
         self
+    }
+
+    /// Makes another round part of it. It ends as the last that was finished.
+    pub fn join(&mut self, round: Self) {
+        self.more_rounds += 1;
+        if !round.unfinished() || self.unfinished() {
+            let target_reached = self.stop.target_reached || round.stop.target_reached;
+            self.stop = Stop { target_reached, ..round.stop };
+        }
+        for hop in round.hops {
+            match self.hops.iter_mut().find(|known| known.ttl == hop.ttl) {
+                Some(known) => known.probes.extend(hop.probes),
+                None => self.hops.push(hop),
+            }
+        }
+        self.hops.sort_by_key(|hop| hop.ttl);
+    }
+
+    pub(super) fn rounds(&self) -> usize {
+        self.more_rounds + 1
     }
 
     /// The run was ended, or its recording is torn, before all was asked. The end may be known before the way to it.
