@@ -11,10 +11,8 @@ use crate::compare::rewrites::{Rewriting, Rewritten};
 use crate::compare::shifts::{Rtts, SIGNIFICANCE, Shift};
 use crate::time::Span;
 
-/// As many values of a rewritten field are shown.
-const VALUES: usize = 3;
-/// As many octets of one, in hex digits.
-const DIGITS: usize = 24;
+/// So much of the value of a rewritten field is shown: octets are hex digits.
+const DIGITS: usize = 40;
 
 /// Two traces.
 pub fn trace(found: &Comparison) -> String {
@@ -78,27 +76,28 @@ fn said(hop: &HopDifference) -> String {
 }
 
 fn rewriting(field: &Rewriting) -> String {
+    // Ports, checksums and the like become something else in each probe.
     let values = |it: &Rewritten| {
-        let shown = it.values.iter().filter(|value| !value.is_empty()).take(VALUES);
-        let shown: Vec<String> = shown.map(|value| value.chars().take(DIGITS).collect()).collect();
-        let to = if shown.is_empty() { String::new() } else { format!(" to {}", shown.join(", ")) };
-        let more = if it.values.len() > VALUES { ", …" } else { "" };
-        format!("{to}{more} (from hop {} on)", it.hop)
+        let shown = it.values.iter().filter(|value| it.values.len() == 1 && !value.is_empty());
+        let shown: String = shown.flat_map(|value| value.chars().take(DIGITS)).collect();
+        let to = if shown.is_empty() { shown } else { format!("to {shown}, ") };
+        format!("{to}from hop {} on", it.hop)
     };
     let name = &field.field;
-    let perhaps = if field.change { "" } else { "on some branches, perhaps: " };
-    match &field.rewritten {
+    let said = match &field.rewritten {
         Pair { before: Some(before), after: None } => {
-            format!("{perhaps}{name} is not rewritten now; it was{}\n", values(before))
+            format!("not rewritten now: {name} (before {})", values(before))
         }
         Pair { before: Some(before), after: Some(after) } => {
-            format!("{perhaps}{name} is rewritten{}; before{}\n", values(after), values(before))
+            format!("rewritten: {name} {} (before {})", values(after), values(before))
         }
         Pair { before: None, after: Some(after) } => {
-            format!("{perhaps}{name} is rewritten now{}\n", values(after))
+            format!("rewritten now: {name} {}", values(after))
         }
-        Pair { before: None, after: None } => String::new(),
-    }
+        Pair { before: None, after: None } => return String::new(),
+    };
+    let perhaps = if field.change { "" } else { "on some branches, perhaps: " };
+    format!("{perhaps}{said}\n")
 }
 
 fn rtts(found: &Rtts) -> String {
