@@ -151,21 +151,21 @@ fn hops(ttls: &[u8]) -> String {
 pub fn map(found: &MapComparison) -> String {
     let mut text = String::new();
     let name = |address: Option<IpAddr>| address.map_or("*".to_owned(), |it| it.to_string());
-    let said = |difference: Missing, change: bool, p: f64| match (difference, change) {
-        (Missing::Gone, true) => format!("gone (p = {p:.1e})"),
-        (Missing::Come, true) => format!("come (p = {p:.1e})"),
-        (Missing::Gone, false) => format!("not found now, perhaps by chance (p = {p:.2})"),
-        (Missing::Come, false) => format!("not found before, perhaps by chance (p = {p:.2})"),
+    let said = |difference: Missing, change: bool| match (difference, change) {
+        (Missing::Gone, true) => "gone",
+        (Missing::Come, true) => "come",
+        (Missing::Gone, false) => "not found now, perhaps by chance",
+        (Missing::Come, false) => "not found before, perhaps by chance",
     };
     for router in &found.routers {
         let ttl = router.ttls.first().copied().unwrap_or_default();
-        let what = said(router.difference, router.change, router.p);
-        let _ = writeln!(text, "{ttl:2}  {what}: {}", name(router.address));
+        let (what, p) = (said(router.difference, router.change), router.p);
+        let _ = writeln!(text, "{ttl:2}  {what}: {} (p = {p:.2e})", name(router.address));
     }
     for link in &found.links {
         let from = link.from.map_or("here".to_owned(), |from| from.to_string());
-        let what = said(link.difference, link.change, link.p);
-        let _ = writeln!(text, "link  {what}: {from} -> {}", link.to);
+        let (what, p) = (said(link.difference, link.change), link.p);
+        let _ = writeln!(text, "link  {what}: {from} -> {} (p = {p:.2e})", link.to);
     }
     for (address, now) in &found.per_packet {
         let now = if *now { "now" } else { "no more" };
@@ -175,12 +175,16 @@ pub fn map(found: &MapComparison) -> String {
     text += &unfinished(found.unfinished);
     let verdict = if found.changed { "the paths have changed" } else { "the paths are the same" };
     let Pair { before, after } = found.confidence;
-    let confidence = if before.to_bits() == after.to_bits() {
-        format!("{after}")
+    let limit = |percent: f64| format!("p < {:.2e}", 1.0 - percent / 100.0);
+    let limits = if before.to_bits() == after.to_bits() {
+        limit(before)
     } else {
-        format!("{before} and {after}")
+        format!("{} before, {} now", limit(before), limit(after))
     };
-    let _ = writeln!(text, "{verdict} (at the confidence of the runs, {confidence} %)");
+    let _ = writeln!(
+        text,
+        "{verdict} (by the runs' confidence, what one lacks with {limits} is not there)"
+    );
     text
 }
 

@@ -58,7 +58,7 @@ fn builtin(seed: u32) -> String {
     text.replace("seed = 7", &format!("seed = {seed}"))
 }
 
-/// The same without its sixth hop from the start, the router where the branches meet again.
+/// The same without its fifth hop, the router where the branches meet again.
 fn shortened(seed: u32) -> String {
     let text = builtin(seed);
     let hops: Vec<&str> = text.split("[[hop]]").collect();
