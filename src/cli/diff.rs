@@ -1,7 +1,8 @@
 //! `rtrace diff BEFORE AFTER`: whether a path has changed, for people and for cron.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::fmt::Write;
+use std::io::Seek;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -9,10 +10,21 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::args::DiffArgs;
-use super::{Status, replay, write_out};
-use crate::compare::maps::{self, Map, MapComparison, Missing};
-use crate::compare::{self, Comparison, Difference, Pair, SIGNIFICANCE, Trace};
-use crate::time::Span;
+use super::{Status, compared, replay, write_out};
+use crate::capture::CaptureReader;
+use crate::compare::maps::{self, Map};
+use crate::compare::rewrites::Quotes;
+use crate::compare::{self, Trace, document};
+use crate::driver::{self, Observer};
+use crate::enrich::names::Names;
+use crate::link::replay::ReplayLink;
+use crate::render::json::Json;
+use crate::render::text::Style;
+use crate::render::{Renderer, View};
+use crate::trace::inspect::{Inspector, Value};
+use crate::trace::rounds::Rounds;
+use crate::trace::{self, Disposition, Event, TraceConfig};
+use crate::wire::Frame;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
@@ -20,12 +32,12 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
         (Read::Trace(before), Read::Trace(after)) => {
             of_one_target(before.target.address, after.target.address)?;
             let found = compare::compare(&before, &after);
-            (written(&found, args.json, as_text)?, found.changed)
+            (written(&found, args.json, compared::trace)?, found.changed)
         }
         (Read::Map(before), Read::Map(after)) => {
             of_one_target(before.target.address, after.target.address)?;
             let found = maps::compare(&before, &after);
-            (written(&found, args.json, map_as_text)?, found.changed)
+            (written(&found, args.json, compared::map)?, found.changed)
         }
         _ => bail!("one is of all paths, the other is not: compare two of one kind"),
     };
@@ -35,17 +47,77 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
 
 /// What can be compared.
 enum Read {
-    Trace(Trace),
+    Trace(Box<Trace>),
     Map(Map),
 }
 
 fn read(path: &Path) -> anyhow::Result<Read> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let document = bytes.trim_ascii_start().starts_with(b"{");
-    let json = if document { bytes } else { replay::first_as_json(path)? };
-    let map = Map::parse(&json).map(Read::Map);
-    map.or_else(|_| Trace::parse(&json).map(Read::Trace))
-        .with_context(|| format!("cannot compare {}", path.display()))
+    let read = if matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        understood(&bytes)
+    } else {
+        recorded(path)
+    };
+    read.with_context(|| format!("cannot compare {}", path.display()))
+}
+
+fn understood(json: &[u8]) -> anyhow::Result<Read> {
+    if document::format(json)? == maps::FORMAT {
+        return Ok(Read::Map(Map::parse(json)?));
+    }
+    Ok(Read::Trace(Box::new(Trace::parse(json)?)))
+}
+
+/// What a recording holds: its first trace, or all rounds of it, or the map of all paths.
+fn recorded(path: &Path) -> anyhow::Result<Read> {
+    let mut quoted = Quoted::default();
+    let name = path.display().to_string();
+    let mut file = replay::open(path)?;
+    let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
+    let rounds = carried.and_then(|(carried, ..)| carried.rounds.map(|plan| (carried, plan)));
+    let Some((carried, plan)) = rounds else {
+        let (json, config) = replay::first_as_json(path, &mut quoted)?;
+        return Ok(match understood(&json)? {
+            Read::Trace(trace) => Read::Trace(Box::new(trace.with_quotes(quoted.quotes(&config)))),
+            map @ Read::Map(_) => map,
+        });
+    };
+    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+    let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
+    let mut rounds = Rounds::passive_from(carried.first_round, carried.trace, plan)?;
+    let mut joined = Joined { quoted, config: rounds.config().clone(), trace: None };
+    driver::run(&mut rounds, &mut link, &mut joined)?;
+    let trace = joined.trace.context("no round of it was recorded")?;
+    Ok(Read::Trace(Box::new(trace.with_quotes(joined.quoted.quotes(&joined.config)))))
+}
+
+/// Makes one trace of all rounds.
+struct Joined {
+    quoted: Quoted,
+    config: TraceConfig,
+    trace: Option<Trace>,
+}
+
+impl Observer for Joined {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &trace::Path) {
+        self.quoted.frame(frame, disposition, path);
+    }
+
+    fn event(&mut self, event: Event, path: &trace::Path) {
+        if event != Event::Ended {
+            return;
+        }
+        let mut json = Vec::new();
+        let nameless = Names::fixed(HashMap::<IpAddr, String>::new()).into();
+        let view = View::of(&self.config, path, &nameless);
+        let written = Json::new(&mut json, Style::default()).end(view);
+        // What was just written is of the form.
+        let Some(round) = written.ok().and_then(|()| Trace::parse(&json).ok()) else { return };
+        match &mut self.trace {
+            Some(trace) => trace.join(round),
+            first => *first = Some(round),
+        }
+    }
 }
 
 fn of_one_target(before: IpAddr, after: IpAddr) -> anyhow::Result<()> {
@@ -68,90 +140,39 @@ fn written<T: Serialize>(
     Ok(serde_json::to_string_pretty(found).context("cannot write the comparison")? + "\n")
 }
 
-fn map_as_text(found: &MapComparison) -> String {
-    let mut text = String::new();
-    let name = |address: Option<IpAddr>| address.map_or("*".to_owned(), |it| it.to_string());
-    let said = |difference: Missing, p: f64| match (difference, maps::is_change(p)) {
-        (Missing::Gone, true) => "gone".to_owned(),
-        (Missing::Come, true) => "come".to_owned(),
-        (Missing::Gone, false) => format!("not found now, perhaps by chance (p = {p:.2})"),
-        (Missing::Come, false) => format!("not found before, perhaps by chance (p = {p:.2})"),
-    };
-    for router in &found.routers {
-        let ttl = router.ttls.first().copied().unwrap_or_default();
-        let _ = writeln!(
-            text,
-            "{ttl:2}  {}: {}",
-            said(router.difference, router.p),
-            name(router.address)
-        );
-    }
-    for link in &found.links {
-        let from = link.from.map_or("here".to_owned(), |from| from.to_string());
-        let _ = writeln!(text, "link  {}: {from} -> {}", said(link.difference, link.p), link.to);
-    }
-    for (address, now) in &found.per_packet {
-        let now = if *now { "now" } else { "no more" };
-        let _ = writeln!(text, "{address} chooses for each packet {now}");
-    }
-    text += reached(found.reached);
-    let verdict = if found.changed { "the paths have changed" } else { "the paths are the same" };
-    let _ = writeln!(text, "{verdict} (what is missed at p < {SIGNIFICANCE} is gone)");
-    text
+/// Looks at the quotes of a recording while it is replayed.
+#[derive(Default)]
+struct Quoted {
+    inspector: Inspector,
 }
 
-fn reached(reached: Pair<bool>) -> &'static str {
-    match (reached.before, reached.after) {
-        (false, true) => "the target is reached now\n",
-        (true, false) => "the target is reached no more\n",
-        _ => "",
+impl Observer for Quoted {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &trace::Path) {
+        self.inspector.frame(frame, disposition, path);
     }
 }
 
-fn as_text(found: &Comparison) -> String {
-    let mut text = String::new();
-    for hop in &found.hops {
-        let said = match &hop.what {
-            Difference::Gone { before } => format!("gone: {}", list(before)),
-            Difference::Come { after } => format!("come: {}", list(after)),
-            Difference::Changed { before, after } => {
-                format!("changed: {} is now {}", list(before), list(after))
+impl Quoted {
+    fn quotes(&self, config: &TraceConfig) -> Quotes {
+        let mut quotes = Quotes::default();
+        for it in self.inspector.comparisons() {
+            let hop = Inspector::hop(it, config);
+            for field in &it.compared {
+                let became = it.differences.iter().find(|difference| difference.field == *field);
+                quotes.note(field, hop, became.map(|difference| shown(&difference.quoted)));
             }
-            Difference::Branches { before, after } => {
-                format!("other branches: {}, before {}", list(after), list(before))
-            }
-            Difference::Labels { before, after } => {
-                format!("labels: {} is now {}", stacks(before), stacks(after))
-            }
-            Difference::Rewritten { now: true } => "probes are rewritten now".to_owned(),
-            Difference::Rewritten { now: false } => "probes are rewritten no more".to_owned(),
-            Difference::Rtt { before_ns, after_ns, p } => {
-                let [before, after] = [before_ns, after_ns].map(|nanos| Span::from_nanos(*nanos));
-                format!("RTT: {before} ms is now {after} ms (medians; rank-sum test, p = {p:.2e})")
-            }
-        };
-        let _ = writeln!(text, "{:2}  {said}", hop.ttl);
+        }
+        quotes
     }
-    let known = |end: Option<u8>| end.map_or("unknown".to_owned(), |end| end.to_string());
-    if found.length.before != found.length.after {
-        let (before, after) = (known(found.length.before), known(found.length.after));
-        let _ = writeln!(text, "length: {before} is now {after}");
-    }
-    text += reached(found.reached);
-    let verdict = if found.changed { "the path has changed" } else { "the path is the same" };
-    let _ = writeln!(text, "{verdict} (RTTs are told apart at p < {SIGNIFICANCE})");
-    text
 }
 
-fn list(addresses: &BTreeSet<IpAddr>) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-}
-
-/// Label stacks come as digits and slashes.
-fn stacks(labels: &BTreeSet<String>) -> String {
-    if labels.is_empty() {
-        "none".to_owned()
-    } else {
-        labels.iter().cloned().collect::<Vec<_>>().join(" ")
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Number(number) => number.to_string(),
+        Value::Address(address) => address.to_string(),
+        Value::Octets(octets) => octets.iter().fold(String::new(), |mut hex, octet| {
+            let _ = write!(hex, "{octet:02x}");
+            hex
+        }),
     }
 }

@@ -183,9 +183,13 @@ fn report(
     Ok((status, session.into_annotations()))
 }
 
-/// The first trace in a recording, or all paths of which it is, as their JSON document.
-pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let First { tracer, annotations, paths } = first(path, &mut Unwatched)?;
+/// The first trace in a recording, or all paths of which it is, as their JSON document, and as it was asked for.
+/// `observer` sees its frames.
+pub fn first_as_json(
+    path: &Path,
+    observer: &mut dyn Observer,
+) -> anyhow::Result<(Vec<u8>, TraceConfig)> {
+    let First { tracer, annotations, paths } = first(path, observer)?;
     let mut document = Vec::new();
     let view = View::of(tracer.config(), tracer.path(), &annotations);
     let written = match paths {
@@ -193,7 +197,7 @@ pub fn first_as_json(path: &Path) -> anyhow::Result<Vec<u8>> {
         Some(plan) => PathsReport::new(&mut document, Form::Json, false, plan).end(view),
     };
     written.context("cannot write the trace")?;
-    Ok(document)
+    Ok((document, tracer.config().clone()))
 }
 
 /// The first trace in a recording.
@@ -238,11 +242,6 @@ pub fn carried<R: Read>(
     let last = contents.last;
     Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link))))
 }
-
-/// Nobody looks on: only the path counts.
-struct Unwatched;
-
-impl Observer for Unwatched {}
 
 /// A file that can be read twice: stdin and pipes are copied to a temporary one first.
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {

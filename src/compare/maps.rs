@@ -2,9 +2,11 @@
 //!
 //! No run finds all for certain, so what one map lacks may still be there. Of a router that showed `k` next hops
 //! to `n` flows, a further one that is as likely as the others is missed with a chance of `(k / (k + 1))ⁿ`; a router
-//! is missed if each link to it is, and one behind others that are missed with them. What chance may have kept from
-//! a map, with more than [`SIGNIFICANCE`], is told but is no change. Links behind a router that chooses for each packet
-//! may not exist and are left out.
+//! is missed if each link to it is, and one behind others that are missed with them. It is a change where that chance is below
+//! what the run that lacks it was to fail with at most, 1 − confidence. By the stopping rule every router that was asked
+//! to the end is sure enough (`trace::paths::rule`): of `k` next hops `n` is so great that even k + 1 times the chance is no more. So
+//! only what is behind a router that was not asked enough may be missing by chance; it is told but is no change. Nor
+//! is what a run lacks that was not finished. Links behind a router that chooses for each packet may not exist and are left out.
 //!
 //! What is compared is the JSON document of `rtrace paths` (`schema/paths.schema.json`).
 
@@ -13,20 +15,41 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pair, ParseError, SIGNIFICANCE, Target};
+use super::{Head, Pair, ParseError, Target, document};
 
 /// The `format` of the document.
 pub const FORMAT: &str = "rtrace-paths";
+/// The confidence of a document that does not tell it, in percent: that of `rtrace paths` without options.
+const USUAL_CONFIDENCE: f64 = 95.0;
 
 /// A map as its JSON document has it: the part that is compared.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Map {
-    format: String,
     /// What was traced.
     pub target: Target,
+    #[serde(default)]
+    asked: Asked,
     nodes: Vec<Node>,
     links: Vec<Link>,
     reached: bool,
+    #[serde(default = "complete")]
+    completion: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default)]
+struct Asked {
+    confidence: f64,
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self { confidence: USUAL_CONFIDENCE }
+    }
+}
+
+fn complete() -> String {
+    "complete".to_owned()
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -50,6 +73,8 @@ struct Link {
 /// How the second map differs from the first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct MapComparison {
+    #[serde(flatten)]
+    head: Head,
     /// Whether the paths are others.
     pub changed: bool,
     /// Routers that only one of the maps has.
@@ -60,6 +85,10 @@ pub struct MapComparison {
     pub per_packet: BTreeMap<IpAddr, bool>,
     /// Whether the target was and is reached.
     pub reached: Pair<bool>,
+    /// With what confidence each run was to find all, in percent.
+    pub confidence: Pair<f64>,
+    /// Which of them was not finished.
+    pub unfinished: Pair<bool>,
 }
 
 /// Which map something is missing from.
@@ -83,6 +112,8 @@ pub struct RouterDifference {
     pub ttls: BTreeSet<u8>,
     /// The chance that the other map lacks it though it is there.
     pub p: f64,
+    /// Whether that is too little, and so it counts as a change.
+    pub change: bool,
 }
 
 /// A link that one map lacks.
@@ -96,6 +127,8 @@ pub struct LinkDifference {
     pub to: IpAddr,
     /// The chance that the other map lacks it though it is there.
     pub p: f64,
+    /// Whether that is too little, and so it counts as a change.
+    pub change: bool,
 }
 
 impl Map {
@@ -104,11 +137,16 @@ impl Map {
     /// # Errors
     /// When it is not one.
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
-        let map: Self = serde_json::from_slice(json)?;
-        if map.format == FORMAT {
-            return Ok(map);
-        }
-        Err(ParseError::Kind(map.format.escape_debug().to_string()))
+        document::parse(json, FORMAT)
+    }
+
+    fn unfinished(&self) -> bool {
+        self.completion != complete()
+    }
+
+    /// Whether what this map lacks, with this chance, is not there.
+    fn rules_out(&self, p: f64) -> bool {
+        p < 1.0 - self.asked.confidence / 100.0 && !self.unfinished()
     }
 
     /// By what its nodes are known, the prober first: their least address, or none of the silent.
@@ -143,6 +181,8 @@ impl Map {
 pub fn compare(before: &Map, after: &Map) -> MapComparison {
     let mut found = MapComparison {
         reached: Pair { before: before.reached, after: after.reached },
+        confidence: Pair { before: before.asked.confidence, after: after.asked.confidence },
+        unfinished: Pair { before: before.unfinished(), after: after.unfinished() },
         ..MapComparison::default()
     };
     found.note_missing(Missing::Gone, before, after);
@@ -153,18 +193,12 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
             found.per_packet.insert(address, is.per_packet);
         }
     }
-    let routers = found.routers.iter().map(|it| it.p);
-    let mut chances = routers.chain(found.links.iter().map(|it| it.p));
-    found.changed = chances.any(is_change)
-        || !found.per_packet.is_empty()
-        || found.reached.before != found.reached.after;
+    let finished = !found.unfinished.before && !found.unfinished.after;
+    let otherwise = !found.per_packet.is_empty() || found.reached.before != found.reached.after;
+    found.changed = found.routers.iter().any(|router| router.change)
+        || found.links.iter().any(|link| link.change)
+        || finished && otherwise;
     found
-}
-
-/// Whether it is not to be put down to chance.
-#[must_use]
-pub fn is_change(p: f64) -> bool {
-    p < SIGNIFICANCE
 }
 
 impl MapComparison {
@@ -192,7 +226,8 @@ impl MapComparison {
             let p = p.product();
             missed.insert(node.id, p);
             let (address, ttls) = (node.address, node.ttls.clone());
-            self.routers.push(RouterDifference { difference, address, ttls, p });
+            let change = other.rules_out(p);
+            self.routers.push(RouterDifference { difference, address, ttls, p, change });
         }
         for link in there.links.iter().filter(|link| !link.uncertain) {
             let (Some(from), Some(to)) = (same.get(&link.from), same.get(&link.to)) else {
@@ -202,7 +237,8 @@ impl MapComparison {
             if !other.leads(*from, *to) {
                 let from_address = there.node(link.from).and_then(|node| node.address);
                 let p = other.miss(*from);
-                self.links.push(LinkDifference { difference, from: from_address, to: address, p });
+                let (from, to, change) = (from_address, address, other.rules_out(p));
+                self.links.push(LinkDifference { difference, from, to, p, change });
             }
         }
     }
@@ -220,6 +256,10 @@ mod tests {
 
     /// A map of links, as "from-to*flows" between nodes by their number; 9 is the target, 7 is silent.
     fn map(links: &[(usize, usize, u32)]) -> Map {
+        map_of(links, 95.0, "complete")
+    }
+
+    fn map_of(links: &[(usize, usize, u32)], confidence: f64, completion: &str) -> Map {
         let ids: BTreeSet<usize> = links.iter().map(|(_, to, _)| *to).collect();
         let nodes: Vec<_> = ids
             .iter()
@@ -234,6 +274,7 @@ mod tests {
             .collect();
         let document = serde_json::json!({
             "format": FORMAT, "target": {"address": "10.0.0.9"}, "nodes": nodes, "links": links, "reached": true,
+            "asked": {"confidence": confidence}, "completion": completion,
         });
         Map::parse(document.to_string().as_bytes()).unwrap()
     }
@@ -242,12 +283,18 @@ mod tests {
         let last = |address: Option<IpAddr>| {
             address.map_or("*".into(), |it| it.to_string().replace("10.0.0.", ""))
         };
-        let sure = |p: f64| if is_change(p) { "" } else { "?" };
+        let sure = |change: bool| if change { "" } else { "?" };
         let routers = found.routers.iter();
-        let routers =
-            routers.map(|it| format!("{:?} {}{}", it.difference, last(it.address), sure(it.p)));
+        let routers = routers
+            .map(|it| format!("{:?} {}{}", it.difference, last(it.address), sure(it.change)));
         let links = found.links.iter().map(|it| {
-            format!("{:?} {}-{}{}", it.difference, last(it.from), last(Some(it.to)), sure(it.p))
+            format!(
+                "{:?} {}-{}{}",
+                it.difference,
+                last(it.from),
+                last(Some(it.to)),
+                sure(it.change)
+            )
         });
         routers.chain(links).collect()
     }
@@ -259,6 +306,7 @@ mod tests {
             compare(&whole, &whole),
             MapComparison {
                 reached: Pair { before: true, after: true },
+                confidence: Pair { before: 95.0, after: 95.0 },
                 ..MapComparison::default()
             }
         );
@@ -270,6 +318,35 @@ mod tests {
         assert_eq!(told(&compare(&whole, &many)), ["Gone 2"]);
         assert_eq!(told(&compare(&many, &whole)), ["Come 2"]);
         assert!(compare(&many, &whole).changed);
+    }
+
+    /// A router that was asked to the end is believed, however few next hops it has, at the confidence of its run.
+    #[test]
+    fn what_a_run_lacks_is_judged_by_the_confidence_it_had() {
+        let flows = |k: usize, percent: f64| {
+            let rule = crate::trace::paths::Confidence { percent, whole_graph: false }.rule(1);
+            u32::try_from(rule.flows(k)).unwrap()
+        };
+        for percent in [80.0, 95.0, 99.0] {
+            for k in 1..=4 {
+                let n = flows(k, percent);
+                let next =
+                    |k: usize| (2..2 + k).map(move |id| (1, id, n / u32::try_from(k).unwrap() + 1));
+                let links = |k| [(0, 1, n)].into_iter().chain(next(k)).collect::<Vec<_>>();
+                let before = map_of(&links(k + 1), percent, "complete");
+                let after = |completion| map_of(&links(k), percent, completion);
+                assert!(compare(&before, &after("complete")).changed, "{percent} {k}");
+                let cut = compare(&before, &after("max-probes"));
+                assert!(!cut.changed && cut.unfinished.after && cut.routers.len() == 1);
+                assert!(compare(&after("max-probes"), &before).unfinished.before);
+            }
+        }
+        // What 95 % are enough for is too little for 99 %.
+        let (before, few) = ([(0, 1, 6), (1, 2, 3), (1, 3, 3)], [(0, 1, 6), (1, 2, 6)]);
+        for (percent, changed) in [(95.0, true), (99.0, false)] {
+            let found = compare(&map(&before), &map_of(&few, percent, "complete"));
+            assert_eq!(found.changed, changed, "{percent}");
+        }
     }
 
     #[test]
@@ -295,6 +372,6 @@ mod tests {
         assert_eq!(told(&compare(&before, &crossed)), ["Gone 2-9", "Come 2-3"]);
         let loud = map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)]);
         assert_eq!(told(&compare(&before, &loud)), ["Gone *"]);
-        assert!(matches!(Map::parse(b"{}"), Err(ParseError::Form(_))));
+        assert!(matches!(Map::parse(b"{}"), Err(ParseError::Kind(_))));
     }
 }

@@ -5,6 +5,7 @@ mod architecture;
 mod back;
 mod cli;
 mod config;
+mod diff;
 mod golden;
 mod golden_forms;
 mod golden_law;

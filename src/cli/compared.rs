@@ -1,0 +1,220 @@
+//! What `rtrace diff` has found, in words.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use crate::compare::Pair;
+use crate::compare::hops::{Comparison, Difference, HopDifference, Responders, Stacks};
+use crate::compare::maps::{MapComparison, Missing};
+use crate::compare::rewrites::{Rewriting, Rewritten};
+use crate::compare::shifts::{Rtts, SIGNIFICANCE, Shift};
+use crate::time::Span;
+
+/// So much of the value of a rewritten field is shown: octets are hex digits.
+const DIGITS: usize = 40;
+
+/// Two traces.
+pub fn trace(found: &Comparison) -> String {
+    let mut text = String::new();
+    for hop in &found.hops {
+        // A silent router that is gone or come has no name, but the hops behind it moved.
+        let _ =
+            writeln!(text, "{:2}  {}", hop.ttl.after.or(hop.ttl.before).unwrap_or(0), said(hop));
+    }
+    for field in &found.rewrites {
+        text += &rewriting(field);
+    }
+    text += &rtts(&found.rtts);
+    let known = |end: Option<u8>| end.map_or("unknown".to_owned(), |end| end.to_string());
+    if found.length.before != found.length.after {
+        let (before, after) = (known(found.length.before), known(found.length.after));
+        let _ = writeln!(text, "length: {before} is now {after}");
+    }
+    text += reached(found.reached);
+    text += &unfinished(found.unfinished);
+    if let Pair { before, after } = found.rounds
+        && before.max(after) > 1
+    {
+        let _ = writeln!(text, "rounds compared, all together: {before} before, {after} now");
+    }
+    let by_chance = |hop: &HopDifference| !hop.change && hop.chance.is_some();
+    if found.hops.iter().any(by_chance) {
+        text += "other branches of load balancers are no change; to be sure compare two of \
+                 `rtrace paths`, or two of --flow paris with the same --sport\n";
+    }
+    text += if found.changed { "the path has changed\n" } else { "the path is the same\n" };
+    text
+}
+
+fn said(hop: &HopDifference) -> String {
+    let said = match &hop.what {
+        Difference::Gone(before) => format!("gone: {}", list(before)),
+        Difference::Come(after) => format!("come: {}", list(after)),
+        Difference::Changed(Pair { before, after }) => {
+            format!("changed: {} is now {}", list(before), list(after))
+        }
+        Difference::Silent(before) => format!("does not answer now: {}", list(before)),
+        Difference::Answers(after) => format!("answers now: {}", list(after)),
+        Difference::Branches(Pair { before, after }) => {
+            return format!("other branches: {}, before {}", list(after), list(before));
+        }
+        Difference::Labels { responder, stacks: Pair { before, after } } => {
+            return format!("labels at {responder}: {} is now {}", stacks(before), stacks(after));
+        }
+    };
+    let moved = match hop.ttl {
+        Pair { before: Some(before), after } if after != Some(before) => {
+            format!(" (was hop {before})")
+        }
+        _ => String::new(),
+    };
+    match hop.chance.filter(|_| !hop.change) {
+        Some(chance) => format!("perhaps other branches (p = {chance:.2}): {said}{moved}"),
+        None => said + &moved,
+    }
+}
+
+fn rewriting(field: &Rewriting) -> String {
+    // Ports, checksums and the like become something else in each probe.
+    let values = |it: &Rewritten| {
+        let shown = it.values.iter().filter(|value| it.values.len() == 1 && !value.is_empty());
+        let shown: String = shown.flat_map(|value| value.chars().take(DIGITS)).collect();
+        let to = if shown.is_empty() { shown } else { format!("to {shown}, ") };
+        format!("{to}from hop {} on", it.hop)
+    };
+    let name = &field.field;
+    let said = match &field.rewritten {
+        Pair { before: Some(before), after: None } => {
+            format!("not rewritten now: {name} (before {})", values(before))
+        }
+        Pair { before: Some(before), after: Some(after) } => {
+            format!("rewritten: {name} {} (before {})", values(after), values(before))
+        }
+        Pair { before: None, after: Some(after) } => {
+            format!("rewritten now: {name} {}", values(after))
+        }
+        Pair { before: None, after: None } => return String::new(),
+    };
+    let perhaps = if field.change { "" } else { "on some branches, perhaps: " };
+    format!("{perhaps}{said}\n")
+}
+
+fn rtts(found: &Rtts) -> String {
+    let mut text = String::new();
+    let by = |shift: &Shift| {
+        let sign = if shift.shift_ns < 0 { "" } else { "+" };
+        format!("{sign}{} ms", Span::from_nanos(shift.shift_ns))
+    };
+    for shift in &found.at {
+        let _ = writeln!(
+            text,
+            "RTT at hop {}: {} (rank-sum test, p = {:.1e})",
+            shift.ttl,
+            by(shift),
+            shift.p
+        );
+    }
+    if let Some(shift) = &found.from {
+        let _ = writeln!(
+            text,
+            "RTT from hop {} on: {} (rank-sum test of {} hops, p = {:.1e})",
+            shift.ttl,
+            by(shift),
+            shift.hops,
+            shift.p
+        );
+    }
+    if !found.too_few.is_empty() {
+        let _ = writeln!(
+            text,
+            "too few RTTs at {} to tell a shift of one hop alone at p < {SIGNIFICANCE}: 5 each do (-q 5)",
+            hops(&found.too_few)
+        );
+    }
+    text
+}
+
+/// "hops 1-5 7".
+fn hops(ttls: &[u8]) -> String {
+    let runs = ttls.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    let runs = runs.filter_map(|run| match run {
+        [] => None,
+        [one] => Some(one.to_string()),
+        [first, .., last] => Some(format!("{first}-{last}")),
+    });
+    let runs: Vec<_> = runs.collect();
+    format!("hop{} {}", if ttls.len() == 1 { "" } else { "s" }, runs.join(" "))
+}
+
+/// Two maps of all paths.
+pub fn map(found: &MapComparison) -> String {
+    let mut text = String::new();
+    let name = |address: Option<IpAddr>| address.map_or("*".to_owned(), |it| it.to_string());
+    let said = |difference: Missing, change: bool| match (difference, change) {
+        (Missing::Gone, true) => "gone",
+        (Missing::Come, true) => "come",
+        (Missing::Gone, false) => "not found now, perhaps by chance",
+        (Missing::Come, false) => "not found before, perhaps by chance",
+    };
+    for router in &found.routers {
+        let ttl = router.ttls.first().copied().unwrap_or_default();
+        let (what, p) = (said(router.difference, router.change), router.p);
+        let _ = writeln!(text, "{ttl:2}  {what}: {} (p = {p:.2e})", name(router.address));
+    }
+    for link in &found.links {
+        let from = link.from.map_or("here".to_owned(), |from| from.to_string());
+        let (what, p) = (said(link.difference, link.change), link.p);
+        let _ = writeln!(text, "link  {what}: {from} -> {} (p = {p:.2e})", link.to);
+    }
+    for (address, now) in &found.per_packet {
+        let now = if *now { "now" } else { "no more" };
+        let _ = writeln!(text, "{address} chooses for each packet {now}");
+    }
+    text += reached(found.reached);
+    text += &unfinished(found.unfinished);
+    let verdict = if found.changed { "the paths have changed" } else { "the paths are the same" };
+    let Pair { before, after } = found.confidence;
+    let limit = |percent: f64| format!("p < {:.2e}", 1.0 - percent / 100.0);
+    let limits = if before.to_bits() == after.to_bits() {
+        limit(before)
+    } else {
+        format!("{} before, {} now", limit(before), limit(after))
+    };
+    let _ = writeln!(
+        text,
+        "{verdict} (by the runs' confidence, what one lacks with {limits} is not there)"
+    );
+    text
+}
+
+fn reached(reached: Pair<bool>) -> &'static str {
+    match (reached.before, reached.after) {
+        (false, true) => "the target is reached now\n",
+        (true, false) => "the target is reached no more\n",
+        _ => "",
+    }
+}
+
+fn unfinished(unfinished: Pair<bool>) -> String {
+    let which = match (unfinished.before, unfinished.after) {
+        (false, false) => return String::new(),
+        (true, false) => "the first run was",
+        (false, true) => "the second run was",
+        (true, true) => "both runs were",
+    };
+    format!("{which} not finished: what is missing there is no change\n")
+}
+
+fn list(addresses: &Responders) -> String {
+    if addresses.is_empty() {
+        return "a router that does not answer".to_owned();
+    }
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Label stacks come as digits, slashes and asterisks.
+fn stacks(labels: &Stacks) -> String {
+    let shown: BTreeSet<&str> = labels.iter().map(|it| it.as_deref().unwrap_or("none")).collect();
+    shown.into_iter().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,125 @@
+//! Traces as short text, and what their comparison tells.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::hops::{Comparison, Difference, HopDifference};
+use super::{Trace, compare};
+
+/// A trace of hops parted by `|`, each of responders "7" or "*", one a probe. Probes of all hops are of other
+/// flows, or of the one flow `flow`.
+fn trace(hops: &str, flow: Option<u16>, reason: &str) -> Trace {
+    let mut port = 33_434;
+    let mut probe = |responder: &str| {
+        port += 1;
+        let number: Option<u8> = responder.parse().ok();
+        let replies = number.map(|it| json!({"responder": format!("10.0.0.{it}"), "rtt_ns": 1000}));
+        let flow = flow.unwrap_or(port);
+        json!({"source_port": 54_321, "destination_port": flow, "replies": Vec::from_iter(replies)})
+    };
+    let hops: Vec<Value> = (1..)
+        .zip(hops.split('|'))
+        .map(|(ttl, hop)| {
+            let probes: Vec<Value> = hop.split_whitespace().map(&mut probe).collect();
+            json!({"ttl": ttl, "probes": probes})
+        })
+        .collect();
+    let reached = reason == "target-reached";
+    let document = json!({
+        "format": "rtrace-trace", "target": {"address": "10.0.0.9"}, "hops": hops,
+        "stop": {"ttl": reached.then_some(hops.len()), "target_reached": reached, "reason": reason},
+    });
+    Trace::parse(document.to_string().as_bytes()).unwrap()
+}
+
+fn reached(hops: &str) -> Trace {
+    trace(hops, None, "target-reached")
+}
+
+/// "gone 4" and the like, with "?" if it is no change.
+fn told(found: &Comparison) -> String {
+    let list = |set: &super::hops::Responders| {
+        let numbers = set.iter().map(|it| it.to_string().replace("10.0.0.", ""));
+        numbers.collect::<Vec<_>>().join(" ")
+    };
+    let mut told = String::new();
+    for HopDifference { ttl, what, change, .. } in &found.hops {
+        let what = match what {
+            Difference::Gone(who) => format!("gone {}", list(who)),
+            Difference::Come(who) => format!("come {}", list(who)),
+            Difference::Silent(who) => format!("silent {}", list(who)),
+            Difference::Answers(who) => format!("answers {}", list(who)),
+            Difference::Changed(both) => format!("{} > {}", list(&both.before), list(&both.after)),
+            Difference::Branches(both) => format!("{} ~ {}", list(&both.before), list(&both.after)),
+            Difference::Labels { responder, .. } => format!("labels {responder}"),
+        };
+        let at = ttl.before.or(ttl.after).unwrap_or(0);
+        let _ = write!(told, "{at}: {what}{}, ", if *change { "" } else { "?" });
+    }
+    assert!(found.changed || found.hops.iter().all(|hop| !hop.change));
+    told.trim_end_matches(", ").to_owned()
+}
+
+#[test]
+fn hops_are_gone_come_changed_or_branches() {
+    for (before, after, expected) in [
+        ("1 1 1|2 3 2|4 4 4|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "2: 2 3 ~ 3?"),
+        ("1 1 1|2 2 2|4 4 4|9 9 9", "1 1 1|5 5 5|4 4 4|9 9 9", "2: 2 > 5"),
+        // Of three branches each trace may well show others; of two hops so, hardly.
+        ("1 1 1|2 3 2|4 4 4|9 9 9", "1 1 1|5 5 5|4 4 4|9 9 9", "2: 2 3 > 5?"),
+        ("1 1|2 2|3 3|4 4|9 9", "1 1|5 5|6 6|4 4|9 9", "2: 2 > 5, 3: 3 > 6"),
+        ("1 1|2 2|4 4|9 9", "1 1|5 5|4 4|9 9", "2: 2 > 5?"),
+        // One that is taken out moves the others.
+        ("1 1 1|2 2 2|3 3 3|4 4 4|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "2: gone 2"),
+        ("1 1 1|3 3 3|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "3: come 4"),
+        ("1 1 1|* * *|3 3 3|9 9 9", "1 1 1|3 3 3|9 9 9", "2: gone "),
+        ("1 1 1|2 2 2|9 9 9", "1 1 1|* * *|9 9 9", "2: silent 2"),
+        ("1 1 1|* * *|9 9 9", "1 1 1|2 2 2|9 9 9", "2: answers 2"),
+        ("1 1 1|* * *|9 9 9", "1 1 1|2 2 *|9 9 9", "2: answers 2?"),
+        ("1 * *|9 9 9", "* 1 *|9 9 *", ""),
+    ] {
+        assert_eq!(
+            told(&compare(&reached(before), &reached(after))),
+            expected,
+            "{before}, {after}"
+        );
+    }
+}
+
+#[test]
+fn one_flow_goes_one_way_unless_it_is_another_flow_or_each_packet_is_parted() {
+    let of = |hops, flow| trace(hops, Some(flow), "target-reached");
+    let before = of("1 1 1|2 2 2|4 4 4|9 9 9", 7);
+    let after = "1 1 1|3 3 3|5 5 5|9 9 9";
+    assert_eq!(told(&compare(&before, &of(after, 7))), "2: 2 > 3, 3: 4 > 5");
+    assert_eq!(told(&compare(&before, &of(after, 8))), "2: 2 > 3?, 3: 4 > 5?");
+    let longer = "1 1 1|3 3 3|5 5 5|6 6 6|9 9 9";
+    let found = compare(&before, &of(longer, 8));
+    assert!(!found.changed, "branches may have other lengths: {}", told(&found));
+    assert!(compare(&before, &of(longer, 7)).changed);
+    let (packets, others) = (of("1 1 1|2 3 2|9 9 9", 7), of("1 1 1|4 4 5|9 9 9", 7));
+    assert_eq!(told(&compare(&packets, &others)), "2: 2 3 > 4 5?");
+}
+
+#[test]
+fn a_path_that_ends_otherwise_has_changed_unless_the_run_was_not_finished() {
+    let whole = reached("1 1 1|2 2 2|3 3 3|9 9 9");
+    let silent = trace("1 1 1|2 2 2|* * *|* * *|* * *", None, "max-hops");
+    let found = compare(&whole, &silent);
+    assert_eq!(told(&found), "3: silent 3, 4: silent 9");
+    assert!(found.changed);
+    let short = trace("1 1 1|2 2 2|3 * *", None, "incomplete");
+    for found in [compare(&whole, &short), compare(&short, &whole)] {
+        assert_eq!((told(&found).as_str(), found.changed), ("", false));
+        assert!(found.unfinished.before || found.unfinished.after);
+    }
+    let other = trace("1 1 1|7 7 7|3 * *", None, "incomplete");
+    assert_eq!(told(&compare(&whole, &other)), "2: 2 > 7", "what it has counts");
+    // The scout knows the end of a path that the recording does not reach.
+    let mut torn = reached("1 1 1|2 2 2|3 * *|*");
+    torn.stop.ttl = Some(6);
+    let found = compare(&torn, &whole);
+    assert_eq!((told(&found).as_str(), found.changed, found.unfinished.before), ("", false, true));
+    assert_eq!(told(&compare(&trace("", None, "incomplete"), &whole)), "");
+}

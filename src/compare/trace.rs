@@ -1,0 +1,238 @@
+//! A trace as its JSON document has it (`schema/trace.schema.json`): the part that is compared, hop by hop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::rewrites::{OF_DOCUMENT, Quotes};
+use super::{ParseError, Target, document};
+
+/// The `format` of the document.
+pub const FORMAT: &str = "rtrace-trace";
+/// The label before one that balancers part flows by and nobody routes by (RFC 6790 §4.2).
+const ENTROPY_INDICATOR: u64 = 7;
+
+/// A trace.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Trace {
+    /// What was traced.
+    pub target: Target,
+    #[serde(default)]
+    asked: Asked,
+    hops: Vec<TracedHop>,
+    pub(super) stop: Stop,
+    /// How routers quoted the probes, as far as a recording tells more than the document.
+    #[serde(skip)]
+    quotes: Quotes,
+    /// Further rounds that are part of it.
+    #[serde(skip)]
+    more_rounds: usize,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Asked {
+    flow: String,
+    tos: u8,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Stop {
+    #[serde(default)]
+    reason: String,
+    pub ttl: Option<u8>,
+    pub target_reached: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct TracedHop {
+    ttl: u8,
+    probes: Vec<TracedProbe>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct TracedProbe {
+    source_port: Option<u16>,
+    destination_port: Option<u16>,
+    identifier: Option<u16>,
+    sequence: Option<u16>,
+    head: Option<String>,
+    replies: Vec<TracedReply>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct TracedReply {
+    responder: IpAddr,
+    rtt_ns: Option<i64>,
+    quoted_tos: Option<u8>,
+    quoted_ttl: Option<u8>,
+    #[serde(default)]
+    rewritten: bool,
+    #[serde(default)]
+    duplicate: bool,
+    extension: Option<Value>,
+}
+
+/// What load balancers know a probe by, and whatever else tells flows apart.
+type FlowKey = (Option<u16>, Option<u16>, Option<String>);
+
+/// What a trace shows of one hop.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hop {
+    pub ttl: u8,
+    /// Who answers, and behind which label stacks; `None` is none.
+    pub labels: BTreeMap<IpAddr, BTreeSet<Option<String>>>,
+    pub rtts: Vec<i64>,
+    /// The flows that were answered; of a silent hop those that were not.
+    pub flows: BTreeSet<FlowKey>,
+    /// So many probes were.
+    probes: usize,
+    /// Different routers answered probes of one flow.
+    per_packet: bool,
+}
+
+impl Trace {
+    /// Reads the JSON document of a trace.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
+        document::parse(json, FORMAT)
+    }
+
+    /// With what a recording tells of quotes beyond its document.
+    #[must_use]
+    pub fn with_quotes(mut self, quotes: Quotes) -> Self {
+        self.quotes = quotes;
+        self
+    }
+
+    /// Makes another round part of it. It ends as the last that was finished.
+    pub fn join(&mut self, round: Self) {
+        self.more_rounds += 1;
+        if !round.unfinished() || self.unfinished() {
+            let target_reached = self.stop.target_reached || round.stop.target_reached;
+            self.stop = Stop { target_reached, ..round.stop };
+        }
+        for hop in round.hops {
+            match self.hops.iter_mut().find(|known| known.ttl == hop.ttl) {
+                Some(known) => known.probes.extend(hop.probes),
+                None => self.hops.push(hop),
+            }
+        }
+        self.hops.sort_by_key(|hop| hop.ttl);
+    }
+
+    pub(super) fn rounds(&self) -> usize {
+        self.more_rounds + 1
+    }
+
+    /// The run was ended, or its recording is torn, before all was asked. The end may be known before the way to it.
+    pub(super) fn unfinished(&self) -> bool {
+        let asked = self.hops.last().map(|hop| hop.ttl);
+        self.stop.reason == "incomplete" || asked < self.stop.ttl
+    }
+
+    /// Its hops, from the first to the end of the path, if that is known.
+    pub(super) fn hops(&self) -> Vec<Hop> {
+        let within = |hop: &&TracedHop| self.stop.ttl.is_none_or(|end| hop.ttl <= end);
+        let hops = self.hops.iter().filter(within);
+        hops.map(|hop| Hop::of(hop, &self.asked.flow)).collect()
+    }
+
+    /// The end of the path, or as far as anybody answered.
+    pub(super) fn farthest(&self) -> u8 {
+        let answered = |hop: &&TracedHop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
+        let end = self.stop.ttl.filter(|_| !self.unfinished());
+        end.or_else(|| Some(self.hops.iter().rfind(answered)?.ttl)).unwrap_or(0)
+    }
+
+    /// What became of the probes' fields, hop by hop.
+    pub(super) fn quotes(&self) -> Quotes {
+        let mut quotes = Quotes::default();
+        let within = |hop: &&TracedHop| self.stop.ttl.is_none_or(|end| hop.ttl <= end);
+        for hop in self.hops.iter().filter(within) {
+            let replies = hop.probes.iter().flat_map(|probe| &probe.replies);
+            for reply in replies.filter(|reply| reply.quoted_ttl.is_some()) {
+                quotes.note(OF_DOCUMENT, hop.ttl, reply.rewritten.then(String::new));
+                let Some(tos) = reply.quoted_tos else { continue };
+                for (field, sent, quoted) in
+                    [("DSCP", self.asked.tos >> 2, tos >> 2), ("ECN", self.asked.tos & 3, tos & 3)]
+                {
+                    quotes.note(field, hop.ttl, (sent != quoted).then(|| quoted.to_string()));
+                }
+            }
+        }
+        quotes.with(self.quotes.clone())
+    }
+}
+
+impl Hop {
+    fn of(hop: &TracedHop, flow_mode: &str) -> Self {
+        let mut seen = Self { ttl: hop.ttl, ..Self::default() };
+        let mut ways: BTreeMap<FlowKey, BTreeSet<IpAddr>> = BTreeMap::new();
+        for probe in &hop.probes {
+            let flow = probe.flow(flow_mode);
+            for reply in probe.replies.iter().filter(|reply| !reply.duplicate) {
+                let labels = reply.extension.as_ref().and_then(labels);
+                seen.labels.entry(reply.responder).or_default().insert(labels);
+                seen.rtts.extend(reply.rtt_ns);
+                ways.entry(flow.clone()).or_default().insert(reply.responder);
+            }
+        }
+        let silent = seen.is_silent();
+        let counted = hop.probes.iter().filter(|probe| silent || !probe.replies.is_empty());
+        seen.probes = counted.clone().count();
+        seen.flows = counted.map(|probe| probe.flow(flow_mode)).collect();
+        seen.per_packet = ways.values().any(|responders| responders.len() > 1);
+        seen
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    pub(super) fn responders(&self) -> BTreeSet<IpAddr> {
+        self.labels.keys().copied().collect()
+    }
+
+    pub(super) fn shares_a_router_with(&self, other: &Self) -> bool {
+        self.labels.keys().any(|responder| other.labels.contains_key(responder))
+    }
+
+    /// How often a balancer had to choose a way to this hop.
+    pub(super) fn draws(&self) -> usize {
+        if self.per_packet { self.probes } else { self.flows.len() }
+    }
+
+    /// Both were asked by the one same flow, and the balancers before them choose by the flow.
+    pub(super) fn is_of_the_flow_of(&self, other: &Self) -> bool {
+        self.flows.len() == 1 && self.flows == other.flows && !self.per_packet && !other.per_packet
+    }
+}
+
+impl TracedProbe {
+    fn flow(&self, mode: &str) -> FlowKey {
+        if self.identifier.is_some() {
+            // By the checksum, which follows the sequence number unless it is kept the same.
+            return (self.identifier, self.sequence.filter(|_| mode != "paris"), None);
+        }
+        (self.source_port, self.destination_port, self.head.clone())
+    }
+}
+
+/// The label stack of an extension, as "24015/3001"; in the place of an entropy label "*".
+fn labels(extension: &Value) -> Option<String> {
+    let objects = extension.get("objects")?.as_array()?;
+    let stack = objects.iter().find_map(|object| object.get("labels")?.as_array())?;
+    let labels = stack.iter().filter_map(|entry| entry.get("label")?.as_u64());
+    let mut chosen = false;
+    let labels = labels.map(|label| {
+        let shown = if chosen { "*".to_owned() } else { label.to_string() };
+        chosen = label == ENTROPY_INDICATOR && !chosen;
+        shown
+    });
+    Some(labels.collect::<Vec<_>>().join("/"))
+}
