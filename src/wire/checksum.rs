@@ -20,6 +20,26 @@ pub fn transport(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u
     complement(addresses + u64::from(protocol) + message.len() as u64 + sum(message))
 }
 
+/// The sum that one's complement makes of two numbers (RFC 1071 §1).
+#[must_use]
+pub fn plus(one: u16, other: u16) -> u16 {
+    let (sum, carry) = one.overflowing_add(other);
+    sum.wrapping_add(u16::from(carry))
+}
+
+/// What a checksum becomes when a word that it covers does (RFC 1624 §3, equation 3).
+#[must_use]
+pub fn replaced(checksum: u16, was: u16, is: u16) -> u16 {
+    !plus(plus(!checksum, !was), is)
+}
+
+/// What a checksum becomes when the addresses that its pseudo-header has do.
+#[must_use]
+pub fn readdressed(checksum: u16, was: (IpAddr, IpAddr), is: (IpAddr, IpAddr)) -> u16 {
+    let folded = |(one, other)| !complement(address_sum(one) + address_sum(other));
+    replaced(checksum, folded(was), folded(is))
+}
+
 fn address_sum(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(address) => sum(&address.octets()),
@@ -50,7 +70,7 @@ fn complement(mut sum: u64) -> u16 {
 mod tests {
     use std::net::Ipv6Addr;
 
-    use super::{checksum, transport};
+    use super::{checksum, readdressed, replaced, transport};
 
     #[test]
     fn rfc_1071_section_3() {
@@ -72,5 +92,24 @@ mod tests {
         let octets = [a.octets(), b.octets()].concat();
         let v6 = [&octets[..], &[0, 0, 0, 5, 0, 0, 0, 58], &message[..]].concat();
         assert_eq!(transport(a.into(), b.into(), 58, &message), checksum(&v6));
+    }
+
+    #[test]
+    fn rfc_1624_section_4() {
+        assert_eq!(replaced(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn a_checksum_follows_the_addresses() {
+        let message = [0x12, 0x34, 0x56, 0x78, 0x9a];
+        let ends = |text: [&str; 2]| text.map(|it| it.parse().unwrap()).into();
+        for (was, is) in [
+            (["192.0.2.1", "198.51.100.2"], ["10.0.0.1", "203.0.113.255"]),
+            (["2001:db8::2", "2001:db8:113::9"], ["fd00::7", "2001:db8:113::9"]),
+        ] {
+            let (was, is): ((_, _), (_, _)) = (ends(was), ends(is));
+            let [before, after] = [was, is].map(|(from, to)| transport(from, to, 17, &message));
+            assert_eq!(readdressed(before, was, is), after);
+        }
     }
 }

@@ -12,6 +12,7 @@ mod inspect;
 pub(crate) mod lab;
 mod lookups;
 mod mtu;
+mod nat;
 mod paths;
 mod readers;
 mod report;
