@@ -108,6 +108,9 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
             let asked = of_frame(path.probe(at)?);
             Some(format!("reply to {asked}: wrong checksum, not believed"))
         }
+        Disposition::Unmatched => Some(
+            "an ICMP error about a datagram from this address and port, but no probe fits".into(),
+        ),
         Disposition::Repeated | Disposition::Unrelated => None,
     }
 }

@@ -222,9 +222,10 @@ fn handle_one(
             "correlate reply with extension"
         }
         Disposition::Reply(..) => "correlate reply",
-        Disposition::Damaged(_) | Disposition::Repeated | Disposition::Unrelated => {
-            "correlate unrelated"
-        }
+        Disposition::Damaged(_)
+        | Disposition::Unmatched
+        | Disposition::Repeated
+        | Disposition::Unrelated => "correlate unrelated",
     };
     tallies.add(made_by, before);
     disposition

@@ -61,7 +61,6 @@ pub fn run(traces: Vec<Listed>, reader: CaptureReader<File>, form: Form) -> anyh
 #[derive(Default)]
 struct Watched {
     all: Vec<Watch>,
-    by_pair: HashMap<(IpAddr, IpAddr), Vec<usize>>,
     by_source: HashMap<IpAddr, Vec<usize>>,
 }
 
@@ -76,8 +75,6 @@ struct Watch {
 impl Watched {
     fn add(&mut self, trace: Listed) -> anyhow::Result<()> {
         let (index, config) = (self.all.len(), &trace.recorded.config);
-        let pair = (config.source, config.target);
-        self.by_pair.entry(pair).or_default().push(index);
         self.by_source.entry(config.source).or_default().push(index);
         let engine = trace.recorded.engine()?;
         self.all.push(Watch { trace, engine, first: None, probes: 0 });
@@ -106,8 +103,9 @@ impl Watched {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         let Ok((header, _)) = ip::decode(datagram) else { return };
         let (from, to) = (header.source, header.destination);
-        // What may be a probe of a trace, and what may be a reply to one; on `lo` the latter are both.
-        let asked = self.by_pair.get(&(from, to)).filter(|_| from != to);
+        // What may be a probe of a trace or another's from the same port, and what may be a reply; on `lo` the latter are
+        // both.
+        let asked = self.by_source.get(&from).filter(|_| from != to);
         let answered = self.by_source.get(&to);
         for &index in asked.into_iter().chain(answered).flatten() {
             let Some(watch) = self.all.get_mut(index) else { continue };

@@ -76,8 +76,8 @@ struct Finder {
     found: Option<Found>,
     /// The frames next to the wanted one, before and after, that concern a trace.
     near: [Option<u64>; 2],
-    /// The frame has a probe that an earlier one had.
-    repeated: bool,
+    /// Why the wanted frame is not shown, if something is known of it.
+    excuse: Option<&'static str>,
 }
 
 /// A probe, as it was last seen.
@@ -94,7 +94,7 @@ impl Finder {
     fn of(args: &ShowArgs) -> Self {
         let frame = Wanted::Frame(args.frame.unwrap_or_default());
         let wanted = args.hop.map_or(frame, Wanted::Hop);
-        Self { wanted, found: None, near: [None; 2], repeated: false }
+        Self { wanted, found: None, near: [None; 2], excuse: None }
     }
 
     /// What is known of the probe that was found, if it is this one.
@@ -104,6 +104,13 @@ impl Finder {
             && let Some(again) = Found::of(at, path)
         {
             *found = Found { unkept: found.unkept, ..again };
+        }
+    }
+
+    /// Notes why a frame is not shown, if it is the wanted one.
+    fn excuse(&mut self, frame: &Frame<'_>, why: &'static str) {
+        if matches!(self.wanted, Wanted::Frame(wanted) if wanted == frame.number) {
+            self.excuse = Some(why);
         }
     }
 
@@ -125,11 +132,7 @@ impl Finder {
         };
         let near: Vec<_> = self.near.iter().flatten().map(u64::to_string).collect();
         let near = near.join(" and ");
-        let what = if self.repeated {
-            "is a probe that an earlier frame has, as on lo"
-        } else {
-            "is neither a probe nor a reply of a trace"
-        };
+        let what = self.excuse.unwrap_or("is neither a probe nor a reply of a trace");
         anyhow!(
             "{file}: frame {frame} {what}: the nearest that can be shown: {near}; `rtrace replay {file} --json` has all"
         )
@@ -143,8 +146,13 @@ impl Observer for Finder {
             Disposition::Reply(at, None) => (at, Some("one more than are kept")),
             Disposition::Damaged(at) => (at, Some("not believed: its checksum is wrong")),
             Disposition::Repeated => {
-                self.repeated |= matches!(self.wanted, Wanted::Frame(it) if it == frame.number);
-                return;
+                return self.excuse(frame, "is a probe that an earlier frame has, as on lo");
+            }
+            Disposition::Unmatched => {
+                return self.excuse(
+                    frame,
+                    "quotes a probe that it cannot be told of, so much was rewritten",
+                );
             }
             Disposition::Unrelated => return,
         };

@@ -14,7 +14,7 @@ use pnet::packet::tcp::{MutableTcpPacket, TcpFlags};
 use pnet::packet::udp::MutableUdpPacket;
 
 use super::{Flow, FlowMode, ProbeType};
-use crate::wire::checksum::{checksum, transport};
+use crate::wire::checksum::{checksum, plus, transport};
 use crate::wire::extension::Family;
 use crate::wire::ip;
 
@@ -125,10 +125,12 @@ pub fn len(spec: &ProbeSpec) -> u16 {
     spec.len.max(least.max(ip_header_len(family) + UDP_HEADER + mark)).saturating_add(extra)
 }
 
-/// Without an IP-ID, only their checksums tell UDP probes of a later round from those of the first.
+/// Ports begin again in every round. Without an IP-ID, and where it was rewritten on the way, only their
+/// checksums tell UDP probes of a later round from those of the first.
 fn is_told_by_checksum(spec: &ProbeSpec) -> bool {
     let udp = matches!(spec.flow.probe, ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite);
-    udp && spec.serial != spec.number && spec.flow.family() == Family::V6
+    let may_vary = spec.flow.family() == Family::V6 || spec.mode == FlowMode::Classic;
+    udp && spec.serial != spec.number && may_vary
 }
 
 /// Writes a probe's datagram into `buffer`, which takes its length.
@@ -177,12 +179,6 @@ fn low(number: u32) -> u16 {
 /// A number that makes a difference to a checksum: 0 and 0xffff would make the same.
 fn summed(number: u32) -> u16 {
     low(number % u32::from(u16::MAX))
-}
-
-/// The sum that one's complement makes of two numbers (RFC 1071 §1).
-fn plus(one: u16, other: u16) -> u16 {
-    let (sum, carry) = one.overflowing_add(other);
-    sum.wrapping_add(u16::from(carry))
 }
 
 /// Puts `value` at the beginning of `payload`.

@@ -5,18 +5,19 @@
 //! which every ICMP error quotes. Per type of probe, the field in those bytes that is never the same
 //! twice in a trace:
 //!
-//! | probe | in the probe and in a quote of 8 bytes | in the target's answer | behind NAT |
-//! |---|---|---|---|
-//! | UDP | destination port | source port | IP-ID, destination port |
-//! | UDP, fixed port (`-U`, `--flow paris`) | checksum, through the payload | query id (DNS) | IP-ID |
-//! | UDP, `--flow dublin` | IP-ID; IPv6: length | (the last one sent) | IP-ID; IPv6: length |
-//! | ICMP echo | sequence number | sequence number | IP-ID, sequence number |
-//! | TCP SYN | sequence number | acknowledgment number | IP-ID, sequence number |
-//! | TCP ACK | sequence number | sequence number of the reset | IP-ID, sequence number |
-//! | UDP-Lite | checksum, through the payload | query id (DNS) | IP-ID |
-//! | other protocol | the first payload bytes | (the last one sent) | the same |
+//! | probe | in the probe and in a quote of 8 bytes | in the target's answer | source port rewritten | IP-ID rewritten |
+//! |---|---|---|---|---|
+//! | UDP | destination port | source port | IP-ID, destination port | destination port |
+//! | UDP, fixed port (`-U`, `--flow paris`) | checksum, through the payload | query id (DNS) | IP-ID | checksum |
+//! | UDP, `--flow dublin` | IP-ID; IPv6: length | (the last one sent) | IP-ID; IPv6: length | none |
+//! | ICMP echo | sequence number | sequence number | IP-ID, sequence number | sequence number |
+//! | TCP SYN | sequence number | acknowledgment number | IP-ID, sequence number | sequence number |
+//! | TCP ACK | sequence number | sequence number of the reset | IP-ID, sequence number | sequence number |
+//! | UDP-Lite | checksum, through the payload | query id (DNS) | IP-ID | checksum |
+//! | other protocol | the first payload bytes | (the last one sent) | the same | none |
 //!
-//! Every probe over IPv4 also has an IP-ID of its own.
+//! Every probe over IPv4 also has an IP-ID of its own: it identifies the probe where destination or destination port
+//! were rewritten. What is believed of such quotes, and why, is in `trace::rewritten`.
 
 pub mod craft;
 

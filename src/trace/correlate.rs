@@ -1,20 +1,24 @@
 //! Which probe a reply belongs to.
 //!
-//! Law 6: a reply counts only if it quotes a probe of ours. Three readings of a quote are tried, each
+//! Law 6: a reply counts only if it quotes a probe of ours. Four readings of a quote are tried, each
 //! believed only if it fits exactly one probe: the eight bytes and the IP-ID as they were sent; the same
-//! without the checksum, which offload leaves unfinished in our own capture and middleboxes adjust; and
-//! without source address and port too, which NAT rewrites: then the IP-ID has to vouch for it.
+//! without the checksum, which offload leaves unfinished in our own capture and middleboxes adjust;
+//! without source address and port too, which NAT rewrites: then the IP-ID has to vouch for it; and with
+//! another IP-ID, destination or destination port, where the source port is ours: see [`rewritten`](super::rewritten).
+//!
+//! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::probe::{self, Answer, Flow, ProbeKey, ProbeType};
 use crate::time::Timestamp;
 use crate::wire::checksum::transport;
-use crate::wire::ip::IpHeader;
+use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4;
-use crate::wire::quoted::Quoted;
+use crate::wire::quoted::{self, Quoted};
 
 use super::path::ProbeRef;
+use super::rewritten::Rewritten;
 
 /// Which datagrams of a flow are probes of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,7 @@ pub(super) struct Correlator {
     /// `None` where several probes fit.
     without_checksum: HashMap<ProbeKey, Option<Known>>,
     without_origin: HashMap<ProbeKey, Option<ProbeRef>>,
+    rewritten: Rewritten,
     by_token: HashMap<u32, ProbeRef>,
 }
 
@@ -89,6 +94,7 @@ impl Correlator {
             exact: HashMap::with_capacity(reserved),
             without_checksum: HashMap::with_capacity(reserved),
             without_origin: HashMap::with_capacity(reserved),
+            rewritten: Rewritten::new(flow, reserved),
             by_token: HashMap::with_capacity(reserved),
         }
     }
@@ -119,12 +125,17 @@ impl Correlator {
     }
 
     /// Whether a quote is of a probe of this trace that was not captured and has no place.
-    pub(super) fn is_orphan(&self, quote: &Quoted<'_>) -> bool {
+    fn is_orphan(&self, quote: &Quoted<'_>) -> bool {
         let Idents::Listed(listed) = &self.idents else { return false };
         let ours = (quote.header.source, quote.header.destination, quote.header.protocol)
             == (self.flow.source, self.flow.target, self.flow.protocol());
         let key = ProbeKey::of(&quote.header, quote.payload);
         ours && key.is_some_and(|key| listed.orphans.contains(&key))
+    }
+
+    /// The same, of a tool that takes a new port for each: others are [like ours](Self::is_like_ours).
+    pub(super) fn is_stray(&self, quote: &Quoted<'_>) -> bool {
+        self.is_orphan(quote) && !self.is_like_ours(quote)
     }
 
     fn has_ident(&self, ident: u16) -> bool {
@@ -156,24 +167,32 @@ impl Correlator {
         self.exact.insert(key, at);
         unique(&mut self.without_checksum, key.without_checksum(protocol), known);
         unique(&mut self.without_origin, key.without_origin(protocol), at);
+        self.rewritten.insert(&key, at, header, payload);
         self.by_token.insert(probe::answer_token(self.flow.probe, &key, payload), at);
+    }
+
+    /// Takes in a datagram that is no probe of this trace: if it comes from our port, what quotes it is not meant for us.
+    pub(super) fn note_foreign(&mut self, header: &IpHeader, payload: &[u8]) {
+        let key = ProbeKey::of(header, payload);
+        if let Some(key) = key.filter(|key| self.is_from_us(header, key)) {
+            self.rewritten.note_foreign(header, payload, key);
+        }
     }
 
     /// Takes in a probe that is missing from the capture.
     pub(super) fn insert_missing(&mut self, key: ProbeKey, at: ProbeRef) {
+        self.rewritten.note_key(&key);
         self.exact.insert(key, at);
         self.by_token.insert(probe::answer_token(self.flow.probe, &key, &[]), at);
     }
 
     /// The probe that an ICMP error quotes.
     pub(super) fn quoted(&self, quote: &Quoted<'_>) -> Option<Found> {
-        let header = &quote.header;
-        let protocol = self.flow.protocol();
-        if header.destination != self.flow.target || header.protocol != protocol {
-            return None;
-        }
-        let key = ProbeKey::of(header, quote.payload)?;
-        if header.source == self.flow.source {
+        let (header, flow) = (&quote.header, &self.flow);
+        let protocol = flow.protocol();
+        let key = ProbeKey::of(header, quote.payload).filter(|_| header.protocol == protocol)?;
+        let to_target = header.destination == flow.target;
+        if to_target && header.source == flow.source {
             if let Some(at) = self.exact.get(&key) {
                 return Some(Found { at: *at, rewritten: false });
             }
@@ -181,11 +200,43 @@ impl Correlator {
                 return known.map(|it| Found { at: it.at, rewritten: it.checksum_right });
             }
         }
-        if key.ip_id == 0 {
-            return None;
+        let rewritten = |at| Found { at, rewritten: true };
+        if to_target
+            && key.ip_id != 0
+            && let Some(at) = self.without_origin.get(&key.without_origin(protocol))
+        {
+            return at.map(rewritten);
         }
-        let at = self.without_origin.get(&key.without_origin(protocol)).copied().flatten()?;
-        Some(Found { at, rewritten: true })
+        let at =
+            self.rewritten.find(header, quote.payload, &key).filter(|_| !self.is_orphan(quote));
+        at.map(rewritten)
+    }
+
+    /// Whether an ICMP error is about a datagram that should have been a probe of this trace.
+    pub(super) fn is_about_us(&self, header: &IpHeader, payload: &[u8]) -> bool {
+        let icmp = ip::icmp(header.family(), payload).ok();
+        let icmp = icmp.filter(|icmp| header.is_icmp() && header.is_first && icmp.quotes);
+        let quote = icmp.and_then(|icmp| quoted::decode(icmp.body).ok());
+        quote.is_some_and(|quote| self.is_like_ours(&quote))
+    }
+
+    /// Whether a quote is of a datagram with our address and port, and not of one that was seen to be none of ours.
+    fn is_like_ours(&self, quote: &Quoted<'_>) -> bool {
+        let key = ProbeKey::of(&quote.header, quote.payload);
+        key.is_some_and(|key| {
+            self.is_from_us(&quote.header, &key) && !self.rewritten.is_foreign(&quote.header, &key)
+        })
+    }
+
+    /// Whether a datagram has our address, protocol, and source port or identifier; of a protocol without these none has.
+    fn is_from_us(&self, header: &IpHeader, key: &ProbeKey) -> bool {
+        let ident = match (&self.idents, self.flow.probe) {
+            (_, ProbeType::Protocol(_)) => false,
+            (Idents::Numbered(first), _) => key.tcp_sequence() >> 16 == u32::from(*first),
+            (_, ProbeType::IcmpEcho) => self.has_ident(key.identifier()),
+            _ => self.has_ident(key.source_port()),
+        };
+        ident && (header.source, header.protocol) == (self.flow.source, self.flow.protocol())
     }
 
     /// The probe that a datagram answers in its own protocol.

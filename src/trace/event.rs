@@ -11,6 +11,9 @@ pub enum Disposition {
     Reply(ProbeRef, Option<usize>),
     /// It quotes this probe, but its checksum is wrong: it is not believed.
     Damaged(ProbeRef),
+    /// An ICMP error about a datagram from our address and port that is none of our probes, as far as can be told
+    /// of what was left of it on the way.
+    Unmatched,
     /// A probe of ours that was captured before: on `lo` each packet is seen twice.
     Repeated,
     /// Nothing to do with this trace.
@@ -22,6 +25,11 @@ impl Disposition {
     #[must_use]
     pub fn concerns_the_trace(self) -> bool {
         !matches!(self, Self::Repeated | Self::Unrelated)
+    }
+
+    /// Whether the trace knows which of its probes the frame is about.
+    pub(super) fn has_found_a_probe(self) -> bool {
+        !matches!(self, Self::Unmatched | Self::Unrelated)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod path;
 pub mod paths;
 mod replies;
 pub mod reply;
+mod rewritten;
 pub mod rounds;
 mod saying;
 mod schedule;

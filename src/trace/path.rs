@@ -149,7 +149,8 @@ pub struct Totals {
     pub damaged: u64,
     /// Replies stamped before their probe: the clock was set back between the two.
     pub clock_faults: u64,
-    /// Replies to probes that are missing from the recording.
+    /// Replies to probes that are missing from the recording, and those that fit no probe
+    /// ([`Disposition::Unmatched`](super::Disposition::Unmatched)).
     pub orphans: u64,
 }
 

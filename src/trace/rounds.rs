@@ -413,8 +413,8 @@ impl Engine for Rounds {
         if self.precedes(frame)
             && let Some(over) = self.over.front_mut()
         {
-            let disposition = over.round.handle_frame(frame);
-            if disposition != Disposition::Unrelated {
+            let disposition = over.round.take_frame(frame);
+            if disposition.has_found_a_probe() {
                 self.shown = Some(0);
                 return disposition;
             }
@@ -423,24 +423,27 @@ impl Engine for Rounds {
         if self.is_held_up(frame) {
             return Disposition::Unrelated;
         }
-        let disposition = self.running.handle_frame(frame);
-        if let Disposition::OwnProbe(_) = disposition {
+        let running = self.running.take_frame(frame);
+        if let Disposition::OwnProbe(_) = running {
             self.last_probe = Some(frame.at);
             self.missed = 0;
             self.close();
             self.note_beginning(frame.at);
         }
-        if disposition != Disposition::Unrelated {
-            return disposition;
+        if running.has_found_a_probe() {
+            return running;
         }
         for (ago, over) in self.over.iter_mut().enumerate() {
-            let disposition = over.round.handle_frame(frame);
-            if disposition != Disposition::Unrelated {
+            let disposition = over.round.take_frame(frame);
+            if disposition.has_found_a_probe() {
                 self.shown = Some(ago);
                 return disposition;
             }
         }
-        Disposition::Unrelated
+        if running == Disposition::Unmatched {
+            self.running.count_unmatched();
+        }
+        running
     }
 
     fn poll_event(&mut self) -> Option<Event> {

@@ -20,6 +20,7 @@ use std::net::IpAddr;
 use crate::probe::{self, Flow, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
 use crate::wire::ip::{self, IpHeader};
+use crate::wire::ipv4;
 use crate::wire::{Frame, link, quoted};
 
 use super::config::TraceConfig;
@@ -300,10 +301,17 @@ impl Survey {
                 run.sizers.push(sizer);
             }
         }
-        let scouts: HashSet<(u16, u16)> =
-            runs.iter().filter_map(|run| run.scout).map(|it| (it.ident, it.number)).collect();
+        let scouts: Vec<Sighting> = runs.iter().filter_map(|run| run.scout).collect();
+        let protocol = flow.protocol();
+        let is_scout = |it: &Unseen| {
+            let left: Vec<_> = of_rewritten(it.key, protocol).collect();
+            scouts.iter().any(|scout| {
+                (scout.ident, scout.number) == (it.ident, it.number)
+                    || of_rewritten(scout.key, protocol).any(|key| left.contains(&key))
+            })
+        };
         let unseen = pair.truly_unseen(flow).into_iter();
-        for unseen in unseen.filter(|it| !scouts.contains(&(it.ident, it.number))) {
+        for unseen in unseen.filter(|it| !is_scout(it)) {
             let fitting = runs.iter_mut().filter_map(|run| Some((run.distance(&unseen)?, run)));
             if let Some((_, run)) = fitting.min_by_key(|(distance, _)| *distance) {
                 run.unseen.push(unseen);
@@ -380,13 +388,36 @@ impl Pair {
                     }),
                 )
                 .collect();
+        let rewritten = self.singled_out(protocol);
         let is_seen = |it: &&Unseen| {
             let key = it.key.without_checksum(protocol);
             seen.contains(&(key, false))
                 || echo && seen.contains(&(ProbeKey { ip_id: 0, ..key }, true))
+                || of_rewritten(it.key, protocol).any(|key| rewritten.contains(&key))
         };
         self.unseen.iter().filter(|it| !is_seen(it)).copied().collect()
     }
+
+    /// What is left of a rewritten probe, where that is of one alone.
+    fn singled_out(&self, protocol: u8) -> HashSet<ProbeKey> {
+        let mut times: HashMap<ProbeKey, u32> = HashMap::new();
+        let keys = self.sightings.iter().flat_map(|it| of_rewritten(it.key, protocol));
+        keys.for_each(|key| *times.entry(key).or_default() += 1);
+        times.into_iter().filter(|(_, times)| *times == 1).map(|(key, _)| key).collect()
+    }
+}
+
+/// What is left of a key when the IP-ID was rewritten, or the destination port and with it the checksum; both leave
+/// the sequence number of TCP. As [`Rewritten`](super::rewritten) has it.
+fn of_rewritten(key: ProbeKey, protocol: u8) -> impl Iterator<Item = ProbeKey> {
+    let mut portless = key.without_checksum(protocol);
+    let ports = matches!(protocol, ipv4::UDP | ipv4::UDP_LITE | ipv4::TCP);
+    if ports {
+        portless.head[2..4].fill(0);
+    }
+    let head = if protocol == ipv4::TCP { portless.head } else { key.head };
+    let by_id = Some(portless).filter(|_| key.ip_id != 0 && ports);
+    [ProbeKey { ip_id: 0, head }].into_iter().chain(by_id)
 }
 
 /// Multicast and broadcast: a low TTL only keeps them near.

@@ -164,6 +164,20 @@ impl Tracer {
 
     /// Takes one captured frame. Handling a probe's frame again changes nothing.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+        let disposition = self.take_frame(frame);
+        if disposition == Disposition::Unmatched {
+            self.count_unmatched();
+        }
+        disposition
+    }
+
+    /// A frame was no other round's either.
+    pub(super) fn count_unmatched(&mut self) {
+        self.path.totals.orphans += 1;
+    }
+
+    /// As [`handle_frame`](Self::handle_frame), but what is unmatched is not counted yet.
+    pub(super) fn take_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         self.expire(frame.at);
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else {
             return Disposition::Unrelated;
@@ -172,8 +186,13 @@ impl Tracer {
             return Disposition::Unrelated;
         };
         if let Some(key) = self.correlator.own(&header, payload, frame.at) {
-            return self.handle_own(frame, &header, payload, key);
+            let disposition = self.handle_own(frame, &header, payload, key);
+            if disposition == Disposition::Unrelated {
+                self.correlator.note_foreign(&header, payload);
+            }
+            return disposition;
         }
+        self.correlator.note_foreign(&header, payload);
         if header.destination == self.flow.source {
             let head = datagram.get(..header.header_len).unwrap_or_default();
             return self.handle_reply(frame, &header, head, payload);
@@ -311,7 +330,7 @@ impl Tracer {
         let icmp = ip::icmp(header.family(), payload).ok()?;
         let last = if icmp.quotes {
             let quote = quoted::decode(icmp.body).ok()?;
-            self.path.totals.orphans += u64::from(self.correlator.is_orphan(&quote));
+            self.path.totals.orphans += u64::from(self.correlator.is_stray(&quote));
             number(self.config.probe, &ProbeKey::of(&quote.header, quote.payload)?)
         } else {
             icmp.echo_reply?.1
@@ -328,14 +347,18 @@ impl Tracer {
         payload: &[u8],
     ) -> Disposition {
         let claim = self.claim(header, payload).or_else(|| self.claim_missing(header, payload));
-        let Some(mut claim) = claim else { return Disposition::Unrelated };
-        claim.at = self.path.by_now(claim.at);
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
-        let icmp_wrong = header.is_icmp() && whole && !ip::icmp_checksum_is_right(header, payload);
-        let head_wrong = header.source.is_ipv4() && checksum(head) != 0;
-        if icmp_wrong || head_wrong {
+        let icmp_wrong =
+            || header.is_icmp() && whole && !ip::icmp_checksum_is_right(header, payload);
+        let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
+        let damaged = || icmp_wrong() || head_wrong();
+        let Some(claim) = claim else {
+            let unmatched = self.correlator.is_about_us(header, payload) && !damaged();
+            return if unmatched { Disposition::Unmatched } else { Disposition::Unrelated };
+        };
+        if damaged() {
             self.path.totals.damaged += 1;
             return Disposition::Damaged(claim.at);
         }
@@ -355,8 +378,9 @@ impl Tracer {
             late: false,
             duplicate: false,
         };
-        let kept = self.take_reply(claim.at, reply);
-        Disposition::Reply(claim.at, kept)
+        let at = self.path.by_now(claim.at);
+        let kept = self.take_reply(at, reply);
+        Disposition::Reply(at, kept)
     }
 
     /// Which probe a datagram to us answers, and what it says of it.

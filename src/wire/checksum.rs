@@ -35,6 +35,26 @@ pub fn udp_lite(source: IpAddr, destination: IpAddr, message: &[u8]) -> Option<u
     Some(complement(addresses + u64::from(UDP_LITE) + message.len() as u64 + sum(covered)))
 }
 
+/// The sum that one's complement makes of two numbers (RFC 1071 §1).
+#[must_use]
+pub fn plus(one: u16, other: u16) -> u16 {
+    let (sum, carry) = one.overflowing_add(other);
+    sum.wrapping_add(u16::from(carry))
+}
+
+/// What a checksum becomes when a word that it covers does (RFC 1624 §3, equation 3).
+#[must_use]
+pub fn replaced(checksum: u16, was: u16, is: u16) -> u16 {
+    !plus(plus(!checksum, !was), is)
+}
+
+/// What a checksum becomes when the addresses that its pseudo-header has do.
+#[must_use]
+pub fn readdressed(checksum: u16, was: (IpAddr, IpAddr), is: (IpAddr, IpAddr)) -> u16 {
+    let folded = |(one, other)| !complement(address_sum(one) + address_sum(other));
+    replaced(checksum, folded(was), folded(is))
+}
+
 fn address_sum(address: IpAddr) -> u64 {
     match address {
         IpAddr::V4(address) => sum(&address.octets()),
@@ -65,7 +85,7 @@ fn complement(mut sum: u64) -> u16 {
 mod tests {
     use std::net::Ipv6Addr;
 
-    use super::{checksum, transport, udp_lite};
+    use super::{checksum, readdressed, replaced, transport, udp_lite};
 
     #[test]
     fn rfc_1071_section_3() {
@@ -106,5 +126,24 @@ mod tests {
             Some(transport(a, b, 136, &[&message[..5], &[0], &message[6..]].concat()))
         );
         assert_eq!([covering(7), covering(11), udp_lite(a, b, &message[..5])], [None; 3]);
+    }
+
+    #[test]
+    fn rfc_1624_section_4() {
+        assert_eq!(replaced(0xdd2f, 0x5555, 0x3285), 0x0000);
+    }
+
+    #[test]
+    fn a_checksum_follows_the_addresses() {
+        let message = [0x12, 0x34, 0x56, 0x78, 0x9a];
+        let ends = |text: [&str; 2]| text.map(|it| it.parse().unwrap()).into();
+        for (was, is) in [
+            (["192.0.2.1", "198.51.100.2"], ["10.0.0.1", "203.0.113.255"]),
+            (["2001:db8::2", "2001:db8:113::9"], ["fd00::7", "2001:db8:113::9"]),
+        ] {
+            let (was, is): ((_, _), (_, _)) = (ends(was), ends(is));
+            let [before, after] = [was, is].map(|(from, to)| transport(from, to, 17, &message));
+            assert_eq!(readdressed(before, was, is), after);
+        }
     }
 }

@@ -88,10 +88,103 @@ fn an_inspection_says_between_which_hops_it_was() {
     assert!(quotes.iter().any(|quote| quote["checksum_fits"] == true), "NAT adjusts checksums");
 }
 
+/// What a router rewrites, the options, who is shown at the third hop and at the target's, and what is said of it.
+type Case = (&'static str, &'static [&'static str], [Option<&'static str>; 2], &'static str);
+
+const THIRD: Option<&str> = Some("198.51.100.5");
+const REACHED: [Option<&str>; 2] = [THIRD, Some(TARGET)];
+/// Whoever else got it answers with an error about it, or in the probe's own protocol, which quotes nothing.
+const ELSEWHERE: [Option<&str>; 2] = [THIRD, Some("203.0.113.8")];
+const UNQUOTED: [Option<&str>; 2] = [THIRD, None];
+const LOST: [Option<&str>; 2] = [None, None];
+
+const REWRITTEN: &[Case] = &[
+    ("id = 77", &[], REACHED, "identification"),
+    ("id = 0", &[], REACHED, "identification"),
+    ("id = 77", &["--flow", "paris"], REACHED, "identification"),
+    ("id = 77", &["-U"], REACHED, "identification"),
+    ("id = 77", &["-I"], REACHED, "identification"),
+    ("id = 77", &["-T"], REACHED, "identification"),
+    ("id = 77", &["--udplite"], REACHED, "identification"),
+    ("destination = \"203.0.113.8\"", &[], ELSEWHERE, "destination address"),
+    ("destination = \"203.0.113.8\"", &["--flow", "dublin"], ELSEWHERE, "destination address"),
+    ("destination = \"203.0.113.8\"", &["-I"], UNQUOTED, "destination address"),
+    ("destination = \"203.0.113.8\"", &["-T"], UNQUOTED, "destination address"),
+    ("port = 54", &[], REACHED, "destination port"),
+    ("port = 54", &["--flow", "paris"], REACHED, "destination port"),
+    ("port = 54, destination = \"203.0.113.8\"", &[], ELSEWHERE, "destination port"),
+    ("port = 54, id = 77", &["-T"], REACHED, "destination port"),
+    // Nothing tells these apart any more.
+    ("id = 77", &["--flow", "dublin"], LOST, ""),
+    ("port = 54, id = 77", &[], LOST, ""),
+    ("id = 77, destination = \"203.0.113.8\"", &[], LOST, ""),
+];
+
+/// Runs and replays them: a recording has what is needed for the same report, be it a pcapng or a pcap.
+#[test]
+fn what_is_left_of_a_quote_finds_its_probe_or_is_counted() {
+    let dir = scratch();
+    let file = path_in(&dir, "path.toml");
+    let simulate = format!("--simulate={}", file.display());
+    for (rewrite, options, [third, last], field) in REWRITTEN {
+        fs::write(&file, topology(&format!("rewrite = {{ {rewrite} }}"))).unwrap();
+        for name in ["out.pcapng", "out.pcap"] {
+            let recording = path_in(&dir, name);
+            let recording = recording.to_str().unwrap();
+            let common = [&["--json", "-n", "-m", "6"], *options].concat();
+            let live = [&common[..], &[&simulate, TARGET, "--pcap", recording]].concat();
+            let live = run(&live);
+            // A classic pcap does not say what was asked.
+            let asked = if name == "out.pcap" { &common[..] } else { &["--json", "-n"] };
+            let again = run(&[&["replay", recording], asked].concat());
+            assert_eq!(again.stdout, live.stdout, "{rewrite} {options:?} {name}");
+            let document: Value = serde_json::from_str(&live.stdout).unwrap();
+            let hops: Vec<_> = document["hops"].as_array().unwrap().iter().collect();
+            let reply = |at: usize| &hops[at]["probes"][0]["replies"][0];
+            assert_eq!(reply(2)["responder"].as_str(), *third, "{rewrite} {options:?}");
+            assert_eq!(reply(3)["responder"].as_str(), *last, "{rewrite} {options:?}");
+            assert_eq!(reply(2)["rewritten"] == true, third.is_some(), "{rewrite} {options:?}");
+            assert_ne!(reply(1)["rewritten"], true, "the router itself quotes what came to it");
+            let counted = document["totals"]["orphans"].as_u64().is_some();
+            assert_eq!(counted, third.is_none(), "{rewrite} {options:?}");
+            let inspected = run(&[&["replay", recording, "--inspect"], asked].concat());
+            let inspected: Value = serde_json::from_str(&inspected.stdout).unwrap();
+            let changes = inspected["changes"].as_array().unwrap();
+            let change = changes.iter().find(|it| it["field"] == *field);
+            let places = change.map(|it| [it["after_hop"].as_u64(), it["at_hop"].as_u64()]);
+            let expected = third.map(|_| [Some(2), Some(3)]);
+            assert_eq!(places, expected, "{rewrite} {options:?} {inspected:#}");
+        }
+    }
+}
+
+/// In rounds ports begin again: an answer that comes when the next round has begun is not one to that.
+#[test]
+fn a_late_answer_finds_the_probe_of_its_own_round() {
+    let dir = scratch();
+    let file = path_in(&dir, "path.toml");
+    let path = topology("rewrite = { id = 77 }");
+    let third = "\"198.51.100.5\"\n";
+    let slow = path.replace(third, &format!("{third}reply_delay = \"150ms\"\n"));
+    fs::write(&file, slow).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    for options in [&[][..], &["-I"], &["-T"], &["-U"]] {
+        let rounds = ["report", &simulate, "--interval", "100ms", "--rounds", "8", "--json", "-n"];
+        let report = run(&[&rounds, &[TARGET][..], options].concat());
+        let report: Value = serde_json::from_str(&report.stdout).unwrap();
+        let hub = &report["report"]["hubs"][2];
+        assert_eq!(hub["host"], "198.51.100.5", "{report:#}");
+        assert!(hub["Best"].as_f64() > Some(150.0), "{options:?} {hub}");
+    }
+}
+
 #[test]
 fn what_only_looks_alike_is_not_believed() {
     for forged in ["id", "destination"] {
-        for options in [&[][..], &["-I"], &["-T"]] {
+        // Nothing in an echo depends on where it goes.
+        let asked: &[&[&str]] =
+            if forged == "id" { &[&[], &["-I"], &["-T"]] } else { &[&[], &["-T"]] };
+        for options in asked {
             let document = traced(&format!("forged = \"{forged}\""), options);
             let probes = document["hops"][1]["probes"].as_array().unwrap();
             for probe in probes {
@@ -99,16 +192,21 @@ fn what_only_looks_alike_is_not_believed() {
                 let fine = replies.iter().all(|reply| reply["responder"] == "198.51.100.1");
                 assert!(fine && replies.len() <= 1, "{forged} {options:?}: {probe}");
             }
+            let orphans = document["totals"]["orphans"].as_u64();
+            assert!(orphans >= Some(3), "they are counted: {forged} {options:?} {orphans:?}");
         }
     }
 }
 
 #[test]
-fn another_source_address_is_told_since_it_may_be_nat() {
-    let document = traced("forged = \"source\"", &[]);
-    let replies = document["hops"][1]["probes"][0]["replies"].as_array().unwrap();
-    assert_eq!(replies.len(), 2, "the forged one, which has the right IP-ID, and the genuine one");
-    assert_eq!(replies.iter().filter(|reply| reply["rewritten"] == true).count(), 1);
+fn another_address_is_told_since_it_may_be_nat() {
+    // The latter has our identifier too; without NAT one has to have seen the probe for that.
+    for (forged, options) in [("source", &[][..]), ("destination", &["-I"])] {
+        let document = traced(&format!("forged = \"{forged}\""), options);
+        let replies = document["hops"][1]["probes"][0]["replies"].as_array().unwrap();
+        assert_eq!(replies.len(), 2, "the forged one, which has the right IP-ID, and the genuine");
+        assert_eq!(replies.iter().filter(|reply| reply["rewritten"] == true).count(), 1);
+    }
 }
 
 #[test]

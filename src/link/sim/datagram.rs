@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use super::family::{Rules, octets};
+use super::node::Rewrite;
 use crate::wire::checksum::{checksum, transport, udp_lite};
 use crate::wire::extension::Family;
 use crate::wire::ip;
@@ -131,20 +132,46 @@ pub(super) fn seal_message(
     Some(())
 }
 
-/// Replaces the source address of a datagram, and carries the change into the checksums of IP and
-/// of what it carries (RFC 1624: `HC' = ~(~HC + ~m + m')`), as address translation does.
+/// Replaces the source address of a datagram, as address translation does.
 pub(super) fn translate(datagram: &mut [u8], header: &Header, address: IpAddr) {
-    let rules = header.rules;
-    let old: Vec<_> = octets(header.source).iter().map(|octet| !octet).collect();
-    put(datagram, rules.source_at, &octets(address));
+    put(datagram, header.rules.source_at, &octets(address));
     seal(datagram);
-    let pseudo = header.protocol != rules.icmp || rules.icmp_pseudo;
-    let summed = checksum_at(rules, header.protocol).filter(|_| pseudo && !header.later_fragment);
+    carry(datagram, header, true, (&octets(header.source), &octets(address)));
+}
+
+/// Replaces whatever fields `rewrite` says, and what follows from them.
+pub(super) fn rewrite(datagram: &mut [u8], header: &Header, rewrite: Rewrite) {
+    let rules = header.rules;
+    if let Some(id) = rewrite.id.filter(|_| rules.family == Family::V4) {
+        put(datagram, rules.id_at, &id.to_be_bytes());
+    }
+    let same_family = |it: &IpAddr| it.is_ipv4() == header.destination.is_ipv4();
+    if let Some(address) = rewrite.destination.filter(same_family) {
+        put(datagram, rules.destination_at, &octets(address));
+        carry(datagram, header, true, (&octets(header.destination), &octets(address)));
+    }
+    let ports = [UDP, UDP_LITE, TCP].contains(&header.protocol) && !header.later_fragment;
+    if let Some(port) = rewrite.port.filter(|_| ports) {
+        let at = header.len + 2;
+        let before = word(datagram, at).to_be_bytes();
+        put(datagram, at, &port.to_be_bytes());
+        carry(datagram, header, false, (&before, &port.to_be_bytes()));
+    }
+    seal(datagram);
+}
+
+/// Carries a change of octets, of the pseudo-header or of the message, into the checksum of what a datagram carries
+/// (RFC 1624: `HC' = ~(~HC + ~m + m')`).
+fn carry(datagram: &mut [u8], header: &Header, pseudo: bool, (old, new): (&[u8], &[u8])) {
+    let rules = header.rules;
+    let covered = !pseudo || header.protocol != rules.icmp || rules.icmp_pseudo;
+    let summed = checksum_at(rules, header.protocol).filter(|_| covered && !header.later_fragment);
     if let Some(offset) = summed {
         let at = header.len + offset;
         let before = word(datagram, at);
         if header.protocol != UDP || before != 0 {
-            let changed = [&(!before).to_be_bytes(), &old[..], &octets(address)].concat();
+            let old: Vec<_> = old.iter().map(|octet| !octet).collect();
+            let changed = [&(!before).to_be_bytes(), &old[..], new].concat();
             put(datagram, at, &checksum(&changed).to_be_bytes());
         }
     }

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 pub use family::Dual;
 use network::Network;
 pub use node::{
-    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate,
+    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate, Rewrite,
     Unreachable,
 };
 pub use spec::TopologyError;

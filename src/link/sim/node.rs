@@ -185,6 +185,18 @@ pub enum NatQuotes {
     Outside,
 }
 
+/// Fields of whatever it forwards that a router replaces, and does not put back in quotes of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rewrite {
+    /// IPv4: the identification.
+    pub id: Option<u16>,
+    /// The destination; of the other family it stays.
+    pub destination: Option<IpAddr>,
+    /// The destination port, where there is one.
+    pub port: Option<u16>,
+}
+
 /// A router or the target: the link that leads to it, and its behaviour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -243,6 +255,8 @@ pub struct Node {
     pub forged: Option<Forged>,
     /// Source address translation for everything it forwards.
     pub nat: Option<Nat>,
+    /// What else it replaces in everything it forwards.
+    pub rewrite: Option<Rewrite>,
     /// How it chooses among several next routers.
     pub balance: Balance,
     /// Its share when the router before it chooses.
@@ -287,6 +301,7 @@ impl Node {
             malformed: None,
             forged: None,
             nat: None,
+            rewrite: None,
             balance: Balance::Flow,
             weight: 1,
             ports: Ports::Closed,

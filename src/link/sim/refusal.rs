@@ -119,6 +119,9 @@ pub(super) fn leave(node: &Node, transit: &mut Transit) {
     if let Some(nat) = nat {
         transit.translate(nat.address, nat.quotes);
     }
+    if let Some(rewrite) = node.rewrite {
+        transit.rewrite(rewrite);
+    }
     if node.expiry != Expiry::Hidden {
         transit.lower_ttl();
     }

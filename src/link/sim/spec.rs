@@ -10,7 +10,9 @@ use serde::Deserialize;
 
 use super::appendix::{AnyObject, Appendix, ChecksumKey, Form, Interface, Label};
 use super::family::Dual;
-use super::node::{Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate};
+use super::node::{
+    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate, Rewrite,
+};
 use super::topology::{TARGET, Topology};
 use super::values::{Chance, Code, Quote, Time};
 
@@ -82,6 +84,7 @@ struct Keys {
     malformed: Option<Malformed>,
     forged: Option<Forged>,
     nat: Option<Nat>,
+    rewrite: Option<Rewrite>,
     ports: Option<Ports>,
 }
 
@@ -115,6 +118,8 @@ impl Topology {
     /// `quote = 28` (or `"full"`; `quote6` for IPv6), `malformed = "bad-checksum"`, `forged = "ports"`,
     /// `ports = [53, 80]` (or `"open"`, `"closed"`), `advice = "source-quench"`, `"reassembly-time"`,
     /// `{ redirect = "198.51.100.3" }`, `{ parameter-problem = 8 }` or `{ icmp = { type = 40, code = 0 } }`.
+    ///
+    /// What is replaced in all that is forwarded: `rewrite = { id = 77, destination = "203.0.113.8", port = 53 }`.
     ///
     /// A narrow link: `mtu = 1400`, and with it `mtu_silent = true` (a black hole) or `mtu_claim = 0` (what it tells).
     ///
@@ -257,6 +262,7 @@ impl Keys {
             ("mtu_claim", self.mtu_claim.is_some()),
             ("expiry", self.expiry.is_some()),
             ("nat", self.nat.is_some()),
+            ("rewrite", self.rewrite.is_some()),
         ];
         match foreign.iter().find(|(_, said)| *said) {
             Some((key, _)) => Err(format!("`{key}` is for hops, the target has none")),
@@ -299,6 +305,7 @@ impl Keys {
         set(&mut node.malformed, self.malformed.map(Some));
         set(&mut node.forged, self.forged.map(Some));
         set(&mut node.nat, self.nat.map(Some));
+        set(&mut node.rewrite, self.rewrite.map(Some));
         set(&mut node.balance, self.balance);
         set(&mut node.weight, self.weight);
         set(&mut node.ports, self.ports.clone());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::datagram::{self, Header};
 use super::family::octets;
-use super::node::NatQuotes;
+use super::node::{NatQuotes, Rewrite};
 use super::topology::SOURCE;
 use crate::time::Timestamp;
 
@@ -80,6 +80,12 @@ impl Transit {
         datagram::translate(&mut self.datagram, &self.header, address);
         self.translations.push((self.header.source, quotes));
         self.header.source = address;
+    }
+
+    /// From here on it has these fields.
+    pub(super) fn rewrite(&mut self, rewrite: Rewrite) {
+        datagram::rewrite(&mut self.datagram, &self.header, rewrite);
+        self.header = Header::decode(&self.datagram).unwrap_or(self.header);
     }
 
     /// The beginning of the datagram, as a quote of it reaches the source: translations on the way

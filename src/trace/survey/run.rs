@@ -142,7 +142,7 @@ impl Run {
         let traits = self.traits();
         let tool = tool::likely(&traits);
         let wait = tool::wait(&traits);
-        let config = self.config(wait);
+        let config = self.config(wait, missing.iter().map(|(number, ..)| *number).min());
         let all = || self.scout.iter().chain(&self.probes).chain(&self.sizers);
         let listed = Listed {
             idents: self.idents.clone(),
@@ -174,8 +174,9 @@ impl Run {
         }
     }
 
-    /// What packets cannot show (the last TTL meant, probes in flight, pauses) is at its default.
-    fn config(&self, wait: Wait) -> TraceConfig {
+    /// What packets cannot show (the last TTL meant, probes in flight, pauses) is at its default. `missing` is the lowest
+    /// number of those that were not captured and have a place.
+    fn config(&self, wait: Wait, missing: Option<u16>) -> TraceConfig {
         let (probe, flow_mode) = self.kind();
         let defaults = TraceConfig::of_flow(&Flow { probe, ..self.flow });
         let ttl = |found: Option<(&u8, &usize)>| found.map_or(1, |(ttl, _)| *ttl);
@@ -184,8 +185,7 @@ impl Run {
         let most = self.per_ttl.values().max().copied().unwrap_or(1);
         // One hop alone may have been cut short: its queries are at least the usual number.
         let fewest = if lowest == highest { defaults.queries } else { 1 };
-        let unseen = self.unseen.iter().map(|unseen| unseen.number);
-        let lowest_number = unseen.chain([self.lowest]).min().unwrap_or(self.lowest);
+        let lowest_number = missing.into_iter().chain([self.lowest]).min().unwrap_or(self.lowest);
         let defaults = if self.scout.is_some() { defaults.scouting() } else { defaults };
         let max_ttl = match self.scout {
             Some(scout) => scout.ttl,

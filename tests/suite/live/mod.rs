@@ -12,6 +12,7 @@ mod inspect;
 pub(crate) mod lab;
 mod lookups;
 mod mtu;
+mod nat;
 mod outages;
 mod paths;
 mod readers;

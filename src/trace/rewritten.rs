@@ -1,0 +1,302 @@
+//! Which probe a quote shows whose IP-ID, addresses or destination port were rewritten on the way.
+//!
+//! What can be undone is undone first: the addresses become ours and the target's, and the checksum what it
+//! then was (RFC 1624). What is left must single out one probe. It is looked for in two ways:
+//!
+//! - by all eight octets, whatever the IP-ID became, and with TCP the destination port: its sequence number tells the probe.
+//!   Over IPv4, where the IP-ID could have vouched for it, only TCP is believed to another destination in this way;
+//! - by the IP-ID, whatever the destination and its port became.
+//!
+//! Where both ways lead to different probes, neither is believed. Believed is what has, in either way:
+//!
+//! | intact | nobody else knows | tells the probe |
+//! |---|---|---|
+//! | source port or identifier | 16 bits, by the kernel's choice or at random | |
+//! | the probe's number: destination port, sequence number, marked checksum | with TCP, 16 random bits | first way |
+//! | IP-ID | 16 bits, counted from a random number | second way |
+//! | checksum, once undone; with UDP the payload's first octets | | a change that was not accounted for shows |
+//!
+//! So whoever has not seen a probe has to guess 16 bits in the first way (with TCP 32), as many as of a quote over IPv6
+//! that nothing was done to, and 32 in the second; 16 less where the user chose the port. Another source port finds
+//! nothing here, nor does a protocol without one. A checksum of which it is not known what it was on the wire (offload, in
+//! a capture that was cut short) vouches for nothing.
+//!
+//! Invariant: whatever else leaves our port in the same protocol is noted ([`Rewritten::note_foreign`]), and what may be
+//! a quote of it is not taken for one of a probe. In a capture of many traces from one port that matters.
+
+use std::collections::HashMap;
+
+use super::path::ProbeRef;
+use crate::probe::{Flow, ProbeKey, ProbeType};
+use crate::wire::checksum::{checksum, plus, readdressed, replaced, transport};
+use crate::wire::ip::IpHeader;
+use crate::wire::ipv4;
+
+/// Datagrams from our port that are none of our probes; where there are more, nothing is believed any longer.
+const MOST_FOREIGN: usize = 1 << 10;
+/// The transport checksum's place in TCP, which no quote of eight octets shows.
+const TCP_SUM_AT: usize = 16;
+/// Where the payload of UDP begins.
+const MARK_AT: usize = 8;
+
+type Head = [u8; 8];
+
+/// The probes of a trace by what a rewriting leaves of them.
+#[derive(Clone, Debug)]
+pub(super) struct Rewritten {
+    flow: Flow,
+    by_head: HashMap<Head, Slot>,
+    by_id: HashMap<u16, Slot>,
+    foreign: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    One(Sent),
+    /// Several probes have it.
+    Several,
+    /// A datagram has it that is no probe of this trace.
+    Foreign,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    at: ProbeRef,
+    /// With the checksum that it has on the wire.
+    head: Head,
+    sum: u16,
+    /// What may mark the payload of UDP: see [`Rewritten::marked`].
+    mark: Option<u16>,
+}
+
+impl Slot {
+    fn one(self) -> Option<Sent> {
+        if let Self::One(sent) = self { Some(sent) } else { None }
+    }
+}
+
+impl Rewritten {
+    /// `reserved` is for how many probes room is made at once.
+    pub(super) fn new(flow: Flow, reserved: usize) -> Self {
+        let ids = if flow.target.is_ipv4() { reserved } else { 0 };
+        Self {
+            flow,
+            by_head: HashMap::with_capacity(reserved),
+            by_id: HashMap::with_capacity(ids),
+            foreign: 0,
+        }
+    }
+
+    /// Takes in a probe that was captured.
+    pub(super) fn insert(
+        &mut self,
+        key: &ProbeKey,
+        at: ProbeRef,
+        header: &IpHeader,
+        payload: &[u8],
+    ) {
+        let Some(sum) = self.sum(header, payload) else { return self.note_key(key) };
+        if self.is_crowded() {
+            return;
+        }
+        let mark = word(payload, MARK_AT);
+        let sent = Sent { at, head: self.with_sum(key.head, sum), sum, mark };
+        let taken = |slot: &mut Slot| {
+            if let Slot::One(_) = slot {
+                *slot = Slot::Several;
+            }
+        };
+        self.by_head.entry(self.index(sent.head)).and_modify(taken).or_insert(Slot::One(sent));
+        if key.ip_id != 0 {
+            self.by_id.entry(key.ip_id).and_modify(taken).or_insert(Slot::One(sent));
+        }
+    }
+
+    /// Takes in a datagram with our protocol and source port that is no probe of this trace.
+    pub(super) fn note_foreign(&mut self, header: &IpHeader, payload: &[u8], key: ProbeKey) {
+        let sum = self.sum(header, payload);
+        let head = sum.map_or(key.head, |sum| self.with_sum(key.head, sum));
+        self.note_key(&ProbeKey { head: self.undone(head, header), ..key });
+    }
+
+    /// Whether there were too many of them to tell what is ours.
+    fn is_crowded(&self) -> bool {
+        self.foreign > MOST_FOREIGN
+    }
+
+    /// The same of a datagram between our address and the target, of which no more than this is known.
+    pub(super) fn note_key(&mut self, key: &ProbeKey) {
+        if self.is_crowded() {
+            return;
+        }
+        self.foreign += 1;
+        self.by_head.insert(self.index(key.head), Slot::Foreign);
+        if key.ip_id != 0 {
+            self.by_id.insert(key.ip_id, Slot::Foreign);
+        }
+        if self.is_crowded() {
+            (self.by_head, self.by_id) = (HashMap::new(), HashMap::new());
+        }
+    }
+
+    /// Whether a quote may be of a datagram that is no probe of this trace.
+    pub(super) fn is_foreign(&self, header: &IpHeader, key: &ProbeKey) -> bool {
+        let head = self.undone(key.head, header);
+        self.is_crowded() || matches!(self.by_head.get(&self.index(head)), Some(Slot::Foreign))
+    }
+
+    /// The probe that a quote with this header, payload and key shows.
+    pub(super) fn find(
+        &self,
+        header: &IpHeader,
+        payload: &[u8],
+        key: &ProbeKey,
+    ) -> Option<ProbeRef> {
+        let protocol = self.flow.protocol();
+        let no_sum = is_udp(protocol) && key.udp_checksum() == 0;
+        let unmarked = matches!(self.flow.probe, ProbeType::Protocol(_));
+        if unmarked || no_sum {
+            return None;
+        }
+        let head = self.undone(key.head, header);
+        let enough = protocol == ipv4::TCP || header.id.is_none() || self.is_to_target(header);
+        let by_head = self.by_head.get(&self.index(head)).filter(|_| enough);
+        let by_head = by_head.and_then(|slot| slot.one());
+        let by_head = by_head.filter(|sent| {
+            self.marked(sent, header, payload) && self.tcp_fits(sent, key, header, payload)
+        });
+        let by_id = self.by_id.get(&key.ip_id).and_then(|slot| slot.one());
+        let by_id = by_id.filter(|sent| self.ported(sent, header, payload, key));
+        match (by_head, by_id) {
+            (Some(one), Some(other)) => (one.at == other.at).then_some(one.at),
+            (one, other) => one.or(other).map(|sent| sent.at),
+        }
+    }
+
+    fn is_to_target(&self, header: &IpHeader) -> bool {
+        header.destination == self.flow.target
+    }
+
+    /// Whether the payload of UDP begins as that of this probe. Where nothing but checksums tells probes apart, one that
+    /// was not mended when an address was replaced is that of another probe.
+    fn marked(&self, sent: &Sent, header: &IpHeader, payload: &[u8]) -> bool {
+        let same_addresses = header.source == self.flow.source && self.is_to_target(header);
+        let mark = word(payload, MARK_AT);
+        !is_udp(self.flow.protocol()) || mark.map_or(same_addresses, |_| mark == sent.mark)
+    }
+
+    /// Whether a quote is of this probe but for addresses, destination port, and a checksum that fits them; or that
+    /// was left as it was, if the port alone is another.
+    fn ported(&self, sent: &Sent, header: &IpHeader, payload: &[u8], key: &ProbeKey) -> bool {
+        let undone = self.undone(key.head, header);
+        if !self.flow.probe.has_ports() {
+            return undone == sent.head;
+        }
+        let port = ProbeKey { ip_id: 0, head: sent.head }.destination_port();
+        let with_port = |mut head: Head| {
+            head[2..4].copy_from_slice(&port.to_be_bytes());
+            head
+        };
+        let mended = replaced(self.sum_of(undone).unwrap_or(0), key.destination_port(), port);
+        let fits = self.with_sum(with_port(undone), mended) == sent.head;
+        let same_addresses = header.source == self.flow.source && self.is_to_target(header);
+        let left = same_addresses && with_port(key.head) == sent.head;
+        (fits || left && is_udp(self.flow.protocol())) && self.tcp_fits(sent, key, header, payload)
+    }
+
+    /// Whether the checksum of TCP, if it is quoted, is that of the probe, or that of a segment that is quoted whole:
+    /// its options may have been changed too.
+    fn tcp_fits(&self, sent: &Sent, key: &ProbeKey, header: &IpHeader, payload: &[u8]) -> bool {
+        let Some(sum) = word(payload, TCP_SUM_AT).filter(|_| header.protocol == ipv4::TCP) else {
+            return true;
+        };
+        let port = ProbeKey { ip_id: 0, head: sent.head }.destination_port();
+        let undone = replaced(self.readdressed(sum, header), key.destination_port(), port);
+        let right = || transport(header.source, header.destination, ipv4::TCP, payload) == 0;
+        canonical(undone) == canonical(sent.sum) || is_whole(header, payload) && right()
+    }
+
+    /// By what the eight octets are found: of TCP without the destination port.
+    fn index(&self, mut head: Head) -> Head {
+        if self.flow.protocol() == ipv4::TCP {
+            head[2..4].fill(0);
+        }
+        head
+    }
+
+    /// The eight octets as they would be between our address and the target.
+    fn undone(&self, head: Head, header: &IpHeader) -> Head {
+        match self.sum_of(head) {
+            Some(sum) => self.with_sum(head, self.readdressed(sum, header)),
+            None => head,
+        }
+    }
+
+    /// That checksum between our address and the target, of a datagram with this header.
+    fn readdressed(&self, sum: u16, header: &IpHeader) -> u16 {
+        if self.flow.protocol() == ipv4::ICMP {
+            return sum;
+        }
+        let ends = (self.flow.source, self.flow.target);
+        readdressed(sum, (header.source, header.destination), ends)
+    }
+
+    /// The transport checksum in those octets, if it is there.
+    fn sum_of(&self, head: Head) -> Option<u16> {
+        word(&head, sum_at(self.flow.protocol())?)
+    }
+
+    fn with_sum(&self, mut head: Head, sum: u16) -> Head {
+        let place = sum_at(self.flow.protocol()).and_then(|at| head.get_mut(at..at + 2));
+        if let Some(place) = place {
+            place.copy_from_slice(&canonical(sum).to_be_bytes());
+        }
+        head
+    }
+
+    /// The transport checksum that a captured datagram has on the wire, where offload may not have finished it yet.
+    fn sum(&self, header: &IpHeader, payload: &[u8]) -> Option<u16> {
+        let protocol = self.flow.protocol();
+        let at = if protocol == ipv4::TCP { TCP_SUM_AT } else { sum_at(protocol)? };
+        let captured = word(payload, at)?;
+        let none = captured == 0 && is_udp(protocol);
+        if none || !is_whole(header, payload) {
+            return None;
+        }
+        let missing = if protocol == ipv4::ICMP {
+            checksum(payload)
+        } else {
+            transport(header.source, header.destination, protocol, payload)
+        };
+        Some(plus(captured, missing))
+    }
+}
+
+/// Where the transport checksum is, if it is among the first eight octets.
+fn sum_at(protocol: u8) -> Option<usize> {
+    match protocol {
+        ipv4::UDP | ipv4::UDP_LITE => Some(6),
+        ipv4::ICMP | crate::wire::ipv6::ICMPV6 => Some(2),
+        _ => None,
+    }
+}
+
+fn is_udp(protocol: u8) -> bool {
+    matches!(protocol, ipv4::UDP | ipv4::UDP_LITE)
+}
+
+/// All zeros and all ones are the same sum, and UDP sends the latter.
+fn canonical(sum: u16) -> u16 {
+    if sum == 0 { 0xffff } else { sum }
+}
+
+fn is_whole(header: &IpHeader, payload: &[u8]) -> bool {
+    header.total_len == header.header_len + payload.len()
+}
+
+fn word(octets: &[u8], at: usize) -> Option<u16> {
+    octets.get(at..)?.first_chunk().map(|word| u16::from_be_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests;
