@@ -77,7 +77,7 @@ impl Crank {
                 Received::Frame(frame) => {
                     ingest(Frame { number: 0, ..frame }, tracer, observer, &mut self.recorded);
                 }
-                Received::Quiet(_) | Received::Woken => {}
+                Received::Quiet(_) | Received::Woken | Received::Rounds(_) => {}
                 Received::End | Received::Cut(_) => return Ok(()),
             }
             show_events(tracer, observer);
@@ -168,6 +168,7 @@ fn turn(
             observer.wake(tracer.path());
         }
         Received::Woken => observer.wake(tracer.path()),
+        Received::Rounds(count) => tracer.note_rounds(count),
         Received::End => return Ok(Turn::Over),
         Received::Cut(at) => return Ok(Turn::Cut(at)),
     }

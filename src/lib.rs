@@ -29,7 +29,7 @@
 //!             tracer.handle_frame(&frame);
 //!         }
 //!         Received::Quiet(at) => tracer.handle_timeout(at),
-//!         Received::Woken => {}
+//!         Received::Woken | Received::Rounds(_) => {}
 //!         Received::End | Received::Cut(_) => break,
 //!     }
 //!     while let Some(event) = tracer.poll_event() {

@@ -165,7 +165,7 @@ fn trace(config: &TraceConfig, tallies: &mut Tallies) -> Vec<(Timestamp, Vec<u8>
                 tracer.handle_timeout(at);
                 tallies.add("deadline", before);
             }
-            Received::Woken | Received::End | Received::Cut(_) => break,
+            _ => break,
         }
         take_events(&mut tracer, tallies);
     }

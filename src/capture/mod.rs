@@ -56,6 +56,9 @@ const SNAPLEN: u32 = 262_144;
 /// the epoch follow.
 pub const INTERRUPTED: &str = "interrupted at ";
 
+/// The same where the last rounds of a watch are missing; how many rounds there were follows.
+pub const ROUNDS: &str = "rounds ";
+
 /// A capture file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

@@ -7,11 +7,12 @@
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use byteorder::ByteOrder;
 use pcap_file::Endianness;
 
-use super::INTERRUPTED;
+use super::{INTERRUPTED, ROUNDS};
 use crate::time::Timestamp;
 use crate::wire::LinkType;
 
@@ -206,11 +207,20 @@ pub(super) fn section_comments<B: ByteOrder>(body: &[u8]) -> Vec<String> {
 
 /// When the run was interrupted, as the comment of an interface statistics block (4.6) says.
 pub(super) fn interrupted<B: ByteOrder>(body: &[u8]) -> Option<Timestamp> {
-    let at = |comment: Cow<'_, str>| {
-        let mut lines = comment.lines();
-        lines.find_map(|line| line.strip_prefix(INTERRUPTED)?.parse().ok())
+    number::<B, _>(body, INTERRUPTED).map(Timestamp::from_nanos)
+}
+
+/// How many rounds there were, if the same says so.
+pub(super) fn rounds<B: ByteOrder>(body: &[u8]) -> Option<u64> {
+    number::<B, _>(body, ROUNDS)
+}
+
+/// The number behind these words in the comment of an interface statistics block.
+fn number<B: ByteOrder, T: FromStr>(body: &[u8], words: &str) -> Option<T> {
+    let number = |comment: Cow<'_, str>| {
+        comment.lines().find_map(|line| line.strip_prefix(words)?.parse().ok())
     };
-    comments::<B>(body, 12).find_map(at).map(Timestamp::from_nanos)
+    comments::<B>(body, 12).find_map(number)
 }
 
 /// The comments of a block whose options begin at `offset`.

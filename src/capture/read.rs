@@ -57,6 +57,11 @@ pub enum Item<'a> {
         /// At this moment.
         at: Timestamp,
     },
+    /// The last rounds of the watch that this is a recording of are missing (see [`ROUNDS`](super::ROUNDS)).
+    Rounds {
+        /// How many there were.
+        count: u64,
+    },
 }
 
 /// Reads a pcap or pcapng file.
@@ -345,6 +350,7 @@ fn read_block<R: Read, B: ByteOrder>(
         pcapng::NAME_RESOLUTION => pending
             .extend(pcapng::names::<B>(body).map(|(address, name)| Item::Name { address, name })),
         pcapng::INTERFACE_STATISTICS => {
+            pending.extend(pcapng::rounds::<B>(body).map(|count| Item::Rounds { count }));
             pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));
         }
         _ => {}

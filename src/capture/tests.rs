@@ -17,6 +17,7 @@ enum Said {
     Section(Vec<String>),
     Name(IpAddr, String),
     Interrupted(Timestamp),
+    Rounds(u64),
 }
 
 /// Everything a file says, and the error that ended it.
@@ -37,6 +38,7 @@ fn read(file: &[u8]) -> (Vec<Said>, Option<CaptureError>) {
             Ok(Some(Item::Section { comments })) => Said::Section(comments),
             Ok(Some(Item::Name { address, name })) => Said::Name(address, name),
             Ok(Some(Item::Interrupted { at })) => Said::Interrupted(at),
+            Ok(Some(Item::Rounds { count })) => Said::Rounds(count),
             Ok(None) => return (said, None),
             Err(error) => {
                 assert!(matches!(reader.next(), Ok(None)), "an error is the end");
@@ -66,6 +68,10 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
             Said::Interrupted(at) => {
                 let comment = format!("clock: kernel\n{INTERRUPTED}{}", at.nanos());
                 recording.statistics(*at, 1, 0, Some(&comment)).unwrap();
+            }
+            Said::Rounds(count) => {
+                let comment = format!("clock: kernel\n{ROUNDS}{count}");
+                recording.statistics(Timestamp::from_nanos(1), 1, 0, Some(&comment)).unwrap();
             }
             Said::Section(_) => unreachable!("written by Recording::new"),
         }
@@ -332,7 +338,9 @@ fn any_content(link: LinkType) -> impl Strategy<Value = Vec<Said>> {
     });
     let names = (any::<IpAddr>(), "[^\0]{1,20}").prop_map(|(a, n)| Said::Name(a, n));
     let cut = any::<i64>().prop_map(|at| Said::Interrupted(Timestamp::from_nanos(at)));
-    proptest::collection::vec(prop_oneof![6 => packets, 2 => names, 1 => cut], 0..12)
+    let rounds = any::<u64>().prop_map(Said::Rounds);
+    let others = prop_oneof![2 => names, 1 => cut, 1 => rounds];
+    proptest::collection::vec(prop_oneof![3 => packets, 2 => others], 0..12)
 }
 
 proptest! {

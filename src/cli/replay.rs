@@ -285,7 +285,7 @@ pub(super) fn read_through<R: Read>(
             Ok(Some(Item::Name { address, name })) => {
                 contents.names.insert(address, name);
             }
-            Ok(Some(Item::Interrupted { .. })) => {}
+            Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
             Ok(None) => return Ok(contents),
             Err(error) if error.leaves_packets() => return Ok(contents),
             Err(error) => return Err(error.into()),

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::tape::Tape;
 use super::{Status, complain};
-use crate::capture::{CaptureError, INTERRUPTED};
+use crate::capture::{CaptureError, INTERRUPTED, ROUNDS};
 use crate::driver::{Crank, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::lookups::{Awaited, Lookup};
@@ -40,6 +40,8 @@ pub struct Session {
     meter: Option<Meter>,
     /// When the run was interrupted, if it was.
     cut: Option<Timestamp>,
+    /// How many rounds there were, if the last are missing.
+    rounds: Option<u64>,
     /// What was captured before.
     earlier: Option<ReplayLink<File>>,
     /// Somebody has seen enough.
@@ -78,6 +80,7 @@ impl Session {
             interrupt: None,
             meter: None,
             cut: None,
+            rounds: None,
             earlier: None,
             stop: Arc::default(),
             began: Instant::now(),
@@ -143,11 +146,9 @@ impl Session {
         if let Err(error) = run {
             self.fail(&error.to_string());
         }
-        let missed = tracer.missed();
-        if missed > 0 {
-            complain(&format!(
-                "of the last {missed} rounds no probe was seen leaving: nothing is reported of them"
-            ));
+        self.rounds = tracer.rounds();
+        if self.rounds.is_some() {
+            complain("no probe of the last rounds was seen leaving: they are missing");
         }
         let signal = self.interrupt.as_ref().and_then(Interrupt::signal);
         if signal.is_some() || self.stop.load(Ordering::Acquire) {
@@ -177,6 +178,9 @@ impl Session {
         let mut comment = format!("clock: {}", self.facts.clock);
         if let Some(cut) = self.cut {
             comment = format!("{comment}\n{INTERRUPTED}{}", cut.nanos());
+        }
+        if let Some(rounds) = self.rounds {
+            comment = format!("{comment}\n{ROUNDS}{rounds}");
         }
         self.record(|tape| {
             tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), &comment)
@@ -272,6 +276,9 @@ impl Observer for Session {
     }
 
     fn missed(&mut self, rounds: u64) {
+        if let Some(meter) = &self.meter {
+            meter.missed();
+        }
         if rounds == 1 {
             complain(
                 "no probe of this round was seen leaving: it is missing, and the watch goes on",

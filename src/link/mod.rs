@@ -26,6 +26,8 @@ pub enum Received<'a> {
     Woken,
     /// There will be no more frames: the recording ends here.
     End,
+    /// There were so many rounds of the watch that was recorded, whether captured or not.
+    Rounds(u64),
     /// The run that was recorded was interrupted at this moment.
     Cut(Timestamp),
 }

@@ -51,6 +51,7 @@ impl<R: Read> Link for ReplayLink<R> {
                 (self.latest, self.cut) = (frame.at, None);
                 Ok(Received::Frame(frame))
             }
+            Ok(Some(Item::Rounds { count })) => Ok(Received::Rounds(count)),
             Ok(Some(item)) => {
                 if let Item::Interrupted { at } = item {
                     self.cut = Some(at);

@@ -53,6 +53,7 @@ struct OfAddress {
 pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     rounds: Family<OfTarget, Counter>,
+    missed: Family<OfTarget, Counter>,
     reached: Family<OfTarget, Gauge>,
     sent: Family<OfHop, Counter>,
     answered: Family<OfHop, Counter>,
@@ -66,6 +67,7 @@ impl Default for Metrics {
     fn default() -> Self {
         let new = Self {
             registry: Arc::default(),
+            missed: Family::default(),
             rounds: Family::default(),
             reached: Family::default(),
             sent: Family::default(),
@@ -85,6 +87,11 @@ impl Metrics {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let rtrace = registry.sub_registry_with_prefix("rtrace");
         rtrace.register("rounds", "Rounds that are over", self.rounds.clone());
+        rtrace.register(
+            "rounds_missed",
+            "Of these, rounds of which no probe was seen leaving",
+            self.missed.clone(),
+        );
         rtrace.register(
             "target_reached",
             "Whether the target was reached in the last round",
@@ -130,6 +137,7 @@ impl Metrics {
         let target = config.target_name.clone();
         let labels = OfTarget { target: target.clone() };
         self.rounds.get_or_create_owned(&labels);
+        self.missed.get_or_create_owned(&labels);
         self.reached.get_or_create_owned(&labels);
         Meter { metrics: self.clone(), config: config.clone(), target, table: Table::new() }
     }
@@ -169,6 +177,7 @@ impl Meter {
 
     fn add(&mut self, path: &Path) {
         let before = self.table.changed();
+        let (rounds, missed) = (self.table.rounds(), self.table.missed());
         self.table.add(path, &self.config);
         for change in self.table.changes_since(before) {
             self.metrics.changes.get_or_create_owned(&self.of_hop(change.ttl)).inc();
@@ -179,9 +188,18 @@ impl Meter {
             }
         }
         let labels = OfTarget { target: self.target.clone() };
-        self.metrics.rounds.get_or_create_owned(&labels).inc();
+        let new = |now: u64, before| now.saturating_sub(before);
+        let metrics = &self.metrics;
+        metrics.rounds.get_or_create_owned(&labels).inc_by(new(self.table.rounds(), rounds));
+        metrics.missed.get_or_create_owned(&labels).inc_by(new(self.table.missed(), missed));
         let reached = i64::from(path.reached(&self.config));
         self.metrics.reached.get_or_create_owned(&labels).set(reached);
+    }
+
+    /// Nothing was seen leaving in this round: nothing is known of it, but that the target was not reached.
+    pub fn missed(&self) {
+        let labels = OfTarget { target: self.target.clone() };
+        self.metrics.reached.get_or_create_owned(&labels).set(0);
     }
 
     fn observe(&self, ttl: u8, reply: &Reply) {

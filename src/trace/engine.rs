@@ -43,6 +43,14 @@ pub trait Engine {
         0
     }
 
+    /// How many rounds there were, if the last of them are missing.
+    fn rounds(&self) -> Option<u64> {
+        None
+    }
+
+    /// There were so many rounds, as a recording says of which the last are missing.
+    fn note_rounds(&mut self, _: u64) {}
+
     /// It is over: done, or at the end of a recording.
     fn finish(&mut self);
 

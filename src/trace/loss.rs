@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::path::{Hop, Path, Probe, ProbeRef};
-use super::rounds::KEPT;
+use super::rounds::MOST_KEPT;
 use super::shares::Share;
 use super::verdict::{self, Loss};
 
@@ -112,7 +112,7 @@ impl LossWatch {
         let index = recent.rounds.len() - 1 - late_by;
         if let Some(Asked { share, .. }) = recent.rounds.get_mut(index) {
             share.lost = share.lost.saturating_sub(1);
-            recent.young = recent.young.max(late_by + 1).min(KEPT);
+            recent.young = recent.young.max(late_by + 1).min(MOST_KEPT);
         }
     }
 }
@@ -124,7 +124,7 @@ impl Recent {
         let (sent, answered) = (hop.settled() as u64, answers.count() as u64);
         self.rounds
             .push_back(Asked { round, share: Share { lost: sent.saturating_sub(answered), sent } });
-        if self.rounds.len() > JUDGED + KEPT {
+        if self.rounds.len() > JUDGED + MOST_KEPT {
             self.rounds.pop_front();
         }
     }

@@ -193,6 +193,10 @@ pub struct Path {
     /// Probes by which the path MTU is found out, in order of capture; none but with
     /// [`TraceConfig::mtu`].
     pub sizers: Vec<Sizer>,
+    /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving.
+    pub missed_after: u64,
+    /// Nothing is waited for any more, in this round or those before.
+    pub waited_out: bool,
     /// Where the scout has been put, once it is a hop's.
     scout_place: Option<ProbeRef>,
     /// The highest TTL of which a router said in time that it ran out; 0 if none did.
@@ -222,6 +226,8 @@ impl Path {
             seen: 0,
             end: None,
             scout: None,
+            missed_after: 0,
+            waited_out: false,
             scout_place: None,
             sizers: Vec::new(),
             farthest: 0,

@@ -28,8 +28,10 @@ use crate::probe::{ProbeKey, Transmit, craft};
 use crate::time::{Span, Timestamp};
 use crate::wire::{Frame, ip, link};
 
-/// How many rounds that are over are kept for replies that are late.
-pub(super) const KEPT: usize = 8;
+/// How many rounds that are over are kept for replies that are late: as many as fit into the time that a trace would
+/// wait, but not fewer and not more than so many.
+const KEPT: (usize, usize) = (8, MOST_KEPT);
+pub(super) const MOST_KEPT: usize = 64;
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
 /// How many rounds in a row may be missing from a recording, beyond those that fit into the time in which nothing
@@ -89,8 +91,9 @@ pub struct Rounds {
     /// When it began, and when the first did.
     began: Option<Timestamp>,
     first_began: Option<Timestamp>,
-    /// When its first probe was handed out.
+    /// When its first probe was handed out, and when that of the first was.
     asked: Option<Timestamp>,
+    first_asked: Option<Timestamp>,
     /// When the last probe of any round was captured, and until when what was captured is known.
     last_probe: Option<Timestamp>,
     now: Timestamp,
@@ -98,6 +101,10 @@ pub struct Rounds {
     missed: u64,
     /// How long a trace would wait: rounds wait no longer than they take.
     wait: Wait,
+    /// How many rounds are kept.
+    kept: usize,
+    /// How many there were, as a recording says.
+    noted: Option<u64>,
     /// The target was reached in a round that is not kept any more.
     reached: bool,
     /// As long as the path has been.
@@ -131,10 +138,8 @@ impl Rounds {
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         plan.check()?;
-        let wait = config.wait;
-        let config = patient(config, plan);
-        let running = Tracer::new(config.round(0))?;
-        Ok(Self { wait, ..Self::of(config, plan, running, true) })
+        let running = Tracer::new(patient(config.clone(), plan).round(0))?;
+        Ok(Self::of(config, plan, running, true))
     }
 
     /// Rounds that are only watched, for replay.
@@ -150,16 +155,23 @@ impl Rounds {
     /// # Errors
     /// When no trace can be watched with `config`.
     pub fn passive_from(number: u64, config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
-        let config = patient(config, plan);
-        let running = Tracer::passive(config.round(number), Idents::One)?.in_round(number);
+        let round = patient(config.clone(), plan).round(number);
+        let running = Tracer::passive(round, Idents::One)?.in_round(number);
         Ok(Self { number, ..Self::of(config, plan, running, false) })
     }
 
+    /// `config` is that of a trace, `running` the first round.
     fn of(config: TraceConfig, plan: Plan, running: Tracer, active: bool) -> Self {
+        let wait = config.wait;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+        let kept = (wait.max / plan.interval).ceil() as usize;
+        let config = patient(config, plan);
         let crafted = Vec::with_capacity(craft::len(&config.first_spec(0)).into());
         let reserved = config.reserved() + 1;
         Self {
-            wait: config.wait,
+            wait,
+            kept: kept.clamp(KEPT.0, KEPT.1),
+            noted: None,
             config,
             plan,
             active,
@@ -168,6 +180,7 @@ impl Rounds {
             began: None,
             first_began: None,
             asked: None,
+            first_asked: None,
             last_probe: None,
             now: Timestamp::default(),
             missed: 0,
@@ -192,8 +205,11 @@ impl Rounds {
     /// When the next round is to begin, if this one has begun and another is meant.
     fn next_begins(&self) -> Option<Timestamp> {
         let more = self.plan.rounds.is_none_or(|rounds| self.number + 1 < rounds);
-        // If no probe of it is seen leaving, it has begun all the same, unless none ever was.
-        let asked = self.asked.filter(|_| self.first_began.is_some());
+        // If no probe of it is seen leaving, it has begun all the same; but if none ever was, that is the end
+        // once a trace would have given up.
+        let patience = Span::from_secs_f64(self.wait.max);
+        let hopes = self.first_asked.is_none_or(|first| self.now < first.after(patience));
+        let asked = self.asked.filter(|_| self.first_began.is_some() || hopes);
         let began = self.began.or(asked).filter(|_| self.active && more && !self.finished)?;
         let next = began.after(Span::from_secs_f64(self.plan.interval));
         let end = self.plan.until.map(|until| match until {
@@ -232,7 +248,7 @@ impl Rounds {
             self.missed = 0;
             self.over.push_front(Over { round, closed: false });
         }
-        while self.over.len() > KEPT {
+        while self.over.len() > self.kept {
             let gone = self.over.pop_back();
             self.reached |= gone.is_some_and(|over| over.round.path().reached(&self.config));
         }
@@ -262,6 +278,30 @@ impl Rounds {
         let owed = self.kept().flat_map(Path::reported).filter(|hop| answers(hop.ttl));
         let owed = owed.flat_map(|hop| &hop.probes).filter(|probe| probe.replies.is_empty());
         owed.map(|probe| self.wait.deadline(probe, None, None, largest)).max()
+    }
+
+    /// How many rounds have begun; one of which nothing was captured yet has once that is not waited for any more.
+    fn begun(&self) -> u64 {
+        let running = !self.running.path().is_empty();
+        let given_up = self.asked.is_some() && self.running.is_done();
+        self.noted.unwrap_or(self.number + u64::from(running || given_up))
+    }
+
+    /// How many of them come after the last of which something was captured.
+    fn missed_after(&self) -> u64 {
+        let last = self.kept().find(|path| !path.is_empty());
+        last.map_or(0, |last| self.begun().saturating_sub(last.round.saturating_add(1)))
+    }
+
+    /// Says of the last round that it is that.
+    fn end_watch(&mut self, waited_out: bool) {
+        let missed = self.missed_after();
+        match self.over.front_mut() {
+            Some(over) if self.running.path().is_empty() => {
+                over.round.end_watch(missed, waited_out);
+            }
+            _ => self.running.end_watch(missed, waited_out),
+        }
     }
 
     /// Closes the round before the running one.
@@ -382,6 +422,7 @@ impl Engine for Rounds {
         self.shown = None;
         let transmit = self.running.poll_transmit(now)?;
         self.asked.get_or_insert(now);
+        self.first_asked.get_or_insert(now);
         Some(transmit)
     }
 
@@ -490,8 +531,17 @@ impl Engine for Rounds {
         self.missed
     }
 
+    fn rounds(&self) -> Option<u64> {
+        self.noted.or_else(|| (self.missed_after() > 0).then(|| self.begun()))
+    }
+
+    fn note_rounds(&mut self, count: u64) {
+        self.noted = Some(count.min(self.number.saturating_add(LONGEST_GAP as u64)));
+    }
+
     fn finish(&mut self) {
         self.finished = true;
+        self.end_watch(true);
         self.close();
         // A round that has not begun is none; but there has to be one.
         if !self.running.path().is_empty() || self.over.is_empty() {
@@ -501,6 +551,7 @@ impl Engine for Rounds {
 
     fn cut(&mut self, at: Timestamp) {
         self.finished = true;
+        self.end_watch(false);
         let cut = match self.over.front_mut() {
             // Nothing of the running one was captured: the one before is the last, if it is not over.
             Some(over) if self.running.path().is_empty() => {

@@ -10,7 +10,7 @@ use super::config::TraceConfig;
 use super::event::Event;
 use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reply::Reply;
-use super::rounds::KEPT;
+use super::rounds::MOST_KEPT;
 use super::shares::Share;
 use super::summary::Summary;
 use super::verdict::{self, Loss, Verdict};
@@ -214,8 +214,8 @@ impl Table {
     pub fn add(&mut self, path: &Path, config: &TraceConfig) {
         let missed = self.last.map_or(0, |last| path.round.saturating_sub(last.saturating_add(1)));
         self.last = Some(path.round);
-        self.missed += missed;
-        self.rounds += missed + 1;
+        self.missed = self.missed.saturating_add(missed);
+        self.rounds = self.rounds.saturating_add(missed).saturating_add(1);
         for row in &mut self.rows {
             (0..missed.min(HISTORY as u64)).for_each(|_| row.remember(Cell::default()));
         }
@@ -248,6 +248,21 @@ impl Table {
         self.ends = path.end.is_some() || (self.ends && self.length == length);
         self.reached |= path.reached(config);
         self.end_late(late);
+        self.end_watch(path);
+    }
+
+    /// What the last round says of those after it, and of what was still to be answered.
+    fn end_watch(&mut self, path: &Path) {
+        let missed = path.missed_after;
+        self.last = self.last.map(|last| last.saturating_add(missed));
+        self.missed = self.missed.saturating_add(missed);
+        self.rounds = self.rounds.saturating_add(missed);
+        for row in &mut self.rows {
+            (0..missed.min(HISTORY as u64)).for_each(|_| row.remember(Cell::default()));
+            if path.waited_out {
+                row.young = 0;
+            }
+        }
     }
 
     /// A reply that was too late for its round says that the path ends at this hop.
@@ -281,7 +296,7 @@ impl Table {
         let late_by = self.last.unwrap_or(0).saturating_sub(path.round);
         let late_by = usize::try_from(late_by).unwrap_or(usize::MAX);
         // One more, for the round that is running is taken in as well.
-        row.young = row.young.max(late_by.saturating_add(2)).min(KEPT);
+        row.young = row.young.max(late_by.saturating_add(2)).min(MOST_KEPT);
         let cell = row.history.iter_mut().rev().nth(late_by);
         if let Some(cell) = cell {
             cell.late = cell.late.saturating_add(1);

@@ -123,6 +123,11 @@ impl Tracer {
         Some(Transmit { destination: self.config.target, datagram })
     }
 
+    /// This is the last round of a watch, after which so many are missing, and all of it was waited for or not.
+    pub(super) fn end_watch(&mut self, missed_after: u64, waited_out: bool) {
+        (self.path.missed_after, self.path.waited_out) = (missed_after, waited_out);
+    }
+
     /// When a probe was last asked for, if one was.
     pub(super) fn polled(&self) -> Option<Timestamp> {
         Some(self.polled).filter(|polled| *polled != Timestamp::default())

@@ -200,7 +200,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
             }
             Item::Name { address, name } => drop(names.insert(address, name)),
             Item::Packet(frame) => survey.handle_frame(&frame),
-            Item::Interrupted { .. } => {}
+            Item::Interrupted { .. } | Item::Rounds { .. } => {}
         }
     }
     let rounds = carried.as_ref().and_then(|carried| carried.rounds);

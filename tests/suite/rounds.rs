@@ -27,6 +27,8 @@ struct Watcher {
     /// It is interrupted after so many frames, and then was at this moment.
     cut_after: usize,
     cut_at: Option<Timestamp>,
+    /// How many rounds there were, if the last are missing.
+    rounds: Option<u64>,
     /// Probes that were refused, and rounds missed when that was last told.
     refused: u32,
     missed: u64,
@@ -42,6 +44,7 @@ impl Watcher {
             events: Vec::new(),
             cut_after: usize::MAX,
             cut_at: None,
+            rounds: None,
             refused: 0,
             missed: 0,
         }
@@ -90,6 +93,7 @@ fn watched_over(mut link: impl Link, config: &TraceConfig, plan: Plan) -> (Watch
     let mut rounds = Rounds::new(config.clone(), plan).unwrap();
     let mut watcher = Watcher::new(config);
     driver::run(&mut rounds, &mut link, &mut watcher).unwrap();
+    watcher.rounds = rounds.rounds();
     (watcher, link.now().since(START))
 }
 
@@ -99,6 +103,7 @@ fn replayed(
     config: &TraceConfig,
     plan: Plan,
     cut: Option<Timestamp>,
+    noted: Option<u64>,
 ) -> Watcher {
     let mut rounds = Rounds::passive(config.clone(), plan).unwrap();
     let mut watcher = Watcher::new(config);
@@ -110,6 +115,9 @@ fn replayed(
         while let Some(event) = rounds.poll_event() {
             watcher.event(event, rounds.path());
         }
+    }
+    if let Some(count) = noted {
+        rounds.note_rounds(count);
     }
     match cut {
         Some(at) => rounds.cut(at),
@@ -187,6 +195,25 @@ fn what_may_yet_be_answered_is_neither_lost_nor_answered() {
     assert_eq!((row.received, row.lost(), row.loss()), (0, 0, 0.0));
 }
 
+/// However late: as long as a trace would wait. And what is lost of it is lost.
+#[test]
+fn what_is_late_by_many_rounds_is_late_and_what_is_lost_is_lost() {
+    let topology = slow_second_hop();
+    let config = config(&topology, ProbeType::Udp, TARGET.into());
+    let plan = Plan { interval: 0.1, rounds: Some(40), until: None };
+    let (watcher, _) = watched(topology, &config, plan);
+    let row = &watcher.table.rows()[1];
+    assert_eq!((row.sent, row.late, row.lost()), (40, 40, 0));
+    let lossy = line(&["", "reply_delay = \"1300ms\"\nloss = 0.3", ""], "");
+    for rounds in [10, 20] {
+        let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
+        let (watcher, _) = watched(lossy.clone(), &config, plan);
+        let row = &watcher.table.rows()[1];
+        assert!(row.late > 0 && row.lost() > 0, "{row:?}");
+        assert_eq!((row.sent, row.late + row.lost()), (rounds, rounds));
+    }
+}
+
 /// Later than the interval: no round lasts until the target has answered.
 #[test]
 fn a_target_that_answers_late_ends_the_path() {
@@ -202,7 +229,7 @@ fn a_target_that_answers_late_ends_the_path() {
         // As far as it could be, until it is known.
         let probes = watcher.events.iter().filter(|event| matches!(event, Event::Sent(_))).count();
         assert!(probes < 12 * 3 + 60, "{probe:?} {probes}");
-        let again = replayed(&watcher.frames, &config, plan, None);
+        let again = replayed(&watcher.frames, &config, plan, None, None);
         assert_eq!(format!("{:?}", again.table), format!("{:?}", watcher.table));
     }
 }
@@ -257,14 +284,28 @@ fn an_outage_of_this_host_is_told_and_gone_through() {
         assert_eq!((row.sent, row.lost()), (table.rounds() - table.missed(), 0));
         let asked = row.history.iter().filter(|cell| cell.sent > 0).count();
         assert_eq!((row.history.len() as u64, asked as u64), (table.rounds(), row.sent));
-        let again = replayed(&watcher.frames, &config, plan, None);
+        let again = replayed(&watcher.frames, &config, plan, None, None);
+        assert_eq!(format!("{:?}", again.table), format!("{table:?}"));
+    }
+    // One that lasts to the end shows in the recording, which says how many rounds there were.
+    let (from, to) =
+        (START.after(Span::from_millis(3_500)), START.after(Span::from_millis(99_000)));
+    for refuses in [false, true] {
+        let link = Broken { inner: SimLink::new(topology.clone()), from, to, refuses };
+        let (watcher, _) = watched_over(link, &config, plan(10));
+        let table = &watcher.table;
+        assert_eq!((table.rounds(), table.missed(), watcher.rounds), (10, 6, Some(10)));
+        assert_eq!((table.rows()[0].sent, table.rows()[0].history.len()), (4, 10));
+        let again = replayed(&watcher.frames, &config, plan(10), None, watcher.rounds);
         assert_eq!(format!("{:?}", again.table), format!("{table:?}"));
     }
     // Nothing was ever seen leaving: there is nothing to watch.
     let to = START.after(Span::from_millis(1_000_000));
     let link = Broken { inner: SimLink::new(topology), from: START, to, refuses: false };
     let (watcher, _) = watched_over(link, &config, plan(500));
-    assert_eq!((watcher.table.rounds(), watcher.table.missed(), watcher.missed), (1, 0, 0));
+    assert_eq!((watcher.table.rounds(), watcher.table.missed()), (1, 0));
+    // As long as a trace would wait.
+    assert!(watcher.missed < 10, "{}", watcher.missed);
     assert_eq!((watcher.frames.len(), watcher.table.rows().len()), (0, 0));
 }
 
@@ -366,7 +407,7 @@ fn what_is_under_way_when_a_watch_is_cut_off_is_not_lost() {
             assert_eq!((row.sent, row.received), expected, "hop {}", row.ttl);
         }
         assert_eq!((watcher.table.rounds(), engine.reached()), (rounds, true));
-        let again = replayed(&watcher.frames, &config, plan(9), watcher.cut_at);
+        let again = replayed(&watcher.frames, &config, plan(9), watcher.cut_at, watcher.rounds);
         assert_eq!(again.events, watcher.events);
         assert_eq!(format!("{:?}", again.table), format!("{:?}", watcher.table));
     }
@@ -444,7 +485,7 @@ proptest! {
         let mut rounds = Rounds::new(config.clone(), plan).unwrap();
         let mut link = SimLink::new(topology).leaving_after(Span::from_millis(queued));
         driver::run(&mut rounds, &mut link, &mut live).unwrap();
-        let again = replayed(&live.frames, &config, plan, live.cut_at);
+        let again = replayed(&live.frames, &config, plan, live.cut_at, None);
         prop_assert_eq!(&again.events, &live.events);
         prop_assert_eq!(format!("{:?}", again.table), format!("{:?}", live.table));
     }

@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
+use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use socket2::{SockFilter, SockRef};
@@ -273,6 +274,11 @@ impl LiveLink {
         })
     }
 
+    /// Whether what is captured on exists: one that is gone never comes up again.
+    fn is_there(&self) -> bool {
+        self.interface == ANY || if_nametoindex(self.interface.as_str()).is_ok()
+    }
+
     /// Waits for a frame or a wake-up, `timeout` long at most.
     fn wait(&self, timeout: Option<Span>) -> Result<Ready, LinkError> {
         let mut fds = [
@@ -326,7 +332,7 @@ impl Link for LiveLink {
                 self.expecting = match self.capture.read() {
                     Ok(more) => more,
                     // It is said once, and the socket captures again as soon as the interface is up.
-                    Err(error) if self.enduring && is_down(&error) => false,
+                    Err(error) if self.enduring && is_down(&error) && self.is_there() => false,
                     Err(source) => return Err(broken(&self.interface, source)),
                 };
                 // The clock was read before the socket was found empty.
@@ -360,7 +366,7 @@ impl Link for LiveLink {
     }
 }
 
-/// Whether an interface is down, and may come up again: one that is gone says so too, but only once.
+/// Whether an interface is down, or gone.
 fn is_down(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENETDOWN)
 }

@@ -246,7 +246,8 @@ fn footer(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
         };
         return Line::from(vec![Span::raw(what), Span::styled(format!("{}_", input.text), STRONG)]);
     }
-    if let Some(complaint) = state.complaint.as_ref().or(seen.message.as_ref()) {
+    let unread = seen.message.as_ref().filter(|message| state.read.as_ref() != Some(message));
+    if let Some(complaint) = state.complaint.as_ref().or(unread) {
         return Line::styled(complaint.clone(), theme.warning());
     }
     let keys = if seen.playback.is_some() {

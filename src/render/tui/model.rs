@@ -243,6 +243,14 @@ impl Target {
         self.note_time(began.unwrap_or(self.now));
     }
 
+    fn note_missed(&mut self, rounds: u64) {
+        for _ in 0..rounds.min(HISTORY as u64) {
+            let last = self.times.back().copied().unwrap_or(self.now);
+            let interval = Span::from_secs_f64(self.interval.unwrap_or_default());
+            self.note_time(last.after(interval));
+        }
+    }
+
     fn note_time(&mut self, began: Timestamp) {
         self.times.push_back(began);
         if self.times.len() > HISTORY {
@@ -254,13 +262,10 @@ impl Target {
         let before = self.table.rounds();
         self.table.add(path, &self.config);
         // Rounds that are missing began as long after one another as others do.
-        let missed = self.table.rounds() - before - 1;
-        for _ in 0..missed.min(HISTORY as u64) {
-            let last = self.times.back().copied().unwrap_or(self.now);
-            let interval = Span::from_secs_f64(self.interval.unwrap_or_default());
-            self.note_time(last.after(interval).min(self.now));
-        }
+        let missed = self.table.rounds().saturating_sub(before).saturating_sub(1);
+        self.note_missed(missed.saturating_sub(path.missed_after));
         self.begin(path);
+        self.note_missed(path.missed_after);
         let round = self.table.rounds();
         for hop in path.hops() {
             let mut replies = hop.probes.iter().flat_map(|probe| &probe.replies);

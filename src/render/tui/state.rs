@@ -52,6 +52,8 @@ pub struct UiState {
     pub input: Option<Input>,
     /// What was wrong with what was typed last.
     pub complaint: Option<String>,
+    /// The message that was there when a key was typed last: it has been read.
+    pub read: Option<String>,
     /// The colours.
     pub theme: Theme,
 }
@@ -145,6 +147,7 @@ impl UiState {
             help: false,
             input: None,
             complaint: None,
+            read: None,
             theme,
         }
     }
@@ -160,6 +163,7 @@ impl UiState {
             return None;
         }
         self.complaint = None;
+        self.read.clone_from(&seen.message);
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return match key.code {
                 KeyCode::Char('c') => Some(Command::Interrupt),
