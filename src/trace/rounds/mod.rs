@@ -14,9 +14,13 @@
 //!
 //! After the last round what hops that answer at all still owe is waited for as long as a trace would wait.
 
-use std::collections::{HashSet, VecDeque};
+mod numbers;
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+
+use numbers::Numbers;
 
 use super::config::{ConfigError, TraceConfig, Wait};
 use super::correlate::Idents;
@@ -24,9 +28,9 @@ use super::engine::Engine;
 use super::event::{Disposition, Event};
 use super::path::{Hop, Path};
 use super::tracer::Tracer;
-use crate::probe::{ProbeKey, Transmit, craft};
+use crate::probe::Transmit;
 use crate::time::{Span, Timestamp};
-use crate::wire::{Frame, ip, link};
+use crate::wire::Frame;
 
 /// How many rounds that are over are kept for replies that are late: as many as fit into the time that a trace would
 /// wait, but not fewer and not more than so many.
@@ -34,11 +38,6 @@ const KEPT: (usize, usize) = (8, MOST_KEPT);
 pub(super) const MOST_KEPT: usize = 64;
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
-/// How many rounds in a row may be missing from a recording, beyond those that fit into the time in which nothing
-/// was captured.
-const GAP: usize = 64;
-/// How many at all: after as many the numbers of probes over IPv4 come again.
-const LONGEST_GAP: usize = 32_768;
 
 /// How often a trace is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,8 +93,7 @@ pub struct Rounds {
     /// When its first probe was handed out, and when that of the first was.
     asked: Option<Timestamp>,
     first_asked: Option<Timestamp>,
-    /// When the last probe of any round was captured, and until when what was captured is known.
-    last_probe: Option<Timestamp>,
+    /// Until when what was captured is known.
     now: Timestamp,
     /// Rounds that have gone by without a probe captured, up to the running one.
     missed: u64,
@@ -114,14 +112,8 @@ pub struct Rounds {
     /// How many of them ago the round is that the last event or frame was about; `None` is the running one.
     shown: Option<usize>,
     finished: bool,
-    /// The keys that the first probes of the running round and of those after it have, as far as they were asked for.
-    firsts: VecDeque<Option<ProbeKey>>,
-    /// Room for the datagrams of such probes.
-    crafted: Vec<u8>,
-    /// The keys of all probes of this round, once one is asked for.
-    own: (Option<u64>, HashSet<ProbeKey>),
-    /// When a round that lacks its first probe was last searched for in vain.
-    searched: Option<Timestamp>,
+    /// Which rounds frames are of.
+    numbers: Numbers,
 }
 
 #[derive(Clone, Debug)]
@@ -157,7 +149,9 @@ impl Rounds {
     pub fn passive_from(number: u64, config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         let round = patient(config.clone(), plan).round(number);
         let running = Tracer::passive(round, Idents::One)?.in_round(number);
-        Ok(Self { number, ..Self::of(config, plan, running, false) })
+        let mut rounds = Self { number, ..Self::of(config, plan, running, false) };
+        rounds.numbers.go_on(number);
+        Ok(rounds)
     }
 
     /// `config` is that of a trace, `running` the first round.
@@ -166,8 +160,7 @@ impl Rounds {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let kept = (wait.max / plan.interval).ceil() as usize;
         let config = patient(config, plan);
-        let crafted = Vec::with_capacity(craft::len(&config.first_spec(0)).into());
-        let reserved = config.reserved() + 1;
+        let numbers = Numbers::of(&config, plan.interval);
         Self {
             wait,
             kept: kept.clamp(KEPT.0, KEPT.1),
@@ -181,7 +174,6 @@ impl Rounds {
             first_began: None,
             asked: None,
             first_asked: None,
-            last_probe: None,
             now: Timestamp::default(),
             missed: 0,
             reached: false,
@@ -189,10 +181,7 @@ impl Rounds {
             over: VecDeque::new(),
             shown: None,
             finished: false,
-            firsts: VecDeque::with_capacity(GAP + 1),
-            crafted,
-            own: (None, HashSet::with_capacity(reserved)),
-            searched: None,
+            numbers,
         }
     }
 
@@ -252,8 +241,7 @@ impl Rounds {
             let gone = self.over.pop_back();
             self.reached |= gone.is_some_and(|over| over.round.path().reached(&self.config));
         }
-        let passed = usize::try_from(number - self.number).unwrap_or(usize::MAX);
-        self.firsts.drain(..passed.min(self.firsts.len()));
+        self.numbers.go_on(number);
         (self.number, self.began, self.asked, self.shown) = (number, None, None, None);
     }
 
@@ -311,92 +299,13 @@ impl Rounds {
         }
     }
 
-    /// The key of a frame, if it may be one of a probe of any round.
-    fn key(&self, frame: &Frame<'_>) -> Option<ProbeKey> {
-        let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
-        let (header, payload) = ip::decode(datagram).ok()?;
-        let flow = self.config.flow();
-        let ours = header.source == flow.source
-            && header.destination == flow.target
-            && header.protocol == flow.protocol();
-        ProbeKey::of(&header, payload).filter(|_| ours)
-    }
-
-    /// By how many rounds, from this one to so many later, the first probe has this key.
-    fn is_first(&mut self, key: ProbeKey, later: usize) -> Option<usize> {
-        while self.firsts.len() <= later {
-            let number = self.number + self.firsts.len() as u64;
-            craft::craft(&self.config.first_spec(number), &mut self.crafted);
-            let first = ip::decode(&self.crafted).ok();
-            let first = first.and_then(|(header, payload)| ProbeKey::of(&header, payload));
-            self.firsts.push_back(first);
-        }
-        self.firsts.iter().take(later + 1).position(|first| *first == Some(key))
-    }
-
-    /// The round that a frame is the first of, if it is that of a later one than the running.
-    fn begins(&mut self, frame: &Frame<'_>) -> Option<u64> {
-        let key = self.key(frame)?;
-        let quiet = self.last_probe.map_or(Span::ZERO, |last| frame.at.since(last)).secs_f64();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "they saturate"
-        )]
-        let rounds = (quiet.max(0.0) / self.plan.interval) as usize;
-        let gap = rounds.saturating_add(GAP).min(LONGEST_GAP);
-        match self.is_first(key, gap) {
-            Some(0) => None,
-            Some(later) => Some(self.number + later as u64),
-            None if self.is_of_running(&key) => None,
-            None => self.begins_without_first(key, frame.at, gap),
-        }
-    }
-
-    /// The same where the round's first probe is missing, which is searched for once in a round's time at most.
-    fn begins_without_first(&mut self, key: ProbeKey, at: Timestamp, gap: usize) -> Option<u64> {
-        let interval = Span::from_secs_f64(self.plan.interval);
-        if self.searched.is_some_and(|last| at.since(last) < interval) {
-            return None;
-        }
-        let number = self.number;
-        let found = (1..=gap as u64).find(|later| {
-            Self::keys(&self.config, number + later, &mut self.crafted).any(|it| it == key)
-        });
-        self.searched = Some(at).filter(|_| found.is_none());
-        found.map(|later| self.number + later)
-    }
-
-    /// The keys of all probes that a round may have.
-    fn keys<'a>(
-        config: &'a TraceConfig,
-        number: u64,
-        crafted: &'a mut Vec<u8>,
-    ) -> impl Iterator<Item = ProbeKey> + 'a {
-        (0..=config.scout_number()).filter_map(move |probe| {
-            craft::craft(&config.spec_in(number, probe), crafted);
-            let (header, payload) = ip::decode(crafted).ok()?;
-            ProbeKey::of(&header, payload)
-        })
-    }
-
-    /// Whether the running round may have a probe with this key.
-    fn is_of_running(&mut self, key: &ProbeKey) -> bool {
-        let (of, keys) = &mut self.own;
-        if *of != Some(self.number) {
-            *of = Some(self.number);
-            keys.clear();
-            keys.extend(Self::keys(&self.config, self.number, &mut self.crafted));
-        }
-        keys.contains(key)
-    }
-
     /// Whether a frame is a probe of a round that is not known any more: it was held up on its way out, and left with
     /// those of the running one.
     fn is_held_up(&mut self, frame: &Frame<'_>) -> bool {
         self.active
             && self.began.is_none()
-            && self.key(frame).is_some_and(|key| !self.is_of_running(&key))
+            && numbers::key(&self.config, frame)
+                .is_some_and(|key| !self.numbers.may_be_of_running(&self.config, &key))
     }
 
     /// Whether a frame comes before the running round has begun, and so belongs to the one before it.
@@ -404,7 +313,8 @@ impl Rounds {
         let open = self.over.front().is_some_and(|over| !over.closed);
         self.began.is_none()
             && open
-            && self.key(frame).is_none_or(|key| self.is_first(key, 0).is_none())
+            && numbers::key(&self.config, frame)
+                .is_none_or(|key| !self.numbers.is_first(&self.config, key))
     }
 }
 
@@ -447,7 +357,7 @@ impl Engine for Rounds {
 
     fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         if !self.active
-            && let Some(number) = self.begins(frame)
+            && let Some(number) = self.numbers.begun_by(&self.config, frame)
         {
             self.begin(number);
         }
@@ -466,7 +376,7 @@ impl Engine for Rounds {
         }
         let running = self.running.take_frame(frame);
         if let Disposition::OwnProbe(_) = running {
-            self.last_probe = Some(frame.at);
+            self.numbers.note_probe(frame.at);
             self.missed = 0;
             self.close();
             self.note_beginning(frame.at);
@@ -536,7 +446,7 @@ impl Engine for Rounds {
     }
 
     fn note_rounds(&mut self, count: u64) {
-        self.noted = Some(count.min(self.number.saturating_add(LONGEST_GAP as u64)));
+        self.noted = Some(count.min(self.number.saturating_add(numbers::LONGEST_GAP as u64)));
     }
 
     fn finish(&mut self) {
