@@ -59,8 +59,15 @@ impl<W: Write> Inspect<W> {
         for line in &summary {
             writeln!(self.out, "{line}")?;
         }
-        if summary.is_empty() {
-            writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
+        match view.path.totals.orphans {
+            0 if summary.is_empty() => {
+                writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
+            }
+            0 => {}
+            orphans => writeln!(
+                self.out,
+                "{orphans} replies quote something that no probe can be told from: it was rewritten, or is not ours."
+            )?,
         }
         Ok(())
     }
