@@ -346,8 +346,8 @@ mod tests {
         assert_eq!(seen, [1, 2]);
     }
 
-    #[test]
-    fn a_dead_resolver_costs_one_wait_and_a_late_answer_changes_nothing() {
+    /// Values that are given up at once; one answer for each that is released, and a word when it is there.
+    fn late() -> (Lookups<u8, &'static str>, Sender<()>, Receiver<()>) {
         let (release, gate) = mpsc::channel::<()>();
         let gate = Mutex::new(gate);
         let (woken, wakes) = mpsc::channel();
@@ -356,7 +356,12 @@ mod tests {
             Some("late")
         };
         let wake = move || woken.send(()).unwrap_or(());
-        let mut values = Lookups::asked(resolve, wake, Duration::ZERO);
+        (Lookups::asked(resolve, wake, Duration::ZERO), release, wakes)
+    }
+
+    #[test]
+    fn a_dead_resolver_costs_one_wait_and_a_late_answer_changes_nothing() {
+        let (mut values, release, wakes) = late();
         for key in 0..20 {
             values.request(key); // more than there are threads
         }
@@ -371,15 +376,8 @@ mod tests {
 
     #[test]
     fn a_late_answer_counts_where_values_may_still_come() {
-        let (release, gate) = mpsc::channel::<()>();
-        let gate = Mutex::new(gate);
-        let (woken, wakes) = mpsc::channel();
-        let resolve = move |_| {
-            let _ = gate.lock().unwrap().recv();
-            Some("late")
-        };
-        let wake = move || woken.send(()).unwrap_or(());
-        let mut values = Lookups::asked(resolve, wake, Duration::ZERO).asking_again();
+        let (values, release, wakes) = late();
+        let mut values = values.asking_again();
         values.request(1);
         values.wait_all();
         assert_eq!(values.lookup(1), Lookup::Known(None));
