@@ -64,8 +64,13 @@ impl<R: Read> Player<R> {
         interval: Option<f64>,
         annotations: impl Into<Annotations>,
     ) -> Result<Self, CaptureError> {
-        let seen =
-            Seen { mark: Mark::default(), began: None, model: Model::new(&config, interval) };
+        let seen = Seen {
+            mark: Mark::default(),
+            began: None,
+            first: None,
+            latest: 0,
+            model: Model::new(&config, interval),
+        };
         let place = Place { engine: Box::new(engine), seen, over: false };
         Ok(Self {
             link: ReplayLink::new(open()?),
@@ -153,7 +158,11 @@ impl<R: Read> Player<R> {
             _ if rounds > 0 => self.place.seen.mark.rounds,
             _ => self.place.seen.round(),
         };
-        self.seek(Goal::Round(from.saturating_add_signed(rounds)));
+        let mark = self.place.seen.mark;
+        let to = from.saturating_add_signed(rounds);
+        // Of rounds that are missing there is nothing to stop at.
+        let back = rounds < 0 && from == mark.rounds;
+        self.seek(Goal::Round(if back { to.min(mark.before) } else { to }));
     }
 
     /// Plays so many times as fast as it was recorded.
@@ -267,8 +276,10 @@ struct Mark {
     read: u64,
     /// When the last frame of the trace was captured.
     at: Timestamp,
-    /// Rounds that were over.
+    /// The number of the last round that was over, from 1; those that are missing have numbers as well.
     rounds: u64,
+    /// That of the one before.
+    before: u64,
     /// The last of them ended with the last thing that was read.
     just_ended: bool,
 }
@@ -298,13 +309,16 @@ struct Seen {
     mark: Mark,
     /// When the first frame of the trace was captured.
     began: Option<Timestamp>,
+    /// The first round of the recording by its own number, and the last of which anything was captured, from 1.
+    first: Option<u64>,
+    latest: u64,
     model: Model,
 }
 
 impl Seen {
     /// The round that is shown, from 1: that which is running, once something is known of it.
     fn round(&self) -> u64 {
-        self.mark.rounds + u64::from(self.model.is_running())
+        if self.model.is_running() { self.latest } else { self.mark.rounds }
     }
 }
 
@@ -375,7 +389,13 @@ impl Observer for Onlooker<'_> {
         {
             self.annotations.request(reply.responder);
         }
-        self.seen.mark.rounds += u64::from(event == Event::Ended);
+        let Seen { mark, first, latest, .. } = &mut *self.seen;
+        let number = path.round.saturating_sub(*first.get_or_insert(path.round)).saturating_add(1);
+        *latest = (*latest).max(number);
+        if event == Event::Ended {
+            mark.before =
+                std::mem::replace(&mut mark.rounds, number.saturating_add(path.missed_after));
+        }
         self.seen.model.event(Some(event), View::of(self.config, path, self.annotations));
     }
 }

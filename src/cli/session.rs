@@ -276,13 +276,15 @@ impl Observer for Session {
     }
 
     fn missed(&mut self, rounds: u64) {
-        if let Some(meter) = &self.meter {
+        if let Some(meter) = &mut self.meter {
             meter.missed();
         }
+        self.renderer.missed(rounds);
         if rounds == 1 {
-            complain(
-                "no probe of this round was seen leaving: it is missing, and the watch goes on",
-            );
+            let target = &self.config.target_name;
+            complain(&format!(
+                "no probe to {target} was seen leaving in a round: it is missing, and the watch goes on"
+            ));
         }
     }
 

@@ -139,7 +139,13 @@ impl Metrics {
         self.rounds.get_or_create_owned(&labels);
         self.missed.get_or_create_owned(&labels);
         self.reached.get_or_create_owned(&labels);
-        Meter { metrics: self.clone(), config: config.clone(), target, table: Table::new() }
+        Meter {
+            metrics: self.clone(),
+            config: config.clone(),
+            target,
+            table: Table::new(),
+            ahead: 0,
+        }
     }
 }
 
@@ -149,6 +155,8 @@ pub struct Meter {
     config: TraceConfig,
     target: String,
     table: Table,
+    /// Missing rounds that are counted here, and in the table with the next one.
+    ahead: u64,
 }
 
 impl Meter {
@@ -188,7 +196,8 @@ impl Meter {
             }
         }
         let labels = OfTarget { target: self.target.clone() };
-        let new = |now: u64, before| now.saturating_sub(before);
+        let ahead = std::mem::take(&mut self.ahead);
+        let new = |now: u64, before: u64| now.saturating_sub(before.saturating_add(ahead));
         let metrics = &self.metrics;
         metrics.rounds.get_or_create_owned(&labels).inc_by(new(self.table.rounds(), rounds));
         metrics.missed.get_or_create_owned(&labels).inc_by(new(self.table.missed(), missed));
@@ -197,9 +206,12 @@ impl Meter {
     }
 
     /// Nothing was seen leaving in this round: nothing is known of it, but that the target was not reached.
-    pub fn missed(&self) {
+    pub fn missed(&mut self) {
         let labels = OfTarget { target: self.target.clone() };
         self.metrics.reached.get_or_create_owned(&labels).set(0);
+        self.metrics.rounds.get_or_create_owned(&labels).inc();
+        self.metrics.missed.get_or_create_owned(&labels).inc();
+        self.ahead += 1;
     }
 
     fn observe(&self, ttl: u8, reply: &Reply) {

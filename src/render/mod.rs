@@ -75,6 +75,9 @@ pub trait Renderer {
     /// A frame was handled that concerns the trace.
     fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &Path) {}
 
+    /// So many rounds have now gone by of which no probe was seen leaving: only who shows what is going on needs that.
+    fn missed(&mut self, _: u64) {}
+
     /// Something happened to the path, or a name became known (`None`).
     ///
     /// # Errors

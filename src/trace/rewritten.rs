@@ -5,7 +5,7 @@
 //!
 //! - by all eight octets, whatever the IP-ID became, and with TCP the destination port: its sequence number tells the probe.
 //!   Over IPv4, where the IP-ID could have vouched for it, only TCP is believed to another destination in this way;
-//! - by the IP-ID, whatever the destination and its port became.
+//! - by the IP-ID, whatever the destination and its port became, or the sequence number of TCP or of an echo.
 //!
 //! Where both ways lead to different probes, neither is believed. Believed is what has, in either way:
 //!
@@ -166,7 +166,9 @@ impl Rewritten {
             self.marked(sent, header, payload) && self.tcp_fits(sent, key, header, payload)
         });
         let by_id = self.by_id.get(&key.ip_id).and_then(|slot| slot.one());
-        let by_id = by_id.filter(|sent| self.ported(sent, header, payload, key));
+        let by_id = by_id.filter(|sent| {
+            self.ported(sent, header, payload, key) || self.sequenced(sent, header, key)
+        });
         match (by_head, by_id) {
             (Some(one), Some(other)) => (one.at == other.at).then_some(one.at),
             (one, other) => one.or(other).map(|sent| sent.at),
@@ -202,6 +204,19 @@ impl Rewritten {
         let same_addresses = header.source == self.flow.source && self.is_to_target(header);
         let left = same_addresses && with_port(key.head) == sent.head;
         (fits || left && is_udp(self.flow.protocol())) && self.tcp_fits(sent, key, header, payload)
+    }
+
+    /// Whether a quote is of this probe but for the sequence number, and a checksum of ICMP that fits it.
+    fn sequenced(&self, sent: &Sent, header: &IpHeader, key: &ProbeKey) -> bool {
+        let (head, ours) = (self.undone(key.head, header), ProbeKey { ip_id: 0, head: sent.head });
+        let protocol = self.flow.protocol();
+        if protocol == ipv4::TCP {
+            return self.is_to_target(header) && head[..4] == sent.head[..4];
+        }
+        let Some(sum) = self.sum_of(head).filter(|_| !is_udp(protocol)) else { return false };
+        let mut as_ours = self.with_sum(head, replaced(sum, key.sequence(), ours.sequence()));
+        as_ours[6..].copy_from_slice(&sent.head[6..]);
+        as_ours == sent.head
     }
 
     /// Whether the checksum of TCP, if it is quoted, is that of the probe, or that of a segment that is quoted whole:

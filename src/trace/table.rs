@@ -131,6 +131,12 @@ impl Row {
         young.map(|cell| u64::from(cell.sent.saturating_sub(cell.received + cell.late))).sum()
     }
 
+    /// As many of the latest rounds may still be answered.
+    #[must_use]
+    pub fn young(&self) -> usize {
+        self.young
+    }
+
     /// The share of probes that were never answered, from 0 to 1, among those of which that is known.
     #[must_use]
     pub fn loss(&self) -> f64 {

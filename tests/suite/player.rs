@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Interface, Recording};
 use rtrace::driver::{self, Observer};
 use rtrace::enrich::names::Names;
-use rtrace::link::sim::{SimLink, Topology};
+use rtrace::link::Link;
+use rtrace::link::sim::{START, SimLink, Topology};
 use rtrace::player::Player;
 use rtrace::render::tui::moment::Goal;
 use rtrace::render::tui::state::Pane;
@@ -19,6 +20,7 @@ use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::golden_law::Shared;
+use crate::rounds::Broken;
 use crate::screen::{Feed, LARGE, SMALL, buffer, busy, check, config, state, text};
 
 /// A watch that was looked at while it went on.
@@ -55,6 +57,10 @@ impl Observer for Live {
 }
 
 fn watch(topology: Topology, rounds: u64) -> Watched {
+    watch_over(&mut SimLink::new(topology.clone()), topology, rounds)
+}
+
+fn watch_over(link: &mut dyn Link, topology: Topology, rounds: u64) -> Watched {
     let config = config(&topology, 2);
     let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
     let bytes = Shared::default();
@@ -64,7 +70,7 @@ fn watch(topology: Topology, rounds: u64) -> Watched {
     let feed = Feed::new(&topology, &config, plan, usize::MAX);
     let mut live = Live { feed, tape, rounds: Vec::new() };
     let mut engine = Rounds::new(config.clone(), plan).unwrap();
-    driver::run(&mut engine, &mut SimLink::new(topology.clone()), &mut live).unwrap();
+    driver::run(&mut engine, link, &mut live).unwrap();
     let recording = bytes.0.borrow().clone().into();
     Watched { topology, config, plan, recording, rounds: live.rounds }
 }
@@ -273,6 +279,29 @@ fn what_was_forgotten_is_back_before_that_moment() {
 }
 
 /// As captures of other tools are watched: one trace, which has no rounds.
+#[test]
+fn rounds_that_are_missing_have_numbers_and_are_passed_over() {
+    let second = |second: i64| START.after(Span::from_millis(1_000 * second + 500));
+    let (from, to) = (second(4), second(8));
+    let mut link = Broken { inner: SimLink::new(busy()), from, to, refuses: true };
+    let watched = watch_over(&mut link, busy(), 14);
+    let missed = watched.rounds.last().unwrap().table.missed();
+    assert!(missed >= 3, "{missed}");
+    let mut player = watched.player();
+    at(&mut player, Goal::Round(u64::MAX));
+    assert_eq!((player.playback().round, player.table().missed()), (14, missed));
+    let mut back = vec![14];
+    while *back.last().unwrap() > 1 && back.len() < 20 {
+        player.step(-1);
+        arrive(&mut player);
+        back.push(player.playback().round);
+    }
+    assert_eq!(back.len() as u64, 14 - missed, "{back:?}");
+    assert!(back.is_sorted_by(|later, earlier| later > earlier) && back.ends_with(&[2, 1]));
+    at(&mut player, Goal::Round(12));
+    assert_eq!(player.playback().round, 12);
+}
+
 #[test]
 fn a_single_trace_is_one_round() {
     let one = watch(busy(), 1);

@@ -235,11 +235,11 @@ fn a_target_that_answers_late_ends_the_path() {
 }
 
 /// From one time to another it takes nothing, or loses what it takes before it is captured.
-struct Broken {
-    inner: SimLink,
-    from: Timestamp,
-    to: Timestamp,
-    refuses: bool,
+pub struct Broken {
+    pub inner: SimLink,
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub refuses: bool,
 }
 
 impl Link for Broken {
@@ -260,6 +260,20 @@ impl Link for Broken {
 
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         self.inner.receive(until)
+    }
+}
+
+/// It is known from the rounds before; without that each lost answer would let the next round rise further.
+#[test]
+fn a_target_that_loses_much_is_not_asked_behind() {
+    let topology = line(&["loss = 0.3", ""], "loss = 0.4");
+    for probe in [ProbeType::Udp, ProbeType::IcmpEcho] {
+        let config = config(&topology, probe, TARGET.into());
+        let (watcher, _) = watched(topology.clone(), &config, plan(150));
+        let rows = watcher.table.rows();
+        assert_eq!(rows.len(), 3, "{probe:?}");
+        let probes = watcher.events.iter().filter(|event| matches!(event, Event::Sent(_))).count();
+        assert!(probes < 150 * 3 + 100, "{probe:?} {probes}");
     }
 }
 

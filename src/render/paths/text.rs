@@ -53,7 +53,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     }
     for round in &network.loops {
         let round = ranges(round.iter().map(|router| router + 1), "#");
-        writeln!(out, "loop: {round} repeat; what comes there never arrives")?;
+        writeln!(out, "loop: {round} repeat; flows that go round there never arrive")?;
     }
     let totals = map.view.path.totals;
     let asked = network.routers.iter().filter_map(|router| router.enumerated);
@@ -70,6 +70,9 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         Completion::Complete => {}
         Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
         Completion::Incomplete => write!(out, "; incomplete: it was interrupted (see --resume)")?,
+    }
+    if totals.orphans > 0 {
+        write!(out, "; {} replies quote no probe that can be told", totals.orphans)?;
     }
     if open > 0 {
         write!(out, "; {open} of them may have more next hops than were found (?)")?;

@@ -126,7 +126,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
         lines.push(tabs(&seen.tabs, state, area.width.into()));
     }
     if let Some(playback) = &seen.playback {
-        lines.push(position(playback, area.width));
+        lines.push(position(playback, &missed(seen.target.table.missed()), area.width));
     }
     let top = u16::try_from(lines.len()).unwrap_or(1);
     let (head, rest) = split(area, top);
@@ -168,7 +168,7 @@ fn parts(body: Rect, seen: &Snapshot, state: &UiState) -> (Option<Rect>, Option<
 }
 
 fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
-    let Target { config, interval, table, now, over, .. } = &seen.target;
+    let Target { config, interval, table, now, over, missing, .. } = &seen.target;
     let name = plain(&config.target_name);
     let address = config.target.to_string();
     let to = if name == address { address } else { format!("{name} ({address})") };
@@ -179,13 +179,16 @@ fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     let every = interval.map_or_else(String::new, |interval| format!("  every {interval} s"));
     spans.push(Span::raw(format!("  {} to {to}{every}", config.source)));
     if seen.playback.is_none() {
-        let missed = match table.missed() {
-            0 => String::new(),
-            missed => format!(" ({missed} not sent)"),
-        };
-        spans.push(Span::raw(format!("  round {}{missed}  {}", table.rounds(), clock(*now))));
+        let round = table.rounds().saturating_add(*missing);
+        let missed = missed(table.missed().saturating_add(*missing));
+        spans.push(Span::raw(format!("  round {round}{missed}  {}", clock(*now))));
     }
     Line::from(spans)
+}
+
+/// Of how many of the rounds no probe was seen leaving.
+fn missed(rounds: u64) -> String {
+    if rounds == 0 { String::new() } else { format!(" ({rounds} not sent)") }
 }
 
 /// As many tabs as there is room for, the one that is shown among them.
@@ -220,7 +223,7 @@ fn tabs(tabs: &[Tab], state: &UiState, width: usize) -> Line<'static> {
 }
 
 /// Where in the recording this is, and a bar of it.
-fn position(playback: &Playback, width: u16) -> Line<'static> {
+fn position(playback: &Playback, missed: &str, width: u16) -> Line<'static> {
     let Playback { playing, speed, seeking, at, round, began, end } = playback;
     let motion = match (seeking, playing) {
         (true, _) => "seeking",
@@ -229,7 +232,7 @@ fn position(playback: &Playback, width: u16) -> Line<'static> {
     };
     let of = end.map_or_else(String::new, |(_, rounds)| format!(" of {rounds}"));
     let time = date_and_clock(*at);
-    let text = format!("{motion} x{speed}  round {round}{of}  {time} UTC  ");
+    let text = format!("{motion} x{speed}  round {round}{of}{missed}  {time} UTC  ");
     let Some((ended, _)) = end else { return Line::raw(text) };
     let room = usize::from(width).saturating_sub(text.len() + 2);
     let (whole, done) = (ended.since(*began).secs_f64(), at.since(*began).secs_f64());

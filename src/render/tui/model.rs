@@ -47,6 +47,8 @@ pub struct Target {
     pub table: Table,
     /// When its last rounds began, the oldest first.
     pub times: VecDeque<Timestamp>,
+    /// Rounds that have gone by since the last of which anything was captured.
+    pub missing: u64,
     /// Hops and rounds of which a reply came late, with its RTT.
     pub late: BTreeMap<(u8, u64), Option<Span>>,
     /// The last replies of each hop, by TTL, the oldest first.
@@ -92,6 +94,7 @@ impl Model {
             interval,
             table: Table::new(),
             times: VecDeque::new(),
+            missing: 0,
             late: BTreeMap::new(),
             packets: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -157,6 +160,11 @@ impl Model {
     /// There will be no more rounds.
     pub fn end(&mut self) {
         self.target.over = true;
+    }
+
+    /// So many rounds have gone by of which no probe was seen leaving.
+    pub fn missed(&mut self, rounds: u64) {
+        self.target.missing = rounds;
     }
 
     /// A frame was handled that concerns the trace.
@@ -259,6 +267,7 @@ impl Target {
     }
 
     fn finish(&mut self, path: &Path) {
+        self.missing = 0;
         let before = self.table.rounds();
         self.table.add(path, &self.config);
         // Rounds that are missing began as long after one another as others do.
@@ -336,6 +345,11 @@ impl Shared {
 
 /// The renderer that feeds it.
 impl Renderer for Shared {
+    fn missed(&mut self, rounds: u64) {
+        self.lock().missed(rounds);
+        self.changed();
+    }
+
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         self.lock().frame(frame, disposition, path);
     }

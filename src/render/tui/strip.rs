@@ -48,6 +48,11 @@ impl Sign {
         }
     }
 
+    /// The same; but what is lost may still be answered if it is `young`.
+    pub fn unless(self, young: bool) -> Self {
+        if young && matches!(self, Self::Lost | Self::Part) { Self::None } else { self }
+    }
+
     pub fn char(self) -> char {
         match self {
             Self::None => ' ',
@@ -79,7 +84,8 @@ pub fn line(target: &Target, row: &Row, width: usize, theme: Theme) -> Line<'sta
     for (ago, cell) in row.history.iter().enumerate().skip(row.history.len() - shown) {
         let round = rounds - (row.history.len() - 1 - ago) as u64;
         let late = target.late.contains_key(&(row.ttl, round));
-        let sign = Sign::of(*cell, late, row.rtts.best());
+        let young = row.history.len() - ago <= row.young();
+        let sign = Sign::of(*cell, late, row.rtts.best()).unless(young);
         let style = sign.style(theme);
         match &mut pending {
             Some((last, text)) if *last == style => text.push(sign.char()),

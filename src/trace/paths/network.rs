@@ -143,6 +143,10 @@ impl Network {
                 indices[place] = Some(index);
                 for at in before {
                     let Some(from) = above.get(at).copied().flatten() else { continue };
+                    // It said once that a TTL ran out, and once that it goes no further.
+                    if from == index {
+                        continue;
+                    }
                     let flows = graph.levels()[level - 1].places[at].next.get(&place);
                     let (seen, sure) = links.entry((from, index)).or_default();
                     seen.extend(flows.into_iter().flatten());

@@ -23,6 +23,8 @@ const MESHING: usize = 2;
 const SILENT_HOPS: usize = 5;
 /// A router is given up of which so few flows are found: one of so many that were wanted of it.
 const SEARCH: usize = 128;
+/// The same of one that is silent: loss makes such ones, of which there are no more flows.
+const SEARCH_SILENT: usize = 16;
 /// Most flows that are tried at a time in search of those of one router.
 const TRIED_AT_ONCE: usize = 64;
 
@@ -320,7 +322,9 @@ impl<'a> Need<'a> {
         let mut under_way = under_way;
         for (place, wanted) in missing {
             let hits = here.places[*place].flows.len().max(1);
-            if here.asked() >= SEARCH * (hits + wanted) {
+            let silent = here.places[*place].address.is_none();
+            let search = if silent { SEARCH_SILENT } else { SEARCH };
+            if here.asked() >= search * (hits + wanted) {
                 continue;
             }
             // As many as will have them, if flows go on as they did.

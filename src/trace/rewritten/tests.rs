@@ -31,6 +31,8 @@ enum Change {
     Checksum,
     /// The IP-ID becomes that of the probe before.
     IdOfAnother,
+    /// The sequence number of TCP or of an echo.
+    Sequence,
     /// Of TCP: the options, and the checksum with them.
     Options,
 }
@@ -79,6 +81,7 @@ fn change(bytes: &mut [u8], change: Change) {
         Destination | BareDestination => bytes[to] = 8,
         SourcePort => bytes[len] ^= 0x55,
         Port | BarePort => bytes[len + 2..len + 4].copy_from_slice(&[0, 54]),
+        Sequence => bytes[len + 6..len + 8].copy_from_slice(&[0xde, 0xad]),
         Options => bytes[len + 23] ^= 0x55,
         Checksum => {}
     }
@@ -193,11 +196,21 @@ fn eight_octets_are_enough() {
     assert!(!finds(&config(ProbeType::Protocol(253), V4, FlowMode::Classic), &[Destination], None));
 }
 
-/// The port of one probe and the IP-ID of another: either may be what was rewritten.
+/// The number of one probe and the IP-ID of another: either may be what was rewritten.
 #[test]
 fn what_may_be_either_of_two_is_neither() {
-    for (kind, told) in [(UDP, false), (SYN, true), (ECHO, true)] {
-        assert_eq!(finds(&config(kind, V4, FlowMode::Classic), &[IdOfAnother], None), told);
+    for kind in [UDP, SYN, ECHO] {
+        assert!(!finds(&config(kind, V4, FlowMode::Classic), &[IdOfAnother], None));
+    }
+}
+
+#[test]
+fn another_sequence_number_leaves_the_ip_id() {
+    for kind in [SYN, ProbeType::TcpAck, ECHO] {
+        for octets in [None, Some(8)] {
+            assert!(finds(&config(kind, V4, FlowMode::Classic), &[Sequence], octets), "{kind:?}");
+        }
+        assert!(!finds(&config(kind, V4, FlowMode::Classic), &[Sequence, SourcePort], Some(8)));
     }
 }
 

@@ -35,7 +35,7 @@ use crate::wire::Frame;
 /// How many rounds that are over are kept for replies that are late: as many as fit into the time that a trace would
 /// wait, but not fewer and not more than so many.
 const KEPT: (usize, usize) = (8, MOST_KEPT);
-pub(super) const MOST_KEPT: usize = 64;
+pub(super) const MOST_KEPT: usize = 512;
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
 
@@ -218,8 +218,9 @@ impl Rounds {
         let config = self.config.round(number);
         self.distance = match self.running.path() {
             Path { end: Some(end), .. } => *end,
-            // Nobody said in time that this is the end: the path may go on a little.
-            path => self.late_end().filter(|end| *end > path.farthest).unwrap_or_else(|| {
+            // Nobody said in time that this is the end. If rounds before it found one, and no router answers there by
+            // now, that was a loss; else the path may go on a little.
+            path => self.known_end().filter(|end| *end > path.farthest).unwrap_or_else(|| {
                 self.distance.max(path.farthest.saturating_add(BEYOND)).min(config.max_ttl)
             }),
         };
@@ -252,9 +253,9 @@ impl Rounds {
             .map(Tracer::path)
     }
 
-    /// Where answers that came too late for their rounds say that the path ends.
-    fn late_end(&self) -> Option<u8> {
-        self.kept().find_map(Path::late_end)
+    /// Where the latest of the rounds that found an end say that it is, be it by answers that came too late for them.
+    fn known_end(&self) -> Option<u8> {
+        self.kept().find_map(|path| path.end.or_else(|| path.late_end()))
     }
 
     /// Until when answers of hops that do answer may still come, if any are missing.

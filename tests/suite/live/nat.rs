@@ -13,6 +13,8 @@ const REWRITTEN: &[(&str, &[&str], &str)] = &[
     ("ip daddr set 203.0.113.8", &["-T"], "destination address"),
     ("udp dport set 53", &[], "destination port"),
     ("udp dport set 53", &["--flow", "paris"], "destination port"),
+    ("tcp sequence set 5", &["-T"], "sequence number"),
+    ("icmp sequence set 50000", &["-I"], "sequence number"),
 ];
 
 #[test]
