@@ -1,19 +1,28 @@
 //! What comes from the terminal while a screen is on it.
 //!
-//! The terminal may go away. Then reading from it says at once that there is nothing, and crossterm would ask again for
-//! ever; so whether it is still there is asked before crossterm is, and crossterm never waits.
+//! The terminal may go away. Then reading from it says at once that there is nothing, and crossterm asks again for
+//! ever. So a thread of its own reads; whether the terminal is still there is seen without reading, and the thread
+//! ends with the process, whatever it is at.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::crossterm::event::{self, Event};
 
-/// The terminal's end that keys come from: where crossterm reads them, too.
-pub enum Keyboard {
+/// The terminal's end that keys come from, and what has been read from it.
+pub struct Keyboard {
+    terminal: Terminal,
+    events: Receiver<io::Result<Event>>,
+}
+
+/// Where crossterm reads from, too.
+enum Terminal {
     Stdin(io::Stdin),
     Opened(File),
 }
@@ -30,31 +39,40 @@ impl Keyboard {
     /// Stdin, or the terminal of the process if that is something else.
     pub fn open() -> io::Result<Self> {
         let stdin = io::stdin();
-        if stdin.is_terminal() {
-            return Ok(Self::Stdin(stdin));
-        }
-        File::open("/dev/tty").map(Self::Opened)
+        let terminal = if stdin.is_terminal() {
+            Terminal::Stdin(stdin)
+        } else {
+            Terminal::Opened(File::open("/dev/tty")?)
+        };
+        let (read, events) = mpsc::channel();
+        thread::Builder::new().name("keys".to_owned()).spawn(move || {
+            loop {
+                let event = event::read();
+                let failed = event.is_err();
+                if read.send(event).is_err() || failed {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { terminal, events })
     }
 
-    /// Waits for so long at most, or until a signal comes.
+    /// Waits for so long at most.
     pub fn wait(&self, time: Duration) -> io::Result<Came> {
-        // What crossterm has read already does not show any more.
-        for wait in [Duration::ZERO, time] {
-            if self.is_gone(wait)? {
-                return Ok(Came::HungUp);
-            }
-            if event::poll(Duration::ZERO)? {
-                return event::read().map(Came::Event);
-            }
+        if self.is_gone()? {
+            return Ok(Came::HungUp);
         }
-        Ok(Came::Nothing)
+        match self.events.recv_timeout(time) {
+            Ok(event) => event.map(Came::Event),
+            Err(RecvTimeoutError::Timeout) => Ok(Came::Nothing),
+            Err(RecvTimeoutError::Disconnected) => Ok(Came::HungUp),
+        }
     }
 
-    /// Waits until something comes, and says whether that is the end.
-    fn is_gone(&self, time: Duration) -> io::Result<bool> {
-        let mut terminal = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
-        match poll(&mut terminal, time) {
+    fn is_gone(&self) -> io::Result<bool> {
+        // Whatever is asked for, that there is no terminal is always said.
+        let mut terminal = [PollFd::new(self.terminal.as_fd(), PollFlags::empty())];
+        match poll(&mut terminal, PollTimeout::ZERO) {
             Ok(_) => {
                 let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
                 let came = terminal.first().and_then(PollFd::revents);
@@ -66,7 +84,7 @@ impl Keyboard {
     }
 }
 
-impl AsFd for Keyboard {
+impl AsFd for Terminal {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Stdin(stdin) => stdin.as_fd(),
