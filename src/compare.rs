@@ -49,14 +49,8 @@ pub struct Head {
     version: u32,
 }
 
-impl Head {
-    fn new() -> Self {
-        Self { format: "rtrace-diff", version: VERSION }
-    }
-}
-
 impl Default for Head {
     fn default() -> Self {
-        Self::new()
+        Self { format: "rtrace-diff", version: VERSION }
     }
 }

@@ -1,8 +1,8 @@
 //! `rtrace diff BEFORE AFTER`: whether a path has changed, for people and for cron.
 
 use std::collections::HashMap;
-use std::fmt::Write;
-use std::io::Seek;
+use std::fs::File;
+use std::io::{Read as _, Seek};
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -10,21 +10,26 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::args::DiffArgs;
-use super::{Status, compared, replay, write_out};
+use super::replay::{self, Recorded};
+use super::{Status, compared, write_out};
 use crate::capture::CaptureReader;
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
 use crate::compare::{self, Trace, document};
 use crate::driver::{self, Observer};
+use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::render::json::Json;
+use crate::render::paths::PathsReport;
 use crate::render::text::Style;
-use crate::render::{Renderer, View};
-use crate::trace::inspect::{Inspector, Value};
-use crate::trace::rounds::Rounds;
+use crate::render::{Form, Renderer, View};
+use crate::trace::inspect::Inspector;
 use crate::trace::{self, Disposition, Event, TraceConfig};
 use crate::wire::Frame;
+
+/// A document begins within so many octets.
+const BLANKS: u64 = 4_096;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
@@ -52,43 +57,54 @@ enum Read {
 }
 
 fn read(path: &Path) -> anyhow::Result<Read> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let read = if matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[')) {
-        understood(&bytes)
-    } else {
-        recorded(path)
-    };
-    read.with_context(|| format!("cannot compare {}", path.display()))
+    let mut file = replay::open(path)?;
+    let name = path.display().to_string();
+    let read = is_document(&mut file)
+        .and_then(|is| if is { documented(&mut file) } else { recorded(&mut file, &name) });
+    read.with_context(|| format!("cannot compare {name}"))
 }
 
-fn understood(json: &[u8]) -> anyhow::Result<Read> {
-    if document::format(json)? == maps::FORMAT {
-        return Ok(Read::Map(Map::parse(json)?));
+/// Whether a file begins like a JSON document.
+fn is_document(file: &mut File) -> anyhow::Result<bool> {
+    let mut first = Vec::new();
+    file.take(BLANKS).read_to_end(&mut first)?;
+    file.rewind()?;
+    Ok(matches!(first.trim_ascii_start().first(), Some(b'{' | b'[')))
+}
+
+fn documented(file: &mut File) -> anyhow::Result<Read> {
+    let mut json = Vec::new();
+    file.read_to_end(&mut json)?;
+    if document::format(&json)? == maps::FORMAT {
+        return Ok(Read::Map(Map::parse(&json)?));
     }
-    Ok(Read::Trace(Box::new(Trace::parse(json)?)))
+    Ok(Read::Trace(Box::new(Trace::parse(&json)?)))
 }
 
 /// What a recording holds: its first trace, or all rounds of it, or the map of all paths.
-fn recorded(path: &Path) -> anyhow::Result<Read> {
-    let mut quoted = Quoted::default();
-    let name = path.display().to_string();
-    let mut file = replay::open(path)?;
-    let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
-    let rounds = carried.and_then(|(carried, ..)| carried.rounds.map(|plan| (carried, plan)));
-    let Some((carried, plan)) = rounds else {
-        let (json, config) = replay::first_as_json(path, &mut quoted)?;
-        return Ok(match understood(&json)? {
-            Read::Trace(trace) => Read::Trace(Box::new(trace.with_quotes(quoted.quotes(&config)))),
-            map @ Read::Map(_) => map,
-        });
-    };
+fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
+    let contents = replay::read_through(CaptureReader::new(&mut *file, name)?, 0)?;
+    let recorded = contents.first(name)?;
     file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-    let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-    let mut rounds = Rounds::passive_from(carried.first_round, carried.trace, plan)?;
-    let mut joined = Joined { quoted, config: rounds.config().clone(), trace: None };
-    driver::run(&mut rounds, &mut link, &mut joined)?;
-    let trace = joined.trace.context("no round of it was recorded")?;
-    Ok(Read::Trace(Box::new(trace.with_quotes(joined.quoted.quotes(&joined.config)))))
+    let mut link = ReplayLink::new(CaptureReader::new(file, name)?);
+    let mut engine = recorded.engine()?;
+    let Recorded { config, plan, .. } = recorded;
+    let mut joined = Joined { quoted: Quoted::default(), config, trace: None };
+    driver::run(&mut *engine, &mut link, &mut joined)?;
+    let Joined { quoted, config, trace } = joined;
+    if let Some(plan) = plan {
+        let mut json = Vec::new();
+        let nameless = nameless();
+        let view = View::of(&config, engine.path(), &nameless);
+        PathsReport::new(&mut json, Form::Json, false, plan).end(view)?;
+        return Ok(Read::Map(Map::parse(&json)?));
+    }
+    let trace = trace.context("no round of it was recorded")?;
+    Ok(Read::Trace(Box::new(trace.with_quotes(quoted.quotes(&config)))))
+}
+
+fn nameless() -> Annotations {
+    Names::fixed(HashMap::<IpAddr, String>::new()).into()
 }
 
 /// Makes one trace of all rounds.
@@ -108,7 +124,7 @@ impl Observer for Joined {
             return;
         }
         let mut json = Vec::new();
-        let nameless = Names::fixed(HashMap::<IpAddr, String>::new()).into();
+        let nameless = nameless();
         let view = View::of(&self.config, path, &nameless);
         let written = Json::new(&mut json, Style::default()).end(view);
         // What was just written is of the form.
@@ -159,20 +175,9 @@ impl Quoted {
             let hop = Inspector::hop(it, config);
             for field in &it.compared {
                 let became = it.differences.iter().find(|difference| difference.field == *field);
-                quotes.note(field, hop, became.map(|difference| shown(&difference.quoted)));
+                quotes.note(field, hop, became.map(|difference| difference.quoted.to_string()));
             }
         }
         quotes
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Number(number) => number.to_string(),
-        Value::Address(address) => address.to_string(),
-        Value::Octets(octets) => octets.iter().fold(String::new(), |mut hex, octet| {
-            let _ = write!(hex, "{octet:02x}");
-            hex
-        }),
     }
 }

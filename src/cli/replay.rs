@@ -18,15 +18,11 @@ use super::list::Listed;
 use super::session::{Session, report_out};
 use super::{Status, complain, list, paths, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
-use crate::driver::{self, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
-use crate::render::json::Json;
-use crate::render::paths::PathsReport;
-use crate::render::text::Style;
-use crate::render::{Form, Renderer, View};
+use crate::render::Form;
 use crate::time::Timestamp;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
@@ -183,56 +179,6 @@ fn report(
     Ok((status, session.into_annotations()))
 }
 
-/// The first trace in a recording, or all paths of which it is, as their JSON document, and as it was asked for.
-/// `observer` sees its frames.
-pub fn first_as_json(
-    path: &Path,
-    observer: &mut dyn Observer,
-) -> anyhow::Result<(Vec<u8>, TraceConfig)> {
-    let First { tracer, annotations, paths } = first(path, observer)?;
-    let mut document = Vec::new();
-    let view = View::of(tracer.config(), tracer.path(), &annotations);
-    let written = match paths {
-        None => Json::new(&mut document, Style::default()).end(view),
-        Some(plan) => PathsReport::new(&mut document, Form::Json, false, plan).end(view),
-    };
-    written.context("cannot write the trace")?;
-    Ok((document, tracer.config().clone()))
-}
-
-/// The first trace in a recording.
-pub struct First {
-    /// What is known of it.
-    pub tracer: Tracer,
-    annotations: Annotations,
-    /// How all paths were looked for, if they were.
-    paths: Option<Plan>,
-}
-
-/// Replays the first trace in a recording before `observer`.
-pub fn first(path: &Path, observer: &mut dyn Observer) -> anyhow::Result<First> {
-    let name = path.display().to_string();
-    let mut file = open(path)?;
-    let contents = read_through(CaptureReader::new(&mut file, &name)?, 0)?;
-    let carried = contents.carried.as_ref().map(|carried| (carried.trace.clone(), Idents::One));
-    let surveyed = || {
-        let found = contents.survey.traces().into_iter().next()?;
-        Some((found.config, found.idents))
-    };
-    let (config, idents) = carried
-        .or_else(surveyed)
-        .with_context(|| format!("{name}: no trace found: is this a capture of a traceroute?"))?;
-    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-    let mut link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-    let paths = contents.carried.and_then(|carried| carried.paths);
-    let mut tracer = match paths {
-        None => Tracer::passive(config, idents)?,
-        Some(_) => Paths::watcher(config)?,
-    };
-    driver::run(&mut tracer, &mut link, observer)?;
-    Ok(First { tracer, annotations: Names::fixed(contents.names).into(), paths })
-}
-
 /// What a recording says of itself, and when and on what kind of link its last frame was captured; nothing if it
 /// says nothing.
 pub fn carried<R: Read>(
@@ -312,6 +258,14 @@ impl Contents {
             complain(&nothing_found(name, chosen, self.packets));
         }
         traces
+    }
+
+    /// The first of the traces.
+    pub(super) fn first(&self, name: &str) -> anyhow::Result<Recorded> {
+        let (options, chosen) = (TraceOptions::default(), Chosen::default());
+        let first = self.choose(&options, chosen).into_iter().next();
+        let (_, found) = first.with_context(|| nothing_found(name, chosen, self.packets))?;
+        Ok(self.recorded(found, &options))
     }
 
     fn choose(&self, options: &TraceOptions, chosen: Chosen) -> Vec<(u32, Found)> {

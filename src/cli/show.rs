@@ -15,7 +15,7 @@ use super::args::ShowArgs;
 use super::options::TraceOptions;
 use super::replay::{self, Chosen};
 use super::{Status, write_out};
-use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::capture::{CaptureReader, Item};
 use crate::driver::{self, Observer};
 use crate::link::replay::ReplayLink;
 use crate::render::show::{self, Answer, Evidence, Place, What};
@@ -234,7 +234,8 @@ fn datagrams(
         let frame = match reader.next() {
             Ok(Some(Item::Packet(frame))) => frame,
             Ok(Some(_)) => continue,
-            Ok(None) | Err(CaptureError::Truncated { .. }) => return Ok(found),
+            Ok(None) => return Ok(found),
+            Err(error) if error.leaves_packets() => return Ok(found),
             Err(error) => return Err(error.into()),
         };
         for (wanted, found) in wanted.iter().zip(&mut found) {

@@ -121,7 +121,7 @@ pub fn compare(before: &Trace, after: &Trace) -> Comparison {
         || hops.iter().any(|hop| hop.change)
         || rewrites.iter().any(|field| field.change);
     Comparison {
-        head: Head::new(),
+        head: Head::default(),
         changed,
         hops,
         rewrites,

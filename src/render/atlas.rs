@@ -309,21 +309,10 @@ mod tests {
     #[test]
     fn further_replies_are_marked() {
         let at = |millis: i64| Timestamp::from_nanos(millis * 1_000_000);
-        let reply = |millis, late| Reply {
-            responder: [192, 0, 2, 1].into(),
-            kind: ReplyKind::Answer { tcp_flags: None },
-            at: at(millis),
-            rtt: Some(at(millis).since(at(1))),
-            rewritten: false,
-            frame: 9,
-            ttl: 64,
-            tos: 0,
-            ip_id: None,
-            len: 28,
-            quote: None,
-            extension: None,
-            late,
-            duplicate: false,
+        let plain = Reply::plain([192, 0, 2, 1].into(), ReplyKind::Answer { tcp_flags: None });
+        let reply = |millis, late| {
+            let (at, rtt) = (at(millis), Some(at(millis).since(at(1))));
+            Reply { at, rtt, len: 28, late, ..plain.clone() }
         };
         let probe_type = ProbeTraits { atlas: "UDP", scamper: "udp", headers_len: 28, echo: false };
         let sent = [1, 2, 3, 9].map(at);

@@ -233,9 +233,8 @@ fn became(field: &str, before: &Value, after: &Value, word: &str) -> String {
 
 fn shown(value: &Value) -> String {
     match value {
-        Value::Number(number) => number.to_string(),
-        Value::Address(address) => address.to_string(),
         Value::Octets(octets) => few(octets),
+        other => other.to_string(),
     }
 }
 

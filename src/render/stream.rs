@@ -74,14 +74,14 @@ impl<W: Write> Stream<W> {
         self.table.add(view.path, view.config);
         let (this, after) = (number(view.path), view.path.missed_after);
         let missed = self.table.missed().saturating_sub(missed).saturating_sub(after);
-        self.missed(this.saturating_sub(missed), missed)?;
+        self.missing(this.saturating_sub(missed), missed)?;
         self.lines.line(&Line::Round(RoundRow::of(view)))?;
         let changes: Vec<Change> = self.table.changes_since(before).copied().collect();
         for Change { at, ttl, from, to, .. } in changes {
             let (round, at_ns) = (number(view.path), at.nanos());
             self.lines.line(&Line::Changed { round, ttl, at_ns, from, to })?;
         }
-        self.missed(this.saturating_add(1), after)?;
+        self.missing(this.saturating_add(1), after)?;
         for turn in self.losses.add(view.path, self.table.end()) {
             let row = LossRow::of(turn, view);
             self.lines.line(&match turn.kind {
@@ -92,11 +92,9 @@ impl<W: Write> Stream<W> {
         }
         Ok(())
     }
-}
 
-impl<W: Write> Stream<W> {
     /// So many rounds from this one on are missing.
-    fn missed(&mut self, from: u64, rounds: u64) -> io::Result<()> {
+    fn missing(&mut self, from: u64, rounds: u64) -> io::Result<()> {
         match rounds.checked_sub(1) {
             Some(more) => self.lines.line(&Line::Missed { from, to: from.saturating_add(more) }),
             None => Ok(()),

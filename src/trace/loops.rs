@@ -148,22 +148,9 @@ mod tests {
         };
         let number = u8::try_from(who.to_ascii_lowercase()).unwrap();
         probe.outcome = Outcome::Answered(0);
-        probe.replies.push(Reply {
-            responder: [10, 0, 0, number].into(),
-            kind: ReplyKind::Icmp { family: Family::V4, icmp_type, code, mtu: None },
-            at: Timestamp::default(),
-            rtt: None,
-            frame: 1,
-            ttl: if who.is_ascii_uppercase() { 99 } else { 64 },
-            tos: 0,
-            ip_id: None,
-            len: 56,
-            quote: None,
-            extension: None,
-            rewritten: false,
-            late: false,
-            duplicate: false,
-        });
+        let kind = ReplyKind::Icmp { family: Family::V4, icmp_type, code, mtu: None };
+        let ttl = if who.is_ascii_uppercase() { 99 } else { 64 };
+        probe.replies.push(Reply { ttl, ..Reply::plain([10, 0, 0, number].into(), kind) });
         probe
     }
 

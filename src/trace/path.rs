@@ -343,9 +343,19 @@ impl Path {
         }
     }
 
-    /// Where replies that came late say that the path ends: a target farther away than probes are waited for.
+    /// Where replies say that the path ends, those in time or, if these do not, late ones: of a target farther away than
+    /// probes are waited for.
+    #[must_use]
+    pub fn known_end(&self) -> Option<u8> {
+        self.end.or_else(|| self.late_end())
+    }
+
+    /// Where late replies say so, if none that came in time did.
     #[must_use]
     pub fn late_end(&self) -> Option<u8> {
+        if self.end.is_some() {
+            return None;
+        }
         let ends = |probe: &Probe| {
             let ends =
                 |reply: &Reply| reply.late && !reply.kind.in_transit() && !reply.kind.is_advice();

@@ -106,6 +106,29 @@ pub struct Reply {
     pub duplicate: bool,
 }
 
+#[cfg(test)]
+impl Reply {
+    /// A reply of which nothing matters but who sent it and what it says.
+    pub(crate) fn plain(responder: IpAddr, kind: ReplyKind) -> Self {
+        Self {
+            responder,
+            kind,
+            at: Timestamp::default(),
+            rtt: None,
+            frame: 1,
+            ttl: 64,
+            tos: 0,
+            ip_id: None,
+            len: 56,
+            quote: None,
+            extension: None,
+            rewritten: false,
+            late: false,
+            duplicate: false,
+        }
+    }
+}
+
 /// The TTL that a packet probably began with which arrived with `ttl`, and over how many hops it then came:
 /// systems begin with 64, 128 or 255.
 #[must_use]

@@ -245,7 +245,6 @@ impl Table {
         let answered = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let known = reported.iter().rposition(answered).map_or(0, |last| last + 1);
         let length = self.length;
-        let late = path.late_end().filter(|_| path.end.is_none());
         self.length = match path.end {
             Some(_) => reported.len(),
             // As in mtr, one more: that the path goes on there, and nobody answers.
@@ -253,7 +252,7 @@ impl Table {
         };
         self.ends = path.end.is_some() || (self.ends && self.length == length);
         self.reached |= path.reached(config);
-        self.end_late(late);
+        self.end_late(path.late_end());
         self.end_watch(path);
     }
 
@@ -307,7 +306,7 @@ impl Table {
         if let Some(cell) = cell {
             cell.late = cell.late.saturating_add(1);
         }
-        match path.late_end().filter(|_| path.end.is_none()) {
+        match path.late_end() {
             Some(end) => self.end_late(Some(end)),
             None => self.length = self.length.max(place + 1),
         }

@@ -5,27 +5,18 @@ use std::collections::VecDeque;
 use crate::probe::{Flow, ProbeKey, Transmit};
 use crate::time::{Span, Timestamp};
 use crate::wire::checksum::checksum;
-use crate::wire::extension::{self, Extension};
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
 
+use super::claim::Claim;
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
 use super::event::{Disposition, Event};
 use super::mtu;
 use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Sizer};
-use super::reply::{Quote, Reply, ReplyKind, way_back};
+use super::reply::{Reply, way_back};
 use super::schedule::{Schedule, Scouted, Shown};
 use super::waiting::Waiting;
-
-/// What a datagram to us says of one of our probes, before its checksums are believed.
-struct Claim {
-    at: ProbeRef,
-    kind: ReplyKind,
-    rewritten: bool,
-    quote: Option<Quote>,
-    extension: Option<Box<Extension>>,
-}
 
 /// A trace in progress. See the [module](super) for what it is a function of.
 #[derive(Clone, Debug)]
@@ -327,7 +318,7 @@ impl Tracer {
         any
     }
 
-    /// As [`claim`](Self::claim), also for a probe that is missing from the capture.
+    /// A claim about a probe that is missing from the capture.
     fn claim_missing(&mut self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
         if !header.is_icmp() {
             return None;
@@ -340,7 +331,7 @@ impl Tracer {
         } else {
             icmp.echo_reply?.1
         };
-        if self.add_missing(last) { self.claim(header, payload) } else { None }
+        if self.add_missing(last) { Claim::of(&self.correlator, header, payload) } else { None }
     }
 
     /// `head` is the datagram's IP header, `payload` what follows it.
@@ -351,7 +342,8 @@ impl Tracer {
         head: &[u8],
         payload: &[u8],
     ) -> Disposition {
-        let claim = self.claim(header, payload).or_else(|| self.claim_missing(header, payload));
+        let claim = Claim::of(&self.correlator, header, payload)
+            .or_else(|| self.claim_missing(header, payload));
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
@@ -363,70 +355,13 @@ impl Tracer {
             let unmatched = self.correlator.is_about_us(header, payload) && !damaged();
             return if unmatched { Disposition::Unmatched } else { Disposition::Unrelated };
         };
+        let at = self.path.by_now(claim.at);
         if damaged() {
             self.path.totals.damaged += 1;
-            return Disposition::Damaged(claim.at);
+            return Disposition::Damaged(at);
         }
-        let reply = Reply {
-            responder: header.source,
-            kind: claim.kind,
-            at: frame.at,
-            rtt: None,
-            frame: frame.number,
-            ttl: header.ttl,
-            tos: header.tos,
-            ip_id: header.id,
-            len: length(header.total_len),
-            quote: claim.quote,
-            extension: claim.extension,
-            rewritten: claim.rewritten,
-            late: false,
-            duplicate: false,
-        };
-        let at = self.path.by_now(claim.at);
-        let kept = self.take_reply(at, reply);
+        let kept = self.take_reply(at, claim.into_reply(frame, header));
         Disposition::Reply(at, kept)
-    }
-
-    /// Which probe a datagram to us answers, and what it says of it.
-    fn claim(&self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
-        if !header.is_first {
-            return None;
-        }
-        if let Some((at, answer)) = self.correlator.answered(header, payload) {
-            return Some(Claim {
-                at,
-                kind: ReplyKind::Answer { tcp_flags: answer.tcp_flags },
-                rewritten: false,
-                quote: None,
-                extension: None,
-            });
-        }
-        if !header.is_icmp() {
-            return None;
-        }
-        let family = header.family();
-        let icmp = ip::icmp(family, payload).ok().filter(|icmp| icmp.quotes)?;
-        // What is appended to the quotes of others' datagrams is not taken in.
-        self.correlator.quoted(&quoted::decode(icmp.body).ok()?)?;
-        let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
-            extension::quoted_and_extension(icmp.body, words, family)
-        });
-        let quote = quoted::decode(quote).ok()?;
-        let found = self.correlator.quoted(&quote)?;
-        let (icmp_type, code, mtu) = (icmp.icmp_type, icmp.code, icmp.mtu);
-        Some(Claim {
-            at: found.at,
-            kind: ReplyKind::Icmp { family, icmp_type, code, mtu },
-            rewritten: found.rewritten,
-            quote: Some(Quote {
-                ttl: quote.header.ttl,
-                tos: quote.header.tos,
-                total_len: length(quote.header.total_len),
-                len: length(quote.len),
-            }),
-            extension: extension.map(Box::new),
-        })
     }
 
     /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
@@ -495,8 +430,4 @@ impl Tracer {
         }
         self.waiting.reuse(due);
     }
-}
-
-fn length(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

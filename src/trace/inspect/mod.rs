@@ -12,6 +12,7 @@ pub mod oddities;
 pub mod place;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
@@ -37,6 +38,17 @@ pub enum Value {
     Address(IpAddr),
     /// Octets.
     Octets(Vec<u8>),
+}
+
+impl fmt::Display for Value {
+    /// Octets in hexadecimal.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Address(address) => address.fmt(f),
+            Self::Octets(octets) => octets.iter().try_for_each(|octet| write!(f, "{octet:02x}")),
+        }
+    }
 }
 
 impl Value {

@@ -2,7 +2,6 @@ use super::oddities::Oddity;
 use super::place::Place;
 use super::*;
 use crate::probe::{Flow, FlowMode, ProbeType, craft};
-use crate::time::Timestamp;
 use crate::trace::reply::ReplyKind;
 use crate::wire::checksum::transport;
 use crate::wire::extension::Family;
@@ -22,22 +21,8 @@ fn probe(kind: ProbeType) -> Vec<u8> {
 
 fn reply(responder: IpAddr, icmp: (u8, u8)) -> Reply {
     let (icmp_type, code) = icmp;
-    Reply {
-        responder,
-        kind: ReplyKind::Icmp { family: Family::V4, icmp_type, code, mtu: None },
-        at: Timestamp::default(),
-        rtt: None,
-        frame: 1,
-        ttl: 60,
-        tos: 0,
-        ip_id: None,
-        len: 56,
-        quote: None,
-        extension: None,
-        rewritten: false,
-        late: false,
-        duplicate: false,
-    }
+    let kind = ReplyKind::Icmp { family: Family::V4, icmp_type, code, mtu: None };
+    Reply { ttl: 60, ..Reply::plain(responder, kind) }
 }
 
 const IN_TRANSIT: (u8, u8) = (icmpv4::TIME_EXCEEDED, 0);

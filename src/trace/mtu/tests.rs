@@ -35,22 +35,9 @@ fn probe(ttl: u8, second: i64, answer: Option<(u8, ReplyKind)>) -> Probe {
     if let Some((hop, kind)) = answer {
         let quote = Quote { ttl: (ttl + 1).saturating_sub(hop), tos: 0, total_len: 60, len: 28 };
         probe.outcome = Outcome::Answered(0);
-        probe.replies.push(Reply {
-            responder: router(hop),
-            kind,
-            at: sent,
-            rtt: Some(Span::ZERO),
-            frame: 2,
-            ttl: 64,
-            tos: 0,
-            ip_id: None,
-            len: 56,
-            quote: Some(quote),
-            extension: None,
-            rewritten: false,
-            late: false,
-            duplicate: false,
-        });
+        let (rtt, quote) = (Some(Span::ZERO), Some(quote));
+        let plain = Reply::plain(router(hop), kind);
+        probe.replies.push(Reply { at: sent, rtt, frame: 2, quote, ..plain });
     }
     probe
 }

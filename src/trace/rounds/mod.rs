@@ -255,7 +255,7 @@ impl Rounds {
 
     /// Where the latest of the rounds that found an end say that it is, be it by answers that came too late for them.
     fn known_end(&self) -> Option<u8> {
-        self.kept().find_map(|path| path.end.or_else(|| path.late_end()))
+        self.kept().find_map(Path::known_end)
     }
 
     /// Until when answers of hops that do answer may still come, if any are missing.

@@ -1,0 +1,85 @@
+//! What a datagram to us says of one of our probes: an answer in the probe's own protocol, or an ICMP error that quotes
+//! the probe. Its checksums have not been looked at yet.
+
+use super::correlate::Correlator;
+use super::path::ProbeRef;
+use super::reply::{Quote, Reply, ReplyKind};
+use crate::wire::extension::{self, Extension};
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::{Frame, quoted};
+
+/// Of which probe, and what.
+pub(super) struct Claim {
+    pub(super) at: ProbeRef,
+    kind: ReplyKind,
+    rewritten: bool,
+    quote: Option<Quote>,
+    extension: Option<Box<Extension>>,
+}
+
+impl Claim {
+    /// Which probe a datagram to us answers, and what it says of it.
+    pub(super) fn of(correlator: &Correlator, header: &IpHeader, payload: &[u8]) -> Option<Self> {
+        if !header.is_first {
+            return None;
+        }
+        if let Some((at, answer)) = correlator.answered(header, payload) {
+            return Some(Self {
+                at,
+                kind: ReplyKind::Answer { tcp_flags: answer.tcp_flags },
+                rewritten: false,
+                quote: None,
+                extension: None,
+            });
+        }
+        if !header.is_icmp() {
+            return None;
+        }
+        let family = header.family();
+        let icmp = ip::icmp(family, payload).ok().filter(|icmp| icmp.quotes)?;
+        // What is appended to the quotes of others' datagrams is not taken in.
+        correlator.quoted(&quoted::decode(icmp.body).ok()?)?;
+        let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
+            extension::quoted_and_extension(icmp.body, words, family)
+        });
+        let quote = quoted::decode(quote).ok()?;
+        let found = correlator.quoted(&quote)?;
+        let (icmp_type, code, mtu) = (icmp.icmp_type, icmp.code, icmp.mtu);
+        Some(Self {
+            at: found.at,
+            kind: ReplyKind::Icmp { family, icmp_type, code, mtu },
+            rewritten: found.rewritten,
+            quote: Some(Quote {
+                ttl: quote.header.ttl,
+                tos: quote.header.tos,
+                total_len: length(quote.header.total_len),
+                len: length(quote.len),
+            }),
+            extension: extension.map(Box::new),
+        })
+    }
+
+    /// The reply that a frame with this header is, if it is believed.
+    pub(super) fn into_reply(self, frame: &Frame<'_>, header: &IpHeader) -> Reply {
+        Reply {
+            responder: header.source,
+            kind: self.kind,
+            at: frame.at,
+            rtt: None,
+            frame: frame.number,
+            ttl: header.ttl,
+            tos: header.tos,
+            ip_id: header.id,
+            len: length(header.total_len),
+            quote: self.quote,
+            extension: self.extension,
+            rewritten: self.rewritten,
+            late: false,
+            duplicate: false,
+        }
+    }
+}
+
+fn length(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
