@@ -13,6 +13,7 @@ use super::task::Task;
 use super::{Status, replay, trace};
 use crate::capture::CaptureReader;
 use crate::link::replay::ReplayLink;
+use crate::privilege::files;
 use crate::probe::Flow;
 use crate::render::paths::PathsReport;
 use crate::render::{Form, Renderer};
@@ -81,7 +82,7 @@ pub struct Earlier {
 impl Earlier {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
-        let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+        let mut file = files::read(path).with_context(|| format!("cannot open {name}"))?;
         let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
         let found = carried.and_then(|(it, last, link)| Some((it.paths?, it.trace, last, link)));
         let (plan, config, last, link) = found.with_context(|| {
