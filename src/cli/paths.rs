@@ -124,11 +124,10 @@ impl Earlier {
 /// Runs the command.
 pub fn run(args: &PathsArgs) -> anyhow::Result<Status> {
     let earlier = args.resume.as_deref().map(Earlier::open).transpose()?;
-    if let (Some(from), Some(to)) = (&args.resume, &args.trace.pcap)
-        && let (Ok(from), Ok(to)) = (from.canonicalize(), to.canonicalize())
-        && from == to
+    if let (Some(from), Some(to)) = (&earlier, &args.trace.pcap)
+        && files::is_at(&from.file, to)
     {
-        bail!("{} is gone on with: record to another file", from.display());
+        bail!("{} is gone on with: record to another file", from.name);
     }
     let plan = args.plan(earlier.as_ref().map_or_else(Plan::default, |earlier| earlier.plan));
     let search = Search { plan, earlier };

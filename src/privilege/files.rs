@@ -9,9 +9,10 @@
 //!
 //! A file is looked at before it is truncated, never truncated by being opened.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::{AT_FDCWD, OFlag, openat};
@@ -68,6 +69,14 @@ pub fn create_in(directory: &File, name: &Path) -> io::Result<File> {
         by_kernel(directory, name, flags)
     };
     opened.map_err(|error| explained(error, "write")).and_then(emptied)
+}
+
+/// Whether this file is the one at `path`, by whatever name.
+#[must_use]
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let identified = |found: Metadata| (found.dev(), found.ino());
+    let there = with_effective(FILES, || std::fs::metadata(path));
+    there.is_ok_and(|there| file.metadata().is_ok_and(|it| identified(it) == identified(there)))
 }
 
 fn open(path: &Path, flags: OFlag, verb: &str) -> io::Result<File> {

@@ -46,7 +46,8 @@ static ASSUMED: OnceLock<Identity> = OnceLock::new();
 pub enum PrivilegeError {
     /// The environment names a user who called rtrace, and rtrace cannot run as that user.
     #[error(
-        "cannot run as the user that {variable}={value} names: {reason}: unset {variable} to run as root"
+        "cannot run as the user that {variable}={} names: {reason}: unset {variable} to run as root",
+        value.escape_debug()
     )]
     Invoker {
         /// The variable.

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use super::world::{By, Snapshot, TARGET, USER, World, assert_refused, outcome};
+use crate::live::lab::skip;
 use crate::support::Run;
 
 const ROTATE: [&str; 9] =
@@ -83,6 +85,9 @@ fn root_of_a_user_namespace_records() {
 /// The real program, with users and rules of its own in a mount namespace.
 #[test]
 fn a_real_sudo_runs_it_as_the_user_with_the_users_groups() {
+    if Command::new("sudo").arg("--version").output().is_err() {
+        return skip("needs sudo");
+    }
     let Some(world) = World::new() else { return };
     let rules = format!("rtraceuser ALL=(root) NOPASSWD: {}\n", world.text("bin/plain"));
     let passwd = format!(

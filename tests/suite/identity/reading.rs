@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 
 use super::world::{By, SECRET, TARGET, USER, USERS, World, assert_refused, outcome};
@@ -166,6 +167,27 @@ fn a_configuration_is_read_without_privilege() {
         drop(writer);
         assert!(child.wait().unwrap().success(), "{by:?}");
     }
+}
+
+/// A set-group-ID program has its user's group, before it opens anything.
+#[test]
+fn a_group_that_the_file_gives_is_given_up() {
+    let Some(world) = World::new() else { return };
+    world.file("home/config.toml", format!("{SECRET} = 1\n"), 0, 0o640);
+    let program = world.text("bin/set-group-id");
+    let user =
+        [&*format!("--reuid={USER}"), &format!("--regid={USER}"), "--clear-groups", &program];
+    let mut command = world.command("setpriv", &user);
+    let refused = outcome(command.args(["config", "--config", "config.toml"]));
+    assert_refused(&refused, &["Permission denied"], "a file of the group");
+    let mut command = world.command("setpriv", &user);
+    let made = outcome(command.args(["--simulate", TARGET, "--pcap", "out.pcap"]));
+    assert_eq!(made.status, 0, "{}", made.stderr);
+    assert_eq!(fs::metadata(world.path("home/out.pcap")).unwrap().gid(), USER);
+    // The group would have been enough.
+    let mut group =
+        world.command("setpriv", &["--reuid=12345", "--regid=0", "--clear-groups", "cat"]);
+    assert!(outcome(group.arg("config.toml")).stdout.contains(SECRET));
 }
 
 /// What a shell makes of `<(...)`, for users and for root.

@@ -79,7 +79,12 @@ impl World {
             world.directory(name, owner, mode);
         }
         chown(world.path("group"), None, Some(USER)).unwrap();
-        for (name, mode) in [("plain", 0o755), ("set-user-id", 0o4755), ("capable", 0o755)] {
+        for (name, mode) in [
+            ("plain", 0o755),
+            ("set-user-id", 0o4755),
+            ("set-group-id", 0o2755),
+            ("capable", 0o755),
+        ] {
             let program = world.path("bin").join(name);
             // By another process: none that is forked here is to hold what is then executed.
             run(Command::new("cp").arg(RTRACE).arg(&program));

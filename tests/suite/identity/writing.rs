@@ -4,6 +4,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use rtrace::privilege::files;
 
 use super::world::{
     By, OTHER, SECRET, Snapshot, TARGET, USER, USERS, World, assert_refused, outcome,
@@ -192,6 +196,36 @@ fn files_belong_to_whom_they_are_opened_as() {
             }
         }
     }
+}
+
+/// Names that are exchanged while root looks at them.
+#[test]
+fn what_is_exchanged_meanwhile_is_not_written_either() {
+    let Some(world) = attacked() else { return };
+    world.link("shared/link", world.path("root/victim"));
+    world.file("shared/out", "", 0, 0o644);
+    world.link("shared/way", world.path("root"));
+    world.directory("shared/directory", USER, 0o777);
+    let before = everything_of_roots(&world);
+    let (done, attacker) = (AtomicBool::new(false), |one: &str, other: &str| {
+        let [one, other] = [one, other].map(|name| world.path(&format!("shared/{name}")));
+        renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE).unwrap();
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                attacker("out", "link");
+                attacker("directory", "way");
+            }
+        });
+        for _ in 0..20_000 {
+            for name in ["shared/out", "shared/directory/new"] {
+                let _ = files::create(&world.path(name));
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(everything_of_roots(&world), before);
 }
 
 /// A file is empty before it is written, and links that no other user can have made are followed.

@@ -63,9 +63,35 @@ fn it_is_run_by_the_user_who_called_it_and_so_is_the_recording() {
         let running = waiting(command.current_dir(world.path("home")));
         let user = USER.to_string();
         assert_powerless(running.pid(), &user, by != By::FileCapability);
+        // Nobody but root gets at its sockets.
+        let descriptors = format!("/proc/{}/fd", running.pid());
+        let mut look = Command::new("setpriv");
+        look.args([&*format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+        let looked = look.args(["ls", &descriptors]).output().expect("setpriv");
+        assert!(!looked.status.success(), "{by:?}: {}", String::from_utf8_lossy(&looked.stdout));
         let recording = std::fs::metadata(world.path("home/out.pcap")).expect("a recording");
         assert_eq!((recording.uid(), recording.gid()), (USER, USER), "{by:?}");
         std::fs::remove_file(world.path("home/out.pcap")).expect("the recording");
+    }
+}
+
+/// A port below 1024 takes a right of its own, which a file capability may lack.
+#[test]
+fn low_ports_are_open_to_those_who_have_the_right() {
+    let Some(lab) = Lab::up("ten-hops") else { return };
+    let Some(world) = World::new() else { return };
+    for (by, has) in
+        [(By::Root, true), (By::Sudo, true), (By::SetUserId, true), (By::FileCapability, false)]
+    {
+        let words = world.words(by);
+        let mut command = lab.on("src", &words[0]);
+        command.args(&words[1..]).args(["-n", "-q1", "--sport", "53", TARGET]);
+        for variable in INVOKERS {
+            command.env_remove(variable);
+        }
+        let run = outcome(&mut command);
+        assert_eq!(run.status, if has { 0 } else { 2 }, "{by:?}: {}", run.stderr);
+        assert!(has || run.stderr.contains("choose another one with --sport"), "{}", run.stderr);
     }
 }
 
