@@ -218,7 +218,7 @@ fn what_is_exchanged_meanwhile_is_not_written_either() {
                 attacker("directory", "way");
             }
         });
-        for _ in 0..20_000 {
+        for _ in 0..3_000 {
             for name in ["shared/out", "shared/directory/new"] {
                 let _ = files::create(&world.path(name));
             }
