@@ -204,6 +204,8 @@ fn what_is_exchanged_meanwhile_is_not_written_either() {
     let Some(world) = attacked() else { return };
     world.link("shared/link", world.path("root/victim"));
     world.file("shared/out", "", 0, 0o644);
+    world.file("shared/other", "", 0, 0o644);
+    fs::hard_link(world.path("root/victim"), world.path("shared/hard")).unwrap();
     world.link("shared/way", world.path("root"));
     world.directory("shared/directory", USER, 0o777);
     let before = everything_of_roots(&world);
@@ -215,11 +217,12 @@ fn what_is_exchanged_meanwhile_is_not_written_either() {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 attacker("out", "link");
+                attacker("other", "hard");
                 attacker("directory", "way");
             }
         });
         for _ in 0..3_000 {
-            for name in ["shared/out", "shared/directory/new"] {
+            for name in ["shared/out", "shared/other", "shared/directory/new"] {
                 let _ = files::create(&world.path(name));
             }
         }
