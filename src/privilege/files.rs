@@ -2,7 +2,7 @@
 //!
 //! For an ordinary user, and so for one who runs a set-user-ID file or called sudo, the kernel knows best: that user's
 //! own rights hold, links are followed. Root whom nobody called may open everything, so others could choose
-//! for it what it opens, and [`walk`] looks where others can write: there symbolic links are not followed, and only
+//! for it what it opens, and `walk` looks where others can write: there symbolic links are not followed, and only
 //! what is root's own and has no second name is written to. What root named on purpose works: `/dev/null`, a named pipe
 //! of root's own, one that a shell made (`<(…)`), and `/dev/stdout` or `/dev/fd/3`, which the kernel opens anew; only "-"
 //! is the open descriptor itself, for which no right is needed.

@@ -16,12 +16,12 @@ use crate::live::lab::run;
 use crate::support::replay;
 
 /// What writes a file: its name, and the arguments for a file of this name.
-type Option = (&'static str, fn(&str) -> Vec<String>);
+type Writes = (&'static str, fn(&str) -> Vec<String>);
 
 /// The first file of a simulated watch, always.
 const ROTATED: &str = "out-20260101T000000.000Z.pcapng";
 
-const OPTIONS: [Option; 3] = [
+const OPTIONS: [Writes; 3] = [
     ("out.pcapng", |file| words(&["--simulate", TARGET, "--pcap", file])),
     ("out.json", |file| words(&["--simulate", TARGET, &format!("--stats={file}")])),
     (ROTATED, |file| {
@@ -36,13 +36,16 @@ fn words(words: &[&str]) -> Vec<String> {
 }
 
 /// What is put where rtrace is to write, so that something of root's is hit.
-const TRAPS: [(&str, fn(&World, &str)); 6] = [
+type Trap = (&'static str, fn(&World, &str));
+
+const TRAPS: [Trap; 7] = [
     ("a link to root's file", |world, at| world.link(at, world.path("root/victim"))),
     ("a dangling link", |world, at| world.link(at, world.path("root/new"))),
     ("a hard link", |world, at| {
         fs::hard_link(world.path("root/victim"), world.path(at)).unwrap();
     }),
     ("a link to a device", |world, at| world.link(at, world.path("root/device"))),
+    ("a link to a pipe", |world, at| world.link(at, world.path("root/pipe"))),
     ("a link through /proc", |world, at| {
         world.link(at, format!("/proc/self/root{}", world.text("root/victim")));
     }),
@@ -50,10 +53,11 @@ const TRAPS: [(&str, fn(&World, &str)); 6] = [
 ];
 
 /// Root's directory, with something in it of every kind.
-fn attacked() -> std::option::Option<World> {
+fn attacked() -> Option<World> {
     let world = World::new()?;
     world.file("root/victim", format!("{SECRET}\n").repeat(100), 0, 0o600);
     world.device("root/device");
+    world.fifo("root/pipe", 0, 0o600);
     std::os::unix::fs::symlink("victim", world.path("root/link")).unwrap();
     Some(world)
 }
