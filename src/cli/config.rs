@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -15,12 +15,12 @@ use clap::builder::PossibleValue;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory};
-use nix::unistd::{Uid, User, geteuid, getuid};
+use nix::unistd::{Uid, User};
 use toml::de::{DeTable, DeValue};
 
 use super::args::{Cli, ConfigArgs, normalise};
 use super::{Status, paths, write_out};
-use crate::privilege;
+use crate::privilege::{self, Identity, NamedBy, files};
 
 /// The value that stands for what rtrace does where nothing is said.
 const AUTO: &str = "\"auto\"";
@@ -315,15 +315,6 @@ fn check(argument: &str, command: &Command) -> Result<(), String> {
 
 /// The file that was asked for, or the user's own if there is one: its path and what is in it.
 fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, String)>> {
-    // A set-user-ID program would read what its user may not.
-    if geteuid() != getuid() {
-        return match asked {
-            None => Ok(None),
-            Some(_) => bail!(
-                "--config is not for a set-user-ID program: use sudo, or setcap cap_net_raw+ep"
-            ),
-        };
-    }
     let path = match asked {
         Some(path) => path.to_owned(),
         None => match own_path() {
@@ -333,7 +324,7 @@ fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, String)>> {
     };
     // Nothing that was asked for, or in a home that is somebody else's.
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::PermissionDenied];
-    match std::fs::read_to_string(&path) {
+    match files::read(&path).and_then(io::read_to_string) {
         Err(error) if asked.is_none() && absent.contains(&error.kind()) => Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             bail!(
@@ -346,13 +337,15 @@ fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, String)>> {
     }
 }
 
-/// Where the user's own file is: that of whoever called sudo, for it is they who typed the command.
+/// Where the user's own file is: that of whoever called sudo, for it is they who typed the command, and the environment
+/// may be root's.
 fn own_path() -> Option<PathBuf> {
     let set = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
     let directory = set.filter(|path| path.is_absolute()).or_else(|| {
-        let home = match privilege::invoking_user() {
-            Some((uid, _)) => User::from_uid(Uid::from_raw(uid)).ok()??.dir,
-            None => std::env::home_dir().filter(|home| home.is_absolute())?,
+        let Identity { uid, named_by, .. } = privilege::identity();
+        let home = match named_by {
+            NamedBy::Variable(_) => User::from_uid(Uid::from_raw(uid)).ok()??.dir,
+            _ => std::env::home_dir().filter(|home| home.is_absolute())?,
         };
         Some(home.join(".config"))
     })?;

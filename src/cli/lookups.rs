@@ -1,6 +1,7 @@
 //! What the command line says about looking things up elsewhere: of whom, and in which files.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::enrich::dns::{self, Dns};
 use crate::enrich::names::Names;
 use crate::enrich::origins::Origins;
 use crate::enrich::places::Places;
+use crate::privilege::files;
 
 const ASN_DB: &str = "\
 Take the autonomous systems from this database, in the form of GeoLite2-ASN or IPinfo's; implies -A";
@@ -44,7 +46,7 @@ pub struct LookupOptions {
     pub geo_db: Option<PathBuf>,
 }
 
-/// The files that are needed, opened while there are privileges to do so; read they are without.
+/// The files that are needed, opened before capabilities are dropped; read they are without.
 pub struct Sources<'a> {
     options: &'a LookupOptions,
     asn_db: Option<Source<'a>>,
@@ -97,12 +99,13 @@ impl Sources<'_> {
 
 impl<'a> Source<'a> {
     fn open(path: &'a Path) -> anyhow::Result<Self> {
-        let opened = File::open(path).with_context(|| format!("cannot open {}", path.display()));
-        let file = opened?;
-        if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            bail!("{} is not a file: name a MaxMind DB file", path.display());
+        match files::read_regular(path) {
+            Ok(file) => Ok(Self { file, path }),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                bail!("{} is not a file: name a MaxMind DB file", path.display())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
         }
-        Ok(Self { file, path })
     }
 
     fn read(self, kind: Kind) -> anyhow::Result<Arc<Database>> {

@@ -27,12 +27,16 @@ mod watch;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
+use signal_hook::consts::SIGXFSZ;
 
 use args::{Action, Cli, WatchArgs};
 use task::Task;
 use watch::Watch;
+
+use crate::privilege;
 
 /// How a run ended, if it ran at all; in order of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +63,12 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(error) = privilege::assume_invoker() {
+        complain(&error.to_string());
+        return Status::Failed.into();
+    }
+    // A file that reaches its limit (RLIMIT_FSIZE) is an error of that write, not the end of the program.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let given: Vec<OsString> = std::env::args_os().collect();
     let args = match config::arguments(given.clone()) {
         Ok(args) => args,

@@ -13,6 +13,7 @@ use super::task::Task;
 use super::{Status, replay, trace};
 use crate::capture::CaptureReader;
 use crate::link::replay::ReplayLink;
+use crate::privilege::files;
 use crate::probe::Flow;
 use crate::render::paths::PathsReport;
 use crate::render::{Form, Renderer};
@@ -81,7 +82,7 @@ pub struct Earlier {
 impl Earlier {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
-        let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;
+        let mut file = files::read(path).with_context(|| format!("cannot open {name}"))?;
         let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
         let found = carried.and_then(|(it, last, link)| Some((it.paths?, it.trace, last, link)));
         let (plan, config, last, link) = found.with_context(|| {
@@ -123,11 +124,10 @@ impl Earlier {
 /// Runs the command.
 pub fn run(args: &PathsArgs) -> anyhow::Result<Status> {
     let earlier = args.resume.as_deref().map(Earlier::open).transpose()?;
-    if let (Some(from), Some(to)) = (&args.resume, &args.trace.pcap)
-        && let (Ok(from), Ok(to)) = (from.canonicalize(), to.canonicalize())
-        && from == to
+    if let (Some(from), Some(to)) = (&earlier, &args.trace.pcap)
+        && files::is_at(&from.file, to)
     {
-        bail!("{} is gone on with: record to another file", from.display());
+        bail!("{} is gone on with: record to another file", from.name);
     }
     let plan = args.plan(earlier.as_ref().map_or_else(Plan::default, |earlier| earlier.plan));
     let search = Search { plan, earlier };

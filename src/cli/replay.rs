@@ -21,6 +21,7 @@ use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
+use crate::privilege::files;
 use crate::recording::Carried;
 use crate::render::Form;
 use crate::time::Timestamp;
@@ -194,7 +195,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<File> {
     if path == Path::new("-") {
         return copied(&mut io::stdin().lock(), "stdin");
     }
-    let opened = File::open(path).with_context(|| format!("cannot open {}", path.display()));
+    let opened = files::read(path).with_context(|| format!("cannot open {}", path.display()));
     let mut file = opened?;
     let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
     if is_pipe { copied(&mut file, &path.display().to_string()) } else { Ok(file) }

@@ -19,6 +19,7 @@ use crate::link::live::Interrupt;
 use crate::link::replay::ReplayLink;
 use crate::link::{Link, LinkError};
 use crate::metrics::Meter;
+use crate::privilege;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
@@ -84,7 +85,11 @@ impl Session {
             earlier: None,
             stop: Arc::default(),
             began: Instant::now(),
-            facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
+            facts: RunFacts {
+                version: env!("CARGO_PKG_VERSION"),
+                identity: privilege::identity().to_string(),
+                ..RunFacts::default()
+            },
             failed: false,
             pipe_closed: false,
         }

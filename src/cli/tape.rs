@@ -4,9 +4,9 @@
 //! replays by itself: it has its own header, configuration and names. Names of files end with the time of their first
 //! frame in UTC, `out-20261124T120000.123Z.pcapng`, and sort in the order of the files.
 //!
-//! Files that rotate, also the first, are made after privileges have been dropped, as the user that the
-//! program then is, in a directory that was opened before. Nothing but rights to that directory lets that user make files
-//! in it: where they are missing it is said before the first probe.
+//! Files that rotate, also the first, are made after all capabilities have been dropped, by the user that
+//! [`privilege::identity`] names, in a directory that was opened before. Nothing but rights to that directory lets that
+//! user make files in it: where they are missing it is said before the first probe.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -16,14 +16,12 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
-use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::args::RotateOptions;
 use super::complain;
 use crate::capture::{CaptureError, Format, Interface, Recording};
-use crate::privilege;
+use crate::privilege::{self, files};
 use crate::recording::{Carried, packet_comment};
 use crate::time::Timestamp;
 use crate::trace::{Disposition, Path as TracePath};
@@ -102,8 +100,8 @@ impl Prepared {
             Self::Begun(tape) => Ok(*tape),
             Self::Rotating(mut rotation) => {
                 let recording = rotation.next_file(now).with_context(|| {
-                    let (path, user) = (rotation.path.display(), geteuid());
-                    format!("cannot begin the recording {path} as user {user}, who has to be able to write to its directory")
+                    let (path, user) = (rotation.path.display(), privilege::identity().uid);
+                    format!("cannot begin the recording {path} as uid {user}, which has to be able to write to its directory")
                 })?;
                 Ok(Tape { recording, frames: 0, before: 0, rotation: Some(*rotation) })
             }
@@ -178,11 +176,7 @@ impl Rotation {
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
-        let directory = File::open(parent)
-            .and_then(|file| {
-                let fits = file.metadata()?.is_dir();
-                fits.then_some(file).ok_or_else(|| io::ErrorKind::NotADirectory.into())
-            })
+        let directory = files::directory(parent)
             .with_context(|| format!("cannot open the directory {}", parent.display()))
             .context("cannot begin the recording")?;
         Ok(Self {
@@ -207,20 +201,9 @@ impl Rotation {
         self.stamp = at.nanos().div_euclid(1_000_000).max(self.stamp.saturating_add(1));
         let file_name = name(&self.path, self.stamp);
         let shown = self.path.with_file_name(&file_name).display().to_string();
-        let flags = OFlag::O_WRONLY
-            | OFlag::O_CREAT
-            | OFlag::O_TRUNC
-            | OFlag::O_NOFOLLOW
-            | OFlag::O_CLOEXEC;
-        let file = openat(&self.directory, &file_name, flags, Mode::from_bits_truncate(0o666))
-            .map_err(io::Error::from)
-            .map(File::from)
-            .and_then(|file| privilege::give_to_invoking_user(&file).map(|()| file))
-            .map_err(|source| CaptureError::Io {
-                operation: "create",
-                name: shown.clone(),
-                source,
-            })?;
+        let file = files::create_in(&self.directory, &file_name).map_err(|source| {
+            CaptureError::Io { operation: "create", name: shown.clone(), source }
+        })?;
         self.files.push_back(file_name);
         let carried = Carried { first_round: self.round, ..self.carried.clone() };
         let (format, comment) = (Format::from_path(&self.path), carried.to_comment());
@@ -254,12 +237,9 @@ fn name(path: &Path, millis: i64) -> PathBuf {
     name.into()
 }
 
-/// A new file that belongs to whoever called sudo, if that is how we were called.
+/// A file that is begun anew.
 pub fn create(path: &Path) -> anyhow::Result<File> {
-    let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
-    privilege::give_to_invoking_user(&file)
-        .with_context(|| format!("cannot give {} to its user", path.display()))?;
-    Ok(file)
+    files::create(path).with_context(|| format!("cannot write to {}", path.display()))
 }
 
 #[cfg(test)]

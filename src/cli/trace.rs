@@ -20,7 +20,7 @@ use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{START, SimLink, Topology};
-use crate::privilege;
+use crate::privilege::{self, files};
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::render::stats::RunFacts;
 use crate::trace::TraceConfig;
@@ -72,7 +72,7 @@ pub(super) struct Opened<L> {
     pub prepared: Option<Prepared>,
 }
 
-/// Opens all that takes privilege.
+/// Opens the link, which takes privileges, and the recording, which takes the user's own rights.
 pub(super) fn open_live(
     args: &TraceArgs,
     task: Task<'_>,
@@ -101,7 +101,7 @@ pub(super) fn open_live(
     let probe = wanted.probe;
     let protocol = probe.protocol(Family::of(target));
     let any_source_port = matches!(task, Task::Paths(_)) && probe == ProbeType::TcpSyn;
-    let link = LiveLink::open(&LiveConfig {
+    let asked = LiveConfig {
         route,
         target,
         protocol,
@@ -110,7 +110,8 @@ pub(super) fn open_live(
         any,
         clock,
         enduring: task.watch().is_some(),
-    })?;
+    };
+    let link = privilege::raised(|| LiveLink::open(&asked))?;
     interface.link = link.link_type();
     if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
         bail!("{} is another kind of interface than before: choose that with -i", interface.name);
@@ -224,7 +225,8 @@ pub(super) fn open_simulated(
     let topology = if file == Path::new(BUILT_IN) {
         Topology::builtin()
     } else {
-        let text = std::fs::read_to_string(file)
+        let text = files::read(file)
+            .and_then(io::read_to_string)
             .with_context(|| format!("cannot read {}", file.display()))?;
         Topology::parse(&text, &file.display().to_string())?
     };

@@ -12,6 +12,7 @@ use super::values::of_calendar;
 use crate::link::sim;
 use crate::metrics::serve::Server;
 use crate::metrics::{Meter, Metrics};
+use crate::privilege;
 use crate::render::columns::{self, Columns};
 use crate::render::report::{Form, Layout, Report};
 use crate::render::stream::Stream;
@@ -129,7 +130,8 @@ impl Watch {
     /// Listens where its metrics are asked for, which may take privilege.
     pub fn listen(&self) -> anyhow::Result<Option<Server>> {
         let bind = |address| {
-            Server::bind(address).with_context(|| format!("cannot serve metrics at {address}"))
+            privilege::raised(|| Server::bind(address))
+                .with_context(|| format!("cannot serve metrics at {address}"))
         };
         self.prometheus.map(bind).transpose()
     }

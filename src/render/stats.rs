@@ -10,6 +10,9 @@ use serde::Serialize;
 pub struct RunFacts {
     /// The version of rtrace.
     pub version: &'static str,
+    /// Whose rights files were opened with, and whose are those that were made: "uid 1000, gid 1000, named by
+    /// `SUDO_UID`".
+    pub identity: String,
     /// "live" or "simulated".
     pub link: &'static str,
     /// The name of the interface; "simulated" where there is none.
@@ -45,6 +48,7 @@ impl RunFacts {
         let count = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
         let rows = [
             ("version", self.version.to_owned()),
+            ("files are of", self.identity.clone()),
             (self.link, self.interface.clone()),
             ("clock", self.clock.clone()),
             ("frames handled", self.frames.to_string()),

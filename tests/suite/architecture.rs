@@ -96,6 +96,34 @@ fn the_core_has_no_clock_no_io_and_no_print() {
     }
 }
 
+/// Files that somebody named are opened in one place, by the rules of that place; what is named here the kernel names.
+#[test]
+fn files_are_opened_in_one_place() {
+    const PLACE: &str = "privilege/";
+    const KERNELS: [&str; 2] = ["link/live/", "cli/keyboard"];
+    const OPENS: [&str; 8] = [
+        "File::open(",
+        "File::create",
+        "File::options",
+        "OpenOptions",
+        "fs::read(",
+        "fs::read_to_string(",
+        "fs::write(",
+        "openat(",
+    ];
+    for (name, code) in code() {
+        if name.starts_with(PLACE) || KERNELS.iter().any(|it| name.starts_with(it)) {
+            continue;
+        }
+        for word in OPENS {
+            assert!(
+                !code.contains(word),
+                "src/{name}.rs contains {word}: see src/privilege/files.rs"
+            );
+        }
+    }
+}
+
 #[test]
 fn unsafe_is_in_the_live_link_only() {
     for (name, code) in code() {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::identity::world::World;
 use crate::live::lab::{Lab, TARGET as LIVE_TARGET};
 use crate::support::{path_in, replay, run, scratch};
 
@@ -134,8 +135,9 @@ fn a_file_that_cannot_be_made_ends_the_recording_but_not_the_watch() {
 fn files_are_made_by_the_user_who_called_sudo() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let Some(lab) = Lab::up("ten-hops") else { return };
-    let directory = lab.file("for-all");
-    fs::create_dir(&directory).unwrap();
+    let Some(world) = World::new() else { return };
+    let directory = world.path("root");
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
     let args = ["watch", "-n", "--rounds", "4", "--interval", "0.05", "--rotate", "1", "--pcap"];
     let watch = || {
         let mut command = lab.rtrace(args);
@@ -145,10 +147,11 @@ fn files_are_made_by_the_user_who_called_sudo() {
     let refused = watch();
     let stderr = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("as user 12345, who has to be able to write"), "{stderr}");
+    assert!(stderr.contains("as uid 12345, which has to be able to write"), "{stderr}");
+    assert!(stderr.contains("unset SUDO_UID to write as root"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(files(&directory).is_empty());
 
-    // The way there is root's alone: the directory was opened before.
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
     let done = watch();
     assert!(done.stderr.is_empty(), "{}", String::from_utf8_lossy(&done.stderr));

@@ -18,11 +18,17 @@ pub struct Run {
     pub status: i32,
 }
 
+/// Variables that say for whom root works.
+pub const INVOKERS: [&str; 3] = ["SUDO_UID", "PKEXEC_UID", "DOAS_USER"];
+
 /// The program, to be run without a terminal.
 pub fn rtrace() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rtrace"));
-    // Not the developer's own defaults.
+    // Not the developer's own defaults, nor their sudo.
     command.stdin(Stdio::null()).env("XDG_CONFIG_HOME", "/nonexistent");
+    for variable in INVOKERS {
+        command.env_remove(variable);
+    }
     command
 }
 

@@ -21,7 +21,7 @@ const LEAVE: &str = "\x1b[?1049l";
 const SHOW_CURSOR: &str = "\x1b[?25h";
 
 /// The program on a terminal, of which this is the other end.
-struct OnTerminal {
+pub struct OnTerminal {
     program: Child,
     terminal: File,
     before: Termios,
@@ -31,6 +31,13 @@ struct OnTerminal {
 impl OnTerminal {
     /// Starts it, in a session of its own whose terminal this is.
     fn start(args: &[&str]) -> Self {
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", env!("CARGO_BIN_EXE_rtrace")]).args(args);
+        Self::of(command)
+    }
+
+    /// Starts a command that makes its terminal its own.
+    pub fn of(mut command: Command) -> Self {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(&size, None).unwrap();
         for end in [&pty.master, &pty.slave] {
@@ -38,9 +45,8 @@ impl OnTerminal {
         }
         let before = tcgetattr(&pty.slave).unwrap();
         let end = || Stdio::from(pty.slave.try_clone().unwrap());
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", env!("CARGO_BIN_EXE_rtrace")]).args(args).env("TERM", "xterm");
-        let program = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        command.env("TERM", "xterm").stdin(end());
+        let program = command.stdout(end()).stderr(end()).spawn().unwrap();
         Self { program, terminal: File::from(pty.master), before, output: String::new() }
     }
 
@@ -76,7 +82,7 @@ impl OnTerminal {
     }
 
     /// Waits for its end; gives what it wrote and its status.
-    fn finish(mut self) -> (String, Option<i32>) {
+    pub fn finish(mut self) -> (String, Option<i32>) {
         while self.read() {}
         let status = self.program.wait().unwrap().code();
         assert_eq!(tcgetattr(&self.terminal).unwrap(), self.before);

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::thread;
 
+use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
 
 use super::route::resolve;
@@ -281,6 +282,32 @@ fn what_is_to_be_done_afterwards_is_done_by_another_process() {
     drop(last);
     assert_eq!(ours.read(&mut who).unwrap(), who.len());
     assert_ne!(who, pid());
+}
+
+/// It puts things back with the right that it takes, after this process has none any more.
+#[test]
+fn what_is_done_afterwards_is_done_with_the_rights_from_before() {
+    use std::io::{Read, Write};
+    const RIGHT: Capability = Capability::CAP_NET_ADMIN;
+    let has = || caps::has_cap(None, CapSet::Effective, RIGHT).unwrap();
+    if !has() {
+        return eprintln!("skipped: needs root");
+    }
+    let drop_all = move || {
+        let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        let last =
+            sys::afterwards(|| drop(Write::write(&mut &theirs, &[u8::from(has())]))).unwrap();
+        for set in [CapSet::Effective, CapSet::Permitted] {
+            caps::clear(None, set).unwrap();
+        }
+        assert!(!has());
+        drop(last);
+        let mut had = [0];
+        ours.read_exact(&mut had).unwrap();
+        assert_eq!(had, [1]);
+    };
+    // Capabilities are a thread's.
+    thread::spawn(drop_all).join().unwrap();
 }
 
 #[test]

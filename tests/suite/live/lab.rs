@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tempfile::TempDir;
 
+use crate::support::INVOKERS;
+
 /// The target in every lab that has one.
 pub const TARGET: &str = "203.0.113.9";
 
@@ -50,9 +52,11 @@ impl Lab {
     /// rtrace on src.
     pub fn rtrace<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.on("src", RTRACE);
-        // Not the developer's own sudo: a recording would be given to that user.
-        command.args(args).env_remove("SUDO_UID").env_remove("SUDO_GID");
-        command.env("XDG_CONFIG_HOME", "/nonexistent");
+        // Not the developer's own sudo: the program would run as that user.
+        for variable in INVOKERS {
+            command.env_remove(variable);
+        }
+        command.args(args).env("XDG_CONFIG_HOME", "/nonexistent");
         command
     }
 

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use wait4::Wait4;
 
 use super::lab::{Lab, Running, TARGET, run};
-
-const NOBODY: &str = "65534";
+use crate::identity::world::{By, Snapshot, USER, USERS, World, assert_refused, outcome};
+use crate::support::INVOKERS;
 
 /// The fields of `/proc/PID/status`.
 fn status(pid: u32) -> HashMap<String, String> {
@@ -25,34 +25,98 @@ fn waiting(command: &mut Command) -> Running {
     running
 }
 
-fn assert_powerless(pid: u32, user: &str) {
+/// `bounded` if it was allowed to empty the bounding set too.
+fn assert_powerless(pid: u32, user: &str, bounded: bool) {
     let status = status(pid);
-    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
-        assert_eq!(status[set], "0000000000000000", "{set}");
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb", "CapBnd"] {
+        let empty = status[set] == "0000000000000000";
+        assert!(empty || set == "CapBnd" && !bounded, "{set}: {}", status[set]);
     }
     assert_eq!(status["NoNewPrivs"], "1");
     for ids in ["Uid", "Gid"] {
         assert!(status[ids].split_whitespace().all(|id| id == user), "{ids}: {}", status[ids]);
     }
-    assert!(!status["Groups"].split_whitespace().any(|id| id == "0"), "{}", status["Groups"]);
+    let mut groups = status["Groups"].split_whitespace();
+    assert!(user == "0" || !groups.any(|id| id == "0"), "{}", status["Groups"]);
 }
 
 #[test]
-fn privileges_are_gone_while_it_waits() {
+fn privileges_are_gone_while_it_waits_and_root_stays_root() {
     let Some(lab) = Lab::up("silent-target") else { return };
     let running = waiting(&mut lab.rtrace(["-n", TARGET]));
-    assert_powerless(running.pid(), NOBODY);
+    assert_powerless(running.pid(), "0", true);
 }
 
+/// By sudo, from a set-user-ID file, from one with file capabilities: as the user, without privileges, and the recording
+/// is that user's.
 #[test]
-fn through_sudo_it_becomes_the_invoking_user_and_so_does_the_recording() {
+fn it_is_run_by_the_user_who_called_it_and_so_is_the_recording() {
     let Some(lab) = Lab::up("silent-target") else { return };
-    let file = lab.file("out.pcap");
-    let mut command = lab.rtrace(["-n", TARGET, "--pcap"]);
-    let running = waiting(command.arg(&file).env("SUDO_UID", "12345").env("SUDO_GID", "12345"));
-    assert_powerless(running.pid(), "12345");
-    let recording = std::fs::metadata(&file).expect("a recording");
-    assert_eq!((recording.uid(), recording.gid()), (12345, 12345));
+    let Some(world) = World::new() else { return };
+    for by in USERS {
+        let words = world.words(by);
+        let mut command = lab.on("src", &words[0]);
+        command.args(&words[1..]).args(["-n", TARGET, "--pcap", "out.pcap"]);
+        for variable in INVOKERS {
+            command.env_remove(variable);
+        }
+        let running = waiting(command.current_dir(world.path("home")));
+        let user = USER.to_string();
+        assert_powerless(running.pid(), &user, by != By::FileCapability);
+        // Nobody but root gets at its sockets.
+        let descriptors = format!("/proc/{}/fd", running.pid());
+        let mut look = Command::new("setpriv");
+        look.args([&*format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+        let looked = look.args(["ls", &descriptors]).output().expect("setpriv");
+        assert!(!looked.status.success(), "{by:?}: {}", String::from_utf8_lossy(&looked.stdout));
+        let recording = std::fs::metadata(world.path("home/out.pcap")).expect("a recording");
+        assert_eq!((recording.uid(), recording.gid()), (USER, USER), "{by:?}");
+        std::fs::remove_file(world.path("home/out.pcap")).expect("the recording");
+    }
+}
+
+/// A port below 1024 takes a right of its own, which a file capability may lack.
+#[test]
+fn low_ports_are_open_to_those_who_have_the_right() {
+    let Some(lab) = Lab::up("ten-hops") else { return };
+    let Some(world) = World::new() else { return };
+    for (by, has) in
+        [(By::Root, true), (By::Sudo, true), (By::SetUserId, true), (By::FileCapability, false)]
+    {
+        let words = world.words(by);
+        let mut command = lab.on("src", &words[0]);
+        command.args(&words[1..]).args(["-n", "-q1", "--sport", "53", TARGET]);
+        for variable in INVOKERS {
+            command.env_remove(variable);
+        }
+        let run = outcome(&mut command);
+        assert_eq!(run.status, if has { 0 } else { 2 }, "{by:?}: {}", run.stderr);
+        assert!(has || run.stderr.contains("choose another one with --sport"), "{}", run.stderr);
+    }
+}
+
+/// What is live is opened in another order than what is simulated, and no less carefully.
+#[test]
+fn a_live_trace_writes_nothing_of_roots() {
+    let Some(lab) = Lab::up("ten-hops") else { return };
+    let Some(world) = World::new() else { return };
+    let victim = world.file("root/victim", "root's", 0, 0o600);
+    let before = Snapshot::of(&victim);
+    world.link("home/link", &victim);
+    for by in [By::Sudo, By::SetUserId, By::FileCapability, By::Root] {
+        for option in ["--pcap=link", "--stats=link"] {
+            let words = world.words(by);
+            let mut command = lab.on("src", &words[0]);
+            command.args(&words[1..]).args(["-n", "-q1", TARGET, option]);
+            for variable in INVOKERS {
+                command.env_remove(variable);
+            }
+            let run = outcome(command.current_dir(world.path("home")));
+            let words = ["Permission denied", "other users can write to"];
+            assert_refused(&run, &words, &format!("{by:?} {option}"));
+            assert_eq!(Snapshot::of(&victim), before, "{by:?} {option}");
+        }
+    }
 }
 
 #[test]
