@@ -69,6 +69,10 @@ pub struct Cli {
     /// The trace.
     #[command(flatten)]
     pub trace: TraceArgs,
+
+    /// For debugging: restrict neither system calls nor files
+    #[arg(long, global = true, hide = true)]
+    pub no_sandbox: bool,
 }
 
 /// The commands that have a name.

@@ -19,6 +19,7 @@ use crate::capture::{CaptureReader, Item};
 use crate::driver::{self, Observer};
 use crate::link::replay::ReplayLink;
 use crate::render::show::{self, Answer, Evidence, Place, What};
+use crate::sandbox::{self, Profile};
 use crate::trace::{Disposition, Event, Path, Probe, ProbeRef};
 use crate::wire::{Frame, link};
 
@@ -26,6 +27,7 @@ use crate::wire::{Frame, link};
 pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
     let mut file = replay::open(&args.file)?;
+    sandbox::enter(&Profile::default())?;
     let contents = replay::read_through(CaptureReader::new(&mut file, &name)?, 0)?;
     let options = TraceOptions::default();
     let chosen = Chosen { target: None, number: args.trace };
