@@ -31,8 +31,10 @@ pub(super) enum Use {
     Screen,
     /// Connections to an open socket are served.
     Serving,
-    /// Files are made or opened; which, is Landlock's matter.
-    Files,
+    /// Files are opened to be read; which, is Landlock's matter.
+    Reading,
+    /// Files are made, and removed; where, is Landlock's matter.
+    Making,
     /// Another process is asked for names.
     Asking,
     /// Names are looked up: by the C library with its plug-ins, or by DNS.
@@ -206,7 +208,8 @@ impl Use {
                     libc::SYS_getsockname,
                 ]]
             }
-            Self::Files => vec![OPENING, MAKING],
+            Self::Reading => vec![OPENING],
+            Self::Making => vec![OPENING, MAKING],
             Self::Asking => vec![&[libc::SYS_recvfrom, libc::SYS_shutdown]],
             Self::LookingUp => {
                 vec![WAITING, OLD_WAITING, OPENING, OLD_FILES, TALKING, PLUGGED_IN]
@@ -220,7 +223,8 @@ impl Use {
             Self::Frames => FRAMES,
             Self::Screen => SCREEN,
             Self::Serving | Self::Asking => &[TO_ITS_PEER],
-            Self::Files => &[],
+            Self::Reading => &[TO_READ],
+            Self::Making => &[],
             Self::LookingUp => LOOKING_UP,
         }
     }
@@ -245,7 +249,7 @@ const SCREEN: &[Rule] = &[
 ];
 
 const LOOKING_UP: &[Rule] = &[
-    (libc::SYS_openat, &[(2, Lacks(WRITING))]),
+    TO_READ,
     (libc::SYS_mmap, &[]),
     (libc::SYS_mprotect, &[]),
     (libc::SYS_socket, &[(0, Is(INET)), (1, Masked(KIND, STREAM))]),
@@ -257,6 +261,9 @@ const LOOKING_UP: &[Rule] = &[
     (libc::SYS_socket, &[(0, Is(libc::AF_NETLINK.cast_unsigned())), (2, Is(0))]),
     (libc::SYS_ioctl, &[(1, Is(request(libc::FIONREAD)))]),
 ];
+
+/// A file that is not written to.
+const TO_READ: Rule = (libc::SYS_openat, &[(2, Lacks(WRITING))]);
 
 /// A message on a socket that is connected.
 const TO_ITS_PEER: Rule = (libc::SYS_sendto, &[(4, Null)]);

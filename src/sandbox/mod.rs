@@ -10,6 +10,7 @@
 //!
 //! Restrictions belong to a thread and to those that it starts: enter before there are others.
 
+mod apart;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod calls;
 mod landlock;
@@ -23,6 +24,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use apart::apart;
 pub use rights::{drop_all, without};
 
 /// What a run still needs.
@@ -42,6 +44,8 @@ pub struct Profile<'a> {
     pub rotates_in: Option<BorrowedFd<'a>>,
     /// It asks this process for names, and ends it.
     pub asks: Option<&'a names::Resolvers>,
+    /// It looks up names, which takes the C library's plug-ins and what they read; of name servers at these ports.
+    pub looks_up: Option<Vec<u16>>,
 }
 
 /// What keeps a run from doing more than its [`Profile`].
@@ -69,6 +73,9 @@ pub enum SandboxError {
     /// There is no process to look up names.
     #[error("cannot start the process that looks up names: {0}: ask for addresses only with -n")]
     Names(#[source] std::io::Error),
+    /// There is no process to read a file apart.
+    #[error("cannot start a process that reads the file apart: {0}: is there memory left?")]
+    Apart(#[source] std::io::Error),
 }
 
 impl SandboxError {
@@ -98,12 +105,14 @@ pub fn enter(profile: &Profile<'_>) -> Result<Active, SandboxError> {
     if is_off() {
         return Ok(Active::default());
     }
+    let mut read = profile.reads.clone();
+    read.extend(profile.looks_up.iter().flat_map(|_| names::SYSTEM).map(Path::new));
     let left = landlock::Left {
-        read: profile.reads.clone(),
+        read,
         made: profile.begins.iter().flat_map(|path| directories(path)).collect(),
         kept: profile.rotates_in,
         terminal: profile.screen,
-        ports: Vec::new(),
+        ports: profile.looks_up.clone().unwrap_or_default(),
         signals: profile.asks.is_some(),
     };
     let landlock =
@@ -124,13 +133,14 @@ fn directories(path: &Path) -> impl Iterator<Item = PathBuf> {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn restrict_calls(profile: &Profile<'_>) -> Result<Option<usize>, SandboxError> {
     use calls::Use;
-    let files = !profile.reads.is_empty() || !profile.begins.is_empty();
     let uses = [
         (profile.network, Use::Frames),
         (profile.screen, Use::Screen),
         (profile.serves, Use::Serving),
-        (files || profile.rotates_in.is_some(), Use::Files),
+        (!profile.reads.is_empty(), Use::Reading),
+        (!profile.begins.is_empty() || profile.rotates_in.is_some(), Use::Making),
         (profile.asks.is_some(), Use::Asking),
+        (profile.looks_up.is_some(), Use::LookingUp),
     ];
     let uses: Vec<_> = uses.into_iter().filter(|(is, _)| *is).map(|(_, used)| used).collect();
     let allowed = seccomp::Allowed::of(&uses, profile.asks.and_then(names::Resolvers::process))?;
@@ -142,14 +152,4 @@ fn restrict_calls(profile: &Profile<'_>) -> Result<Option<usize>, SandboxError> 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn restrict_calls(_: &Profile<'_>) -> Result<Option<usize>, SandboxError> {
     Ok(None)
-}
-
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn restrict_lookups() -> Result<(), SandboxError> {
-    seccomp::Allowed::of(&[calls::Use::LookingUp], None)?.install()
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn restrict_lookups() -> Result<(), SandboxError> {
-    Ok(())
 }

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
@@ -26,7 +25,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, getpid, getppid, setsid};
 
 use super::message::{Answer, LONGEST, Question};
-use super::{SandboxError, is_off, landlock, restrict_lookups, rights};
+use super::{Profile, SandboxError, enter};
 use crate::enrich::dns::{self, Dns};
 use crate::enrich::lookups::Lookups;
 use crate::enrich::names::{self, Names};
@@ -36,7 +35,7 @@ use crate::link::live::process;
 use crate::privilege;
 
 /// What resolvers and their plug-ins read. The files are named for where they are links to elsewhere.
-const SYSTEM: [&str; 17] = [
+pub(super) const SYSTEM: [&str; 17] = [
     "/etc",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -102,7 +101,7 @@ impl Resolvers {
         let (flags, parent) = (SockFlag::SOCK_CLOEXEC, getpid());
         let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags);
         let (socket, theirs) = pair.map_err(|errno| SandboxError::Names(errno.into()))?;
-        let child = process::start(theirs, |socket| look_up(socket, server, wait, parent));
+        let child = process::start(theirs, None, |socket| look_up(socket, server, wait, parent));
         Ok(Self(Arc::new(Shared {
             socket,
             process: Mutex::new(Some(child.map_err(SandboxError::Names)?)),
@@ -263,13 +262,15 @@ fn look_up(socket: OwnedFd, server: Option<SocketAddr>, wait: Duration, parent: 
     // Ctrl-C and the like are the run's affair, and so is when this ends.
     let _ = SigSet::all().thread_block();
     let _ = setsid();
-    if privilege::drop_for_good().is_err() || rights::drop_all().is_err() {
+    if privilege::drop_for_good().is_err() {
         return;
     }
     if set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent {
         return;
     }
-    if !is_off() && confine(server).is_err() {
+    let ports = [Some(dns::PORT), server.map(|server| server.port())];
+    let ports = ports.into_iter().flatten().collect();
+    if enter(&Profile { looks_up: Some(ports), ..Profile::default() }).is_err() {
         return;
     }
     let socket = Arc::new(socket);
@@ -292,17 +293,6 @@ fn look_up(socket: OwnedFd, server: Option<SocketAddr>, wait: Duration, parent: 
         };
         pool.ask((asker, question));
     }
-}
-
-fn confine(server: Option<SocketAddr>) -> Result<(), SandboxError> {
-    let ports = [Some(dns::PORT), server.map(|server| server.port())];
-    let left = landlock::Left {
-        read: SYSTEM.map(Path::new).to_vec(),
-        ports: ports.into_iter().flatten().collect(),
-        ..landlock::Left::default()
-    };
-    landlock::restrict(&left).map_err(|error| SandboxError::Files(error.to_string()))?;
-    restrict_lookups()
 }
 
 /// Whom the child asks.
