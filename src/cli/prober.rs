@@ -183,11 +183,11 @@ impl Watched for SimLink {
 
 /// All targets.
 struct Probers {
-    probers: Vec<Prober>,
+    all: Vec<Prober>,
     /// What the screen was last told of: how often any of them had changed.
     seen: u64,
     /// Asked as long as there is a screen.
-    _resolvers: Option<Resolvers>,
+    _names: Option<Resolvers>,
 }
 
 impl Probers {
@@ -204,7 +204,7 @@ impl Probers {
             trace::confine_simulated(trace, file, &profile)?;
             let open = |name: &String| trace::open_simulated(trace, task, name, file);
             let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
-            Self::of(opened, (trace, watch), files.read()?, resolvers, server)
+            Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         } else {
             let open = |name: &String| trace::open_live(trace, task, name, asks);
             let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
@@ -212,9 +212,9 @@ impl Probers {
             privilege::drop_for_good()?;
             let mut prepared = opened.iter().filter_map(|it| it.prepared.as_ref());
             let rotates_in = prepared.find_map(Prepared::directory);
-            let serves = server.is_some();
-            sandbox::enter(&Profile { network: true, serves, rotates_in, ..profile })?;
-            Self::of(opened, (trace, watch), files.read()?, resolvers, server)
+            let profile = Profile { serves: server.is_some(), rotates_in, ..profile };
+            sandbox::enter(&Profile { network: true, ..profile })?;
+            Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         }
     }
 
@@ -222,7 +222,7 @@ impl Probers {
     fn of<L: Watched>(
         opened: Vec<Opened<L>>,
         (args, watch): (&TraceArgs, &Watch),
-        databases: Databases,
+        databases: &Databases,
         resolvers: Option<Resolvers>,
         server: Option<Server>,
     ) -> anyhow::Result<Self> {
@@ -240,24 +240,24 @@ impl Probers {
                 annotations: {
                     let (names, asked) = (link.names(), resolvers.as_ref());
                     let wake = link.waking();
-                    args.lookups.annotations(names, &databases, asked, wake, DEFAULT_WAIT)
+                    args.lookups.annotations(names, databases, asked, wake, DEFAULT_WAIT)
                 }
                 .asking_again(),
                 look_up: !args.output.numeric,
             };
             probers.push(link.start(parts, interface.name)?);
         }
-        Ok(Self { probers, seen: 0, _resolvers: resolvers })
+        Ok(Self { all: probers, seen: 0, _names: resolvers })
     }
 
     /// Ends them all, and says how it went: the gravest of their statuses, and the facts of the first.
     fn end(self) -> (Status, RunFacts) {
-        for prober in &self.probers {
+        for prober in &self.all {
             prober.stop.store(true, Ordering::Release);
             (prober.wake)();
         }
         let mut ends = Vec::new();
-        for prober in self.probers {
+        for prober in self.all {
             match prober.thread.join() {
                 Ok(end) => ends.push(end),
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -270,30 +270,30 @@ impl Probers {
 
 impl Scene for Probers {
     fn news(&mut self, _: Instant) -> bool {
-        let versions = self.probers.iter().map(|prober| prober.shared.version()).sum();
+        let versions = self.all.iter().map(|prober| prober.shared.version()).sum();
         std::mem::replace(&mut self.seen, versions) != versions
     }
 
     fn snapshot(&mut self, tab: usize) -> Snapshot {
-        let tabs = self.probers.iter().map(|prober| {
+        let tabs = self.all.iter().map(|prober| {
             let model = prober.shared.lock();
             let last = model.table().rows().last();
             Tab { name: prober.name.clone(), loss: last.map(Row::loss) }
         });
         let tabs = tabs.collect();
-        let shown = &self.probers[tab.min(self.probers.len() - 1)];
+        let shown = &self.all[tab.min(self.all.len() - 1)];
         let target = shown.shared.lock().target();
         Snapshot { tabs, target, playback: None, message: screen::held() }
     }
 
     fn command(&mut self, command: Command, tab: usize) {
-        if let Some(prober) = self.probers.get(tab).filter(|_| command == Command::Reset) {
+        if let Some(prober) = self.all.get(tab).filter(|_| command == Command::Reset) {
             prober.shared.lock().reset();
         }
     }
 
     /// A prober that ended without a word has panicked.
     fn is_broken(&self) -> bool {
-        self.probers.iter().any(|it| it.thread.is_finished() && !it.shared.lock().is_over())
+        self.all.iter().any(|it| it.thread.is_finished() && !it.shared.lock().is_over())
     }
 }

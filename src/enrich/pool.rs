@@ -34,8 +34,8 @@ impl<Q: Send + 'static> Pool<Q> {
     /// Queues a question, and starts a thread for it while there are not enough. If none can be started, it is
     /// never answered, like that of a dead resolver.
     pub fn ask(&mut self, question: Q) {
-        let _ = self.questions.send(question);
         let open = self.open.fetch_add(1, Ordering::AcqRel) + 1;
+        let _ = self.questions.send(question);
         if self.threads < THREADS.min(open) {
             let (answer, open) = (Arc::clone(&self.answer), Arc::clone(&self.open));
             let queue = Arc::clone(&self.queue);

@@ -73,7 +73,7 @@ pub(super) const DEADLY: &[c_long] = &[
 pub(super) const ABSENT: &[c_long] = &[libc::SYS_clone3];
 
 /// Whatever a run does.
-pub(super) const ALWAYS: &[c_long] = &[
+const ALWAYS: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_readv,
     libc::SYS_pread64,
@@ -115,6 +115,9 @@ pub(super) const ALWAYS: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
+/// The calls of every run, whatever their arguments are.
+pub(super) const EVERY_RUN: [&[c_long]; 2] = [ALWAYS, old::ALWAYS];
+
 /// Whatever a run does, by its arguments: memory that is never executable, threads but no processes, and nothing but
 /// questions of terminals and limits.
 pub(super) const ALWAYS_IF: &[Rule] = &[
@@ -136,22 +139,31 @@ pub(super) const ALWAYS_IF: &[Rule] = &[
     (libc::SYS_statx, &[(2, Has(EMPTY_PATH))]),
 ];
 
-/// The same, where the kernel has kept what others have replaced.
+/// What the kernel of this machine has kept of what others have replaced; musl still uses it.
 #[cfg(target_arch = "x86_64")]
-pub(super) const OLD: &[c_long] = &[libc::SYS_poll, libc::SYS_time];
-#[cfg(not(target_arch = "x86_64"))]
-pub(super) const OLD: &[c_long] = &[];
+mod old {
+    use super::{CREATING, Lacks, Rule, WRITING, c_long};
 
-#[cfg(target_arch = "x86_64")]
-const OLD_FILES: &[c_long] =
-    &[libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_readlink, libc::SYS_unlink];
-#[cfg(not(target_arch = "x86_64"))]
-const OLD_FILES: &[c_long] = &[];
+    pub const ALWAYS: &[c_long] = &[libc::SYS_poll, libc::SYS_time];
+    pub const WAITING: &[c_long] = &[libc::SYS_epoll_wait, libc::SYS_epoll_create];
+    pub const OPENING: &[c_long] =
+        &[libc::SYS_stat, libc::SYS_lstat, libc::SYS_access, libc::SYS_readlink];
+    pub const MAKING: &[c_long] = &[libc::SYS_open];
+    pub const READING: &[Rule] = &[(libc::SYS_open, &[(1, Lacks(WRITING))])];
+    pub const SCREEN: &[Rule] = &[(libc::SYS_open, &[(1, Lacks(CREATING))])];
+}
 
-#[cfg(target_arch = "x86_64")]
-const OLD_WAITING: &[c_long] = &[libc::SYS_epoll_wait, libc::SYS_epoll_create];
 #[cfg(not(target_arch = "x86_64"))]
-const OLD_WAITING: &[c_long] = &[];
+mod old {
+    use super::{Rule, c_long};
+
+    pub const ALWAYS: &[c_long] = &[];
+    pub const WAITING: &[c_long] = &[];
+    pub const OPENING: &[c_long] = &[];
+    pub const MAKING: &[c_long] = &[];
+    pub const READING: &[Rule] = &[];
+    pub const SCREEN: &[Rule] = &[];
+}
 
 /// Waiting for several things at once, as mio does it.
 const WAITING: &[c_long] = &[
@@ -199,7 +211,7 @@ impl Use {
     pub(super) fn calls(self) -> Vec<&'static [c_long]> {
         match self {
             Self::Frames => vec![&[libc::SYS_sendto, libc::SYS_recvmmsg, libc::SYS_recvfrom]],
-            Self::Screen => vec![WAITING, OLD_WAITING, OPENING, &[libc::SYS_openat]],
+            Self::Screen => vec![WAITING, old::WAITING],
             Self::Serving => {
                 vec![&[
                     libc::SYS_accept4,
@@ -208,24 +220,24 @@ impl Use {
                     libc::SYS_getsockname,
                 ]]
             }
-            Self::Reading => vec![OPENING],
-            Self::Making => vec![OPENING, MAKING],
+            Self::Reading => vec![OPENING, old::OPENING],
+            Self::Making => vec![OPENING, old::OPENING, MAKING, old::MAKING],
             Self::Asking => vec![&[libc::SYS_recvfrom, libc::SYS_shutdown]],
             Self::LookingUp => {
-                vec![WAITING, OLD_WAITING, OPENING, OLD_FILES, TALKING, PLUGGED_IN]
+                vec![WAITING, old::WAITING, OPENING, old::OPENING, TALKING, PLUGGED_IN]
             }
         }
     }
 
     /// The calls it needs with arguments that are looked at.
-    pub(super) fn rules(self) -> &'static [Rule] {
+    pub(super) fn rules(self) -> Vec<&'static [Rule]> {
         match self {
-            Self::Frames => FRAMES,
-            Self::Screen => SCREEN,
-            Self::Serving | Self::Asking => &[TO_ITS_PEER],
-            Self::Reading => &[TO_READ],
-            Self::Making => &[],
-            Self::LookingUp => LOOKING_UP,
+            Self::Frames => vec![FRAMES],
+            Self::Screen => vec![SCREEN, old::SCREEN],
+            Self::Serving | Self::Asking => vec![&[TO_ITS_PEER]],
+            Self::Reading => vec![READING, old::READING],
+            Self::Making => Vec::new(),
+            Self::LookingUp => vec![READING, old::READING, LOOKING_UP],
         }
     }
 }
@@ -237,6 +249,7 @@ const FRAMES: &[Rule] = &[
 ];
 
 const SCREEN: &[Rule] = &[
+    (libc::SYS_openat, &[(2, Lacks(CREATING))]),
     (libc::SYS_ioctl, &[(1, Is(request(libc::TCSETS)))]),
     (libc::SYS_ioctl, &[(1, Is(request(libc::TCSETSW)))]),
     (libc::SYS_ioctl, &[(1, Is(request(libc::TCSETSF)))]),
@@ -249,7 +262,6 @@ const SCREEN: &[Rule] = &[
 ];
 
 const LOOKING_UP: &[Rule] = &[
-    TO_READ,
     (libc::SYS_mmap, &[]),
     (libc::SYS_mprotect, &[]),
     (libc::SYS_socket, &[(0, Is(INET)), (1, Masked(KIND, STREAM))]),
@@ -263,7 +275,7 @@ const LOOKING_UP: &[Rule] = &[
 ];
 
 /// A file that is not written to.
-const TO_READ: Rule = (libc::SYS_openat, &[(2, Lacks(WRITING))]);
+const READING: &[Rule] = &[(libc::SYS_openat, &[(2, Lacks(WRITING))])];
 
 /// A message on a socket that is connected.
 const TO_ITS_PEER: Rule = (libc::SYS_sendto, &[(4, Null)]);
@@ -276,9 +288,9 @@ const STREAM: u32 = libc::SOCK_STREAM.cast_unsigned();
 const DATAGRAM: u32 = libc::SOCK_DGRAM.cast_unsigned();
 const PROT_EXEC: u32 = libc::PROT_EXEC.cast_unsigned();
 const EMPTY_PATH: u32 = libc::AT_EMPTY_PATH.cast_unsigned();
-/// Flags of a file that is not only read.
-const WRITING: u32 =
-    (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC).cast_unsigned();
+/// Flags of a file that is made or emptied, and of one that is not only read.
+const CREATING: u32 = (libc::O_CREAT | libc::O_TRUNC).cast_unsigned();
+const WRITING: u32 = CREATING | (libc::O_WRONLY | libc::O_RDWR).cast_unsigned();
 /// `_IOR('T', 0x2a, struct termios2)` and `_IOW('T', 0x2b, …)`, which glibc asks since 2.42; two more follow.
 const TCGETS2: u32 = 0x802c_542a;
 const TCSETS2: u32 = 0x402c_542b;

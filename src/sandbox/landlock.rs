@@ -14,11 +14,9 @@ use landlock::{
 /// The newest ABI that this was tried with.
 const TRIED: ABI = ABI::V7;
 
-/// What may be done in the directory of a recording that rotates.
-const KEEPING: BitFlags<AccessFs> =
-    make_bitflags!(AccessFs::{WriteFile | MakeReg | Truncate | RemoveFile});
-/// What may be done in the directory of a file that is begun.
-const MAKING: BitFlags<AccessFs> = make_bitflags!(AccessFs::{WriteFile | MakeReg | Truncate});
+/// What may be done in the directory of a file that is begun, or of several that rotate.
+const MAKING: BitFlags<AccessFs> =
+    make_bitflags!(AccessFs::{WriteFile | MakeReg | Truncate | RemoveFile | ReadDir});
 const READING: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 const TERMINAL: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteFile | IoctlDev});
 
@@ -29,7 +27,7 @@ pub(super) struct Left<'a> {
     pub read: Vec<&'a Path>,
     /// Directories in which files are made.
     pub made: Vec<PathBuf>,
-    /// A directory in which files are made and removed.
+    /// One more, which is open.
     pub kept: Option<BorrowedFd<'a>>,
     /// The terminal of the process.
     pub terminal: bool,
@@ -48,7 +46,7 @@ pub(super) fn restrict(left: &Left<'_>) -> Result<Option<u32>, RulesetError> {
     let ruleset = if left.signals { ruleset } else { ruleset.scope(Scope::Signal)? };
     let terminal = left.terminal.then_some("/dev/tty");
     let kept =
-        left.kept.map(|directory| Ok::<_, RulesetError>(PathBeneath::new(directory, KEEPING)));
+        left.kept.map(|directory| Ok::<_, RulesetError>(PathBeneath::new(directory, MAKING)));
     let ports = left.ports.iter().map(|port| Ok(NetPort::new(*port, AccessNet::ConnectTcp)));
     let status = ruleset
         .create()?

@@ -4,8 +4,8 @@
 //! it holds is made harmless like any text from outside. An answer repeats the question: whoever reads it keeps
 //! no list of what is open, and one that nobody asked for is about a key that nobody wants to know of.
 //!
-//!     question   asker (1), kind (1), key (the rest)
-//!     answer     asker (1), kind (1), length of the key (1), key, 0 | 1 and the value | 2 and why there is none
+//! - question: asker (1), kind (1), key (the rest)
+//! - answer: asker (1), kind (1), length of the key (1), key, and 0, or 1 and the value, or 2 and why there is none
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

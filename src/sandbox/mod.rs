@@ -24,6 +24,8 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::link::live::process;
+
 pub use apart::apart;
 pub use rights::{drop_all, without};
 
@@ -102,6 +104,7 @@ fn is_off() -> bool {
 /// See [`SandboxError`]. Nothing should be read from outside after that.
 pub fn enter(profile: &Profile<'_>) -> Result<Active, SandboxError> {
     drop_all()?;
+    process::close_on_exec();
     if is_off() {
         return Ok(Active::default());
     }

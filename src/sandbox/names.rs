@@ -135,7 +135,7 @@ impl Resolvers {
     /// when some are there.
     #[must_use]
     pub fn lookups(&self, wake: impl Fn() + Send + 'static, wait: Duration) -> (Names, Origins) {
-        let (names, named) = mpsc::channel();
+        let (names, found) = mpsc::channel();
         let (origins, announced) = mpsc::channel();
         let (systems, called) = mpsc::channel();
         let asker = {
@@ -147,7 +147,7 @@ impl Resolvers {
             Shared::ask(shared, asker, &question);
         };
         let [name, origin, system] = [&self.0; 3].map(Arc::clone);
-        let names = Lookups::answered(move |it| ask(Question::Name(it), &name), named, wait);
+        let names = Lookups::answered(move |it| ask(Question::Name(it), &name), found, wait);
         let announced =
             Lookups::answered(move |it| ask(Question::Origin(it), &origin), announced, wait);
         let systems = Lookups::answered(move |it| ask(Question::System(it), &system), called, wait);

@@ -13,9 +13,9 @@ use seccompiler::{
 };
 
 use super::SandboxError;
-use super::calls::{ABSENT, ALWAYS, ALWAYS_IF, DEADLY, OLD, Test, Use};
+use super::calls::{ABSENT, ALWAYS_IF, DEADLY, EVERY_RUN, Test, Use};
 
-/// `BPF_RET | BPF_K` and `BPF_JMP | BPF_JA` of linux/bpf_common.h.
+/// `BPF_RET | BPF_K` and `BPF_JMP | BPF_JA` of `linux/bpf_common.h`.
 const RETURN: u16 = 0x06;
 const JUMP: u16 = 0x05;
 
@@ -38,13 +38,14 @@ impl Allowed {
         #[cfg(target_env = "musl")]
         allowed.always(&[libc::SYS_tkill]);
         for used in uses {
-            for (call, tests) in used.rules() {
+            for (call, tests) in used.rules().into_iter().flatten() {
                 allowed.when(*call, tests)?;
             }
             used.calls().into_iter().for_each(|calls| allowed.always(calls));
         }
-        allowed.always(ALWAYS);
-        allowed.always(OLD);
+        for calls in EVERY_RUN {
+            allowed.always(calls);
+        }
         Ok(allowed)
     }
 

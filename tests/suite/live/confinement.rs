@@ -2,6 +2,7 @@
 //! none of them holds anything that a program run by it could inherit.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::lab::{Lab, Running, TARGET, run, text};
@@ -80,11 +81,15 @@ fn a_trace_and_what_looks_up_its_names_are_confined() {
 #[test]
 fn a_watch_that_serves_and_rotates_is_confined() {
     let Some(lab) = Lab::up("concurrent") else { return };
-    let file = lab.file("out.pcapng");
+    // Whoever it is without privileges, it may write there.
+    let directory = lab.file("recordings");
+    fs::create_dir(&directory).unwrap();
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+    let file = directory.join("out.pcapng");
     let mut command = lab.rtrace(["report", "--rounds", "1000", "--interval", "0.05", TARGET]);
     command.args(["--format", "ndjson", "--rotate", "4k", "--prometheus", "127.0.0.1:0", "--pcap"]);
     let mut running = Running::start(command.arg(&file));
-    for _ in 0..20 {
+    for _ in 0..300 {
         running.wait_for("\n");
     }
     assert_confined(running.pid());
@@ -92,6 +97,7 @@ fn a_watch_that_serves_and_rotates_is_confined() {
     running.signal("INT");
     let (_, status) = running.finish();
     assert_eq!(status.code(), Some(130));
+    assert!(fs::read_dir(&directory).unwrap().count() > 1, "it made further files");
 }
 
 #[test]
@@ -128,10 +134,14 @@ fn the_process_that_looks_up_names_ends_with_the_trace() {
 fn a_trace_goes_on_without_names_if_that_process_is_lost() {
     let Some(lab) = Lab::up("silent-target") else { return };
     let mut command = lab.rtrace(["-w2", "-q1", "-m5", TARGET]);
-    let mut running = Running::start(command.stderr(std::process::Stdio::piped()));
+    let errors = lab.file("errors");
+    let mut running = Running::start(command.stderr(fs::File::create(&errors).unwrap()));
     running.wait_for("\n 1  r1.lab (10.0.1.2)");
     run(std::process::Command::new("kill").args(["-KILL", &children(running.pid())[0].to_string()]));
     let (report, status) = running.finish();
     assert_eq!(status.code(), Some(1), "{report}");
     assert!(report.contains("\n 5  *"), "{report}");
+    let errors = fs::read_to_string(errors).unwrap();
+    assert!(errors.starts_with("rtrace: the process that looks up names has ended: "), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
 }
