@@ -219,8 +219,9 @@ impl Found {
         let reply = known.zip(replied.as_deref());
         let reply = reply.map(|((frame, known), datagram)| Answer { frame, known, datagram });
         let evidence = Evidence { place, probe, sent: sent.as_deref(), reply };
-        let columns = terminal::size().ok().map(|(columns, _)| usize::from(columns));
-        let columns = columns.filter(|_| std::io::IsTerminal::is_terminal(&std::io::stdout()));
+        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+        let size = is_terminal.then(terminal::size).and_then(Result::ok);
+        let columns = size.map(|(columns, _)| usize::from(columns));
         Ok(show::as_text(&evidence, columns))
     }
 }
