@@ -76,7 +76,9 @@ pub enum SandboxError {
     #[error("cannot start the process that looks up names: {0}: ask for addresses only with -n")]
     Names(#[source] std::io::Error),
     /// There is no process to read a file apart.
-    #[error("cannot start a process that reads the file apart: {0}: is there memory left?")]
+    #[error(
+        "cannot start a process that reads the file: {0}: free some memory, or end other processes"
+    )]
     Apart(#[source] std::io::Error),
 }
 
@@ -109,7 +111,9 @@ pub fn enter(profile: &Profile<'_>) -> Result<Active, SandboxError> {
         return Ok(Active::default());
     }
     let mut read = profile.reads.clone();
-    read.extend(profile.looks_up.iter().flat_map(|_| names::SYSTEM).map(Path::new));
+    if profile.looks_up.is_some() {
+        names::files().for_each(|path| read.push(path));
+    }
     let left = landlock::Left {
         read,
         made: profile.begins.iter().flat_map(|path| directories(path)).collect(),

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError};
@@ -16,13 +17,13 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::prctl::set_pdeathsig;
+use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, send, shutdown, socketpair,
 };
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, getpid, getppid, setsid};
+use nix::unistd::{Pid, geteuid, getpid, getppid, setsid};
 
 use super::message::{Answer, LONGEST, Question};
 use super::{Profile, SandboxError, enter};
@@ -34,26 +35,42 @@ use crate::enrich::pool::Pool;
 use crate::link::live::process;
 use crate::privilege;
 
-/// What resolvers and their plug-ins read. The files are named for where they are links to elsewhere.
-pub(super) const SYSTEM: [&str; 17] = [
-    "/etc",
+/// What resolvers and their plug-ins read: programs' files, and of those of the system what concerns names, for
+/// whoever has taken over this process can send elsewhere what it reads. Links are followed when it is confined.
+const SYSTEM: [&str; 25] = [
+    "/etc/gai.conf",
+    "/etc/host.conf",
     "/etc/hosts",
+    "/etc/ld.so.cache",
+    "/etc/mdns.allow",
+    "/etc/networks",
     "/etc/nsswitch.conf",
+    "/etc/protocols",
     "/etc/resolv.conf",
+    "/etc/services",
     "/usr",
     "/lib",
     "/lib32",
     "/lib64",
-    "/run",
-    "/var/run",
-    "/var/db",
-    "/var/lib/sss",
     "/nix/store",
     "/gnu/store",
+    "/run/nscd",
+    "/run/resolvconf",
+    "/run/systemd/resolve",
+    "/run/NetworkManager",
+    "/var/db/nscd",
+    "/var/lib/sss/mc",
     "/proc/sys",
     "/dev/null",
     "/dev/urandom",
 ];
+
+/// Those files, and whatever else is in /etc unless root could read secrets there: a file that is replaced while names
+/// are looked up is another one to Landlock.
+pub(super) fn files() -> impl Iterator<Item = &'static Path> {
+    let others = (!geteuid().is_root()).then_some("/etc");
+    SYSTEM.into_iter().chain(others).map(Path::new)
+}
 
 /// What looks names up, from where they are asked for.
 #[derive(Debug)]
@@ -259,6 +276,7 @@ fn next_message<'a>(socket: &OwnedFd, room: &'a mut [u8; LONGEST]) -> Option<&'a
 
 /// What the child does, from its beginning to its end.
 fn look_up(socket: OwnedFd, server: Option<SocketAddr>, wait: Duration, parent: Pid) {
+    let _ = set_name(c"rtrace-names");
     // Ctrl-C and the like are the run's affair, and so is when this ends.
     let _ = SigSet::all().thread_block();
     let _ = setsid();
