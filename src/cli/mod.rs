@@ -4,6 +4,7 @@
 mod args;
 mod compared;
 mod config;
+mod confinement;
 mod diff;
 mod keyboard;
 mod list;
@@ -37,6 +38,7 @@ use task::Task;
 use watch::Watch;
 
 use crate::privilege;
+use crate::sandbox;
 
 /// How a run ended, if it ran at all; in order of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,6 +72,9 @@ pub fn main() -> ExitCode {
     // A file that reaches its limit (RLIMIT_FSIZE) is an error of that write, not the end of the program.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let given: Vec<OsString> = std::env::args_os().collect();
+    if confinement::is_asked_for(&given) {
+        return ended(confinement::run());
+    }
     let args = match config::arguments(given.clone()) {
         Ok(args) => args,
         Err(error) => {
@@ -81,7 +86,16 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &given),
     };
-    let outcome = match cli.command {
+    if cli.no_sandbox {
+        complain("--no-sandbox: system calls and files are not restricted");
+        sandbox::switch_off();
+    }
+    if !cli.probes()
+        && let Err(error) = privilege::drop_for_good()
+    {
+        return ended(Err(error.into()));
+    }
+    ended(match cli.command {
         Some(Action::Replay(args)) => replay::run(&args, refused_in_maps(given).as_deref()),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
         Some(Action::Config(args)) => config::run(&args),
@@ -91,7 +105,11 @@ pub fn main() -> ExitCode {
         Some(Action::Report(args)) => report(&args),
         Some(Action::Paths(args)) => paths::run(&args),
         None => trace::run(&cli.trace, Task::Once),
-    };
+    })
+}
+
+/// What a run came to, as an exit status; an error is said.
+fn ended(outcome: anyhow::Result<Status>) -> ExitCode {
     match outcome {
         Ok(status) => status.into(),
         Err(error) => {
