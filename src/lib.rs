@@ -55,4 +55,5 @@ pub mod recording;
 pub mod render;
 pub mod time;
 pub mod trace;
+pub mod untrusted;
 pub mod wire;

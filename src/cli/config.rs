@@ -21,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 use super::args::{Cli, ConfigArgs, normalise};
 use super::{Status, paths, write_out};
 use crate::privilege;
+use crate::untrusted::Untrusted;
 
 /// The value that stands for what rtrace does where nothing is said.
 const AUTO: &str = "\"auto\"";
@@ -391,10 +392,11 @@ fn whereabouts(args: &ConfigArgs) -> anyhow::Result<String> {
     let Some(path) = asked.map(Path::to_owned).or_else(own_path) else {
         bail!("there is no home directory for a configuration")
     };
-    let path = path.display();
+    let path = Untrusted::from(path.as_path()).shown();
     let Some((_, text)) = read(asked)? else { return Ok(format!("{path}: not there\n")) };
-    let said = parse(&text, &path.to_string(), &Cli::command())?;
-    let rows = said.iter().map(|(key, argument)| format!("{}: {argument}\n", key.name));
+    let said = parse(&text, &path, &Cli::command())?;
+    let shown = |argument: &String| Untrusted::from(argument.as_str()).shown();
+    let rows = said.iter().map(|(key, argument)| format!("{}: {}\n", key.name, shown(argument)));
     Ok(format!("{path}\n{}", rows.collect::<String>()))
 }
 

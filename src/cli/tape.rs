@@ -27,6 +27,7 @@ use crate::privilege;
 use crate::recording::{Carried, packet_comment};
 use crate::time::Timestamp;
 use crate::trace::{Disposition, Path as TracePath};
+use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 /// What frames are written to.
@@ -56,7 +57,7 @@ pub struct Rotation {
     interface: Interface,
     carried: Carried,
     /// Those that are known so far.
-    names: BTreeMap<IpAddr, String>,
+    names: BTreeMap<IpAddr, Untrusted>,
     /// The round that was recorded last.
     round: u64,
     /// The millisecond that the last file is named after.
@@ -146,7 +147,7 @@ impl Tape {
     }
 
     /// Records that `address` has this name.
-    pub fn name(&mut self, address: IpAddr, name: &str) -> Result<(), CaptureError> {
+    pub fn name(&mut self, address: IpAddr, name: &Untrusted) -> Result<(), CaptureError> {
         if let Some(rotation) = &mut self.rotation {
             rotation.names.insert(address, name.to_owned());
         }

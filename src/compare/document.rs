@@ -1,5 +1,6 @@
 //! The JSON documents that can be compared, and what the others are that are given in their place.
 
+use crate::untrusted::Untrusted;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -68,7 +69,9 @@ fn kind(document: &Value, format: Option<&str>) -> String {
     match (known, format) {
         (Some((_, what)), _) => (*what).to_owned(),
         // Whatever it says goes to a terminal.
-        (None, Some(format)) => format!("a document of the form \"{}\"", format.escape_debug()),
+        (None, Some(format)) => {
+            format!("a document of the form \"{}\"", Untrusted::from(format).shown())
+        }
         (None, None) => "no JSON document of a trace".to_owned(),
     }
 }
@@ -102,7 +105,7 @@ mod tests {
             (r#"{"type":"trace","stop_reason":"COMPLETED"}"#, "scamper"),
             (r#"[{"format":"rtrace-trace"},{}]"#, "an array of 2"),
             (r#"{"format":"rtrace-trace"} {"format":"rtrace-trace"}"#, "several documents"),
-            (r#"{"format":"\u001b[2J"}"#, r"\u{1b}[2J"),
+            (r#"{"format":"\u001b[2J"}"#, "?[2J"),
             ("{}", "no JSON document of a trace"),
             ("7", "no JSON document of a trace"),
             (r#"{"format":"rtrace-tr"#, "not whole"),
