@@ -5,7 +5,7 @@
 //! in. Such text is an [`Untrusted`] from where it comes in. It has no `Display`, no `Deref` and no `AsRef<str>`: who
 //! writes it asks for the form that fits what is written, and `Debug` and `Serialize` write a safe form as well.
 //!
-//! One rule is below all forms: a character that is not [`harmless`] becomes `?`. Harmless text is written as it is,
+//! One rule is below all forms: a character that is not [`harmless`] becomes `?`, or an escape. Harmless text is written as it is,
 //! so that programs that read a report see no difference.
 
 use std::fmt::{self, Write as _};
@@ -81,6 +81,21 @@ impl Untrusted {
     #[must_use]
     pub fn shown(&self) -> String {
         self.where_fits(|_| true)
+    }
+
+    /// For evidence and errors, where it counts what exactly was said: one line, with an escape of Rust in the place of
+    /// every character that is not [`harmless`], and a backslash before quotes and backslashes.
+    #[must_use]
+    pub fn escaped(&self) -> String {
+        let mut safe = String::new();
+        for (at, c) in self.0.char_indices() {
+            match c {
+                '\\' | '"' | '\'' | '\0' | '\t' | '\n' | '\r' => safe.extend(c.escape_debug()),
+                c if shows(at, c) => safe.push(c),
+                c => safe.extend(c.escape_unicode()),
+            }
+        }
+        safe
     }
 
     /// As one word, for text whose readers split it: letters and digits of any script, and what host names and
@@ -174,12 +189,14 @@ impl Untrusted {
     }
 
     fn where_fits(&self, fits: impl Fn(char) -> bool) -> String {
-        let keeps = |(at, c): (usize, char)| {
-            let joins = at == 0 && is_mark(c);
-            if harmless(c) && !joins && fits(c) { c } else { INSTEAD }
-        };
+        let keeps = |(at, c)| if shows(at, c) && fits(c) { c } else { INSTEAD };
         self.0.char_indices().map(keeps).collect()
     }
+}
+
+/// Whether a character may be written where it is in its text: it is harmless, and joins nothing before the text.
+fn shows(at: usize, c: char) -> bool {
+    harmless(c) && (at > 0 || !is_mark(c))
 }
 
 /// Whether a character can do nothing but be seen: it is assigned, and not for private use, no control, no format

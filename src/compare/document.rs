@@ -70,7 +70,7 @@ fn kind(document: &Value, format: Option<&str>) -> String {
         (Some((_, what)), _) => (*what).to_owned(),
         // Whatever it says goes to a terminal.
         (None, Some(format)) => {
-            format!("a document of the form \"{}\"", Untrusted::from(format).shown())
+            format!("a document of the form \"{}\"", Untrusted::from(format).escaped())
         }
         (None, None) => "no JSON document of a trace".to_owned(),
     }
@@ -105,7 +105,7 @@ mod tests {
             (r#"{"type":"trace","stop_reason":"COMPLETED"}"#, "scamper"),
             (r#"[{"format":"rtrace-trace"},{}]"#, "an array of 2"),
             (r#"{"format":"rtrace-trace"} {"format":"rtrace-trace"}"#, "several documents"),
-            (r#"{"format":"\u001b[2J"}"#, "?[2J"),
+            (r#"{"format":"\u001b[2J"}"#, r"\u{1b}[2J"),
             ("{}", "no JSON document of a trace"),
             ("7", "no JSON document of a trace"),
             (r#"{"format":"rtrace-tr"#, "not whole"),

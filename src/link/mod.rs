@@ -70,7 +70,7 @@ pub enum LinkError {
         source: std::io::Error,
     },
     /// An operation on an interface failed for good.
-    #[error("cannot {operation} on {}: {source}", interface.shown())]
+    #[error("cannot {operation} on {}: {source}", interface.escaped())]
     Io {
         /// What was tried, as a verb: "capture", "read the counters".
         operation: &'static str,

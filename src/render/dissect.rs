@@ -86,7 +86,7 @@ impl Cut<'_> {
         if let Some(name) = &it.name {
             let len = self.rest.first().copied().unwrap_or_default();
             let name = Untrusted::from(name.as_slice());
-            self.take(len.into(), format!("name of {len} octets: {}", name.shown()));
+            self.take(len.into(), format!("name of {len} octets: {}", name.escaped()));
         }
         if let Some(mtu) = it.mtu {
             self.take(4, format!("MTU {mtu}"));

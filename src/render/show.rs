@@ -431,7 +431,7 @@ mod tests {
             "  00a4  18 96 0b 01              label 100704, traffic class 5, bottom of the stack, TTL 1",
             "  00b0  00 01 00 00              address family 1",
             "  00b4  c6 33 64 09              198.51.100.9",
-            r"  00b8  0c 65 74 68 30 1b 5b 32  name of 12 octets: eth0?[2J",
+            r"  00b8  0c 65 74 68 30 1b 5b 32  name of 12 octets: eth0\u{1b}[2J",
             "  00c4  00 00 05 78              MTU 1400",
             "  00cc  00 01 02 03 04 05 06 07  not understood",
             "  00dc  10 11 12 13",

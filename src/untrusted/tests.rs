@@ -65,7 +65,7 @@ proptest! {
     #[test]
     fn no_form_lets_hostile_characters_through(text in text()) {
         let forms = [
-            text.shown(), text.word(), text.cell(), text.xml(), text.dot(), text.mermaid(), text.ascii(),
+            text.shown(), text.escaped(), text.word(), text.cell(), text.xml(), text.dot(), text.mermaid(), text.ascii(),
             text.host_name().unwrap_or_default().shown(), text.prose().unwrap_or_default().shown(),
             format!("{text:?}"), serde_json::to_string(&text).unwrap(),
         ];
@@ -105,7 +105,7 @@ fn harmless_text_is_written_as_it_is() {
         ["r1.example.net", "bücher.example", "São Paulo", "東京", "e\u{301}", "xe-0/0/0.7 (up)"]
     {
         let text = Untrusted::from(plain);
-        assert_eq!([text.shown(), text.cell(), text.dot(), text.xml()], [plain; 4]);
+        assert_eq!([text.shown(), text.escaped(), text.cell(), text.dot(), text.xml()], [plain; 5]);
         assert_eq!(serde_json::to_string(&text).unwrap(), format!("\"{plain}\""));
     }
     assert_eq!(Untrusted::from("fe80::1%eth0").word(), "fe80::1%eth0");
@@ -118,6 +118,7 @@ fn each_form_escapes_what_ends_it() {
         (of("a\x1b[2J\u{202e}(b) \n").shown(), "a?[2J?(b) ?"),
         (of("a\x1b[2J\u{202e}(b) \n").word(), "a??2J??b???"),
         (of("\u{301}a\u{301}").shown(), "?a\u{301}"),
+        (of("\u{301}e\x1b[2J\u{3164}\n\"\\").escaped(), r#"\u{301}e\u{1b}[2J\u{3164}\n\"\\"#),
         (of("-2-3.example").cell(), "'-2-3.example"),
         (of("=1+1").cell(), "'=1+1"),
         (of("+1").cell(), "'+1"),

@@ -106,7 +106,7 @@ pub enum OpenError {
     /// The interface's device cannot stamp what it sends and everything that it receives.
     #[error(
         "{} has no hardware stamps for both directions (see: ethtool -T {0}): leave out --clock hardware",
-        interface.shown()
+        interface.escaped()
     )]
     NoHardware {
         /// The interface by name.
@@ -116,7 +116,7 @@ pub enum OpenError {
     #[error(
         "switching on the hardware stamps of {} needs CAP_NET_ADMIN: run with sudo, or leave out \
          --clock hardware",
-        interface.shown()
+        interface.escaped()
     )]
     HardwareRight {
         /// The interface by name.
@@ -125,7 +125,7 @@ pub enum OpenError {
     /// Another step failed.
     #[error(
         "cannot {operation} on {}: {source}: check the interface with: ip link",
-        interface.shown()
+        interface.escaped()
     )]
     Io {
         /// What was tried.

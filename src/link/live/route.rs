@@ -69,7 +69,7 @@ const HARDWARE: &[(u16, LinkType)] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
     /// `-i` names an interface that does not exist.
-    #[error("there is no interface {}: choose one of {}", .name.shown(), .others.shown())]
+    #[error("there is no interface {}: choose one of {}", .name.escaped(), .others.escaped())]
     NoSuchInterface {
         /// The name asked for.
         name: Untrusted,
@@ -77,7 +77,7 @@ pub enum RouteError {
         others: Untrusted,
     },
     /// The interface is administratively down.
-    #[error("interface {0} is down: bring it up with: ip link set {0} up", .name.shown())]
+    #[error("interface {0} is down: bring it up with: ip link set {0} up", .name.escaped())]
     Down {
         /// Its name.
         name: Untrusted,
@@ -85,7 +85,7 @@ pub enum RouteError {
     /// The interface asked for has no address of the target's family to send from.
     #[error(
         "interface {} has no {family} address: give it one, or choose a source address with -s",
-        .name.shown()
+        .name.escaped()
     )]
     NoAddress {
         /// Its name.
@@ -94,7 +94,7 @@ pub enum RouteError {
         family: &'static str,
     },
     /// A link-local target, and no word of the link.
-    #[error("{target} is link-local: say by which interface: {target}%{}", .example.shown())]
+    #[error("{target} is link-local: say by which interface: {target}%{}", .example.escaped())]
     NoZone {
         /// The target.
         target: IpAddr,
@@ -104,7 +104,7 @@ pub enum RouteError {
     /// `-i` and the target's zone name different interfaces.
     #[error(
         "interface {} and zone {} are not the same: leave out -i, or name the interface of the zone",
-        .interface.shown(), .zone.shown()
+        .interface.escaped(), .zone.escaped()
     )]
     ZoneElsewhere {
         /// The interface asked for with `-i`.
@@ -148,7 +148,7 @@ struct Via<'a>(&'a Option<Untrusted>);
 
 impl fmt::Display for Via<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |name| write!(f, " by interface {}", name.shown()))
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, " by interface {}", name.escaped()))
     }
 }
 
@@ -365,7 +365,7 @@ mod tests {
             resolve(Ipv4Addr::LOCALHOST.into(), None, iface, source).unwrap_err().to_string()
         };
         let missing = message(Some("no\x1bsuch0"), [127, 0, 0, 1]);
-        assert!(missing.starts_with("there is no interface no?such0: choose one of "));
+        assert!(missing.starts_with(r"there is no interface no\u{1b}such0: choose one of "));
         assert!(missing.ends_with(", any") && missing.contains("lo"), "{missing}");
         for foreign in [[192, 0, 2, 77], [224, 0, 0, 1], [255, 255, 255, 255]] {
             assert!(message(None, foreign).contains("is not an address of this host"));

@@ -118,7 +118,7 @@ impl fmt::Display for InterfaceInformation {
         ifindex.map_or(Ok(()), |index| write!(f, " ifindex={index}"))?;
         address.map_or(Ok(()), |address| write!(f, " address={address}"))?;
         if let Some(name) = name {
-            write!(f, " name={}", Untrusted::from(name.as_slice()).shown())?;
+            write!(f, " name={}", Untrusted::from(name.as_slice()).escaped())?;
         }
         mtu.map_or(Ok(()), |mtu| write!(f, " mtu={mtu}"))
     }

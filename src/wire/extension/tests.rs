@@ -98,7 +98,7 @@ fn interface_names_are_shown_escaped() {
         mtu: Some(9000),
     };
     let shown = information.to_string();
-    assert_eq!(shown, "sub-ip ifindex=7 address=127.0.0.1 name=ae0?[2J\u{fffd} mtu=9000");
+    assert_eq!(shown, "sub-ip ifindex=7 address=127.0.0.1 name=ae0\\u{1b}[2J\u{fffd} mtu=9000");
     information.name = Some(vec![b'x'; 100]);
     let cut = InterfaceInformation::decode(information.c_type(), &information.payload()).unwrap();
     assert_eq!(cut.name.unwrap().len(), 63);

@@ -345,7 +345,7 @@ fn a_missing_route_of_ipv6_says_what_is_wrong() {
                 "interface up0 and zone lo are not the same",
             ),
             ("fe80::2", Some("4711"), None, None, "there is no interface 4711: choose one of lo"),
-            ("fe80::2", Some("\x1b"), None, None, "there is no interface ?: choose one of"),
+            ("fe80::2", Some("\x1b"), None, None, r"there is no interface \u{1b}: choose one of"),
             ("fd00::2", None, None, Some("fd00::2"), "fd00::2 is not an address of this host"),
             ("fd00::2", None, None, Some("10.0.0.1"), "10.0.0.1 cannot be the source of probes to"),
         ] {
