@@ -61,10 +61,10 @@ impl PartialEq<str> for Untrusted {
     }
 }
 
-/// In quotes, in the form for terminals.
+/// In quotes, as evidence.
 impl fmt::Debug for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.shown())
+        write!(f, "\"{}\"", self.escaped())
     }
 }
 
@@ -88,10 +88,10 @@ impl Untrusted {
     #[must_use]
     pub fn escaped(&self) -> String {
         let mut safe = String::new();
-        for (at, c) in self.0.char_indices() {
+        for c in self.0.chars() {
             match c {
                 '\\' | '"' | '\'' | '\0' | '\t' | '\n' | '\r' => safe.extend(c.escape_debug()),
-                c if shows(at, c) => safe.push(c),
+                c if may_follow(safe.chars().next_back(), c) => safe.push(c),
                 c => safe.extend(c.escape_unicode()),
             }
         }
@@ -189,14 +189,20 @@ impl Untrusted {
     }
 
     fn where_fits(&self, fits: impl Fn(char) -> bool) -> String {
-        let keeps = |(at, c)| if shows(at, c) && fits(c) { c } else { INSTEAD };
-        self.0.char_indices().map(keeps).collect()
+        let mut before = None;
+        let written = self.0.chars().map(|c| {
+            let kept = may_follow(before, c) && fits(c);
+            *before.insert(if kept { c } else { INSTEAD })
+        });
+        written.collect()
     }
 }
 
-/// Whether a character may be written where it is in its text: it is harmless, and joins nothing before the text.
-fn shows(at: usize, c: char) -> bool {
-    harmless(c) && (at > 0 || !is_mark(c))
+/// Whether a character may be written behind this one: it is harmless, and joins nothing but a letter or a digit, so
+/// that text joins nothing of what is before it, wherever that begins.
+fn may_follow(before: Option<char>, c: char) -> bool {
+    let is_base = |before: char| before.is_alphanumeric() || is_mark(before);
+    harmless(c) && (!is_mark(c) || before.is_some_and(is_base))
 }
 
 /// Whether a character can do nothing but be seen: it is assigned, and not for private use, no control, no format

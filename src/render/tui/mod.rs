@@ -248,11 +248,12 @@ fn footer(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
             Asked::Columns => "Columns (? lists, Ctrl-U clears, Enter takes, Esc leaves): ",
             Asked::Goal => "Go to a round or a time (120, 14:03, 2026-01-31 14:03:20): ",
         };
-        return Line::from(vec![Span::raw(what), Span::styled(format!("{}_", input.text), STRONG)]);
+        let typed = Untrusted::from(format!("{}_", input.text)).shown();
+        return Line::from(vec![Span::raw(what), Span::styled(typed, STRONG)]);
     }
     let unread = seen.message.as_ref().filter(|message| state.read.as_ref() != Some(message));
     if let Some(complaint) = state.complaint.as_ref().or(unread) {
-        return Line::styled(complaint.clone(), theme.warning());
+        return Line::styled(Untrusted::from(complaint.as_str()).shown(), theme.warning());
     }
     let keys = if seen.playback.is_some() {
         "q quit  ? help  space play  \u{2190} \u{2192} round  g go to  + - speed  Enter detail  v chart"
