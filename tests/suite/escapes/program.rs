@@ -56,15 +56,6 @@ impl Hostile {
         [&["-A".to_owned()][..], &given].concat()
     }
 
-    fn run(&self, args: &[&str], more: &[String]) -> Run {
-        let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        let done = run(&[args, &more].concat());
-        assert!(done.status <= 1, "{args:?}: {}", done.stderr);
-        assert_ne!(done.stdout, "", "{args:?}");
-        check(&format!("{args:?}: stderr"), Form::Lines, &done.stderr);
-        done
-    }
-
     /// A recording of this command in which target and names are replaced by what is hostile: rtrace itself records them
     /// harmless.
     fn recording(&self, name: &str, command: &[&str]) -> PathBuf {
@@ -89,6 +80,16 @@ impl Hostile {
         fs::write(&path, bytes).unwrap();
         path
     }
+}
+
+/// Runs the program well, with something to show and at most harmless words on stderr.
+fn shown(args: &[&str], more: &[String]) -> Run {
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let done = run(&[args, &more].concat());
+    assert!(done.status <= 1, "{args:?}: {}", done.stderr);
+    assert_ne!(done.stdout, "", "{args:?}");
+    check(&format!("{args:?}: stderr"), Form::Lines, &done.stderr);
+    done
 }
 
 /// Puts `new`, filled up, where `old` is; says how often that was.
@@ -121,16 +122,16 @@ fn a_hostile_network_is_escaped_and_its_recording_replays_to_the_same() {
             for form in forms {
                 let simulated = ["--simulate", &network, "--format", form, text, "--pcap", &file];
                 let more = if command[0] == "paths" { vec![] } else { hostile.everything() };
-                let live = hostile.run(&[command, &simulated].concat(), &more);
+                let live = shown(&[command, &simulated].concat(), &more);
                 check_run(command[0], form, &live);
                 check_comments(Path::new(&file));
                 if command[0] != "inspect" && command[0] != "report" {
-                    let again = hostile.run(&["replay", &file, "--format", form], &more);
+                    let again = shown(&["replay", &file, "--format", form], &more);
                     assert_eq!(again.stdout, live.stdout, "{command:?} {form}");
                 }
             }
         }
-        let facts = hostile.run(&["--simulate", &network, text, "--stats"], &[]);
+        let facts = shown(&["--simulate", &network, text, "--stats"], &[]);
         assert!(facts.stderr.contains("frames handled"));
     }
 }
@@ -142,7 +143,9 @@ fn check_comments(file: &Path) {
     while let Some(item) = reader.next().unwrap() {
         match item {
             Item::Section { comments } => {
-                comments.iter().for_each(|comment| check_characters("comment", comment));
+                for comment in &comments {
+                    check_characters("comment", comment);
+                }
             }
             Item::Name { name, .. } => {
                 check_characters("name", &name);
@@ -166,19 +169,19 @@ fn a_hostile_recording_is_escaped_in_every_form() {
         for (file, forms) in [(&trace, OF_TRACE), (&rounds, OF_ROUNDS), (&paths, OF_PATHS)] {
             for form in forms {
                 let more = if file == &paths { vec![] } else { hostile.everything() };
-                let shown = hostile.run(&["replay", file, "--format", form], &more);
+                let shown = shown(&["replay", file, "--format", form], &more);
                 check_run("replay", form, &shown);
             }
-            let listed = hostile.run(&["replay", file, "--list"], &[]);
+            let listed = shown(&["replay", file, "--list"], &[]);
             check_run("list", "text", &listed);
-            let listed = hostile.run(&["replay", file, "--list", "--json"], &[]);
+            let listed = shown(&["replay", file, "--list", "--json"], &[]);
             check_run("list", "json", &listed);
-            check_run("show", "text", &hostile.run(&["show", file, "--hop", "1"], &[]));
-            check_run("diff", "text", &hostile.run(&["diff", file, file], &[]));
-            check_run("diff", "json", &hostile.run(&["diff", "--json", file, file], &[]));
+            check_run("show", "text", &shown(&["show", file, "--hop", "1"], &[]));
+            check_run("diff", "text", &shown(&["diff", file, file], &[]));
+            check_run("diff", "json", &shown(&["diff", "--json", file, file], &[]));
         }
         for form in ["text", "json"] {
-            let inspected = hostile.run(&["replay", &trace, "--inspect", "--format", form], &[]);
+            let inspected = shown(&["replay", &trace, "--inspect", "--format", form], &[]);
             check_run("inspect", form, &inspected);
         }
     }
@@ -192,11 +195,11 @@ fn no_cell_is_a_formula() {
     let table = run(&["replay", file.to_str().unwrap(), "--format", "csv"]).stdout;
     assert!(table.contains("'=1+1?[2J?"), "{table}");
     let network = hostile.path("network.toml");
-    let live = hostile.run(
+    let live = shown(
         &["report", "--rounds", "1", "--format", "csv", "--simulate", &network, HOSTILE[0]],
         &[],
     );
     assert!(live.stdout.contains("'=1+1?[2J?"), "{}", live.stdout);
-    let plain = hostile.run(&["--format", "csv", "--simulate", &network, ADDRESS], &[]);
+    let plain = shown(&["--format", "csv", "--simulate", &network, ADDRESS], &[]);
     assert!(!plain.stdout.contains('\''), "{}", plain.stdout);
 }
