@@ -6,7 +6,7 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nix::sys::stat::fstat;
 
@@ -63,7 +63,7 @@ pub fn aside(lines: &[u8]) -> io::Result<()> {
     let beside = match *unfinished {
         None => false,
         Some(Stream::Stderr) => true,
-        Some(Stream::Stdout) => are_one(),
+        Some(Stream::Stdout) => *ARE_ONE,
     };
     if beside {
         *unfinished = None;
@@ -73,9 +73,14 @@ pub fn aside(lines: &[u8]) -> io::Result<()> {
 }
 
 /// Whether both streams lead to terminals, or to one file.
-fn are_one() -> bool {
+static ARE_ONE: LazyLock<bool> = LazyLock::new(|| {
     let (out, err) = (io::stdout(), io::stderr());
     let file = |stream: BorrowedFd<'_>| fstat(stream).map(|file| (file.st_dev, file.st_ino));
     out.is_terminal() && err.is_terminal()
         || file(out.as_fd()).is_ok_and(|out| file(err.as_fd()) == Ok(out))
+});
+
+/// Looks where the streams lead, while that may still be asked.
+pub fn look() {
+    LazyLock::force(&ARE_ONE);
 }

@@ -61,6 +61,7 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    console::look();
     let given: Vec<OsString> = std::env::args_os().collect();
     let args = match config::arguments(given.clone()) {
         Ok(args) => args,
