@@ -2,16 +2,20 @@
 //! the suite (`tests/suite/laws.rs`) share these functions: each takes bytes and panics if its law is
 //! broken, or if anything below it panics.
 
+use std::cell::RefCell;
+use std::io::Write;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
 use rtrace::enrich::names::Names;
 use rtrace::render::json::Json;
 use rtrace::render::text::{Style, Text};
-use rtrace::render::{Renderer, View};
+use rtrace::render::{Form, Renderer, View};
 use rtrace::time::Timestamp;
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Event, Idents, Outcome, Probe, TraceConfig, Tracer};
+use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
 use rtrace::wire::{Frame, LinkType, ip, link, quoted};
 
@@ -140,6 +144,81 @@ fn reports(tracer: &Tracer) {
     let text = String::from_utf8(text).unwrap();
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
     serde_json::from_slice::<serde_json::Value>(&json).unwrap();
+}
+
+/// Whatever bytes text from outside is made of, every form of it is harmless, and stays what it is when it is shown
+/// again; and no report has more lines, or a document another structure, than with a plain name.
+pub fn escapes(bytes: &[u8]) {
+    let text = Untrusted::from(bytes);
+    let name = text.host_name().unwrap_or_default();
+    let prose = text.prose().unwrap_or_default();
+    for form in [
+        text.shown(),
+        text.escaped(),
+        text.word(),
+        text.cell(),
+        text.xml(),
+        text.dot(),
+        text.mermaid(),
+        name.shown(),
+        prose.shown(),
+        format!("{text:?}"),
+    ] {
+        assert!(form.chars().all(is_seen), "{form:?}");
+    }
+    let shown = Untrusted::from(text.shown());
+    assert_eq!((shown.shown(), shown.word()), (text.shown(), text.word()));
+    assert!(!text.cell().starts_with(['=', '+', '-', '@']));
+    assert!(!text.mermaid().contains(['"', '<', '`', '\\', '[']));
+
+    let plain = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
+    let named = TraceConfig { target_name: text, ..plain.clone() };
+    let written = [plain, named].map(|config| {
+        let mut tracer = Tracer::passive(config, Idents::One).expect("a usable configuration");
+        tracer.finish();
+        Form::ALL.map(|form| empty(&tracer, form))
+    });
+    let [plain, named] = written;
+    for ((form, plain), named) in Form::ALL.iter().zip(plain).zip(named) {
+        assert!(named.chars().all(|c| c == '\n' || is_seen(c)), "{named:?}");
+        assert_eq!(named.lines().count(), plain.lines().count(), "{form:?}: {named:?}");
+        if [Form::Json, Form::Atlas, Form::Scamper].contains(form) {
+            serde_json::from_str::<serde_json::Value>(&named).unwrap();
+        }
+    }
+}
+
+/// The report of a trace of which nothing was captured.
+fn empty(tracer: &Tracer, form: Form) -> String {
+    let names = Names::fixed::<&str>([]).into();
+    let file = SharedBytes::default();
+    let mut renderer = form.renderer(file.clone(), Style::default());
+    renderer.begin(tracer.config()).unwrap();
+    renderer.end(View::of(tracer.config(), tracer.path(), &names)).unwrap();
+    String::from_utf8(file.0.take()).unwrap()
+}
+
+#[derive(Clone, Default)]
+struct SharedBytes(Rc<RefCell<Vec<u8>>>);
+
+impl Write for SharedBytes {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a character is one that is seen, by what the standard library takes for printable: another table than the
+/// escaper's. It knows newer letters.
+fn is_seen(c: char) -> bool {
+    let behind_a_letter = format!("a{c}");
+    let printable = behind_a_letter.escape_debug().skip(1).count() == 1;
+    printable
+        || "\"'\\".contains(c)
+        || c.is_whitespace() && !c.is_control() && !('\u{2028}'..='\u{2029}').contains(&c)
 }
 
 /// Cuts `bytes` into frames: a link type, a length, and so many bytes each. The stamps rise, fall, and

@@ -56,4 +56,5 @@ pub mod render;
 pub mod sandbox;
 pub mod time;
 pub mod trace;
+pub mod untrusted;
 pub mod wire;

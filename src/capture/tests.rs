@@ -64,7 +64,9 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
                 let frame = Frame { at, link, bytes, original_len: *original_len, number: 0 };
                 recording.frame(&frame, Some("probe ttl=1")).unwrap();
             }
-            Said::Name(address, name) => recording.name(*address, name).unwrap(),
+            Said::Name(address, name) => {
+                recording.name(*address, &name.as_str().into()).unwrap();
+            }
             Said::Interrupted(at) => {
                 let comment = format!("clock: kernel\n{INTERRUPTED}{}", at.nanos());
                 recording.statistics(*at, 1, 0, Some(&comment)).unwrap();
@@ -336,7 +338,7 @@ fn any_content(link: LinkType) -> impl Strategy<Value = Vec<Said>> {
     let packets = (0..seconds, bytes, any::<u32>()).prop_map(move |(at, bytes, original_len)| {
         packet(at, link, &bytes, original_len.max(u32::try_from(bytes.len()).unwrap()))
     });
-    let names = (any::<IpAddr>(), "[^\0]{1,20}").prop_map(|(a, n)| Said::Name(a, n));
+    let names = (any::<IpAddr>(), "[A-Za-z0-9._-]{1,20}").prop_map(|(a, n)| Said::Name(a, n));
     let cut = any::<i64>().prop_map(|at| Said::Interrupted(Timestamp::from_nanos(at)));
     let rounds = any::<u64>().prop_map(Said::Rounds);
     let others = prop_oneof![2 => names, 1 => cut, 1 => rounds];

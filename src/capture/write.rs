@@ -29,6 +29,7 @@ use pcap_file::{DataLink, Endianness, TsResolution};
 
 use super::{CaptureError, Format, SNAPLEN};
 use crate::time::Timestamp;
+use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
 
 /// The most bytes of text in one pcapng option or record, whose length field has 16 bits; room is
@@ -39,7 +40,7 @@ const TEXT_MAX: usize = 65_500;
 #[derive(Clone, Debug)]
 pub struct Interface {
     /// Its name, "eth0".
-    pub name: String,
+    pub name: Untrusted,
     /// Its address and the length of the network prefix.
     pub address: Option<(IpAddr, u8)>,
     /// The header that its frames begin with.
@@ -116,12 +117,12 @@ impl<W: Write> Recording<W> {
     ///
     /// # Errors
     /// [`CaptureError::Io`] when it cannot be written, now and for ever.
-    pub fn name(&mut self, address: IpAddr, name: &str) -> Result<(), CaptureError> {
-        let name = cut(name.split('\0').next().unwrap_or_default());
+    pub fn name(&mut self, address: IpAddr, name: &Untrusted) -> Result<(), CaptureError> {
+        let name = name.ascii();
         if self.format == Format::Pcap || name.is_empty() {
             return Ok(());
         }
-        self.write(|record| put(name_resolution(address, name), record))
+        self.write(|record| put(name_resolution(address, &name), record))
     }
 
     /// Records what the kernel counted up to `at`: frames received, and dropped for want of room.
@@ -220,7 +221,7 @@ fn section_header(comment: &str) -> SectionHeaderBlock<'_> {
 fn interface_description(interface: &Interface) -> InterfaceDescriptionBlock<'_> {
     const NANOSECONDS: u8 = 9;
     let mut options = vec![
-        InterfaceDescriptionOption::IfName(Cow::Borrowed(cut(&interface.name))),
+        InterfaceDescriptionOption::IfName(Cow::Owned(cut(&interface.name.shown()).to_owned())),
         InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
     ];
     options.extend(interface.address.map(|(address, prefix)| match address {
@@ -349,8 +350,8 @@ mod tests {
             let disk = Disk { room: usize::MAX, writes: Vec::new() };
             let mut recording = Recording::new(disk, "f", format, &interface(), "text").unwrap();
             recording.frame(&FRAME, Some("probe\nttl=1")).unwrap();
-            recording.name(IpAddr::from([192, 0, 2, 1]), "r1.example").unwrap();
-            recording.name(IpAddr::from([192, 0, 2, 1]), "").unwrap();
+            recording.name(IpAddr::from([192, 0, 2, 1]), &"r1.example".into()).unwrap();
+            recording.name(IpAddr::from([192, 0, 2, 1]), &"".into()).unwrap();
             recording.statistics(FRAME.at, 1, 0, None).unwrap();
             recording.writer.writes
         };

@@ -22,6 +22,7 @@ use super::args::{Cli, ConfigArgs, normalise};
 use super::{Status, paths, write_out};
 use crate::privilege::{self, Identity, NamedBy, files};
 use crate::sandbox::{self, Profile};
+use crate::untrusted::Untrusted;
 
 /// The value that stands for what rtrace does where nothing is said.
 const AUTO: &str = "\"auto\"";
@@ -385,11 +386,12 @@ fn whereabouts(args: &ConfigArgs) -> anyhow::Result<String> {
     let Some(path) = asked.map(Path::to_owned).or_else(own_path) else {
         bail!("there is no home directory for a configuration")
     };
-    let path = path.display();
+    let path = Untrusted::from(path.as_path()).shown();
     let Some((_, text)) = read(asked)? else { return Ok(format!("{path}: not there\n")) };
     sandbox::enter(&Profile::default())?;
-    let said = parse(&text, &path.to_string(), &Cli::command())?;
-    let rows = said.iter().map(|(key, argument)| format!("{}: {argument}\n", key.name));
+    let said = parse(&text, &path, &Cli::command())?;
+    let shown = |argument: &String| Untrusted::from(argument.as_str()).shown();
+    let rows = said.iter().map(|(key, argument)| format!("{}: {}\n", key.name, shown(argument)));
     Ok(format!("{path}\n{}", rows.collect::<String>()))
 }
 

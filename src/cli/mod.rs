@@ -5,6 +5,7 @@ mod args;
 mod compared;
 mod config;
 mod confinement;
+mod console;
 mod diff;
 mod keyboard;
 mod list;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use signal_hook::consts::SIGXFSZ;
 
+use crate::untrusted::Untrusted;
 use args::{Action, Cli, WatchArgs};
 use task::Task;
 use watch::Watch;
@@ -65,6 +67,7 @@ impl From<Status> for ExitCode {
 /// Runs the program with the process's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    console::look();
     if let Err(error) = privilege::assume_invoker() {
         complain(&error.to_string());
         return Status::Failed.into();
@@ -173,7 +176,7 @@ fn in_one_line(error: &anyhow::Error) -> String {
 
 /// Writes `text`, which is `what`, to stdout. A closed pipe is not an error.
 fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = console::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).with_context(|| format!("cannot write {what}"))
@@ -182,12 +185,9 @@ fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
     }
 }
 
-/// One line on stderr. It may quote file names and options: control characters are not let through.
+/// One line on stderr. It may quote file names, options, names of interfaces and what a file says.
 fn complain(message: &str) {
-    let line: String =
-        message.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if let Some(line) = screen::hold(line) {
-        // Nobody is left to be told if stderr is gone.
-        let _ = writeln!(io::stderr(), "rtrace: {line}");
+    if let Some(line) = screen::hold(Untrusted::from(message).shown()) {
+        console::say(&line);
     }
 }

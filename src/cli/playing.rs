@@ -25,6 +25,7 @@ use crate::time::Span;
 use crate::trace::rounds::Rounds;
 use crate::trace::table::Row;
 use crate::trace::{TraceConfig, Tracer};
+use crate::untrusted::Untrusted;
 
 /// As many traces of a recording are shown as there are digits to choose them by.
 const TABS: usize = 9;
@@ -78,7 +79,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
 /// One trace, and where in its recording it is.
 struct Recording {
     player: Player<Again>,
-    name: String,
+    name: Untrusted,
     numeric: bool,
     /// It was said that the recording ends in the middle of a packet.
     said: bool,

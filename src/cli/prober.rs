@@ -37,6 +37,7 @@ use crate::sandbox::{self, Profile};
 use crate::trace::Engine;
 use crate::trace::rounds::Rounds;
 use crate::trace::table::Row;
+use crate::untrusted::Untrusted;
 
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
@@ -71,7 +72,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
 
 /// One target, and the thread that probes it.
 struct Prober {
-    name: String,
+    name: Untrusted,
     shared: Shared,
     stop: Arc<AtomicBool>,
     /// Ends the wait of its link.
@@ -139,7 +140,7 @@ trait Watched: Link + Sized {
     fn waking(&self) -> impl Fn() + Send + Sync + 'static;
 
     /// Begins to probe through it.
-    fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober>;
+    fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober>;
 }
 
 impl Watched for LiveLink {
@@ -152,7 +153,7 @@ impl Watched for LiveLink {
         move || waker.wake()
     }
 
-    fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober> {
+    fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober> {
         let account = |session: &mut Session, link: &mut Self, status, silence| {
             trace::account(session, link, interface, status, silence);
         };
@@ -170,7 +171,7 @@ impl Watched for SimLink {
         || ()
     }
 
-    fn start(self, parts: Parts, interface: String) -> anyhow::Result<Prober> {
+    fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober> {
         let account = |session: &mut Session, _: &mut Paced<Self>, _, _| {
             let facts = session.facts_mut();
             (facts.link, facts.interface, facts.clock) =

@@ -4,7 +4,7 @@
 //! One thread waits for keys and draws; it looks for news ten times a second, and that is how often it draws at
 //! most, but for keys, which are answered at once. What is shown is a [`Scene`]'s matter.
 
-use std::io::{self, Write};
+use std::io;
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +19,7 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::flag;
 
+use super::console;
 use super::keyboard::{Came, Keyboard};
 use crate::render::tui::{self, Command, Snapshot, UiState};
 
@@ -238,9 +239,5 @@ fn hold_from_now_on() {
 /// Says what was kept.
 fn release() {
     let lines = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let mut err = io::stderr().lock();
-    for line in lines.into_iter().flatten() {
-        // Nobody is left to be told if stderr is gone.
-        let _ = writeln!(err, "rtrace: {line}");
-    }
+    lines.iter().flatten().for_each(|line| console::say(line));
 }

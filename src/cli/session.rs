@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::tape::Tape;
-use super::{Status, complain};
+use super::{Status, complain, console};
 use crate::capture::{CaptureError, INTERRUPTED, ROUNDS};
 use crate::driver::{Crank, Observer};
 use crate::enrich::Annotations;
@@ -56,9 +56,9 @@ pub struct Session {
 /// Where a report goes: to stderr where stdout takes the recording.
 pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
     if to_stderr {
-        Box::new(BufWriter::new(io::stderr()))
+        Box::new(BufWriter::new(console::stderr()))
     } else {
-        Box::new(BufWriter::new(io::stdout()))
+        Box::new(BufWriter::new(console::stdout()))
     }
 }
 
@@ -180,7 +180,7 @@ impl Session {
     /// The last words of the recording: what the kernel counted.
     pub fn close_tape(&mut self, at: Timestamp) -> bool {
         let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
-        let mut comment = format!("clock: {}", self.facts.clock);
+        let mut comment = format!("clock: {}", self.facts.clock.shown());
         if let Some(cut) = self.cut {
             comment = format!("{comment}\n{INTERRUPTED}{}", cut.nanos());
         }
@@ -286,7 +286,7 @@ impl Observer for Session {
         }
         self.renderer.missed(rounds);
         if rounds == 1 {
-            let target = &self.config.target_name;
+            let target = self.config.target_name.word();
             complain(&format!(
                 "no probe to {target} was seen leaving in a round: it is missing, and the watch goes on"
             ));

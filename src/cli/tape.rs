@@ -25,6 +25,7 @@ use crate::privilege::{self, files};
 use crate::recording::{Carried, packet_comment};
 use crate::time::Timestamp;
 use crate::trace::{Disposition, Path as TracePath};
+use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 /// What frames are written to.
@@ -54,7 +55,7 @@ pub struct Rotation {
     interface: Interface,
     carried: Carried,
     /// Those that are known so far.
-    names: BTreeMap<IpAddr, String>,
+    names: BTreeMap<IpAddr, Untrusted>,
     /// The round that was recorded last.
     round: u64,
     /// The millisecond that the last file is named after.
@@ -152,7 +153,7 @@ impl Tape {
     }
 
     /// Records that `address` has this name.
-    pub fn name(&mut self, address: IpAddr, name: &str) -> Result<(), CaptureError> {
+    pub fn name(&mut self, address: IpAddr, name: &Untrusted) -> Result<(), CaptureError> {
         if let Some(rotation) = &mut self.rotation {
             rotation.names.insert(address, name.to_owned());
         }

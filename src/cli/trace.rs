@@ -13,7 +13,7 @@ use super::session::{Session, report_out};
 use super::tape::{Prepared, create, is_stdout};
 use super::task::Task;
 use super::watch::{self, Watch};
-use super::{Status, complain};
+use super::{Status, complain, console};
 use crate::capture::Interface;
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
@@ -26,6 +26,7 @@ use crate::render::stats::RunFacts;
 use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
 use crate::trace::TraceConfig;
+use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
@@ -96,7 +97,7 @@ pub(super) fn open_live(
     }
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
-        name: if any { route::ANY.to_owned() } else { route.interface.name.clone() },
+        name: if any { route::ANY } else { &route.interface.name }.into(),
         address: route.interface.address.map(|net| (net.ip(), net.prefix())),
         link: route.interface.link,
         filter: None,
@@ -117,14 +118,15 @@ pub(super) fn open_live(
     let link = privilege::raised(|| LiveLink::open(&asked))?;
     interface.link = link.link_type();
     if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
-        bail!("{} is another kind of interface than before: choose that with -i", interface.name);
+        let name = interface.name.shown();
+        bail!("{name} is another kind of interface than before: choose that with -i");
     }
     let ident = wanted.ident.unwrap_or(link.ident());
     let flow = Flow { source, target, probe, ident };
     let mut config = configure(args, task, name, &flow, fastrand::u16(1..))?;
     let largest = largest(&mut config, mtu);
     if u32::from(config.packet_len) > mtu {
-        let (len, name) = (config.packet_len, &interface.name);
+        let (len, name) = (config.packet_len, interface.name.shown());
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let prepared = prepare_tape(args, task, &config, &interface)?;
@@ -185,12 +187,12 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
 pub(super) fn account(
     session: &mut Session,
     link: &mut LiveLink,
-    interface: String,
+    interface: Untrusted,
     status: Status,
     silence: bool,
 ) {
     let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("live", interface, link.clock());
+    (facts.link, facts.interface, facts.clock) = ("live", interface, link.clock().into());
     facts.unstamped = link.unstamped();
     if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
         let of = facts.frames;
@@ -210,14 +212,14 @@ pub(super) fn account(
         }
         facts.elsewhere = Some(counted.elsewhere);
         if counted.elsewhere > 0 && silence {
-            let (elsewhere, name) = (counted.elsewhere, &facts.interface);
+            let (elsewhere, name) = (counted.elsewhere, facts.interface.shown());
             complain(&format!(
                 "{elsewhere} frames that may be replies came in by other interfaces than {name}: capture on all with -i any"
             ));
         }
     }
     if facts.concerning == 0 && facts.refused == 0 && status == Status::NotReached {
-        let name = &facts.interface;
+        let name = facts.interface.shown();
         complain(&format!(
             "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
         ));
@@ -334,7 +336,11 @@ impl FactsTo {
     pub fn write(self, facts: &RunFacts) -> anyhow::Result<()> {
         let written = match self {
             Self::Nowhere => Ok(()),
-            Self::Stderr => facts.write_text(&mut io::stderr().lock()),
+            Self::Stderr => {
+                let mut text = Vec::new();
+                let written = facts.write_text(&mut text);
+                written.and_then(|()| console::aside(&text))
+            }
             Self::File(mut file) => facts.write_json(&mut file),
         };
         written.context("cannot write the statistics")
@@ -365,7 +371,9 @@ fn configure(
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
-    let defaults = TraceConfig { target_name: name.to_owned(), first_id, ..defaults };
+    // As its recording says it, so that a replay writes the same.
+    let target_name = Untrusted::from(name).shown().into();
+    let defaults = TraceConfig { target_name, first_id, ..defaults };
     // Who says how many probes may be under way wants traceroute's order.
     let serial = args.options.in_flight.is_some();
     let mut config = if serial { defaults } else { defaults.scouting() };
@@ -427,7 +435,7 @@ fn resolve(
             Some(resolvers) => resolvers.host(name),
             None => Resolvers::start(None, DEFAULT_WAIT, complain)?.host(name),
         }
-        .map_err(anyhow::Error::msg)
+        .map_err(|reason| anyhow!(reason.shown()))
         .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?,
     };
     let mut fitting: Vec<IpAddr> = found.into_iter().filter(|it| options.fits(it)).collect();

@@ -1,5 +1,6 @@
 //! The JSON documents that can be compared, and what the others are that are given in their place.
 
+use crate::untrusted::Untrusted;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -68,7 +69,9 @@ fn kind(document: &Value, format: Option<&str>) -> String {
     match (known, format) {
         (Some((_, what)), _) => (*what).to_owned(),
         // Whatever it says goes to a terminal.
-        (None, Some(format)) => format!("a document of the form \"{}\"", format.escape_debug()),
+        (None, Some(format)) => {
+            format!("a document of the form \"{}\"", Untrusted::from(format).escaped())
+        }
         (None, None) => "no JSON document of a trace".to_owned(),
     }
 }

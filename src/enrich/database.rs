@@ -12,9 +12,9 @@ use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::harmless;
 use super::origins::Origin;
 use super::places::Place;
+use crate::untrusted::Untrusted;
 
 /// Where in a record something is, the likelier places first.
 type Paths = &'static [&'static [PathElement<'static>]];
@@ -57,12 +57,12 @@ pub enum DatabaseError {
     #[error("{0} is no MaxMind DB file, or a damaged one: {1}")]
     Format(String, #[source] MaxMindDbError),
     /// It holds something else.
-    #[error("{name} is of type \"{found}\" and holds no {wanted}")]
+    #[error("{name} is of type \"{}\" and holds no {wanted}", found.shown())]
     Kind {
         /// What the file is called.
         name: String,
         /// What it says of itself.
-        found: String,
+        found: Untrusted,
         /// What was looked for in it.
         wanted: &'static str,
     },
@@ -89,7 +89,7 @@ impl Database {
             Kind::Places => "countries or cities",
         };
         let found = &database.reader.metadata().database_type;
-        let found = harmless(found).unwrap_or_default();
+        let found = Untrusted::from(found.as_str());
         Err(DatabaseError::Kind { name: name.to_owned(), found, wanted })
     }
 
@@ -139,7 +139,7 @@ fn origin(record: &Record<'_>) -> Result<Origin, MaxMindDbError> {
     let short = || first::<u16>(record, NUMBER).map(u32::from);
     let long = || first::<u64>(record, NUMBER).and_then(|number| number.try_into().ok());
     let number = first(record, NUMBER).or_else(short).or_else(long).or_else(text);
-    let name = first(record, SYSTEM).filter(|_| number.is_some()).and_then(harmless);
+    let name = first(record, SYSTEM).filter(|_| number.is_some()).and_then(prose);
     Ok(Origin { numbers: number.into_iter().collect(), name })
 }
 
@@ -147,7 +147,11 @@ fn place(record: &Record<'_>) -> Result<Place, MaxMindDbError> {
     sound(record)?;
     let is_code = |code: &&str| code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
     let country = COUNTRY.iter().find_map(|path| at(record, path).filter(is_code));
-    Ok(Place { country: country.map(str::to_owned), city: first(record, CITY).and_then(harmless) })
+    Ok(Place { country: country.map(Untrusted::from), city: first(record, CITY).and_then(prose) })
+}
+
+fn prose(text: &str) -> Option<Untrusted> {
+    Untrusted::from(text).prose()
 }
 
 /// Whether the whole record can be read.

@@ -1,8 +1,8 @@
 //! Annotations on a finished or growing path: what is said of its addresses elsewhere.
 //!
 //! Nothing in here feeds back into the tracer: a name changes how a hop is printed, never whether
-//! or when it is probed. Whatever is said comes from strangers, be it by DNS or in a file: it is made
-//! harmless before it is kept.
+//! or when it is probed. Whatever is said comes from strangers, be it by DNS or in a file: it is
+//! [`Untrusted`](crate::untrusted::Untrusted), and kept only as far as it is good for what it is to be.
 
 pub mod database;
 pub mod dns;
@@ -76,37 +76,5 @@ impl Awaited<IpAddr> for Annotations {
 
     fn give_up(&mut self) {
         self.kinds_mut().for_each(Awaited::give_up);
-    }
-}
-
-/// The longest text that is kept.
-const LONGEST: usize = 255;
-
-/// Text in a human language that may be shown: letters and digits of any script, blanks and such
-/// punctuation as names of companies and cities have; anything else becomes `?`, and what is longer than
-/// 255 characters is cut off. `None` if nothing is left to show.
-pub(crate) fn harmless(text: &str) -> Option<String> {
-    let plain = |c: char| c.is_alphanumeric() || " -_.,&'()/+@*:#!".contains(c);
-    let text: String =
-        text.trim().chars().take(LONGEST).map(|c| if plain(c) { c } else { '?' }).collect();
-    (!text.is_empty()).then_some(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::harmless;
-
-    #[test]
-    fn hostile_text_is_defused() {
-        for (text, expected) in [
-            ("AT&T Corp., US", Some("AT&T Corp., US")),
-            ("  S\u{e3}o Paulo ", Some("S\u{e3}o Paulo")),
-            ("\x1b[2J\r\n<b>\u{202e}\"", Some("??2J???b???")),
-            (" \t\n", None),
-            ("", None),
-        ] {
-            assert_eq!(harmless(text).as_deref(), expected);
-        }
-        assert_eq!(harmless(&"\0".repeat(999)), Some("?".repeat(255)));
     }
 }

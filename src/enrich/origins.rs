@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use super::database::Database;
 use super::dns::{Dns, Unanswered};
-use super::harmless;
 use super::lookups::{Awaited, Lookup, Lookups};
+use crate::untrusted::Untrusted;
 
 /// More systems than this announce no address: the rest is not believed.
 pub const MOST_NUMBERS: usize = 16;
@@ -25,7 +25,7 @@ pub struct Origin {
     /// The numbers of the autonomous systems.
     pub numbers: Vec<u32>,
     /// What the first of them is called, if that came with the numbers.
-    pub name: Option<String>,
+    pub name: Option<Untrusted>,
 }
 
 /// The origins of addresses, as far as they are known. One whose lookup failed or was given up is
@@ -33,7 +33,7 @@ pub struct Origin {
 pub struct Origins {
     announced: Lookups<IpAddr, Origin>,
     /// What systems are called, where their names are asked for apart.
-    names: Lookups<u32, String>,
+    names: Lookups<u32, Untrusted>,
     /// Addresses that have been asked for, and of whose system the name has not.
     unnamed: Vec<IpAddr>,
 }
@@ -48,7 +48,7 @@ impl Origins {
 
     /// Those that others are asked for: what announces an address, and what a system is called.
     #[must_use]
-    pub fn asked(announced: Lookups<IpAddr, Origin>, names: Lookups<u32, String>) -> Self {
+    pub fn asked(announced: Lookups<IpAddr, Origin>, names: Lookups<u32, Untrusted>) -> Self {
         Self { announced, names, unnamed: Vec::new() }
     }
 
@@ -67,13 +67,13 @@ impl Origins {
 
     /// What the first system that announces `address` is called, if that is known by now.
     #[must_use]
-    pub fn name(&self, address: IpAddr) -> Option<&str> {
+    pub fn name(&self, address: IpAddr) -> Option<&Untrusted> {
         let Lookup::Known(Some(origin)) = self.announced.lookup(address) else { return None };
         let asked = || match self.names.lookup(*origin.numbers.first()?) {
             Lookup::Known(name) => name,
             _ => None,
         };
-        origin.name.as_ref().or_else(asked).map(String::as_str)
+        origin.name.as_ref().or_else(asked)
     }
 
     /// Asks for the names of the systems that have become known.
@@ -128,7 +128,7 @@ pub fn of_cymru(dns: &Dns, address: IpAddr) -> Option<Origin> {
 
 /// What a system is called, by Team Cymru's zones.
 #[must_use]
-pub fn name_of_cymru(dns: &Dns, number: u32) -> Option<String> {
+pub fn name_of_cymru(dns: &Dns, number: u32) -> Option<Untrusted> {
     cymru_name(&dns.text(&cymru_name_zone(number)).ok()?, number)
 }
 
@@ -168,11 +168,11 @@ fn prefix_in(record: &str) -> Option<(Vec<u32>, u8)> {
 }
 
 /// What a system is called: the last field of its record, which begins with its number.
-fn cymru_name(records: &[String], number: u32) -> Option<String> {
+fn cymru_name(records: &[String], number: u32) -> Option<Untrusted> {
     records.iter().find_map(|record| {
         let fields: Vec<_> = record.splitn(5, '|').map(str::trim).collect();
         let is_its = fields.first()?.parse() == Ok(number);
-        harmless(fields.get(4)?).filter(|_| is_its)
+        Untrusted::from(*fields.get(4)?).prose().filter(|_| is_its)
     })
 }
 
@@ -253,7 +253,8 @@ mod tests {
             ("23028 | US", None),
             ("", None),
         ] {
-            assert_eq!(cymru_name(&[record.to_owned()], 23028).as_deref(), expected);
+            let expected = expected.map(Untrusted::from);
+            assert_eq!(cymru_name(&[record.to_owned()], 23028), expected);
         }
     }
 

@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::database::Database;
 use super::lookups::Lookups;
+use crate::untrusted::Untrusted;
 
 /// Where an address is used, as far as that is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// The country's code: two capital letters (ISO 3166-1).
-    pub country: Option<String>,
+    pub country: Option<Untrusted>,
     /// The city, in English where there is a choice.
-    pub city: Option<String>,
+    pub city: Option<Untrusted>,
 }
 
 /// The places of addresses.

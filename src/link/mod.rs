@@ -13,6 +13,7 @@ use std::net::IpAddr;
 
 pub use crate::probe::Transmit;
 use crate::time::Timestamp;
+use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 /// What waiting on a link came to.
@@ -69,12 +70,12 @@ pub enum LinkError {
         source: std::io::Error,
     },
     /// An operation on an interface failed for good.
-    #[error("cannot {operation} on {}: {source}", interface.escape_debug())]
+    #[error("cannot {operation} on {}: {source}", interface.escaped())]
     Io {
         /// What was tried, as a verb: "capture", "read the counters".
         operation: &'static str,
         /// The interface by name.
-        interface: String,
+        interface: Untrusted,
         /// The kernel's reason.
         source: std::io::Error,
     },

@@ -134,7 +134,8 @@ impl Metrics {
     /// Counts for this target too.
     #[must_use]
     pub fn meter(&self, config: &TraceConfig) -> Meter {
-        let target = config.target_name.clone();
+        // The encoder escapes what would end a label.
+        let target = config.target_name.shown();
         let labels = OfTarget { target: target.clone() };
         self.rounds.get_or_create_owned(&labels);
         self.missed.get_or_create_owned(&labels);

@@ -16,6 +16,7 @@ use super::rows::{self, Millis, ProbeTraits, Said};
 use super::{Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::{Hop, Probe, Reply, ReplyKind};
+use crate::untrusted::Untrusted;
 use crate::wire::extension::{Extension, Family, LabelStackEntry, Object};
 use crate::wire::ip;
 use crate::wire::tcp::Flags;
@@ -58,7 +59,7 @@ struct Measured<'a> {
     from: IpAddr,
     src_addr: IpAddr,
     dst_addr: IpAddr,
-    dst_name: &'a str,
+    dst_name: &'a Untrusted,
     af: u8,
     proto: &'static str,
     size: u16,

@@ -11,6 +11,7 @@ use super::rows::{self, Identity, OriginRow, PlaceRow, Said};
 use super::{Renderer, View};
 use crate::time::{Span, Timestamp};
 use crate::trace::{Probe, Reply};
+use crate::untrusted::Untrusted;
 
 /// The table.
 pub struct Csv<W> {
@@ -88,7 +89,7 @@ const COLUMNS: &[Column] = &[
     ("sequence", |row| some(row.identity.sequence)),
     ("ip_id", |row| some(row.identity.ip_id)),
     ("responder", |row| some(row.reply.map(|reply| reply.responder))),
-    ("name", |row| harmless(some(row.name()))),
+    ("name", |row| cell(row.name())),
     ("rtt_ns", |row| some(row.reply.and_then(|reply| reply.rtt).map(Span::nanos))),
     ("reply_ttl", |row| some(row.reply.map(|reply| reply.ttl))),
     ("reply_tos", |row| some(row.reply.map(|reply| reply.tos))),
@@ -102,7 +103,10 @@ const COLUMNS: &[Column] = &[
     ("annotation", |row| some(row.reply.and_then(|reply| annotation(reply.kind)))),
     ("quoted_ttl", |row| some(row.reply.and_then(|reply| reply.quote.map(|quote| quote.ttl)))),
     ("quoted_tos", |row| some(row.reply.and_then(|reply| reply.quote).map(|quote| quote.tos))),
-    ("extension", |row| harmless(some(row.reply.and_then(|reply| reply.extension.as_deref())))),
+    ("extension", |row| {
+        let extension = row.reply.and_then(|reply| reply.extension.as_deref());
+        extension.map_or_else(String::new, |it| Untrusted::from(it.to_string()).cell())
+    }),
     ("rewritten", |row| some(row.reply.map(|reply| reply.rewritten))),
     ("late", |row| some(row.reply.map(|reply| reply.late))),
     ("reply_frame", |row| some(row.reply.map(|reply| reply.frame))),
@@ -116,12 +120,12 @@ const ORIGIN_COLUMNS: &[Column] = &[
         let numbers = row.origin().and_then(|origin| origin.asn).unwrap_or_default();
         numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")
     }),
-    ("as_name", |row| harmless(some(row.origin().and_then(|origin| origin.as_name)))),
+    ("as_name", |row| cell(row.origin().and_then(|origin| origin.as_name))),
 ];
 
 const PLACE_COLUMNS: &[Column] = &[
-    ("country", |row| some(row.place().and_then(|place| place.country))),
-    ("city", |row| harmless(some(row.place().and_then(|place| place.city)))),
+    ("country", |row| cell(row.place().and_then(|place| place.country))),
+    ("city", |row| cell(row.place().and_then(|place| place.city))),
 ];
 
 impl<'a> Row<'a> {
@@ -131,7 +135,7 @@ impl<'a> Row<'a> {
         Self { view, numeric, ttl, query, probe, identity, reply }
     }
 
-    fn name(&self) -> Option<&'a str> {
+    fn name(&self) -> Option<&'a Untrusted> {
         rows::name(self.view, self.reply?.responder, self.numeric)
     }
 
@@ -159,21 +163,7 @@ fn some(value: Option<impl ToString>) -> String {
     value.map_or_else(String::new, |value| value.to_string())
 }
 
-/// Text from the network that a spreadsheet will not take for a formula: a name may begin with "-".
-pub(super) fn harmless(text: String) -> String {
-    if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_no_formula() {
-        for (name, cell) in
-            [("-2-3.example", "'-2-3.example"), ("r1.example", "r1.example"), ("", "")]
-        {
-            assert_eq!(harmless(name.to_owned()), cell);
-        }
-    }
+/// Text from outside, if there is any.
+fn cell(text: Option<&Untrusted>) -> String {
+    text.map_or_else(String::new, Untrusted::cell)
 }

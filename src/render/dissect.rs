@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use crate::untrusted::Untrusted;
 use crate::wire::extension::LabelStackEntry;
 use crate::wire::extension::{Checksum, Ending, Extension, InterfaceInformation, Object};
 
@@ -84,8 +85,8 @@ impl Cut<'_> {
         }
         if let Some(name) = &it.name {
             let len = self.rest.first().copied().unwrap_or_default();
-            let name = String::from_utf8_lossy(name);
-            self.take(len.into(), format!("name of {len} octets: {}", name.escape_debug()));
+            let name = Untrusted::from(name.as_slice());
+            self.take(len.into(), format!("name of {len} octets: {}", name.escaped()));
         }
         if let Some(mtu) = it.mtu {
             self.take(4, format!("MTU {mtu}"));

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::untrusted::Untrusted;
 use crate::wire::extension::{Checksum, Ending, Extension, InterfaceInformation, Object, Role};
 
 #[derive(Serialize)]
@@ -46,7 +47,7 @@ struct InterfaceRow {
     role: &'static str,
     ifindex: Option<u32>,
     address: Option<IpAddr>,
-    name: Option<String>,
+    name: Option<Untrusted>,
     mtu: Option<u32>,
 }
 
@@ -97,7 +98,7 @@ impl From<&InterfaceInformation> for InterfaceRow {
             },
             ifindex: interface.ifindex,
             address: interface.address,
-            name: interface.name.as_deref().map(|name| String::from_utf8_lossy(name).into_owned()),
+            name: interface.name.as_deref().map(Untrusted::from),
             mtu: interface.mtu,
         }
     }

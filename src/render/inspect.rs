@@ -15,6 +15,7 @@ use crate::trace::inspect::oddities::Oddity;
 use crate::trace::inspect::place::{Place, Stage};
 use crate::trace::inspect::{self, Comparison, Difference, Inspector, Value, fields};
 use crate::trace::{Disposition, Path, ProbeRef, TraceConfig};
+use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
@@ -113,7 +114,8 @@ fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<String> {
         keys.push(key);
         let address = it.responder;
         let name = rows::name(view, address, numeric);
-        let responder = name.map_or(address.to_string(), |name| format!("{name} ({address})"));
+        let responder = name.map(|name| format!("{} ({address})", name.shown()));
+        let responder = responder.unwrap_or_else(|| address.to_string());
         let mut said: Vec<String> = Vec::new();
         if is_scout {
             said.push(format!("sent with TTL {}", it.sent_ttl));
@@ -260,7 +262,7 @@ struct QuoteRow<'a> {
     hop: u8,
     query: u32,
     responder: IpAddr,
-    name: Option<&'a str>,
+    name: Option<&'a Untrusted>,
     quoted_len: usize,
     sent_ttl: u8,
     quoted_ttl: u8,

@@ -15,6 +15,7 @@ use super::rows::{
 use super::text::Style;
 use super::{Renderer, View};
 use crate::trace::{Hop, Probe, Reply, Sizer};
+use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -85,7 +86,7 @@ struct SizerRow<'a> {
 #[derive(Serialize)]
 struct NamedReplyRow<'a> {
     responder: IpAddr,
-    name: Option<&'a str>,
+    name: Option<&'a Untrusted>,
     #[serde(flatten)]
     origin: Option<OriginRow<'a>>,
     #[serde(flatten)]

@@ -1,8 +1,8 @@
 //! From a path to what a person or a program reads.
 //!
 //! A renderer is told of every event and may look at the whole path; what it writes is a function of
-//! configuration, frames and annotations alone, so that a replay writes the same bytes. Names
-//! come sanitised from [`Names`], as origins and places do; nothing else in a report is text from elsewhere.
+//! configuration, frames and annotations alone, so that a replay writes the same bytes. Names and whatever
+//! else is text from elsewhere are [`Untrusted`](crate::untrusted::Untrusted): each form asks them for what fits.
 //!
 //! [`Form`] is the table of the forms there are. Each is one file; what they share is in `rows`.
 

@@ -21,6 +21,7 @@ use super::rows::{
 use super::text::Style;
 use super::{Renderer, View};
 use crate::trace::{Event, ProbeRef, TraceConfig};
+use crate::untrusted::Untrusted;
 
 /// The version of the lines' form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -110,7 +111,7 @@ enum Line<'a> {
     },
     Named {
         responder: IpAddr,
-        name: &'a str,
+        name: &'a Untrusted,
     },
     /// Of every responder, where it is asked for.
     Attributed {

@@ -18,6 +18,7 @@ use crate::trace::loops::Loop;
 use crate::trace::path::Outcome;
 use crate::trace::reply::way_back;
 use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
+use crate::untrusted::Untrusted;
 
 /// When a probe was captured on its way out, and in which frame.
 pub(super) fn sent(probe: &Probe) -> Option<(Timestamp, u64)> {
@@ -133,9 +134,9 @@ impl Said {
 }
 
 /// The name of a responder, where it is known and asked for.
-pub(super) fn name(view: View<'_>, address: IpAddr, numeric: bool) -> Option<&str> {
+pub(super) fn name(view: View<'_>, address: IpAddr, numeric: bool) -> Option<&Untrusted> {
     match view.names.lookup(address) {
-        Lookup::Known(name) if !numeric => name.map(String::as_str),
+        Lookup::Known(name) if !numeric => name,
         _ => None,
     }
 }
@@ -146,7 +147,7 @@ pub(super) struct OriginRow<'a> {
     /// Empty if nobody announces it, null if that could not be told.
     pub asn: Option<&'a [u32]>,
     /// What the first is called.
-    pub as_name: Option<&'a str>,
+    pub as_name: Option<&'a Untrusted>,
 }
 
 impl<'a> OriginRow<'a> {
@@ -164,8 +165,8 @@ impl<'a> OriginRow<'a> {
 #[derive(Serialize)]
 pub(super) struct PlaceRow<'a> {
     /// The code of ISO 3166-1.
-    pub country: Option<&'a str>,
-    pub city: Option<&'a str>,
+    pub country: Option<&'a Untrusted>,
+    pub city: Option<&'a Untrusted>,
 }
 
 impl<'a> PlaceRow<'a> {
@@ -174,8 +175,8 @@ impl<'a> PlaceRow<'a> {
             Lookup::Known(place) => place,
             _ => None,
         };
-        let country = place.and_then(|place| place.country.as_deref());
-        Some(Self { country, city: place.and_then(|place| place.city.as_deref()) })
+        let country = place.and_then(|place| place.country.as_ref());
+        Some(Self { country, city: place.and_then(|place| place.city.as_ref()) })
     }
 }
 
@@ -217,7 +218,7 @@ impl<'a> HeadRow<'a> {
 /// The target as it was typed and what it came to.
 #[derive(Serialize)]
 struct TargetRow<'a> {
-    asked: &'a str,
+    asked: &'a Untrusted,
     address: IpAddr,
 }
 

@@ -13,6 +13,7 @@ use super::rows::{self, Identity, Millis, ProbeTraits, Said};
 use super::{Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::{Probe, Reply, ReplyKind, Stop};
+use crate::untrusted::Untrusted;
 use crate::wire::extension::{Extension, LabelStackEntry, Object};
 use crate::wire::{icmpv4, icmpv6, ip};
 
@@ -85,7 +86,7 @@ struct Moment {
 struct Hop<'a> {
     addr: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
+    name: Option<&'a Untrusted>,
     probe_ttl: u8,
     probe_id: u32,
     probe_size: u16,

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use crate::untrusted::Untrusted;
 use serde::Serialize;
 
 /// How a run went.
@@ -16,9 +17,9 @@ pub struct RunFacts {
     /// "live" or "simulated".
     pub link: &'static str,
     /// The name of the interface; "simulated" where there is none.
-    pub interface: String,
+    pub interface: Untrusted,
     /// The clock that stamped the frames.
-    pub clock: String,
+    pub clock: Untrusted,
     /// Frames handled.
     pub frames: u64,
     /// Frames that concerned the trace.
@@ -49,8 +50,8 @@ impl RunFacts {
         let rows = [
             ("version", self.version.to_owned()),
             ("files are of", self.identity.clone()),
-            (self.link, self.interface.clone()),
-            ("clock", self.clock.clone()),
+            (self.link, self.interface.shown()),
+            ("clock", self.clock.shown()),
             ("frames handled", self.frames.to_string()),
             ("of this trace", self.concerning.to_string()),
             ("unrelated", self.unrelated.to_string()),

@@ -22,6 +22,7 @@ use crate::trace::summary::Summary;
 use crate::trace::table::{Change, Row, Table};
 use crate::trace::verdict::Loss;
 use crate::trace::{Event, Hop, Path, Probe, ProbeRef, TraceConfig};
+use crate::untrusted::Untrusted;
 
 /// The version of the lines' form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -184,7 +185,7 @@ enum Line<'a> {
     },
     Named {
         responder: IpAddr,
-        name: &'a str,
+        name: &'a Untrusted,
     },
     End {
         rounds: u64,

@@ -9,9 +9,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::enrich::harmless;
-use crate::enrich::names::clean;
 use crate::enrich::origins::{MOST_NUMBERS, Origin};
+use crate::untrusted::Untrusted;
 
 /// No message is longer, in bytes.
 pub(super) const LONGEST: usize = 2_048;
@@ -35,11 +34,11 @@ pub(super) enum Question {
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    Name(IpAddr, Option<String>),
+    Name(IpAddr, Option<Untrusted>),
     Origin(IpAddr, Option<Origin>),
-    System(u32, Option<String>),
+    System(u32, Option<Untrusted>),
     /// Its addresses, or the resolver's reason.
-    Host(Result<Vec<IpAddr>, String>),
+    Host(Result<Vec<IpAddr>, Untrusted>),
 }
 
 impl Question {
@@ -88,7 +87,9 @@ impl Question {
 impl Answer {
     /// The message by which this asker is answered.
     pub(super) fn encode(&self, asker: u8) -> Vec<u8> {
-        let text = |text: &Option<String>| text.as_ref().map(|text| cut(text).as_bytes().to_vec());
+        let text = |text: &Option<Untrusted>| {
+            text.as_ref().map(|text| cut(&text.shown()).as_bytes().to_vec())
+        };
         let (question, value) = match self {
             Self::Name(address, name) => (Question::Name(*address), Ok(text(name))),
             Self::System(number, name) => (Question::System(*number), Ok(text(name))),
@@ -107,7 +108,7 @@ impl Answer {
                 (Question::Host(String::new()), Ok(Some(listed.collect())))
             }
             Self::Host(Err(reason)) => {
-                (Question::Host(String::new()), Err(cut(reason).as_bytes().to_vec()))
+                (Question::Host(String::new()), Err(cut(&reason.shown()).as_bytes().to_vec()))
             }
         };
         let key = question.key();
@@ -126,21 +127,22 @@ impl Answer {
         let (key, rest) = rest.split_at_checked(length.into())?;
         let (state, value) = rest.split_first()?;
         let text = || str::from_utf8(value).ok().filter(|text| text.len() <= LONGEST_TEXT);
+        let text = || text().map(Untrusted::from);
         let there = *state == 1;
         let answer = match Question::of(kind, key)? {
             Question::Name(address) => {
-                Self::Name(address, text().filter(|_| there).and_then(clean))
+                Self::Name(address, text().filter(|_| there).and_then(|name| name.host_name()))
             }
             Question::System(number) => {
-                Self::System(number, text().filter(|_| there).and_then(harmless))
+                Self::System(number, text().filter(|_| there).and_then(|name| name.prose()))
             }
             Question::Origin(address) => {
                 Self::Origin(address, there.then(|| numbers(value)).flatten())
             }
             Question::Host(_) if there => Self::Host(Ok(addresses(value)?)),
-            Question::Host(_) => {
-                Self::Host(Err(text().and_then(harmless).unwrap_or_else(|| "no answer".to_owned())))
-            }
+            Question::Host(_) => Self::Host(Err(text()
+                .and_then(|reason| reason.prose())
+                .unwrap_or_else(|| "no answer".into()))),
         };
         Some((asker, answer))
     }
@@ -197,12 +199,13 @@ mod tests {
         let origin = origin.prop_map(|numbers| Origin { numbers, name: None });
         let found = proptest::collection::vec(any_address(), 0..=MOST_ADDRESSES);
         prop_oneof![
-            (any_address(), name.clone()).prop_map(|(key, name)| Answer::Name(key, name)),
-            (any::<u32>(), name).prop_map(|(key, name)| Answer::System(key, name)),
+            (any_address(), name.clone())
+                .prop_map(|(key, name)| Answer::Name(key, name.map(Into::into))),
+            (any::<u32>(), name).prop_map(|(key, name)| Answer::System(key, name.map(Into::into))),
             (any_address(), proptest::option::of(origin))
                 .prop_map(|(key, origin)| Answer::Origin(key, origin)),
             found.prop_map(|found| Answer::Host(Ok(found))),
-            "[a-z][a-z ]{0,100}[a-z]".prop_map(|reason| Answer::Host(Err(reason))),
+            "[a-z][a-z ]{0,100}[a-z]".prop_map(|reason| Answer::Host(Err(reason.into()))),
         ]
     }
 
@@ -242,23 +245,23 @@ mod tests {
                     None
                 }
             };
-            let text = text.unwrap_or_default();
+            let text = text.unwrap_or_default().shown();
             prop_assert!(text.len() <= 4 * LONGEST_TEXT && !text.chars().any(char::is_control), "{:?}", text);
         }
     }
 
     #[test]
     fn what_does_not_fit_is_cut_and_never_a_name_of_another_kind() {
-        let long = Answer::Name([192, 0, 2, 1].into(), Some("n".repeat(999)));
+        let long = Answer::Name([192, 0, 2, 1].into(), Some("n".repeat(999).into()));
         let (_, Answer::Name(_, Some(name))) = Answer::decode(&long.encode(0)).unwrap() else {
             panic!("not a name")
         };
-        assert_eq!(name.len(), LONGEST_TEXT);
+        assert_eq!(name.shown().len(), LONGEST_TEXT);
         // An address is no name, and an escape sequence is defused.
         for (text, shown) in [("192.0.2.9", None), ("a\x1b[2Jb", Some("a??2Jb"))] {
-            let answer = Answer::Name([192, 0, 2, 1].into(), Some(text.to_owned()));
+            let answer = Answer::Name([192, 0, 2, 1].into(), Some(text.into()));
             let (_, decoded) = Answer::decode(&answer.encode(0)).unwrap();
-            assert_eq!(decoded, Answer::Name([192, 0, 2, 1].into(), shown.map(str::to_owned)));
+            assert_eq!(decoded, Answer::Name([192, 0, 2, 1].into(), shown.map(Into::into)));
         }
     }
 }

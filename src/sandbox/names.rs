@@ -34,6 +34,7 @@ use crate::enrich::origins::{self, Origin, Origins};
 use crate::enrich::pool::Pool;
 use crate::link::live::process;
 use crate::privilege;
+use crate::untrusted::Untrusted;
 
 /// What resolvers and their plug-ins read: programs' files, and of those of the system what concerns names, for
 /// whoever has taken over this process can send elsewhere what it reads. Links are followed when it is confined.
@@ -92,9 +93,9 @@ struct Shared {
 
 /// Where answers go.
 struct Asker {
-    names: Sender<(IpAddr, Option<String>)>,
+    names: Sender<(IpAddr, Option<Untrusted>)>,
     origins: Sender<(IpAddr, Option<Origin>)>,
-    systems: Sender<(u32, Option<String>)>,
+    systems: Sender<(u32, Option<Untrusted>)>,
     wake: Box<dyn Fn() + Send>,
 }
 
@@ -139,12 +140,12 @@ impl Resolvers {
     ///
     /// # Errors
     /// The resolver's reason.
-    pub fn host(&self, name: &str) -> Result<Vec<IpAddr>, String> {
+    pub fn host(&self, name: &str) -> Result<Vec<IpAddr>, Untrusted> {
         self.0.send(Question::Host(name.to_owned()).encode(0));
         let mut message = [0; LONGEST];
         match self.0.receive(&mut message) {
             Some((_, Answer::Host(found))) => found,
-            _ => Err("the process that looks up names has ended".to_owned()),
+            _ => Err("the process that looks up names has ended".into()),
         }
     }
 
@@ -333,7 +334,8 @@ impl Resolver {
             Question::Name(address) => {
                 let by_dns = self.server.is_some();
                 let ask = || names::by_c_library(address);
-                Answer::Name(address, if by_dns { self.dns().name(address) } else { ask() })
+                let name = if by_dns { self.dns().name(address) } else { ask() };
+                Answer::Name(address, name.and_then(|name| Untrusted::from(name).host_name()))
             }
             Question::Origin(address) => {
                 Answer::Origin(address, origins::of_cymru(self.dns(), address))
@@ -343,7 +345,7 @@ impl Resolver {
             }
             Question::Host(name) => {
                 let found = dns_lookup::lookup_host(&name).map(Iterator::collect);
-                Answer::Host(found.map_err(|error| io::Error::from(error).to_string()))
+                Answer::Host(found.map_err(|error| io::Error::from(error).to_string().into()))
             }
         }
     }

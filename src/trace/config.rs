@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::probe::craft::{self, ProbeSpec};
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::time::{Span, Timestamp};
+use crate::untrusted::Untrusted;
 
 use super::path::Probe;
 
@@ -89,7 +90,7 @@ impl Wait {
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct TraceConfig {
     /// The target as the user typed it.
-    pub target_name: String,
+    pub target_name: Untrusted,
     /// The address that is traced.
     pub target: IpAddr,
     /// The prober's own address.
@@ -161,7 +162,7 @@ impl TraceConfig {
     pub fn of_flow(flow: &Flow) -> Self {
         let Flow { source, target, probe, ident } = *flow;
         Self {
-            target_name: target.to_string(),
+            target_name: target.to_string().into(),
             target,
             source,
             probe,

@@ -7,24 +7,25 @@ use std::path::{Path, PathBuf};
 /// Each top-level module with those it may use. Only `cli`, `main` and `lib` see everything.
 const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
-    ("wire", &["time"]),
+    ("untrusted", &[]),
+    ("wire", &["time", "untrusted"]),
     ("probe", &["time", "wire"]),
-    ("trace", &["time", "wire", "probe"]),
-    ("capture", &["time", "wire"]),
-    ("link", &["time", "wire", "probe", "capture"]),
+    ("trace", &["time", "untrusted", "wire", "probe"]),
+    ("capture", &["time", "untrusted", "wire"]),
+    ("link", &["time", "untrusted", "wire", "probe", "capture"]),
     ("recording", &["wire", "trace"]),
     ("driver", &["time", "wire", "trace", "link"]),
-    ("compare", &[]),
-    ("enrich", &[]),
+    ("compare", &["untrusted"]),
+    ("enrich", &["untrusted"]),
     ("privilege", &[]),
     ("sandbox", &["enrich", "link", "privilege"]),
     ("metrics", &["time", "trace"]),
     ("player", &["time", "wire", "trace", "capture", "link", "driver", "enrich", "render"]),
-    ("render", &["time", "wire", "probe", "trace", "enrich"]),
+    ("render", &["time", "untrusted", "wire", "probe", "trace", "enrich"]),
 ];
 
 /// What would be a clock, IO or a print, and where it may not be.
-const CORE: &[&str] = &["time", "wire", "probe", "trace", "recording", "link/sim"];
+const CORE: &[&str] = &["time", "untrusted", "wire", "probe", "trace", "recording", "link/sim"];
 const FORBIDDEN: &[&str] = &[
     "Instant::now",
     "SystemTime",

@@ -182,7 +182,7 @@ fn simulated(
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {
-        tape.name(*address, name).unwrap();
+        tape.name(*address, &name.as_str().into()).unwrap();
     }
     let (asked, mut link) = ((config, rounds), SimLink::new(topology));
     let reports = reports(active(asked), asked, &mut link, names, Some(tape), left);

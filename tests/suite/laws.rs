@@ -70,6 +70,15 @@ proptest! {
     }
 
     #[test]
+    fn escapes(text in prop_oneof![
+        crate::escapes::hostile().prop_map(String::into_bytes),
+        any::<String>().prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 0..40),
+    ]) {
+        shared::escapes(&text);
+    }
+
+    #[test]
     fn captures(bytes in mutated()) {
         shared::capture(&bytes);
     }
@@ -84,11 +93,12 @@ type Law = fn(&[u8]);
 
 #[test]
 fn what_a_fuzzer_found_stays_fixed() {
-    let laws: [(&str, Law); 4] = [
+    let laws: [(&str, Law); 5] = [
         ("frame", shared::frame),
         ("extension", shared::extension),
         ("capture", shared::capture),
         ("tracer", shared::tracer),
+        ("escapes", shared::escapes),
     ];
     for (name, law) in laws {
         let dir = root().join("fuzz/regressions").join(name);

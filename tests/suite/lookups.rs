@@ -9,6 +9,7 @@ use rtrace::enrich::database::{Database, Kind};
 use rtrace::enrich::origins::Origin;
 use rtrace::enrich::places::Place;
 use rtrace::render::Form;
+use rtrace::untrusted::Untrusted;
 
 use crate::golden::validator;
 use crate::mmdb::{self, Mmdb, Value, text};
@@ -28,7 +29,7 @@ fn read(database: &Mmdb, kind: Kind) -> Result<Database, String> {
 #[test]
 fn systems_are_read_in_both_forms() {
     let origin = |number, name: Option<&str>| {
-        Some(Origin { numbers: vec![number], name: name.map(str::to_owned) })
+        Some(Origin { numbers: vec![number], name: name.map(Untrusted::from) })
     };
     let maxmind = read(&mmdb::geolite_asn(), Kind::Origins).unwrap();
     for (of, expected) in [
@@ -55,7 +56,7 @@ fn systems_are_read_in_both_forms() {
 #[test]
 fn places_are_read_in_both_forms() {
     let place = |country: Option<&str>, city: Option<&str>| {
-        Some(Place { country: country.map(str::to_owned), city: city.map(str::to_owned) })
+        Some(Place { country: country.map(Untrusted::from), city: city.map(Untrusted::from) })
     };
     for (database, of, expected) in [
         (mmdb::geolite_city(), "198.51.100.7", place(Some("US"), Some("New York"))),

@@ -444,7 +444,8 @@ fn tabs_are_chosen_by_number_and_in_turn() {
 #[test]
 fn the_tab_that_is_shown_is_always_seen() {
     let mut seen = built_in();
-    seen.tabs = (1..=9).map(|n| Tab { name: format!("host{n}.example"), loss: None }).collect();
+    seen.tabs =
+        (1..=9).map(|n| Tab { name: format!("host{n}.example").into(), loss: None }).collect();
     for tab in 0..9 {
         let state = state(|state| state.tab = tab);
         let screen = text(&buffer(SMALL, &seen, &state));

@@ -31,8 +31,13 @@ pub struct OnTerminal {
 impl OnTerminal {
     /// Starts it, in a session of its own whose terminal this is.
     fn start(args: &[&str]) -> Self {
+        Self::start_by(&[], args)
+    }
+
+    /// Starts it by way of another program.
+    fn start_by(by: &[&str], args: &[&str]) -> Self {
         let mut command = Command::new("setsid");
-        command.args(["--ctty", env!("CARGO_BIN_EXE_rtrace")]).args(args);
+        command.arg("--ctty").args(by).arg(env!("CARGO_BIN_EXE_rtrace")).args(args);
         Self::of(command)
     }
 
@@ -199,4 +204,49 @@ fn what_cannot_be_shown_is_said_in_a_line() {
     let piped = run(&["watch", "--replay", &text(&empty)]);
     assert_eq!((piped.status, piped.stderr.lines().count()), (2, 1), "{}", piped.stderr);
     assert!(piped.stderr.contains("rtrace replay"), "{}", piped.stderr);
+}
+
+/// Runs a program with files of at most 1,024 octets: a recording cannot be gone on with, in the middle of a line of
+/// the report.
+const LITTLE_ROOM: [&str; 4] = ["sh", "-c", "trap '' XFSZ; ulimit -f 2; exec \"$@\"", "sh"];
+
+/// The report is written piece by piece, and a message may come at any time: then the cursor is in the middle of a line.
+#[test]
+fn a_message_begins_a_line_of_its_own() {
+    let dir = scratch();
+    let file = path_in(&dir, "out.pcapng");
+    let file = file.to_str().unwrap();
+    for kind in [&["--simulate"][..], &["trace", "--simulate", "-q", "9"]] {
+        let args = [kind, &[TARGET, "--pcap", file]].concat();
+        let (output, status) = OnTerminal::start_by(&LITTLE_ROOM, &args).finish();
+        let (before, after) = output.split_once("rtrace: ").expect("a message");
+        assert!(before.starts_with("traceroute to ") && before.ends_with('\n'), "{output:?}");
+        // The report goes on below the message.
+        let (message, rest) = after.split_once("\r\n").unwrap();
+        assert!(message.ends_with("(os error 27)"), "{output:?}");
+        assert!(rest.contains("203.0.113.9)"), "{output:?}");
+        assert_eq!(status, Some(2), "{output:?}");
+    }
+}
+
+/// Where the two do not meet, neither has anything of the other; in one file they do.
+#[test]
+fn a_message_elsewhere_leaves_the_report_as_it_is() {
+    let dir = scratch();
+    let file = path_in(&dir, "out.pcapng");
+    let whole = run(&["--simulate", TARGET]).stdout;
+    let by = |script: &str| {
+        let mut command = Command::new("sh");
+        let script = LITTLE_ROOM[2].replace("\"$@\"", script);
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_rtrace"), "--simulate", TARGET]);
+        command.arg("--pcap").arg(&file).env("XDG_CONFIG_HOME", "/nonexistent");
+        let done = command.output().unwrap();
+        [done.stdout, done.stderr].map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    let [report, said] = by("\"$@\"");
+    assert_eq!(report, whole);
+    assert!(said.starts_with("rtrace: ") && said.lines().count() == 1, "{said:?}");
+    let [both, _] = by("\"$@\" 2>&1");
+    assert!(both.contains("\nrtrace: "), "{both:?}");
+    assert_eq!(both.replacen(&format!("\n{said}"), "", 1), whole);
 }

@@ -51,10 +51,10 @@ impl Hardware {
     /// Switches stamps on, which takes `CAP_NET_ADMIN` if they are not on already. To be called before
     /// other descriptors are opened: the process that puts things back inherits them.
     pub(super) fn switch_on(interface: &str) -> Result<Self, OpenError> {
-        let missing = || OpenError::NoHardware { interface: interface.to_owned() };
+        let missing = || OpenError::NoHardware { interface: interface.into() };
         let fail = |source: io::Error| match source.raw_os_error() {
             Some(libc::EOPNOTSUPP | libc::ERANGE) => missing(),
-            Some(libc::EPERM) => OpenError::HardwareRight { interface: interface.to_owned() },
+            Some(libc::EPERM) => OpenError::HardwareRight { interface: interface.into() },
             _ => OpenError::socket("switch on hardware stamps", interface, source),
         };
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(fail)?;

@@ -39,6 +39,7 @@ use self::sender::Sender;
 use self::wake::Wakeups;
 use super::{Link, LinkError, Received, Transmit};
 use crate::time::{Span, Timestamp};
+use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
 
 pub use self::capture::Statistics;
@@ -86,7 +87,7 @@ pub enum OpenError {
     #[error(
         "opening a raw socket needs CAP_NET_RAW: run with sudo, or once: sudo setcap \
          cap_net_raw+ep {}",
-        executable.display()
+        Untrusted::from(executable.as_path()).shown()
     )]
     Privilege {
         /// The running program.
@@ -105,32 +106,32 @@ pub enum OpenError {
     /// The interface's device cannot stamp what it sends and everything that it receives.
     #[error(
         "{} has no hardware stamps for both directions (see: ethtool -T {0}): leave out --clock hardware",
-        interface.escape_debug()
+        interface.escaped()
     )]
     NoHardware {
         /// The interface by name.
-        interface: String,
+        interface: Untrusted,
     },
     /// The right to switch on hardware stamps is missing.
     #[error(
         "switching on the hardware stamps of {} needs CAP_NET_ADMIN: run with sudo, or leave out \
          --clock hardware",
-        interface.escape_debug()
+        interface.escaped()
     )]
     HardwareRight {
         /// The interface by name.
-        interface: String,
+        interface: Untrusted,
     },
     /// Another step failed.
     #[error(
         "cannot {operation} on {}: {source}: check the interface with: ip link",
-        interface.escape_debug()
+        interface.escaped()
     )]
     Io {
         /// What was tried.
         operation: &'static str,
         /// The interface by name.
-        interface: String,
+        interface: Untrusted,
         /// The kernel's reason.
         source: io::Error,
     },
@@ -143,7 +144,7 @@ impl OpenError {
             let executable = std::env::current_exe().unwrap_or_else(|_| "rtrace".into());
             return Self::Privilege { executable };
         }
-        Self::Io { operation, interface: interface.to_owned(), source }
+        Self::Io { operation, interface: interface.into(), source }
     }
 }
 
@@ -269,7 +270,7 @@ impl LiveLink {
     pub fn statistics(&mut self) -> Result<Statistics, LinkError> {
         self.capture.statistics().map_err(|source| LinkError::Io {
             operation: "read the counters",
-            interface: self.interface.clone(),
+            interface: self.interface.as_str().into(),
             source,
         })
     }
@@ -303,7 +304,7 @@ fn time_spec(span: Span) -> TimeSpec {
 
 /// The error that ends a capture.
 fn broken(interface: &str, source: io::Error) -> LinkError {
-    LinkError::Io { operation: "capture", interface: interface.to_owned(), source }
+    LinkError::Io { operation: "capture", interface: interface.into(), source }
 }
 
 impl Link for LiveLink {

@@ -13,6 +13,7 @@ use ipnetwork::IpNetwork;
 use nix::net::if_::if_nametoindex;
 
 use super::netlink;
+use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
 /// The name that stands for every interface at once.
@@ -21,7 +22,7 @@ pub const ANY: &str = "any";
 /// A network interface of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name; not to be printed unescaped.
+    /// Its name as the kernel takes it: who prints it makes an [`Untrusted`] of it.
     pub name: String,
     /// Its number in the kernel.
     pub index: u32,
@@ -68,48 +69,48 @@ const HARDWARE: &[(u16, LinkType)] = &[
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
     /// `-i` names an interface that does not exist.
-    #[error("there is no interface {}: choose one of {}", Plain(.name), Plain(.others))]
+    #[error("there is no interface {}: choose one of {}", .name.escaped(), .others.escaped())]
     NoSuchInterface {
         /// The name asked for.
-        name: String,
+        name: Untrusted,
         /// The names that exist, separated by commas.
-        others: String,
+        others: Untrusted,
     },
     /// The interface is administratively down.
-    #[error("interface {0} is down: bring it up with: ip link set {0} up", Plain(.name))]
+    #[error("interface {0} is down: bring it up with: ip link set {0} up", .name.escaped())]
     Down {
         /// Its name.
-        name: String,
+        name: Untrusted,
     },
     /// The interface asked for has no address of the target's family to send from.
     #[error(
         "interface {} has no {family} address: give it one, or choose a source address with -s",
-        Plain(.name)
+        .name.escaped()
     )]
     NoAddress {
         /// Its name.
-        name: String,
+        name: Untrusted,
         /// "IPv4" or "IPv6".
         family: &'static str,
     },
     /// A link-local target, and no word of the link.
-    #[error("{target} is link-local: say by which interface: {target}%{}", Plain(.example))]
+    #[error("{target} is link-local: say by which interface: {target}%{}", .example.escaped())]
     NoZone {
         /// The target.
         target: IpAddr,
         /// An interface that could be meant.
-        example: String,
+        example: Untrusted,
     },
     /// `-i` and the target's zone name different interfaces.
     #[error(
         "interface {} and zone {} are not the same: leave out -i, or name the interface of the zone",
-        Plain(.interface), Plain(.zone)
+        .interface.escaped(), .zone.escaped()
     )]
     ZoneElsewhere {
         /// The interface asked for with `-i`.
-        interface: String,
+        interface: Untrusted,
         /// The interface of the target's zone.
-        zone: String,
+        zone: Untrusted,
     },
     /// The source address is of the other family.
     #[error("{address} cannot be the source of probes to {target}: choose an {family} address")]
@@ -133,7 +134,7 @@ pub enum RouteError {
         /// The target.
         target: IpAddr,
         /// The interface asked for, if one was.
-        interface: Option<String>,
+        interface: Option<Untrusted>,
         /// The kernel's reason.
         source: io::Error,
     },
@@ -142,21 +143,12 @@ pub enum RouteError {
     Kernel(#[source] io::Error),
 }
 
-/// A name from outside, with whatever could steer a terminal escaped.
-struct Plain<'a>(&'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_debug())
-    }
-}
-
 /// " by eth0", or nothing.
-struct Via<'a>(&'a Option<String>);
+struct Via<'a>(&'a Option<Untrusted>);
 
 impl fmt::Display for Via<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_deref().map_or(Ok(()), |name| write!(f, " by interface {}", Plain(name)))
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, " by interface {}", name.escaped()))
     }
 }
 
@@ -206,11 +198,11 @@ pub fn resolve(
     let lacks_address = |interface: &Interface| source.is_none() && interface.address.is_none();
     let unroutable = |reason: io::Error| match &asked {
         Some(interface) if lacks_address(interface) => {
-            RouteError::NoAddress { name: interface.name.clone(), family }
+            RouteError::NoAddress { name: interface.name.as_str().into(), family }
         }
         _ => RouteError::NoRoute {
             target,
-            interface: asked.as_ref().map(|interface| interface.name.clone()),
+            interface: asked.as_ref().map(|interface| interface.name.as_str().into()),
             source: explained(reason),
         },
     };
@@ -220,7 +212,7 @@ pub fn resolve(
     let interface = by_index(answer.interface, target).map_err(RouteError::Kernel)?;
     // The kernel would lend the address of another interface: an answer to it may never come back.
     if asked.as_ref().is_some_and(lacks_address) && lacks_address(&interface) {
-        return Err(RouteError::NoAddress { name: interface.name, family });
+        return Err(RouteError::NoAddress { name: interface.name.into(), family });
     }
     let scope = bound.filter(|_| is_link_local(target)).unwrap_or(0);
     Ok(Route { interface, source: chosen, bound_to: asked.map(|interface| interface.name), scope })
@@ -238,10 +230,13 @@ fn asked_for(
         zone.map(|zone| named(zone, name_index(zone).or_else(|| zone.parse().ok()), target));
     match (by_iface, by_zone.transpose()?) {
         (None, None) if is_link_local(target) => {
-            Err(RouteError::NoZone { target, example: some_interface() })
+            Err(RouteError::NoZone { target, example: some_interface().into() })
         }
         (Some(interface), Some(zone)) if interface.index != zone.index => {
-            Err(RouteError::ZoneElsewhere { interface: interface.name, zone: zone.name })
+            Err(RouteError::ZoneElsewhere {
+                interface: interface.name.into(),
+                zone: zone.name.into(),
+            })
         }
         (by_iface, by_zone) => Ok(by_zone.or(by_iface)),
     }
@@ -291,7 +286,7 @@ fn named(name: &str, index: Option<u32>, target: IpAddr) -> Result<Interface, Ro
         let mut others: Vec<String> =
             pnet_datalink::interfaces().into_iter().map(|interface| interface.name).collect();
         others.push(ANY.to_owned());
-        RouteError::NoSuchInterface { name: name.to_owned(), others: others.join(", ") }
+        RouteError::NoSuchInterface { name: name.into(), others: others.join(", ").into() }
     };
     let interface = by_index(index.ok_or_else(missing)?, target).map_err(|error| {
         // A number that was taken at its word.
@@ -301,7 +296,11 @@ fn named(name: &str, index: Option<u32>, target: IpAddr) -> Result<Interface, Ro
             RouteError::Kernel(error)
         }
     })?;
-    if interface.is_up { Ok(interface) } else { Err(RouteError::Down { name: interface.name }) }
+    if interface.is_up {
+        Ok(interface)
+    } else {
+        Err(RouteError::Down { name: interface.name.into() })
+    }
 }
 
 /// The interface of this index, with its address as `target` would see it.

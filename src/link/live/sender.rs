@@ -94,9 +94,11 @@ impl Sender {
     fn judge(&self, destination: IpAddr, source: io::Error) -> LinkError {
         match source.raw_os_error() {
             Some(libc::ENETDOWN) if self.enduring => LinkError::Refused { destination, source },
-            Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
-                LinkError::Io { operation: "send", interface: self.interface.clone(), source }
-            }
+            Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => LinkError::Io {
+                operation: "send",
+                interface: self.interface.as_str().into(),
+                source,
+            },
             // What netfilter's output hooks answer for a packet that they drop.
             Some(libc::EPERM) => {
                 let source = io::Error::other("a firewall rule of this host drops it");

@@ -13,6 +13,7 @@ use super::*;
 use crate::wire::{ipv4, link};
 
 mod every_probe;
+mod reflected;
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 

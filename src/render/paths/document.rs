@@ -11,6 +11,7 @@ use super::{Edge, Map};
 use crate::probe::ProbeType;
 use crate::time::Span;
 use crate::trace::paths::{Completion, Diamond, Enumerated, Router};
+use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -57,7 +58,7 @@ struct NodeRow<'a> {
     id: usize,
     address: Option<IpAddr>,
     also: Vec<IpAddr>,
-    name: Option<&'a str>,
+    name: Option<&'a Untrusted>,
     ttls: Vec<u8>,
     flows: Vec<u16>,
     answers: u64,

@@ -88,7 +88,7 @@ impl Map<'_> {
     fn title(&self, router: &Router) -> String {
         let Some(address) = router.address else { return "*".to_owned() };
         let mut title = match rows::name(self.view, address, self.numeric) {
-            Some(name) => format!("{name} ({address})"),
+            Some(name) => format!("{} ({address})", name.word()),
             None => address.to_string(),
         };
         if let Some(annotation) = router.ends.and_then(annotation) {

@@ -4,10 +4,10 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::super::text::plain;
 use super::layers::{self, Layout, Point, Size, real};
 use super::{Edge, Map, counted, in_ms};
 use crate::trace::paths::{Enumerated, Router};
+use crate::untrusted::Untrusted;
 
 /// Width of a character, and height of a line, of the font in [`STYLE`].
 const CHARACTER: f64 = 7.3;
@@ -65,7 +65,7 @@ fn head(map: &Map<'_>) -> String {
     let config = map.view.config;
     format!(
         "paths to {} ({}): {}, {}",
-        plain(&config.target_name),
+        config.target_name.word(),
         config.target,
         counted(map.network.routers.len() as u64, "router"),
         counted(map.network.links.len() as u64, "link")
@@ -187,29 +187,7 @@ fn characters(text: &str) -> f64 {
     real(text.chars().count()) * CHARACTER
 }
 
-/// As character data of XML (1.0 §2.2, §2.4).
+/// As character data, in as many lines.
 fn escaped(text: &str) -> String {
-    let mut safe = String::new();
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\n' => safe.push('\n'),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => safe.push('?'),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_cannot_become_markup() {
-        assert_eq!(escaped("<a href=\"x\">&\u{1}\u{7f}"), "&lt;a href=&quot;x&quot;&gt;&amp;??");
-    }
+    text.split('\n').map(|line| Untrusted::from(line).xml()).collect::<Vec<_>>().join("\n")
 }

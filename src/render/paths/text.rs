@@ -3,7 +3,6 @@
 
 use std::io::{self, Write};
 
-use super::super::text::plain;
 use super::{Map, counted, in_ms};
 use crate::trace::paths::{Completion, Diamond, Enumerated, Network, Router};
 
@@ -12,7 +11,7 @@ const HOPS: usize = 5;
 
 pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     let (network, config) = (map.network, map.view.config);
-    let target = plain(&config.target_name);
+    let target = config.target_name.word();
     let of = if map.plan.confidence.whole_graph { "the whole graph" } else { "each router" };
     writeln!(
         out,

@@ -5,9 +5,9 @@
 
 use std::io::{self, Write};
 
-use super::{NOBODY, Whole};
+use super::Whole;
 use crate::render::columns::{Figures, Value};
-use crate::render::csv::{as_io, harmless};
+use crate::render::csv::as_io;
 use crate::time::Span;
 
 const VERSION: &str = "MTR.0.95";
@@ -33,10 +33,15 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
             hosts = vec![(whole.first_host(row), address, Figures::of(row))];
         }
         for (host, address, figures) in hosts {
-            let name = harmless(whole.view.config.target_name.clone());
-            let host = if host == NOBODY { NOBODY.to_owned() } else { harmless(host.into_owned()) };
-            let about =
-                [VERSION.into(), second.clone(), "OK".into(), name, row.ttl.to_string(), host];
+            let name = whole.view.config.target_name.cell();
+            let about = [
+                VERSION.into(),
+                second.clone(),
+                "OK".into(),
+                name,
+                row.ttl.to_string(),
+                host.cell(),
+            ];
             let cells = columns.iter().map(|column| cell((column.value)(figures)));
             let about = about.into_iter().chain(whole.system(address));
             table.write_record(about.chain(cells)).map_err(as_io)?;

@@ -16,6 +16,7 @@ use crate::render::rows::{BackRow, Millis, OriginRow, PlaceRow};
 use crate::time::{Span, Timestamp};
 use crate::trace::table::{Change, Responder, Row};
 use crate::trace::verdict::Verdict;
+use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -74,7 +75,7 @@ impl<'a> Body<'a> {
 #[derive(Serialize)]
 struct Asked<'a> {
     src: IpAddr,
-    dst: &'a str,
+    dst: &'a Untrusted,
     tos: u8,
     tests: u64,
     psize: String,
@@ -84,7 +85,7 @@ struct Asked<'a> {
 #[derive(Serialize)]
 struct Hub<'a> {
     count: u8,
-    host: Cow<'a, str>,
+    host: Cow<'a, Untrusted>,
     #[serde(rename = "ASN", skip_serializing_if = "Option::is_none")]
     system: Option<String>,
     #[serde(rename = "Loss%")]
@@ -178,7 +179,7 @@ impl Times {
 /// One of those who answered at a hop.
 #[derive(Serialize)]
 struct Answering<'a> {
-    host: Cow<'a, str>,
+    host: Cow<'a, Untrusted>,
     ip: IpAddr,
     #[serde(flatten)]
     origin: Option<OriginRow<'a>>,
@@ -219,9 +220,9 @@ struct ChangeRow<'a> {
     at_ns: i64,
     count: u8,
     from: IpAddr,
-    from_host: Cow<'a, str>,
+    from_host: Cow<'a, Untrusted>,
     to: IpAddr,
-    to_host: Cow<'a, str>,
+    to_host: Cow<'a, Untrusted>,
 }
 
 impl<'a> ChangeRow<'a> {

@@ -19,6 +19,7 @@ use super::{Renderer, View};
 use crate::time::Timestamp;
 use crate::trace::Event;
 use crate::trace::table::{Row, Table};
+use crate::untrusted::Untrusted;
 
 /// What stands where nobody answered.
 const NOBODY: &str = "???";
@@ -112,10 +113,10 @@ struct Whole<'a> {
 
 impl<'a> Whole<'a> {
     /// A host as it is shown: by its name, where that is known and asked for.
-    fn host(self, address: IpAddr) -> Cow<'a, str> {
+    fn host(self, address: IpAddr) -> Cow<'a, Untrusted> {
         match rows::name(self.view, address, self.layout.numeric) {
-            Some(name) => name.into(),
-            None => address.to_string().into(),
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(address.to_string().into()),
         }
     }
 
@@ -128,7 +129,8 @@ impl<'a> Whole<'a> {
     }
 
     /// The first host that answered at a hop.
-    fn first_host(self, row: &Row) -> Cow<'a, str> {
-        row.responders.first().map_or(NOBODY.into(), |it| self.host(it.address))
+    fn first_host(self, row: &Row) -> Cow<'a, Untrusted> {
+        let first = row.responders.first();
+        first.map_or_else(|| Cow::Owned(NOBODY.into()), |it| self.host(it.address))
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let systems = whole.view.origins.map(|_| systems.chain([SYSTEM]).max());
     let width = systems.flatten().unwrap_or(SYSTEM);
     let source = whole.view.config.source.to_string();
-    let hosts = table.rows().iter().map(|row| whole.first_host(row).chars().count());
+    let hosts = table.rows().iter().map(|row| whole.first_host(row).shown().chars().count());
     let longest = hosts.chain([source.len()]).max();
     let mut hosts = longest.filter(|_| wide).unwrap_or(HOSTS);
     // mtr's titles stand two places too far to the left where it is wide, unless there are systems.
@@ -40,7 +40,7 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     writeln!(out, "{head}{}", titles.collect::<String>())?;
 
     for row in table.rows() {
-        let host = whole.first_host(row);
+        let host = whole.first_host(row).shown();
         let first = row.responders.first().map(|it| it.address);
         let about = match whole.system(first) {
             Some(system) => format!(" {:2}. {system:<width$}{host:<hosts$}", row.ttl),
@@ -52,7 +52,7 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
         writeln!(out, "{head}{}", cells.collect::<String>())?;
         for (index, responder) in row.responders.iter().enumerate() {
             if index > 0 {
-                let host = whole.host(responder.address);
+                let host = whole.host(responder.address).shown();
                 match whole.system(Some(responder.address)) {
                     Some(system) => writeln!(out, "     {system:<width$}{host}")?,
                     None => writeln!(out, "        {host:<hosts$}")?,

@@ -114,7 +114,8 @@ fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
 /// Its autonomous systems and its place, as far as they were asked for and are known.
 fn whereabouts(target: &Target, address: &IpAddr) -> Option<String> {
     let system = target.systems.get(address).map(|System { numbers, name }| {
-        name.as_ref().map_or_else(|| numbers.clone(), |name| format!("{numbers} ({name})"))
+        name.as_ref()
+            .map_or_else(|| numbers.clone(), |name| format!("{numbers} ({})", name.shown()))
     });
     let said: Vec<_> = system.into_iter().chain(target.places.get(address).cloned()).collect();
     (!said.is_empty()).then(|| format!("  in {}", said.join(", ")))

@@ -24,9 +24,9 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Wrap};
 
-use super::text::plain;
 use crate::time::Timestamp;
 use crate::trace::table::Row;
+use crate::untrusted::Untrusted;
 use moment::{clock, date_and_clock};
 use theme::{SELECTED, STRONG, Theme};
 
@@ -56,7 +56,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub struct Tab {
     /// Its name as it was typed.
-    pub name: String,
+    pub name: Untrusted,
     /// The share of lost probes of its last hop, once there is one.
     pub loss: Option<f64>,
 }
@@ -85,7 +85,7 @@ impl Target {
     /// they are wanted.
     fn host(&self, address: IpAddr, state: &UiState) -> String {
         let name = self.names.get(&address).filter(|_| state.names);
-        let name = name.map_or_else(|| address.to_string(), Clone::clone);
+        let name = name.map_or_else(|| address.to_string(), Untrusted::shown);
         if !state.systems || self.systems.is_empty() {
             return name;
         }
@@ -98,7 +98,8 @@ impl Target {
     /// Both.
     fn name_and_address(&self, address: IpAddr) -> String {
         let name = self.names.get(&address);
-        name.map_or_else(|| address.to_string(), |name| format!("{name} ({address})"))
+        let shown = name.map(|name| format!("{} ({address})", name.shown()));
+        shown.unwrap_or_else(|| address.to_string())
     }
 
     fn row(&self, state: &UiState) -> Option<(usize, &Row)> {
@@ -169,7 +170,7 @@ fn parts(body: Rect, seen: &Snapshot, state: &UiState) -> (Option<Rect>, Option<
 
 fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     let Target { config, interval, table, now, over, missing, .. } = &seen.target;
-    let name = plain(&config.target_name);
+    let name = config.target_name.word();
     let address = config.target.to_string();
     let to = if name == address { address } else { format!("{name} ({address})") };
     let mut spans = vec![Span::styled("rtrace", STRONG)];
@@ -198,7 +199,7 @@ fn tabs(tabs: &[Tab], state: &UiState, width: usize) -> Line<'static> {
             Some(loss) if loss > 0.0 => format!(" {:.0}% lost", loss * 100.0),
             _ => String::new(),
         };
-        format!("{} {}{loss}", index + 1, plain(&tab.name))
+        format!("{} {}{loss}", index + 1, tab.name.word())
     };
     let texts: Vec<String> = tabs.iter().enumerate().map(text).collect();
     // Room for a sign at either end that there are more.
@@ -247,11 +248,12 @@ fn footer(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
             Asked::Columns => "Columns (? lists, Ctrl-U clears, Enter takes, Esc leaves): ",
             Asked::Goal => "Go to a round or a time (120, 14:03, 2026-01-31 14:03:20): ",
         };
-        return Line::from(vec![Span::raw(what), Span::styled(format!("{}_", input.text), STRONG)]);
+        let typed = Untrusted::from(format!("{}_", input.text)).shown();
+        return Line::from(vec![Span::raw(what), Span::styled(typed, STRONG)]);
     }
     let unread = seen.message.as_ref().filter(|message| state.read.as_ref() != Some(message));
     if let Some(complaint) = state.complaint.as_ref().or(unread) {
-        return Line::styled(complaint.clone(), theme.warning());
+        return Line::styled(Untrusted::from(complaint.as_str()).shown(), theme.warning());
     }
     let keys = if seen.playback.is_some() {
         "q quit  ? help  space play  \u{2190} \u{2192} round  g go to  + - speed  Enter detail  v chart"

@@ -17,6 +17,7 @@ use crate::enrich::origins::Origin;
 use crate::time::{Span, Timestamp};
 use crate::trace::table::{HISTORY, Table};
 use crate::trace::{Disposition, Event, Path, ProbeRef, Reply, TraceConfig};
+use crate::untrusted::Untrusted;
 use crate::wire::{Frame, link};
 
 /// Replies that are kept of each hop, with their bytes.
@@ -54,7 +55,7 @@ pub struct Target {
     /// The last replies of each hop, by TTL, the oldest first.
     pub packets: BTreeMap<u8, VecDeque<Packet>>,
     /// The names of responders.
-    pub names: BTreeMap<IpAddr, String>,
+    pub names: BTreeMap<IpAddr, Untrusted>,
     /// Their autonomous systems, where they are asked for.
     pub systems: BTreeMap<IpAddr, System>,
     /// Where they are, where that is asked for.
@@ -71,7 +72,7 @@ pub struct System {
     /// `AS64500/AS64501`; where there is none or none is known, `AS???` as in mtr.
     pub numbers: String,
     /// What the first of them is called.
-    pub name: Option<String>,
+    pub name: Option<Untrusted>,
 }
 
 /// A captured reply.
@@ -233,7 +234,7 @@ impl Target {
             // The name of a system follows its number.
             let unnamed = |it: &Origin| !it.numbers.is_empty() && name.is_none();
             open |= is_open(&origin) || matches!(origin, Lookup::Known(Some(it)) if unnamed(it));
-            let name = name.map(str::to_owned);
+            let name = name.cloned();
             if !is_open(&origin) {
                 let known = Some(systems(&origin)).filter(|it| it.starts_with("AS"));
                 let numbers = known.unwrap_or_else(|| "AS???".to_owned());

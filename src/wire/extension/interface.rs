@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use crate::untrusted::Untrusted;
+
 /// The part of an interface or next hop in the datagram's way (RFC 5837 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -44,7 +46,8 @@ pub struct InterfaceInformation {
     pub ifindex: Option<u32>,
     /// Its address; of either family, whatever the message's.
     pub address: Option<IpAddr>,
-    /// Its name (`ifName` of RFC 2863) without padding: UTF-8 if the router is honest.
+    /// Its name (`ifName` of RFC 2863) without padding: UTF-8 if the router is honest. Who writes it makes an
+    /// [`Untrusted`] of it.
     pub name: Option<Vec<u8>>,
     /// Its MTU.
     pub mtu: Option<u32>,
@@ -115,7 +118,7 @@ impl fmt::Display for InterfaceInformation {
         ifindex.map_or(Ok(()), |index| write!(f, " ifindex={index}"))?;
         address.map_or(Ok(()), |address| write!(f, " address={address}"))?;
         if let Some(name) = name {
-            write!(f, " name={}", String::from_utf8_lossy(name).escape_debug())?;
+            write!(f, " name={}", Untrusted::from(name.as_slice()).escaped())?;
         }
         mtu.map_or(Ok(()), |mtu| write!(f, " mtu={mtu}"))
     }

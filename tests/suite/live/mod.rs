@@ -17,6 +17,7 @@ mod nat;
 mod outages;
 mod paths;
 mod readers;
+mod reflected;
 mod report;
 mod resources;
 mod scout;

@@ -1,6 +1,7 @@
 //! The classic BPF program that keeps everything else in the kernel.
 //!
-//! Let through is only what can matter to this trace: (a) our probes, (b) what the target says to us
+//! Let through is only what can matter to this trace: (a) our probes, on their way out: a frame that came in is
+//! none, whatever it looks like, be it forged or reflected by a neighbour; (b) what the target says to us
 //! in their protocol, (c) ICMP to our address of the types that answer a probe. Of an ICMP error no
 //! more than the type is looked at: what it quotes may have been rewritten by a NAT on the way, and
 //! telling our quotes from others' is the tracer's business. Everything else, such as other
@@ -157,7 +158,7 @@ impl Filter {
         // An address traced from itself is both source and target, so what is no probe of ours may
         // still be an answer; and where ICMP is the probes' protocol, an error.
         let otherwise = if self.protocol == family.icmp { Error } else { Drop };
-        lines.push(At(Probe));
+        lines.extend([At(Probe), Do(LOAD_WORD, PACKET_TYPE), equal(OUTGOING, Next, Answer)]);
         lines.extend(is_address(ip + family.source_at, self.source, Answer));
         lines.extend(is_address(ip + family.target_at, self.target, Answer));
         lines.extend(self.is_probe(ip, &family));

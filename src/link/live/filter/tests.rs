@@ -8,6 +8,7 @@ const TARGET: [&str; 2] = ["192.0.2.9", "2001:db8::9"];
 const ROUTER: [&str; 2] = ["10.0.0.254", "fd00::fe"];
 const PORT: u16 = 40_000;
 const OTHER_PROTOCOL: u8 = 99;
+const OTHER_INTERFACE: u32 = 3;
 
 /// A packet as the kernel's filter sees it.
 struct Packet {
@@ -33,6 +34,7 @@ fn lets_through(program: &[Instruction], packet: &Packet) -> bool {
             LOAD_WORD if k == PROTOCOL => Some(packet.protocol),
             LOAD_WORD if k == PACKET_TYPE => Some(packet.kind),
             LOAD_WORD if k == HARDWARE_TYPE => Some(packet.hardware),
+            LOAD_WORD if k == INTERFACE => Some(OTHER_INTERFACE),
             LOAD_WORD => load(k, 4),
             LOAD_HALF => load(k, 2),
             LOAD_BYTE => load(k, 1),
@@ -116,15 +118,53 @@ fn icmp(kind: u8) -> Vec<u8> {
 fn packet(link: LinkType, datagram: &[u8]) -> Packet {
     let header: &[u8] = if link == LinkType::Ethernet { &[0; 14] } else { &[] };
     let protocol = if datagram.first().is_some_and(|b| b >> 4 == 6) { 0x86dd } else { 0x0800 };
-    Packet { bytes: [header, datagram].concat(), protocol, kind: 0, hardware: 1 }
+    let kind = if is_from_us(datagram) { OUTGOING } else { CAME_IN[0] };
+    Packet { bytes: [header, datagram].concat(), protocol, kind, hardware: 1 }
 }
 
-/// Whether the filter for probes of `protocol` lets the datagram through, on any link.
+/// How packets come in: to this host, to all, to a group, to another host (`PACKET_HOST` and so on).
+const CAME_IN: [u32; 4] = [0, 1, 2, 3];
+
+/// Whether a datagram has our source address.
+fn is_from_us(datagram: &[u8]) -> bool {
+    [(0, V4), (1, V6)].iter().any(|(family, about)| {
+        let at = usize::try_from(about.source_at).unwrap();
+        datagram.get(at..).is_some_and(|source| source.starts_with(&octets(OURS[*family])))
+    })
+}
+
+/// Whether the filter for probes of `protocol` lets the datagram through, on any link. What has our address and
+/// comes in never passes.
 fn check(protocol: u8, family: usize, expect: bool, what: &str, datagram: &[u8]) {
     for link in [LinkType::Ethernet, LinkType::Raw, LinkType::Sll2] {
-        let program = Filter { link, ..filter(family, protocol) }.program();
-        let passed = lets_through(&program, &packet(link, datagram));
-        assert_eq!(passed, expect, "{what}, IPv{}, {link:?}, {protocol}", [4, 6][family]);
+        let filter = Filter { link, ..filter(family, protocol) };
+        for loopback in [false, true] {
+            let program = Filter { loopback, ..filter }.program();
+            let passed = lets_through(&program, &packet(link, datagram));
+            assert_eq!(passed, expect, "{what}, IPv{}, {link:?}, {protocol}", [4, 6][family]);
+            for kind in CAME_IN.into_iter().filter(|_| is_from_us(datagram)) {
+                let came_in = Packet { kind, ..packet(link, datagram) };
+                assert!(!lets_through(&program, &came_in), "{what} came in: {kind}, {link:?}");
+            }
+        }
+    }
+}
+
+/// Nor is what came in by another interface counted as a reply there.
+#[test]
+fn what_came_in_elsewhere_with_our_address_is_not_counted() {
+    for family in FAMILIES {
+        let elsewhere = filter(family, ipv4::UDP).elsewhere(&[7]);
+        for (way, payload, expect) in [
+            ([OURS, TARGET], ports(PORT, 33434), false),
+            ([TARGET, OURS], ports(33434, PORT), true),
+        ] {
+            let bytes = datagram(family, &[], ipv4::UDP, way, &payload);
+            for kind in CAME_IN {
+                let came_in = Packet { kind, ..packet(LinkType::Sll2, &bytes) };
+                assert_eq!(lets_through(&elsewhere, &came_in), expect, "{way:?} {kind}");
+            }
+        }
     }
 }
 
@@ -291,13 +331,14 @@ fn loopback_frames_pass_on_their_way_out_only() {
         for (hardware, kind, expect) in
             [(LOOPBACK, OUTGOING, true), (LOOPBACK, 0, false), (1, 0, true), (1, OUTGOING, true)]
         {
-            for (protocol, payload) in [
-                (ipv4::UDP, ports(PORT, 33434)),
-                (ipv4::UDP, ports(53, PORT)),
-                ([V4, V6][family].icmp, icmp(3)),
+            for (protocol, payload, probe) in [
+                (ipv4::UDP, ports(PORT, 33434), true),
+                (ipv4::UDP, ports(53, PORT), false),
+                ([V4, V6][family].icmp, icmp(3), false),
             ] {
                 let bytes = datagram(family, &[], protocol, [OURS, OURS], &payload);
                 let frame = Packet { kind, hardware, ..packet(LinkType::Raw, &bytes) };
+                let expect = expect && (!probe || kind == OUTGOING);
                 assert_eq!(lets_through(&itself, &frame), expect, "{hardware} {kind}");
             }
         }

@@ -26,17 +26,22 @@ const FAR: &[&str] = &[
 ];
 
 /// The neighbour's addresses, and by which zone they are reached.
-const TARGETS: [(&str, Option<&str>); 3] =
+pub(super) const TARGETS: [(&str, Option<&str>); 3] =
     [("10.0.0.2", None), ("fd00::2", None), ("fe80::2", Some("up0"))];
 
 const OPEN_PORT: u16 = 80;
-const CLOSED_PORT: u16 = 33_434;
+pub(super) const CLOSED_PORT: u16 = 33_434;
 const UNKNOWN_PROTOCOL: u8 = 99;
 const FLOW_LABEL: u32 = 0xa_bcde;
 const HOP_LIMIT: u8 = 33;
 
 /// Runs `test` with a cable from up0 to a neighbour that listens on TCP port 80.
 fn with_a_neighbour(test: impl FnOnce() + Send) {
+    with_a_neighbour_in(|_| test());
+}
+
+/// Like [`with_a_neighbour`], for a test that needs to know the neighbour's network namespace.
+pub(super) fn with_a_neighbour_in(test: impl FnOnce(&str) + Send) {
     in_namespace(&[], || {
         thread::scope(|scope| {
             let ((tell, told), (answer, answered)) = (channel(), channel());
@@ -48,7 +53,7 @@ fn with_a_neighbour(test: impl FnOnce() + Send) {
             }
             tell.send(()).unwrap();
             answered.recv().unwrap();
-            test();
+            test(&namespace);
             drop(tell); // also by a panic: then the neighbour ends
         });
     });
@@ -70,7 +75,7 @@ fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
 }
 
 /// A whole datagram with right checksums, from `live`'s identity to a port.
-fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
+pub(super) fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
     let (source, target) = (config.route.source, config.target);
     let [ident, port] = [ident, port].map(u16::to_be_bytes);
     let ports = [ident, port].concat();
@@ -116,7 +121,7 @@ fn ip_header(source: IpAddr, target: IpAddr, protocol: u8, message: &[u8]) -> Ve
 
 /// The upper protocol of a datagram without options, and the byte of its header that tells most: the
 /// flags of TCP, the type of ICMP.
-fn gist(datagram: &[u8]) -> (u8, u8) {
+pub(super) fn gist(datagram: &[u8]) -> (u8, u8) {
     let (protocol, upper) = match datagram[0] >> 4 {
         4 => (datagram[9], &datagram[20..]),
         _ => (datagram[6], &datagram[40..]),
