@@ -20,7 +20,6 @@ use crate::player::Player;
 use crate::render::Form;
 use crate::render::tui::{Command, Snapshot, Tab};
 use crate::time::Span;
-use crate::trace::rounds::Rounds;
 use crate::trace::survey::Found;
 use crate::trace::table::Row;
 use crate::trace::{TraceConfig, Tracer};
@@ -84,18 +83,18 @@ impl Recording {
         open: impl Fn() -> Result<CaptureReader<Again>, crate::capture::CaptureError> + 'static,
     ) -> anyhow::Result<Self> {
         let trace = &args.watch.trace;
-        let Recorded { config, idents, rounds, numeric, .. } =
-            contents.recorded(found, &trace.options);
+        let recorded = contents.recorded(found, &trace.options);
+        let Recorded { ref config, ref idents, rounds, numeric, .. } = recorded;
         let names = Names::fixed(contents.names.clone());
         let annotations = trace.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
         let TraceConfig { target_name: name, .. } = config.clone();
         let player = match rounds {
             None => {
-                let tracer = Tracer::passive(config.clone(), idents)?;
-                Player::new(open, config, tracer, None, annotations)
+                let tracer = Tracer::passive(config.clone(), idents.clone())?;
+                Player::new(open, config.clone(), tracer, None, annotations)
             }
             Some((plan, first)) => {
-                let rounds = Rounds::passive_from(first, config, plan)?;
+                let rounds = recorded.watch(plan, first)?;
                 let config = rounds.config().clone();
                 Player::new(open, config, rounds, Some(plan.interval), annotations)
             }

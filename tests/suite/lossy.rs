@@ -10,11 +10,11 @@ use rtrace::link::sim::{START, SimLink, Topology};
 use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::TraceConfig;
-use rtrace::trace::rounds::Plan;
+use rtrace::trace::rounds::{Plan, Until};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::golden_law::{NameMap, configs, recorded, replayed};
-use crate::support::cases;
+use crate::support::{cases, path_in, replay, run, scratch};
 
 /// What becomes of a probe between us and the first router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl Link for Lossy {
     }
 }
 
-fn fates() -> impl Strategy<Value = Vec<Fate>> {
+pub fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = prop_oneof![
         4 => Just(Fate::Leaves),
         3 => Just(Fate::Dropped),
@@ -176,7 +176,9 @@ proptest! {
         let topology = Topology::random(seed);
         let config = TraceConfig { source: topology.source_for(config.target), ..config };
         let names = topology.names().clone();
-        let plan = Plan { interval, rounds, until: None };
+        // However much is refused.
+        let until = Some(Until::After(Span::from_millis(5_000)));
+        let plan = Plan { interval, rounds, until };
         // Rounds without end are interrupted, and some of the others.
         let left = if rounds.is_some() && left == 300 { usize::MAX } else { left };
         let mut link = Lossy::new(topology, &fates);
@@ -209,5 +211,21 @@ fn no_round_takes_in_the_probes_of_another() {
             assert!(round["duration_ns"].as_i64().unwrap() < 1_000_000_000, "{line}");
         }
         assert_eq!(stream.matches("\"event\":\"round\"").count(), 12, "{stream}");
+    }
+}
+
+/// The numbers that identify probes are those by which they were sent.
+#[test]
+fn what_a_replay_is_asked_for_changes_no_round() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let path = recording.to_str().unwrap();
+    let watch = ["watch", "--simulate", "--rounds", "12", "-q3", "--format", "ndjson"];
+    run(&[&watch[..], &["--interval", "0.5", "--pcap", path, "203.0.113.9"]].concat());
+    for options in ["", "-q1", "-q9", "-m5", "-f2", "-p33500"] {
+        let options: Vec<&str> = Some(options).filter(|it| !it.is_empty()).into_iter().collect();
+        let again = replay(&recording, &[&["--format", "ndjson"], &options[..]].concat());
+        let rounds = again.stdout.matches("\"event\":\"round\"").count();
+        assert_eq!(rounds, 12, "{options:?}: {again:?}");
     }
 }
