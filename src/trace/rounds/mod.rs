@@ -9,11 +9,11 @@
 //! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::Belated`] is of one
 //! that is closed. As in a single trace they are a function of configuration and frames: a round
 //! begins where the first frame of its probes is captured, whichever of them that is, and there the one before is over
-//! ([`seen`]). Of a round of which nothing was captured, because no probe could leave, nothing is known but that its number
-//! is missing. Only a watch of which nothing was ever captured ends by that. Which round a probe is of is in its bytes ([`numbers`]).
+//! (`seen`). Of a round of which nothing was captured, because no probe could leave, nothing is known but that its number
+//! is missing. Only a watch of which nothing was ever captured ends by that. Which round a probe is of is in its bytes (`numbers`).
 //! A probe that leaves when a later round has begun is of no round: it counts neither as sent nor as lost.
 //!
-//! What is sent, and when, is decided apart from that ([`sending`]).
+//! What is sent, and when, is decided apart from that (`sending`).
 //!
 //! After the last round what hops that answer at all still owe is waited for as long as a trace would wait.
 

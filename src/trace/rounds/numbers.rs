@@ -54,8 +54,9 @@ impl Numbers {
         payload: &[u8],
         at: Timestamp,
     ) -> Option<u64> {
-        let found =
-            |expected, first, last| self.nearest(Search { expected, first, last, header, payload });
+        let found = |expected, first, last| {
+            self.nearest(&Search { expected, first, last, header, payload })
+        };
         let (before, after) = (current.saturating_sub(GAP), current.saturating_add(GAP));
         found(current, before, after).or_else(|| {
             let passed = self.passed(at);
@@ -72,8 +73,8 @@ impl Numbers {
         u64::try_from(quiet / interval).unwrap_or_default().min(LONGEST_GAP)
     }
 
-    fn nearest(&self, search: Search<'_>) -> Option<u64> {
-        let Search { expected, first, last, header, payload } = search;
+    fn nearest(&self, search: &Search<'_>) -> Option<u64> {
+        let Search { expected, first, last, header, payload } = *search;
         let probes = u64::from(self.config.scout_number()) + 1;
         let hop = header.ttl.saturating_sub(self.config.first_ttl);
         let place = u64::from(hop) * u64::from(self.config.queries);
