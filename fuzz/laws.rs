@@ -8,13 +8,17 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
+use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
+use rtrace::probe::{Flow, ProbeType};
 use rtrace::render::json::Json;
+use rtrace::render::stream::Stream;
 use rtrace::render::text::{Style, Text};
 use rtrace::render::{Form, Renderer, View};
-use rtrace::time::Timestamp;
+use rtrace::time::{Span, Timestamp};
+use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
-use rtrace::trace::{Event, Idents, Outcome, Probe, TraceConfig, Tracer};
+use rtrace::trace::{Engine, Event, Idents, Outcome, Probe, TraceConfig, Tracer};
 use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
 use rtrace::wire::{Frame, LinkType, ip, link, quoted};
@@ -219,6 +223,83 @@ fn is_seen(c: char) -> bool {
     printable
         || "\"'\\".contains(c)
         || c.is_whitespace() && !c.is_control() && !('\u{2028}'..='\u{2029}').contains(&c)
+}
+
+/// What is asked with in the rounds of [`rounds`]; the first byte chooses.
+pub const ROUNDS_OF: [ProbeType; 4] =
+    [ProbeType::Udp, ProbeType::IcmpEcho, ProbeType::TcpSyn, ProbeType::UdpFixed];
+
+/// The trace of those rounds, and how often it is repeated.
+pub fn repeated(selector: u8) -> (TraceConfig, Plan) {
+    let probe = ROUNDS_OF[usize::from(selector) % ROUNDS_OF.len()];
+    let (source, target) = ([192, 0, 2, 2].into(), [203, 0, 113, 9].into());
+    let config = TraceConfig::of_flow(&Flow { source, target, probe, ident: 40_000 }).scouting();
+    let plan = Plan { interval: 0.2, rounds: None, until: None };
+    (TraceConfig { queries: 2, max_ttl: 12, ..config }, plan)
+}
+
+/// Rounds take any frames: what a live run would have recorded of them replays to the same lines. A byte chooses the probes;
+/// then each frame has two bytes of time since the one before, in tenths of a millisecond, and one of length.
+pub fn rounds(bytes: &[u8]) {
+    let Some((selector, bytes)) = bytes.split_first() else { return };
+    let frames = timed(bytes);
+    let (live, kept) = watch_rounds(*selector, &frames, true);
+    let (again, all) = watch_rounds(*selector, &kept, true);
+    assert_eq!((again, all.len()), (live.clone(), kept.len()));
+    // Deadlines fire at their own time, whether or not somebody says that it is that.
+    assert_eq!(watch_rounds(*selector, &kept, false).0, live);
+}
+
+/// The lines of a watch, and the frames that concern it.
+fn watch_rounds<'a>(selector: u8, frames: &[Frame<'a>], told: bool) -> (String, Vec<Frame<'a>>) {
+    let (config, plan) = repeated(selector);
+    let mut rounds = Rounds::passive(config.clone(), plan).expect("it can be watched");
+    let mut lines = Vec::new();
+    let mut stream = Stream::new(&mut lines, true, plan);
+    let none: Annotations = Names::fixed::<&str>([]).into();
+    let mut kept = Vec::new();
+    stream.begin(&config).unwrap();
+    for frame in frames {
+        if told {
+            rounds.handle_timeout(frame.at);
+            show(&mut rounds, &mut stream, &config, &none);
+        }
+        let number = kept.len() as u64 + 1;
+        if rounds.handle_frame(&Frame { number, ..*frame }).concerns_the_trace() {
+            kept.push(Frame { ..*frame });
+        }
+        show(&mut rounds, &mut stream, &config, &none);
+    }
+    rounds.finish();
+    show(&mut rounds, &mut stream, &config, &none);
+    stream.end(View::of(&config, rounds.path(), &none)).unwrap();
+    drop(stream);
+    (String::from_utf8(lines).unwrap(), kept)
+}
+
+fn show(
+    rounds: &mut Rounds,
+    stream: &mut Stream<&mut Vec<u8>>,
+    config: &TraceConfig,
+    none: &Annotations,
+) {
+    while let Some(event) = rounds.poll_event() {
+        stream.event(Some(event), View::of(config, rounds.path(), none)).unwrap();
+    }
+}
+
+/// Cuts `bytes` into IP datagrams whose stamps never fall.
+fn timed(mut bytes: &[u8]) -> Vec<Frame<'_>> {
+    let mut frames = Vec::new();
+    let mut at = Timestamp::from_nanos(1_700_000_000_000_000_000);
+    while let Some(([high, low, len], rest)) = bytes.split_first_chunk() {
+        let (frame, rest) = rest.split_at(rest.len().min(usize::from(*len)));
+        at = at.after(Span::from_micros(100 * i64::from(u16::from_be_bytes([*high, *low]))));
+        let original_len = u32::from(*len);
+        frames.push(Frame { at, link: LinkType::Raw, bytes: frame, original_len, number: 0 });
+        bytes = rest;
+    }
+    frames
 }
 
 /// Cuts `bytes` into frames: a link type, a length, and so many bytes each. The stamps rise, fall, and

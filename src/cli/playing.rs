@@ -22,7 +22,6 @@ use crate::render::Form;
 use crate::render::tui::{Command, Snapshot, Tab};
 use crate::sandbox::{self, Profile};
 use crate::time::Span;
-use crate::trace::rounds::Rounds;
 use crate::trace::table::Row;
 use crate::trace::{TraceConfig, Tracer};
 use crate::untrusted::Untrusted;
@@ -91,15 +90,15 @@ impl Recording {
         annotations: Annotations,
         open: impl Fn() -> Result<CaptureReader<Again>, crate::capture::CaptureError> + 'static,
     ) -> anyhow::Result<Self> {
-        let Recorded { config, idents, rounds, numeric, .. } = recorded;
+        let Recorded { ref config, ref idents, rounds, numeric, .. } = recorded;
         let TraceConfig { target_name: name, .. } = config.clone();
         let player = match rounds {
             None => {
-                let tracer = Tracer::passive(config.clone(), idents)?;
-                Player::new(open, config, tracer, None, annotations)
+                let tracer = Tracer::passive(config.clone(), idents.clone())?;
+                Player::new(open, config.clone(), tracer, None, annotations)
             }
             Some((plan, first)) => {
-                let rounds = Rounds::passive_from(first, config, plan)?;
+                let rounds = recorded.watch(plan, first)?;
                 let config = rounds.config().clone();
                 Player::new(open, config, rounds, Some(plan.interval), annotations)
             }

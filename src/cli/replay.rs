@@ -55,6 +55,8 @@ pub(super) struct Chosen {
 /// A trace as it is to be replayed.
 pub(super) struct Recorded {
     pub config: TraceConfig,
+    /// The configuration that its probes were sent by.
+    sent_by: TraceConfig,
     pub idents: Idents,
     /// How often it was repeated, if it was, and with which round it begins.
     pub rounds: Option<(rounds::Plan, u64)>,
@@ -71,10 +73,16 @@ impl Recorded {
     pub(super) fn engine(&self) -> anyhow::Result<Box<dyn Engine>> {
         let config = self.config.clone();
         Ok(match (self.rounds, self.plan) {
-            (Some((plan, first)), _) => Box::new(Rounds::passive_from(first, config, plan)?),
+            (Some((plan, first)), _) => Box::new(self.watch(plan, first)?),
             (None, Some(plan)) => Box::new(Paths::passive(config, plan)?),
             (None, None) => Box::new(Tracer::passive(config, self.idents.clone())?),
         })
+    }
+
+    /// What watches its rounds, from this one on.
+    pub(super) fn watch(&self, plan: rounds::Plan, first: u64) -> anyhow::Result<Rounds> {
+        let rounds = Rounds::passive_from(first, self.config.clone(), plan)?;
+        Ok(rounds.sent_by(&self.sent_by))
     }
 }
 
@@ -297,6 +305,7 @@ impl Contents {
     /// One of them, with what the recording and the options say of it.
     pub(super) fn recorded(&self, found: Found, options: &TraceOptions) -> Recorded {
         let Found { mut config, idents, .. } = found;
+        let sent_by = config.clone();
         if let Some(probe) = options.kind.chosen() {
             config.probe = probe;
         }
@@ -304,6 +313,7 @@ impl Contents {
         let carried = self.carried.as_ref().filter(|_| idents == Idents::One);
         Recorded {
             config,
+            sent_by,
             idents,
             rounds: carried.and_then(|carried| Some((carried.rounds?, carried.first_round))),
             plan: carried.and_then(|carried| carried.paths),

@@ -144,7 +144,7 @@ pub fn craft(spec: &ProbeSpec, buffer: &mut Vec<u8>) {
 }
 
 /// What probes are filled with, as those of traceroute on Linux: 0x40, 0x41, … 0x7f, and again.
-fn filling() -> impl Iterator<Item = u8> {
+pub(super) fn filling() -> impl Iterator<Item = u8> {
     (0x40..=0x7f).cycle()
 }
 
@@ -196,28 +196,30 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
         ProbeType::Protocol(_) => {
             fill(body);
             if let Some(number) = body.first_chunk_mut() {
-                *number = spec.serial.to_be_bytes();
+                *number = first_octets(spec).to_be_bytes();
             }
         }
     }
+}
+
+/// What a probe of another protocol begins with.
+pub(super) fn first_octets(spec: &ProbeSpec) -> u32 {
+    spec.serial
 }
 
 /// RFC 768, and RFC 3828 for UDP-Lite, whose checksum here covers the whole datagram too (a coverage of
 /// 0, in the place of the length).
 fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     let len = u16::try_from(body.len()).unwrap_or(u16::MAX);
-    let rises = spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Classic;
-    let marked = is_told_by_checksum(spec)
-        || spec.flow.probe != ProbeType::Udp
-        || spec.mode == FlowMode::Paris;
-    let port = if rises { rising_port(spec) } else { spec.first_port };
+    let port = udp_port(spec);
     let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
-    if spec.flow.probe != ProbeType::Udp && port == DNS_PORT {
-        write_dns_query(summed(spec.serial.wrapping_add(u32::from(spec.first_id))), payload);
-    } else {
-        fill(payload);
-        if marked {
-            mark(payload, summed(spec.serial));
+    match udp_mark(spec) {
+        Some(id) if is_query(spec) => write_dns_query(id, payload),
+        value => {
+            fill(payload);
+            if let Some(value) = value {
+                mark(payload, value);
+            }
         }
     }
     let Some(mut packet) = MutableUdpPacket::new(body) else { return };
@@ -230,6 +232,26 @@ fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     if let Some(mut packet) = MutableUdpPacket::new(body) {
         packet.set_checksum(sum);
     }
+}
+
+/// The destination port of a UDP probe.
+pub(super) fn udp_port(spec: &ProbeSpec) -> u16 {
+    let rises = spec.flow.probe == ProbeType::Udp && spec.mode == FlowMode::Classic;
+    if rises { rising_port(spec) } else { spec.first_port }
+}
+
+/// Whether a UDP probe carries a DNS query.
+fn is_query(spec: &ProbeSpec) -> bool {
+    spec.flow.probe != ProbeType::Udp && spec.first_port == DNS_PORT
+}
+
+/// What the payload of a UDP probe begins with instead of the filling, if it does: the id of a DNS query, or a mark.
+pub(super) fn udp_mark(spec: &ProbeSpec) -> Option<u16> {
+    let marked = is_told_by_checksum(spec)
+        || spec.flow.probe != ProbeType::Udp
+        || spec.mode == FlowMode::Paris;
+    let first = if is_query(spec) { spec.first_id } else { 0 };
+    marked.then(|| summed(spec.serial.wrapping_add(u32::from(first))))
 }
 
 /// Destination ports rise from the first to 65535 and begin again there.
@@ -259,7 +281,7 @@ fn write_dns_query(id: u16, payload: &mut [u8]) {
 /// RFC 792 and RFC 4443 §4.1. With constant flows the first payload bytes undo what the sequence number
 /// does to the checksum, which some load balancers take for ports.
 fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
-    let sequence = low(spec.serial).wrapping_add(1);
+    let sequence = echo_sequence(spec);
     if let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) {
         fill(payload);
         if spec.mode == FlowMode::Paris {
@@ -281,10 +303,20 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
     }
 }
 
+/// The sequence number of an echo request.
+pub(super) fn echo_sequence(spec: &ProbeSpec) -> u16 {
+    low(spec.serial).wrapping_add(1)
+}
+
+/// The sequence number of a TCP probe.
+pub(super) fn tcp_sequence(spec: &ProbeSpec) -> u32 {
+    (u32::from(spec.first_id) << 16).wrapping_add(spec.serial)
+}
+
 /// RFC 9293 §3.1: a SYN with the options of a real client, or a lone ACK.
 fn write_tcp(spec: &ProbeSpec, body: &mut [u8]) {
     let syn = spec.flow.probe == ProbeType::TcpSyn;
-    let token = (u32::from(spec.first_id) << 16).wrapping_add(spec.serial);
+    let token = tcp_sequence(spec);
     let Some(mut packet) = MutableTcpPacket::new(body) else { return };
     packet.set_source(spec.flow.ident);
     packet.set_destination(spec.first_port);
@@ -350,7 +382,7 @@ fn write_ip(spec: &ProbeSpec, len: u16, head: &mut [u8]) {
 }
 
 /// IP-IDs rise and leave out 0, which the kernel would replace by one of its own.
-fn ip_id(spec: &ProbeSpec) -> u16 {
+pub(super) fn ip_id(spec: &ProbeSpec) -> u16 {
     let last = u32::from(u16::MAX);
     low((u32::from(spec.first_id.max(1)) - 1 + spec.serial % last) % last + 1)
 }

@@ -20,6 +20,7 @@
 //! were rewritten. What is believed of such quotes, and why, is in `trace::rewritten`.
 
 pub mod craft;
+pub mod serial;
 
 use std::net::IpAddr;
 

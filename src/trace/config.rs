@@ -205,13 +205,6 @@ impl TraceConfig {
         self.scout && self.max_ttl > self.first_ttl
     }
 
-    /// The probe that goes first in round `round`.
-    pub(super) fn first_spec(&self, round: u64) -> ProbeSpec {
-        let scouts = self.has_scout() && round == 0;
-        let number = if scouts { self.scout_number() } else { 0 };
-        self.spec_in(round, number)
-    }
-
     /// Probe `number` of a round.
     pub(super) fn spec_in(&self, round: u64, number: u32) -> ProbeSpec {
         ProbeSpec { serial: self.serial(round).wrapping_add(number), ..self.spec(number) }

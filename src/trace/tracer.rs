@@ -172,6 +172,14 @@ impl Tracer {
         self.path.totals.orphans += 1;
     }
 
+    /// The header and payload of a frame that looks like a probe of this trace, or of another round of it.
+    pub(super) fn own<'a>(&self, frame: &Frame<'a>) -> Option<(IpHeader, &'a [u8])> {
+        let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
+        let (header, payload) = ip::decode(datagram).ok()?;
+        self.correlator.own(&header, payload, frame.at)?;
+        Some((header, payload))
+    }
+
     /// As [`handle_frame`](Self::handle_frame), but what is unmatched is not counted yet.
     pub(super) fn take_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         self.expire(frame.at);

@@ -8,16 +8,17 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use proptest::prelude::*;
-use rtrace::capture::{CaptureReader, Format, INTERRUPTED, Interface, Item, Recording};
+use rtrace::capture::{CaptureReader, Format, INTERRUPTED, Interface, Item, ROUNDS, Recording};
 use rtrace::driver::{self, Observer};
 use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
+use rtrace::link::Link;
 use rtrace::link::replay::ReplayLink;
-use rtrace::link::sim::{SimLink, Topology};
-use rtrace::link::{Link, LinkError};
+use rtrace::link::sim::{START, SimLink, Topology};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::report::{self, Layout, Report};
+use rtrace::render::stream::Stream;
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
 use rtrace::time::Timestamp;
@@ -26,7 +27,7 @@ use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
 use rtrace::wire::{Frame, LinkType};
 
-use crate::support::{path_in, replay, run, scratch};
+use crate::support::{cases, path_in, replay, run, scratch};
 
 /// Memory that is written to from one place and read from another.
 #[derive(Clone, Default)]
@@ -50,12 +51,12 @@ impl Write for Shared {
 }
 
 /// A report in each form, in the order of [`Form::ALL`] or, of rounds, of [`report::Form::ALL`].
-type Reports = Vec<String>;
+pub type Reports = Vec<String>;
 
-/// What writes each of them.
-fn renderers(of_rounds: bool) -> Vec<(Box<dyn Renderer>, Shared)> {
+/// What writes each of them; of rounds the last is the stream.
+fn renderers(plan: Option<Plan>) -> Vec<(Box<dyn Renderer>, Shared)> {
     let style = Style { numeric: false, extensions: true, back: true };
-    let rounds = |form| {
+    let report = |form| {
         let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIEPT".parse().unwrap());
         let layout = Layout { form, numeric: false, extensions, wide, columns };
         let out = Shared::default();
@@ -65,7 +66,10 @@ fn renderers(of_rounds: bool) -> Vec<(Box<dyn Renderer>, Shared)> {
         let out = Shared::default();
         (form.renderer(out.clone(), style), out)
     };
-    if of_rounds { report::Form::ALL.map(rounds).into() } else { Form::ALL.map(single).into() }
+    let Some(plan) = plan else { return Form::ALL.map(single).into() };
+    let out = Shared::default();
+    let stream: Box<dyn Renderer> = Box::new(Stream::new(out.clone(), false, plan));
+    report::Form::ALL.map(report).into_iter().chain([(stream, out)]).collect()
 }
 
 /// Writes every report of a run at once, and its recording where one is asked for.
@@ -76,6 +80,22 @@ struct Watcher {
     tape: Option<Recording<Shared>>,
     /// How many frames until it is interrupted.
     left: usize,
+    /// When it was.
+    cut: Option<Timestamp>,
+}
+
+impl Watcher {
+    /// What a recording says at its end.
+    fn close(&mut self, rounds: Option<u64>) {
+        let cut = self.cut.map(|at| format!("{INTERRUPTED}{}", at.nanos()));
+        let rounds = rounds.map(|rounds| format!("{ROUNDS}{rounds}"));
+        let words: Vec<String> = cut.into_iter().chain(rounds).collect();
+        if let Some(tape) = self.tape.as_mut().filter(|_| !words.is_empty()) {
+            let at = self.cut.unwrap_or(START);
+            let comment = format!("clock: virtual time\n{}", words.join("\n"));
+            tape.statistics(at, 0, 0, Some(&comment)).unwrap();
+        }
+    }
 }
 
 impl Observer for Watcher {
@@ -93,19 +113,12 @@ impl Observer for Watcher {
         }
     }
 
-    fn refused(&mut self, error: &LinkError) {
-        panic!("{error}");
-    }
-
     fn interrupted(&self) -> bool {
         self.left == 0
     }
 
     fn cut(&mut self, at: Timestamp) {
-        if let Some(tape) = &mut self.tape {
-            let comment = format!("clock: virtual time\n{INTERRUPTED}{}", at.nanos());
-            tape.statistics(at, 0, 0, Some(&comment)).unwrap();
-        }
+        self.cut = Some(at);
     }
 }
 
@@ -135,7 +148,7 @@ fn reports(
     tape: Option<Recording<Shared>>,
     left: usize,
 ) -> Reports {
-    let (renderers, outs): (_, Vec<_>) = renderers(rounds.is_some()).into_iter().unzip();
+    let (renderers, outs): (_, Vec<_>) = renderers(rounds).into_iter().unzip();
     render(left, &mut *engine, config, link, names, renderers, tape);
     outs.iter().map(Shared::text).collect()
 }
@@ -152,11 +165,12 @@ pub fn render(
     tape: Option<Recording<Shared>>,
 ) {
     let (config, annotations) = (config.clone(), Names::fixed(names).into());
-    let mut watcher = Watcher { config, annotations, renderers, tape, left };
+    let mut watcher = Watcher { config, annotations, renderers, tape, left, cut: None };
     for renderer in &mut watcher.renderers {
         renderer.begin(&watcher.config).unwrap();
     }
     driver::run(engine, link, &mut watcher).unwrap();
+    watcher.close(engine.rounds());
     let view = View::of(&watcher.config, engine.path(), &watcher.annotations);
     for renderer in &mut watcher.renderers {
         renderer.end(view).unwrap();
@@ -165,10 +179,10 @@ pub fn render(
 
 pub type NameMap = BTreeMap<IpAddr, String>;
 
-/// Runs a trace, or rounds of it, over a simulated network, recording it, up to so many frames; gives its
-/// reports and the recording.
-fn simulated(
-    topology: Topology,
+/// Runs a trace, or rounds of it, over a link, recording it, up to so many frames; gives its reports and the
+/// recording.
+pub fn recorded(
+    link: &mut dyn Link,
     names: NameMap,
     config: &TraceConfig,
     rounds: Option<Plan>,
@@ -184,27 +198,36 @@ fn simulated(
     for (address, name) in &names {
         tape.name(*address, &name.as_str().into()).unwrap();
     }
-    let (asked, mut link) = ((config, rounds), SimLink::new(topology));
-    let reports = reports(active(asked), asked, &mut link, names, Some(tape), left);
+    let asked = (config, rounds);
+    let reports = reports(active(asked), asked, link, names, Some(tape), left);
     (reports, bytes.0.borrow().clone())
 }
 
 /// Replays a recording with what it carries, and with `config` and `names` where it carries nothing.
-fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Reports {
-    let mut reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
-    let (mut carried, mut survey) = (None, Survey::new());
-    while let Some(item) = reader.next().unwrap() {
-        match item {
-            Item::Section { comments } => {
-                carried = comments.iter().find_map(|text| Carried::from_comment(text));
-            }
-            Item::Name { address, name } => drop(names.insert(address, name)),
-            Item::Packet(frame) => survey.handle_frame(&frame),
-            Item::Interrupted { .. } | Item::Rounds { .. } => {}
+pub fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Reports {
+    let mut carried = None;
+    for_each(recording, |item| match item {
+        Item::Section { comments } => {
+            carried = comments.iter().find_map(|text| Carried::from_comment(text));
         }
-    }
+        Item::Name { address, name } => drop(names.insert(address, name)),
+        Item::Packet(_) | Item::Interrupted { .. } | Item::Rounds { .. } => {}
+    });
     let rounds = carried.as_ref().and_then(|carried| carried.rounds);
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);
+    let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
+    let (asked, mut link) = ((&config, rounds), ReplayLink::new(reader));
+    reports(passive(asked), asked, &mut link, names, None, usize::MAX)
+}
+
+/// What the frames of a recording show is what was asked.
+fn assert_surveyed(recording: &[u8], config: &TraceConfig) {
+    let mut survey = Survey::new();
+    for_each(recording, |item| {
+        if let Item::Packet(frame) = item {
+            survey.handle_frame(&frame);
+        }
+    });
     if let Some(found) = survey.traces().into_iter().next().map(|found| found.config) {
         assert_eq!((found.target, found.source), (config.target, config.source));
         assert_eq!(found.ident, config.ident);
@@ -212,9 +235,13 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
             assert_eq!(found.packet_len, config.packet_len);
         }
     }
-    let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
-    let (asked, mut link) = ((&config, rounds), ReplayLink::new(reader));
-    reports(passive(asked), asked, &mut link, names, None, usize::MAX)
+}
+
+fn for_each(recording: &[u8], mut take: impl FnMut(Item<'_>)) {
+    let mut reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
+    while let Some(item) = reader.next().unwrap() {
+        take(item);
+    }
 }
 
 pub fn configs() -> impl Strategy<Value = TraceConfig> {
@@ -264,7 +291,7 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn over_random_networks(seed: u64, config in configs()) {
@@ -273,9 +300,10 @@ proptest! {
         let names = topology.names().clone();
         // A classic pcap has no names: its replay is told them.
         for (format, told) in [(Format::PcapNg, NameMap::new()), (Format::Pcap, names.clone())] {
-            let topology = Topology::random(seed);
+            let mut link = SimLink::new(Topology::random(seed));
             let (live, recording) =
-                simulated(topology, names.clone(), &config, None, format, usize::MAX);
+                recorded(&mut link, names.clone(), &config, None, format, usize::MAX);
+            assert_surveyed(&recording, &config);
             let again = replayed(&recording, &config, told);
             for ((form, live), again) in Form::ALL.iter().zip(&live).zip(&again) {
                 prop_assert_eq!(again, live, "{:?} {:?}", format, form);
@@ -298,11 +326,9 @@ proptest! {
         // Rounds without end are interrupted, and some of the others.
         let left = if rounds.is_some() && left > 200 { usize::MAX } else { left };
         let (live, recording) =
-            simulated(topology, names, &config, Some(plan), Format::PcapNg, left);
-        let again = replayed(&recording, &config, NameMap::new());
-        for ((form, live), again) in report::Form::ALL.iter().zip(&live).zip(&again) {
-            prop_assert_eq!(again, live, "{:?}", form);
-        }
+            recorded(&mut SimLink::new(topology), names, &config, Some(plan), Format::PcapNg, left);
+        assert_surveyed(&recording, &config);
+        prop_assert_eq!(replayed(&recording, &config, NameMap::new()), live);
     }
 }
 

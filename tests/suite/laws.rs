@@ -4,7 +4,14 @@
 use std::fs;
 
 use proptest::prelude::*;
+use rtrace::driver::{self, Observer};
+use rtrace::link::sim::{START, Topology};
+use rtrace::time::{Span, Timestamp};
+use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::trace::{Disposition, Path};
+use rtrace::wire::Frame;
 
+use crate::lossy::{Fate, Lossy, fates};
 use crate::support::root;
 
 #[path = "../../fuzz/laws.rs"]
@@ -51,6 +58,87 @@ fn mutated_frames() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// A change to the frame at an index.
+#[derive(Clone, Debug)]
+enum Change {
+    /// It is missing.
+    Drop,
+    /// It comes twice.
+    Twice,
+    /// It comes before the one before it.
+    Earlier,
+    /// It comes as many tenths of a millisecond later, and all that follow do.
+    Later(u16),
+    /// A byte of it is another.
+    Byte(prop::sample::Index, u8),
+}
+
+/// Frames for rounds, as `shared::rounds` cuts them: of a watch through a simulated network whose own probes are lost
+/// here and there, and then changed.
+fn mutated_rounds() -> impl Strategy<Value = Vec<u8>> {
+    let change = prop_oneof![
+        4 => Just(Change::Drop),
+        1 => Just(Change::Twice),
+        1 => Just(Change::Earlier),
+        1 => any::<u16>().prop_map(Change::Later),
+        1 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(|(at, byte)| Change::Byte(at, byte)),
+    ];
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), change), 0..12);
+    (0..4_u8, any::<u64>(), fates(), changes).prop_map(|(selector, seed, fates, changes)| {
+        let mut frames = watched(selector, seed, &fates);
+        for (at, change) in changes {
+            if frames.is_empty() {
+                break;
+            }
+            let at = at.index(frames.len());
+            match change {
+                Change::Drop => drop(frames.remove(at)),
+                Change::Twice => frames.insert(at, (0, frames[at].1.clone())),
+                Change::Earlier => frames.swap(at.saturating_sub(1), at),
+                Change::Later(step) => frames[at].0 = frames[at].0.saturating_add(step),
+                Change::Byte(place, byte) => {
+                    let place = place.index(frames[at].1.len());
+                    frames[at].1[place] = byte;
+                }
+            }
+        }
+        let mut bytes = vec![selector];
+        for (step, frame) in frames {
+            bytes.extend(step.to_be_bytes());
+            bytes.push(u8::try_from(frame.len()).unwrap());
+            bytes.extend(frame);
+        }
+        bytes
+    })
+}
+
+/// The frames of eight rounds, each with the tenths of a millisecond since the one before.
+fn watched(selector: u8, seed: u64, fates: &[Fate]) -> Vec<(u16, Vec<u8>)> {
+    let (config, plan) = shared::repeated(selector);
+    let plan = Plan { rounds: Some(8), ..plan };
+    let topology = Topology::random(seed);
+    assert_eq!(topology.source_for(config.target), config.source, "that of all these networks");
+    let mut rounds = Rounds::new(config, plan).unwrap();
+    let mut taken = Taken { last: START, frames: Vec::new() };
+    driver::run(&mut rounds, &mut Lossy::new(topology, fates), &mut taken).unwrap();
+    taken.frames
+}
+
+/// Keeps every frame, whatever it is.
+struct Taken {
+    last: Timestamp,
+    frames: Vec<(u16, Vec<u8>)>,
+}
+
+impl Observer for Taken {
+    fn frame(&mut self, frame: &Frame<'_>, _: Disposition, _: &Path) {
+        let step = frame.at.since(self.last).nanos() / 100_000;
+        self.last = self.last.after(Span::from_micros(100 * step));
+        let bytes = &frame.bytes[..frame.bytes.len().min(255)];
+        self.frames.push((u16::try_from(step).unwrap_or(u16::MAX), bytes.to_vec()));
+    }
+}
+
 proptest! {
     #[test]
     fn frames(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -87,18 +175,24 @@ proptest! {
     fn tracers(bytes in mutated_frames()) {
         shared::tracer(&bytes);
     }
+
+    #[test]
+    fn rounds(bytes in mutated_rounds()) {
+        shared::rounds(&bytes);
+    }
 }
 
 type Law = fn(&[u8]);
 
 #[test]
 fn what_a_fuzzer_found_stays_fixed() {
-    let laws: [(&str, Law); 5] = [
+    let laws: [(&str, Law); 6] = [
         ("frame", shared::frame),
         ("extension", shared::extension),
         ("capture", shared::capture),
         ("tracer", shared::tracer),
         ("escapes", shared::escapes),
+        ("rounds", shared::rounds),
     ];
     for (name, law) in laws {
         let dir = root().join("fuzz/regressions").join(name);

@@ -15,6 +15,7 @@ mod inspect;
 mod laws;
 mod live;
 mod lookups;
+mod lossy;
 mod maps;
 mod mmdb;
 mod mtu;

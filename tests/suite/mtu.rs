@@ -6,7 +6,7 @@ use std::fs;
 use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Interface, Recording};
 use rtrace::link::replay::ReplayLink;
-use rtrace::link::sim::{SimLink, Topology};
+use rtrace::link::sim::Topology;
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::Carried;
 use rtrace::render::Form;
@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::golden::validator;
 use crate::golden_law::{NameMap, Shared, configs, render};
+use crate::lossy::{Fate, Lossy, fates};
 use crate::support::{path_in, replay, run, scratch};
 
 const TARGETS: [&str; 2] = ["203.0.113.9", "2001:db8:113::9"];
@@ -237,7 +238,12 @@ fn reports(
 }
 
 /// Over this network the search ends, each narrow link takes less than the one before, and the recording shows the same.
-fn holds(seed: u64, config: TraceConfig, largest: u16) -> Result<(), TestCaseError> {
+fn holds(
+    seed: u64,
+    config: TraceConfig,
+    largest: u16,
+    fates: &[Fate],
+) -> Result<(), TestCaseError> {
     let topology = Topology::random(seed);
     let mut config = TraceConfig { mtu: true, dont_fragment: true, ..config };
     config.source = topology.source_for(config.target);
@@ -255,7 +261,7 @@ fn holds(seed: u64, config: TraceConfig, largest: u16) -> Result<(), TestCaseErr
     let tape =
         Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
     let mut engine = MtuTracer::new(config.clone(), largest).unwrap();
-    let live = reports(&mut engine, &config, &mut SimLink::new(topology), Some(tape.unwrap()));
+    let live = reports(&mut engine, &config, &mut Lossy::new(topology, fates), Some(tape.unwrap()));
     let findings = Findings::of(engine.path(), &config);
     let mut before = findings.largest;
     for narrowing in &findings.narrowings {
@@ -289,7 +295,7 @@ fn a_search_that_once_went_on_for_ever_ends() {
         packet_len: 28,
         ..TraceConfig::of_flow(&flow)
     };
-    holds(17_155_789_582_288_808_876, config, 7_020).unwrap();
+    holds(17_155_789_582_288_808_876, config, 7_020, &[Fate::Leaves]).unwrap();
 }
 
 proptest! {
@@ -297,6 +303,16 @@ proptest! {
 
     #[test]
     fn over_random_networks(seed: u64, config in configs(), largest in 28..9000_u16) {
-        holds(seed, config, largest)?;
+        holds(seed, config, largest, &[Fate::Leaves])?;
+    }
+
+    #[test]
+    fn whichever_probes_are_lost(
+        seed: u64,
+        config in configs(),
+        largest in 28..9000_u16,
+        fates in fates(),
+    ) {
+        holds(seed, config, largest, &fates)?;
     }
 }

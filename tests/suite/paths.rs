@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use rtrace::driver::{self, Observer};
+use rtrace::link::Link;
 use rtrace::link::sim::{START, SimLink, Topology};
-use rtrace::link::{Link, LinkError};
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::paths::{
@@ -18,6 +18,7 @@ use rtrace::trace::paths::{
 use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use rtrace::wire::{Frame, LinkType};
 
+use crate::lossy::{Fate, Lossy, fates};
 use crate::support::root;
 
 const TARGET: [u8; 4] = [203, 0, 113, 9];
@@ -41,10 +42,6 @@ impl Observer for Watcher {
     fn event(&mut self, event: Event, _: &Path) {
         self.events.push(event);
     }
-
-    fn refused(&mut self, error: &LinkError) {
-        panic!("{error}");
-    }
 }
 
 /// What a run has come to.
@@ -61,10 +58,13 @@ fn config(topology: &Topology, probe: ProbeType, target: IpAddr) -> TraceConfig 
 }
 
 fn simulated(topology: Topology, config: &TraceConfig, plan: Plan) -> Outcome {
+    simulated_over(&mut SimLink::new(topology), config, plan)
+}
+
+fn simulated_over(link: &mut dyn Link, config: &TraceConfig, plan: Plan) -> Outcome {
     let mut paths = Paths::new(config.clone(), plan).unwrap();
-    let mut link = SimLink::new(topology);
     let mut watcher = Watcher::default();
-    driver::run(&mut paths, &mut link, &mut watcher).unwrap();
+    driver::run(&mut paths, link, &mut watcher).unwrap();
     let path = paths.path().clone();
     let network = network(config, &plan, &path);
     Outcome { network, path, watcher, took: link.now().since(START) }
@@ -453,7 +453,10 @@ proptest! {
         kind in 0..3_usize,
         every_router: bool,
         whole_graph: bool,
-        max_probes in 1..600_u32,
+        (max_probes, fates) in prop_oneof![
+            3 => (1..600_u32).prop_map(|most| (most, vec![Fate::Leaves])),
+            1 => (1..150_u32, fates()),
+        ],
     ) {
         let target: IpAddr =
             if six { "2001:db8:300::9".parse().unwrap() } else { TARGET.into() };
@@ -462,7 +465,7 @@ proptest! {
         let config = TraceConfig { max_ttl: 20, ..config(&topology, probe, target) };
         let confidence = Confidence { percent: 95.0, whole_graph };
         let plan = Plan { confidence, every_router, rate: 1e5, max_probes };
-        let live = simulated(topology, &config, plan);
+        let live = simulated_over(&mut Lossy::new(topology, &fates), &config, plan);
         prop_assert!(live.path.totals.sent <= u64::from(max_probes));
         let (path, events) = replayed(&live.watcher.frames, &config, plan);
         prop_assert_eq!(&events, &live.watcher.events);

@@ -20,6 +20,7 @@ use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::golden_law::Shared;
+use crate::lossy::{Fate, Lossy};
 use crate::rounds::Broken;
 use crate::screen::{Feed, LARGE, SMALL, buffer, busy, check, config, state, text};
 
@@ -143,7 +144,18 @@ fn all(target: &Target) -> String {
 
 #[test]
 fn the_end_is_what_the_live_watch_ended_with() {
-    for watched in [&*BUSY, &watch(Topology::builtin(), 25)] {
+    // Probes of this host that are lost, late or seen twice, so that rounds begin with any of theirs, or are missing.
+    let fates = "-1-2--11--34-1-1111111111111---5--2-4--1----".chars().map(|fate| match fate {
+        '1' => Fate::Dropped,
+        '2' => Fate::Refused,
+        '3' => Fate::Unseen,
+        '4' => Fate::HeldUp(1_200_000),
+        '5' => Fate::Twice(900_000),
+        _ => Fate::Leaves,
+    });
+    let mut lossy = Lossy::new(busy(), &fates.collect::<Vec<_>>());
+    let lossy = watch_over(&mut lossy, busy(), 25);
+    for watched in [&*BUSY, &watch(Topology::builtin(), 25), &lossy] {
         let mut player = watched.player();
         arrive(&mut player);
         let live = watched.rounds.last().unwrap();

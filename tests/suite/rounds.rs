@@ -14,7 +14,7 @@ use rtrace::trace::verdict::Loss;
 use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use rtrace::wire::{Frame, LinkType};
 
-use crate::support::line_of;
+use crate::support::{cases, line_of};
 
 const TARGET: [u8; 4] = [203, 0, 113, 9];
 
@@ -466,7 +466,7 @@ fn another_router_is_a_change_of_the_path() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60))]
 
     /// The golden law of rounds: events and table follow from configuration and frames.
     #[test]

@@ -15,7 +15,7 @@ use rtrace::wire::LinkType;
 use serde_json::Value;
 
 use crate::golden_law::{Shared, configs, render};
-use crate::support::{line_of, path_in, replay, root, run, scratch};
+use crate::support::{cases, line_of, path_in, replay, root, run, scratch};
 
 const TARGET: &str = "203.0.113.9";
 
@@ -52,7 +52,7 @@ fn of_line(hops: &[&str], one_way: &str, target: &str, rounds: u64) -> Vec<Value
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
+    #![proptest_config(cases(120))]
 
     /// The golden law of the stream.
     #[test]

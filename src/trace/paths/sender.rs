@@ -102,7 +102,7 @@ impl Sender {
         if self.asks.is_empty() && self.is_worth_deciding(tracer) {
             self.decide(run, tracer);
         }
-        if now < self.next_at || self.leaving.len() >= usize::from(run.config.in_flight) {
+        if now < self.next_at || !self.has_room(run) {
             return None;
         }
         let (flow, ttl) = self.asks.pop_front()?;
@@ -138,6 +138,11 @@ impl Sender {
     fn is_worth_deciding(&self, tracer: &Tracer) -> bool {
         let under_way = self.leaving.len() + tracer.waiting_since().count();
         self.news > under_way / WORTH || under_way == 0 && self.news > 0
+    }
+
+    /// Whether a further probe may be on its way out.
+    fn has_room(&self, run: &Run) -> bool {
+        self.leaving.len() < usize::from(run.config.in_flight)
     }
 
     /// Whether no more may be sent at all.
@@ -192,7 +197,8 @@ impl Sender {
         if self.is_spent(run) {
             return expiry;
         }
-        let send = (!self.asks.is_empty()).then_some(self.next_at.max(self.polled));
+        let sendable = !self.asks.is_empty() && self.has_room(run);
+        let send = sendable.then_some(self.next_at.max(self.polled));
         let silence = silence(tracer);
         let silent = tracer.waiting_since().map(|sent| sent.after(silence));
         let silent = silent.filter(|at| *at > self.polled).min();

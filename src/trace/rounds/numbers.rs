@@ -1,148 +1,117 @@
-//! Which round a captured probe is of, by what tells it from those of all others.
+//! Which round a captured probe is of, by its own bytes.
 //!
-//! Numbers are as a trace is configured ([`TraceConfig::round`]): every round has as many for itself as it may have probes. So a
-//! recording shows which rounds are missing from it, and for how long nothing left says how many these may be.
-
-use std::collections::{HashSet, VecDeque};
+//! Numbers are as a trace is configured ([`TraceConfig::round`]): every round has as many for itself as it may have probes. What a
+//! datagram shows of its number fits many rounds, hundreds apart ([`serial`]). It is of the one that is nearest to the last of
+//! which a probe was captured or, if none near it fits, to the one whose turn it is by then. So a round is found whichever of
+//! its probes are missing, and for how long nothing left says how many rounds are missing.
 
 use super::super::config::TraceConfig;
-use crate::probe::{ProbeKey, craft};
+use crate::probe::serial::{self, Remainder};
 use crate::time::{Span, Timestamp};
-use crate::wire::{Frame, ip, link};
+use crate::wire::ip::IpHeader;
 
-/// How many rounds in a row may be missing from a recording, beyond those that fit into the time in which nothing
+/// Rounds this near to the last are looked at first, and so many may follow those that fit into the time in which nothing
 /// was captured.
-const GAP: usize = 64;
-/// How many at all: after as many the numbers of probes over IPv4 come again.
-pub(super) const LONGEST_GAP: usize = 32_768;
+const GAP: u64 = 64;
+/// How many rounds in a row may be missing at most.
+pub(super) const LONGEST_GAP: u64 = 32_768;
+/// Numbers looked at on either side of the expected one.
+const TRIES: u64 = 64;
 
-/// What is known of the numbers of the running round and of those after it.
+/// What decides which round a probe is of.
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
-    /// The running round.
-    number: u64,
-    /// Seconds from round to round.
-    interval: f64,
-    /// The keys that the first probes of the running round and of those after it have, as far as they were asked for.
-    firsts: VecDeque<Option<ProbeKey>>,
-    /// Room for the datagrams of such probes.
-    crafted: Vec<u8>,
-    /// The keys of all probes of this round, once one is asked for.
-    own: (Option<u64>, HashSet<ProbeKey>),
+    /// As the probes were sent.
+    config: TraceConfig,
+    /// From round to round.
+    interval: Span,
     /// When the last probe of any round was captured.
     last_probe: Option<Timestamp>,
-    /// When a round that lacks its first probe was last searched for in vain.
-    searched: Option<Timestamp>,
-}
-
-/// The key of a frame, if it may be one of a probe of any round.
-pub(super) fn key(config: &TraceConfig, frame: &Frame<'_>) -> Option<ProbeKey> {
-    let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
-    let (header, payload) = ip::decode(datagram).ok()?;
-    let flow = config.flow();
-    let ours = header.source == flow.source
-        && header.destination == flow.target
-        && header.protocol == flow.protocol();
-    ProbeKey::of(&header, payload).filter(|_| ours)
-}
-
-/// The keys of all probes that a round may have.
-fn keys<'a>(
-    config: &'a TraceConfig,
-    number: u64,
-    crafted: &'a mut Vec<u8>,
-) -> impl Iterator<Item = ProbeKey> + 'a {
-    (0..=config.scout_number()).filter_map(move |probe| {
-        craft::craft(&config.spec_in(number, probe), crafted);
-        let (header, payload) = ip::decode(crafted).ok()?;
-        ProbeKey::of(&header, payload)
-    })
 }
 
 impl Numbers {
-    /// Of round 0, and a trace that is repeated after so many seconds.
-    pub(super) fn of(config: &TraceConfig, interval: f64) -> Self {
-        Self {
-            number: 0,
-            interval,
-            firsts: VecDeque::with_capacity(GAP + 1),
-            crafted: Vec::with_capacity(craft::len(&config.first_spec(0)).into()),
-            own: (None, HashSet::with_capacity(config.reserved() + 1)),
-            last_probe: None,
-            searched: None,
-        }
+    /// Of a trace that is repeated after so many seconds.
+    pub(super) fn of(config: TraceConfig, interval: f64) -> Self {
+        Self { config, interval: Span::from_secs_f64(interval), last_probe: None }
     }
 
-    /// A later round is the running one.
-    pub(super) fn go_on(&mut self, number: u64) {
-        let passed = usize::try_from(number.saturating_sub(self.number)).unwrap_or(usize::MAX);
-        self.firsts.drain(..passed.min(self.firsts.len()));
-        self.number = number;
+    /// The probes were sent by another configuration than that by which they are reported.
+    pub(super) fn sent_by(&mut self, config: TraceConfig) {
+        self.config = config;
     }
 
-    /// A probe of the running round was captured.
+    /// A probe was captured, whose round is known.
     pub(super) fn note_probe(&mut self, at: Timestamp) {
         self.last_probe = Some(at);
     }
 
-    /// The round that a frame is the first of, if it is that of a later one than the running.
-    pub(super) fn begun_by(&mut self, config: &TraceConfig, frame: &Frame<'_>) -> Option<u64> {
-        let key = key(config, frame)?;
-        let quiet = self.last_probe.map_or(Span::ZERO, |last| frame.at.since(last)).secs_f64();
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "they saturate"
-        )]
-        let rounds = (quiet.max(0.0) / self.interval) as usize;
-        let gap = rounds.saturating_add(GAP).min(LONGEST_GAP);
-        match self.later_first(config, key, gap) {
-            Some(0) => None,
-            Some(later) => Some(self.number.saturating_add(later as u64)),
-            None if self.may_be_of_running(config, &key) => None,
-            None => self.without_first(config, key, frame.at),
-        }
+    /// The round of a probe that was captured at `at`; `current` is the latest of which one was captured. `None` if it is of
+    /// no round near that one, or none of ours.
+    pub(super) fn round_of(
+        &self,
+        current: u64,
+        header: &IpHeader,
+        payload: &[u8],
+        at: Timestamp,
+    ) -> Option<u64> {
+        let found = |expected, first, last| {
+            self.nearest(&Search { expected, first, last, header, payload })
+        };
+        let (before, after) = (current.saturating_sub(GAP), current.saturating_add(GAP));
+        found(current, before, after).or_else(|| {
+            let passed = self.passed(at);
+            let last = current.saturating_add(passed.saturating_add(GAP).min(LONGEST_GAP));
+            found(current.saturating_add(passed), current, last)
+        })
     }
 
-    /// Whether the first probe of the running round has this key.
-    pub(super) fn is_first(&mut self, config: &TraceConfig, key: ProbeKey) -> bool {
-        self.later_first(config, key, 0).is_some()
+    /// How many rounds fit into the time since the last probe.
+    fn passed(&self, at: Timestamp) -> u64 {
+        // Until there was one, nothing says how long ago that may be.
+        let Some(last) = self.last_probe else { return LONGEST_GAP };
+        let (quiet, interval) = (at.since(last).nanos().max(0), self.interval.nanos().max(1));
+        u64::try_from(quiet / interval).unwrap_or_default().min(LONGEST_GAP)
     }
 
-    /// Whether the running round may have a probe with this key.
-    pub(super) fn may_be_of_running(&mut self, config: &TraceConfig, key: &ProbeKey) -> bool {
-        let (of, own) = &mut self.own;
-        if *of != Some(self.number) {
-            *of = Some(self.number);
-            own.clear();
-            own.extend(keys(config, self.number, &mut self.crafted));
-        }
-        own.contains(key)
+    fn nearest(&self, search: &Search<'_>) -> Option<u64> {
+        let Search { expected, first, last, header, payload } = *search;
+        let probes = u64::from(self.config.scout_number()) + 1;
+        let hop = header.ttl.saturating_sub(self.config.first_ttl);
+        let place = u64::from(hop) * u64::from(self.config.queries);
+        let middle = expected.saturating_mul(probes).saturating_add(place);
+        let spec = self.config.spec_in(0, 0);
+        let later = serial::serials(&spec, header, payload).map(|shown| around(shown, middle));
+        let unmarked = serial::numbers(&spec, header, payload).filter(|_| first == 0);
+        let unmarked = unmarked.map(|shown| shown.around(place.min(probes), TRIES));
+        let unmarked = unmarked.into_iter().flatten().filter(|number| *number < probes);
+        let numbers = later.into_iter().flatten().chain(unmarked);
+        let fitting = numbers.filter_map(|number| {
+            let round = Some(number / probes).filter(|round| (first..=last).contains(round))?;
+            let spec = self.config.spec_in(round, u32::try_from(number % probes).ok()?);
+            let fits = serial::fits(&spec, header, payload);
+            // A host may change TTLs on their way out; where it does not they tell more.
+            fits.then(|| (spec.ttl != header.ttl, number.abs_diff(middle), round))
+        });
+        fitting.min().map(|(.., round)| round)
     }
+}
 
-    /// By how many rounds, from this one to so many later, the first probe has this key.
-    fn later_first(&mut self, config: &TraceConfig, key: ProbeKey, later: usize) -> Option<usize> {
-        while self.firsts.len() <= later {
-            let number = self.number.saturating_add(self.firsts.len() as u64);
-            craft::craft(&config.first_spec(number), &mut self.crafted);
-            let first = ip::decode(&self.crafted).ok();
-            let first = first.and_then(|(header, payload)| ProbeKey::of(&header, payload));
-            self.firsts.push_back(first);
-        }
-        self.firsts.iter().take(later + 1).position(|first| *first == Some(key))
-    }
+/// A probe of one of the rounds from `first` to `last`, `expected` before others.
+struct Search<'a> {
+    expected: u64,
+    first: u64,
+    last: u64,
+    header: &'a IpHeader,
+    payload: &'a [u8],
+}
 
-    /// The round that begins with this key where its first probe is missing: one of the next, which are searched once in a
-    /// round's time at most.
-    fn without_first(&mut self, config: &TraceConfig, key: ProbeKey, at: Timestamp) -> Option<u64> {
-        let interval = Span::from_secs_f64(self.interval);
-        if self.searched.is_some_and(|last| at.since(last) < interval) {
-            return None;
-        }
-        let mut later = (1..=GAP as u64).map(|later| self.number.saturating_add(later));
-        let found =
-            later.find(|number| keys(config, *number, &mut self.crafted).any(|it| it == key));
-        self.searched = Some(at).filter(|_| found.is_none());
-        found
-    }
+/// The numbers around `middle`, counted through all rounds, whose serials have this remainder.
+fn around(serials: Remainder, middle: u64) -> impl Iterator<Item = u64> {
+    let reach = TRIES * serials.modulus;
+    // Serials have 32 bits: what was left out when they began again counts.
+    let turns = [middle.saturating_sub(reach) >> 32, middle.saturating_add(reach) >> 32];
+    let turns = turns[0]..=turns[1];
+    turns.flat_map(move |turn| {
+        serials.plus((turn % serials.modulus) * ((1 << 32) % serials.modulus)).around(middle, TRIES)
+    })
 }

@@ -8,6 +8,7 @@ mod agreement;
 mod back;
 mod concurrency;
 mod confinement;
+mod drops;
 mod endings;
 mod inspect;
 pub(crate) mod lab;

@@ -1,0 +1,167 @@
+//! The half of rounds that a live run and a replay share: what was captured of them.
+//!
+//! Invariant: all of it follows from configuration and the frames that concern the trace. Of a round of which no probe
+//! was captured it knows nothing, whatever was sent.
+
+use std::collections::VecDeque;
+
+use super::super::config::TraceConfig;
+use super::super::event::{Disposition, Event};
+use super::super::path::Path;
+use super::super::tracer::Tracer;
+use super::numbers::Numbers;
+use crate::wire::Frame;
+
+/// The rounds whose frames were captured.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// The latest: the only one that is not over.
+    pub(super) current: Tracer,
+    /// Those before it, the latest first.
+    over: VecDeque<Over>,
+    /// How many of them are kept.
+    kept: usize,
+    /// The target was reached in a round that is not kept any more.
+    reached: bool,
+    /// How many rounds ago that is which the last event or frame was about; `None` is the current one.
+    shown: Option<usize>,
+    pub(super) numbers: Numbers,
+}
+
+#[derive(Clone, Debug)]
+struct Over {
+    round: Tracer,
+    /// That it has ended was said.
+    closed: bool,
+}
+
+/// What a frame is to rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// A probe of this round.
+    ProbeOf(u64),
+    /// A datagram like our probes, but of no round that it could be of by now.
+    Nobodys,
+    /// Anything else: perhaps a reply.
+    Other,
+}
+
+impl Seen {
+    /// None yet; `current` is the first.
+    pub(super) fn new(current: Tracer, kept: usize, numbers: Numbers) -> Self {
+        Self { current, over: VecDeque::new(), kept, reached: false, shown: None, numbers }
+    }
+
+    /// The number of the latest round of which something was captured, or of the first.
+    pub(super) fn number(&self) -> u64 {
+        self.current.path().round
+    }
+
+    /// Whether nothing was captured of any round.
+    pub(super) fn is_empty(&self) -> bool {
+        self.current.path().is_empty()
+    }
+
+    /// The current round and those before it, the latest first.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Path> + Clone {
+        std::iter::once(&self.current)
+            .chain(self.over.iter().map(|over| &over.round))
+            .map(Tracer::path)
+    }
+
+    /// Where the latest of the rounds that found an end say that it is, be it by answers that came too late for them.
+    pub(super) fn known_end(&self) -> Option<u8> {
+        self.kept().find_map(Path::known_end)
+    }
+
+    pub(super) fn reached(&self, config: &TraceConfig) -> bool {
+        self.reached || self.kept().any(|path| path.reached(config))
+    }
+
+    /// What the frame is.
+    pub(super) fn whose(&self, frame: &Frame<'_>) -> Whose {
+        let Some((header, payload)) = self.current.own(frame) else { return Whose::Other };
+        let round = self.numbers.round_of(self.number(), &header, payload, frame.at);
+        round.map_or(Whose::Nobodys, Whose::ProbeOf)
+    }
+
+    /// A frame was captured of a later round than the current one: that is over.
+    pub(super) fn go_on_with(&mut self, next: Tracer, config: &TraceConfig) {
+        let mut round = std::mem::replace(&mut self.current, next);
+        if round.path().is_empty() {
+            return;
+        }
+        round.finish();
+        self.over.push_front(Over { round, closed: false });
+        if self.over.len() > self.kept {
+            let gone = self.over.pop_back();
+            self.reached |= gone.is_some_and(|over| over.round.path().reached(config));
+        }
+    }
+
+    /// Takes a probe of the current round.
+    pub(super) fn take_probe(&mut self, frame: &Frame<'_>) -> Disposition {
+        self.shown = None;
+        let disposition = self.current.take_frame(frame);
+        if let Disposition::OwnProbe(_) = disposition {
+            self.numbers.note_probe(frame.at);
+        }
+        disposition
+    }
+
+    /// Takes what is no probe: the latest round that knows what it is about has it.
+    pub(super) fn take_other(&mut self, frame: &Frame<'_>) -> Disposition {
+        self.shown = None;
+        let current = self.current.take_frame(frame);
+        if current.has_found_a_probe() {
+            return current;
+        }
+        for (ago, over) in self.over.iter_mut().enumerate() {
+            let disposition = over.round.take_frame(frame);
+            if disposition.has_found_a_probe() {
+                self.shown = Some(ago);
+                return disposition;
+            }
+        }
+        if current == Disposition::Unmatched {
+            self.current.count_unmatched();
+        }
+        current
+    }
+
+    /// The next thing that happened.
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        let closing = self.over.iter_mut().enumerate().rev().filter(|(_, over)| !over.closed);
+        for (ago, over) in closing {
+            if let Some(event) = over.round.poll_event() {
+                over.closed = event == Event::Ended;
+                self.shown = Some(ago);
+                return Some(event);
+            }
+        }
+        self.shown = None;
+        if let Some(event) = self.current.poll_event() {
+            return Some(event);
+        }
+        for (ago, over) in self.over.iter_mut().enumerate() {
+            while let Some(event) = over.round.poll_event() {
+                if let Event::Replied(at, index) = event {
+                    self.shown = Some(ago);
+                    return Some(Event::Belated(at, index));
+                }
+            }
+        }
+        None
+    }
+
+    /// What the last event or frame was about.
+    pub(super) fn path(&self) -> &Path {
+        let over = self.shown.and_then(|ago| self.over.get(ago));
+        over.map_or(&self.current, |over| &over.round).path()
+    }
+
+    /// What follows is about the current round.
+    pub(super) fn show_current(&mut self) {
+        self.shown = None;
+    }
+}
