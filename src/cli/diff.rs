@@ -11,15 +11,15 @@ use serde::Serialize;
 
 use super::args::DiffArgs;
 use super::replay::{self, Recorded};
+use super::together::{self, Watched};
 use super::{Status, compared, write_out};
 use crate::capture::CaptureReader;
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
 use crate::compare::{self, Trace, document};
-use crate::driver::{self, Observer};
+use crate::driver::Observer;
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
-use crate::link::replay::ReplayLink;
 use crate::render::json::Json;
 use crate::render::paths::PathsReport;
 use crate::render::text::Style;
@@ -83,15 +83,14 @@ fn documented(file: &mut File) -> anyhow::Result<Read> {
 
 /// What a recording holds: its first trace, or all rounds of it, or the map of all paths.
 fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
-    let contents = replay::read_through(CaptureReader::new(&mut *file, name)?, 0)?;
-    let recorded = contents.first(name)?;
-    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-    let mut link = ReplayLink::new(CaptureReader::new(file, name)?);
-    let mut engine = recorded.engine()?;
+    let mut contents = replay::read_through(CaptureReader::new(&mut *file, name)?, 0)?;
+    let (number, recorded, mut traces) = contents.first(name)?;
+    let engine = recorded.engine()?;
     let Recorded { config, plan, .. } = recorded;
-    let mut joined = Joined { quoted: Quoted::default(), config, trace: None };
-    driver::run(&mut *engine, &mut link, &mut joined)?;
-    let Joined { quoted, config, trace } = joined;
+    let joined = Joined { quoted: Quoted::default(), config, trace: None };
+    let mut watched = [Watched::new(number, engine, joined)];
+    together::watch(replay::again(file, name)?, &mut traces, &mut watched)?;
+    let [Watched { engine, observer: Joined { quoted, config, trace }, .. }] = watched;
     if let Some(plan) = plan {
         let mut json = Vec::new();
         let nameless = nameless();

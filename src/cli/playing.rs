@@ -43,8 +43,9 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
         let name = name.clone();
         move || CaptureReader::new(Again { file: Arc::clone(&file), offset: 0 }, &name)
     };
-    let contents = replay::read_through(open()?, trace.options.first_ttl.unwrap_or(0))?;
-    let mut traces = contents.traces(&name, &trace.options, Chosen::default());
+    let mut contents = replay::read_through(open()?, trace.options.first_ttl.unwrap_or(0))?;
+    let mut traces = contents.traces(&name, &trace.options, Chosen::default()).chosen;
+    let names = contents.names();
     if traces.is_empty() {
         return Ok(Status::NotReached);
     }
@@ -55,7 +56,8 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
     let mut recordings = Recordings { all: Vec::new(), last: None, busy: true, failed: None };
     let mut numeric = trace.output.numeric;
     for (_, found) in traces {
-        let recording = Recording::of(args, &contents, found, open.clone())?;
+        let names = Names::shared(Arc::clone(&names));
+        let recording = Recording::of(args, &contents, (found, names), open.clone())?;
         numeric |= recording.numeric;
         recordings.all.push(recording);
     }
@@ -80,13 +82,12 @@ impl Recording {
     fn of(
         args: &ScreenArgs,
         contents: &Contents,
-        found: Found,
+        (found, names): (Found, Names),
         open: impl Fn() -> Result<CaptureReader<Again>, crate::capture::CaptureError> + 'static,
     ) -> anyhow::Result<Self> {
         let trace = &args.watch.trace;
         let Recorded { config, idents, rounds, numeric, .. } =
             contents.recorded(found, &trace.options);
-        let names = Names::fixed(contents.names.clone());
         let annotations = trace.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
         let TraceConfig { target_name: name, .. } = config.clone();
         let player = match rounds {

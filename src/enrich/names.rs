@@ -2,7 +2,9 @@
 //!
 //! Invariant: names are hostile input, wherever they come from: only [`sanitize`]d ones are ever stored.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lookups::Lookups;
@@ -39,9 +41,13 @@ impl Names {
     }
 }
 
+/// Names given beforehand, for several to have: as [`Names::fixed`] takes them in.
+pub type Given = Arc<HashMap<IpAddr, Option<String>>>;
+
 /// A name that may be shown: sanitised, and really a name. An address as text is none: it is what
 /// some resolvers say for want of one, and what a liar would say.
-fn clean(name: &str) -> Option<String> {
+#[must_use]
+pub fn clean(name: &str) -> Option<String> {
     (!name.is_empty() && name.parse::<IpAddr>().is_err()).then(|| sanitize(name))
 }
 

@@ -211,13 +211,11 @@ pub struct Path {
 }
 
 impl Path {
-    /// With room for so many probes in each hop.
-    pub(super) fn new(config: &TraceConfig, uneven: bool, per_hop: usize) -> Self {
-        let probes = || Vec::with_capacity(per_hop);
+    pub(super) fn new(config: &TraceConfig, uneven: bool) -> Self {
         let hops = config.first_ttl..=config.max_ttl;
         Self {
             first_ttl: config.first_ttl,
-            hops: hops.map(|ttl| Hop { ttl, probes: probes() }).collect(),
+            hops: hops.map(|ttl| Hop { ttl, probes: Vec::new() }).collect(),
             seen: 0,
             end: None,
             scout: None,
@@ -233,6 +231,12 @@ impl Path {
             uneven,
             totals: Totals::default(),
         }
+    }
+
+    /// With room for so many probes in each hop.
+    pub(super) fn with_room(mut self, per_hop: usize) -> Self {
+        self.hops.iter_mut().for_each(|hop| hop.probes.reserve_exact(per_hop));
+        self
     }
 
     /// The hops from the first TTL to the highest of which a probe was captured. Hops between of

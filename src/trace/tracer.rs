@@ -76,7 +76,7 @@ impl Tracer {
         let uneven = matches!(&idents, Idents::Listed(listed) if listed.uneven);
         Ok(Self {
             flow,
-            path: Path::new(&config, uneven, per_hop),
+            path: Path::new(&config, uneven).with_room(per_hop),
             correlator: Correlator::new(flow, idents, reserved),
             waiting: Waiting::new(&config, (reserved, per_hop)),
             config,
