@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::args::DiffArgs;
 use super::replay::{self, Recorded};
 use super::together::{self, Watched};
-use super::{Status, compared, write_out};
+use super::{Status, compared, complain, write_out};
 use crate::capture::CaptureReader;
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
@@ -27,6 +27,9 @@ use crate::render::{Form, Renderer, View};
 use crate::trace::inspect::Inspector;
 use crate::trace::{self, Disposition, Event, TraceConfig};
 use crate::wire::Frame;
+
+/// Once the rounds of a recording have more probes than this, no further ones are compared.
+const MOST_PROBES: usize = 100_000;
 
 /// A document begins within so many octets.
 const BLANKS: u64 = 4_096;
@@ -74,7 +77,13 @@ fn is_document(file: &mut File) -> anyhow::Result<bool> {
 
 fn documented(file: &mut File) -> anyhow::Result<Read> {
     let mut json = Vec::new();
-    file.read_to_end(&mut json)?;
+    file.take(document::LONGEST + 1).read_to_end(&mut json)?;
+    if json.len() as u64 > document::LONGEST {
+        bail!(
+            "a JSON document of more than {} MiB is not read: compare the recordings, which may be of any length",
+            document::LONGEST >> 20
+        );
+    }
     if document::format(&json)? == maps::FORMAT {
         return Ok(Read::Map(Map::parse(&json)?));
     }
@@ -87,10 +96,16 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
     let (number, recorded, mut traces) = contents.first(name)?;
     let engine = recorded.engine()?;
     let Recorded { config, plan, .. } = recorded;
-    let joined = Joined { quoted: Quoted::default(), config, trace: None };
+    let joined = Joined { quoted: Quoted::default(), config, trace: None, left_out: 0 };
     let mut watched = [Watched::new(number, engine, joined)];
     together::watch(replay::again(file, name)?, &mut traces, &mut watched)?;
-    let [Watched { engine, observer: Joined { quoted, config, trace }, .. }] = watched;
+    let [Watched { engine, observer, .. }] = watched;
+    let Joined { quoted, config, trace, left_out } = observer;
+    if left_out > 0 {
+        complain(&format!(
+            "{name}: without its last {left_out} rounds, for those before have more than {MOST_PROBES} probes"
+        ));
+    }
     if let Some(plan) = plan {
         let mut json = Vec::new();
         let nameless = nameless();
@@ -111,6 +126,8 @@ struct Joined {
     quoted: Quoted,
     config: TraceConfig,
     trace: Option<Trace>,
+    /// Rounds that are not part of it.
+    left_out: u64,
 }
 
 impl Observer for Joined {
@@ -120,6 +137,10 @@ impl Observer for Joined {
 
     fn event(&mut self, event: Event, path: &trace::Path) {
         if event != Event::Ended {
+            return;
+        }
+        if self.trace.as_ref().is_some_and(|trace| trace.probes() > MOST_PROBES) {
+            self.left_out += 1;
             return;
         }
         let mut json = Vec::new();

@@ -44,6 +44,8 @@ const NAMES: usize = 1 << 17;
 #[derive(Default)]
 pub(super) struct Contents {
     carried: Option<Carried>,
+    /// Why another configuration that it carries is not used.
+    refused: Option<String>,
     names: HashMap<IpAddr, Option<String>>,
     names_left_out: bool,
     /// The traces that its packets show, if it does not carry the configuration of one.
@@ -305,8 +307,9 @@ pub(super) fn read_through<R: Read>(
                 }
             }
             Ok(Some(Item::Section { comments })) => {
-                let mut found = comments.iter().filter_map(|text| Carried::from_comment(text));
-                contents.carried = contents.carried.or_else(|| found.next());
+                for carried in comments.iter().filter_map(|text| Carried::read(text)) {
+                    contents.note_carried(carried);
+                }
             }
             Ok(Some(Item::Name { address, name })) => contents.note_name(address, &name),
             Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
@@ -332,6 +335,14 @@ pub(super) struct Traces {
 }
 
 impl Contents {
+    /// The first configuration is that of the recording, unless it cannot be used.
+    fn note_carried(&mut self, carried: Result<Carried, String>) {
+        match carried {
+            Ok(carried) => drop(self.carried.get_or_insert(carried)),
+            Err(reason) => drop(self.refused.get_or_insert(reason)),
+        }
+    }
+
     /// Keeps a name, unless there are too many.
     fn note_name(&mut self, address: IpAddr, name: &str) {
         if self.names.len() < NAMES || self.names.contains_key(&address) {
@@ -357,6 +368,11 @@ impl Contents {
         if self.overflowed {
             complain(&format!(
                 "{name} holds more probes than are looked at: the later ones are left out"
+            ));
+        }
+        if let Some(reason) = self.refused.as_ref().filter(|_| self.carried.is_none()) {
+            complain(&format!(
+                "the configuration that {name} carries is not used ({reason}): what its packets show is reported"
             ));
         }
         if self.names_left_out {
