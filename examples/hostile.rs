@@ -9,7 +9,8 @@ mod files;
 
 fn main() -> std::io::Result<()> {
     let mut args = std::env::args().skip(1);
-    let (Some(directory), Some(size)) = (args.next(), args.next().and_then(|it| it.parse().ok())) else {
+    let (Some(directory), Some(size)) = (args.next(), args.next().and_then(|it| it.parse().ok()))
+    else {
         eprintln!("usage: hostile DIRECTORY SIZE");
         std::process::exit(2);
     };

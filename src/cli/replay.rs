@@ -359,12 +359,7 @@ impl Contents {
 
     /// The traces that are meant: that of which the recording carries the configuration, or those that its packets show.
     /// They are then no longer here. That there are none, or not all, is said.
-    pub(super) fn traces(
-        &mut self,
-        name: &str,
-        options: &TraceOptions,
-        chosen: Chosen,
-    ) -> Traces {
+    pub(super) fn traces(&mut self, name: &str, options: &TraceOptions, chosen: Chosen) -> Traces {
         if self.overflowed {
             complain(&format!(
                 "{name} holds more probes than are looked at: the later ones are left out"
@@ -393,8 +388,7 @@ impl Contents {
         let (options, chosen) = (TraceOptions::default(), Chosen::default());
         let mut traces = self.choose(&options, chosen);
         let first = std::mem::take(&mut traces.chosen).into_iter().next();
-        let (number, found) =
-            first.with_context(|| nothing_found(name, chosen, self.packets))?;
+        let (number, found) = first.with_context(|| nothing_found(name, chosen, self.packets))?;
         Ok((number, self.recorded(found, &options), traces))
     }
 

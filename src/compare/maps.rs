@@ -155,8 +155,8 @@ impl Map {
     /// When it is not one.
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
         let mut map: Self = document::parse(json, FORMAT)?;
-        map.index = Index::of(&map)
-            .ok_or_else(|| serde_json::Error::custom("two nodes have one id"))?;
+        map.index =
+            Index::of(&map).ok_or_else(|| serde_json::Error::custom("two nodes have one id"))?;
         Ok(map)
     }
 

@@ -116,7 +116,8 @@ impl Endpoint {
         let Ok((header, payload)) = ip::decode(datagram) else { return };
         let Some(key) = ProbeKey::of(&header, payload) else { return };
         let (from, to, protocol) = (header.source, header.destination, header.protocol);
-        let mut passed_over = !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.at);
+        let mut passed_over =
+            !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.at);
         let answered = if header.is_icmp() { key.identifier() } else { key.destination_port() };
         let answered = if has_port(protocol) { answered } else { 0 };
         passed_over |= !self.add_sharing((to, protocol, answered), from, frame.at);

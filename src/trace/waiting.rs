@@ -20,7 +20,8 @@ const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     first_ttl: u8,
-    /// The scout, then those of each hop. One that was answered stays until it is found, or until most are such.
+    /// The scout, then those of each hop, then sizers with a TTL of none. One that was answered stays until it is found,
+    /// or until most are such.
     queues: Vec<Queue>,
     /// How many wait, and how many entries there are of those that do not.
     live: usize,
@@ -53,7 +54,7 @@ impl Waiting {
         let queue = |_| Queue { sent: BinaryHeap::with_capacity(per_hop), first_rtt: None };
         Self {
             first_ttl: config.first_ttl,
-            queues: (0..=config.hops()).map(queue).collect(),
+            queues: (0..config.hops() + 2).map(queue).collect(),
             live: 0,
             stale: 0,
             due: Vec::with_capacity(reserved),
@@ -65,7 +66,8 @@ impl Waiting {
 
     /// Where the probes with this TTL are; the scout is apart.
     fn index(&self, at: ProbeRef, ttl: u8) -> usize {
-        if at == ProbeRef::SCOUT { 0 } else { usize::from(ttl.saturating_sub(self.first_ttl)) + 1 }
+        let hop = usize::from(ttl.saturating_sub(self.first_ttl)) + 1;
+        if at == ProbeRef::SCOUT { 0 } else { hop.min(self.queues.len().saturating_sub(1)) }
     }
 
     /// One more.
@@ -152,7 +154,8 @@ impl Waiting {
         if self.changed {
             let mut earliest: Option<Timestamp> = None;
             self.for_each_queue(config, |queue, patience, stale| {
-                let deadline = queue.next(path, stale).map(|Reverse((sent, _))| sent.after(patience));
+                let deadline =
+                    queue.next(path, stale).map(|Reverse((sent, _))| sent.after(patience));
                 earliest = earliest.into_iter().chain(deadline).min();
             });
             self.next_deadline = earliest;

@@ -9,6 +9,7 @@ mod diff;
 mod golden;
 mod golden_forms;
 mod golden_law;
+mod hostile;
 mod inspect;
 mod laws;
 mod live;

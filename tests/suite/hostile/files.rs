@@ -56,7 +56,12 @@ pub const FILES: &[Made] = &[
 
 // Frames: raw IP.
 
-fn ipv4(protocol: u8, (from, to): ([u8; 4], [u8; 4]), (ttl, id): (u8, u16), body: &[u8]) -> Vec<u8> {
+fn ipv4(
+    protocol: u8,
+    (from, to): ([u8; 4], [u8; 4]),
+    (ttl, id): (u8, u16),
+    body: &[u8],
+) -> Vec<u8> {
     let len = u16::try_from(20 + body.len()).unwrap_or(u16::MAX).to_be_bytes();
     let [id_high, id_low] = id.to_be_bytes();
     let mut datagram = vec![0x45, 0, len[0], len[1], id_high, id_low, 0, 0, ttl, protocol, 0, 0];
@@ -255,7 +260,8 @@ fn sections(size: usize) -> Vec<u8> {
             file.section(&[]);
         } else {
             // The same in the other byte order.
-            let mut block = vec![0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 28, 0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0];
+            let mut block =
+                vec![0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 28, 0x1a, 0x2b, 0x3c, 0x4d, 0, 1, 0, 0];
             block.extend([255; 8]);
             block.extend([0, 0, 0, 28]);
             file.0.extend(block);
@@ -524,7 +530,8 @@ fn sizers(size: usize) -> Vec<u8> {
     for number in 0..size / 3 {
         let port = 1_024 + low(number % 60_000);
         for (at, len) in [(0, 32), (1, 32), (2, 600)] {
-            let probe = Probe { ports: (port, 33_434 + at), ttl: byte(usize::from(at) + 1), len, ..PROBE };
+            let probe =
+                Probe { ports: (port, 33_434 + at), ttl: byte(usize::from(at) + 1), len, ..PROBE };
             let mut bytes = probe.bytes();
             bytes[6] = 0x40;
             bytes[10..12].fill(0);
@@ -619,23 +626,61 @@ pub const DOCUMENTS: &[(&str, fn(usize) -> String)] = &[
 
 /// Configurations that no command line takes, and some that it takes at the limit: what is changed in an ordinary one.
 pub fn configurations() -> Vec<(String, Vec<u8>)> {
-    let ordinary = serde_json::to_value(Carried { first_round: 1, ..rounds(1.0) }).unwrap_or_default();
+    let ordinary = |path: &str| {
+        let carried = if path.starts_with("/trace") {
+            Carried::of(config())
+        } else {
+            Carried { first_round: 1, ..rounds(1.0) }
+        };
+        serde_json::to_value(carried).unwrap_or_default()
+    };
     let mut made = Vec::new();
     let big = [
-        json!(-1), json!(0), json!(255), json!(256), json!(65_535), json!(65_536), json!(u64::MAX), json!(1e308),
-        json!(1e-308), json!(null), json!(""), json!("x".repeat(60_000)), json!([[[[[[]]]]]]), json!({"a": 1}),
+        json!(-1),
+        json!(0),
+        json!(255),
+        json!(256),
+        json!(65_535),
+        json!(65_536),
+        json!(u64::MAX),
+        json!(1e308),
+        json!(1e-308),
+        json!(null),
+        json!(""),
+        json!("x".repeat(60_000)),
+        json!([[[[[[]]]]]]),
+        json!({"a": 1}),
     ];
     let paths = [
-        "/first_round", "/rounds/interval", "/rounds/rounds", "/trace/first_ttl", "/trace/max_ttl", "/trace/queries",
-        "/trace/first_port", "/trace/ident", "/trace/packet_len", "/trace/first_id", "/trace/first_serial",
-        "/trace/in_flight", "/trace/flow_label", "/trace/send_wait", "/trace/wait/max", "/trace/wait/here",
-        "/trace/target_name", "/trace/mtu_limit", "/trace/probe", "/trace/target", "/trace",
+        "/first_round",
+        "/rounds/interval",
+        "/rounds/rounds",
+        "/trace/first_ttl",
+        "/trace/max_ttl",
+        "/trace/queries",
+        "/trace/first_port",
+        "/trace/ident",
+        "/trace/packet_len",
+        "/trace/first_id",
+        "/trace/first_serial",
+        "/trace/in_flight",
+        "/trace/flow_label",
+        "/trace/send_wait",
+        "/trace/wait/max",
+        "/trace/wait/here",
+        "/trace/target_name",
+        "/trace/mtu_limit",
+        "/trace/probe",
+        "/trace/target",
+        "/trace",
     ];
     for path in paths {
         for (at, value) in big.iter().enumerate() {
-            let mut changed = ordinary.clone();
+            let mut changed = ordinary(path);
             let (parent, key) = path.rsplit_once('/').unwrap_or(("", path));
-            let Some(parent) = changed.pointer_mut(parent).and_then(Value::as_object_mut) else { continue };
+            let Some(parent) = changed.pointer_mut(parent).and_then(Value::as_object_mut) else {
+                continue;
+            };
             parent.insert(key.to_owned(), value.clone());
             let comment = format!("rtrace configuration: {changed}");
             let file = PcapNg::new(&option(1, comment.as_bytes())).trace(BEGIN);
