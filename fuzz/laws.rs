@@ -8,16 +8,20 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use rtrace::capture::{CaptureReader, Format, Interface, Item, Recording};
+use rtrace::compare;
 use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::probe::{Flow, ProbeType};
+use rtrace::recording::Carried;
 use rtrace::render::json::Json;
 use rtrace::render::stream::Stream;
 use rtrace::render::text::{Style, Text};
 use rtrace::render::{Form, Renderer, View};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::{Endpoint, SHARING};
+use rtrace::trace::paths::Paths;
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::survey::Survey;
+use rtrace::trace::survey::{Found, Survey};
 use rtrace::trace::{Engine, Event, Idents, Outcome, Probe, TraceConfig, Tracer};
 use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
@@ -108,6 +112,83 @@ pub fn tracer(bytes: &[u8]) {
     for (config, idents) in found.chain(given) {
         let tracer = Tracer::passive(config, idents).expect("what a survey finds can be traced");
         watch(tracer, &frames);
+    }
+}
+
+/// However many traces there are, a frame is shown to a few of them, and every probe is found.
+pub fn endpoint(bytes: &[u8]) {
+    let frames = frames(bytes);
+    let mut survey = Survey::new();
+    frames.iter().for_each(|frame| survey.handle_frame(frame));
+    let found = survey.into_traces();
+    let mut endpoint = Endpoint::new();
+    found.iter().for_each(|found| endpoint.add(&found.config.flow(), &found.idents));
+    let tracer = |found: &Found| Tracer::passive(found.config.clone(), found.idents.clone());
+    let mut alone: Vec<Tracer> = found.iter().map(|found| tracer(found).unwrap()).collect();
+    let mut together = alone.clone();
+    for frame in &frames {
+        let (concerned, now) = endpoint.concerned(frame);
+        assert!(concerned.len() <= 4 * SHARING && now >= frame.at);
+        for index in concerned {
+            together[*index].handle_timeout(now);
+            together[*index].handle_frame(frame);
+        }
+        for tracer in &mut alone {
+            tracer.handle_frame(frame);
+        }
+    }
+    assert!(endpoint.shown() <= frames.len() as u64 * 4 * SHARING as u64);
+    for (alone, together) in alone.iter().zip(&together) {
+        let (alone, together) = (alone.path().totals.sent, together.path().totals.sent);
+        assert!(alone == together || endpoint.passed_over() > 0, "{alone} and {together}");
+    }
+}
+
+/// What a recording says of itself, whatever that is, is refused or leads to a replay that ends.
+pub fn recording(bytes: &[u8]) {
+    let Ok(mut reader) = CaptureReader::new(bytes, "fuzz") else { return };
+    let mut engine: Option<Box<dyn Engine>> = None;
+    let mut frames = 0;
+    while let Ok(Some(item)) = reader.next() {
+        match item {
+            Item::Section { comments } if engine.is_none() => {
+                let carried = comments.iter().find_map(|text| Carried::from_comment(text));
+                engine = carried.map(watching);
+            }
+            Item::Packet(frame) => {
+                let Some(engine) = engine.as_mut().filter(|_| frames < 16) else { continue };
+                frames += 1;
+                engine.handle_timeout(frame.at);
+                engine.handle_frame(&frame);
+                while engine.poll_event().is_some() {}
+            }
+            Item::Rounds { count } => engine.iter_mut().for_each(|it| it.note_rounds(count)),
+            _ => {}
+        }
+    }
+    let Some(mut engine) = engine else { return };
+    engine.finish();
+    while engine.poll_event().is_some() {}
+}
+
+fn watching(carried: Carried) -> Box<dyn Engine> {
+    let Carried { trace, rounds, paths, first_round, .. } = carried;
+    let checked = "what is carried is checked";
+    match (rounds, paths) {
+        (Some(plan), _) => Box::new(Rounds::passive_from(first_round, trace, plan).expect(checked)),
+        (None, Some(plan)) => Box::new(Paths::passive(trace, plan).expect(checked)),
+        (None, None) => Box::new(Tracer::passive(trace, Idents::One).expect(checked)),
+    }
+}
+
+/// A document is refused or compared, with itself: nothing has changed.
+pub fn document(bytes: &[u8]) {
+    let _ = compare::document::format(bytes);
+    if let Ok(trace) = compare::Trace::parse(bytes) {
+        assert!(!compare::compare(&trace, &trace).changed);
+    }
+    if let Ok(map) = compare::maps::Map::parse(bytes) {
+        assert!(!compare::maps::compare(&map, &map).changed);
     }
 }
 

@@ -84,6 +84,27 @@ impl Crank {
         }
     }
 
+    /// Hands a tracer that only watches a frame that was read for several of them; by `now`, which is not before any frame
+    /// that was read, time has passed for all.
+    pub fn hand(
+        &mut self,
+        frame: Frame<'_>,
+        now: Timestamp,
+        tracer: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) {
+        tracer.handle_timeout(now);
+        show_events(tracer, observer);
+        ingest(frame, tracer, observer, &mut self.recorded);
+        show_events(tracer, observer);
+    }
+
+    /// Ends what was [handed](Self::hand) to a tracer.
+    pub fn end(tracer: &mut dyn Engine, observer: &mut dyn Observer) {
+        tracer.finish();
+        show_events(tracer, observer);
+    }
+
     /// Turns to the end.
     ///
     /// # Errors

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::trace::paths;
-use crate::trace::rounds::Plan;
-use crate::trace::{Disposition, Path, Probe, ProbeRef, TraceConfig};
+use crate::trace::rounds::{MOST_ROUNDS, Plan};
+use crate::trace::{ConfigError, Disposition, Path, Probe, ProbeRef, TraceConfig};
 
 /// What the section comment begins with; JSON follows.
 const PREFIX: &str = "rtrace configuration: ";
@@ -64,11 +64,26 @@ impl Carried {
     /// From a section comment; `None` if it is not of this kind or not of a usable form.
     #[must_use]
     pub fn from_comment(comment: &str) -> Option<Self> {
-        let carried: Self = serde_json::from_str(comment.strip_prefix(PREFIX)?).ok()?;
-        carried.trace.check().ok()?;
-        carried.rounds.is_none_or(|plan| plan.check().is_ok()).then_some(())?;
-        carried.paths.is_none_or(|plan| plan.check(&carried.trace).is_ok()).then_some(())?;
-        Some(carried)
+        Self::read(comment)?.ok()
+    }
+
+    /// The same, with the reason why one of this kind is not used: it is of another form, or says what the command line
+    /// refuses. A recording may not ask for more than its user.
+    #[must_use]
+    pub fn read(comment: &str) -> Option<Result<Self, String>> {
+        let json = comment.strip_prefix(PREFIX)?;
+        let carried = serde_json::from_str(json).map_err(|_| "it is of another form".to_owned());
+        Some(carried.and_then(|it: Self| it.check().map(|()| it).map_err(|why| why.to_string())))
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.trace.check()?;
+        self.rounds.map_or(Ok(()), |plan| plan.check_of(&self.trace))?;
+        self.paths.map_or(Ok(()), |plan| plan.check(&self.trace))?;
+        if self.first_round > MOST_ROUNDS {
+            return Err(ConfigError { what: "first round", range: "0 to 2^40" });
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! A read buffer that hands out whole records as borrowed slices.
 //!
-//! Invariant: `start <= end <= data.len()`. It grows only as far as the longest record asked for,
-//! so memory does not depend on the length of the file.
+//! Invariant: `start <= end <= data.len()`. It grows only as far as the longest record asked for, and shrinks once
+//! that is behind it, so memory does not depend on the length of the file.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -40,6 +40,9 @@ impl<R: Read> Buffer<R> {
         self.start = 0;
         if self.data.len() < wanted {
             self.data.resize(wanted, 0);
+        } else if self.data.len() > CAPACITY && self.end.max(wanted) <= CAPACITY {
+            self.data.truncate(CAPACITY);
+            self.data.shrink_to_fit();
         }
         while self.end < wanted {
             let free = self.data.get_mut(self.end..).unwrap_or_default();

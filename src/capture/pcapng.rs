@@ -21,6 +21,11 @@ pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 pub(super) const NAME_RESOLUTION: u32 = 4;
 pub(super) const INTERFACE_STATISTICS: u32 = 5;
 
+/// How many interfaces of a section are known. Nobody has as many; a file may say that somebody does.
+const INTERFACES: usize = 1 << 16;
+/// How many comments of a section are read. That of rtrace is the first.
+const COMMENTS: usize = 1 << 10;
+
 /// The length of a block without body: type, length, and the length again.
 pub(super) const BLOCK_MIN: usize = 12;
 /// Type and length, before the body of a block.
@@ -102,12 +107,14 @@ pub(super) struct Packet {
 #[derive(Debug)]
 pub(super) struct Section {
     pub(super) order: Endianness,
+    /// The first [`INTERFACES`], and how many more there are.
     interfaces: Vec<PacketSource>,
+    further: usize,
 }
 
 impl Section {
     pub(super) fn new(order: Endianness) -> Self {
-        Self { order, interfaces: Vec::new() }
+        Self { order, interfaces: Vec::new(), further: 0 }
     }
 
     /// Takes note of an interface description block (4.2).
@@ -128,7 +135,11 @@ impl Section {
                 _ => {}
             }
         }
-        self.interfaces.push(source);
+        if self.interfaces.len() < INTERFACES {
+            self.interfaces.push(source);
+        } else {
+            self.further = self.further.saturating_add(1);
+        }
         Ok(())
     }
 
@@ -193,16 +204,21 @@ impl Section {
     }
 
     fn source(&self, interface: u32) -> Result<&PacketSource, &'static str> {
-        usize::try_from(interface)
-            .ok()
-            .and_then(|index| self.interfaces.get(index))
-            .ok_or("it belongs to an interface that the file does not describe")
+        let index = usize::try_from(interface).unwrap_or(usize::MAX);
+        let known = self.interfaces.len();
+        self.interfaces.get(index).ok_or_else(|| {
+            if index.saturating_sub(known) < self.further {
+                "it belongs to an interface beyond the first 65536 of its section: split the file"
+            } else {
+                "it belongs to an interface that the file does not describe"
+            }
+        })
     }
 }
 
-/// The comments of a section header block (4.1).
+/// The comments of a section header block (4.1), the first [`COMMENTS`] of them.
 pub(super) fn section_comments<B: ByteOrder>(body: &[u8]) -> Vec<String> {
-    comments::<B>(body, 16).map(Cow::into_owned).collect()
+    comments::<B>(body, 16).take(COMMENTS).map(Cow::into_owned).collect()
 }
 
 /// When the run was interrupted, as the comment of an interface statistics block (4.6) says.
@@ -230,20 +246,58 @@ fn comments<B: ByteOrder>(body: &[u8], offset: usize) -> impl Iterator<Item = Co
         .map(|(_, value)| String::from_utf8_lossy(value))
 }
 
-/// The addresses and names of a name resolution block (4.5).
-pub(super) fn names<B: ByteOrder>(body: &[u8]) -> impl Iterator<Item = (IpAddr, String)> {
-    options::<B>(body).flat_map(|(kind, value)| {
-        let (address, names) = match kind {
-            1 => split_address::<4>(value).map(|(a, n)| (Ipv4Addr::from(a).into(), n)),
-            2 => split_address::<16>(value).map(|(a, n)| (Ipv6Addr::from(a).into(), n)),
-            _ => None,
+/// A name resolution block (4.5) that is read name by name.
+#[derive(Debug)]
+pub(super) struct Names {
+    order: Endianness,
+    block_len: usize,
+    /// Where in the block the next record begins or, where that is the one that is being read, its next name.
+    record: usize,
+    name: usize,
+}
+
+impl Names {
+    /// Of a block of this length.
+    pub(super) fn new(order: Endianness, block_len: usize) -> Self {
+        Self { order, block_len, record: BLOCK_HEAD, name: 0 }
+    }
+
+    /// The length of the block.
+    pub(super) fn block_len(&self) -> usize {
+        self.block_len
+    }
+
+    /// The next address and name; `bytes` begin with the block.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> Option<(IpAddr, String)> {
+        match self.order {
+            Endianness::Big => self.read::<byteorder::BigEndian>(bytes),
+            Endianness::Little => self.read::<byteorder::LittleEndian>(bytes),
         }
-        .unwrap_or((IpAddr::from([0; 4]), &[]));
-        names
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty())
-            .map(move |name| (address, String::from_utf8_lossy(name).into_owned()))
-    })
+    }
+
+    fn read<B: ByteOrder>(&mut self, bytes: &[u8]) -> Option<(IpAddr, String)> {
+        let end = self.block_len.saturating_sub(BLOCK_MIN - BLOCK_HEAD);
+        loop {
+            let (kind, value) = options::<B>(bytes.get(self.record..end)?).next()?;
+            let (address, names) = match kind {
+                1 => split_address::<4>(value).map(|(a, n)| (Ipv4Addr::from(a).into(), n)),
+                2 => split_address::<16>(value).map(|(a, n)| (Ipv6Addr::from(a).into(), n)),
+                _ => None,
+            }
+            .unwrap_or((IpAddr::from([0; 4]), &[]));
+            let rest = names.get(self.name..).unwrap_or_default();
+            let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
+            if rest.is_empty() {
+                self.record += 4 + value.len().next_multiple_of(4);
+                self.name = 0;
+            } else {
+                self.name += name.len() + 1;
+            }
+            if !name.is_empty() {
+                return Some((address, String::from_utf8_lossy(name).into_owned()));
+            }
+        }
+    }
 }
 
 fn split_address<const N: usize>(value: &[u8]) -> Option<([u8; N], &[u8])> {

@@ -73,6 +73,8 @@ pub struct CaptureReader<R> {
     decoder: Decoder,
     /// What the last block said beside packets, first come first.
     pending: VecDeque<Item<'static>>,
+    /// A block of names that is still in the buffer: it may hold a million.
+    names: Option<pcapng::Names>,
     /// What has been found without having been asked for: by [`peek`](Self::peek).
     ahead: Option<Result<Option<Found>, Stop>>,
 }
@@ -110,7 +112,8 @@ impl<R: Read> CaptureReader<R> {
             return Err(CaptureError::NoHeader { name, bytes: head.len() });
         };
         let pending = VecDeque::new();
-        Ok(Self { buffer, name, packets: 0, ended: false, decoder, pending, ahead: None })
+        let (names, ahead) = (None, None);
+        Ok(Self { buffer, name, packets: 0, ended: false, decoder, pending, names, ahead })
     }
 
     /// The next thing the file says; `None` at its end and after an error.
@@ -121,21 +124,26 @@ impl<R: Read> CaptureReader<R> {
     #[expect(clippy::should_implement_trait, reason = "an Iterator's items cannot borrow from it")]
     #[inline]
     pub fn next(&mut self) -> Result<Option<Item<'_>>, CaptureError> {
-        if let Some(item) = self.pending.pop_front() {
+        if let Some(item) = self.next_aside() {
             return Ok(Some(item));
         }
         if self.ended {
             return Ok(None);
         }
-        let found = match self.ahead.take() {
+        let mut found = match self.ahead.take() {
             Some(found) => found,
             None => self.find(),
         };
+        while let Ok(Some(Found::Pending)) = found {
+            if let Some(item) = self.next_aside() {
+                return Ok(Some(item));
+            }
+            found = self.find();
+        }
         self.ended = !matches!(found, Ok(Some(_)));
         match found {
             Ok(Some(Found::Packet(packet))) => Ok(Some(Item::Packet(self.frame(&packet)))),
-            Ok(Some(Found::Pending)) => Ok(self.pending.pop_front()),
-            Ok(None) => Ok(None),
+            Ok(Some(Found::Pending) | None) => Ok(None),
             Err(Stop::Io(source)) => {
                 Err(CaptureError::Io { operation: "read", name: self.name.clone(), source })
             }
@@ -152,7 +160,8 @@ impl<R: Read> CaptureReader<R> {
 
     /// When the packet was captured that [`next`](Self::next) will give; `None` if it will give something else.
     pub fn peek(&mut self) -> Option<Timestamp> {
-        if self.ahead.is_none() && self.pending.is_empty() && !self.ended {
+        let aside = !self.pending.is_empty() || self.names.is_some();
+        if self.ahead.is_none() && !aside && !self.ended {
             self.ahead = match self.find() {
                 Ok(Some(Found::Pending)) => None,
                 found => Some(found),
@@ -171,8 +180,23 @@ impl<R: Read> CaptureReader<R> {
             Decoder::Pcap { parser, link, limit } => {
                 find_record(&mut self.buffer, parser, *link, *limit)
             }
-            Decoder::PcapNg(section) => find_block(&mut self.buffer, section, &mut self.pending),
+            Decoder::PcapNg(section) => {
+                find_block(&mut self.buffer, section, &mut self.pending, &mut self.names)
+            }
         }
+    }
+
+    /// What else the last block says that was no packet.
+    fn next_aside(&mut self) -> Option<Item<'static>> {
+        if let Some(names) = &mut self.names {
+            let name = names.next(self.buffer.bytes());
+            if name.is_none() {
+                self.buffer.take(names.block_len());
+                self.names = None;
+            }
+            return name.map(|(address, name)| Item::Name { address, name });
+        }
+        self.pending.pop_front()
     }
 
     /// Moves past a record and lends the frame in it.
@@ -197,7 +221,7 @@ impl<R: Read> CaptureReader<R> {
 enum Found {
     /// A packet, still to be taken from the buffer.
     Packet(Packet),
-    /// Items, queued; the record is behind us.
+    /// Items beside packets: queued, and the record is behind us, or names, in the record that is still before us.
     Pending,
 }
 
@@ -295,14 +319,15 @@ fn find_block<R: Read>(
     buffer: &mut Buffer<R>,
     section: &mut Section,
     pending: &mut VecDeque<Item<'static>>,
+    names: &mut Option<pcapng::Names>,
 ) -> Result<Option<Found>, Stop> {
     while header(buffer, BLOCK_MIN)? {
         if buffer.bytes().starts_with(&pcapng::SECTION_HEADER.to_be_bytes()) {
             *section = Section::new(section_order(buffer.bytes())?);
         }
         let found = match section.order {
-            Endianness::Big => read_block::<_, BigEndian>(buffer, section, pending)?,
-            Endianness::Little => read_block::<_, LittleEndian>(buffer, section, pending)?,
+            Endianness::Big => read_block::<_, BigEndian>(buffer, section, pending, names)?,
+            Endianness::Little => read_block::<_, LittleEndian>(buffer, section, pending, names)?,
         };
         if found.is_some() {
             return Ok(found);
@@ -326,6 +351,7 @@ fn read_block<R: Read, B: ByteOrder>(
     buffer: &mut Buffer<R>,
     section: &mut Section,
     pending: &mut VecDeque<Item<'static>>,
+    names: &mut Option<pcapng::Names>,
 ) -> Result<Option<Found>, Stop> {
     let len = u32_at::<B>(buffer.bytes(), 4).and_then(|len| usize::try_from(len).ok());
     let Some(len) = len.filter(|len| (BLOCK_MIN..=MAX_RECORD).contains(len)) else {
@@ -347,8 +373,10 @@ fn read_block<R: Read, B: ByteOrder>(
             pending.push_back(Item::Section { comments: pcapng::section_comments::<B>(body) });
         }
         pcapng::INTERFACE_DESCRIPTION => section.describe::<B>(body)?,
-        pcapng::NAME_RESOLUTION => pending
-            .extend(pcapng::names::<B>(body).map(|(address, name)| Item::Name { address, name })),
+        pcapng::NAME_RESOLUTION => {
+            *names = Some(pcapng::Names::new(section.order, len));
+            return Ok(Some(Found::Pending));
+        }
         pcapng::INTERFACE_STATISTICS => {
             pending.extend(pcapng::rounds::<B>(body).map(|count| Item::Rounds { count }));
             pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));

@@ -11,15 +11,15 @@ use serde::Serialize;
 
 use super::args::DiffArgs;
 use super::replay::{self, Recorded};
-use super::{Status, compared, write_out};
+use super::together::{self, Watched};
+use super::{Status, compared, complain, write_out};
 use crate::capture::CaptureReader;
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
 use crate::compare::{self, Trace, document};
-use crate::driver::{self, Observer};
+use crate::driver::Observer;
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
-use crate::link::replay::ReplayLink;
 use crate::render::json::Json;
 use crate::render::paths::PathsReport;
 use crate::render::text::Style;
@@ -28,6 +28,9 @@ use crate::sandbox::{self, Profile};
 use crate::trace::inspect::Inspector;
 use crate::trace::{self, Disposition, Event, TraceConfig};
 use crate::wire::Frame;
+
+/// Once the rounds of a recording have more probes than this, no further ones are compared.
+const MOST_PROBES: usize = 100_000;
 
 /// A document begins within so many octets.
 const BLANKS: u64 = 4_096;
@@ -80,7 +83,13 @@ fn is_document(file: &mut File) -> anyhow::Result<bool> {
 
 fn documented(file: &mut File) -> anyhow::Result<Read> {
     let mut json = Vec::new();
-    file.read_to_end(&mut json)?;
+    file.take(document::LONGEST + 1).read_to_end(&mut json)?;
+    if json.len() as u64 > document::LONGEST {
+        bail!(
+            "a JSON document of more than {} MiB is not read: compare the recordings, which may be of any length",
+            document::LONGEST >> 20
+        );
+    }
     if document::format(&json)? == maps::FORMAT {
         return Ok(Read::Map(Map::parse(&json)?));
     }
@@ -89,15 +98,20 @@ fn documented(file: &mut File) -> anyhow::Result<Read> {
 
 /// What a recording holds: its first trace, or all rounds of it, or the map of all paths.
 fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
-    let contents = replay::read_through(CaptureReader::new(&mut *file, name)?, 0)?;
-    let recorded = contents.first(name)?;
-    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-    let mut link = ReplayLink::new(CaptureReader::new(file, name)?);
-    let mut engine = recorded.engine()?;
+    let mut contents = replay::read_through(CaptureReader::new(&mut *file, name)?, 0)?;
+    let (number, recorded, mut traces) = contents.first(name)?;
+    let engine = recorded.engine()?;
     let Recorded { config, plan, .. } = recorded;
-    let mut joined = Joined { quoted: Quoted::default(), config, trace: None };
-    driver::run(&mut *engine, &mut link, &mut joined)?;
-    let Joined { quoted, config, trace } = joined;
+    let joined = Joined { quoted: Quoted::default(), config, trace: None, left_out: 0 };
+    let mut watched = [Watched::new(number, engine, joined)];
+    together::watch(replay::again(file, name)?, &mut traces, &mut watched)?;
+    let [Watched { engine, observer, .. }] = watched;
+    let Joined { quoted, config, trace, left_out } = observer;
+    if left_out > 0 {
+        complain(&format!(
+            "{name}: without its last {left_out} rounds, for those before have more than {MOST_PROBES} probes"
+        ));
+    }
     if let Some(plan) = plan {
         let mut json = Vec::new();
         let nameless = nameless();
@@ -118,6 +132,8 @@ struct Joined {
     quoted: Quoted,
     config: TraceConfig,
     trace: Option<Trace>,
+    /// Rounds that are not part of it.
+    left_out: u64,
 }
 
 impl Observer for Joined {
@@ -127,6 +143,10 @@ impl Observer for Joined {
 
     fn event(&mut self, event: Event, path: &trace::Path) {
         if event != Event::Ended {
+            return;
+        }
+        if self.trace.as_ref().is_some_and(|trace| trace.probes() > MOST_PROBES) {
+            self.left_out += 1;
             return;
         }
         let mut json = Vec::new();

@@ -1,24 +1,25 @@
 //! `rtrace replay --list`: one line per trace in a recording.
 //!
 //! How far a trace came is known only to what watches it as its replay would, of rounds or all paths if it is those; the
-//! file is read once for all of them, and each sees only the frames between its two addresses and the ICMP errors
-//! to its source.
+//! file is read once for all of them.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::net::IpAddr;
 
 use jiff::Timestamp as Calendar;
 use serde::Serialize;
 
-use super::replay::Recorded;
+use super::options::TraceOptions;
+use super::replay::{Contents, Traces};
+use super::together::{self, Watched};
 use super::{Status, complain, write_out};
-use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::capture::CaptureReader;
+use crate::driver::Observer;
 use crate::probe::ProbeType;
 use crate::render::Form;
 use crate::time::Timestamp;
-use crate::trace::{Disposition, Engine, TraceConfig};
-use crate::wire::{Frame, ip, link};
+use crate::trace::{Disposition, Path, TraceConfig};
+use crate::wire::Frame;
 
 /// One trace.
 #[derive(Serialize)]
@@ -35,94 +36,56 @@ struct Row {
     tool: &'static str,
 }
 
-/// A trace that is to be listed: its number, and how it is replayed.
-pub struct Listed {
-    pub number: u32,
-    pub start: Timestamp,
-    pub tool: &'static str,
-    pub recorded: Recorded,
-}
-
-/// Lists `traces`, which are in the file that `reader` reads.
-pub fn run(traces: Vec<Listed>, reader: CaptureReader<File>, form: Form) -> anyhow::Result<Status> {
-    let mut watched = Watched::default();
-    for trace in traces {
-        watched.add(trace)?;
+/// Lists these traces of the recording that `reader` reads.
+pub(super) fn run(
+    contents: &Contents,
+    options: &TraceOptions,
+    mut traces: Traces,
+    reader: CaptureReader<&mut File>,
+    form: Form,
+) -> anyhow::Result<Status> {
+    let mut watched = Vec::new();
+    for (number, found) in std::mem::take(&mut traces.chosen) {
+        let (start, tool) = (found.start, found.tool);
+        let recorded = contents.recorded(found, options);
+        let engine = recorded.engine()?;
+        let listed = Listed { start, tool, config: recorded.config, first: None, probes: 0 };
+        watched.push(Watched::new(number, engine, listed));
     }
-    watched.read(reader)?;
-    let rows: Vec<Row> = watched.all.iter().map(Row::of).collect();
+    if let Some(error) = together::watch(reader, &mut traces, &mut watched)? {
+        complain(&error.to_string());
+    }
+    let rows: Vec<Row> = watched.iter().map(Row::of).collect();
     let text =
         if form == Form::Json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
     write_out(&text, "the list")?;
     Ok(Status::Reached)
 }
 
-/// Engines that watch the same frames.
-#[derive(Default)]
-struct Watched {
-    all: Vec<Watch>,
-    by_source: HashMap<IpAddr, Vec<usize>>,
-}
-
-/// One of them, and what it has seen: of rounds each is a trace to the engine.
-struct Watch {
-    trace: Listed,
-    engine: Box<dyn Engine>,
+/// A trace that is to be listed, and what it has seen: of rounds each is a trace to the engine.
+struct Listed {
+    start: Timestamp,
+    tool: &'static str,
+    config: TraceConfig,
     first: Option<Timestamp>,
     probes: u64,
 }
 
-impl Watched {
-    fn add(&mut self, trace: Listed) -> anyhow::Result<()> {
-        let (index, config) = (self.all.len(), &trace.recorded.config);
-        self.by_source.entry(config.source).or_default().push(index);
-        let engine = trace.recorded.engine()?;
-        self.all.push(Watch { trace, engine, first: None, probes: 0 });
-        Ok(())
-    }
-
-    /// Reads to the end of the file, or to where it was cut off.
-    fn read(&mut self, mut reader: CaptureReader<File>) -> Result<(), CaptureError> {
-        loop {
-            match reader.next() {
-                Ok(Some(Item::Packet(frame))) => self.show(&frame),
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(error) if error.leaves_packets() => {
-                    complain(&error.to_string());
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.all.iter_mut().for_each(|it| it.engine.finish());
-        Ok(())
-    }
-
-    fn show(&mut self, frame: &Frame<'_>) {
-        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
-        let Ok((header, _)) = ip::decode(datagram) else { return };
-        let (from, to) = (header.source, header.destination);
-        // What may be a probe of a trace or another's from the same port, and what may be a reply; on `lo` the latter are
-        // both.
-        let asked = self.by_source.get(&from).filter(|_| from != to);
-        let answered = self.by_source.get(&to);
-        for &index in asked.into_iter().chain(answered).flatten() {
-            let Some(watch) = self.all.get_mut(index) else { continue };
-            if let Disposition::OwnProbe(_) = watch.engine.handle_frame(frame) {
-                watch.first.get_or_insert(frame.at);
-                watch.probes += 1;
-            }
-            while watch.engine.poll_event().is_some() {}
+impl Observer for Listed {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+        if let Disposition::OwnProbe(_) = disposition {
+            self.first.get_or_insert(frame.at);
+            self.probes += 1;
         }
     }
 }
 
 impl Row {
-    fn of(watch: &Watch) -> Self {
-        let Listed { number, start, tool, recorded } = &watch.trace;
-        let TraceConfig { source, target, probe, .. } = recorded.config;
-        let start = watch.first.unwrap_or(*start);
+    fn of(watched: &Watched<Listed>) -> Self {
+        let Watched { number, engine, observer, .. } = watched;
+        let Listed { start, tool, ref config, first, probes } = *observer;
+        let TraceConfig { source, target, probe, .. } = *config;
+        let start = first.unwrap_or(start);
         Self {
             number: *number,
             start: calendar(start),
@@ -130,9 +93,9 @@ impl Row {
             source,
             target,
             probe,
-            probes: watch.probes,
-            hops: watch.engine.path().reported().last().map_or(0, |hop| hop.ttl),
-            target_reached: watch.engine.reached(),
+            probes,
+            hops: engine.path().reported().last().map_or(0, |hop| hop.ttl),
+            target_reached: engine.reached(),
             tool,
         }
     }

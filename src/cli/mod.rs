@@ -22,6 +22,7 @@ mod show;
 mod tape;
 mod targets;
 mod task;
+mod together;
 mod trace;
 mod values;
 mod watch;
@@ -176,12 +177,15 @@ fn in_one_line(error: &anyhow::Error) -> String {
 
 /// Writes `text`, which is `what`, to stdout. A closed pipe is not an error.
 fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
+    write_bytes(text.as_bytes(), what).map(drop)
+}
+
+/// The same of bytes; says whether anybody reads them.
+fn write_bytes(bytes: &[u8], what: &str) -> anyhow::Result<bool> {
     let mut out = console::stdout();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).with_context(|| format!("cannot write {what}"))
-        }
-        _ => Ok(()),
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true).with_context(|| format!("cannot write {what}")),
     }
 }
 

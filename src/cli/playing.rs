@@ -46,8 +46,9 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
         let name = name.clone();
         move || CaptureReader::new(Again { file: Arc::clone(&file), offset: 0 }, &name)
     };
-    let contents = replay::read_through(open()?, trace.options.first_ttl.unwrap_or(0))?;
-    let mut traces = contents.traces(&name, &trace.options, Chosen::default());
+    let mut contents = replay::read_through(open()?, trace.options.first_ttl.unwrap_or(0))?;
+    let mut traces = contents.traces(&name, &trace.options, Chosen::default()).chosen;
+    let names = contents.names();
     if traces.is_empty() {
         return Ok(Status::NotReached);
     }
@@ -59,7 +60,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
     let mut numeric = trace.output.numeric;
     let (databases, resolvers) = (files.read()?, resolvers.as_ref());
     for (_, found) in traces {
-        let names = Names::fixed(contents.names.clone());
+        let names = Names::shared(Arc::clone(&names));
         let annotations =
             trace.lookups.annotations(Some(names), &databases, resolvers, || (), LOOKUP_WAIT);
         let recorded = contents.recorded(found, &trace.options);

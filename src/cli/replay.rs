@@ -1,45 +1,59 @@
 //! `rtrace replay FILE`: the reports of the traces in a recording.
 //!
 //! The file is read once for what it says of itself (configuration, names) or, if it says nothing, for
-//! what its packets show; then once more per trace as the link of a passive tracer.
+//! what its packets show; then once more for all its traces ([`together`]).
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
-use super::list::Listed;
 use super::session::{Session, report_out};
-use super::{Status, complain, list, paths, write_out};
+use super::together::{self, Watched};
+use super::{Status, complain, list, paths, write_bytes, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::driver::Observer;
 use crate::enrich::Annotations;
-use crate::enrich::names::Names;
-use crate::link::replay::ReplayLink;
+use crate::enrich::names::{self, Names};
 use crate::privilege::files;
 use crate::recording::Carried;
 use crate::render::Form;
 use crate::sandbox::{self, Profile};
 use crate::time::Timestamp;
+use crate::trace::endpoint::Endpoint;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
 use crate::trace::survey::{Found, Survey, Wanted};
-use crate::trace::{Engine, Idents, TraceConfig, Tracer};
-use crate::wire::LinkType;
+use crate::trace::{self, Disposition, Engine, Event, Idents, TraceConfig, Tracer};
+use crate::untrusted::Untrusted;
+use crate::wire::{Frame, LinkType};
 
 /// How long whatever is looked up is waited for: nothing else is going on.
 pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
+/// Of how many addresses the names in a recording are taken in: of each 255 octets at most.
+const NAMES: usize = 1 << 17;
+
 /// What a first reading of the file tells.
+#[derive(Default)]
 pub(super) struct Contents {
     carried: Option<Carried>,
-    pub(super) names: HashMap<IpAddr, String>,
-    survey: Survey,
+    /// Why another configuration that it carries is not used.
+    refused: Option<String>,
+    names: HashMap<IpAddr, Option<Untrusted>>,
+    names_left_out: bool,
+    /// The traces that its packets show, if it does not carry the configuration of one.
+    found: Vec<Found>,
+    overflowed: bool,
     packets: u64,
     /// When the last of them was captured, and on what kind of link.
     last: Option<(Timestamp, LinkType)>,
@@ -92,44 +106,60 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let resolvers = args.lookups.resolvers(args.resolve, LOOKUP_WAIT)?;
     let (mut file, files) = (open(&args.file)?, args.lookups.open()?);
     sandbox::enter(&Profile { asks: resolvers.as_ref(), ..Profile::default() })?;
-    let contents =
+    let mut contents =
         read_through(CaptureReader::new(&mut file, &name)?, args.options.first_ttl.unwrap_or(0))?;
     let chosen = Chosen { target: args.target, number: args.trace };
-    let traces = contents.traces(&name, &args.options, chosen);
-    if traces.is_empty() {
+    let mut traces = contents.traces(&name, &args.options, chosen);
+    if traces.chosen.is_empty() {
         return Ok(Status::NotReached);
     }
-    let again = |file: &mut File| {
-        file.rewind().with_context(|| format!("cannot read {name} a second time"))
-    };
     if args.list {
-        again(&mut file)?;
-        let listed = |(number, found): (u32, Found)| Listed {
-            number,
-            start: found.start,
-            tool: found.tool,
-            recorded: contents.recorded(found, &args.options),
-        };
-        let traces = traces.into_iter().map(listed).collect();
-        return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
+        let again = again(&mut file, &name)?;
+        return list::run(&contents, &args.options, traces, again, args.output.form());
     }
-    let known = (!args.resolve).then(|| Names::fixed(contents.names.clone()));
+    let known = (!args.resolve).then(|| Names::shared(contents.names()));
     let (databases, resolvers) = (files.read()?, resolvers.as_ref());
-    let mut annotations =
-        args.lookups.annotations(known, &databases, resolvers, || (), LOOKUP_WAIT);
+    let annotations = args.lookups.annotations(known, &databases, resolvers, || (), LOOKUP_WAIT);
+    let annotations = Rc::new(RefCell::new(annotations));
+    let joints = Joints::of(args.output.form(), traces.chosen.len());
+    let mut reports = Vec::new();
+    for (number, found) in std::mem::take(&mut traces.chosen) {
+        let recorded = contents.recorded(found, &args.options);
+        let report = Report::of((args, refused), &recorded, reports.is_empty(), &annotations)?;
+        reports.push(Watched::new(number, recorded.engine()?, report));
+    }
+    write_out(joints.before, "the report")?;
+    reports.iter_mut().for_each(|it| it.observer.with(Session::begin));
+    let ended_by = together::watch(again(&mut file, &name)?, &mut traces, &mut reports)?;
     let mut status = Status::Reached;
-    let joints = Joints::of(args.output.form(), traces.len());
-    for (index, (_, found)) in traces.into_iter().enumerate() {
-        let joint = if index == 0 { joints.before } else { joints.between };
-        write_out(joint, "the report")?;
-        again(&mut file)?;
-        let link = ReplayLink::new(CaptureReader::new(&mut file, &name)?);
-        let reported;
-        (reported, annotations) = report((args, refused), &contents, found, link, annotations)?;
+    for (index, Watched { mut engine, mut observer, .. }) in reports.into_iter().enumerate() {
+        let reported = observer.with(|session| session.conclude(&mut *engine));
         status = status.max(reported);
+        if let Some(written) = observer.written.take() {
+            drop((observer, engine));
+            write_out(if index == 0 { "" } else { joints.between }, "the report")?;
+            if !write_bytes(&written.take(), "the report")? {
+                return Ok(status);
+            }
+        }
     }
     write_out(joints.after, "the report")?;
+    if let Some(error) = ended_by {
+        complain(&error.to_string());
+        if let CaptureError::Damaged { .. } = error {
+            status = Status::Failed;
+        }
+    }
     Ok(status)
+}
+
+/// The file, from its beginning.
+pub(super) fn again<'a>(
+    file: &'a mut File,
+    name: &str,
+) -> anyhow::Result<CaptureReader<&'a mut File>> {
+    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+    Ok(CaptureReader::new(file, name)?)
 }
 
 /// What is written around several reports: texts are parted by an empty line, JSON documents are one
@@ -151,42 +181,95 @@ impl Joints {
     }
 }
 
-/// Replays one trace. What has been looked up for it serves those that follow.
-fn report(
-    (args, refused): (&ReplayArgs, Option<&str>),
-    contents: &Contents,
-    found: Found,
-    mut link: ReplayLink<&mut File>,
-    annotations: Annotations,
-) -> anyhow::Result<(Status, Annotations)> {
-    let recorded = contents.recorded(found, &args.options);
-    let Recorded { ref config, rounds, plan, numeric, extensions, back, .. } = recorded;
-    let misfit = || paths::misfit(args.output.form(), plan.is_some());
-    if let Some(reason) = refused.filter(|_| plan.is_some()).map(str::to_owned).or_else(misfit) {
-        bail!(reason);
-    }
-    let output = OutputOptions {
-        numeric: args.output.numeric || numeric && !args.resolve,
-        extensions: args.output.extensions || extensions,
-        back: args.output.back || back,
-        ..args.output
-    };
-    let out = || report_out(false);
-    let renderer = match (rounds, plan) {
-        (None, None) => output.renderer(out()),
-        (None, Some(plan)) => paths::renderer(plan, output, out()),
-        (Some((plan, _)), _) => args.look.written(output)?.renderer(plan, out()),
-    };
-    let mut engine = recorded.engine()?;
-    let mut session = Session::with_renderer(config, renderer, annotations, args.resolve);
-    let mut status = session.run(&mut *engine, &mut link);
-    if let Some(error) = link.ended_by() {
-        complain(&error.to_string());
-        if let CaptureError::Damaged { .. } = error {
-            status = Status::Failed;
+/// The report of one trace. What has been looked up for one serves all.
+struct Report {
+    session: Session,
+    annotations: Rc<RefCell<Annotations>>,
+    /// What is written once those before it are complete; the first is written as it goes.
+    written: Option<Rc<RefCell<Vec<u8>>>>,
+}
+
+impl Report {
+    fn of(
+        (args, refused): (&ReplayArgs, Option<&str>),
+        recorded: &Recorded,
+        first: bool,
+        annotations: &Rc<RefCell<Annotations>>,
+    ) -> anyhow::Result<Self> {
+        let Recorded { ref config, rounds, plan, numeric, extensions, back, .. } = *recorded;
+        let misfit = || paths::misfit(args.output.form(), plan.is_some());
+        if let Some(reason) = refused.filter(|_| plan.is_some()).map(str::to_owned).or_else(misfit)
+        {
+            bail!(reason);
         }
+        let output = OutputOptions {
+            numeric: args.output.numeric || numeric && !args.resolve,
+            extensions: args.output.extensions || extensions,
+            back: args.output.back || back,
+            ..args.output
+        };
+        let written = (!first).then(Rc::default);
+        let out: Box<dyn Write> = match &written {
+            Some(written) => Box::new(Later(Rc::clone(written))),
+            None => report_out(false),
+        };
+        let renderer = match (rounds, plan) {
+            (None, None) => output.renderer(out),
+            (None, Some(plan)) => paths::renderer(plan, output, out),
+            (Some((plan, _)), _) => args.look.written(output)?.renderer(plan, out),
+        };
+        let nothing = Names::shared(Arc::default());
+        let session = Session::with_renderer(config, renderer, nothing, args.resolve);
+        Ok(Self { session, annotations: Rc::clone(annotations), written })
     }
-    Ok((status, session.into_annotations()))
+
+    /// Does something with the session while it has what has been looked up.
+    fn with<T>(&mut self, act: impl FnOnce(&mut Session) -> T) -> T {
+        let mut annotations = self.annotations.borrow_mut();
+        self.session.exchange(&mut annotations);
+        let result = act(&mut self.session);
+        self.session.exchange(&mut annotations);
+        result
+    }
+}
+
+impl Observer for Report {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &trace::Path) {
+        self.session.frame(frame, disposition, path);
+    }
+
+    fn event(&mut self, event: Event, path: &trace::Path) {
+        self.with(|session| session.event(event, path));
+    }
+
+    fn missed(&mut self, rounds: u64) {
+        self.session.missed(rounds);
+    }
+
+    fn wake(&mut self, path: &trace::Path) {
+        self.with(|session| session.wake(path));
+    }
+
+    fn interrupted(&self) -> bool {
+        self.session.interrupted()
+    }
+
+    fn cut(&mut self, at: Timestamp) {
+        self.session.cut(at);
+    }
+}
+
+/// Keeps what is written.
+struct Later(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Later {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What a recording says of itself, and when and on what kind of link its last frame was captured; nothing if it
@@ -222,63 +305,104 @@ pub(super) fn read_through<R: Read>(
     mut reader: CaptureReader<R>,
     first_ttl: u8,
 ) -> anyhow::Result<Contents> {
-    let survey = Survey::from_ttl(first_ttl);
-    let mut contents =
-        Contents { carried: None, names: HashMap::new(), survey, packets: 0, last: None };
+    let mut survey = Survey::from_ttl(first_ttl);
+    let mut contents = Contents::default();
     loop {
         match reader.next() {
             Ok(Some(Item::Packet(frame))) => {
                 contents.packets += 1;
                 contents.last = Some((frame.at, frame.link));
                 if contents.carried.is_none() {
-                    contents.survey.handle_frame(&frame);
+                    survey.handle_frame(&frame);
                 }
             }
             Ok(Some(Item::Section { comments })) => {
-                let mut found = comments.iter().filter_map(|text| Carried::from_comment(text));
-                contents.carried = contents.carried.or_else(|| found.next());
+                for carried in comments.iter().filter_map(|text| Carried::read(text)) {
+                    contents.note_carried(carried);
+                }
             }
-            Ok(Some(Item::Name { address, name })) => {
-                contents.names.insert(address, name);
-            }
+            Ok(Some(Item::Name { address, name })) => contents.note_name(address, &name),
             Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
-            Ok(None) => return Ok(contents),
-            Err(error) if error.leaves_packets() => return Ok(contents),
+            Ok(None) => break,
+            Err(error) if error.leaves_packets() => break,
             Err(error) => return Err(error.into()),
         }
     }
+    if contents.carried.is_none() {
+        contents.overflowed = survey.overflowed();
+        contents.found = survey.into_traces();
+    }
+    Ok(contents)
+}
+
+/// The traces of a recording that are meant, with their numbers in the list of all.
+pub(super) struct Traces {
+    pub chosen: Vec<(u32, Found)>,
+    /// Whether they are those that packets show, and not the one that the recording tells of.
+    pub surveyed: bool,
+    /// Which of them all a frame may concern.
+    pub endpoint: Endpoint,
 }
 
 impl Contents {
-    /// The traces that are meant, with their numbers in the list of all: that of which the recording carries
-    /// the configuration, or those that its packets show. That there are none, or not all, is said.
-    pub(super) fn traces(
-        &self,
-        name: &str,
-        options: &TraceOptions,
-        chosen: Chosen,
-    ) -> Vec<(u32, Found)> {
-        if self.survey.overflowed() {
+    /// The first configuration is that of the recording, unless it cannot be used.
+    fn note_carried(&mut self, carried: Result<Carried, String>) {
+        match carried {
+            Ok(carried) => drop(self.carried.get_or_insert(carried)),
+            Err(reason) => drop(self.refused.get_or_insert(reason)),
+        }
+    }
+
+    /// Keeps a name, unless there are too many.
+    fn note_name(&mut self, address: IpAddr, name: &str) {
+        if self.names.len() < NAMES || self.names.contains_key(&address) {
+            self.names.insert(address, Untrusted::from(name).host_name());
+        } else {
+            self.names_left_out = true;
+        }
+    }
+
+    /// The names that it gives, which are then no longer here.
+    pub(super) fn names(&mut self) -> names::Given {
+        Arc::new(std::mem::take(&mut self.names))
+    }
+
+    /// The traces that are meant: that of which the recording carries the configuration, or those that its packets show.
+    /// They are then no longer here. That there are none, or not all, is said.
+    pub(super) fn traces(&mut self, name: &str, options: &TraceOptions, chosen: Chosen) -> Traces {
+        if self.overflowed {
             complain(&format!(
                 "{name} holds more probes than are looked at: the later ones are left out"
             ));
         }
+        if let Some(reason) = self.refused.as_ref().filter(|_| self.carried.is_none()) {
+            complain(&format!(
+                "the configuration that {name} carries is not used ({reason}): what its packets show is reported"
+            ));
+        }
+        if self.names_left_out {
+            complain(&format!(
+                "{name} has names of more than {NAMES} addresses: those of further ones are left out; \
+                 --resolve asks for names anew"
+            ));
+        }
         let traces = self.choose(options, chosen);
-        if traces.is_empty() {
+        if traces.chosen.is_empty() {
             complain(&nothing_found(name, chosen, self.packets));
         }
         traces
     }
 
     /// The first of the traces.
-    pub(super) fn first(&self, name: &str) -> anyhow::Result<Recorded> {
+    pub(super) fn first(&mut self, name: &str) -> anyhow::Result<(u32, Recorded, Traces)> {
         let (options, chosen) = (TraceOptions::default(), Chosen::default());
-        let first = self.choose(&options, chosen).into_iter().next();
-        let (_, found) = first.with_context(|| nothing_found(name, chosen, self.packets))?;
-        Ok(self.recorded(found, &options))
+        let mut traces = self.choose(&options, chosen);
+        let first = std::mem::take(&mut traces.chosen).into_iter().next();
+        let (number, found) = first.with_context(|| nothing_found(name, chosen, self.packets))?;
+        Ok((number, self.recorded(found, &options), traces))
     }
 
-    fn choose(&self, options: &TraceOptions, chosen: Chosen) -> Vec<(u32, Found)> {
+    fn choose(&mut self, options: &TraceOptions, chosen: Chosen) -> Traces {
         let TraceOptions { source, sport: ident, .. } = *options;
         let wanted = Wanted { target: chosen.target, source, ident };
         let carried = self.carried.as_ref().map(|carried| Found {
@@ -288,18 +412,22 @@ impl Contents {
             probes: 0,
             tool: "rtrace",
         });
-        let all = carried.map_or_else(|| self.survey.traces(), |found| vec![found]);
+        let surveyed = carried.is_none();
+        let all = carried.map_or_else(|| std::mem::take(&mut self.found), |found| vec![found]);
+        let mut endpoint = Endpoint::new();
+        all.iter().for_each(|found| endpoint.add(&found.config.flow(), &found.idents));
         let protocol = |found: &Found| {
             let flow = found.config.flow();
             let kind = options.kind.chosen();
             kind.is_none_or(|kind| kind.protocol(flow.family()) == flow.protocol())
         };
         let matches = |found: &Found| wanted.matches(&found.config.flow(), &found.idents);
-        (1..)
+        let chosen = (1..)
             .zip(all)
             .filter(|(number, _)| chosen.number.is_none_or(|only| only == *number))
             .filter(|(_, found)| matches(found) && protocol(found))
-            .collect()
+            .collect();
+        Traces { chosen, surveyed, endpoint }
     }
 
     /// One of them, with what the recording and the options say of it.

@@ -123,9 +123,9 @@ impl Session {
         self
     }
 
-    /// What has been looked up.
-    pub fn into_annotations(self) -> Annotations {
-        self.annotations
+    /// Exchanges what has been looked up for these.
+    pub fn exchange(&mut self, annotations: &mut Annotations) {
+        std::mem::swap(&mut self.annotations, annotations);
     }
 
     /// Ends the run when this is set, and the link woken.
@@ -142,8 +142,7 @@ impl Session {
 
     /// Runs the trace to its end and completes the report.
     pub fn run(&mut self, tracer: &mut dyn Engine, link: &mut dyn Link) -> Status {
-        let began = self.renderer.begin(&self.config);
-        self.note_output(began);
+        self.begin();
         let earlier = self.earlier.take();
         let mut crank = Crank::default();
         let fed = earlier.map_or(Ok(()), |mut link| crank.feed(tracer, &mut link, self));
@@ -151,6 +150,17 @@ impl Session {
         if let Err(error) = run {
             self.fail(&error.to_string());
         }
+        self.conclude(tracer)
+    }
+
+    /// Begins the report.
+    pub fn begin(&mut self) {
+        let began = self.renderer.begin(&self.config);
+        self.note_output(began);
+    }
+
+    /// Completes the report of what `tracer` has come to.
+    pub fn conclude(&mut self, tracer: &mut dyn Engine) -> Status {
         self.rounds = tracer.rounds();
         if self.rounds.is_some() {
             complain("no probe of the last rounds was seen leaving: they are missing");

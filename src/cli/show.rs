@@ -1,23 +1,22 @@
 //! `rtrace show FILE FRAME`: a probe and its reply, decoded side by side.
 //!
-//! Every trace in the file is watched as its replay watches it, round by round or with the probes of all paths, until one
-//! knows the frame. Only what is shown of it is kept, so that a recording may be of any length; its datagrams are read
+//! Every trace in the file is watched as its replay watches it, round by round or with the probes of all paths, and the
+//! first that knows the frame is shown. Only what is shown of it is kept, so that a recording may be of any length; its datagrams are read
 //! at last.
 
 use std::fs::File;
-use std::io::Seek;
 use std::path::Path as FilePath;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use ratatui::crossterm::terminal;
 
 use super::args::ShowArgs;
 use super::options::TraceOptions;
 use super::replay::{self, Chosen};
+use super::together::{self, Watched};
 use super::{Status, write_out};
 use crate::capture::{CaptureReader, Item};
-use crate::driver::{self, Observer};
-use crate::link::replay::ReplayLink;
+use crate::driver::Observer;
 use crate::render::show::{self, Answer, Evidence, Place, What};
 use crate::sandbox::{self, Profile};
 use crate::trace::{Disposition, Event, Path, Probe, ProbeRef};
@@ -28,39 +27,37 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
     let mut file = replay::open(&args.file)?;
     sandbox::enter(&Profile::default())?;
-    let contents = replay::read_through(CaptureReader::new(&mut file, &name)?, 0)?;
+    let mut contents = replay::read_through(CaptureReader::new(&mut file, &name)?, 0)?;
     let options = TraceOptions::default();
     let chosen = Chosen { target: None, number: args.trace };
     let mut traces = contents.traces(&name, &options, chosen);
-    if traces.is_empty() {
+    if traces.chosen.is_empty() {
         return Ok(Status::Failed);
     }
-    let several = traces.len() > 1;
+    let several = traces.chosen.len() > 1;
     if args.hop.is_some() {
-        traces.truncate(1);
+        traces.chosen.truncate(1);
     }
-    let mut finder = Finder::of(args);
-    for (number, found) in traces {
+    let (mut watched, mut in_rounds) = (Vec::new(), false);
+    for (number, found) in std::mem::take(&mut traces.chosen) {
         let recorded = contents.recorded(found, &options);
-        let mut link = ReplayLink::new(again(&mut file, &name)?);
-        driver::run(&mut *recorded.engine()?, &mut link, &mut finder)?;
-        let Some(found) = finder.found.take() else { continue };
-        let place = Place {
-            trace: several.then_some(number),
-            round: recorded.rounds.is_some().then_some(found.round),
-            what: found.what,
-        };
-        let shown = found.evidence(place, args.frame, again(&mut file, &name)?)?;
-        write_out(&shown, "what was found")?;
-        return Ok(Status::Reached);
+        in_rounds |= recorded.rounds.is_some();
+        watched.push(Watched::new(number, recorded.engine()?, Finder::of(args)));
     }
-    Err(finder.nothing(&args.file))
-}
-
-/// The file, from its beginning.
-fn again<'a>(file: &'a mut File, name: &str) -> anyhow::Result<CaptureReader<&'a mut File>> {
-    file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-    Ok(CaptureReader::new(file, name)?)
+    together::watch(replay::again(&mut file, &name)?, &mut traces, &mut watched)?;
+    let found = watched.iter_mut().find_map(|it| Some((it.number, it.observer.found.take()?)));
+    let Some((number, found)) = found else {
+        let finders = watched.into_iter().map(|it| it.observer);
+        return Err(finders.reduce(Finder::and).unwrap_or(Finder::of(args)).nothing(&args.file));
+    };
+    let place = Place {
+        trace: several.then_some(number),
+        round: in_rounds.then_some(found.round),
+        what: found.what,
+    };
+    let shown = found.evidence(place, args.frame, replay::again(&mut file, &name)?)?;
+    write_out(&shown, "what was found")?;
+    Ok(Status::Reached)
 }
 
 /// What is looked for.
@@ -97,6 +94,13 @@ impl Finder {
         let frame = Wanted::Frame(args.frame.unwrap_or_default());
         let wanted = args.hop.map_or(frame, Wanted::Hop);
         Self { wanted, found: None, near: [None; 2], excuse: None }
+    }
+
+    /// What both know of what is near.
+    fn and(mut self, other: Self) -> Self {
+        let Wanted::Frame(wanted) = self.wanted else { return self };
+        other.near.into_iter().flatten().for_each(|frame| self.note_near(frame, wanted));
+        Self { excuse: other.excuse.or(self.excuse), ..self }
     }
 
     /// What is known of the probe that was found, if it is this one.

@@ -1,9 +1,14 @@
 //! The JSON documents that can be compared, and what the others are that are given in their place.
 
+use std::fmt;
+
 use crate::untrusted::Untrusted;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// The longest document that is read, in octets: that of some 12,000 probes. What is kept of one that is made for it
+/// takes several times as much room.
+pub const LONGEST: u64 = 8 << 20;
 
 /// A document that cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -37,44 +42,129 @@ const KEYS: &[(&str, &str)] = &[
     ("report", "a report of mtr"),
 ];
 
+/// What a document shows of what it is, without being kept.
+#[derive(Default)]
+struct Outline {
+    /// Of an array, how many documents there are in it.
+    array: Option<usize>,
+    format: Option<String>,
+    /// What it is by another key.
+    known: Option<&'static str>,
+}
+
+impl<'de> Deserialize<'de> for Outline {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Outliner)
+    }
+}
+
+struct Outliner;
+
+impl<'de> Visitor<'de> for Outliner {
+    type Value = Outline;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON document")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Outline, A::Error> {
+        /// A format is a text; anything else is none.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Format {
+            Text(String),
+            Other(IgnoredAny),
+        }
+        let mut outline = Outline::default();
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "format" {
+                outline.format = match map.next_value()? {
+                    Format::Text(text) => Some(text),
+                    Format::Other(_) => None,
+                };
+                continue;
+            }
+            map.next_value::<IgnoredAny>()?;
+            let known = KEYS.iter().find(|(known, _)| *known == key).map(|(_, what)| *what);
+            outline.known = outline.known.or(known);
+        }
+        Ok(outline)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Outline, A::Error> {
+        let mut documents = 0;
+        while array.next_element::<IgnoredAny>()?.is_some() {
+            documents += 1;
+        }
+        Ok(Outline { array: Some(documents), ..Outline::default() })
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Outline, E> {
+        Ok(Outline::default())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Outline, E> {
+        Ok(Outline::default())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Outline, E> {
+        Ok(Outline::default())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Outline, E> {
+        Ok(Outline::default())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Outline, E> {
+        Ok(Outline::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Outline, E> {
+        Ok(Outline::default())
+    }
+}
+
 /// The `format` of a JSON document, if it has one.
 ///
 /// # Errors
 /// When it is of none that can be compared.
 pub fn format(json: &[u8]) -> Result<String, ParseError> {
     // The first value: of forms made of lines, the first line.
-    let mut values = serde_json::Deserializer::from_slice(json).into_iter::<Value>();
+    let mut values = serde_json::Deserializer::from_slice(json).into_iter::<Outline>();
     let first = values.next().transpose()?.unwrap_or_default();
     let several = values.next().is_some_and(|more| more.is_ok());
-    if let Some(documents) = first.as_array() {
-        let what = format!("an array of {} documents, of which one at a time", documents.len());
+    if let Some(documents) = first.array {
+        let what = format!("an array of {documents} documents, of which one at a time");
         return Err(ParseError::Kind(what + " can be compared (rtrace replay --trace N)"));
     }
-    let format = first.get("format").and_then(Value::as_str);
-    if let Some(format) =
-        format.filter(|it| [super::trace::FORMAT, super::maps::FORMAT].contains(it))
-    {
-        if several {
-            return Err(ParseError::Kind("several documents in one file".to_owned()));
+    let comparable = [super::trace::FORMAT, super::maps::FORMAT];
+    match &first.format {
+        Some(format) if comparable.contains(&format.as_str()) => {
+            if several {
+                return Err(ParseError::Kind("several documents in one file".to_owned()));
+            }
+            Ok(format.clone())
         }
-        return Ok(format.to_owned());
+        format => Err(ParseError::Kind(kind(first.known, format.as_deref()))),
     }
-    Err(ParseError::Kind(kind(&first, format)))
 }
 
 /// What a document is that cannot be compared.
-fn kind(document: &Value, format: Option<&str>) -> String {
-    let named = FORMATS.iter().find(|(name, _)| format == Some(*name));
-    let known = named.or_else(|| KEYS.iter().find(|(key, _)| document.get(key).is_some()));
-    match (known, format) {
-        (Some((_, what)), _) => (*what).to_owned(),
+fn kind(known: Option<&str>, format: Option<&str>) -> String {
+    let named = FORMATS.iter().find(|(name, _)| format == Some(*name)).map(|(_, what)| *what);
+    match (named.or(known), format) {
+        (Some(what), _) => what.to_owned(),
         // Whatever it says goes to a terminal.
         (None, Some(format)) => {
-            format!("a document of the form \"{}\"", Untrusted::from(format).escaped())
+            let shown: String = Untrusted::from(format).escaped().chars().take(SHOWN).collect();
+            format!("a document of the form \"{shown}\"")
         }
         (None, None) => "no JSON document of a trace".to_owned(),
     }
 }
+
+/// So much of an unknown format is shown.
+const SHOWN: usize = 80;
 
 /// Reads a document of this `format`.
 pub(super) fn parse<T: DeserializeOwned>(json: &[u8], wanted: &str) -> Result<T, ParseError> {
@@ -86,7 +176,7 @@ pub(super) fn parse<T: DeserializeOwned>(json: &[u8], wanted: &str) -> Result<T,
         Ok(Head { format: Some(found) }) if found == wanted => Ok(serde_json::from_slice(json)?),
         _ => match format(json)? {
             found if found == wanted => Ok(serde_json::from_slice(json)?),
-            found => Err(ParseError::Kind(kind(&Value::Null, Some(&found)))),
+            found => Err(ParseError::Kind(kind(None, Some(&found)))),
         },
     }
 }

@@ -10,9 +10,10 @@
 //!
 //! What is compared is the JSON document of `rtrace paths` (`schema/paths.schema.json`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::{Head, Pair, ParseError, Target, document};
@@ -34,6 +35,22 @@ pub struct Map {
     reached: bool,
     #[serde(default = "complete")]
     completion: String,
+    #[serde(skip)]
+    index: Index,
+}
+
+/// What is looked up in a map again and again: a document may have very many nodes and links.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    /// Which node has an id.
+    nodes: HashMap<usize, usize>,
+    /// Of how many links from a node it is known, and by how many flows.
+    next: HashMap<usize, (u32, u32)>,
+    /// The first silent node behind a node.
+    silent: HashMap<usize, usize>,
+    links: HashSet<(usize, usize)>,
+    /// Where links come from by where they lead, in the order of the document.
+    into: HashMap<usize, Vec<usize>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -137,7 +154,10 @@ impl Map {
     /// # Errors
     /// When it is not one.
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
-        document::parse(json, FORMAT)
+        let mut map: Self = document::parse(json, FORMAT)?;
+        map.index =
+            Index::of(&map).ok_or_else(|| serde_json::Error::custom("two nodes have one id"))?;
+        Ok(map)
     }
 
     fn unfinished(&self) -> bool {
@@ -160,19 +180,41 @@ impl Map {
     }
 
     fn node(&self, id: usize) -> Option<&Node> {
-        self.nodes.iter().find(|node| node.id == id)
+        self.nodes.get(*self.index.nodes.get(&id)?)
     }
 
     /// The chance that a further next hop of this node was missed.
     fn miss(&self, from: usize) -> f64 {
-        let next = || self.links.iter().filter(move |link| link.from == from);
-        let flows: u32 = next().map(|link| link.flows).fold(0, u32::saturating_add);
-        let known = f64::from(u32::try_from(next().count()).unwrap_or(u32::MAX));
+        let (known, flows) = self.index.next.get(&from).copied().unwrap_or_default();
+        let known = f64::from(known);
         (known / (known + 1.0)).powf(flows.into())
     }
 
     fn leads(&self, from: usize, to: usize) -> bool {
-        self.links.iter().any(|link| (link.from, link.to) == (from, to))
+        self.index.links.contains(&(from, to))
+    }
+}
+
+impl Index {
+    /// `None` if two nodes have one id.
+    fn of(map: &Map) -> Option<Self> {
+        let mut index = Self::default();
+        for (at, node) in map.nodes.iter().enumerate() {
+            if index.nodes.insert(node.id, at).is_some() {
+                return None;
+            }
+        }
+        for Link { from, to, flows, .. } in &map.links {
+            let (known, all) = index.next.entry(*from).or_default();
+            (*known, *all) = (known.saturating_add(1), all.saturating_add(*flows));
+            let silent = index.nodes.get(to).and_then(|at| map.nodes.get(*at));
+            if silent.is_some_and(|node| node.address.is_none()) {
+                index.silent.entry(*from).or_insert(*to);
+            }
+            index.links.insert((*from, *to));
+            index.into.entry(*to).or_default().push(*from);
+        }
+        Some(index)
     }
 }
 
@@ -210,18 +252,19 @@ impl MapComparison {
         let mut same = BTreeMap::from([(0, 0)]);
         let mut missed: BTreeMap<usize, f64> = BTreeMap::new();
         for node in &there.nodes {
-            let into = there.links.iter().filter(|link| link.to == node.id);
+            let into = there.index.into.get(&node.id).into_iter().flatten();
+            let silent = |from: &usize| other.index.silent.get(same.get(from)?).copied();
             let alike = match node.address {
                 Some(address) => known.get(&address).map(|node| node.id),
-                None => into.clone().find_map(|link| silent_behind(other, *same.get(&link.from)?)),
+                None => into.clone().find_map(silent),
             };
             if let Some(alike) = alike {
                 same.insert(node.id, alike);
                 continue;
             }
-            let p = into.map(|link| match same.get(&link.from) {
+            let p = into.map(|from| match same.get(from) {
                 Some(from) => other.miss(*from),
-                None => missed.get(&link.from).copied().unwrap_or(1.0),
+                None => missed.get(from).copied().unwrap_or(1.0),
             });
             let p = p.product();
             missed.insert(node.id, p);
@@ -242,12 +285,6 @@ impl MapComparison {
             }
         }
     }
-}
-
-/// The silent node to which this one leads.
-fn silent_behind(map: &Map, from: usize) -> Option<usize> {
-    let next = map.links.iter().filter(|link| link.from == from);
-    next.filter_map(|link| map.node(link.to)).find(|node| node.address.is_none()).map(|it| it.id)
 }
 
 #[cfg(test)]

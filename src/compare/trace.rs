@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::Error as _;
 
 use super::rewrites::{OF_DOCUMENT, Quotes};
 use super::{ParseError, Target, document};
@@ -12,7 +12,7 @@ use super::{ParseError, Target, document};
 /// The `format` of the document.
 pub const FORMAT: &str = "rtrace-trace";
 /// The label before one that balancers part flows by and nobody routes by (RFC 6790 §4.2).
-const ENTROPY_INDICATOR: u64 = 7;
+const ENTROPY_INDICATOR: u32 = 7;
 
 /// A trace.
 #[derive(Clone, Debug, Deserialize)]
@@ -72,7 +72,23 @@ struct TracedReply {
     rewritten: bool,
     #[serde(default)]
     duplicate: bool,
-    extension: Option<Value>,
+    extension: Option<Box<Extension>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Extension {
+    #[serde(default)]
+    objects: Vec<Object>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Object {
+    labels: Option<Vec<Label>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Label {
+    label: Option<u32>,
 }
 
 /// What load balancers know a probe by, and whatever else tells flows apart.
@@ -99,7 +115,18 @@ impl Trace {
     /// # Errors
     /// When it is not one.
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
-        document::parse(json, FORMAT)
+        let trace: Self = document::parse(json, FORMAT)?;
+        // So there are no more of them than TTLs.
+        if !trace.hops.is_sorted_by(|one, next| one.ttl < next.ttl) {
+            return Err(serde_json::Error::custom("its hops are not in order of their TTLs").into());
+        }
+        Ok(trace)
+    }
+
+    /// How many probes it has, in all rounds that are part of it.
+    #[must_use]
+    pub fn probes(&self) -> usize {
+        self.hops.iter().map(|hop| hop.probes.len()).sum()
     }
 
     /// With what a recording tells of quotes beyond its document.
@@ -176,7 +203,7 @@ impl Hop {
         for probe in &hop.probes {
             let flow = probe.flow(flow_mode);
             for reply in probe.replies.iter().filter(|reply| !reply.duplicate) {
-                let labels = reply.extension.as_ref().and_then(labels);
+                let labels = reply.extension.as_deref().and_then(labels);
                 seen.labels.entry(reply.responder).or_default().insert(labels);
                 seen.rtts.extend(reply.rtt_ns);
                 ways.entry(flow.clone()).or_default().insert(reply.responder);
@@ -224,10 +251,9 @@ impl TracedProbe {
 }
 
 /// The label stack of an extension, as "24015/3001"; in the place of an entropy label "*".
-fn labels(extension: &Value) -> Option<String> {
-    let objects = extension.get("objects")?.as_array()?;
-    let stack = objects.iter().find_map(|object| object.get("labels")?.as_array())?;
-    let labels = stack.iter().filter_map(|entry| entry.get("label")?.as_u64());
+fn labels(extension: &Extension) -> Option<String> {
+    let stack = extension.objects.iter().find_map(|object| object.labels.as_ref())?;
+    let labels = stack.iter().filter_map(|entry| entry.label);
     let mut chosen = false;
     let labels = labels.map(|label| {
         let shown = if chosen { "*".to_owned() } else { label.to_string() };

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -65,8 +66,8 @@ type Ask<K> = dyn FnMut(K) + Send;
 
 /// Where values come from.
 enum Source<K, V> {
-    /// They were given beforehand: what is not among them has none.
-    Given,
+    /// They were given beforehand, perhaps to several: what is not among them has none.
+    Given(Arc<HashMap<K, Option<V>>>),
     /// They are at hand.
     Held(Box<Resolve<K, V>>),
     /// They are asked for, which takes its time.
@@ -123,8 +124,14 @@ where
 
     /// Values that were known beforehand. Nothing is ever looked up.
     pub fn given(values: impl IntoIterator<Item = (K, Option<V>)>) -> Self {
-        let entries = values.into_iter().map(|(key, value)| (key, Entry::Known(value))).collect();
-        Self { entries, wait: Duration::ZERO, source: Source::Given, again: false }
+        Self::shared(Arc::new(values.into_iter().collect()))
+    }
+
+    /// The same, where others have them too.
+    #[must_use]
+    pub fn shared(values: Arc<HashMap<K, Option<V>>>) -> Self {
+        let source = Source::Given(values);
+        Self { entries: HashMap::new(), wait: Duration::ZERO, source, again: false }
     }
 
     /// What is known of the value of `key`.
@@ -133,7 +140,10 @@ where
         match (self.entries.get(&key), &self.source) {
             (Some(Entry::Pending { .. }), _) => Lookup::Pending,
             (Some(Entry::Known(value)), _) => Lookup::Known(value.as_ref()),
-            (Some(Entry::Missing { .. }), _) | (None, Source::Given) => Lookup::Known(None),
+            (None, Source::Given(values)) => {
+                Lookup::Known(values.get(&key).and_then(Option::as_ref))
+            }
+            (Some(Entry::Missing { .. }), _) => Lookup::Known(None),
             (None, _) => Lookup::Unasked,
         }
     }
@@ -199,7 +209,7 @@ where
             return self.ask_again(key);
         }
         let entry = match &mut self.source {
-            Source::Given => return,
+            Source::Given(_) => return,
             Source::Held(resolve) => Entry::Known(resolve(key)),
             Source::Asked { ask, .. } => {
                 ask(key);

@@ -2,7 +2,9 @@
 //!
 //! Invariant: names are hostile input, wherever they come from: only what passes [`Untrusted::host_name`] is ever stored.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lookups::Lookups;
@@ -30,6 +32,9 @@ impl Names {
         Self::given(names.into_iter().map(|(address, name)| (address, name.into().host_name())))
     }
 }
+
+/// Names given beforehand, for several to have: as [`Names::fixed`] takes them in.
+pub type Given = Arc<HashMap<IpAddr, Option<Untrusted>>>;
 
 /// The name of an address, as the C library has it (`getnameinfo`), however hostile.
 #[must_use]

@@ -30,6 +30,11 @@ impl<R: Read> ReplayLink<R> {
     pub fn ended_by(&self) -> Option<&CaptureError> {
         self.ended_by.as_ref()
     }
+
+    /// The same, for keeps.
+    pub fn into_ended_by(self) -> Option<CaptureError> {
+        self.ended_by
+    }
 }
 
 impl<R: Read> Link for ReplayLink<R> {

@@ -20,7 +20,10 @@ pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
 /// Probes under way at a time where a scout says how far they have to go.
 const SCOUTED_IN_FLIGHT: u16 = 128;
 /// For so many probes of a trace a tracer makes room when it is built, so that it need not for a frame.
-const RESERVED: usize = 2_048;
+pub(super) const RESERVED: usize = 2_048;
+/// For so many if it only watches: what a recording says of itself is not believed before frames show it. It is enough for
+/// a trace with defaults.
+pub(super) const RESERVED_WATCHING: usize = 128;
 
 /// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
 ///
@@ -65,6 +68,16 @@ impl Wait {
         near: Option<Span>,
         largest: Option<Span>,
     ) -> Timestamp {
+        probe.sent.unwrap_or_default().after(self.patience(here, near, largest))
+    }
+
+    /// How long after it was sent that is, for every probe of a hop.
+    pub(super) fn patience(
+        &self,
+        here: Option<Span>,
+        near: Option<Span>,
+        largest: Option<Span>,
+    ) -> Span {
         let longest = Span::from_secs_f64(self.max);
         let (times, least) = ADAPTIVE;
         let max = match largest.filter(|_| self.adaptive) {
@@ -75,10 +88,7 @@ impl Wait {
             let padded = Span::from_nanos(rtt?.nanos().saturating_add(RTT_PRECISION.nanos()));
             (factor > 0.0).then(|| padded.scaled(factor).min(max))
         };
-        probe
-            .sent
-            .unwrap_or_default()
-            .after(by(here, self.here).or_else(|| by(near, self.near)).unwrap_or(max))
+        by(here, self.here).or_else(|| by(near, self.near)).unwrap_or(max)
     }
 }
 
@@ -234,12 +244,13 @@ impl TraceConfig {
 
     /// For how many probes room is to be made when a tracer is built: for all, unless they are very many.
     pub(super) fn reserved(&self) -> usize {
-        self.hops().saturating_mul(usize::from(self.queries)).min(RESERVED)
+        self.room(RESERVED).0
     }
 
-    /// The same for one hop.
-    pub(super) fn reserved_per_hop(&self) -> usize {
-        usize::from(self.queries).min(RESERVED / self.hops())
+    /// The same in all and in each hop, where more than `most` are very many.
+    pub(super) fn room(&self, most: usize) -> (usize, usize) {
+        let all = self.hops().saturating_mul(usize::from(self.queries)).min(most);
+        (all, usize::from(self.queries).min(most / self.hops()))
     }
 
     /// How many hops are tried at most.

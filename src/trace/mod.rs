@@ -7,6 +7,7 @@
 mod claim;
 pub mod config;
 mod correlate;
+pub mod endpoint;
 mod engine;
 mod event;
 pub mod inspect;

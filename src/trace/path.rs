@@ -1,7 +1,7 @@
 //! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
 
 use crate::probe::ProbeKey;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 use super::config::TraceConfig;
 use super::loops::{self, Loop};
@@ -126,12 +126,6 @@ impl Hop {
     pub fn settled(&self) -> usize {
         self.probes.iter().filter(|probe| probe.is_settled()).count()
     }
-
-    /// The RTT of the first of its probes that was answered in time by a clock that runs forward.
-    pub(super) fn first_rtt(&self) -> Option<Span> {
-        let rtts = self.probes.iter().filter_map(|probe| probe.answer().and_then(|it| it.rtt));
-        rtts.into_iter().find(|rtt| *rtt > Span::ZERO)
-    }
 }
 
 /// Counts over a whole trace.
@@ -218,11 +212,10 @@ pub struct Path {
 
 impl Path {
     pub(super) fn new(config: &TraceConfig, uneven: bool) -> Self {
-        let probes = || Vec::with_capacity(config.reserved_per_hop());
         let hops = config.first_ttl..=config.max_ttl;
         Self {
             first_ttl: config.first_ttl,
-            hops: hops.map(|ttl| Hop { ttl, probes: probes() }).collect(),
+            hops: hops.map(|ttl| Hop { ttl, probes: Vec::new() }).collect(),
             seen: 0,
             end: None,
             scout: None,
@@ -238,6 +231,12 @@ impl Path {
             uneven,
             totals: Totals::default(),
         }
+    }
+
+    /// With room for so many probes in each hop.
+    pub(super) fn with_room(mut self, per_hop: usize) -> Self {
+        self.hops.iter_mut().for_each(|hop| hop.probes.reserve_exact(per_hop));
+        self
     }
 
     /// The hops from the first TTL to the highest of which a probe was captured. Hops between of

@@ -271,6 +271,12 @@ impl Survey {
         }
     }
 
+    /// The traces of the capture; what they were found by is forgotten.
+    #[must_use]
+    pub fn into_traces(self) -> Vec<Found> {
+        self.traces()
+    }
+
     /// The traces of the capture, in order of their beginnings.
     #[must_use]
     pub fn traces(&self) -> Vec<Found> {

@@ -9,7 +9,7 @@ use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
 
 use super::claim::Claim;
-use super::config::{ConfigError, TraceConfig};
+use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
 use super::event::{Disposition, Event};
 use super::mtu;
@@ -42,7 +42,8 @@ impl Tracer {
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { schedule: Some(Schedule::new(&config)), ..Self::passive(config, Idents::One)? })
+        let schedule = Some(Schedule::new(&config));
+        Ok(Self { schedule, ..Self::with_room(config, Idents::One, RESERVED)? })
     }
 
     /// A tracer that plans probes of a round after others, in which the path was this long.
@@ -62,16 +63,23 @@ impl Tracer {
     /// # Errors
     /// When no trace can be run with `config`.
     pub fn passive(config: TraceConfig, idents: Idents) -> Result<Self, ConfigError> {
+        // Of those that a survey found there may be thousands in a file.
+        let most = if let Idents::Listed(_) = idents { 0 } else { RESERVED_WATCHING };
+        Self::with_room(config, idents, most)
+    }
+
+    /// One that has no plan yet, with room for `most` probes at most.
+    fn with_room(config: TraceConfig, idents: Idents, most: usize) -> Result<Self, ConfigError> {
         config.check_watched()?;
         let flow = config.flow();
-        let reserved = config.reserved();
+        let (reserved, per_hop) = config.room(most);
         let uneven = matches!(&idents, Idents::Listed(listed) if listed.uneven);
         Ok(Self {
             flow,
-            path: Path::new(&config, uneven),
-            config,
+            path: Path::new(&config, uneven).with_room(per_hop),
             correlator: Correlator::new(flow, idents, reserved),
-            waiting: Waiting::new(reserved),
+            waiting: Waiting::new(&config, (reserved, per_hop)),
+            config,
             schedule: None,
             polled: Timestamp::default(),
             // All that wait may be given up at a time, and a few more things happen then.
@@ -107,6 +115,9 @@ impl Tracer {
     /// The next datagram to send, if one is due at `now`. Ask until `None`; ask again after every
     /// frame, and at [`poll_timeout`](Self::poll_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
+        if self.schedule.is_none() {
+            return None;
+        }
         let shown = self.shown(now);
         self.polled = now;
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
@@ -140,8 +151,8 @@ impl Tracer {
     /// no frame comes before.
     pub fn poll_timeout(&mut self) -> Option<Timestamp> {
         let deadline = self.next_deadline();
-        let shown = self.shown(self.polled);
         let sending = self.schedule.as_ref().and_then(|schedule| {
+            let shown = self.shown(self.polled);
             let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
             let silent = silent.filter(|_| !schedule.is_exhausted(&self.config, &shown));
             let due = schedule.wake_at(&self.config, self.polled, &shown);
@@ -210,13 +221,13 @@ impl Tracer {
         let Some(schedule) = &self.schedule else { return false };
         let (shown, last_ttl) = (self.shown(self.polled), self.last_ttl());
         // Once it is known how far the trace goes, the scout has nothing to tell.
-        let irrelevant = |at: &ProbeRef| match *at {
+        let irrelevant = |at: ProbeRef| match at {
             ProbeRef::SCOUT => self.path.end.is_some(),
             at => at.ttl > last_ttl,
         };
         schedule.is_exhausted(&self.config, &shown)
             && !schedule.is_unsure(&self.config, last_ttl)
-            && self.waiting.all(irrelevant)
+            && self.waiting.are_all(&self.path, irrelevant)
     }
 
     /// The trace is over: done, interrupted, or at the end of a recording. Whatever still waits is
@@ -284,7 +295,7 @@ impl Tracer {
             at
         };
         self.correlator.insert(key, at, header, payload);
-        self.waiting.push(at);
+        self.waiting.push(at, &self.path);
         self.path.totals.sent += 1;
         if let Some(schedule) = &mut self.schedule {
             schedule.confirm(key);
@@ -319,7 +330,7 @@ impl Tracer {
         while let Some((ttl, key)) = self.correlator.missing_up_to(last) {
             if let Some(at) = self.add_probe(Probe::new(key, ttl, None, None)) {
                 self.correlator.insert_missing(key, at);
-                self.waiting.push(at);
+                self.waiting.push(at, &self.path);
                 any = true;
             }
         }
@@ -378,7 +389,8 @@ impl Tracer {
         let advice = reply.kind.is_advice();
         let settles = probe.outcome == Outcome::Waiting && !advice;
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
-        reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
+        let rtt = probe.sent.map(|sent| reply.at.since(sent));
+        reply.rtt = rtt;
         let orphan = probe.sent.is_none();
         self.waiting.note_rtt(reply.rtt);
         reply.duplicate = probe.replies.iter().any(same);
@@ -406,7 +418,7 @@ impl Tracer {
         totals.orphans += u64::from(orphan);
         if settles {
             self.path.note_answer(at, self.config.max_ttl);
-            self.waiting.remove(at);
+            self.waiting.remove(at, rtt, &self.path);
             self.events.push_back(Event::Settled(at));
         }
         kept.then_some(index)

@@ -3,17 +3,29 @@
 //! Invariant (law 4): deadlines fire at their own time, in their order, and depend on nothing but
 //! configuration and what was captured before them.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::config::TraceConfig;
-use super::path::{Hop, Path, ProbeRef};
+use super::path::{Path, ProbeRef};
 use crate::time::{Span, Timestamp};
 
 /// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
 const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
 
 /// Probes captured on their way out and not settled.
+///
+/// All probes of a hop are waited for equally long at a time, so that the one sent first is the first to be given up. So
+/// a hop keeps them by when they were sent, and what a frame costs does not grow with how many wait.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    probes: Vec<ProbeRef>,
+    first_ttl: u8,
+    /// The scout, then those of each hop, then sizers with a TTL of none. One that was answered stays until it is found,
+    /// or until most are such.
+    queues: Vec<Queue>,
+    /// How many wait, and how many entries there are of those that do not.
+    live: usize,
+    stale: usize,
     /// Those of them that are to be given up: room for [`expired`](Self::expired).
     due: Vec<(Timestamp, ProbeRef)>,
     /// The largest RTT seen.
@@ -23,11 +35,28 @@ pub(super) struct Waiting {
     changed: bool,
 }
 
+/// The probes of a hop that wait, the first sent first.
+#[derive(Clone, Debug)]
+struct Queue {
+    sent: BinaryHeap<Reverse<(Timestamp, ProbeRef)>>,
+    /// The hop's [first RTT](super::path::Hop::first_rtt), and the probe that has it.
+    first_rtt: Option<(u16, Span)>,
+}
+
+/// Without a frame of its own it has no deadline.
+const NEVER: Timestamp = Timestamp::from_nanos(i64::MAX);
+/// Entries of probes that do not wait any more are not looked for if they are fewer than this.
+const FEW: usize = 64;
+
 impl Waiting {
-    /// None yet, with room for so many.
-    pub(super) fn new(reserved: usize) -> Self {
+    /// None yet, of such a trace, with room for so many in all and in each hop.
+    pub(super) fn new(config: &TraceConfig, (reserved, per_hop): (usize, usize)) -> Self {
+        let queue = |_| Queue { sent: BinaryHeap::with_capacity(per_hop), first_rtt: None };
         Self {
-            probes: Vec::with_capacity(reserved),
+            first_ttl: config.first_ttl,
+            queues: (0..config.hops() + 2).map(queue).collect(),
+            live: 0,
+            stale: 0,
             due: Vec::with_capacity(reserved),
             largest_rtt: None,
             next_deadline: None,
@@ -35,15 +64,37 @@ impl Waiting {
         }
     }
 
+    /// Where the probes with this TTL are; the scout is apart.
+    fn index(&self, at: ProbeRef, ttl: u8) -> usize {
+        let hop = usize::from(ttl.saturating_sub(self.first_ttl)) + 1;
+        if at == ProbeRef::SCOUT { 0 } else { hop.min(self.queues.len().saturating_sub(1)) }
+    }
+
     /// One more.
-    pub(super) fn push(&mut self, at: ProbeRef) {
-        self.probes.push(at);
+    pub(super) fn push(&mut self, at: ProbeRef, path: &Path) {
+        let Some(probe) = path.probe(at) else { return };
+        let index = self.index(at, probe.ttl);
+        let Some(queue) = self.queues.get_mut(index) else { return };
+        queue.sent.push(Reverse((probe.sent.unwrap_or(NEVER), at)));
+        self.live += 1;
         self.changed = true;
     }
 
-    /// It waits no more.
-    pub(super) fn remove(&mut self, at: ProbeRef) {
-        self.probes.retain(|waiting| *waiting != at);
+    /// It was answered, and waits no more.
+    pub(super) fn remove(&mut self, at: ProbeRef, rtt: Option<Span>, path: &Path) {
+        let index = self.index(at, at.ttl);
+        if at.ttl > 0
+            && let Some(rtt) = rtt.filter(|rtt| *rtt > Span::ZERO)
+            && let Some(Queue { first_rtt, .. }) = self.queues.get_mut(index)
+            && first_rtt.is_none_or(|(query, _)| at.query < query)
+        {
+            *first_rtt = Some((at.query, rtt));
+        }
+        (self.live, self.stale) = (self.live.saturating_sub(1), self.stale + 1);
+        if self.stale > self.live + FEW {
+            self.queues.iter_mut().for_each(|queue| queue.sent.retain(|it| waits(it, path)));
+            self.stale = 0;
+        }
         self.changed = true;
     }
 
@@ -52,9 +103,15 @@ impl Waiting {
         self.largest_rtt = self.largest_rtt.max(rtt);
     }
 
+    /// All of them.
+    fn all(&self, path: &Path) -> impl Iterator<Item = ProbeRef> {
+        let entries = self.queues.iter().flat_map(|queue| &queue.sent);
+        entries.filter(|it| waits(it, path)).map(|Reverse((_, at))| *at)
+    }
+
     /// Whether all of them are such.
-    pub(super) fn all(&self, such: impl Fn(&ProbeRef) -> bool) -> bool {
-        self.probes.iter().all(such)
+    pub(super) fn are_all(&self, path: &Path, such: impl Fn(ProbeRef) -> bool) -> bool {
+        self.all(path).all(such)
     }
 
     /// Takes out those whose deadline has come, in the order of the deadlines. Give the list back with
@@ -69,10 +126,19 @@ impl Waiting {
         if self.next_deadline(path, config).is_none_or(|deadline| deadline > now) {
             return due;
         }
-        let deadlines = self.probes.iter().map(|at| (self.deadline(*at, path, config), *at));
-        due.extend(deadlines.filter(|(deadline, _)| *deadline <= now));
+        self.for_each_queue(config, |queue, patience, stale| {
+            while let Some(entry) = queue.next(path, stale) {
+                let Reverse((sent, at)) = entry;
+                let deadline = sent.after(patience);
+                if deadline > now {
+                    break;
+                }
+                due.push((deadline, at));
+                queue.sent.pop();
+            }
+        });
         due.sort_unstable();
-        self.probes.retain(|at| due.iter().all(|(_, expired)| expired != at));
+        self.live = self.live.saturating_sub(due.len());
         self.changed = true;
         due
     }
@@ -86,37 +152,45 @@ impl Waiting {
     /// The earliest deadline.
     pub(super) fn next_deadline(&mut self, path: &Path, config: &TraceConfig) -> Option<Timestamp> {
         if self.changed {
-            let deadlines = self.probes.iter().map(|at| self.deadline(*at, path, config));
-            self.next_deadline = deadlines.min();
+            let mut earliest: Option<Timestamp> = None;
+            self.for_each_queue(config, |queue, patience, stale| {
+                let deadline =
+                    queue.next(path, stale).map(|Reverse((sent, _))| sent.after(patience));
+                earliest = earliest.into_iter().chain(deadline).min();
+            });
+            self.next_deadline = earliest;
             self.changed = false;
         }
         self.next_deadline
     }
 
-    fn deadline(&self, at: ProbeRef, path: &Path, config: &TraceConfig) -> Timestamp {
-        let (hops, wait) = (path.hops(), config.wait);
-        let Some(probe) = path.probe(at) else { return Timestamp::default() };
-        let here = usize::from(probe.ttl.saturating_sub(config.first_ttl));
-        if at == ProbeRef::SCOUT {
-            return wait.deadline(probe, None, None, self.largest_rtt);
+    /// Shows each queue that is not empty, and how long its probes are waited for.
+    fn for_each_queue(
+        &mut self,
+        config: &TraceConfig,
+        mut show: impl FnMut(&mut Queue, Span, &mut usize),
+    ) {
+        let (wait, largest) = (config.wait, self.largest_rtt);
+        let Some((scout, hops)) = self.queues.split_first_mut() else { return };
+        let mut near = None;
+        // From the last hop on: what answers beyond a hop is known when it is its turn.
+        for queue in hops.iter_mut().rev() {
+            let here = queue.first_rtt.map(|(_, rtt)| rtt);
+            if !queue.sent.is_empty() {
+                show(queue, wait.patience(here, near, largest), &mut self.stale);
+            }
+            near = here.or(near);
         }
-        if probe.sent.is_none() {
-            return Timestamp::from_nanos(i64::MAX);
+        if !scout.sent.is_empty() {
+            show(scout, wait.patience(None, None, largest), &mut self.stale);
         }
-        // Looked for only where it counts: a hop that is watched for hours has many probes.
-        let rtt = |factor: f64, hops: &[Hop]| {
-            (factor > 0.0).then(|| hops.iter().find_map(Hop::first_rtt)).flatten()
-        };
-        let (own, later) = hops.split_at_checked(here + 1).unwrap_or((hops, &[]));
-        let own = rtt(wait.here, own.get(here..).unwrap_or_default());
-        wait.deadline(probe, own, rtt(wait.near, later), self.largest_rtt)
     }
 
     /// How many of them hold a place among those in flight.
     pub(super) fn under_way(&self, now: Timestamp, path: &Path, config: &TraceConfig) -> usize {
-        let Some(silence) = self.silence(config) else { return self.probes.len() };
-        let holds = |at: &&ProbeRef| silent_from(**at, path, silence) > Some(now);
-        self.probes.iter().filter(holds).count()
+        let Some(silence) = self.silence(config) else { return self.live };
+        let holds = |at: &ProbeRef| silent_from(*at, path, silence) > Some(now);
+        self.all(path).filter(holds).count()
     }
 
     /// When, after `now`, the next place becomes free because its probe has been silent for long.
@@ -127,13 +201,13 @@ impl Waiting {
         config: &TraceConfig,
     ) -> Option<Timestamp> {
         let silence = self.silence(config)?;
-        let silent = self.probes.iter().filter_map(|at| silent_from(*at, path, silence));
+        let silent = self.all(path).filter_map(|at| silent_from(at, path, silence));
         silent.filter(|from| *from > now).min()
     }
 
     /// When they were sent.
     pub(super) fn since(&self, path: &Path) -> impl Iterator<Item = Timestamp> {
-        self.probes.iter().filter_map(|at| path.probe(*at)?.sent)
+        self.all(path).filter_map(|at| path.probe(at)?.sent)
     }
 
     /// How long a probe holds its place, if that is not for as long as an answer is waited for.
@@ -142,6 +216,24 @@ impl Waiting {
         let rtt = self.largest_rtt.filter(|_| !config.in_flight_exact)?;
         Some(Span::from_nanos(rtt.scaled(times).nanos().saturating_add(more.nanos())))
     }
+}
+
+impl Queue {
+    /// The first of them that still waits.
+    fn next(&mut self, path: &Path, stale: &mut usize) -> Option<Reverse<(Timestamp, ProbeRef)>> {
+        while let Some(entry) = self.sent.peek() {
+            if waits(entry, path) {
+                return Some(*entry);
+            }
+            self.sent.pop();
+            *stale = stale.saturating_sub(1);
+        }
+        None
+    }
+}
+
+fn waits(Reverse((_, at)): &Reverse<(Timestamp, ProbeRef)>, path: &Path) -> bool {
+    path.probe(*at).is_some_and(|probe| !probe.is_settled())
 }
 
 fn silent_from(at: ProbeRef, path: &Path, silence: Span) -> Option<Timestamp> {

@@ -4,10 +4,14 @@
 use std::fs;
 
 use proptest::prelude::*;
+use rtrace::capture::{CaptureReader, Item};
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{START, Topology};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::Tracer;
+use rtrace::trace::endpoint::Endpoint;
 use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::trace::survey::{Found, Survey};
 use rtrace::trace::{Disposition, Path};
 use rtrace::wire::Frame;
 
@@ -180,19 +184,27 @@ proptest! {
     fn rounds(bytes in mutated_rounds()) {
         shared::rounds(&bytes);
     }
+
+    #[test]
+    fn endpoints(bytes in mutated_frames()) {
+        shared::endpoint(&bytes);
+    }
 }
 
 type Law = fn(&[u8]);
 
 #[test]
 fn what_a_fuzzer_found_stays_fixed() {
-    let laws: [(&str, Law); 6] = [
+    let laws: [(&str, Law); 9] = [
         ("frame", shared::frame),
         ("extension", shared::extension),
         ("capture", shared::capture),
         ("tracer", shared::tracer),
         ("escapes", shared::escapes),
         ("rounds", shared::rounds),
+        ("endpoint", shared::endpoint),
+        ("recording", shared::recording),
+        ("document", shared::document),
     ];
     for (name, law) in laws {
         let dir = root().join("fuzz/regressions").join(name);
@@ -200,4 +212,47 @@ fn what_a_fuzzer_found_stays_fixed() {
             law(&fs::read(entry.unwrap().path()).unwrap());
         }
     }
+}
+
+/// What traces are not shown in a capture of many would have changed nothing.
+#[test]
+fn what_is_seen_together_is_what_each_sees_alone() {
+    let mut traces = 0;
+    for entry in fs::read_dir(root().join("tests/captures")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(bytes) = fs::read(&path) else { continue };
+        let reader = || CaptureReader::new(bytes.as_slice(), "capture");
+        let Ok(mut first) = reader() else { continue };
+        let mut survey = Survey::new();
+        while let Ok(Some(item)) = first.next() {
+            if let Item::Packet(frame) = item {
+                survey.handle_frame(&frame);
+            }
+        }
+        let found = survey.into_traces();
+        let mut endpoint = Endpoint::new();
+        found.iter().for_each(|found| endpoint.add(&found.config.flow(), &found.idents));
+        let tracer = |found: Found| Tracer::passive(found.config, found.idents).unwrap();
+        let mut alone: Vec<Tracer> = found.into_iter().map(tracer).collect();
+        let mut together = alone.clone();
+        let mut second = reader().unwrap();
+        while let Ok(Some(item)) = second.next() {
+            let Item::Packet(frame) = item else { continue };
+            let (concerned, now) = endpoint.concerned(&frame);
+            for index in concerned {
+                together[*index].handle_timeout(now);
+                together[*index].handle_frame(&frame);
+            }
+            for tracer in &mut alone {
+                tracer.handle_frame(&frame);
+            }
+        }
+        traces += alone.len();
+        for (alone, together) in alone.iter_mut().zip(&mut together) {
+            alone.finish();
+            together.finish();
+            assert_eq!(alone.path(), together.path(), "{}", path.display());
+        }
+    }
+    assert!(traces > 20, "{traces}");
 }

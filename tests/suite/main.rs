@@ -10,6 +10,7 @@ mod escapes;
 mod golden;
 mod golden_forms;
 mod golden_law;
+mod hostile;
 mod identity;
 mod inspect;
 mod laws;

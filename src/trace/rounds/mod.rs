@@ -41,6 +41,10 @@ use crate::wire::Frame;
 /// wait, but not fewer and not more than so many.
 const KEPT: (usize, usize) = (8, MOST_KEPT);
 pub(super) const MOST_KEPT: usize = 512;
+/// More rounds than fit into 300 years, so that counting them never runs over.
+pub const MOST_ROUNDS: u64 = 1 << 40;
+/// More probes a second than a socket takes.
+const MOST_A_SECOND: f64 = 1_000_000.0;
 
 /// How often a trace is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,9 +79,25 @@ impl Plan {
             Self { interval, .. } if !(0.01..=86_400.0).contains(interval) => {
                 wrong("interval", "0.01 to 86400 s")
             }
-            Self { rounds: Some(0), .. } => wrong("rounds", "at least 1"),
+            Self { rounds: Some(rounds), .. } if !(1..=MOST_ROUNDS).contains(rounds) => {
+                wrong("rounds", "1 to 2^40")
+            }
             _ => Ok(()),
         }
+    }
+
+    /// The same of rounds of this trace: nobody sends probes faster than [`MOST_A_SECOND`].
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check_of(&self, config: &TraceConfig) -> Result<(), ConfigError> {
+        self.check()?;
+        let probes = f64::from(config.scout_number()) + 1.0;
+        if probes / self.interval > MOST_A_SECOND {
+            let range = "long enough for the probes of a round, a million a second";
+            return Err(ConfigError { what: "interval", range });
+        }
+        Ok(())
     }
 }
 
@@ -99,7 +119,7 @@ impl Rounds {
     /// # Errors
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
-        plan.check()?;
+        plan.check_of(&config)?;
         let sending = Some(Sending::new(plan, config.wait));
         let first = Tracer::new(patient(config.clone(), plan).round(0))?;
         Ok(Self { sending, ..Self::of(config, plan, first) })

@@ -1,0 +1,188 @@
+//! Many traces in one recording: which of them a frame may concern.
+//!
+//! A frame is looked at once, by its addresses, its protocol and its source port or identifier, and shown to the traces
+//! that have these; so what a frame costs does not grow with how many traces there are. What a trace sees is all that
+//! it would take into account if it saw every frame: its own probes, whatever else leaves from its port, answers to its port,
+//! and ICMP errors that quote a datagram from its port or, where translation gave that another port, one to its target.
+//!
+//! Invariant: a frame is shown to no more than [`SHARING`] traces in each of these roles. Where more share a port, it is
+//! shown to those that share the target too, and where those are more, to the latest that had begun by then; where that
+//! leaves a trace out that may want it, it is [counted](Endpoint::passed_over).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::correlate::Idents;
+use crate::probe::{Flow, ProbeKey};
+use crate::time::Timestamp;
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::{Frame, ipv4, link, quoted};
+
+/// How many traces with one address, protocol and port see each frame of that port.
+pub const SHARING: usize = 16;
+
+/// Which traces of a recording a frame may concern. See the [module](self).
+#[derive(Debug, Default)]
+pub struct Endpoint {
+    traces: usize,
+    /// The traces in order of their beginnings, by who may have sent a datagram.
+    ports: HashMap<Port, Vec<Member>>,
+    /// The same by whom it was sent to, too.
+    flows: HashMap<(Port, IpAddr), Vec<Member>>,
+    /// The same, from whatever port.
+    targets: HashMap<(IpAddr, u8, IpAddr), Vec<Member>>,
+    concerned: Vec<usize>,
+    latest: Option<Timestamp>,
+    shown: u64,
+    passed_over: u64,
+}
+
+/// An address, a protocol, and a source port or identifier.
+type Port = (IpAddr, u8, u16);
+
+/// One of several traces that have something in common.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    index: usize,
+    from: Timestamp,
+    /// When the last probe of this one or of one before it was captured.
+    until: Timestamp,
+}
+
+impl Endpoint {
+    /// Of no trace.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a trace, which begins no earlier than those before it; they are numbered from 0.
+    pub fn add(&mut self, flow: &Flow, idents: &Idents) {
+        let index = self.traces;
+        let Flow { source, target, .. } = *flow;
+        let protocol = flow.protocol();
+        let always = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
+        let (time, ports) = match idents {
+            Idents::Listed(listed) => {
+                let missing = listed.missing.iter().map(|(.., key)| key).chain(&listed.orphans);
+                let missing = missing.map(|key| port_of(key, protocol));
+                let mut ports: Vec<u16> = missing.chain(listed.idents.iter().copied()).collect();
+                ports.sort_unstable();
+                ports.dedup();
+                ((listed.from, listed.until), ports)
+            }
+            Idents::One | Idents::Numbered(_) => (always, vec![flow.ident]),
+        };
+        self.traces += 1;
+        let (from, until) = time;
+        let join = |members: &mut Vec<Member>| {
+            let until = members.last().map_or(until, |last| last.until.max(until));
+            members.push(Member { index, from, until });
+        };
+        for port in ports.into_iter().map(|port| (source, protocol, port)) {
+            join(self.ports.entry(port).or_default());
+            join(self.flows.entry((port, target)).or_default());
+        }
+        join(self.targets.entry((source, protocol, target)).or_default());
+    }
+
+    /// The traces that a frame may concern, in order, and until when what they wait for is due by then: time passes for
+    /// all of them, whatever they are shown.
+    pub fn concerned(&mut self, frame: &Frame<'_>) -> (&[usize], Timestamp) {
+        let latest = self.latest.map_or(frame.at, |latest| latest.max(frame.at));
+        self.latest = Some(latest);
+        self.concerned.clear();
+        self.look_at(frame);
+        self.concerned.sort_unstable();
+        self.concerned.dedup();
+        self.shown = self.shown.saturating_add(self.concerned.len() as u64);
+        (&self.concerned, latest)
+    }
+
+    /// How often a frame was shown to a trace.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        self.shown
+    }
+
+    /// How many frames were not shown to a trace that may have wanted them, because too many share a port.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over
+    }
+
+    fn look_at(&mut self, frame: &Frame<'_>) {
+        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
+        let Ok((header, payload)) = ip::decode(datagram) else { return };
+        let Some(key) = ProbeKey::of(&header, payload) else { return };
+        let (from, to, protocol) = (header.source, header.destination, header.protocol);
+        let mut passed_over =
+            !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.at);
+        let answered = if header.is_icmp() { key.identifier() } else { key.destination_port() };
+        let answered = if has_port(protocol) { answered } else { 0 };
+        passed_over |= !self.add_sharing((to, protocol, answered), from, frame.at);
+        if header.is_icmp() {
+            passed_over |= !self.add_quoted(&header, payload, frame.at);
+        }
+        self.passed_over = self.passed_over.saturating_add(passed_over.into());
+    }
+
+    /// Adds the traces that an ICMP error may be about, as far as they are not too many.
+    fn add_quoted(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) -> bool {
+        let Ok(icmp) = ip::icmp(header.family(), payload) else { return true };
+        let Ok(quote) = quoted::decode(icmp.body) else { return true };
+        let Some(key) = ProbeKey::of(&quote.header, quote.payload).filter(|_| icmp.quotes) else {
+            return true;
+        };
+        let (source, target) = (header.destination, quote.header.destination);
+        let protocol = quote.header.protocol;
+        let port = (source, protocol, port_of(&key, protocol));
+        if !self.flows.contains_key(&(port, target)) {
+            // Another port may be what translation gave it.
+            let to_target = self.targets.get(&(source, protocol, target));
+            add(&mut self.concerned, to_target, at);
+        }
+        self.add_sharing(port, target, at)
+    }
+
+    /// Adds the traces with this port or, if they are too many, those of them with this target.
+    fn add_sharing(&mut self, port: Port, target: IpAddr, at: Timestamp) -> bool {
+        let Some(sharing) = self.ports.get(&port) else { return true };
+        if sharing.len() <= SHARING {
+            self.concerned.extend(sharing.iter().map(|member| member.index));
+            return true;
+        }
+        let flow = self.flows.get(&(port, target));
+        flow.is_some() && add(&mut self.concerned, flow, at)
+    }
+}
+
+/// Adds these traces or, if they are too many, the latest that have begun; says whether all that go on are among them.
+fn add(into: &mut Vec<usize>, members: Option<&Vec<Member>>, at: Timestamp) -> bool {
+    let members = members.map_or(&[][..], Vec::as_slice);
+    let (before, shown) = if members.len() <= SHARING {
+        (&[][..], members)
+    } else {
+        let begun = members.partition_point(|member| member.from <= at);
+        members[..begun].split_at(begun.saturating_sub(SHARING))
+    };
+    into.extend(shown.iter().map(|member| member.index));
+    before.last().is_none_or(|last| last.until < at)
+}
+
+/// Whether datagrams of a protocol have ports or identifiers.
+fn has_port(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        ipv4::UDP | ipv4::UDP_LITE | ipv4::TCP | ipv4::ICMP | crate::wire::ipv6::ICMPV6
+    )
+}
+
+/// The source port or identifier in a key; 0 where there is none.
+fn port_of(key: &ProbeKey, protocol: u8) -> u16 {
+    match protocol {
+        ipv4::ICMP | crate::wire::ipv6::ICMPV6 => key.identifier(),
+        protocol if has_port(protocol) => key.source_port(),
+        _ => 0,
+    }
+}
