@@ -5,6 +5,7 @@ mod args;
 mod compared;
 mod config;
 mod diff;
+mod hints;
 mod keyboard;
 mod list;
 mod lookups;
@@ -18,6 +19,7 @@ mod screen;
 mod session;
 mod show;
 mod tape;
+mod target;
 mod targets;
 mod task;
 mod trace;
@@ -121,10 +123,12 @@ fn refuse(error: &clap::Error, given: &[OsString]) -> ExitCode {
     let line = useful.collect::<Vec<_>>().join("; ");
     let line = line.strip_prefix("error: ").unwrap_or(&line).trim_end_matches('.');
     let first = given.get(1).and_then(|arg| arg.to_str());
-    match (args::command_behind(given), first.filter(|name| args::is_command(name))) {
-        (Some(name), _) => {
-            complain(&format!("the command comes before its options: rtrace {name} ..."));
-        }
+    if let Some(name) = args::command_behind(given) {
+        complain(&format!("the command comes before its options: rtrace {name} ..."));
+        return Status::Failed.into();
+    }
+    match (hints::of_clap(error, given), first.filter(|name| args::is_command(name))) {
+        (Some(hint), _) => complain(&hint),
         (None, Some(name)) => complain(&format!("{line}; see rtrace {name} --help")),
         (None, None) => complain(&format!("{line}; see rtrace --help")),
     }

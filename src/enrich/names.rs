@@ -40,9 +40,9 @@ impl Names {
 }
 
 /// A name that may be shown: sanitised, and really a name. An address as text is none: it is what
-/// some resolvers say for want of one, and what a liar would say.
+/// some resolvers say for want of one, and what a liar would say. Nor is the root of all names, `.`.
 fn clean(name: &str) -> Option<String> {
-    (!name.is_empty() && name.parse::<IpAddr>().is_err()).then(|| sanitize(name))
+    (name.contains(|c| c != '.') && name.parse::<IpAddr>().is_err()).then(|| sanitize(name))
 }
 
 /// `name` with everything but ASCII letters, digits, `-`, `_` and `.` replaced by `?`, and cut at

@@ -58,6 +58,8 @@ pub struct Layout {
     pub form: Form,
     /// Addresses without names.
     pub numeric: bool,
+    /// The address of each host beside its name.
+    pub addresses: bool,
     /// With the label stacks that routers append; the JSON always has them.
     pub extensions: bool,
     /// Names are not cut.
@@ -114,6 +116,7 @@ impl<'a> Whole<'a> {
     /// A host as it is shown: by its name, where that is known and asked for.
     fn host(self, address: IpAddr) -> Cow<'a, str> {
         match rows::name(self.view, address, self.layout.numeric) {
+            Some(name) if self.layout.addresses => format!("{name} ({address})").into(),
             Some(name) => name.into(),
             None => address.to_string().into(),
         }
