@@ -15,7 +15,7 @@ pub mod shifts;
 mod tests;
 pub mod trace;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,10 +47,18 @@ pub struct Pair<T> {
 pub struct Head {
     format: &'static str,
     version: u32,
+    /// The address that both traced.
+    pub target: IpAddr,
+}
+
+impl Head {
+    fn to(target: IpAddr) -> Self {
+        Self { format: "rtrace-diff", version: VERSION, target }
+    }
 }
 
 impl Default for Head {
     fn default() -> Self {
-        Self { format: "rtrace-diff", version: VERSION }
+        Self::to(Ipv4Addr::UNSPECIFIED.into())
     }
 }

@@ -166,10 +166,10 @@ impl Untrusted {
     }
 
     /// What it is good for as the name of a host: [`ascii`](Self::ascii), and really a name. An address as text is none:
-    /// it is what some resolvers say for want of one, and what a liar would say.
+    /// it is what some resolvers say for want of one, and what a liar would say. Nor is the root of all names, `.`.
     #[must_use]
     pub fn host_name(&self) -> Option<Self> {
-        let is_name = !self.0.is_empty() && self.0.parse::<IpAddr>().is_err();
+        let is_name = self.0.contains(|c| c != '.') && self.0.parse::<IpAddr>().is_err();
         is_name.then(|| Self(self.ascii()))
     }
 

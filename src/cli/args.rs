@@ -162,7 +162,7 @@ pub struct WatchArgs {
 
     /// End after so many rounds: at least 1 [default: until interrupted or --until; for
     /// report without --until 10]
-    #[arg(long, value_name = "N", help_heading = "Rounds", value_parser = at_least_one)]
+    #[arg(short = 'c', long, value_name = "N", alias = "report-cycles", help_heading = "Rounds", value_parser = at_least_one)]
     pub rounds: Option<u64>,
 
     /// Begin no round at this time or later: 2026-12-24T18:00:00Z, or so long: 1h30m
@@ -170,7 +170,7 @@ pub struct WatchArgs {
     pub until: Option<Until>,
 
     /// Only report when it is over
-    #[arg(long, help_heading = "Rounds")]
+    #[arg(short, long, help_heading = "Rounds")]
     pub report: bool,
 
     /// How the report looks.
@@ -311,7 +311,9 @@ impl Cli {
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
-            let message = "--json is short for --format json: give only one of the two forms";
+            let short = output.form().describe().0;
+            let message =
+                format!("--{short} is short for --format {short}: give only one of the two forms");
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         if output.cannot_inspect() {

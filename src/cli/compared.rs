@@ -43,7 +43,8 @@ pub fn trace(found: &Comparison) -> String {
         text += "other branches of load balancers are no change; to be sure compare two of \
                  `rtrace paths`, or two of --flow paris with the same --sport\n";
     }
-    text += if found.changed { "the path has changed\n" } else { "the path is the same\n" };
+    let verdict = if found.changed { "has changed" } else { "is the same" };
+    let _ = writeln!(text, "the path to {} {verdict}", found.head.target);
     text
 }
 
@@ -160,12 +161,12 @@ pub fn map(found: &MapComparison) -> String {
     for router in &found.routers {
         let ttl = router.ttls.first().copied().unwrap_or_default();
         let (what, p) = (said(router.difference, router.change), router.p);
-        let _ = writeln!(text, "{ttl:2}  {what}: {} (p = {p:.2e})", name(router.address));
+        let _ = writeln!(text, "{ttl:2}  {what}: {} (p = {})", name(router.address), chance(p));
     }
     for link in &found.links {
         let from = link.from.map_or("here".to_owned(), |from| from.to_string());
         let (what, p) = (said(link.difference, link.change), link.p);
-        let _ = writeln!(text, "link  {what}: {from} -> {} (p = {p:.2e})", link.to);
+        let _ = writeln!(text, "link  {what}: {from} -> {} (p = {})", link.to, chance(p));
     }
     for (address, now) in &found.per_packet {
         let now = if *now { "now" } else { "no more" };
@@ -173,9 +174,10 @@ pub fn map(found: &MapComparison) -> String {
     }
     text += reached(found.reached);
     text += &unfinished(found.unfinished);
-    let verdict = if found.changed { "the paths have changed" } else { "the paths are the same" };
+    let target = found.head.target;
+    let verdict = if found.changed { "have changed" } else { "are the same" };
     let Pair { before, after } = found.confidence;
-    let limit = |percent: f64| format!("p < {:.2e}", 1.0 - percent / 100.0);
+    let limit = |percent: f64| format!("p < {}", chance(1.0 - percent / 100.0));
     let limits = if before.to_bits() == after.to_bits() {
         limit(before)
     } else {
@@ -183,9 +185,14 @@ pub fn map(found: &MapComparison) -> String {
     };
     let _ = writeln!(
         text,
-        "{verdict} (by the runs' confidence, what one lacks with {limits} is not there)"
+        "the paths to {target} {verdict} (by the runs' confidence, what one lacks with {limits} is not there)"
     );
     text
+}
+
+/// A probability in few digits: 0.05, 1.2e-7.
+fn chance(p: f64) -> String {
+    if p < 0.01 { format!("{p:.1e}") } else { format!("{p:.2}") }
 }
 
 fn reached(reached: Pair<bool>) -> &'static str {

@@ -7,6 +7,7 @@ mod config;
 mod confinement;
 mod console;
 mod diff;
+mod hints;
 mod keyboard;
 mod list;
 mod lookups;
@@ -20,6 +21,7 @@ mod screen;
 mod session;
 mod show;
 mod tape;
+mod target;
 mod targets;
 mod task;
 mod together;
@@ -153,10 +155,12 @@ fn refuse(error: &clap::Error, given: &[OsString]) -> ExitCode {
     let line = useful.collect::<Vec<_>>().join("; ");
     let line = line.strip_prefix("error: ").unwrap_or(&line).trim_end_matches('.');
     let first = given.get(1).and_then(|arg| arg.to_str());
-    match (args::command_behind(given), first.filter(|name| args::is_command(name))) {
-        (Some(name), _) => {
-            complain(&format!("the command comes before its options: rtrace {name} ..."));
-        }
+    if let Some(name) = args::command_behind(given) {
+        complain(&format!("the command comes before its options: rtrace {name} ..."));
+        return Status::Failed.into();
+    }
+    match (hints::of_clap(error, given), first.filter(|name| args::is_command(name))) {
+        (Some(hint), _) => complain(&hint),
         (None, Some(name)) => complain(&format!("{line}; see rtrace {name} --help")),
         (None, None) => complain(&format!("{line}; see rtrace --help")),
     }

@@ -23,6 +23,10 @@ pub struct TraceOptions {
     #[arg(value_name = "PACKETLEN", value_parser = within(28_u16, u16::MAX))]
     pub packet_len: Option<u16>,
 
+    /// Length of each probe in bytes: as PACKETLEN after the target
+    #[arg(long = "packetlen", value_name = "N", help_heading = "Probes", conflicts_with = "packet_len", value_parser = within(28_u16, u16::MAX))]
+    pub packet_len_option: Option<u16>,
+
     /// Trace IPv4: the first IPv4 address of the target
     #[arg(short = '4', help_heading = "Route", conflicts_with = "ipv6")]
     pub ipv4: bool,
@@ -151,6 +155,11 @@ impl ProbeKind {
 }
 
 impl TraceOptions {
+    /// The length of the probes, in either of the two ways to say it.
+    pub fn packet_len(&self) -> Option<u16> {
+        self.packet_len.or(self.packet_len_option)
+    }
+
     /// The family that is asked for.
     pub fn family(&self) -> Option<Family> {
         let flags = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)];
@@ -185,9 +194,9 @@ impl TraceOptions {
         set(&mut config.send_wait, self.send_wait);
         config.mtu |= self.mtu;
         if config.mtu {
-            config.mtu_limit = self.packet_len.or(config.mtu_limit);
+            config.mtu_limit = self.packet_len().or(config.mtu_limit);
         } else {
-            set(&mut config.packet_len, self.packet_len);
+            set(&mut config.packet_len, self.packet_len());
         }
         set(&mut config.flow_mode, self.flow);
         set(&mut config.flow_label, self.flow_label);

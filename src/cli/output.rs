@@ -14,7 +14,7 @@ use crate::render::{Form, Renderer};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct OutputOptions {
     /// Addresses only: look up no names
-    #[arg(short, help_heading = "Output")]
+    #[arg(short, long, alias = "no-dns", help_heading = "Output")]
     pub numeric: bool,
 
     /// Show what routers append to their replies: MPLS label stacks, other extension objects as bytes
@@ -38,6 +38,10 @@ pub struct OutputOptions {
     /// Short for --format json
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+
+    /// Short for --format csv
+    #[arg(long, help_heading = "Output", conflicts_with = "json")]
+    pub csv: bool,
 }
 
 /// Reads the name of one of these forms.
@@ -54,7 +58,11 @@ pub fn forms(these: &'static [Form]) -> impl TypedValueParser<Value = Form> {
 impl OutputOptions {
     /// The form of the report.
     pub fn form(self) -> Form {
-        if self.json { Form::Json } else { self.format.unwrap_or_default() }
+        match (self.json, self.csv) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Csv,
+            (false, false) => self.format.unwrap_or_default(),
+        }
     }
 
     /// What writes the report.
@@ -72,7 +80,7 @@ impl OutputOptions {
 
     /// Whether two forms are asked for at once: no form is then the right one.
     pub fn contradicts_itself(self) -> bool {
-        self.json && self.format.is_some_and(|form| form != Form::Json)
+        (self.json || self.csv) && self.format.is_some_and(|form| form != self.form())
     }
 
     /// What concerns the text.

@@ -44,6 +44,10 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if let Some(file) = &args.replay {
         return playing::run(args, file);
     }
+    let numbers = args.targets.iter().skip(1).find(|name| name.parse::<u32>().is_ok());
+    if let Some(number) = numbers {
+        bail!("{number} is not a target: give the length of the probes as --packetlen {number}");
+    }
     let watch = Watch::of(&args.watch, false)?;
     let trace = &args.watch.trace;
     let on_screen = io::stdout().is_terminal()

@@ -24,7 +24,7 @@ pub struct ScreenArgs {
 
 impl ScreenArgs {
     /// The same arguments with several targets in the place of one. What follows the targets is one more of
-    /// them, so that the length of the probes becomes an option.
+    /// them, so that the length of the probes is only an option.
     fn several(command: Command) -> Command {
         let replay =
             arg!(--replay <FILE> "Show a recording instead, \"-\" is stdin: play, step, go to a time")
@@ -54,7 +54,7 @@ impl ScreenArgs {
                     .required_unless_present("replay")
                     .help("Host names or addresses to watch, several only on the screen; an IPv6 link-local address with its zone after \"%\"")
             })
-            .mut_arg("packet_len", |len| len.long("packetlen").help_heading("Probes"))
+            .mut_arg("packet_len", |len| len.long("packet-length").hide(true))
     }
 }
 

@@ -8,9 +8,11 @@ use std::path::Path;
 use anyhow::{Context, anyhow, bail};
 
 use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
+use super::hints;
 use super::paths::Earlier;
 use super::session::{Session, report_out};
 use super::tape::{Prepared, create, is_stdout};
+use super::target;
 use super::task::Task;
 use super::watch::{self, Watch};
 use super::{Status, complain, console};
@@ -86,10 +88,14 @@ pub(super) fn open_live(
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = resolve(host, &args.options, resolvers)?;
+    let target = target::resolve(host, &args.options, |name| match resolvers {
+        Some(resolvers) => Ok(resolvers.host(name)),
+        None => Ok(Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?.host(name)),
+    })?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
-    let route = route::resolve(target, zone, iface.as_deref(), wanted.source)?;
+    let route = route::resolve(target, zone, iface.as_deref(), wanted.source)
+        .map_err(|error| hints::of_route(error, iface.as_deref()))?;
     let any = iface.as_deref() == Some(route::ANY);
     let clock = args.clock.unwrap_or_default();
     if any && clock == Clock::Hardware {
@@ -263,10 +269,13 @@ pub(super) fn open_simulated(
     let target = match known.next() {
         Some((address, _)) => *address,
         None => name.parse().ok().filter(fits).ok_or_else(|| {
-            anyhow!("{name} is not such an address, and no such name in the simulated network")
+            anyhow!(
+                "{name} is neither an address nor a name in the simulated network: try 203.0.113.9"
+            )
         })?,
     };
     let wanted = Wanted::of(args, task);
+    target::check(target)?;
     let source = wanted.source.unwrap_or(topology.source_for(target));
     let ident = wanted.ident.or(wanted.port).unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: wanted.probe, ident };
@@ -382,7 +391,7 @@ fn configure(
     if config.packet_len < config.least_len() {
         let least = config.least_len();
         bail!(
-            "{} bytes are too short for such probes: ask for at least {least}",
+            "{} bytes are too short for such probes: choose a packet length of at least {least}",
             config.packet_len
         );
     }
@@ -397,6 +406,10 @@ fn configure(
     let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
     if is_tcp && config.packet_len != config.least_len() {
         bail!("TCP probes carry no payload: leave out the packet length");
+    }
+    if config.first_ttl > config.max_ttl {
+        let (first, max) = (config.first_ttl, config.max_ttl);
+        bail!("--max-hops {max} is below --first {first}: choose a larger --max-hops");
     }
     config.check()?;
     Ok(config)
@@ -413,34 +426,13 @@ fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> a
     if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
         bail!("--mtu needs probes of any length, and TCP's have one: use UDP, or -I");
     }
-    if let Some(len) = args.options.packet_len.filter(|len| *len <= config.packet_len) {
+    if let Some(len) = args.options.packet_len().filter(|len| *len <= config.packet_len) {
         bail!("--mtu tries longer probes than {len} bytes: ask for more, or leave it out");
     }
     if config.flow_mode == FlowMode::Dublin {
         bail!("--mtu needs probes of any length, and --flow dublin varies it: use --flow paris");
     }
     Ok(())
-}
-
-/// The target's address of the family that is asked for; else its first IPv4 address, or its first.
-fn resolve(
-    name: &str,
-    options: &TraceOptions,
-    resolvers: Option<&Resolvers>,
-) -> anyhow::Result<IpAddr> {
-    let kind = if options.family() == Some(Family::V6) { "IPv6" } else { "IPv4" };
-    let found = match name.parse() {
-        Ok(address) => vec![address],
-        Err(_) => match resolvers {
-            Some(resolvers) => resolvers.host(name),
-            None => Resolvers::start(None, DEFAULT_WAIT, complain)?.host(name),
-        }
-        .map_err(|reason| anyhow!(reason.shown()))
-        .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?,
-    };
-    let mut fitting: Vec<IpAddr> = found.into_iter().filter(|it| options.fits(it)).collect();
-    fitting.sort_by_key(IpAddr::is_ipv6);
-    fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
 }
 
 /// Prepares the recording, if there is to be one.

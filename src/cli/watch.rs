@@ -30,10 +30,14 @@ const INTERVAL: f64 = 1.0;
 #[derive(Debug, Args)]
 pub struct ReportOptions {
     /// Do not cut long names, as mtr --report-wide
-    #[arg(long, help_heading = "Report of rounds")]
+    #[arg(long, alias = "report-wide", help_heading = "Report of rounds")]
     pub wide: bool,
 
-    #[arg(long, value_name = "LETTERS", help_heading = "Report of rounds", alias = "order", help = columns_help())]
+    /// Show the address beside each name
+    #[arg(short = 'b', long, help_heading = "Report of rounds", conflicts_with = "numeric")]
+    pub show_ips: bool,
+
+    #[arg(short = 'o', long, value_name = "LETTERS", help_heading = "Report of rounds", alias = "order", help = columns_help())]
     pub columns: Option<Columns>,
 }
 
@@ -63,7 +67,9 @@ impl ReportOptions {
             form,
             numeric: output.numeric,
             extensions: output.extensions,
-            wide: self.wide,
+            addresses: self.show_ips,
+            // A part of an address is of no use.
+            wide: self.wide || self.show_ips,
             columns: self.columns.clone().unwrap_or_default(),
         }))
     }

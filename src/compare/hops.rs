@@ -22,8 +22,9 @@ use super::{Head, Pair};
 /// How the second trace differs from the first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Comparison {
+    /// Form, version and target.
     #[serde(flatten)]
-    head: Head,
+    pub head: Head,
     /// Whether the path is another one.
     pub changed: bool,
     /// By hop, in order.
@@ -121,7 +122,7 @@ pub fn compare(before: &Trace, after: &Trace) -> Comparison {
         || hops.iter().any(|hop| hop.change)
         || rewrites.iter().any(|field| field.change);
     Comparison {
-        head: Head::default(),
+        head: Head::to(after.target.address),
         changed,
         hops,
         rewrites,

@@ -90,8 +90,9 @@ struct Link {
 /// How the second map differs from the first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct MapComparison {
+    /// Form, version and target.
     #[serde(flatten)]
-    head: Head,
+    pub head: Head,
     /// Whether the paths are others.
     pub changed: bool,
     /// Routers that only one of the maps has.
@@ -222,6 +223,7 @@ impl Index {
 #[must_use]
 pub fn compare(before: &Map, after: &Map) -> MapComparison {
     let mut found = MapComparison {
+        head: Head::to(after.target.address),
         reached: Pair { before: before.reached, after: after.reached },
         confidence: Pair { before: before.asked.confidence, after: after.asked.confidence },
         unfinished: Pair { before: before.unfinished(), after: after.unfinished() },
@@ -342,6 +344,7 @@ mod tests {
         assert_eq!(
             compare(&whole, &whole),
             MapComparison {
+                head: Head::to(whole.target.address),
                 reached: Pair { before: true, after: true },
                 confidence: Pair { before: 95.0, after: 95.0 },
                 ..MapComparison::default()

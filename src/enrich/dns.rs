@@ -73,6 +73,24 @@ impl Dns {
         })
     }
 
+    /// The addresses of a name, IPv4 first; empty if it has none.
+    ///
+    /// # Errors
+    /// When there is no answer that makes sense.
+    pub fn addresses(&self, name: &str) -> Result<Vec<IpAddr>, Unanswered> {
+        let name = Name::from_ascii(name).map_err(|_| Unanswered)?;
+        let address = |record: &RData| match record {
+            RData::A(address) => Some(IpAddr::from(address.0)),
+            RData::AAAA(address) => Some(IpAddr::from(address.0)),
+            _ => None,
+        };
+        let both = [RecordType::A, RecordType::AAAA].map(|kind| self.ask(&name, kind));
+        match both {
+            [Err(_), Err(_)] => Err(Unanswered),
+            both => Ok(both.iter().flatten().flatten().filter_map(address).collect()),
+        }
+    }
+
     /// The TXT records of a name, the strings of each put together; empty if it has none.
     ///
     /// # Errors

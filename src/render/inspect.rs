@@ -20,6 +20,8 @@ use crate::wire::Frame;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
+/// Columns that responders have at least.
+const LEAST_WIDTH: usize = 39;
 /// Octets of a value that the text shows.
 const SHOWN: usize = 8;
 
@@ -42,15 +44,18 @@ impl<W: Write> Inspect<W> {
     }
 
     fn write_text(&mut self, view: View<'_>) -> io::Result<()> {
-        writeln!(
-            self.out,
-            "hop  quoted by                                octets  TTL  not as sent"
-        )?;
         let stages = self.inspector.stages(view.config, view.path);
-        for stage in &stages {
-            for line in lines(stage, view, self.numeric) {
-                writeln!(self.out, "{line}")?;
-            }
+        let rows: Vec<Line> =
+            stages.iter().flat_map(|stage| lines(stage, view, self.numeric)).collect();
+        let longest = rows.iter().map(|row| row.responder.chars().count());
+        let width = longest.max().unwrap_or(0).max(LEAST_WIDTH);
+        let TraceConfig { target_name, target, .. } = view.config;
+        let name = target_name.shown();
+        writeln!(self.out, "what the path to {name} ({target}) does to packets\n")?;
+        writeln!(self.out, "hop  {:<width$}  octets  TTL  not as sent", "quoted by")?;
+        for Line { hop, responder, len, ttl, said } in &rows {
+            let line = format!("{hop:3}  {responder:<width$}  {len:6}  {ttl:3}  {said}");
+            writeln!(self.out, "{}", line.trim_end())?;
         }
         if let Some(looped) = view.path.looped {
             writeln!(self.out, "{}", loop_line(looped))?;
@@ -91,8 +96,17 @@ impl<W: Write> Renderer for Inspect<W> {
     }
 }
 
+/// A line of the table.
+struct Line {
+    hop: u8,
+    responder: String,
+    len: usize,
+    ttl: u8,
+    said: String,
+}
+
 /// The lines of a hop: what it says of several probes alike stands there once.
-fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<String> {
+fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<Line> {
     let fields = |it: &Comparison| it.differences.iter().map(|it| it.field).collect::<Vec<_>>();
     // The scout has a line of its own where no other probe shows the same.
     let told = |scout: &Comparison| {
@@ -103,7 +117,7 @@ fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<String> {
         stage.quotes.iter().any(|it| same(&it))
     };
     let mut keys = Vec::new();
-    let mut lines: Vec<String> = Vec::new();
+    let mut lines = Vec::new();
     for it in &stage.quotes {
         let is_scout = it.at == ProbeRef::SCOUT;
         let odd = it.oddities(view.config.target);
@@ -122,8 +136,7 @@ fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<String> {
         }
         said.extend(findings(it, view.config));
         let (hop, said) = (stage.ttl, said.join(", "));
-        let line = format!("{hop:3}  {responder:<40} {:6}  {:3}  {said}", it.len, it.ttl);
-        lines.push(line.trim_end().to_owned());
+        lines.push(Line { hop, responder, len: it.len, ttl: it.ttl, said });
     }
     lines
 }

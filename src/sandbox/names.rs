@@ -344,8 +344,15 @@ impl Resolver {
                 Answer::System(number, origins::name_of_cymru(self.dns(), number))
             }
             Question::Host(name) => {
-                let found = dns_lookup::lookup_host(&name).map(Iterator::collect);
-                Answer::Host(found.map_err(|error| io::Error::from(error).to_string().into()))
+                let by_library = || dns_lookup::lookup_host(&name).map(Iterator::collect);
+                let found = match self.server {
+                    None => by_library().map_err(|error| io::Error::from(error).to_string()),
+                    Some(server) => {
+                        let silent = |_| format!("no answer from {server}");
+                        self.dns().addresses(&name).map_err(silent)
+                    }
+                };
+                Answer::Host(found.map_err(Into::into))
             }
         }
     }

@@ -58,7 +58,7 @@ fn renderers(plan: Option<Plan>) -> Vec<(Box<dyn Renderer>, Shared)> {
     let style = Style { numeric: false, extensions: true, back: true };
     let report = |form| {
         let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIEPT".parse().unwrap());
-        let layout = Layout { form, numeric: false, extensions, wide, columns };
+        let layout = Layout { form, extensions, wide, columns, ..Layout::default() };
         let out = Shared::default();
         (Box::new(Report::new(out.clone(), layout)) as Box<dyn Renderer>, out)
     };

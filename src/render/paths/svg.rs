@@ -79,9 +79,11 @@ fn write_links(edges: &[Edge], layout: &Layout, out: &mut impl Write) -> io::Res
         let curve = if edge.from < edge.to { curve(parts) } else { arc(parts) };
         writeln!(
             out,
-            "<path class=\"{class}\" stroke-width=\"{stroke:.1}\" d=\"{curve}\"><title>#{} to #{}: {} flows\
+            "<path class=\"{class}\" stroke-width=\"{stroke:.1}\" d=\"{curve}\"><title>#{} to #{}: {}\
              </title></path>",
-            edge.from, edge.to, edge.flows
+            edge.from,
+            edge.to,
+            counted(edge.flows as u64, "flow")
         )?;
     }
     Ok(())
@@ -125,14 +127,14 @@ impl Card {
 
     fn of(map: &Map<'_>, id: usize, router: &Router) -> Self {
         let title = map.title(router);
-        let flows = router.flows.len();
+        let flows = counted(router.flows.len() as u64, "flow");
         let mut lines = match title.split_once(" (") {
             Some((name, address)) => vec![format!("#{id} {name}"), format!("({address}")],
             None => vec![format!("#{id} {title}")],
         };
         lines.push(match router.rtt {
-            Some(_) => format!("{}, {flows} flows", in_ms(router)),
-            None => format!("{flows} flows"),
+            Some(_) => format!("{}, {flows}", in_ms(router)),
+            None => flows,
         });
         lines.extend(router.also.iter().map(|other| format!("= {other}")));
         if router.per_packet {

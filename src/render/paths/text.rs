@@ -29,11 +29,12 @@ pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     let widest = names.iter().map(width).max().unwrap_or(0);
     let hops = network.routers.iter().map(|it| width(&ttls(it))).max().unwrap_or(0).max(HOPS);
     for ((index, router), name) in network.routers.iter().enumerate().zip(&names) {
+        let flows = router.flows.len();
+        let noun = if flows == 1 { "flow" } else { "flows" };
         let line = format!(
-            "{:>hops$}  {name:widest$}  {:>11}  {:4} flows{}",
+            "{:>hops$}  {name:widest$}  {:>11}  {flows:4} {noun}{}",
             ttls(router),
             in_ms(router),
-            router.flows.len(),
             leads(network, index),
         );
         writeln!(out, "{}", line.trim_end())?;

@@ -59,6 +59,8 @@ pub struct Layout {
     pub form: Form,
     /// Addresses without names.
     pub numeric: bool,
+    /// The address of each host beside its name.
+    pub addresses: bool,
     /// With the label stacks that routers append; the JSON always has them.
     pub extensions: bool,
     /// Names are not cut.
@@ -115,6 +117,9 @@ impl<'a> Whole<'a> {
     /// A host as it is shown: by its name, where that is known and asked for.
     fn host(self, address: IpAddr) -> Cow<'a, Untrusted> {
         match rows::name(self.view, address, self.layout.numeric) {
+            Some(name) if self.layout.addresses => {
+                Cow::Owned(format!("{} ({address})", name.ascii()).into())
+            }
             Some(name) => Cow::Borrowed(name),
             None => Cow::Owned(address.to_string().into()),
         }

@@ -1,0 +1,145 @@
+//! What somebody seems to have meant whose command line cannot be taken as it is: each hint says what to type instead.
+
+use std::ffi::OsString;
+
+use anyhow::Error;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory};
+
+use super::args::Cli;
+use crate::link::live::route::RouteError;
+
+/// Names that are more alike than this (Jaro-Winkler) are taken for one another.
+const ALIKE: f64 = 0.85;
+/// Commands that repeat a trace, and so have mtr's habits.
+const OF_ROUNDS: [&str; 2] = ["report", "watch"];
+
+/// The name of a command that `word` may be a slip of.
+fn similar_command(word: &str) -> Option<String> {
+    let commands = Cli::command();
+    let names = commands.get_subcommands().map(Command::get_name);
+    let alike = names.map(|name| (strsim::jaro_winkler(word, name), name));
+    let best = alike.filter(|(alike, _)| (ALIKE..1.0).contains(alike));
+    best.max_by(|one, other| one.0.total_cmp(&other.0)).map(|(_, name)| name.to_owned())
+}
+
+/// What to do about a name that does not resolve.
+pub fn for_unresolved(name: &str) -> String {
+    match similar_command(name) {
+        Some(command) => format!("did you mean the command rtrace {command}?"),
+        None => "check the name, or give an address".to_owned(),
+    }
+}
+
+/// The error of a route, where the interface that was asked for is a time: mtr's -i.
+pub fn of_route(error: RouteError, iface: Option<&str>) -> Error {
+    match (&error, iface) {
+        (RouteError::NoSuchInterface { .. }, Some(name)) if name.parse::<f64>().is_ok() => {
+            anyhow::anyhow!(
+                "there is no interface {name}: -i names an interface; for the time between rounds use --interval {name}"
+            )
+        }
+        _ => error.into(),
+    }
+}
+
+/// What clap's error leaves unsaid, as a whole line that takes its place.
+pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
+    let words: Vec<&str> = given.iter().skip(1).filter_map(|word| word.to_str()).collect();
+    let first = words.first().copied().unwrap_or_default();
+    let command = if super::args::is_command(first) { first } else { "" };
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+    if error.kind() == ErrorKind::UnknownArgument {
+        return similar_command(first)
+            .filter(|_| command.is_empty())
+            .map(|meant| no_such_command(first, &meant))
+            .or_else(|| of_other_commands(argument, command));
+    }
+    let value = text(ContextKind::InvalidValue)?;
+    let meant = similar_command(first).filter(|_| command.is_empty());
+    let is_number = value.parse::<f64>().is_ok() || value.starts_with("0x");
+    if argument.contains("PACKETLEN") && (meant.is_some() || !is_number) {
+        return Some(match meant {
+            Some(meant) => no_such_command(first, &meant),
+            None => several_targets(command, value),
+        });
+    }
+    // mtr's -w has no value, so that it takes the target for one.
+    let wide = argument.starts_with("--wait") && OF_ROUNDS.contains(&command);
+    let wide = wide && value.split(',').all(|part| part.parse::<f64>().is_err());
+    wide.then(|| {
+        format!(
+            "{value} is not a time: -w is how long to wait; for names that are not cut use --wide"
+        )
+    })
+}
+
+fn no_such_command(word: &str, meant: &str) -> String {
+    format!("there is no command {word}: did you mean rtrace {meant}?")
+}
+
+fn several_targets(command: &str, value: &str) -> String {
+    let space = if command.is_empty() { "" } else { " " };
+    format!(
+        "{value} is not a packet length: rtrace{space}{command} takes one target; rtrace watch takes several on its screen"
+    )
+}
+
+/// Which commands have an option that this one has not.
+fn of_other_commands(argument: &str, command: &str) -> Option<String> {
+    let long = argument.strip_prefix("--")?.split(['=', ' ']).next()?;
+    let commands = Cli::command();
+    let has = |it: &Command| {
+        it.get_arguments().any(|arg| arg.get_long() == Some(long) && !arg.is_hide_set())
+    };
+    let names = commands.get_subcommands().filter(|it| has(it)).map(Command::get_name);
+    let names: Vec<String> = names.map(|name| format!("rtrace {name}")).collect();
+    let here =
+        if command.is_empty() { "a single trace".to_owned() } else { format!("rtrace {command}") };
+    (!names.is_empty()).then(|| {
+        format!("--{long} is not an option of {here}: it is one of {}", names.join(" and "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(line: &str) -> Option<String> {
+        let given: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+        let error = Cli::from_args(given.clone()).err()?;
+        of_clap(&error, &given)
+    }
+
+    #[test]
+    fn what_was_meant_is_said() {
+        for (line, words) in [
+            ("rtrace wacth 203.0.113.9", "no command wacth: did you mean rtrace watch?"),
+            (
+                "rtrace reprot example.net --rounds 3",
+                "no command reprot: did you mean rtrace report?",
+            ),
+            ("rtrace a b", "b is not a packet length: rtrace takes one target"),
+            ("rtrace report a b", "b is not a packet length: rtrace report takes one target"),
+            ("rtrace report -w example.net", "use --wide"),
+            (
+                "rtrace --rotate 1M example.net",
+                "--rotate is not an option of a single trace: it is one of rtrace watch and rtrace report",
+            ),
+            ("rtrace --confidence 99 example.net", "it is one of rtrace paths"),
+            ("rtrace report --replay x", "it is one of rtrace watch"),
+        ] {
+            let hint = hint(line).expect(line);
+            assert!(hint.contains(words), "{line}: {hint}");
+        }
+        for line in ["rtrace --wrong host", "rtrace host 27", "rtrace report -w x,1 host 5"] {
+            assert!(hint(line).is_none_or(|hint| hint.contains("--wide")), "{line}");
+        }
+        assert!(for_unresolved("wacth").contains("rtrace watch"));
+        assert!(for_unresolved("example.net").contains("check the name"));
+    }
+}
