@@ -193,7 +193,7 @@ proptest! {
             (report::Form::Text, Form::Lines), (report::Form::Json, Form::Json), (report::Form::Csv, Form::Csv),
         ] {
             let columns = "LSNABWV".parse().unwrap();
-            let layout = Layout { form, numeric: false, extensions: true, wide: true, columns };
+            let layout = Layout { form, extensions: true, wide: true, columns, ..Layout::default() };
             all.push(written("report", |out| Box::new(Report::new(out, layout)), parsed));
         }
         all.push(written("stream", |out| Box::new(Stream::new(out, false, plan)), Form::JsonLines));
