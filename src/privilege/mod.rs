@@ -86,10 +86,6 @@ pub fn assume_invoker() -> Result<Identity, PrivilegeError> {
     let before = (user_ids()?, group_ids()?);
     let identity = invoker::of_process(before, |name| std::env::var_os(name))?;
     prctl::set_no_new_privs().map_err(|errno| refused("set no_new_privs", &errno))?;
-    if caps::read(None, CapSet::Permitted).is_ok_and(|permitted| !permitted.is_empty()) {
-        // No core file and no tracer gets at sockets that took a privilege to open.
-        prctl::set_dumpable(false).map_err(|errno| refused("forbid tracing", &errno))?;
-    }
     // First the bounding set, then the user: each step takes capabilities that the next one ends.
     drop_bounding()?;
     become_user(before, identity).map_err(|(step, errno)| match identity.named_by {
@@ -101,6 +97,10 @@ pub fn assume_invoker() -> Result<Identity, PrivilegeError> {
         NamedBy::Process | NamedBy::RealUser => refused(step, &errno),
     })?;
     keep_only(identity)?;
+    if caps::read(None, CapSet::Permitted).is_ok_and(|permitted| !permitted.is_empty()) {
+        // No core file and no tracer gets at sockets that take a privilege to open. A change of user may permit it.
+        prctl::set_dumpable(false).map_err(|errno| refused("forbid tracing", &errno))?;
+    }
     verify_ids(identity.uid, identity.gid)?;
     Ok(*ASSUMED.get_or_init(|| identity))
 }
