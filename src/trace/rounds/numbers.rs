@@ -168,7 +168,7 @@ mod tests {
     fn a_round_near_the_last_is_found_by_any_of_its_probes() {
         for config in configs() {
             for (queries, max_ttl) in [(1, 1), (3, 30), (1_000, 255)] {
-                let config = TraceConfig { queries, max_ttl, ..config.clone() };
+                let config = TraceConfig { max_ttl, queries, ..config.clone() };
                 let last = config.scout_number();
                 // Whose length is to tell more probes apart than there are lengths.
                 if config.flow_mode == FlowMode::Dublin && queries == 1_000 {
