@@ -16,7 +16,7 @@ use rtrace::trace::{Disposition, Path};
 use rtrace::wire::Frame;
 
 use crate::lossy::{Fate, Lossy, fates};
-use crate::support::root;
+use crate::support::{cases, root};
 
 #[path = "../../fuzz/laws.rs"]
 #[expect(clippy::pedantic, reason = "shared with the fuzz targets, which are not linted")]
@@ -179,6 +179,10 @@ proptest! {
     fn tracers(bytes in mutated_frames()) {
         shared::tracer(&bytes);
     }
+}
+
+proptest! {
+    #![proptest_config(cases(80))]
 
     #[test]
     fn rounds(bytes in mutated_rounds()) {

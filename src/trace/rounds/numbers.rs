@@ -81,9 +81,12 @@ impl Numbers {
         let middle = expected.saturating_mul(probes).saturating_add(place);
         let spec = self.config.spec_in(0, 0);
         let later = serial::serials(&spec, header, payload).map(|shown| around(shown, middle));
-        let unmarked = serial::numbers(&spec, header, payload).filter(|_| first == 0);
+        let unmarked = serial::numbers(&spec, header, payload);
         let unmarked = unmarked.map(|shown| shown.around(place.min(probes), TRIES));
         let unmarked = unmarked.into_iter().flatten().filter(|number| *number < probes);
+        // The first round is that of serial 0, and 32 bits later there is another one.
+        let turn = middle.saturating_add(1 << 31) >> 32 << 32;
+        let unmarked = unmarked.filter_map(|number| turn.checked_add(number));
         let numbers = later.into_iter().flatten().chain(unmarked);
         let fitting = numbers.filter_map(|number| {
             let round = Some(number / probes).filter(|round| (first..=last).contains(round))?;
@@ -114,4 +117,102 @@ fn around(serials: Remainder, middle: u64) -> impl Iterator<Item = u64> {
     turns.flat_map(move |turn| {
         serials.plus((turn % serials.modulus) * ((1 << 32) % serials.modulus)).around(middle, TRIES)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::probe::{Flow, FlowMode, ProbeType, craft};
+    use crate::wire::ip;
+
+    const ENDS: [[&str; 2]; 2] = [["192.0.2.2", "203.0.113.9"], ["2001:db8::2", "2001:db8::9"]];
+    const TYPES: [ProbeType; 6] = [
+        ProbeType::Udp,
+        ProbeType::UdpFixed,
+        ProbeType::IcmpEcho,
+        ProbeType::TcpSyn,
+        ProbeType::UdpLite,
+        ProbeType::Protocol(253),
+    ];
+
+    fn configs() -> impl Iterator<Item = TraceConfig> {
+        let typed = ENDS.into_iter().flat_map(|ends| TYPES.map(|probe| (ends, probe)));
+        typed.flat_map(|(ends, probe)| {
+            let [source, target] = ends.map(|address| address.parse::<IpAddr>().unwrap());
+            let config = TraceConfig::of_flow(&Flow { source, target, probe, ident: 40_000 });
+            let modes = [FlowMode::Classic, FlowMode::Paris, FlowMode::Dublin];
+            modes.map(|flow_mode| TraceConfig { flow_mode, ..config.clone() })
+        })
+    }
+
+    /// The round that probe `number` of round `round` is taken for, so many seconds after the last probe of `current`.
+    fn found(
+        config: &TraceConfig,
+        current: u64,
+        after: f64,
+        (round, number): (u64, u32),
+    ) -> Option<u64> {
+        let mut datagram = Vec::new();
+        craft::craft(&config.spec_in(round, number), &mut datagram);
+        let (header, payload) = ip::decode(&datagram).unwrap();
+        let mut numbers = Numbers::of(config.clone(), 1.0);
+        let then = Timestamp::from_nanos(1_700_000_000_000_000_000);
+        numbers.note_probe(then);
+        numbers.round_of(current, &header, payload, then.after(Span::from_secs_f64(after)))
+    }
+
+    /// Also where serials begin again, and where rounds have more probes than a field has values.
+    #[test]
+    fn a_round_near_the_last_is_found_by_any_of_its_probes() {
+        for config in configs() {
+            for (queries, max_ttl) in [(1, 1), (3, 30), (1_000, 255)] {
+                let config = TraceConfig { max_ttl, queries, ..config.clone() };
+                let last = config.scout_number();
+                // Whose length is to tell more probes apart than there are lengths.
+                if config.flow_mode == FlowMode::Dublin && queries == 1_000 {
+                    continue;
+                }
+                let again = (1 << 32) / (u64::from(last) + 1);
+                // The last serial and the first leave the same remainder: of one probe a round they are all there is.
+                let again = if last == 0 { 65_530 } else { again };
+                for round in [0, 1, 63, 700, again, again + 1] {
+                    for number in [0, last / 3, last] {
+                        for current in [round.saturating_sub(2), round, round + 1] {
+                            let found = found(&config, current, 0.5, (round, number));
+                            assert_eq!(found, Some(round), "{current}, {number} of {config:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn after_an_outage_it_is_the_round_whose_turn_it_is() {
+        for config in configs() {
+            for (missing, after) in
+                [(100, 99.0), (1_200, 1_200.7), (3_600, 3_590.0), (30_000, 30_010.0)]
+            {
+                let round = 5 + missing;
+                assert_eq!(found(&config, 5, after, (round, 44)), Some(round), "{config:?}");
+            }
+            // The clock was set, or the machine slept: the next round is next all the same.
+            for after in [-3_600.0, 3_600.0, 1e6] {
+                assert_eq!(found(&config, 5, after, (6, 44)), Some(6), "{config:?}");
+            }
+        }
+    }
+
+    /// A recording says with which round it begins, whatever that is.
+    #[test]
+    fn numbers_out_of_all_bounds_are_nobodys() {
+        for config in configs() {
+            for current in [u64::MAX, u64::MAX / 90, 1 << 63] {
+                let found = found(&config, current, 1e9, (3, 44));
+                assert!(found.is_none_or(|round| round > 1 << 40), "{found:?}");
+            }
+        }
+    }
 }
