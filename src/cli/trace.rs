@@ -90,7 +90,12 @@ pub(super) fn open_live(
     };
     let target = target::resolve(host, &args.options, |name| match resolvers {
         Some(resolvers) => Ok(resolvers.host(name)),
-        None => Ok(Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?.host(name)),
+        None => {
+            let resolvers = Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?;
+            let found = resolvers.host(name);
+            resolvers.end();
+            Ok(found)
+        }
     })?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
@@ -183,6 +188,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         .interrupted_by(interrupt);
     let mut engine = task.engine(config, largest)?;
     let status = session.run(&mut *engine, &mut link);
+    resolvers.iter().for_each(Resolvers::stop);
 
     let silence = engine.path().totals.is_lacking();
     account(&mut session, &mut link, interface.name, status, silence);

@@ -3,7 +3,7 @@
 //! The C library's resolvers load plug-ins, read files and open sockets; DNS opens sockets too. So neither is done
 //! where frames and files are parsed, but in a child process that gives up all rights and confines itself to
 //! looking up. It is started before there are threads or sockets, inherits nothing, and asks nothing of the run. It ends
-//! with the run, whichever way that ends, and the run never waits for more than its end.
+//! with the run, whichever way that ends, and the run does not wait for it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +22,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, send, shutdown, socketpair,
 };
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Pid, geteuid, getpid, getppid, setsid};
 
 use super::message::{Answer, LONGEST, Question};
@@ -171,13 +171,27 @@ impl Resolvers {
         let systems = Lookups::answered(move |it| ask(Question::System(it), &system), called, wait);
         (names, Origins::asked(announced, systems))
     }
+
+    /// Ends the process. It takes a moment to go, which is not waited for: best said some time before this is dropped.
+    pub fn stop(&self) {
+        self.0.ending.store(true, Ordering::SeqCst);
+        let _ = shutdown(self.0.socket.as_raw_fd(), Shutdown::Both);
+        self.0.kill();
+    }
+
+    /// Ends the process, and waits until it has: for a run that goes on without it.
+    pub fn end(self) {
+        self.stop();
+        self.0.reap(None);
+    }
 }
 
 impl Drop for Resolvers {
+    /// A process that has gone by now is waited for. On a busy machine that takes longer than a run should: then it is
+    /// left to init, as is one whose parent was killed.
     fn drop(&mut self) {
-        self.0.ending.store(true, Ordering::SeqCst);
-        let _ = shutdown(self.0.socket.as_raw_fd(), Shutdown::Both);
-        self.0.end();
+        self.stop();
+        self.0.reap(Some(WaitPidFlag::WNOHANG));
     }
 }
 
@@ -228,19 +242,25 @@ impl Shared {
             self.flush();
         }
         if !self.ending.load(Ordering::SeqCst) {
+            self.kill();
+            self.reap(None);
             (self.tell)(
                 "the process that looks up names has ended: what it did not find is left out",
             );
-            self.end();
         }
     }
 
-    /// Ends the child, and waits until it has.
-    fn end(&self) {
-        // It is not waited for twice: the number may be another's by then.
-        if let Some(child) = lock(&self.process).take() {
+    fn kill(&self) {
+        if let Some(child) = *lock(&self.process) {
             let _ = kill(child, Signal::SIGKILL);
-            while waitpid(child, None) == Err(Errno::EINTR) {}
+        }
+    }
+
+    /// Waits for the child, once: its number may be another's afterwards.
+    fn reap(&self, flags: Option<WaitPidFlag>) {
+        let child = lock(&self.process).take();
+        if let Some(child) = child {
+            while waitpid(child, flags) == Err(Errno::EINTR) {}
         }
     }
 }
