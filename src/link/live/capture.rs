@@ -51,6 +51,8 @@ pub(super) struct Capture {
     totals: Statistics,
     /// Unless it is on all interfaces.
     elsewhere: Option<Elsewhere>,
+    /// Lets go of the sockets, and so has to be dropped after them.
+    _ring: Option<OwnedFd>,
 }
 
 /// What the kernel counted on the capture so far.
@@ -88,9 +90,13 @@ impl Capture {
         setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
             .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
+        let socket = bind(socket, name, index, &filter.program())?;
+        let elsewhere = (index > 0).then(|| Elsewhere::open(name, index, filter)).transpose()?;
+        let sockets = [Some(socket.as_fd()), elsewhere.as_ref().map(|it| it.0.as_fd())];
         Ok(Self {
-            socket: bind(socket, name, index, &filter.program())?,
-            elsewhere: (index > 0).then(|| Elsewhere::open(name, index, filter)).transpose()?,
+            _ring: sys::ring(&sockets.into_iter().flatten().collect::<Vec<_>>()),
+            socket,
+            elsewhere,
             link: filter.link,
             rooms: vec![0; BATCH * ROOM],
             notes: [Note::NONE; BATCH],
@@ -155,12 +161,6 @@ impl Capture {
     }
 }
 
-impl Drop for Capture {
-    fn drop(&mut self) {
-        sys::release(&self.socket);
-    }
-}
-
 /// Counts what the filter of a capture would let through on the other interfaces, and keeps none of it.
 pub(super) struct Elsewhere(OwnedFd);
 
@@ -185,6 +185,7 @@ impl Elsewhere {
 /// all if the number is 0.
 fn bind(socket: Socket, name: &str, index: u32, filter: &[Instruction]) -> io::Result<OwnedFd> {
     attach(&SockRef::from(&socket), filter)?;
+    sys::lock_filter(&socket)?;
     let ours = OwnedFd::from(socket.try_clone()?);
     let config = Config {
         read_buffer_size: 0,

@@ -11,6 +11,7 @@ mod capture;
 mod filter;
 mod hardware;
 mod netlink;
+pub mod process;
 pub mod route;
 mod sender;
 mod stamping;
@@ -26,7 +27,6 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use socket2::{SockFilter, SockRef};
@@ -276,7 +276,7 @@ impl LiveLink {
 
     /// Whether what is captured on exists: one that is gone never comes up again.
     fn is_there(&self) -> bool {
-        self.interface == ANY || if_nametoindex(self.interface.as_str()).is_ok()
+        self.interface == ANY || sys::is_there(&self.capture, &self.interface)
     }
 
     /// Waits for a frame or a wake-up, `timeout` long at most.

@@ -173,24 +173,59 @@ pub fn descriptor(sender: &TransportSender) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(sender.socket.fd) }
 }
 
-/// Lets go of a packet socket without waiting: who closes the last reference to one waits until every
-/// processor has passed by (`synchronize_net` in `packet_release`; seen: 4 to 15 ms), and so would the end of
-/// the process. A ring of `io_uring` that is given the socket and closed gives it back in a thread
-/// of the kernel's. Where there is no `io_uring`, nothing is lost but that time.
-pub fn release(socket: &OwnedFd) {
+/// Has nobody take the filter of a socket off or put another one on, whatever becomes of this process.
+pub fn lock_filter(socket: &impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the descriptor is open; the kernel reads an integer of that size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LOCK_FILTER,
+            (&raw const on).cast(),
+            length_of::<libc::c_int>(),
+        )
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Something that lets go of packet sockets without waiting, if it is dropped after them: who closes the last
+/// reference to one waits until every processor has passed by (`synchronize_net` in `packet_release`; seen: 4 to
+/// 15 ms), and so would the end of the process. A ring of `io_uring` that has the sockets and is closed gives them back
+/// in a thread of the kernel's. Where there is no `io_uring`, nothing is lost but that time.
+pub fn ring(sockets: &[BorrowedFd<'_>]) -> Option<OwnedFd> {
     const REGISTER_FILES: libc::c_long = 2; // IORING_REGISTER_FILES of linux/io_uring.h
     let mut parameters = [0_u32; 30]; // struct io_uring_params, 120 bytes
     // SAFETY: the kernel reads and writes one structure, of this size and without pointers.
     let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, &raw mut parameters) };
-    let Some(ring) = RawFd::try_from(ring).ok().filter(|ring| *ring >= 0) else { return };
+    let ring = RawFd::try_from(ring).ok().filter(|ring| *ring >= 0)?;
     // SAFETY: a descriptor that the call has just made, and that nobody else has.
     let ring = unsafe { OwnedFd::from_raw_fd(ring) };
-    let descriptors = [socket.as_raw_fd()];
-    // SAFETY: the kernel reads one descriptor, which is open, through the pointer.
+    let descriptors: Vec<_> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+    // SAFETY: the kernel reads that many descriptors, which are open, through the pointer.
     unsafe {
-        let (ring, files) = (ring.as_raw_fd(), &raw const descriptors);
-        libc::syscall(libc::SYS_io_uring_register, ring, REGISTER_FILES, files, 1);
+        let (ring, files) = (ring.as_raw_fd(), descriptors.as_ptr());
+        libc::syscall(libc::SYS_io_uring_register, ring, REGISTER_FILES, files, descriptors.len());
     }
+    Some(ring)
+}
+
+/// Whether there is an interface of this name. Asked of a socket that is open, whatever it is for.
+pub fn is_there(socket: &impl AsFd, interface: &str) -> bool {
+    let Some(ifr_name) = interface_name(interface) else { return false };
+    let ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 };
+    let mut ask = libc::ifreq { ifr_name, ifr_ifru };
+    // SAFETY: the descriptor is open, the name ends with a zero, and the kernel writes a number into the rest.
+    let found =
+        unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCGIFINDEX as _, &raw mut ask) };
+    found == 0
+}
+
+/// The name of an interface as the kernel wants it, if it is one.
+fn interface_name(interface: &str) -> Option<[c_char; libc::IFNAMSIZ]> {
+    let mut name: [c_char; libc::IFNAMSIZ] = [0; _];
+    name.iter_mut().zip(interface.bytes()).for_each(|(to, byte)| *to = byte.cast_signed());
+    (interface.len() < name.len()).then_some(name)
 }
 
 /// `ETHTOOL_GET_TS_INFO` of linux/ethtool.h, and what it answers: `struct ethtool_ts_info`.
@@ -247,11 +282,9 @@ unsafe fn ask_device<T>(
     request: c_ulong,
     value: &mut T,
 ) -> io::Result<()> {
-    let mut name: [c_char; libc::IFNAMSIZ] = [0; _];
-    if interface.len() >= name.len() {
+    let Some(name) = interface_name(interface) else {
         return Err(io::ErrorKind::InvalidInput.into());
-    }
-    name.iter_mut().zip(interface.bytes()).for_each(|(to, byte)| *to = byte.cast_signed());
+    };
     let data = libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut *value).cast() };
     let mut ask = libc::ifreq { ifr_name: name, ifr_ifru: data };
     // SAFETY: the descriptor is open, the name ends with a zero, and the rest is the caller's promise.

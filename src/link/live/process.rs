@@ -1,0 +1,89 @@
+//! A child process that does one thing and holds nothing but a socket to its parent, and perhaps a file.
+//!
+//! Invariant: it never returns into the parent's code, has no descriptor of the parent's but these, and its
+//! standard streams lead nowhere. To be made before any thread is: what a lock of another thread's guards
+//! is as that thread left it.
+
+#![expect(unsafe_code, reason = "a fork, and the closing of what the child inherits")]
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nix::unistd::{ForkResult, Pid, fork};
+
+/// Where the descriptors begin that are not standard streams.
+const FIRST: libc::c_uint = 3;
+/// How many descriptors are closed one by one where the kernel (before 5.9) cannot close them all at once.
+const FEW: libc::c_uint = 4_096;
+
+/// Has a child process do `work` with `socket`, and end. It keeps `file`, too. The caller has to wait for it.
+///
+/// # Errors
+/// The kernel's, when there is no room for another process.
+pub fn start(
+    socket: OwnedFd,
+    file: Option<BorrowedFd<'_>>,
+    work: impl FnOnce(OwnedFd),
+) -> io::Result<Pid> {
+    // SAFETY: there is one thread, so the child's memory is whole and it may do whatever the parent may.
+    match unsafe { fork() }? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            // A panic ends this process; it is not the parent's.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                close_all_but([Some(socket.as_fd()), file]);
+                silence();
+                work(socket);
+            }));
+            // SAFETY: it never returns, and runs nothing that was registered in the parent.
+            unsafe { libc::_exit(0) }
+        }
+    }
+}
+
+/// Has no program that this process runs inherit a descriptor, but for the standard streams: neither what libraries
+/// opened nor what came from whoever started this process. Kernels before 5.11 cannot do that for all at once.
+pub fn close_on_exec() {
+    // SAFETY: no descriptor is closed by it, as long as there is no other program.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    }
+}
+
+/// Closes whatever the parent had open, but the standard streams and these.
+fn close_all_but(kept: [Option<BorrowedFd<'_>>; 2]) {
+    let number = |kept: BorrowedFd<'_>| kept.as_raw_fd().cast_unsigned();
+    let mut kept: Vec<_> = kept.into_iter().flatten().map(number).collect();
+    kept.sort_unstable();
+    let mut first = FIRST;
+    for kept in kept.into_iter().filter(|kept| *kept >= FIRST) {
+        close(first, kept - 1);
+        first = kept + 1;
+    }
+    close(first, libc::c_uint::MAX);
+}
+
+/// Closes the descriptors from one to another, if there are any.
+fn close(first: libc::c_uint, last: libc::c_uint) {
+    // SAFETY: what owns these descriptors is never used again in this process, nor dropped.
+    if first <= last && unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == -1 {
+        for number in first..=last.min(FEW) {
+            // SAFETY: as above.
+            unsafe { libc::close(number.cast_signed()) };
+        }
+    }
+}
+
+/// Standard streams that lead nowhere: what libraries print is not the program's report.
+fn silence() {
+    let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let Ok(nowhere) = nowhere.map(IntoRawFd::into_raw_fd) else { return };
+    for stream in 0..FIRST.cast_signed() {
+        // SAFETY: both numbers are descriptors; std uses the standard streams by number only.
+        unsafe { libc::dup2(nowhere, stream) };
+    }
+    // SAFETY: nobody else has it.
+    unsafe { libc::close(nowhere) };
+}
