@@ -53,6 +53,7 @@ pub mod privilege;
 pub mod probe;
 pub mod recording;
 pub mod render;
+pub mod sandbox;
 pub mod time;
 pub mod trace;
 pub mod wire;

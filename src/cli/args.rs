@@ -69,6 +69,10 @@ pub struct Cli {
     /// The trace.
     #[command(flatten)]
     pub trace: TraceArgs,
+
+    /// For debugging: restrict neither system calls nor files
+    #[arg(long, global = true, hide = true)]
+    pub no_sandbox: bool,
 }
 
 /// The commands that have a name.
@@ -320,6 +324,23 @@ impl Cli {
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         Ok(cli)
+    }
+}
+
+impl Cli {
+    /// Whether packets are to be sent, for which alone there are rights to be had.
+    pub fn probes(&self) -> bool {
+        match &self.command {
+            Some(Action::Replay(_) | Action::Diff(_) | Action::Show(_) | Action::Config(_)) => {
+                false
+            }
+            Some(Action::Watch(screen)) if screen.replay.is_some() => false,
+            Some(Action::Watch(screen)) => screen.watch.trace.simulate.is_none(),
+            Some(Action::Report(watch)) => watch.trace.simulate.is_none(),
+            Some(Action::Paths(paths)) => paths.trace.simulate.is_none(),
+            Some(Action::Trace(trace) | Action::Inspect(trace)) => trace.simulate.is_none(),
+            None => self.trace.simulate.is_none(),
+        }
     }
 }
 

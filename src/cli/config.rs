@@ -21,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 use super::args::{Cli, ConfigArgs, normalise};
 use super::{Status, paths, write_out};
 use crate::privilege;
+use crate::sandbox::{self, Profile};
 
 /// The value that stands for what rtrace does where nothing is said.
 const AUTO: &str = "\"auto\"";
@@ -393,6 +394,7 @@ fn whereabouts(args: &ConfigArgs) -> anyhow::Result<String> {
     };
     let path = path.display();
     let Some((_, text)) = read(asked)? else { return Ok(format!("{path}: not there\n")) };
+    sandbox::enter(&Profile::default())?;
     let said = parse(&text, &path.to_string(), &Cli::command())?;
     let rows = said.iter().map(|(key, argument)| format!("{}: {argument}\n", key.name));
     Ok(format!("{path}\n{}", rows.collect::<String>()))

@@ -24,6 +24,7 @@ use crate::render::json::Json;
 use crate::render::paths::PathsReport;
 use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
+use crate::sandbox::{self, Profile};
 use crate::trace::inspect::Inspector;
 use crate::trace::{self, Disposition, Event, TraceConfig};
 use crate::wire::Frame;
@@ -33,7 +34,10 @@ const BLANKS: u64 = 4_096;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
-    let (text, changed) = match (read(&args.before)?, read(&args.after)?) {
+    let open = |path| -> anyhow::Result<Named<'_>> { Ok((path, replay::open(path)?)) };
+    let (before, after) = (open(&args.before)?, open(&args.after)?);
+    sandbox::enter(&Profile::default())?;
+    let (text, changed) = match (read(before)?, read(after)?) {
         (Read::Trace(before), Read::Trace(after)) => {
             of_one_target(before.target.address, after.target.address)?;
             let found = compare::compare(&before, &after);
@@ -50,14 +54,16 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
     Ok(if changed { Status::NotReached } else { Status::Reached })
 }
 
+/// A file that is open, and what it is called.
+type Named<'a> = (&'a Path, File);
+
 /// What can be compared.
 enum Read {
     Trace(Box<Trace>),
     Map(Map),
 }
 
-fn read(path: &Path) -> anyhow::Result<Read> {
-    let mut file = replay::open(path)?;
+fn read((path, mut file): Named<'_>) -> anyhow::Result<Read> {
     let name = path.display().to_string();
     let read = is_document(&mut file)
         .and_then(|is| if is { documented(&mut file) } else { recorded(&mut file, &name) });

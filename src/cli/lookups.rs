@@ -1,4 +1,7 @@
 //! What the command line says about looking things up elsewhere: of whom, and in which files.
+//!
+//! Others are asked by a process of its own ([`Resolvers`]), which is started if there is anything to ask. Files are
+//! opened while there is a right to, and read when there is none.
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
@@ -9,12 +12,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::complain;
 use crate::enrich::Annotations;
 use crate::enrich::database::{Database, Kind};
-use crate::enrich::dns::{self, Dns};
+use crate::enrich::dns;
 use crate::enrich::names::Names;
 use crate::enrich::origins::Origins;
 use crate::enrich::places::Places;
+use crate::sandbox::names::Resolvers;
 
 const ASN_DB: &str = "\
 Take the autonomous systems from this database, in the form of GeoLite2-ASN or IPinfo's; implies -A";
@@ -45,10 +50,16 @@ pub struct LookupOptions {
 }
 
 /// The files that are needed, opened while there are privileges to do so; read they are without.
-pub struct Sources<'a> {
-    options: &'a LookupOptions,
+pub struct Files<'a> {
     asn_db: Option<Source<'a>>,
     geo_db: Option<Source<'a>>,
+}
+
+/// What they hold.
+#[derive(Clone)]
+pub struct Databases {
+    origins: Option<Arc<Database>>,
+    places: Option<Arc<Database>>,
 }
 
 struct Source<'a> {
@@ -58,40 +69,45 @@ struct Source<'a> {
 
 impl LookupOptions {
     /// Opens what is needed.
-    pub fn open(&self) -> anyhow::Result<Sources<'_>> {
+    pub fn open(&self) -> anyhow::Result<Files<'_>> {
         let [asn_db, geo_db] =
             [&self.asn_db, &self.geo_db].map(|path| path.as_deref().map(Source::open).transpose());
-        Ok(Sources { options: self, asn_db: asn_db?, geo_db: geo_db? })
+        Ok(Files { asn_db: asn_db?, geo_db: geo_db? })
     }
 
-    /// Names, asked of whom it says, each given up after `wait`.
-    pub fn names(&self, wake: impl Fn() + Send + Sync + 'static, wait: Duration) -> Names {
-        let Some(server) = self.resolver else { return Names::new(wake, wait) };
-        let dns = Dns::at(server, wait);
-        Names::with_resolver(move |address| dns.name(address), wake, wait)
+    /// Starts the process that looks up what others are asked for, if that is anything: names, or origins. Those that it
+    /// asks by DNS are given up after `wait`.
+    pub fn resolvers(&self, names: bool, wait: Duration) -> anyhow::Result<Option<Resolvers>> {
+        let asked = names || (self.as_lookup && self.asn_db.is_none());
+        Ok(asked.then(|| Resolvers::start(self.resolver, wait, complain)).transpose()?)
+    }
+
+    /// What is said of responders: the names that are `known` or, where that is `None`, those that others have; and what
+    /// else is asked for. Others are asked by `resolvers`, and given up after `wait`.
+    pub fn annotations(
+        &self,
+        known: Option<Names>,
+        databases: &Databases,
+        resolvers: Option<&Resolvers>,
+        wake: impl Fn() + Send + 'static,
+        wait: Duration,
+    ) -> Annotations {
+        let (asked, origins) = resolvers.map(|it| it.lookups(wake, wait)).unzip();
+        let names = known.or(asked).unwrap_or_else(|| Names::fixed::<&str>([]));
+        let Databases { origins: asn_db, places } = databases.clone();
+        let origins = asn_db.map(Origins::of_database).or(origins.filter(|_| self.as_lookup));
+        Annotations { names, origins, places: places.map(Places::of_database) }
     }
 }
 
-impl Sources<'_> {
-    /// Names and what else is asked for. What is asked by DNS is given up after `wait`.
-    pub fn annotate(
-        self,
-        names: Names,
-        wake: impl Fn() + Send + Sync + 'static,
-        wait: Duration,
-    ) -> anyhow::Result<Annotations> {
-        let LookupOptions { resolver, as_lookup, .. } = self.options;
-        let origins = match self.asn_db {
-            Some(source) => Some(Origins::of_database(source.read(Kind::Origins)?)),
-            None if *as_lookup => {
-                let system = || Dns::of_system(wait);
-                let dns = resolver.map_or_else(system, |server| Dns::at(server, wait));
-                Some(Origins::of_cymru(&dns, wake, wait))
-            }
-            None => None,
-        };
-        let places = self.geo_db.map(|source| source.read(Kind::Places)).transpose()?;
-        Ok(Annotations { names, origins, places: places.map(Places::of_database) })
+impl Files<'_> {
+    /// Reads them.
+    pub fn read(self) -> anyhow::Result<Databases> {
+        let read = |source: Option<Source<'_>>, kind| source.map(|it| it.read(kind)).transpose();
+        Ok(Databases {
+            origins: read(self.asn_db, Kind::Origins)?,
+            places: read(self.geo_db, Kind::Places)?,
+        })
     }
 }
 

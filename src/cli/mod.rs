@@ -4,6 +4,7 @@
 mod args;
 mod compared;
 mod config;
+mod confinement;
 mod diff;
 mod keyboard;
 mod list;
@@ -34,6 +35,8 @@ use args::{Action, Cli, WatchArgs};
 use task::Task;
 use watch::Watch;
 
+use crate::sandbox;
+
 /// How a run ended, if it ran at all; in order of gravity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Status {
@@ -60,7 +63,11 @@ impl From<Status> for ExitCode {
 #[must_use]
 pub fn main() -> ExitCode {
     let given: Vec<OsString> = std::env::args_os().collect();
-    let args = match config::arguments(given.clone()) {
+    if confinement::is_asked_for(&given) {
+        return ended(confinement::run());
+    }
+    // What the configuration says is read with no more rights than its author has.
+    let args = match sandbox::without(|| config::arguments(given.clone())) {
         Ok(args) => args,
         Err(error) => {
             complain(&in_one_line(&error));
@@ -71,7 +78,16 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return refuse(&error, &given),
     };
-    let outcome = match cli.command {
+    if cli.no_sandbox {
+        complain("--no-sandbox: system calls and files are not restricted");
+        sandbox::switch_off();
+    }
+    if !cli.probes()
+        && let Err(error) = sandbox::drop_all()
+    {
+        return ended(Err(error.into()));
+    }
+    ended(match cli.command {
         Some(Action::Replay(args)) => replay::run(&args, refused_in_maps(given).as_deref()),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),
         Some(Action::Config(args)) => config::run(&args),
@@ -81,7 +97,11 @@ pub fn main() -> ExitCode {
         Some(Action::Report(args)) => report(&args),
         Some(Action::Paths(args)) => paths::run(&args),
         None => trace::run(&cli.trace, Task::Once),
-    };
+    })
+}
+
+/// What a run came to, as an exit status; an error is said.
+fn ended(outcome: anyhow::Result<Status>) -> ExitCode {
     match outcome {
         Ok(status) => status.into(),
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -10,12 +11,14 @@ use clap::Args;
 use super::args::{OutputOptions, TraceArgs, TraceOptions};
 use super::output::forms;
 use super::task::Task;
-use super::{Status, replay, trace};
+use super::{Status, in_one_line, replay, trace};
 use crate::capture::CaptureReader;
 use crate::link::replay::ReplayLink;
 use crate::probe::Flow;
+use crate::recording::Carried;
 use crate::render::paths::PathsReport;
 use crate::render::{Form, Renderer};
+use crate::sandbox;
 use crate::time::{Span, Timestamp};
 use crate::trace::TraceConfig;
 use crate::trace::paths::{Confidence, Plan};
@@ -78,12 +81,49 @@ pub struct Earlier {
     pub link: LinkType,
 }
 
+/// What a recording says of itself, and when and on what kind of link its last frame was captured.
+type Said = Option<(Carried, Timestamp, LinkType)>;
+
+/// That as text: the reason why it cannot be read, or nothing, or the two numbers and the configuration.
+fn written(said: anyhow::Result<Said>) -> Vec<u8> {
+    let text = match said {
+        Err(error) => format!("error {}", in_one_line(&error)),
+        Ok(None) => "nothing ".to_owned(),
+        Ok(Some((carried, last, link))) => {
+            format!("{} {} {}", last.nanos(), link.number(), carried.to_comment())
+        }
+    };
+    text.into_bytes()
+}
+
+/// What was written by a process that may have been taken over by what it read.
+fn read(text: &[u8]) -> anyhow::Result<Said> {
+    let parts = str::from_utf8(text).ok().and_then(|text| text.split_once(' '));
+    match parts.context("the process that reads it has ended")? {
+        ("error", reason) => bail!("{reason}"),
+        ("nothing", _) => Ok(None),
+        (last, rest) => {
+            let (link, comment) = rest.split_once(' ').unwrap_or_default();
+            let link = link.parse().map(LinkType::from_number).ok();
+            let parts = Carried::from_comment(comment).zip(last.parse().ok()).zip(link);
+            Ok(parts.map(|((carried, last), link)| (carried, Timestamp::from_nanos(last), link)))
+        }
+    }
+}
+
 impl Earlier {
     fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;
-        let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
-        let found = carried.and_then(|(it, last, link)| Some((it.paths?, it.trace, last, link)));
+        // There are rights left that whoever reads it must not have.
+        let answer = sandbox::apart(file.as_fd(), || {
+            let reader = file.try_clone().map_err(Into::into);
+            let reader = reader.and_then(|file| Ok(CaptureReader::new(file, &name)?));
+            written(reader.and_then(replay::carried))
+        })?;
+        file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
+        let found = read(&answer).with_context(|| format!("cannot go on with {name}"))?;
+        let found = found.and_then(|(it, last, link)| Some((it.paths?, it.trace, last, link)));
         let (plan, config, last, link) = found.with_context(|| {
             format!("{name} is no recording of rtrace paths that could be gone on with: it takes --pcap FILE.pcapng")
         })?;
@@ -198,4 +238,23 @@ pub fn misfit(form: Form, of_paths: bool) -> Option<String> {
 /// What writes the report.
 pub fn renderer(plan: Plan, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
     Box::new(PathsReport::new(out, output.form(), output.numeric, plan))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_recording_says_comes_through_a_pipe() {
+        let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
+        let said = Some((Carried::of(trace), Timestamp::from_nanos(-7), LinkType::Ethernet));
+        assert_eq!(read(&written(Ok(said.clone()))).unwrap(), said);
+        assert_eq!(read(&written(Ok(None))).unwrap(), None);
+        let error = read(&written(Err(anyhow::anyhow!("it is torn")))).unwrap_err();
+        assert_eq!(error.to_string(), "it is torn");
+        for (hostile, refused) in [("", true), ("\u{ff}", true), ("1 2 3", false), ("x y z", false)]
+        {
+            assert_eq!(read(hostile.as_bytes()).is_err(), refused, "{hostile}");
+        }
+    }
 }

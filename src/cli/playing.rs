@@ -10,18 +10,19 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 
 use super::args::ScreenArgs;
-use super::replay::{self, Chosen, Contents, LOOKUP_WAIT, Recorded};
+use super::replay::{self, Chosen, LOOKUP_WAIT, Recorded};
 use super::screen::{self, Left, Scene};
 use super::{Status, complain};
 use crate::capture::CaptureReader;
+use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::link::LinkError;
 use crate::player::Player;
 use crate::render::Form;
 use crate::render::tui::{Command, Snapshot, Tab};
+use crate::sandbox::{self, Profile};
 use crate::time::Span;
 use crate::trace::rounds::Rounds;
-use crate::trace::survey::Found;
 use crate::trace::table::Row;
 use crate::trace::{TraceConfig, Tracer};
 
@@ -38,7 +39,9 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
     if !io::stdout().is_terminal() || trace.output.form() != Form::Text {
         bail!("a recording is shown on a terminal: without one, rtrace replay {name} reports it");
     }
-    let file = Arc::new(replay::open(path)?);
+    let resolvers = trace.lookups.resolvers(false, LOOKUP_WAIT)?;
+    let (file, files) = (Arc::new(replay::open(path)?), trace.lookups.open()?);
+    sandbox::enter(&Profile { screen: true, asks: resolvers.as_ref(), ..Profile::default() })?;
     let open = {
         let name = name.clone();
         move || CaptureReader::new(Again { file: Arc::clone(&file), offset: 0 }, &name)
@@ -54,8 +57,13 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
     }
     let mut recordings = Recordings { all: Vec::new(), last: None, busy: true, failed: None };
     let mut numeric = trace.output.numeric;
+    let (databases, resolvers) = (files.read()?, resolvers.as_ref());
     for (_, found) in traces {
-        let recording = Recording::of(args, &contents, found, open.clone())?;
+        let names = Names::fixed(contents.names.clone());
+        let annotations =
+            trace.lookups.annotations(Some(names), &databases, resolvers, || (), LOOKUP_WAIT);
+        let recorded = contents.recorded(found, &trace.options);
+        let recording = Recording::of(recorded, annotations, open.clone())?;
         numeric |= recording.numeric;
         recordings.all.push(recording);
     }
@@ -78,16 +86,11 @@ struct Recording {
 
 impl Recording {
     fn of(
-        args: &ScreenArgs,
-        contents: &Contents,
-        found: Found,
+        recorded: Recorded,
+        annotations: Annotations,
         open: impl Fn() -> Result<CaptureReader<Again>, crate::capture::CaptureError> + 'static,
     ) -> anyhow::Result<Self> {
-        let trace = &args.watch.trace;
-        let Recorded { config, idents, rounds, numeric, .. } =
-            contents.recorded(found, &trace.options);
-        let names = Names::fixed(contents.names.clone());
-        let annotations = trace.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
+        let Recorded { config, idents, rounds, numeric, .. } = recorded;
         let TraceConfig { target_name: name, .. } = config.clone();
         let player = match rounds {
             None => {

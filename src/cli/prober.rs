@@ -12,10 +12,11 @@ use anyhow::{Context, bail};
 
 use super::Status;
 use super::args::{ScreenArgs, TraceArgs};
+use super::lookups::Databases;
 use super::playing;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
-use super::tape::{Tape, is_stdout};
+use super::tape::{Prepared, Tape, is_stdout};
 use super::task::Task;
 use super::trace::{self, Opened};
 use super::watch::{self, Watch};
@@ -26,10 +27,13 @@ use crate::link::live::LiveLink;
 use crate::link::paced::Paced;
 use crate::link::sim::SimLink;
 use crate::metrics::Meter;
+use crate::metrics::serve::Server;
 use crate::privilege;
 use crate::render::Form;
 use crate::render::stats::RunFacts;
 use crate::render::tui::{Command, Shared, Snapshot, Tab};
+use crate::sandbox::names::Resolvers;
+use crate::sandbox::{self, Profile};
 use crate::trace::Engine;
 use crate::trace::rounds::Rounds;
 use crate::trace::table::Row;
@@ -128,8 +132,8 @@ impl Parts {
 
 /// A link that can be watched from a thread of its own.
 trait Watched: Link + Sized {
-    /// Who answers to what name there, as far as that is not to be asked of others.
-    fn names(&self, args: &TraceArgs) -> Names;
+    /// Who answers to what name there, if that is not to be asked of others.
+    fn names(&self) -> Option<Names>;
 
     /// What wakes it when something has been looked up.
     fn waking(&self) -> impl Fn() + Send + Sync + 'static;
@@ -139,11 +143,8 @@ trait Watched: Link + Sized {
 }
 
 impl Watched for LiveLink {
-    fn names(&self, args: &TraceArgs) -> Names {
-        if args.output.numeric {
-            return Names::fixed::<&str>([]);
-        }
-        args.lookups.names(self.waking(), DEFAULT_WAIT)
+    fn names(&self) -> Option<Names> {
+        None
     }
 
     fn waking(&self) -> impl Fn() + Send + Sync + 'static {
@@ -161,8 +162,8 @@ impl Watched for LiveLink {
 
 /// A simulated network is probed at the pace of the wall clock: else all would be over at once.
 impl Watched for SimLink {
-    fn names(&self, _: &TraceArgs) -> Names {
-        Names::fixed(self.topology().names().clone())
+    fn names(&self) -> Option<Names> {
+        Some(Names::fixed(self.topology().names().clone()))
     }
 
     fn waking(&self) -> impl Fn() + Send + Sync + 'static {
@@ -182,40 +183,53 @@ impl Watched for SimLink {
 
 /// All targets.
 struct Probers {
-    probers: Vec<Prober>,
+    all: Vec<Prober>,
     /// What the screen was last told of: how often any of them had changed.
     seen: u64,
+    /// Asked as long as there is a screen.
+    _names: Option<Resolvers>,
 }
 
 impl Probers {
     fn start(args: &ScreenArgs, watch: &Watch) -> anyhow::Result<Self> {
         let trace = &args.watch.trace;
         let (targets, task) = (args.targets.iter(), Task::Watch(watch));
+        let names = trace.simulate.is_none() && !trace.output.numeric;
+        let resolvers = trace.lookups.resolvers(names, DEFAULT_WAIT)?;
+        let (asks, files) = (resolvers.as_ref(), trace.lookups.open()?);
+        let profile = Profile { screen: true, asks, ..Profile::default() };
         if let Some(file) = &trace.simulate {
+            let server = watch.listen()?;
+            let profile = Profile { serves: server.is_some(), ..profile };
+            trace::confine_simulated(trace, file, &profile)?;
             let open = |name: &String| trace::open_simulated(trace, task, name, file);
-            Self::of(targets.map(open).collect::<anyhow::Result<_>>()?, trace, watch, false)
+            let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
+            Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         } else {
-            let open = |name: &String| trace::open_live(trace, task, name);
-            Self::of(targets.map(open).collect::<anyhow::Result<_>>()?, trace, watch, true)
+            let open = |name: &String| trace::open_live(trace, task, name, asks);
+            let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
+            let server = watch.listen()?;
+            privilege::drop_for_good()?;
+            let mut prepared = opened.iter().filter_map(|it| it.prepared.as_ref());
+            let rotates_in = prepared.find_map(Prepared::directory);
+            let profile = Profile { serves: server.is_some(), rotates_in, ..profile };
+            sandbox::enter(&Profile { network: true, ..profile })?;
+            Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         }
     }
 
-    /// Starts with these links, which are all open, after all else that may take privilege.
+    /// Starts with these links, which are all open, as is everything else.
     fn of<L: Watched>(
         opened: Vec<Opened<L>>,
-        args: &TraceArgs,
-        watch: &Watch,
-        privileged: bool,
+        (args, watch): (&TraceArgs, &Watch),
+        databases: &Databases,
+        resolvers: Option<Resolvers>,
+        server: Option<Server>,
     ) -> anyhow::Result<Self> {
-        let sources: anyhow::Result<Vec<_>> = opened.iter().map(|_| args.lookups.open()).collect();
-        let (sources, server) = (sources?, watch.listen()?);
-        if privileged {
-            privilege::drop_for_good()?;
-        }
         let configs: Vec<_> = opened.iter().map(|it| &it.config).collect();
         let meters = watch::serve(server, &configs)?;
         let mut probers = Vec::new();
-        for ((opened, sources), meter) in opened.into_iter().zip(sources).zip(meters) {
+        for (opened, meter) in opened.into_iter().zip(meters) {
             let Opened { link, config, interface, prepared, .. } = opened;
             let parts = Parts {
                 shared: Shared::new(&config, Some(watch.plan.interval)),
@@ -223,24 +237,27 @@ impl Probers {
                 stop: Arc::default(),
                 tape: prepared.map(|prepared| prepared.begin(link.now())).transpose()?,
                 meter,
-                annotations: sources
-                    .annotate(link.names(args), link.waking(), DEFAULT_WAIT)?
-                    .asking_again(),
+                annotations: {
+                    let (names, asked) = (link.names(), resolvers.as_ref());
+                    let wake = link.waking();
+                    args.lookups.annotations(names, databases, asked, wake, DEFAULT_WAIT)
+                }
+                .asking_again(),
                 look_up: !args.output.numeric,
             };
             probers.push(link.start(parts, interface.name)?);
         }
-        Ok(Self { probers, seen: 0 })
+        Ok(Self { all: probers, seen: 0, _names: resolvers })
     }
 
     /// Ends them all, and says how it went: the gravest of their statuses, and the facts of the first.
     fn end(self) -> (Status, RunFacts) {
-        for prober in &self.probers {
+        for prober in &self.all {
             prober.stop.store(true, Ordering::Release);
             (prober.wake)();
         }
         let mut ends = Vec::new();
-        for prober in self.probers {
+        for prober in self.all {
             match prober.thread.join() {
                 Ok(end) => ends.push(end),
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -253,30 +270,30 @@ impl Probers {
 
 impl Scene for Probers {
     fn news(&mut self, _: Instant) -> bool {
-        let versions = self.probers.iter().map(|prober| prober.shared.version()).sum();
+        let versions = self.all.iter().map(|prober| prober.shared.version()).sum();
         std::mem::replace(&mut self.seen, versions) != versions
     }
 
     fn snapshot(&mut self, tab: usize) -> Snapshot {
-        let tabs = self.probers.iter().map(|prober| {
+        let tabs = self.all.iter().map(|prober| {
             let model = prober.shared.lock();
             let last = model.table().rows().last();
             Tab { name: prober.name.clone(), loss: last.map(Row::loss) }
         });
         let tabs = tabs.collect();
-        let shown = &self.probers[tab.min(self.probers.len() - 1)];
+        let shown = &self.all[tab.min(self.all.len() - 1)];
         let target = shown.shared.lock().target();
         Snapshot { tabs, target, playback: None, message: screen::held() }
     }
 
     fn command(&mut self, command: Command, tab: usize) {
-        if let Some(prober) = self.probers.get(tab).filter(|_| command == Command::Reset) {
+        if let Some(prober) = self.all.get(tab).filter(|_| command == Command::Reset) {
             prober.shared.lock().reset();
         }
     }
 
     /// A prober that ended without a word has panicked.
     fn is_broken(&self) -> bool {
-        self.probers.iter().any(|it| it.thread.is_finished() && !it.shared.lock().is_over())
+        self.all.iter().any(|it| it.thread.is_finished() && !it.shared.lock().is_over())
     }
 }

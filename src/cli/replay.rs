@@ -23,6 +23,7 @@ use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::Form;
+use crate::sandbox::{self, Profile};
 use crate::time::Timestamp;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
@@ -79,7 +80,9 @@ impl Recorded {
 /// Runs the command. `refused` is why a map of all paths cannot be reported as it is asked for, if so.
 pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
-    let mut file = open(&args.file)?;
+    let resolvers = args.lookups.resolvers(args.resolve, LOOKUP_WAIT)?;
+    let (mut file, files) = (open(&args.file)?, args.lookups.open()?);
+    sandbox::enter(&Profile { asks: resolvers.as_ref(), ..Profile::default() })?;
     let contents =
         read_through(CaptureReader::new(&mut file, &name)?, args.options.first_ttl.unwrap_or(0))?;
     let chosen = Chosen { target: args.target, number: args.trace };
@@ -101,12 +104,10 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
         let traces = traces.into_iter().map(listed).collect();
         return list::run(traces, CaptureReader::new(file, &name)?, args.output.form());
     }
-    let names = if args.resolve {
-        args.lookups.names(|| (), LOOKUP_WAIT)
-    } else {
-        Names::fixed(contents.names.clone())
-    };
-    let mut annotations = args.lookups.open()?.annotate(names, || (), LOOKUP_WAIT)?;
+    let known = (!args.resolve).then(|| Names::fixed(contents.names.clone()));
+    let (databases, resolvers) = (files.read()?, resolvers.as_ref());
+    let mut annotations =
+        args.lookups.annotations(known, &databases, resolvers, || (), LOOKUP_WAIT);
     let mut status = Status::Reached;
     let joints = Joints::of(args.output.form(), traces.len());
     for (index, (_, found)) in traces.into_iter().enumerate() {

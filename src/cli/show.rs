@@ -19,6 +19,7 @@ use crate::capture::{CaptureReader, Item};
 use crate::driver::{self, Observer};
 use crate::link::replay::ReplayLink;
 use crate::render::show::{self, Answer, Evidence, Place, What};
+use crate::sandbox::{self, Profile};
 use crate::trace::{Disposition, Event, Path, Probe, ProbeRef};
 use crate::wire::{Frame, link};
 
@@ -26,6 +27,7 @@ use crate::wire::{Frame, link};
 pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
     let mut file = replay::open(&args.file)?;
+    sandbox::enter(&Profile::default())?;
     let contents = replay::read_through(CaptureReader::new(&mut file, &name)?, 0)?;
     let options = TraceOptions::default();
     let chosen = Chosen { target: None, number: args.trace };
@@ -217,8 +219,9 @@ impl Found {
         let reply = known.zip(replied.as_deref());
         let reply = reply.map(|((frame, known), datagram)| Answer { frame, known, datagram });
         let evidence = Evidence { place, probe, sent: sent.as_deref(), reply };
-        let columns = terminal::size().ok().map(|(columns, _)| usize::from(columns));
-        let columns = columns.filter(|_| std::io::IsTerminal::is_terminal(&std::io::stdout()));
+        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+        let size = is_terminal.then(terminal::size).and_then(Result::ok);
+        let columns = size.map(|(columns, _)| usize::from(columns));
         Ok(show::as_text(&evidence, columns))
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -94,6 +94,14 @@ impl Prepared {
         let (format, comment) = (Format::from_path(path), carried.to_comment());
         let recording = Recording::new(out, name, format, &interface, &comment)?;
         Ok(Self::Begun(Box::new(Tape { recording, frames: 0, before: 0, rotation: None })))
+    }
+
+    /// The directory in which files are to be made later.
+    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Begun(_) => None,
+            Self::Rotating(rotation) => Some(rotation.directory.as_fd()),
+        }
     }
 
     /// The recording, once privileges have been dropped; it begins `now`.

@@ -23,6 +23,8 @@ use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::render::stats::RunFacts;
+use crate::sandbox::names::Resolvers;
+use crate::sandbox::{self, Profile};
 use crate::trace::TraceConfig;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
@@ -72,17 +74,18 @@ pub(super) struct Opened<L> {
     pub prepared: Option<Prepared>,
 }
 
-/// Opens all that takes privilege.
+/// Opens all that takes privilege. What the target's name stands for is asked of `resolvers`, or of others of that kind.
 pub(super) fn open_live(
     args: &TraceArgs,
     task: Task<'_>,
     name: &str,
+    resolvers: Option<&Resolvers>,
 ) -> anyhow::Result<Opened<LiveLink>> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = resolve(host, &args.options)?;
+    let target = resolve(host, &args.options, resolvers)?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
     let route = route::resolve(target, zone, iface.as_deref(), wanted.source)?;
@@ -136,26 +139,32 @@ fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
 }
 
 fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
-    let Opened { mut link, config, interface, largest, prepared } = open_live(args, task, name)?;
+    let resolvers = args.lookups.resolvers(!args.output.numeric, DEFAULT_WAIT)?;
+    let Opened { mut link, config, interface, largest, prepared } =
+        open_live(args, task, name, resolvers.as_ref())?;
     let facts_to = open_stats(args)?;
-    let sources = args.lookups.open()?;
+    let files = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
+    sandbox::enter(&Profile {
+        network: true,
+        serves: server.is_some(),
+        rotates_in: prepared.as_ref().and_then(Prepared::directory),
+        asks: resolvers.as_ref(),
+        ..Profile::default()
+    })?;
+    let databases = files.read()?;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let meter = watch::serve(server, &[&config])?.pop().flatten();
 
     let waker = link.waker();
     let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
-    let wake = || {
+    let wake = {
         let waker = waker.clone();
         move || waker.wake()
     };
-    let names = if args.output.numeric {
-        Names::fixed::<&str>([])
-    } else {
-        args.lookups.names(wake(), DEFAULT_WAIT)
-    };
-    let mut annotations = sources.annotate(names, wake(), DEFAULT_WAIT)?;
+    let mut annotations =
+        args.lookups.annotations(None, &databases, resolvers.as_ref(), wake, DEFAULT_WAIT);
     if task.watch().is_some() {
         annotations = annotations.asking_again();
     }
@@ -165,6 +174,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         .interrupted_by(interrupt);
     let mut engine = task.engine(config, largest)?;
     let status = session.run(&mut *engine, &mut link);
+    resolvers.iter().for_each(Resolvers::stop);
 
     let silence = engine.path().totals.is_lacking();
     account(&mut session, &mut link, interface.name, status, silence);
@@ -214,6 +224,22 @@ pub(super) fn account(
     }
 }
 
+/// Leaves a simulated run the files that it is still to open, besides what `profile` names.
+pub(super) fn confine_simulated(
+    args: &TraceArgs,
+    file: &Path,
+    profile: &Profile<'_>,
+) -> anyhow::Result<()> {
+    let named = |path: &'static str| move |it: &&Path| *it != Path::new(path);
+    let begins = [args.pcap.as_deref(), args.stats.as_deref()].into_iter().flatten();
+    sandbox::enter(&Profile {
+        reads: Some(file).filter(named(BUILT_IN)).into_iter().collect(),
+        begins: begins.filter(named(STDERR)).collect(),
+        ..profile.clone()
+    })?;
+    Ok(())
+}
+
 /// The simulated network, with the recording of what happens there.
 pub(super) fn open_simulated(
     args: &TraceArgs,
@@ -255,14 +281,22 @@ pub(super) fn open_simulated(
 }
 
 fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
+    let resolvers = args.lookups.resolvers(false, DEFAULT_WAIT)?;
+    let files = args.lookups.open()?;
+    let server = task.watch().map(Watch::listen).transpose()?.flatten();
+    confine_simulated(
+        args,
+        file,
+        &Profile { serves: server.is_some(), asks: resolvers.as_ref(), ..Profile::default() },
+    )?;
     let Opened { mut link, config, prepared, largest, .. } =
         open_simulated(args, task, name, file)?;
-    let names = link.topology().names().clone();
+    let names = Names::fixed(link.topology().names().clone());
     let facts_to = open_stats(args)?;
-    let sources = args.lookups.open()?;
-    let annotations = sources.annotate(Names::fixed(names), || (), DEFAULT_WAIT)?;
+    let (databases, resolvers) = (files.read()?, resolvers.as_ref());
+    let annotations =
+        args.lookups.annotations(Some(names), &databases, resolvers, || (), DEFAULT_WAIT);
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
-    let server = task.watch().map(Watch::listen).transpose()?.flatten();
     let meter = watch::serve(server, &[&config])?.pop().flatten();
     let mut session =
         session(args, task, &config, annotations)?.recording_to(tape).metered_by(meter);
@@ -380,18 +414,34 @@ fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> a
 }
 
 /// The target's address of the family that is asked for; else its first IPv4 address, or its first.
-fn resolve(name: &str, options: &TraceOptions) -> anyhow::Result<IpAddr> {
+fn resolve(
+    name: &str,
+    options: &TraceOptions,
+    resolvers: Option<&Resolvers>,
+) -> anyhow::Result<IpAddr> {
     let kind = if options.family() == Some(Family::V6) { "IPv6" } else { "IPv4" };
     let found = match name.parse() {
         Ok(address) => vec![address],
-        Err(_) => dns_lookup::lookup_host(name)
-            .map_err(io::Error::from)
-            .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))?
-            .collect(),
+        Err(_) => host(name, resolvers)?,
     };
     let mut fitting: Vec<IpAddr> = found.into_iter().filter(|it| options.fits(it)).collect();
     fitting.sort_by_key(IpAddr::is_ipv6);
     fitting.first().copied().ok_or_else(|| anyhow!("{name} has no {kind} address"))
+}
+
+/// The addresses of a host. None of what resolves it is in this process, which has rights.
+fn host(name: &str, resolvers: Option<&Resolvers>) -> anyhow::Result<Vec<IpAddr>> {
+    let found = if let Some(resolvers) = resolvers {
+        resolvers.host(name)
+    } else {
+        let resolvers = Resolvers::start(None, DEFAULT_WAIT, complain)?;
+        let found = resolvers.host(name);
+        resolvers.end();
+        found
+    };
+    found
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("cannot resolve {name}: check the name, or give an address"))
 }
 
 /// Prepares the recording, if there is to be one.

@@ -1,7 +1,7 @@
 //! Asking a name server of one's own choice (RFC 1035), where the C library asks the system's.
 //!
-//! Each question runs to its end in the thread that asks it, in a small runtime of its own: the threads of
-//! [`Lookups`](super::lookups::Lookups) are what runs several at a time. An answer counts only if it
+//! Each question runs to its end in the thread that asks it, in a small runtime of its own: the threads of a
+//! [`Pool`](super::pool::Pool) are what runs several at a time. An answer counts only if it
 //! comes from that server, with the question's number, and repeats the question: that, retransmission and
 //! TCP for answers that were cut off are hickory's.
 

@@ -5,16 +5,16 @@
 //! there in time has no value. Only where a run is long, and reports at its end, may a value
 //! [still come](Lookups::asking_again) for a key that had none.
 //!
-//! What has to be asked of the network may take as long as it likes and can often be neither cancelled
-//! nor hurried: such lookups run in a few threads that nobody waits for, and that end with the process.
-//! What is at hand (a file that has been read) is looked up at once.
+//! What has to be asked of the network is asked of others: threads ([`Pool`]), or another process. What is at hand
+//! (a file that has been read) is looked up at once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use super::pool::Pool;
 
 /// How long an answer is waited for unless told otherwise.
 pub const DEFAULT_WAIT: Duration = Duration::from_millis(1_500);
@@ -24,9 +24,6 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// After how long a key without a value is asked for again where that is done.
 const AGAIN: Duration = Duration::from_secs(30);
-
-/// How many lookups of a kind run at a time.
-const THREADS: usize = 8;
 
 /// What is known of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +60,9 @@ enum Entry<V> {
 /// How a key becomes a value: `None` if there is none to be had.
 type Resolve<K, V> = dyn Fn(K) -> Option<V> + Send + Sync;
 
+/// What passes a question on to others.
+type Ask<K> = dyn FnMut(K) + Send;
+
 /// Where values come from.
 enum Source<K, V> {
     /// They were given beforehand: what is not among them has none.
@@ -70,7 +70,7 @@ enum Source<K, V> {
     /// They are at hand.
     Held(Box<Resolve<K, V>>),
     /// They are asked for, which takes its time.
-    Asked(Pool<K, V>),
+    Asked { ask: Box<Ask<K>>, answers: Receiver<(K, Option<V>)> },
 }
 
 impl<K, V> Lookups<K, V>
@@ -86,7 +86,24 @@ where
         wake: impl Fn() + Send + Sync + 'static,
         wait: Duration,
     ) -> Self {
-        let source = Source::Asked(Pool::new(Arc::new(resolve), Arc::new(wake)));
+        let (answer, answers) = mpsc::channel();
+        let mut pool = Pool::new(move |key| {
+            if answer.send((key, resolve(key))).is_ok() {
+                wake();
+            }
+        });
+        Self::answered(move |key| pool.ask(key), answers, wait)
+    }
+
+    /// Values that `ask` asks others for, and that come as `answers`, each given up `wait` after it was requested. Whoever
+    /// answers sees to it that [`poll`](Self::poll) is called.
+    #[must_use]
+    pub fn answered(
+        ask: impl FnMut(K) + Send + 'static,
+        answers: Receiver<(K, Option<V>)>,
+        wait: Duration,
+    ) -> Self {
+        let source = Source::Asked { ask: Box::new(ask), answers };
         Self { entries: HashMap::new(), wait: wait.min(LONGEST_WAIT), source, again: false }
     }
 
@@ -143,12 +160,12 @@ where
     /// Asks once more for a key that had no value, if its time has come.
     fn ask_again(&mut self, key: K) {
         if let Some(Entry::Missing { asked }) = self.entries.get_mut(&key)
-            && let Source::Asked(pool) = &mut self.source
+            && let Source::Asked { ask, .. } = &mut self.source
             && self.again
             && asked.elapsed() >= AGAIN
         {
             *asked = Instant::now();
-            pool.ask(key);
+            ask(key);
         }
     }
 }
@@ -184,8 +201,8 @@ where
         let entry = match &mut self.source {
             Source::Given => return,
             Source::Held(resolve) => Entry::Known(resolve(key)),
-            Source::Asked(pool) => {
-                pool.ask(key);
+            Source::Asked { ask, .. } => {
+                ask(key);
                 Entry::Pending { give_up: Instant::now() + self.wait }
             }
         };
@@ -193,8 +210,8 @@ where
     }
 
     fn poll(&mut self) {
-        while let Source::Asked(pool) = &mut self.source
-            && let Some(answer) = pool.take()
+        while let Source::Asked { answers, .. } = &self.source
+            && let Ok(answer) = answers.try_recv()
         {
             self.settle(answer);
         }
@@ -212,8 +229,10 @@ where
 
     fn wait_all(&mut self) {
         self.poll();
-        while let (Some(deadline), Source::Asked(pool)) = (self.next_deadline(), &mut self.source) {
-            if let Some(answer) = pool.wait_for_one(deadline) {
+        while let (Some(deadline), Source::Asked { answers, .. }) =
+            (self.next_deadline(), &self.source)
+        {
+            if let Some(answer) = next_answer(answers, deadline) {
                 self.settle(answer);
             }
             self.poll();
@@ -226,77 +245,25 @@ where
     }
 }
 
-/// The threads that look things up. They end when the pool is dropped, or else with the process.
-struct Pool<K, V> {
-    resolve: Arc<Resolve<K, V>>,
-    wake: Arc<dyn Fn() + Send + Sync>,
-    jobs: Sender<K>,
-    queue: Arc<Mutex<Receiver<K>>>,
-    answers: Receiver<(K, Option<V>)>,
-    answer: Sender<(K, Option<V>)>,
-    threads: usize,
-    /// Questions whose answers have not been taken in.
-    open: usize,
-}
-
-impl<K: Send + Copy + 'static, V: Send + 'static> Pool<K, V> {
-    fn new(resolve: Arc<Resolve<K, V>>, wake: Arc<dyn Fn() + Send + Sync>) -> Self {
-        let (jobs, queue) = mpsc::channel();
-        let (answer, answers) = mpsc::channel();
-        let queue = Arc::new(Mutex::new(queue));
-        Self { resolve, wake, jobs, queue, answers, answer, threads: 0, open: 0 }
-    }
-
-    /// Queues a key, and starts a thread for it while there are not enough. If none can be started,
-    /// the key is given up in its time like that of a dead resolver.
-    fn ask(&mut self, key: K) {
-        let _ = self.jobs.send(key);
-        self.open += 1;
-        if self.threads < THREADS.min(self.open) {
-            let (resolve, wake) = (Arc::clone(&self.resolve), Arc::clone(&self.wake));
-            let (queue, answer) = (Arc::clone(&self.queue), self.answer.clone());
-            let work = move || {
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(key) = next else { return };
-                    if answer.send((key, resolve(key))).is_err() {
-                        return;
-                    }
-                    wake();
-                }
-            };
-            let started = thread::Builder::new().name("lookups".to_owned()).spawn(work);
-            self.threads += usize::from(started.is_ok());
-        }
-    }
-
-    /// An answer that is there.
-    fn take(&mut self) -> Option<(K, Option<V>)> {
-        let answer = self.answers.try_recv().ok()?;
-        self.open = self.open.saturating_sub(1);
-        Some(answer)
-    }
-
-    /// Waits for the next answer, until `deadline` at the latest.
-    fn wait_for_one(&mut self, deadline: Instant) -> Option<(K, Option<V>)> {
-        let left = || deadline.saturating_duration_since(Instant::now());
-        match self.answers.recv_timeout(left()) {
-            Ok(answer) => {
-                self.open = self.open.saturating_sub(1);
-                Some(answer)
-            }
-            Err(RecvTimeoutError::Timeout) => None,
-            // Nothing but the deadline is left to wait for.
-            Err(RecvTimeoutError::Disconnected) => {
-                thread::sleep(left());
-                None
-            }
+/// Waits for the next answer, until `deadline` at the latest.
+fn next_answer<A>(answers: &Receiver<A>, deadline: Instant) -> Option<A> {
+    let left = || deadline.saturating_duration_since(Instant::now());
+    match answers.recv_timeout(left()) {
+        Ok(answer) => Some(answer),
+        Err(RecvTimeoutError::Timeout) => None,
+        // Nothing but the deadline is left to wait for.
+        Err(RecvTimeoutError::Disconnected) => {
+            thread::sleep(left());
+            None
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::Sender;
+
     use super::*;
 
     /// Long enough that no test comes to its end.

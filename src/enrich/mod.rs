@@ -10,6 +10,7 @@ pub mod lookups;
 pub mod names;
 pub mod origins;
 pub mod places;
+pub mod pool;
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -84,7 +85,7 @@ const LONGEST: usize = 255;
 /// Text in a human language that may be shown: letters and digits of any script, blanks and such
 /// punctuation as names of companies and cities have; anything else becomes `?`, and what is longer than
 /// 255 characters is cut off. `None` if nothing is left to show.
-fn harmless(text: &str) -> Option<String> {
+pub(crate) fn harmless(text: &str) -> Option<String> {
     let plain = |c: char| c.is_alphanumeric() || " -_.,&'()/+@*:#!".contains(c);
     let text: String =
         text.trim().chars().take(LONGEST).map(|c| if plain(c) { c } else { '?' }).collect();

@@ -15,14 +15,8 @@ const LONGEST: usize = 255;
 pub type Names = Lookups<IpAddr, String>;
 
 impl Names {
-    /// Names looked up by the C library (`getnameinfo`), each given up `wait` after it was asked for.
-    /// `wake` is called, from another thread, whenever [`poll`](Awaited::poll) has something to take in.
-    #[must_use]
-    pub fn new(wake: impl Fn() + Send + Sync + 'static, wait: Duration) -> Self {
-        Self::with_resolver(|address| dns_lookup::lookup_addr(&address).ok(), wake, wait)
-    }
-
-    /// Like [`new`](Self::new), with another way to look names up.
+    /// Names that `resolve` looks up, each given up `wait` after it was asked for. `wake` is called, from another
+    /// thread, whenever [`poll`](Awaited::poll) has something to take in.
     #[must_use]
     pub fn with_resolver(
         resolve: impl Fn(IpAddr) -> Option<String> + Send + Sync + 'static,
@@ -39,9 +33,16 @@ impl Names {
     }
 }
 
+/// The name of an address, as the C library has it (`getnameinfo`), however hostile.
+#[must_use]
+pub fn by_c_library(address: IpAddr) -> Option<String> {
+    dns_lookup::lookup_addr(&address).ok()
+}
+
 /// A name that may be shown: sanitised, and really a name. An address as text is none: it is what
 /// some resolvers say for want of one, and what a liar would say.
-fn clean(name: &str) -> Option<String> {
+#[must_use]
+pub fn clean(name: &str) -> Option<String> {
     (!name.is_empty() && name.parse::<IpAddr>().is_err()).then(|| sanitize(name))
 }
 

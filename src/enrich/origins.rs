@@ -9,7 +9,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::database::Database;
 use super::dns::{Dns, Unanswered};
@@ -17,7 +17,7 @@ use super::harmless;
 use super::lookups::{Awaited, Lookup, Lookups};
 
 /// More systems than this announce no address: the rest is not believed.
-const MOST_NUMBERS: usize = 16;
+pub const MOST_NUMBERS: usize = 16;
 
 /// Who announces an address: nobody that is known, if there are no numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,20 +46,10 @@ impl Origins {
         Self { announced, names: Lookups::given([]), unnamed: Vec::new() }
     }
 
-    /// Those that Team Cymru's zones have, each given up `wait` after it was asked for. `wake` is
-    /// called whenever [`poll`](Awaited::poll) has something to take in.
+    /// Those that others are asked for: what announces an address, and what a system is called.
     #[must_use]
-    pub fn of_cymru(dns: &Dns, wake: impl Fn() + Send + Sync + 'static, wait: Duration) -> Self {
-        let wake = Arc::new(wake);
-        let (dns, wake_too) = (dns.clone(), Arc::clone(&wake));
-        let asked = dns.clone();
-        let origin = move |address| cymru_origin(address, |name| asked.text(name));
-        let name = move |number| cymru_name(&dns.text(&cymru_name_zone(number)).ok()?, number);
-        Self {
-            announced: Lookups::asked(origin, move || wake(), wait),
-            names: Lookups::asked(name, move || wake_too(), wait),
-            unnamed: Vec::new(),
-        }
+    pub fn asked(announced: Lookups<IpAddr, Origin>, names: Lookups<u32, String>) -> Self {
+        Self { announced, names, unnamed: Vec::new() }
     }
 
     /// What could not be had may still come: see [`Lookups::asking_again`].
@@ -128,6 +118,18 @@ impl Awaited<IpAddr> for Origins {
         self.announced.give_up();
         self.names.give_up();
     }
+}
+
+/// Who announces an address, by Team Cymru's zones; `None` if that cannot be told.
+#[must_use]
+pub fn of_cymru(dns: &Dns, address: IpAddr) -> Option<Origin> {
+    cymru_origin(address, |name| dns.text(name))
+}
+
+/// What a system is called, by Team Cymru's zones.
+#[must_use]
+pub fn name_of_cymru(dns: &Dns, number: u32) -> Option<String> {
+    cymru_name(&dns.text(&cymru_name_zone(number)).ok()?, number)
 }
 
 /// What `text` has to say of who announces an address; `None` if it has nothing sensible to say.

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("compare", &[]),
     ("enrich", &[]),
     ("privilege", &[]),
+    ("sandbox", &["enrich", "link", "privilege"]),
     ("metrics", &["time", "trace"]),
     ("player", &["time", "wire", "trace", "capture", "link", "driver", "enrich", "render"]),
     ("render", &["time", "wire", "probe", "trace", "enrich"]),

@@ -23,6 +23,7 @@ mod prometheus;
 mod report;
 mod rotation;
 mod rounds;
+mod sandbox;
 mod scout;
 mod screen;
 mod show;

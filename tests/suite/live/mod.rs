@@ -7,6 +7,7 @@
 mod agreement;
 mod back;
 mod concurrency;
+mod confinement;
 mod endings;
 mod inspect;
 pub(crate) mod lab;

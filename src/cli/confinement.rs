@@ -1,0 +1,96 @@
+//! `rtrace --version --verbose`: what keeps a run from doing more than it needs, tried here and now.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+
+use super::{Status, write_out};
+use crate::privilege;
+use crate::sandbox::{self, Active, Profile};
+
+/// Whether that is what these arguments of the process ask for.
+pub fn is_asked_for(given: &[OsString]) -> bool {
+    let is = |arg: &OsString, names: &[&str]| names.iter().any(|name| arg == name);
+    matches!(given, [_, one, other] if [(one, other), (other, one)].iter().any(|(version, verbose)| {
+        is(version, &["--version", "-V"]) && is(verbose, &["--verbose"])
+    }))
+}
+
+/// Confines this process as a trace is, and reports what the kernel says of it.
+pub fn run() -> anyhow::Result<Status> {
+    // Open before: it cannot be opened afterwards.
+    let status = File::open("/proc/self/status");
+    privilege::drop_for_good()?;
+    let active = sandbox::enter(&Profile { network: true, ..Profile::default() })?;
+    let mut said = String::new();
+    if let Ok(mut status) = status {
+        let _ = status.read_to_string(&mut said);
+    }
+    write_out(&described(active, &said), "the version")?;
+    Ok(Status::Reached)
+}
+
+fn described(active: Active, status: &str) -> String {
+    let field = |name: &str| {
+        let mut lines = status.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
+    };
+    let capabilities = match field("CapPrm").map(|bits| u64::from_str_radix(bits, 16)) {
+        Some(Ok(0)) => "none",
+        Some(_) => "SOME ARE LEFT",
+        None => "none, as far as is known without /proc",
+    };
+    let no_new_privs = match field("NoNewPrivs") {
+        Some("1") => "on",
+        Some(_) => "OFF",
+        None => "on, as far as is known without /proc",
+    };
+    let seccomp = match (active.calls, field("Seccomp")) {
+        (Some(calls), Some("2") | None) => format!("{calls} system calls allowed"),
+        (Some(_), Some(_)) => "NOT ACTIVE".to_owned(),
+        (None, _) => format!("not active: no filter for {}", std::env::consts::ARCH),
+    };
+    let landlock = match active.landlock {
+        Some(abi) => format!("ABI {abi}"),
+        None => "not active: this kernel has none".to_owned(),
+    };
+    format!(
+        "rtrace {}\ncapabilities: {capabilities}\nno_new_privs: {no_new_privs}\nseccomp: {seccomp}\nLandlock: {landlock}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_counts() {
+        let all = Active { calls: Some(50), landlock: Some(7) };
+        let good = "CapPrm:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+        let said = described(all, good);
+        assert!(said.ends_with(
+            "\ncapabilities: none\nno_new_privs: on\nseccomp: 50 system calls allowed\nLandlock: ABI 7\n"
+        ), "{said}");
+        let bad = "CapPrm:\t0000000000002000\nNoNewPrivs:\t0\nSeccomp:\t0\n";
+        for words in ["capabilities: SOME", "no_new_privs: OFF", "seccomp: NOT ACTIVE"] {
+            assert!(described(all, bad).contains(words), "{words}");
+        }
+        for words in ["seccomp: not active: no filter for", "Landlock: not active"] {
+            assert!(described(Active::default(), good).contains(words), "{words}");
+        }
+    }
+
+    #[test]
+    fn it_is_asked_for_in_either_order_and_alone() {
+        let asks = |line: &str| {
+            is_asked_for(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
+        };
+        for line in ["rtrace --version --verbose", "rtrace --verbose -V"] {
+            assert!(asks(line), "{line}");
+        }
+        for line in ["rtrace --version", "rtrace --verbose host", "rtrace -V --verbose host"] {
+            assert!(!asks(line), "{line}");
+        }
+    }
+}
