@@ -22,6 +22,7 @@ use crate::metrics::Meter;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
+use crate::trace::belief::MOST_MISFITS;
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
@@ -48,6 +49,8 @@ pub struct Session {
     stop: Arc<AtomicBool>,
     began: Instant,
     facts: RunFacts,
+    /// That what was rewritten is not believed any more has been said.
+    withdrawn: bool,
     failed: bool,
     pipe_closed: bool,
 }
@@ -85,6 +88,7 @@ impl Session {
             stop: Arc::default(),
             began: Instant::now(),
             facts: RunFacts { version: env!("CARGO_PKG_VERSION"), ..RunFacts::default() },
+            withdrawn: false,
             failed: false,
             pipe_closed: false,
         }
@@ -252,6 +256,13 @@ impl Observer for Session {
             return;
         }
         self.facts.concerning += 1;
+        if path.totals.withdrawn && !std::mem::replace(&mut self.withdrawn, true) {
+            complain(&format!(
+                "{MOST_MISFITS} ICMP errors about datagrams to {} fit no probe of this run: from now on \
+                 quotes that were rewritten on the way are believed only if they cannot be guessed",
+                self.config.target_name
+            ));
+        }
         self.renderer.frame(frame, disposition, path);
         self.record(|tape| tape.frame(frame, disposition, path));
     }

@@ -119,6 +119,33 @@ impl Flow {
     }
 }
 
+/// What nobody knows of a run's probes but who sent them and who sees them pass. What is forged blindly does not have it:
+/// [`trace::belief`](crate::trace) counts how many bits of it a quote shows.
+///
+/// It is in a payload's last octets, and so in the checksum of UDP, UDP-Lite and ICMP; in the sequence number of TCP
+/// and of an echo; in the id of a DNS query; and in the first octets of other protocols. No two of those are in one probe
+/// with the same octets of it, but for a checksum that other octets enter too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secret {
+    /// 64 random bits.
+    pub key: u64,
+    /// The source port is one that was asked for: others may know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub known_port: bool,
+    /// The flow label is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub known_label: bool,
+}
+
+impl Secret {
+    /// One of which nothing is known.
+    #[must_use]
+    pub const fn new(key: u64) -> Self {
+        Self { key, known_port: false, known_label: false }
+    }
+}
+
 /// What tells one probe of a flow from the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeKey {

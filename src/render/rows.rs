@@ -321,6 +321,8 @@ pub(super) struct ReplyRow {
     extension: Option<ExtensionRow>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     rewritten: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guessable: bool,
     late: bool,
     duplicate: bool,
     frame: u64,
@@ -348,6 +350,7 @@ impl ReplyRow {
             quoted_len: reply.quote.map(|quote| quote.len),
             extension: reply.extension.as_deref().map(ExtensionRow::of),
             rewritten: reply.rewritten,
+            guessable: reply.guessable,
             late: reply.late,
             duplicate: reply.duplicate,
             frame: reply.frame,
@@ -389,6 +392,8 @@ pub(super) struct TotalsRow {
     clock_faults: u64,
     #[serde(skip_serializing_if = "is_zero")]
     orphans: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
 }
 
 impl TotalsRow {
@@ -403,6 +408,7 @@ impl TotalsRow {
             damaged: totals.damaged,
             clock_faults: totals.clock_faults,
             orphans: totals.orphans,
+            withdrawn: totals.withdrawn,
         }
     }
 }

@@ -100,6 +100,8 @@ pub struct Reply {
     /// The probe that it quotes has another source address, port or checksum than ours had: something
     /// on the way rewrote it.
     pub rewritten: bool,
+    /// It quotes the probe as it was sent, but options left so little of that random that it may be a lucky guess.
+    pub guessable: bool,
     /// It came after its probe had been given up.
     pub late: bool,
     /// Its probe had already had a reply of this kind from this responder.
@@ -123,6 +125,7 @@ impl Reply {
             quote: None,
             extension: None,
             rewritten: false,
+            guessable: false,
             late: false,
             duplicate: false,
         }

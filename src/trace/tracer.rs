@@ -8,6 +8,7 @@ use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
 
+use super::belief::Belief;
 use super::claim::Claim;
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
@@ -25,6 +26,8 @@ pub struct Tracer {
     flow: Flow,
     path: Path,
     correlator: Correlator,
+    /// What is believed of a quote; of rounds the running one has it.
+    belief: Belief,
     waiting: Waiting,
     schedule: Option<Schedule>,
     /// When a probe was last asked for.
@@ -69,8 +72,9 @@ impl Tracer {
         Ok(Self {
             flow,
             path: Path::new(&config, uneven),
+            belief: Belief::of(&config, &idents),
+            correlator: Correlator::new(&config, idents),
             config,
-            correlator: Correlator::new(flow, idents, reserved),
             waiting: Waiting::new(reserved),
             schedule: None,
             polled: Timestamp::default(),
@@ -161,15 +165,37 @@ impl Tracer {
     /// Takes one captured frame. Handling a probe's frame again changes nothing.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         let disposition = self.take_frame(frame);
-        if disposition == Disposition::Unmatched {
-            self.count_unmatched();
-        }
+        self.count_unmatched(disposition);
         disposition
     }
 
-    /// A frame was no other round's either.
-    pub(super) fn count_unmatched(&mut self) {
-        self.path.totals.orphans += 1;
+    /// A frame that came to this was no other round's either.
+    pub(super) fn count_unmatched(&mut self, disposition: Disposition) {
+        if !matches!(disposition, Disposition::Unmatched | Disposition::Stray) {
+            return;
+        }
+        self.path.totals.orphans += u64::from(disposition == Disposition::Unmatched);
+        self.belief.note_misfit();
+        self.path.totals.withdrawn = self.belief.is_withdrawn();
+    }
+
+    /// Begins after this round, with what that and those before it have shown of what can be believed.
+    pub(super) fn succeed(&mut self, before: &mut Self) {
+        self.belief = std::mem::take(&mut before.belief);
+        self.correlator.begin(self.belief.begin_round());
+        self.path.totals.withdrawn = self.belief.is_withdrawn();
+    }
+
+    /// As [`take_frame`](Self::take_frame), of a round that is over: by what the running one believes.
+    pub(super) fn take_late_frame(
+        &mut self,
+        running: &mut Self,
+        frame: &Frame<'_>,
+    ) -> Disposition {
+        std::mem::swap(&mut self.belief, &mut running.belief);
+        let disposition = self.take_frame(frame);
+        std::mem::swap(&mut self.belief, &mut running.belief);
+        disposition
     }
 
     /// As [`handle_frame`](Self::handle_frame), but what is unmatched is not counted yet.
@@ -276,6 +302,7 @@ impl Tracer {
             at
         };
         self.correlator.insert(key, at, header, payload);
+        self.belief.note_probe();
         self.waiting.push(at);
         self.path.totals.sent += 1;
         if let Some(schedule) = &mut self.schedule {
@@ -318,8 +345,18 @@ impl Tracer {
         any
     }
 
+    /// What a datagram to us that was captured at this time says of a probe.
+    fn claim(&self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
+        Claim::of(&self.correlator, &self.belief, header, payload, at)
+    }
+
     /// A claim about a probe that is missing from the capture.
-    fn claim_missing(&mut self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
+    fn claim_missing(
+        &mut self,
+        header: &IpHeader,
+        payload: &[u8],
+        at: Timestamp,
+    ) -> Option<Claim> {
         if !header.is_icmp() {
             return None;
         }
@@ -331,7 +368,7 @@ impl Tracer {
         } else {
             icmp.echo_reply?.1
         };
-        if self.add_missing(last) { Claim::of(&self.correlator, header, payload) } else { None }
+        if self.add_missing(last) { self.claim(header, payload, at) } else { None }
     }
 
     /// `head` is the datagram's IP header, `payload` what follows it.
@@ -342,8 +379,9 @@ impl Tracer {
         head: &[u8],
         payload: &[u8],
     ) -> Disposition {
-        let claim = Claim::of(&self.correlator, header, payload)
-            .or_else(|| self.claim_missing(header, payload));
+        let claim = self
+            .claim(header, payload, frame.at)
+            .or_else(|| self.claim_missing(header, payload, frame.at));
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
@@ -352,13 +390,22 @@ impl Tracer {
         let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
         let damaged = || icmp_wrong() || head_wrong();
         let Some(claim) = claim else {
-            let unmatched = self.correlator.is_about_us(header, payload) && !damaged();
-            return if unmatched { Disposition::Unmatched } else { Disposition::Unrelated };
+            let counts = self.belief.is_strict() && !self.belief.is_withdrawn();
+            return if self.correlator.is_about_us(header, payload) && !damaged() {
+                Disposition::Unmatched
+            } else if counts && self.correlator.is_near(header, payload) && !damaged() {
+                Disposition::Stray
+            } else {
+                Disposition::Unrelated
+            };
         };
         let at = self.path.by_now(claim.at);
         if damaged() {
             self.path.totals.damaged += 1;
             return Disposition::Damaged(at);
+        }
+        if let Some(translated) = claim.translated {
+            self.belief.note_translated(translated, frame.at);
         }
         let kept = self.take_reply(at, claim.into_reply(frame, header));
         Disposition::Reply(at, kept)

@@ -101,7 +101,10 @@ fn port_from(first: u16, flow: u16) -> u16 {
 /// Which datagrams are probes.
 pub(super) fn idents(config: &TraceConfig) -> Idents {
     match config.probe {
-        ProbeType::TcpSyn => Idents::Numbered(config.first_id),
+        ProbeType::TcpSyn => {
+            let key = config.secret.map(|secret| secret.key);
+            Idents::Numbered(craft::first_sequence(key, config.first_id))
+        }
         _ => Idents::One,
     }
 }

@@ -230,7 +230,8 @@ impl Rounds {
             Tracer::passive(config, Idents::One)
         };
         // It is the configuration of the first round, but for numbers of which any will do.
-        let Ok(next) = next else { return };
+        let Ok(mut next) = next else { return };
+        next.succeed(&mut self.running);
         let round = std::mem::replace(&mut self.running, next.in_round(number));
         if round.path().is_empty() {
             self.missed += number - self.number;
@@ -365,7 +366,7 @@ impl Engine for Rounds {
         if self.precedes(frame)
             && let Some(over) = self.over.front_mut()
         {
-            let disposition = over.round.take_frame(frame);
+            let disposition = over.round.take_late_frame(&mut self.running, frame);
             if disposition.has_found_a_probe() {
                 self.shown = Some(0);
                 return disposition;
@@ -386,15 +387,13 @@ impl Engine for Rounds {
             return running;
         }
         for (ago, over) in self.over.iter_mut().enumerate() {
-            let disposition = over.round.take_frame(frame);
+            let disposition = over.round.take_late_frame(&mut self.running, frame);
             if disposition.has_found_a_probe() {
                 self.shown = Some(ago);
                 return disposition;
             }
         }
-        if running == Disposition::Unmatched {
-            self.running.count_unmatched();
-        }
+        self.running.count_unmatched(running);
         running
     }
 
