@@ -41,7 +41,7 @@ pub fn trace(found: &Comparison) -> String {
     let by_chance = |hop: &HopDifference| !hop.change && hop.chance.is_some();
     if found.hops.iter().any(by_chance) {
         text += "other branches of load balancers are no change; to be sure compare two of \
-                 `rtrace paths`, or two of --flow paris with the same --sport\n";
+                 `rtrace paths`, or two of --flow paris with the same --sport (IPv6: and --flowlabel)\n";
     }
     text += if found.changed { "the path has changed\n" } else { "the path is the same\n" };
     text

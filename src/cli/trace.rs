@@ -27,9 +27,6 @@ use crate::trace::TraceConfig;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
-/// Source port and first IP-ID of simulated traces, which are the same each time.
-const SIMULATED_PORT: u16 = 54_321;
-
 /// Flow labels have 20 bits.
 const LABELS: u32 = 1 << 20;
 
@@ -70,6 +67,8 @@ struct Randomness {
     key: u64,
     first_id: u16,
     flow_label: u32,
+    /// A source port or identifier, for a link that has none of its own.
+    ident: u16,
 }
 
 impl Randomness {
@@ -77,13 +76,14 @@ impl Randomness {
         let number = || random::number().context("cannot get random numbers");
         let first_id = random::from(1).context("cannot get random numbers")?;
         let flow_label = u32::try_from(number()? % u64::from(LABELS))?;
-        Ok(Self { key: number()?, first_id, flow_label })
+        Ok(Self { key: number()?, first_id, flow_label, ident: 0 })
     }
 
     /// In a simulated network it is the same each time.
     fn of_seed(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        Self { key: rng.u64(..), first_id: 1, flow_label: rng.u32(..LABELS) }
+        let (key, flow_label) = (rng.u64(..), rng.u32(..LABELS));
+        Self { key, first_id: rng.u16(1..), flow_label, ident: rng.u16(1_024..) }
     }
 }
 
@@ -264,9 +264,9 @@ pub(super) fn open_simulated(
     };
     let wanted = Wanted::of(args, task);
     let source = wanted.source.unwrap_or(topology.source_for(target));
-    let ident = wanted.ident.or(wanted.port).unwrap_or(SIMULATED_PORT);
-    let flow = Flow { source, target, probe: wanted.probe, ident };
     let randomness = Randomness::of_seed(topology.seed());
+    let ident = wanted.ident.or(wanted.port).unwrap_or(randomness.ident);
+    let flow = Flow { source, target, probe: wanted.probe, ident };
     let mut config = configure(args, task, name, &flow, randomness)?;
     let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
@@ -356,7 +356,7 @@ fn configure(
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
-    let Randomness { key, first_id, flow_label } = randomness;
+    let Randomness { key, first_id, flow_label, .. } = randomness;
     let known_port = args.options.sport.is_some() && probe.has_ports();
     let known_label = args.options.flow_label.is_some() && flow.target.is_ipv6();
     let defaults = TraceConfig {

@@ -18,6 +18,20 @@
 //!
 //! Every probe over IPv4 also has an IP-ID of its own: it identifies the probe where destination or destination port
 //! were rewritten. What is believed of such quotes, and why, is in `trace::rewritten`.
+//!
+//! What identifies a probe is no secret but for where it begins. How hard a quote is to guess follows from what is random,
+//! in bits:
+//!
+//! | probe | source port or identifier | IP-ID (IPv4) | checksum | sequence number or first octets | flow label (IPv6) | IPv4 | IPv6 |
+//! |---|---|---|---|---|---|---|---|
+//! | UDP, UDP-Lite | 16 | 16 | 16 | | 20 | 48 | 52 |
+//! | ICMP echo | 16 | 16 | 16 | 15 | 20 | 63 | 67 |
+//! | TCP | 16 | 16 | not quoted | 32 | 20 | 64 | 68 |
+//! | other protocol | | 16 | | 63 | 20 | 79 | 83 |
+//!
+//! All of it comes from the source port, the first IP-ID, the flow label and the [`Secret`] of a run. The octets of the secret at
+//! a payload's end are the same in all probes, so what is constant in a flow stays so. `trace::belief` sets what a quote
+//! shows of it against the number of probes that it could be of.
 
 pub mod craft;
 
@@ -120,7 +134,7 @@ impl Flow {
 }
 
 /// What nobody knows of a run's probes but who sent them and who sees them pass. What is forged blindly does not have it:
-/// [`trace::belief`](crate::trace) counts how many bits of it a quote shows.
+/// [`belief`](crate::trace::belief) counts how many bits of it a quote shows.
 ///
 /// It is in a payload's last octets, and so in the checksum of UDP, UDP-Lite and ICMP; in the sequence number of TCP
 /// and of an echo; in the id of a DNS query; and in the first octets of other protocols. No two of those are in one probe

@@ -82,8 +82,10 @@ impl Unknown {
         let udp = matches!(config.probe, ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite);
         let echo = config.probe == ProbeType::IcmpEcho;
         let headers = craft::headers_len(family, config.probe);
-        let payload = usize::from(config.packet_len.max(config.least_len()).saturating_sub(headers));
-        let is_query = udp && config.probe != ProbeType::Udp && config.first_port == craft::DNS_PORT;
+        let payload =
+            usize::from(config.packet_len.max(config.least_len()).saturating_sub(headers));
+        let is_query =
+            udp && config.probe != ProbeType::Udp && config.first_port == craft::DNS_PORT;
         let keyed = (udp || echo) && (is_query || craft::tail_len(payload) > 0);
         Self {
             origin: when((config.probe.has_ports() && !secret.known_port) || echo, PORT),

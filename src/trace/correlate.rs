@@ -1,10 +1,13 @@
 //! Which probe a reply belongs to.
 //!
-//! Law 6: a reply counts only if it quotes a probe of ours. Four readings of a quote are tried, each
-//! believed only if it fits exactly one probe: the eight bytes and the IP-ID as they were sent; the same
-//! without the checksum, which offload leaves unfinished in our own capture and middleboxes adjust;
-//! without source address and port too, which NAT rewrites: then the IP-ID has to vouch for it; and with
-//! another IP-ID, destination or destination port, where the source port is ours: see [`rewritten`](super::rewritten).
+//! Law 6: a reply counts only if it quotes a probe of ours. A quote is read as one of a probe as it was sent; else as one that
+//! was rewritten on the way ([`rewritten`](super::rewritten)); each reading must fit exactly one probe. [`belief`](super::belief)
+//! says whether that is enough.
+//!
+//! Of a trace without a secret, another tool's or one of long ago, four readings are tried: the eight bytes and the IP-ID as
+//! they were sent; the same without the checksum, which offload leaves unfinished in a capture and middleboxes adjust; without
+//! source address and port too, which NAT rewrites: then the IP-ID has to vouch for it; and with another IP-ID, destination
+//! or destination port, where the source port is ours.
 //!
 //! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
 

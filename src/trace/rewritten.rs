@@ -7,19 +7,22 @@
 //!   Over IPv4, where the IP-ID could have vouched for it, only TCP is believed to another destination in this way;
 //! - by the IP-ID, whatever the destination and its port became, or the sequence number of TCP or of an echo.
 //!
-//! Where both ways lead to different probes, neither is believed. Believed is what has, in either way:
+//! Where both ways lead to different probes, neither is believed. What was changed says how much a forger would have
+//! had to guess ([`Reading`]); [`belief`](super::belief) weighs that. Of UDP over IPv4, which has the least:
 //!
-//! | intact | nobody else knows | tells the probe |
+//! | rewritten | intact | bits |
 //! |---|---|---|
-//! | source port or identifier | 16 bits, by the kernel's choice or at random | |
-//! | the probe's number: destination port, sequence number, marked checksum | with TCP, 16 random bits | first way |
-//! | IP-ID | 16 bits, counted from a random number | second way |
-//! | checksum, once undone; with UDP the payload's first octets | | a change that was not accounted for shows |
+//! | addresses | source port, IP-ID, checksum once undone | 48 |
+//! | source address and port | IP-ID, checksum once undone | 32, and 16 once the translation of the flow is known |
+//! | IP-ID | source port, checksum once undone | 32 |
+//! | destination port | source port, IP-ID, checksum once undone or left as it was | 47 |
+//! | sequence number (ICMP) | identifier, IP-ID, checksum once undone | 48 |
+//! | sequence number (TCP) | source port, IP-ID | 32 |
 //!
-//! So whoever has not seen a probe has to guess 16 bits in the first way (with TCP 32), as many as of a quote over IPv6
-//! that nothing was done to, and 32 in the second; 16 less where the user chose the port. Another source port finds
-//! nothing here, nor does a protocol without one. A checksum of which it is not known what it was on the wire (offload, in
-//! a capture that was cut short) vouches for nothing.
+//! Without a secret, in a capture of another tool or of long ago, the checksum is no evidence that a forger lacks: whoever has
+//! not seen a probe then has to guess 16 bits in the first way (with TCP 32) and 32 in the second; 16 less where the user
+//! chose the port. Another source port finds nothing here then, nor does a protocol without one. A checksum of which it is
+//! not known what it was on the wire (offload, in a capture that was cut short) vouches for nothing.
 //!
 //! Invariant: whatever else leaves our port in the same protocol is noted ([`Rewritten::note_foreign`]), and what may be
 //! a quote of it is not taken for one of a probe. In a capture of many traces from one port that matters.
@@ -304,7 +307,11 @@ impl Rewritten {
         };
         let ours = sent.key();
         let undone = replaced(
-            replaced(self.readdressed(sum, header), key.destination_port(), ours.destination_port()),
+            replaced(
+                self.readdressed(sum, header),
+                key.destination_port(),
+                ours.destination_port(),
+            ),
             key.source_port(),
             ours.source_port(),
         );

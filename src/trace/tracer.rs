@@ -187,11 +187,7 @@ impl Tracer {
     }
 
     /// As [`take_frame`](Self::take_frame), of a round that is over: by what the running one believes.
-    pub(super) fn take_late_frame(
-        &mut self,
-        running: &mut Self,
-        frame: &Frame<'_>,
-    ) -> Disposition {
+    pub(super) fn take_late_frame(&mut self, running: &mut Self, frame: &Frame<'_>) -> Disposition {
         std::mem::swap(&mut self.belief, &mut running.belief);
         let disposition = self.take_frame(frame);
         std::mem::swap(&mut self.belief, &mut running.belief);
@@ -351,12 +347,7 @@ impl Tracer {
     }
 
     /// A claim about a probe that is missing from the capture.
-    fn claim_missing(
-        &mut self,
-        header: &IpHeader,
-        payload: &[u8],
-        at: Timestamp,
-    ) -> Option<Claim> {
+    fn claim_missing(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
         if !header.is_icmp() {
             return None;
         }

@@ -189,7 +189,8 @@ fn hold_any(
     for _ in 0..TRIES {
         match hold(protocol, kind, at(random::from(FIRST_FREE)?)) {
             // Somebody has it, or it is one that takes a right.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EACCES)) => {}
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EACCES)) => {
+            }
             held => return held,
         }
     }

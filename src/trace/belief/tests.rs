@@ -15,8 +15,7 @@ const PROBES: [ProbeType; 7] = [
     ProbeType::Protocol(253),
 ];
 const MODES: [FlowMode; 3] = [FlowMode::Classic, FlowMode::Paris, FlowMode::Dublin];
-const FAMILIES: [[&str; 2]; 2] =
-    [["192.0.2.2", "203.0.113.9"], ["2001:db8::2", "2001:db8:113::9"]];
+const FAMILIES: [[&str; 2]; 2] = [["192.0.2.2", "203.0.113.9"], ["2001:db8::2", "2001:db8:113::9"]];
 const BELIEVED: f64 = 40.0;
 /// Destination ports of UDP, from the first to the last.
 const PORTS: u64 = 65_536 - 33_434;
