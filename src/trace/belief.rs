@@ -193,7 +193,7 @@ impl Belief {
         self.unknown.is_some()
     }
 
-    /// A round begins.
+    /// A round begins: its first probe was captured.
     pub(super) fn begin_round(&mut self) -> Since {
         self.now.rounds += 1;
         self.now
@@ -238,8 +238,9 @@ impl Belief {
         let mut bits = unknown.bits(fit.reading);
         bits -= if fit.label { 0.0 } else { unknown.label };
         bits += if fit.tail { TAIL } else { 0.0 };
-        // What a translation made of it, others do not know either.
-        bits += if held { WORD } else { 0.0 };
+        // What a translation made of it, others do not know either, if it is not as it was sent.
+        let changed = matches!(fit.reading, Reading::Origin | Reading::Checksum);
+        bits += if held && changed { WORD } else { 0.0 };
         let fellows = self.fellows(fit.reading, since);
         #[expect(clippy::cast_precision_loss, reason = "probes are far less than 2⁵²")]
         let spare = bits - (fellows as f64).log2();

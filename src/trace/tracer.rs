@@ -182,7 +182,6 @@ impl Tracer {
     /// Begins after this round, with what that and those before it have shown of what can be believed.
     pub(super) fn succeed(&mut self, before: &mut Self) {
         self.belief = std::mem::take(&mut before.belief);
-        self.correlator.begin(self.belief.begin_round());
         self.path.totals.withdrawn = self.belief.is_withdrawn();
     }
 
@@ -297,6 +296,9 @@ impl Tracer {
             let Some(at) = self.add_probe(probe) else { return Disposition::Unrelated };
             at
         };
+        if self.path.totals.sent == 0 {
+            self.correlator.begin(self.belief.begin_round());
+        }
         self.correlator.insert(key, at, header, payload);
         self.belief.note_probe();
         self.waiting.push(at);

@@ -51,11 +51,9 @@ fn fit(reading: Reading) -> Fit {
 /// The belief after so many rounds of so many probes, and when each began.
 fn after(config: &TraceConfig, rounds: u64, probes: u64) -> (Belief, Vec<Since>) {
     let mut belief = Belief::of(config, &Idents::One);
-    let mut since = vec![Since::default()];
-    for round in 0..rounds {
-        if round > 0 {
-            since.push(belief.begin_round());
-        }
+    let mut since = Vec::new();
+    for _ in 0..rounds {
+        since.push(belief.begin_round());
         (0..probes).for_each(|_| belief.note_probe());
     }
     (belief, since)
@@ -186,6 +184,9 @@ fn one_translation_holds() {
     assert_eq!(judged(&belief, flow, address, 7, start), Some(Proof::Enough), "who knows it?");
     assert_eq!(judged(&belief, flow, address, 8, start), None, "another port");
     assert_eq!(judged(&belief, flow, [198, 51, 100, 98].into(), 7, start), None, "another address");
+    let unchanged = Translated { flow, address: Some(address), value: 7 };
+    let unchanged = Fit { translated: Some(unchanged), ..fit(Reading::Id) };
+    assert_eq!(belief.judge(&unchanged, since[0], start), Some(Proof::Rewritten), "as it was sent");
     assert_eq!(judged(&belief, other_flow, address, 8, start), Some(Proof::Rewritten));
     assert_eq!(judged(&belief, flow, address, 8, later), Some(Proof::Rewritten), "it rested");
 }
