@@ -13,6 +13,7 @@ use pnet::packet::ipv6::MutableIpv6Packet;
 use pnet::packet::tcp::{MutableTcpPacket, TcpFlags};
 use pnet::packet::udp::MutableUdpPacket;
 
+use super::secret::{self, tail_len};
 use super::{Flow, FlowMode, ProbeType};
 use crate::wire::checksum::{checksum, plus, transport};
 use crate::wire::extension::Family;
@@ -31,11 +32,6 @@ const TCP_HEADER: u16 = 20;
 const SYN_OPTIONS: u16 = 20;
 /// Bytes of the number that a payload carries where nothing else tells probes apart.
 const MARK: u16 = 2;
-/// A payload that is as long as this ends in [`TAIL`] octets of the key: those before are what a probe is known by.
-const KEYED: usize = 24;
-/// How many octets of the key a payload ends in, and how many one does that is shorter but not too short for that.
-const TAIL: usize = 8;
-const SHORT_TAIL: usize = 2;
 /// Bytes of a DNS query for the root's name servers.
 const DNS_QUERY: u16 = 17;
 /// The longest segment that we would take: Ethernet's MTU less the headers.
@@ -155,16 +151,6 @@ fn filling() -> impl Iterator<Item = u8> {
     (0x40..=0x7f).cycle()
 }
 
-/// How many octets of the key a payload of this length ends in, which is filled (a DNS query is not).
-#[must_use]
-pub const fn tail_len(payload: usize) -> usize {
-    match payload {
-        KEYED.. => TAIL,
-        4.. => SHORT_TAIL,
-        _ => 0,
-    }
-}
-
 /// Whether a probe may be one of ours, or of traceroute on Linux: by its filling, and with a SYN by its options. `body` is
 /// the beginning of its IP payload, which is `len` octets long.
 #[must_use]
@@ -188,31 +174,6 @@ fn fill(payload: &mut [u8]) {
     for (byte, value) in payload.iter_mut().zip(filling()) {
         *byte = value;
     }
-}
-
-/// Lets `payload` end in octets of the key, so that nobody else knows the checksum. They are the same in all probes, and
-/// so leave alone what is constant in a flow.
-fn seal(spec: &ProbeSpec, payload: &mut [u8]) {
-    let Some(key) = spec.key.map(u64::to_be_bytes) else { return };
-    let len = tail_len(payload.len());
-    let places = payload.iter_mut().rev().zip(key.into_iter().rev());
-    places.take(len).for_each(|(place, octet)| *place = octet);
-}
-
-/// The last two octets of a key.
-fn last_word(key: u64) -> u16 {
-    let [.., high, low] = key.to_be_bytes();
-    u16::from_be_bytes([high, low])
-}
-
-/// The first half of a key.
-fn first_half(key: u64) -> u32 {
-    u32::try_from(key >> 32).unwrap_or_default()
-}
-
-/// What the sequence numbers of echo requests begin after: so low that those of a trace do not wrap.
-fn first_echo(spec: &ProbeSpec) -> u16 {
-    spec.key.map_or(0, |key| low(first_half(key) >> 16) & 0x7fff)
 }
 
 /// The low 16 bits.
@@ -239,13 +200,14 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
         ProbeType::TcpSyn | ProbeType::TcpAck => write_tcp(spec, body),
         ProbeType::Protocol(_) => {
             fill(body);
-            // Here the key is in what every error quotes.
-            let first = spec.key.map_or(0, |key| first_half(key) & 0xffff_7fff);
-            if let Some(number) = body.first_chunk_mut() {
-                *number = first.wrapping_add(spec.serial).to_be_bytes();
+            let first = spec.key.map_or([0; 8], secret::first_octets);
+            let [a, b, c, d, rest @ ..] = first;
+            let number = u32::from_be_bytes([a, b, c, d]).wrapping_add(spec.serial);
+            if let Some(octets) = body.first_chunk_mut() {
+                *octets = number.to_be_bytes();
             }
-            if let (Some(key), Some(rest)) = (spec.key, body.get_mut(4..8)) {
-                rest.copy_from_slice(&key.to_be_bytes()[4..]);
+            if let Some(octets) = body.get_mut(4..8).filter(|_| spec.key.is_some()) {
+                octets.copy_from_slice(&rest);
             }
         }
     }
@@ -262,14 +224,14 @@ fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
     let port = if rises { rising_port(spec) } else { spec.first_port };
     let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) else { return };
     if spec.flow.probe != ProbeType::Udp && port == DNS_PORT {
-        let first = spec.key.map_or(spec.first_id, last_word);
+        let first = spec.key.map_or(spec.first_id, secret::first_query);
         write_dns_query(summed(spec.serial.wrapping_add(u32::from(first))), payload);
     } else {
         fill(payload);
         if marked {
             mark(payload, summed(spec.serial));
         }
-        seal(spec, payload);
+        secret::seal(spec.key, payload);
     }
     let Some(mut packet) = MutableUdpPacket::new(body) else { return };
     packet.set_source(spec.flow.ident);
@@ -310,13 +272,14 @@ fn write_dns_query(id: u16, payload: &mut [u8]) {
 /// RFC 792 and RFC 4443 §4.1. With constant flows the first payload bytes undo what the sequence number
 /// does to the checksum, which some load balancers take for ports.
 fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
-    let sequence = low(spec.serial).wrapping_add(first_echo(spec)).wrapping_add(1);
+    let sequence =
+        low(spec.serial).wrapping_add(spec.key.map_or(0, secret::first_echo)).wrapping_add(1);
     if let Some((_, payload)) = body.split_at_mut_checked(usize::from(UDP_HEADER)) {
         fill(payload);
         if spec.mode == FlowMode::Paris {
             mark(payload, plus(!sequence, spec.flow_number));
         }
-        seal(spec, payload);
+        secret::seal(spec.key, payload);
     }
     let family = spec.flow.family();
     let Some(mut packet) = MutableEchoRequestPacket::new(body) else { return };
@@ -333,16 +296,10 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
     }
 }
 
-/// Where the sequence numbers of TCP begin.
-#[must_use]
-pub fn first_sequence(key: Option<u64>, first_id: u16) -> u32 {
-    key.map_or(u32::from(first_id) << 16, first_half)
-}
-
 /// RFC 9293 §3.1: a SYN with the options of a real client, or a lone ACK.
 fn write_tcp(spec: &ProbeSpec, body: &mut [u8]) {
     let syn = spec.flow.probe == ProbeType::TcpSyn;
-    let token = first_sequence(spec.key, spec.first_id).wrapping_add(spec.serial);
+    let token = secret::first_sequence(spec.key, spec.first_id).wrapping_add(spec.serial);
     let Some(mut packet) = MutableTcpPacket::new(body) else { return };
     packet.set_source(spec.flow.ident);
     packet.set_destination(spec.first_port);

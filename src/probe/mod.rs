@@ -34,6 +34,7 @@
 //! shows of it against the number of probes that it could be of.
 
 pub mod craft;
+pub mod secret;
 
 use std::net::IpAddr;
 
@@ -43,6 +44,8 @@ use crate::wire::extension::Family;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::tcp::{self, Flags};
 use crate::wire::{ipv4, udp};
+
+pub use secret::Secret;
 
 /// One datagram to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -130,33 +133,6 @@ impl Flow {
     #[must_use]
     pub fn protocol(&self) -> u8 {
         self.probe.protocol(self.family())
-    }
-}
-
-/// What nobody knows of a run's probes but who sent them and who sees them pass. What is forged blindly does not have it:
-/// [`belief`](crate::trace::belief) counts how many bits of it a quote shows.
-///
-/// It is in a payload's last octets, and so in the checksum of UDP, UDP-Lite and ICMP; in the sequence number of TCP
-/// and of an echo; in the id of a DNS query; and in the first octets of other protocols. No two of those are in one probe
-/// with the same octets of it, but for a checksum that other octets enter too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Secret {
-    /// 64 random bits.
-    pub key: u64,
-    /// The source port is one that was asked for: others may know it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub known_port: bool,
-    /// The flow label is.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub known_label: bool,
-}
-
-impl Secret {
-    /// One of which nothing is known.
-    #[must_use]
-    pub const fn new(key: u64) -> Self {
-        Self { key, known_port: false, known_label: false }
     }
 }
 

@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 use super::config::TraceConfig;
 use super::correlate::Idents;
-use crate::probe::{FlowMode, ProbeType, Secret, craft};
+use crate::probe::{FlowMode, ProbeType, Secret, craft, secret};
 use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;
 use crate::wire::quoted::Quoted;
@@ -86,7 +86,7 @@ impl Unknown {
             usize::from(config.packet_len.max(config.least_len()).saturating_sub(headers));
         let is_query =
             udp && config.probe != ProbeType::Udp && config.first_port == craft::DNS_PORT;
-        let keyed = (udp || echo) && (is_query || craft::tail_len(payload) > 0);
+        let keyed = (udp || echo) && (is_query || secret::tail_len(payload) > 0);
         Self {
             origin: when((config.probe.has_ports() && !secret.known_port) || echo, PORT),
             id: when(family == Family::V4, WORD),
@@ -227,7 +227,7 @@ impl Belief {
         let filled = len.saturating_sub(8);
         let from = len.saturating_sub(self.key.len());
         let tail = quote.payload.get(from..len);
-        craft::tail_len(filled) == self.key.len() && tail.is_some_and(|tail| *tail == self.key)
+        secret::tail_len(filled) == self.key.len() && tail.is_some_and(|tail| *tail == self.key)
     }
 
     /// Whether a quote with this fit is believed of a probe in a round that began then.

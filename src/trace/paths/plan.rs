@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Confidence;
 use crate::probe::craft::{self, ProbeSpec};
-use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
+use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType, secret};
 use crate::trace::config::{ConfigError, MAX_WATCHED_QUERIES};
 use crate::trace::{Idents, TraceConfig};
 use crate::wire::ip;
@@ -103,7 +103,7 @@ pub(super) fn idents(config: &TraceConfig) -> Idents {
     match config.probe {
         ProbeType::TcpSyn => {
             let key = config.secret.map(|secret| secret.key);
-            Idents::Numbered(craft::first_sequence(key, config.first_id))
+            Idents::Numbered(secret::first_sequence(key, config.first_id))
         }
         _ => Idents::One,
     }
