@@ -16,7 +16,7 @@
 //! What is kept here is of a whole run, whatever its rounds: the running one has it. It is a function of the frames.
 //! A trace without a [`Secret`](crate::probe::Secret), another tool's or one of long ago, has nothing of this.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
@@ -151,6 +151,14 @@ pub(super) enum Proof {
     Rewritten,
 }
 
+/// An error about a datagram to the target that is no probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stray {
+    /// The source port or identifier of that, if it came from our address. All errors with one such number count as one
+    /// misfit: where it is not ours, nothing else in them can make it fit, and another trace to the same target has few.
+    pub(super) origin: Option<u16>,
+}
+
 /// When a round began: after so many rounds and probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Since {
@@ -168,6 +176,8 @@ pub(super) struct Belief {
     per_port: Option<u64>,
     now: Since,
     misfits: u32,
+    /// The source ports or identifiers of those misfits that came from our address, but not from ours.
+    origins: HashSet<u16>,
     /// The address that a translation gives us.
     address: Option<IpAddr>,
     /// What translations make of flows: with an address, or of the checksum alone; and when that was last seen.
@@ -207,6 +217,18 @@ impl Belief {
     /// An error fits no probe.
     pub(super) fn note_misfit(&mut self) {
         self.misfits = self.misfits.saturating_add(1);
+    }
+
+    /// Whether such an error says anything new of whether somebody guesses.
+    pub(super) fn counts(&self, stray: &Stray) -> bool {
+        let known = stray.origin.is_some_and(|origin| self.origins.contains(&origin));
+        self.is_strict() && !self.is_withdrawn() && !known
+    }
+
+    /// It does.
+    pub(super) fn note_stray(&mut self, stray: Stray) {
+        self.origins.extend(stray.origin);
+        self.note_misfit();
     }
 
     /// Whether so many did not that somebody may be guessing.

@@ -20,7 +20,7 @@ use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4;
 use crate::wire::quoted::{self, Quoted};
 
-use super::belief::{Belief, Fit, Proof, Reading, Since, Translated};
+use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
 use super::path::ProbeRef;
 use super::rewritten::Rewritten;
@@ -287,11 +287,19 @@ impl Correlator {
         at.filter(|_| !self.is_orphan(quote)).map(|at| Found::plain(at, true))
     }
 
-    /// Whether an ICMP error quotes a datagram to the target in the protocol of its probes.
-    pub(super) fn is_near(&self, header: &IpHeader, payload: &[u8]) -> bool {
-        let Some(quote) = quote_in(header, payload) else { return false };
-        let ours = quote.header.protocol == self.flow.protocol();
-        ours && quote.header.destination == self.flow.target
+    /// What an ICMP error quotes that is about a datagram to the target in the protocol of its probes.
+    pub(super) fn stray(&self, header: &IpHeader, payload: &[u8]) -> Option<Stray> {
+        let quote = quote_in(header, payload)?;
+        let key = ProbeKey::of(&quote.header, quote.payload)?;
+        let ports = |header: &IpHeader| (header.destination, header.protocol);
+        let near = ports(&quote.header) == (self.flow.target, self.flow.protocol());
+        let origin = match self.flow.probe {
+            ProbeType::Protocol(_) => None,
+            ProbeType::IcmpEcho => Some(key.identifier()),
+            _ => Some(key.source_port()),
+        };
+        let origin = origin.filter(|_| quote.header.source == self.flow.source);
+        near.then_some(Stray { origin })
     }
 
     /// Whether an ICMP error is about a datagram that should have been a probe of this trace.

@@ -15,7 +15,7 @@ pub enum Disposition {
     /// of what was left of it on the way.
     Unmatched,
     /// An ICMP error about a datagram to the target in the protocol of the probes that is none of them, and not from our port.
-    /// Until there are very many it is kept: they decide what is believed.
+    /// Until there are 48 they are kept, of each source port one: they decide what is believed.
     Stray,
     /// A probe of ours that was captured before: on `lo` each packet is seen twice.
     Repeated,

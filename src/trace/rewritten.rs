@@ -226,6 +226,10 @@ impl Rewritten {
     /// What became of the flow of a probe with key `sent` whose checksum alone is another in a quote with this key.
     pub(super) fn resummed(&self, key: &ProbeKey, sent: &ProbeKey) -> Option<Translated> {
         let (is, was) = (self.sum_of(key.head)?, self.sum_of(sent.head)?);
+        // One that was taken off has nothing to do with what it was.
+        if is == 0 && is_udp(self.flow.protocol()) {
+            return None;
+        }
         let value = canonical(plus(is, !was));
         Some(Translated { flow: self.flow_of(sent), address: None, value })
     }

@@ -8,7 +8,7 @@ use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
 
-use super::belief::Belief;
+use super::belief::{Belief, Stray};
 use super::claim::Claim;
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
@@ -28,6 +28,8 @@ pub struct Tracer {
     correlator: Correlator,
     /// What is believed of a quote; of rounds the running one has it.
     belief: Belief,
+    /// What the frame was about that was last found to be none of ours.
+    stray: Option<Stray>,
     waiting: Waiting,
     schedule: Option<Schedule>,
     /// When a probe was last asked for.
@@ -75,6 +77,7 @@ impl Tracer {
             belief: Belief::of(&config, &idents),
             correlator: Correlator::new(&config, idents),
             config,
+            stray: None,
             waiting: Waiting::new(reserved),
             schedule: None,
             polled: Timestamp::default(),
@@ -175,7 +178,10 @@ impl Tracer {
             return;
         }
         self.path.totals.orphans += u64::from(disposition == Disposition::Unmatched);
-        self.belief.note_misfit();
+        match self.stray.take() {
+            Some(stray) if disposition == Disposition::Stray => self.belief.note_stray(stray),
+            _ => self.belief.note_misfit(),
+        }
         self.path.totals.withdrawn = self.belief.is_withdrawn();
     }
 
@@ -383,14 +389,12 @@ impl Tracer {
         let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
         let damaged = || icmp_wrong() || head_wrong();
         let Some(claim) = claim else {
-            let counts = self.belief.is_strict() && !self.belief.is_withdrawn();
-            return if self.correlator.is_about_us(header, payload) && !damaged() {
-                Disposition::Unmatched
-            } else if counts && self.correlator.is_near(header, payload) && !damaged() {
-                Disposition::Stray
-            } else {
-                Disposition::Unrelated
-            };
+            if self.correlator.is_about_us(header, payload) && !damaged() {
+                return Disposition::Unmatched;
+            }
+            let stray = self.correlator.stray(header, payload);
+            self.stray = stray.filter(|stray| self.belief.counts(stray) && !damaged());
+            return self.stray.map_or(Disposition::Unrelated, |_| Disposition::Stray);
         };
         let at = self.path.by_now(claim.at);
         if damaged() {

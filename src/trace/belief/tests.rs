@@ -197,3 +197,23 @@ fn without_a_secret_nothing_is_weighed() {
     let config = TraceConfig { secret: None, ..config(FAMILIES[0], ProbeType::Udp, MODES[0]) };
     assert!(!Belief::of(&config, &Idents::One).is_strict());
 }
+
+/// Another trace to the same target has a few ports; who sweeps them has them all.
+#[test]
+fn misfits_from_one_other_port_are_one() {
+    let config = config(FAMILIES[0], ProbeType::Udp, FlowMode::Classic);
+    let (mut belief, _) = after(&config, 1, 20);
+    let mut note = |origin| {
+        let stray = Stray { origin };
+        let counts = belief.counts(&stray);
+        if counts {
+            belief.note_stray(stray);
+        }
+        counts
+    };
+    assert!(note(Some(7)) && !note(Some(7)));
+    assert!((8..54).all(|port| note(Some(port))));
+    assert!(note(None), "from another address each counts");
+    assert!(!note(None) && !note(Some(9_999)), "that is enough");
+    assert!(belief.is_withdrawn());
+}
