@@ -13,7 +13,7 @@ use rtrace::probe::craft::{self, ProbeSpec};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret, Transmit};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Event, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::checksum::{checksum, transport};
 use rtrace::wire::extension::Family;
 use rtrace::wire::{Frame, LinkType, icmpv4, icmpv6, ip, ipv4, ipv6};
@@ -53,6 +53,9 @@ pub enum Sweep {
     Checksum,
 }
 
+/// A translation that leaves its quotes as they are.
+const NAT: &str = "nat = { address = \"198.51.100.99\", quotes = \"outside\" }";
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -60,8 +63,8 @@ pub struct Run {
     pub config: TraceConfig,
     /// Rounds of how many seconds, and for how many.
     pub rounds: Option<(f64, u64)>,
-    /// Whether a translation on the path leaves its quotes as they are.
-    pub nat: bool,
+    /// What the second router does to probes.
+    pub rewrite: &'static str,
     /// The forger's sweep, and the packets that he sends a second.
     pub sweep: Sweep,
     pub rate: i64,
@@ -79,6 +82,8 @@ pub struct Outcome {
     /// Whether rewritten quotes were given up, and how many frames were handled.
     pub withdrawn: bool,
     pub frames: u64,
+    /// What a recording of it holds.
+    pub recorded: Vec<(Timestamp, Vec<u8>)>,
 }
 
 impl Run {
@@ -89,33 +94,57 @@ impl Run {
         let target: IpAddr = TARGETS[index(2)].parse().unwrap();
         let (probe, flow_mode) = PROBES[index(2 * PROBES.len()) / 2];
         let sweep = SWEEPS[index(8 * PROBES.len()) / (2 * PROBES.len())];
-        let nat = rng.u8(..4) == 0;
+        let rewrite = if rng.u8(..4) == 0 { NAT } else { "" };
         let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { rng.u16(1_024..) };
-        let source = topology(nat, number).source_for(target);
+        let source = topology(rewrite, number).source_for(target);
         let flow = Flow { source, target, probe, ident };
         let mut config = TraceConfig { flow_mode, ..TraceConfig::of_flow(&flow) }.scouting();
         config.first_id = rng.u16(1..);
         config.secret = Some(Secret::new(rng.u64(..)));
         config.flow_label = if target.is_ipv6() { rng.u32(..1 << 20) } else { 0 };
         config.queries = if rounds.is_some() { 1 } else { 3 };
-        Self { config, rounds, nat, sweep, rate: RATE, seed: number }
+        Self { config, rounds, rewrite, sweep, rate: RATE, seed: number }
     }
 
     /// What it comes to, with or without the forger.
     pub fn outcome(&self, attacked: bool) -> Outcome {
-        let link = SimLink::new(topology(self.nat, self.seed));
+        let link = SimLink::new(topology(self.rewrite, self.seed));
         let mut link = Attacked::new(link, self, if attacked { self.rate } else { 0 });
         let mut outcome = Outcome::default();
         let config = self.config.clone();
-        if let Some((interval, rounds)) = self.rounds {
-            let plan = Plan { interval, rounds: Some(rounds), until: None };
-            let mut rounds = Rounds::new(config, plan).unwrap();
-            driver::run(&mut rounds, &mut link, &mut outcome).unwrap();
-        } else {
-            driver::run(&mut Tracer::new(config).unwrap(), &mut link, &mut outcome).unwrap();
+        let mut engine: Box<dyn Engine> = match self.plan() {
+            Some(plan) => Box::new(Rounds::new(config, plan).unwrap()),
+            None => Box::new(Tracer::new(config).unwrap()),
+        };
+        driver::run(&mut *engine, &mut link, &mut outcome).unwrap();
+        outcome.shown.sort();
+        outcome
+    }
+
+    /// What a replay of that comes to.
+    pub fn replayed(&self, recorded: &[(Timestamp, Vec<u8>)]) -> Outcome {
+        let config = self.config.clone();
+        let mut engine: Box<dyn Engine> = match self.plan() {
+            Some(plan) => Box::new(Rounds::passive(config, plan).unwrap()),
+            None => Box::new(Tracer::passive(config, Idents::One).unwrap()),
+        };
+        let mut outcome = Outcome::default();
+        for (number, (at, bytes)) in (1..).zip(recorded) {
+            let original_len = u32::try_from(bytes.len()).unwrap();
+            let frame = Frame { at: *at, link: LinkType::Raw, bytes, original_len, number };
+            let disposition = engine.handle_frame(&frame);
+            outcome.frame(&frame, disposition, engine.path());
+            while let Some(event) = engine.poll_event() {
+                outcome.event(event, engine.path());
+            }
         }
         outcome.shown.sort();
         outcome
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        let (interval, rounds) = self.rounds?;
+        Some(Plan { interval, rounds: Some(rounds), until: None })
     }
 
     /// What went wrong under attack, if anything did: forged hops, and true replies that are missing.
@@ -128,8 +157,11 @@ impl Run {
 }
 
 impl Observer for Outcome {
-    fn frame(&mut self, _: &Frame<'_>, _: rtrace::trace::Disposition, path: &Path) {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         self.frames += 1;
+        if disposition.concerns_the_trace() {
+            self.recorded.push((frame.at, frame.bytes.to_vec()));
+        }
         self.withdrawn |= path.totals.withdrawn;
     }
 
@@ -140,16 +172,16 @@ impl Observer for Outcome {
     }
 }
 
-/// Eight routers and a target, some of whom quote eight octets; one may translate, and leave its quotes translated.
-fn topology(nat: bool, seed: u64) -> Topology {
+/// Eight routers and a target, some of whom quote eight octets; the second may rewrite what passes.
+fn topology(rewrite: &str, seed: u64) -> Topology {
     let mut text = format!("seed = {seed}\nsource = \"192.0.2.2\"\nsource6 = \"2001:db8::2\"\n");
     for hop in 1..=8 {
         let _ = write!(
             text,
             "[[hop]]\naddress = \"198.51.100.{hop}\"\naddress6 = \"2001:db8:100::{hop}\"\ndelay = \"1.5ms\"\n"
         );
-        if hop == 2 && nat {
-            text.push_str("nat = { address = \"198.51.100.99\", quotes = \"outside\" }\n");
+        if hop == 2 {
+            let _ = writeln!(text, "{rewrite}");
         }
         if hop % 3 != 0 {
             text.push_str("quote = 28\n");

@@ -16,6 +16,8 @@ struct Tally {
     shown: usize,
     frames: u64,
     withdrawn: u64,
+    /// Replays that showed something else.
+    differing: u64,
 }
 
 fn main() {
@@ -40,6 +42,7 @@ fn report(what: &str, runs: u64, rounds: Option<(f64, u64)>, rate: i64) {
             }
             tally.forged += forged;
             tally.lost += lost;
+            tally.differing += u64::from(run.replayed(&outcome.recorded).shown != outcome.shown);
             tally.shown += outcome.shown.len();
             tally.frames += outcome.frames;
             tally.withdrawn += u64::from(outcome.withdrawn);
@@ -53,12 +56,13 @@ fn report(what: &str, runs: u64, rounds: Option<(f64, u64)>, rate: i64) {
     let sum = |value: fn(&Tally) -> u64| tallies.iter().map(value).sum::<u64>();
     println!(
         "{runs} {what} at {rate} forged packets a second: {} frames, {} replies shown, {} forged, {} true ones lost; \
-         rewritten quotes given up in {}; {:.0} s",
+         rewritten quotes given up in {}; {} replays differ; {:.0} s",
         sum(|it| it.frames),
         sum(|it| it.shown as u64),
         sum(|it| it.forged as u64),
         sum(|it| it.lost as u64),
         sum(|it| it.withdrawn),
+        sum(|it| it.differing),
         began.elapsed().as_secs_f64(),
     );
 }

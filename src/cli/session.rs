@@ -27,6 +27,7 @@ use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
 /// What a run needs besides a tracer and a link.
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub struct Session {
     config: TraceConfig,
     renderer: Box<dyn Renderer>,

@@ -63,6 +63,7 @@ impl Wanted {
 }
 
 /// What nobody is to foresee of a run, beside the source port.
+#[derive(Clone, Copy)]
 struct Randomness {
     key: u64,
     first_id: u16,

@@ -297,6 +297,7 @@ impl SentRow {
 
 /// A reply, apart from the name of who sent it.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
 pub(super) struct ReplyRow {
     kind: &'static str,
     icmp_type: Option<u8>,

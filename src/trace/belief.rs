@@ -220,7 +220,7 @@ impl Belief {
     }
 
     /// Whether such an error says anything new of whether somebody guesses.
-    pub(super) fn counts(&self, stray: &Stray) -> bool {
+    pub(super) fn counts(&self, stray: Stray) -> bool {
         let known = stray.origin.is_some_and(|origin| self.origins.contains(&origin));
         self.is_strict() && !self.is_withdrawn() && !known
     }

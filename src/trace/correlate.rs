@@ -342,7 +342,7 @@ fn quote_in<'a>(header: &IpHeader, payload: &'a [u8]) -> Option<Quoted<'a>> {
 }
 
 fn is_numbered(first: u32, key: &ProbeKey) -> bool {
-    key.tcp_sequence().wrapping_sub(first) <= u32::from(u16::MAX)
+    u16::try_from(key.tcp_sequence().wrapping_sub(first)).is_ok()
 }
 
 /// Puts `value` where nothing is yet; where something is, the key does not tell which.

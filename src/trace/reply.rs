@@ -73,6 +73,7 @@ impl ReplyKind {
 
 /// One reply to one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
 pub struct Reply {
     /// Who sent it.
     pub responder: IpAddr,

@@ -393,7 +393,7 @@ impl Tracer {
                 return Disposition::Unmatched;
             }
             let stray = self.correlator.stray(header, payload);
-            self.stray = stray.filter(|stray| self.belief.counts(stray) && !damaged());
+            self.stray = stray.filter(|stray| self.belief.counts(*stray) && !damaged());
             return self.stray.map_or(Disposition::Unrelated, |_| Disposition::Stray);
         };
         let at = self.path.by_now(claim.at);

@@ -43,3 +43,21 @@ fn without_a_secret_forged_hops_show() {
     run.config.secret = None;
     assert!(run.flaws().0 > 0);
 }
+
+/// IP-IDs that a router rewrites leave too little of UDP to be sure: that is believed until somebody sweeps ports, and a
+/// replay stops believing it at the same frame.
+#[test]
+fn a_replay_gives_up_rewritten_quotes_where_the_run_did() {
+    let rewrite = "rewrite = { id = 77 }";
+    for (rounds, rate) in [(None, 20_000), (None, 5_000), (Some((0.05, 8)), 500)] {
+        // UDP over IPv4, and a sweep of source ports.
+        let run = Run { rate, rewrite, ..Run::number(0, rounds) };
+        assert!(run.config.target.is_ipv4() && run.sweep == attack::Sweep::SourcePort);
+        let (forged, lost, live) = run.flaws();
+        assert!(live.withdrawn && forged == 0, "{rounds:?} {forged}");
+        assert!(lost > 0 && live.shown.iter().any(|it| it.1 > 2), "{rounds:?} {lost} {live:?}");
+        let again = run.replayed(&live.recorded);
+        assert_eq!((again.shown, again.withdrawn), (live.shown, true), "{rounds:?}");
+        assert_eq!(again.recorded.len(), live.recorded.len(), "{rounds:?}");
+    }
+}

@@ -205,7 +205,7 @@ fn misfits_from_one_other_port_are_one() {
     let (mut belief, _) = after(&config, 1, 20);
     let mut note = |origin| {
         let stray = Stray { origin };
-        let counts = belief.counts(&stray);
+        let counts = belief.counts(stray);
         if counts {
             belief.note_stray(stray);
         }
