@@ -125,6 +125,8 @@ pub(super) struct Fit {
     pub(super) tail: bool,
     /// It is of a datagram to the target.
     pub(super) to_target: bool,
+    /// The destination port, if it has one.
+    pub(super) port: u16,
     /// What a translation made of the probe's flow.
     pub(super) translated: Option<Translated>,
 }
@@ -174,6 +176,8 @@ pub(super) struct Belief {
     key: [u8; 8],
     /// How many probes of a round have one destination port at most, where ports rise.
     per_port: Option<u64>,
+    /// How many went to each destination port of UDP, where ports do not rise: to one, or one for each flow.
+    to_port: Option<HashMap<u16, u64>>,
     now: Since,
     misfits: u32,
     /// The source ports or identifiers of those misfits that came from our address, but not from ours.
@@ -194,6 +198,7 @@ impl Belief {
             unknown: secret.map(|secret| Unknown::of(config, secret)),
             key: secret.map_or(0, |secret| secret.key).to_be_bytes(),
             per_port: rises.then(|| planned.div_ceil(ports)),
+            to_port: (config.probe == ProbeType::Udp && !rises).then(|| HashMap::with_capacity(1)),
             ..Self::default()
         }
     }
@@ -209,9 +214,12 @@ impl Belief {
         self.now
     }
 
-    /// A probe was captured.
-    pub(super) fn note_probe(&mut self) {
+    /// A probe to this destination port was captured, if it has one.
+    pub(super) fn note_probe(&mut self, port: u16) {
         self.now.sent += 1;
+        if let Some(to_port) = &mut self.to_port {
+            *to_port.entry(port).or_default() += 1;
+        }
     }
 
     /// An error fits no probe.
@@ -263,7 +271,7 @@ impl Belief {
         // What a translation made of it, others do not know either, if it is not as it was sent.
         let changed = matches!(fit.reading, Reading::Origin | Reading::Checksum);
         bits += if held && changed { WORD } else { 0.0 };
-        let fellows = self.fellows(fit.reading, since);
+        let fellows = self.fellows(fit, since);
         #[expect(clippy::cast_precision_loss, reason = "probes are far less than 2⁵²")]
         let spare = bits - (fellows as f64).log2();
         if spare >= if exact { EXACT } else { REWRITTEN } {
@@ -293,15 +301,17 @@ impl Belief {
     }
 
     /// How many probes of a round that began then, and of all after it, a packet could hit.
-    fn fellows(&self, reading: Reading, since: Since) -> u64 {
+    fn fellows(&self, fit: &Fit, since: Since) -> u64 {
         let ported = matches!(
-            reading,
+            fit.reading,
             Reading::Exact | Reading::Checksum | Reading::Addresses | Reading::Origin | Reading::Id
         );
         let sent = (self.now.sent - since.sent).max(1);
         let rounds = self.now.rounds - since.rounds + 1;
-        let per_port = self.per_port.filter(|_| ported).map(|per_port| per_port * rounds);
-        per_port.map_or(sent, |probes| probes.min(sent))
+        let rising = self.per_port.map(|per_port| per_port * rounds);
+        let to_port = self.to_port.as_ref().and_then(|to_port| to_port.get(&fit.port)).copied();
+        let to_one = rising.or(to_port).filter(|_| ported);
+        to_one.map_or(sent, |probes| probes.min(sent))
     }
 }
 

@@ -244,7 +244,8 @@ impl Correlator {
         let to_target = header.destination == flow.target;
         let label = self.flow_label.is_none() || header.flow_label == self.flow_label;
         let tail = belief.has_tail(quote);
-        let fit = |reading, translated| Fit { reading, label, tail, to_target, translated };
+        let port = key.destination_port();
+        let fit = |reading, translated| Fit { reading, label, tail, to_target, port, translated };
         if to_target && header.source == flow.source {
             if let Some(at) = self.exact.get(key) {
                 return Some((*at, fit(Reading::Exact, None)));

@@ -306,7 +306,7 @@ impl Tracer {
             self.correlator.begin(self.belief.begin_round());
         }
         self.correlator.insert(key, at, header, payload);
-        self.belief.note_probe();
+        self.belief.note_probe(key.destination_port());
         self.waiting.push(at);
         self.path.totals.sent += 1;
         if let Some(schedule) = &mut self.schedule {

@@ -51,7 +51,7 @@ fn a_replay_gives_up_rewritten_quotes_where_the_run_did() {
     let rewrite = "rewrite = { id = 77 }";
     for (rounds, rate) in [(None, 20_000), (None, 5_000), (Some((0.05, 8)), 500)] {
         // UDP over IPv4, and a sweep of source ports.
-        let run = Run { rate, rewrite, ..Run::number(0, rounds) };
+        let run = Run { rewrite, rate, ..Run::number(0, rounds) };
         assert!(run.config.target.is_ipv4() && run.sweep == attack::Sweep::SourcePort);
         let (forged, lost, live) = run.flaws();
         assert!(live.withdrawn && forged == 0, "{rounds:?} {forged}");

@@ -18,6 +18,7 @@ const MODES: [FlowMode; 3] = [FlowMode::Classic, FlowMode::Paris, FlowMode::Dubl
 const FAMILIES: [[&str; 2]; 2] = [["192.0.2.2", "203.0.113.9"], ["2001:db8::2", "2001:db8:113::9"]];
 const BELIEVED: f64 = 40.0;
 /// Destination ports of UDP, from the first to the last.
+const PORT: u16 = 33_434;
 const PORTS: u64 = 65_536 - 33_434;
 
 /// What a packet may be read as: to the target from us, to the target from elsewhere, and to elsewhere.
@@ -45,7 +46,7 @@ fn all() -> impl Iterator<Item = TraceConfig> {
 }
 
 fn fit(reading: Reading) -> Fit {
-    Fit { reading, label: true, tail: false, to_target: true, translated: None }
+    Fit { reading, label: true, tail: false, to_target: true, port: PORT, translated: None }
 }
 
 /// The belief after so many rounds of so many probes, and when each began.
@@ -54,7 +55,7 @@ fn after(config: &TraceConfig, rounds: u64, probes: u64) -> (Belief, Vec<Since>)
     let mut since = Vec::new();
     for _ in 0..rounds {
         since.push(belief.begin_round());
-        (0..probes).for_each(|_| belief.note_probe());
+        (0..probes).for_each(|_| belief.note_probe(PORT));
     }
     (belief, since)
 }
@@ -196,6 +197,17 @@ fn one_translation_holds() {
 fn without_a_secret_nothing_is_weighed() {
     let config = TraceConfig { secret: None, ..config(FAMILIES[0], ProbeType::Udp, MODES[0]) };
     assert!(!Belief::of(&config, &Idents::One).is_strict());
+}
+
+/// All paths are asked for by flows, each to a port of its own.
+#[test]
+fn probes_to_other_ports_do_not_count() {
+    let config = config(FAMILIES[0], ProbeType::Udp, FlowMode::Dublin);
+    let (mut belief, since) = after(&config, 1, 20);
+    (0..10_000).for_each(|flow| belief.note_probe(PORT + 1 + flow % 1_000));
+    let judged = |reading| belief.judge(&fit(reading), since[0], Timestamp::default());
+    assert_eq!(judged(Reading::Exact), Some(Proof::Enough));
+    assert_eq!(judged(Reading::Port), Some(Proof::Rewritten), "it may be of any flow");
 }
 
 /// Another trace to the same target has a few ports; who sweeps them has them all.
