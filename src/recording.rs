@@ -117,7 +117,8 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
             let (asked, what) = (of_frame(probe), reply.kind);
             let rtt = reply.rtt.map_or(String::new(), |rtt| format!(", {rtt} ms"));
             let rewritten = if reply.rewritten { ", quote rewritten on the way" } else { "" };
-            Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}{rewritten}"))
+            let guessable = if reply.guessable { ", may be a guess" } else { "" };
+            Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}{rewritten}{guessable}"))
         }
         Disposition::Damaged(at) => {
             let asked = of_frame(path.probe(at)?);
@@ -125,6 +126,9 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
         }
         Disposition::Unmatched => Some(
             "an ICMP error about a datagram from this address and port, but no probe fits".into(),
+        ),
+        Disposition::Stray => Some(
+            "an ICMP error about a datagram to the target that is no probe of this trace".into(),
         ),
         Disposition::Repeated | Disposition::Unrelated => None,
     }

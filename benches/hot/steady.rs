@@ -107,6 +107,7 @@ pub fn spec(config: &TraceConfig, mode: FlowMode, number: u32) -> ProbeSpec {
         first_port: config.first_port,
         flow_number: 0,
         first_id: config.first_id,
+        key: config.secret.map(|secret| secret.key),
     }
 }
 
@@ -224,6 +225,7 @@ fn handle_one(
         Disposition::Reply(..) => "correlate reply",
         Disposition::Damaged(_)
         | Disposition::Unmatched
+        | Disposition::Stray
         | Disposition::Repeated
         | Disposition::Unrelated => "correlate unrelated",
     };

@@ -41,7 +41,7 @@ pub fn trace(found: &Comparison) -> String {
     let by_chance = |hop: &HopDifference| !hop.change && hop.chance.is_some();
     if found.hops.iter().any(by_chance) {
         text += "other branches of load balancers are no change; to be sure compare two of \
-                 `rtrace paths`, or two of --flow paris with the same --sport\n";
+                 `rtrace paths`, or two of --flow paris with the same --sport (IPv6: and --flowlabel)\n";
     }
     let verdict = if found.changed { "has changed" } else { "is the same" };
     let _ = writeln!(text, "the path to {} {verdict}", found.head.target);

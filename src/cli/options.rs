@@ -47,7 +47,7 @@ pub struct TraceOptions {
     #[arg(short, long, value_name = "ADDRESS", help_heading = "Route")]
     pub source: Option<IpAddr>,
 
-    /// Use this source port [default: one that is free]
+    /// Use this source port [default: a random one that is free]
     #[arg(long, value_name = "PORT", help_heading = "Probes", value_parser = within(1_u16, u16::MAX))]
     pub sport: Option<u16>,
 
@@ -80,7 +80,7 @@ pub struct TraceOptions {
     #[arg(long, help_heading = "Probes")]
     pub mtu: bool,
 
-    /// Flow label of the probes (IPv6): 0 to 1048575 [default: 0]
+    /// Flow label of the probes (IPv6): 0 to 1048575 [default: a random one]
     #[arg(short = 'l', long = "flowlabel", value_name = "LABEL", help_heading = "Probes", value_parser = within(0_u32, 0xf_ffff))]
     pub flow_label: Option<u32>,
 

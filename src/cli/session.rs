@@ -23,10 +23,12 @@ use crate::privilege;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
 use crate::time::{Span, Timestamp};
+use crate::trace::belief::MOST_MISFITS;
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
 /// What a run needs besides a tracer and a link.
+#[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub struct Session {
     config: TraceConfig,
     renderer: Box<dyn Renderer>,
@@ -49,6 +51,8 @@ pub struct Session {
     stop: Arc<AtomicBool>,
     began: Instant,
     facts: RunFacts,
+    /// That what was rewritten is not believed any more has been said.
+    withdrawn: bool,
     failed: bool,
     pipe_closed: bool,
 }
@@ -90,6 +94,7 @@ impl Session {
                 identity: privilege::identity().to_string(),
                 ..RunFacts::default()
             },
+            withdrawn: false,
             failed: false,
             pipe_closed: false,
         }
@@ -267,6 +272,13 @@ impl Observer for Session {
             return;
         }
         self.facts.concerning += 1;
+        if path.totals.withdrawn && !std::mem::replace(&mut self.withdrawn, true) {
+            complain(&format!(
+                "{MOST_MISFITS} ICMP errors about datagrams to {} fit no probe of this run: from now on \
+                 quotes that were rewritten on the way are believed only if they cannot be guessed",
+                self.config.target_name.shown()
+            ));
+        }
         self.renderer.frame(frame, disposition, path);
         self.record(|tape| tape.frame(frame, disposition, path));
     }

@@ -160,6 +160,9 @@ impl Observer for Finder {
                     "quotes a probe that it cannot be told of, so much was rewritten",
                 );
             }
+            Disposition::Stray => {
+                return self.excuse(frame, "quotes a datagram to the target that is no probe");
+            }
             Disposition::Unrelated => return,
         };
         match self.wanted {

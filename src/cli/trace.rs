@@ -20,10 +20,10 @@ use crate::capture::Interface;
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
-use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, random, route};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
-use crate::probe::{Flow, FlowMode, ProbeType};
+use crate::probe::{Flow, FlowMode, ProbeType, Secret};
 use crate::render::stats::RunFacts;
 use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
@@ -32,8 +32,8 @@ use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
-/// Source port and first IP-ID of simulated traces, which are the same each time.
-const SIMULATED_PORT: u16 = 54_321;
+/// Flow labels have 20 bits.
+const LABELS: u32 = 1 << 20;
 
 /// What the first link of a simulated network takes: as Ethernet.
 const SIMULATED_MTU: u32 = 1_500;
@@ -64,6 +64,32 @@ impl Wanted {
         let TraceConfig { probe, source, ident, .. } = earlier.config;
         let port = Some(ident).filter(|_| probe.has_ports());
         Self { probe, source: Some(source), port, ident: Some(ident) }
+    }
+}
+
+/// What nobody is to foresee of a run, beside the source port.
+#[derive(Clone, Copy)]
+struct Randomness {
+    key: u64,
+    first_id: u16,
+    flow_label: u32,
+    /// A source port or identifier, for a link that has none of its own.
+    ident: u16,
+}
+
+impl Randomness {
+    fn of_kernel() -> anyhow::Result<Self> {
+        let number = || random::number().context("cannot get random numbers");
+        let first_id = random::from(1).context("cannot get random numbers")?;
+        let flow_label = u32::try_from(number()? % u64::from(LABELS))?;
+        Ok(Self { key: number()?, first_id, flow_label, ident: 0 })
+    }
+
+    /// In a simulated network it is the same each time.
+    fn of_seed(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (key, flow_label) = (rng.u64(..), rng.u32(..LABELS));
+        Self { key, first_id: rng.u16(1..), flow_label, ident: rng.u16(1_024..) }
     }
 }
 
@@ -134,7 +160,7 @@ pub(super) fn open_live(
     }
     let ident = wanted.ident.unwrap_or(link.ident());
     let flow = Flow { source, target, probe, ident };
-    let mut config = configure(args, task, name, &flow, fastrand::u16(1..))?;
+    let mut config = configure(args, task, name, &flow, Randomness::of_kernel()?)?;
     let largest = largest(&mut config, mtu);
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, interface.name.shown());
@@ -283,9 +309,10 @@ pub(super) fn open_simulated(
     let wanted = Wanted::of(args, task);
     target::check(target)?;
     let source = wanted.source.unwrap_or(topology.source_for(target));
-    let ident = wanted.ident.or(wanted.port).unwrap_or(SIMULATED_PORT);
+    let randomness = Randomness::of_seed(topology.seed());
+    let ident = wanted.ident.or(wanted.port).unwrap_or(randomness.ident);
     let flow = Flow { source, target, probe: wanted.probe, ident };
-    let mut config = configure(args, task, name, &flow, 1)?;
+    let mut config = configure(args, task, name, &flow, randomness)?;
     let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {
@@ -378,7 +405,7 @@ fn configure(
     task: Task<'_>,
     name: &str,
     flow: &Flow,
-    first_id: u16,
+    randomness: Randomness,
 ) -> anyhow::Result<TraceConfig> {
     if let Some(earlier) = task.earlier() {
         return earlier.go_on(&args.options, flow);
@@ -386,9 +413,17 @@ fn configure(
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
     let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
-    // As its recording says it, so that a replay writes the same.
-    let target_name = Untrusted::from(name).shown().into();
-    let defaults = TraceConfig { target_name, first_id, ..defaults };
+    let Randomness { key, first_id, flow_label, .. } = randomness;
+    let known_port = args.options.sport.is_some() && probe.has_ports();
+    let known_label = args.options.flow_label.is_some() && flow.target.is_ipv6();
+    let defaults = TraceConfig {
+        // As its recording says it, so that a replay writes the same.
+        target_name: Untrusted::from(name).shown().into(),
+        first_id,
+        flow_label: if flow.target.is_ipv6() { flow_label } else { 0 },
+        secret: Some(Secret { key, known_port, known_label }),
+        ..defaults
+    };
     // Who says how many probes may be under way wants traceroute's order.
     let serial = args.options.in_flight.is_some();
     let mut config = if serial { defaults } else { defaults.scouting() };

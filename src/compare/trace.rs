@@ -36,6 +36,8 @@ pub struct Trace {
 struct Asked {
     flow: String,
     tos: u8,
+    /// Over IPv6.
+    flow_label: Option<u32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -92,7 +94,7 @@ struct Label {
 }
 
 /// What load balancers know a probe by, and whatever else tells flows apart.
-type FlowKey = (Option<u16>, Option<u16>, Option<String>);
+type FlowKey = (Option<u32>, Option<u16>, Option<u16>, Option<String>);
 
 /// What a trace shows of one hop.
 #[derive(Clone, Debug, Default)]
@@ -166,7 +168,7 @@ impl Trace {
     pub(super) fn hops(&self) -> Vec<Hop> {
         let within = |hop: &&TracedHop| self.stop.ttl.is_none_or(|end| hop.ttl <= end);
         let hops = self.hops.iter().filter(within);
-        hops.map(|hop| Hop::of(hop, &self.asked.flow)).collect()
+        hops.map(|hop| Hop::of(hop, &self.asked)).collect()
     }
 
     /// The end of the path, or as far as anybody answered.
@@ -197,11 +199,11 @@ impl Trace {
 }
 
 impl Hop {
-    fn of(hop: &TracedHop, flow_mode: &str) -> Self {
+    fn of(hop: &TracedHop, asked: &Asked) -> Self {
         let mut seen = Self { ttl: hop.ttl, ..Self::default() };
         let mut ways: BTreeMap<FlowKey, BTreeSet<IpAddr>> = BTreeMap::new();
         for probe in &hop.probes {
-            let flow = probe.flow(flow_mode);
+            let flow = probe.flow(asked);
             for reply in probe.replies.iter().filter(|reply| !reply.duplicate) {
                 let labels = reply.extension.as_deref().and_then(labels);
                 seen.labels.entry(reply.responder).or_default().insert(labels);
@@ -212,7 +214,7 @@ impl Hop {
         let silent = seen.is_silent();
         let counted = hop.probes.iter().filter(|probe| silent || !probe.replies.is_empty());
         seen.probes = counted.clone().count();
-        seen.flows = counted.map(|probe| probe.flow(flow_mode)).collect();
+        seen.flows = counted.map(|probe| probe.flow(asked)).collect();
         seen.per_packet = ways.values().any(|responders| responders.len() > 1);
         seen
     }
@@ -241,12 +243,13 @@ impl Hop {
 }
 
 impl TracedProbe {
-    fn flow(&self, mode: &str) -> FlowKey {
+    fn flow(&self, asked: &Asked) -> FlowKey {
+        let label = asked.flow_label;
         if self.identifier.is_some() {
             // By the checksum, which follows the sequence number unless it is kept the same.
-            return (self.identifier, self.sequence.filter(|_| mode != "paris"), None);
+            return (label, self.identifier, self.sequence.filter(|_| asked.flow != "paris"), None);
         }
-        (self.source_port, self.destination_port, self.head.clone())
+        (label, self.source_port, self.destination_port, self.head.clone())
     }
 }
 

@@ -13,6 +13,7 @@ use pnet::packet::ipv6::MutableIpv6Packet;
 use pnet::packet::tcp::{MutableTcpPacket, TcpFlags};
 use pnet::packet::udp::MutableUdpPacket;
 
+use super::secret::{self, tail_len};
 use super::{Flow, FlowMode, ProbeType};
 use crate::wire::checksum::{checksum, plus, transport};
 use crate::wire::extension::Family;
@@ -61,8 +62,10 @@ pub struct ProbeSpec {
     pub first_port: u16,
     /// Which of many constant flows it belongs to where no port tells them apart: 0 is the usual one.
     pub flow_number: u16,
-    /// What numbers begin at that are to differ from run to run: IP-ID, TCP sequence, DNS id.
+    /// What numbers begin at that are to differ from run to run: IP-ID and, without a key, TCP sequence and DNS id.
     pub first_id: u16,
+    /// What nobody else knows of the probes of this run: see [`Secret`](super::Secret).
+    pub key: Option<u64>,
 }
 
 /// Bytes of the IP header of a probe.
@@ -148,17 +151,19 @@ pub(super) fn filling() -> impl Iterator<Item = u8> {
     (0x40..=0x7f).cycle()
 }
 
-/// Whether a probe whose IP payload is `body` may be one of ours, or of traceroute on Linux: by its
-/// filling, and with a SYN by its options.
+/// Whether a probe may be one of ours, or of traceroute on Linux: by its filling, and with a SYN by its options. `body` is
+/// the beginning of its IP payload, which is `len` octets long.
 #[must_use]
-pub fn looks_like_ours(probe: ProbeType, body: &[u8]) -> bool {
+pub fn looks_like_ours(probe: ProbeType, body: &[u8], len: usize) -> bool {
     match probe {
         ProbeType::TcpSyn => body.get(12).is_some_and(|offset| offset >> 4 == 10),
         ProbeType::TcpAck | ProbeType::Protocol(_) => true,
         // What marks a probe is in the first two bytes, and a DNS query has no filling.
         _ => {
             let payload = body.get(usize::from(UDP_HEADER)..).unwrap_or_default();
-            let pairs = payload.iter().zip(filling()).skip(usize::from(MARK));
+            let whole = len.saturating_sub(usize::from(UDP_HEADER));
+            let filled = whole - tail_len(whole);
+            let pairs = payload.iter().zip(filling()).take(filled).skip(usize::from(MARK));
             let is_query = payload.get(2..4) == Some(&[1, 0]);
             is_query || pairs.into_iter().all(|(byte, value)| *byte == value)
         }
@@ -195,6 +200,10 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
         ProbeType::TcpSyn | ProbeType::TcpAck => write_tcp(spec, body),
         ProbeType::Protocol(_) => {
             fill(body);
+            let [.., a, b, c, d] = spec.key.map_or([0; 8], secret::first_octets);
+            if let Some(octets) = body.get_mut(4..8).filter(|_| spec.key.is_some()) {
+                octets.copy_from_slice(&[a, b, c, d]);
+            }
             if let Some(number) = body.first_chunk_mut() {
                 *number = first_octets(spec).to_be_bytes();
             }
@@ -204,7 +213,8 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
 
 /// What a probe of another protocol begins with.
 pub(super) fn first_octets(spec: &ProbeSpec) -> u32 {
-    spec.serial
+    let [a, b, c, d, ..] = spec.key.map_or([0; 8], secret::first_octets);
+    u32::from_be_bytes([a, b, c, d]).wrapping_add(spec.serial)
 }
 
 /// RFC 768, and RFC 3828 for UDP-Lite, whose checksum here covers the whole datagram too (a coverage of
@@ -220,6 +230,7 @@ fn write_udp(spec: &ProbeSpec, body: &mut [u8]) {
             if let Some(value) = value {
                 mark(payload, value);
             }
+            secret::seal(spec.key, payload);
         }
     }
     let Some(mut packet) = MutableUdpPacket::new(body) else { return };
@@ -250,7 +261,8 @@ pub(super) fn udp_mark(spec: &ProbeSpec) -> Option<u16> {
     let marked = is_told_by_checksum(spec)
         || spec.flow.probe != ProbeType::Udp
         || spec.mode == FlowMode::Paris;
-    let first = if is_query(spec) { spec.first_id } else { 0 };
+    let query = || spec.key.map_or(spec.first_id, secret::first_query);
+    let first = if is_query(spec) { query() } else { 0 };
     marked.then(|| summed(spec.serial.wrapping_add(u32::from(first))))
 }
 
@@ -287,6 +299,7 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
         if spec.mode == FlowMode::Paris {
             mark(payload, plus(!sequence, spec.flow_number));
         }
+        secret::seal(spec.key, payload);
     }
     let family = spec.flow.family();
     let Some(mut packet) = MutableEchoRequestPacket::new(body) else { return };
@@ -305,12 +318,12 @@ fn write_echo(spec: &ProbeSpec, body: &mut [u8]) {
 
 /// The sequence number of an echo request.
 pub(super) fn echo_sequence(spec: &ProbeSpec) -> u16 {
-    low(spec.serial).wrapping_add(1)
+    low(spec.serial).wrapping_add(spec.key.map_or(0, secret::first_echo)).wrapping_add(1)
 }
 
 /// The sequence number of a TCP probe.
 pub(super) fn tcp_sequence(spec: &ProbeSpec) -> u32 {
-    (u32::from(spec.first_id) << 16).wrapping_add(spec.serial)
+    secret::first_sequence(spec.key, spec.first_id).wrapping_add(spec.serial)
 }
 
 /// RFC 9293 §3.1: a SYN with the options of a real client, or a lone ACK.
@@ -424,6 +437,7 @@ mod tests {
             first_port: if probe == ProbeType::UdpFixed { DNS_PORT } else { 33_434 },
             flow_number: 0,
             first_id: 0xfff0,
+            key: Some(0xd1ce_5eed_0123_4567),
         }
     }
 

@@ -18,8 +18,23 @@
 //!
 //! Every probe over IPv4 also has an IP-ID of its own: it identifies the probe where destination or destination port
 //! were rewritten. What is believed of such quotes, and why, is in `trace::rewritten`.
+//!
+//! What identifies a probe is no secret but for where it begins. How hard a quote is to guess follows from what is random,
+//! in bits:
+//!
+//! | probe | source port or identifier | IP-ID (IPv4) | checksum | sequence number or first octets | flow label (IPv6) | IPv4 | IPv6 |
+//! |---|---|---|---|---|---|---|---|
+//! | UDP, UDP-Lite | 16 | 16 | 16 | | 20 | 48 | 52 |
+//! | ICMP echo | 16 | 16 | 16 | 15 | 20 | 63 | 67 |
+//! | TCP | 16 | 16 | not quoted | 32 | 20 | 64 | 68 |
+//! | other protocol | | 16 | | 63 | 20 | 79 | 83 |
+//!
+//! All of it comes from the source port, the first IP-ID, the flow label and the [`Secret`] of a run. The octets of the secret at
+//! a payload's end are the same in all probes, so what is constant in a flow stays so. `trace::belief` sets what a quote
+//! shows of it against the number of probes that it could be of.
 
 pub mod craft;
+pub mod secret;
 pub mod serial;
 
 use std::net::IpAddr;
@@ -30,6 +45,8 @@ use crate::wire::extension::Family;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::tcp::{self, Flags};
 use crate::wire::{ipv4, udp};
+
+pub use secret::Secret;
 
 /// One datagram to be sent.
 #[derive(Clone, Copy, Debug)]

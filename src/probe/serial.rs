@@ -157,7 +157,9 @@ mod tests {
         let typed = ENDS.into_iter().flat_map(|ends| TYPES.map(|typed| (ends, typed)));
         typed.flat_map(|(ends, (probe, first_port))| {
             let [source, target] = ends.map(|address| address.parse::<IpAddr>().unwrap());
-            MODES.map(|mode| ProbeSpec {
+            let keys = [None, Some(0xffff_fffe_ffff_fffd)];
+            let kinds = MODES.into_iter().flat_map(move |mode| keys.map(|key| (mode, key)));
+            kinds.map(move |(mode, key)| ProbeSpec {
                 flow: Flow { source, target, probe, ident: 42_315 },
                 mode,
                 number: 0,
@@ -170,6 +172,7 @@ mod tests {
                 first_port,
                 flow_number: 0,
                 first_id: 65_500,
+                key,
             })
         })
     }

@@ -298,6 +298,7 @@ impl SentRow {
 
 /// A reply, apart from the name of who sent it.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
 pub(super) struct ReplyRow {
     kind: &'static str,
     icmp_type: Option<u8>,
@@ -322,6 +323,8 @@ pub(super) struct ReplyRow {
     extension: Option<ExtensionRow>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     rewritten: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guessable: bool,
     late: bool,
     duplicate: bool,
     frame: u64,
@@ -349,6 +352,7 @@ impl ReplyRow {
             quoted_len: reply.quote.map(|quote| quote.len),
             extension: reply.extension.as_deref().map(ExtensionRow::of),
             rewritten: reply.rewritten,
+            guessable: reply.guessable,
             late: reply.late,
             duplicate: reply.duplicate,
             frame: reply.frame,
@@ -390,6 +394,8 @@ pub(super) struct TotalsRow {
     clock_faults: u64,
     #[serde(skip_serializing_if = "is_zero")]
     orphans: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
 }
 
 impl TotalsRow {
@@ -404,6 +410,7 @@ impl TotalsRow {
             damaged: totals.damaged,
             clock_faults: totals.clock_faults,
             orphans: totals.orphans,
+            withdrawn: totals.withdrawn,
         }
     }
 }

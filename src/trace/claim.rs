@@ -1,9 +1,11 @@
 //! What a datagram to us says of one of our probes: an answer in the probe's own protocol, or an ICMP error that quotes
 //! the probe. Its checksums have not been looked at yet.
 
+use super::belief::{Belief, Translated};
 use super::correlate::Correlator;
 use super::path::ProbeRef;
 use super::reply::{Quote, Reply, ReplyKind};
+use crate::time::Timestamp;
 use crate::wire::extension::{self, Extension};
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, quoted};
@@ -13,13 +15,22 @@ pub(super) struct Claim {
     pub(super) at: ProbeRef,
     kind: ReplyKind,
     rewritten: bool,
+    guessable: bool,
+    /// What a translation made of the probe's flow.
+    pub(super) translated: Option<Translated>,
     quote: Option<Quote>,
     extension: Option<Box<Extension>>,
 }
 
 impl Claim {
-    /// Which probe a datagram to us answers, and what it says of it.
-    pub(super) fn of(correlator: &Correlator, header: &IpHeader, payload: &[u8]) -> Option<Self> {
+    /// Which probe a datagram to us answers that was captured at this time, and what it says of it.
+    pub(super) fn of(
+        correlator: &Correlator,
+        belief: &Belief,
+        header: &IpHeader,
+        payload: &[u8],
+        captured: Timestamp,
+    ) -> Option<Self> {
         if !header.is_first {
             return None;
         }
@@ -28,6 +39,8 @@ impl Claim {
                 at,
                 kind: ReplyKind::Answer { tcp_flags: answer.tcp_flags },
                 rewritten: false,
+                guessable: false,
+                translated: None,
                 quote: None,
                 extension: None,
             });
@@ -38,17 +51,19 @@ impl Claim {
         let family = header.family();
         let icmp = ip::icmp(family, payload).ok().filter(|icmp| icmp.quotes)?;
         // What is appended to the quotes of others' datagrams is not taken in.
-        correlator.quoted(&quoted::decode(icmp.body).ok()?)?;
+        correlator.quoted(&quoted::decode(icmp.body).ok()?, belief, captured)?;
         let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
             extension::quoted_and_extension(icmp.body, words, family)
         });
         let quote = quoted::decode(quote).ok()?;
-        let found = correlator.quoted(&quote)?;
+        let found = correlator.quoted(&quote, belief, captured)?;
         let (icmp_type, code, mtu) = (icmp.icmp_type, icmp.code, icmp.mtu);
         Some(Self {
             at: found.at,
             kind: ReplyKind::Icmp { family, icmp_type, code, mtu },
             rewritten: found.rewritten,
+            guessable: found.guessable,
+            translated: found.translated,
             quote: Some(Quote {
                 ttl: quote.header.ttl,
                 tos: quote.header.tos,
@@ -74,6 +89,7 @@ impl Claim {
             quote: self.quote,
             extension: self.extension,
             rewritten: self.rewritten,
+            guessable: self.guessable,
             late: false,
             duplicate: false,
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::probe::craft::{self, ProbeSpec};
-use crate::probe::{Flow, FlowMode, ProbeType};
+use crate::probe::{Flow, FlowMode, ProbeType, Secret};
 use crate::time::{Span, Timestamp};
 use crate::untrusted::Untrusted;
 
@@ -151,9 +151,13 @@ pub struct TraceConfig {
     pub flow_label: u32,
     /// Length of each probe's datagram in bytes.
     pub packet_len: u16,
-    /// What numbers begin at that are to differ from run to run: IP-ID, TCP sequence, DNS id.
+    /// What numbers begin at that are to differ from run to run: IP-ID and, without a secret, TCP sequence and DNS id.
     #[serde(alias = "first_ip_id")]
     pub first_id: u16,
+    /// What makes its probes hard to guess. Recordings from before there was one have none, and what they quote is
+    /// believed as it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
     /// How many probes rounds before this one may have had, by which theirs differ from this one's.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub first_serial: u32,
@@ -198,6 +202,7 @@ impl TraceConfig {
             flow_label: 0,
             packet_len: craft::default_len(flow.family(), probe),
             first_id: 1,
+            secret: None,
             first_serial: 0,
         }
     }
@@ -287,6 +292,7 @@ impl TraceConfig {
             first_port: self.first_port,
             flow_number: 0,
             first_id: self.first_id,
+            key: self.secret.map(|secret| secret.key),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Which probe a reply belongs to.
 //!
-//! Law 6: a reply counts only if it quotes a probe of ours. Four readings of a quote are tried, each
-//! believed only if it fits exactly one probe: the eight bytes and the IP-ID as they were sent; the same
-//! without the checksum, which offload leaves unfinished in our own capture and middleboxes adjust;
-//! without source address and port too, which NAT rewrites: then the IP-ID has to vouch for it; and with
-//! another IP-ID, destination or destination port, where the source port is ours: see [`rewritten`](super::rewritten).
+//! Law 6: a reply counts only if it quotes a probe of ours. A quote is read as one of a probe as it was sent; else as one that
+//! was rewritten on the way ([`rewritten`](super::rewritten)); each reading must fit exactly one probe. [`belief`](super::belief)
+//! says whether that is enough.
+//!
+//! Of a trace without a secret, another tool's or one of long ago, four readings are tried: the eight bytes and the IP-ID as
+//! they were sent; the same without the checksum, which offload leaves unfinished in a capture and middleboxes adjust; without
+//! source address and port too, which NAT rewrites: then the IP-ID has to vouch for it; and with another IP-ID, destination
+//! or destination port, where the source port is ours.
 //!
 //! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
 
@@ -17,6 +20,8 @@ use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4;
 use crate::wire::quoted::{self, Quoted};
 
+use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
+use super::config::TraceConfig;
 use super::path::ProbeRef;
 use super::rewritten::Rewritten;
 
@@ -25,8 +30,8 @@ use super::rewritten::Rewritten;
 pub enum Idents {
     /// All that have the source port or identifier of its configuration.
     One,
-    /// All TCP from whatever port whose sequence number begins with these 16 bits.
-    Numbered(u16),
+    /// All TCP from whatever port whose sequence number is this one or one of the next 65,535.
+    Numbered(u32),
     /// These, as a survey found them: some tools use a socket per probe.
     Listed(Box<Listed>),
 }
@@ -61,6 +66,10 @@ pub(super) fn number(probe: ProbeType, key: &ProbeKey) -> u16 {
 #[derive(Clone, Debug)]
 pub(super) struct Correlator {
     flow: Flow,
+    /// Over IPv6.
+    flow_label: Option<u32>,
+    /// When the round began whose probes these are.
+    since: Since,
     idents: Idents,
     exact: HashMap<ProbeKey, ProbeRef>,
     /// `None` where several probes fit.
@@ -73,6 +82,7 @@ pub(super) struct Correlator {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     at: ProbeRef,
+    key: ProbeKey,
     /// Its checksum was right when it was captured, so that another one in a quote means something.
     checksum_right: bool,
 }
@@ -83,13 +93,27 @@ pub(super) struct Found {
     pub(super) at: ProbeRef,
     /// Not as it was sent.
     pub(super) rewritten: bool,
+    /// As it was sent, but little of it is random.
+    pub(super) guessable: bool,
+    /// What a translation made of its flow.
+    pub(super) translated: Option<Translated>,
+}
+
+impl Found {
+    /// As far as no belief weighs it.
+    fn plain(at: ProbeRef, rewritten: bool) -> Self {
+        Self { at, rewritten, guessable: false, translated: None }
+    }
 }
 
 impl Correlator {
-    /// `reserved` is for how many probes room is made at once.
-    pub(super) fn new(flow: Flow, idents: Idents, reserved: usize) -> Self {
+    /// Of a trace with this configuration. `reserved` is for how many probes room is made at once.
+    pub(super) fn new(config: &TraceConfig, idents: Idents, reserved: usize) -> Self {
+        let flow = config.flow();
         Self {
             flow,
+            flow_label: flow.target.is_ipv6().then_some(config.flow_label),
+            since: Since::default(),
             idents,
             exact: HashMap::with_capacity(reserved),
             without_checksum: HashMap::with_capacity(reserved),
@@ -110,7 +134,7 @@ impl Correlator {
             && (flow.protocol() != ipv4::TCP || flow.probe == probe);
         let listed = match &self.idents {
             Idents::One => flow.ident == self.flow.ident,
-            Idents::Numbered(first) => key.tcp_sequence() >> 16 == u32::from(*first),
+            Idents::Numbered(first) => is_numbered(*first, &key),
             Idents::Listed(it) => (it.from..=it.until).contains(&at) && it.probes.contains(&key),
         };
         (same && listed).then_some(key)
@@ -163,7 +187,7 @@ impl Correlator {
         let summed = matches!(protocol, ipv4::UDP | ipv4::TCP | ipv4::UDP_LITE);
         let right = || transport(header.source, header.destination, protocol, payload) == 0;
         let checksum_right = !summed || whole && right();
-        let known = Known { at, checksum_right };
+        let known = Known { at, key, checksum_right };
         self.exact.insert(key, at);
         unique(&mut self.without_checksum, key.without_checksum(protocol), known);
         unique(&mut self.without_origin, key.without_origin(protocol), at);
@@ -186,38 +210,102 @@ impl Correlator {
         self.by_token.insert(probe::answer_token(self.flow.probe, &key, &[]), at);
     }
 
-    /// The probe that an ICMP error quotes.
-    pub(super) fn quoted(&self, quote: &Quoted<'_>) -> Option<Found> {
+    /// They are probes of a round that began then.
+    pub(super) fn begin(&mut self, since: Since) {
+        self.since = since;
+    }
+
+    /// The probe that an ICMP error quotes which was captured at this time.
+    pub(super) fn quoted(
+        &self,
+        quote: &Quoted<'_>,
+        belief: &Belief,
+        at: Timestamp,
+    ) -> Option<Found> {
+        let protocol = self.flow.protocol();
+        let key = ProbeKey::of(&quote.header, quote.payload);
+        let key = key.filter(|_| quote.header.protocol == protocol)?;
+        if !belief.is_strict() {
+            return self.likely(quote, &key);
+        }
+        let (probe, fit) = self.fit(quote, &key, belief)?;
+        let proof = belief.judge(&fit, self.since, at)?;
+        Some(Found {
+            at: probe,
+            rewritten: fit.reading != Reading::Exact || !fit.label,
+            guessable: proof == Proof::Guessable,
+            translated: fit.translated,
+        })
+    }
+
+    /// The probe that a quote shows, and how it shows it.
+    fn fit(&self, quote: &Quoted<'_>, key: &ProbeKey, belief: &Belief) -> Option<(ProbeRef, Fit)> {
         let (header, flow) = (&quote.header, &self.flow);
-        let protocol = flow.protocol();
-        let key = ProbeKey::of(header, quote.payload).filter(|_| header.protocol == protocol)?;
         let to_target = header.destination == flow.target;
+        let label = self.flow_label.is_none() || header.flow_label == self.flow_label;
+        let tail = belief.has_tail(quote);
+        let port = key.destination_port();
+        let fit = |reading, translated| Fit { reading, label, tail, to_target, port, translated };
         if to_target && header.source == flow.source {
-            if let Some(at) = self.exact.get(&key) {
-                return Some(Found { at: *at, rewritten: false });
+            if let Some(at) = self.exact.get(key) {
+                return Some((*at, fit(Reading::Exact, None)));
             }
-            if let Some(known) = self.without_checksum.get(&key.without_checksum(protocol)) {
-                return known.map(|it| Found { at: it.at, rewritten: it.checksum_right });
+            let key_left = key.without_checksum(flow.protocol());
+            if let Some(known) = self.without_checksum.get(&key_left) {
+                let known = (*known)?;
+                let translated = self.rewritten.resummed(key, &known.key);
+                return Some((known.at, fit(Reading::Checksum, translated)));
             }
         }
-        let rewritten = |at| Found { at, rewritten: true };
+        if matches!(flow.probe, ProbeType::Protocol(_)) {
+            let at = self.without_origin.get(key).filter(|_| to_target).copied()??;
+            return Some((at, fit(Reading::Origin, None)));
+        }
+        let read = self.rewritten.read(header, quote.payload, key)?;
+        Some((read.at, fit(read.reading, read.translated)))
+    }
+
+    /// The probe that a quote is likely to be of, where nothing is known of how hard it was to guess.
+    fn likely(&self, quote: &Quoted<'_>, key: &ProbeKey) -> Option<Found> {
+        let (header, flow) = (&quote.header, &self.flow);
+        let protocol = flow.protocol();
+        let to_target = header.destination == flow.target;
+        if to_target && header.source == flow.source {
+            if let Some(at) = self.exact.get(key) {
+                return Some(Found::plain(*at, false));
+            }
+            if let Some(known) = self.without_checksum.get(&key.without_checksum(protocol)) {
+                return known.map(|it| Found::plain(it.at, it.checksum_right));
+            }
+        }
         if to_target
             && key.ip_id != 0
             && let Some(at) = self.without_origin.get(&key.without_origin(protocol))
         {
-            return at.map(rewritten);
+            return at.map(|at| Found::plain(at, true));
         }
-        let at =
-            self.rewritten.find(header, quote.payload, &key).filter(|_| !self.is_orphan(quote));
-        at.map(rewritten)
+        let at = self.rewritten.find(header, quote.payload, key);
+        at.filter(|_| !self.is_orphan(quote)).map(|at| Found::plain(at, true))
+    }
+
+    /// What an ICMP error quotes that is about a datagram to the target in the protocol of its probes.
+    pub(super) fn stray(&self, header: &IpHeader, payload: &[u8]) -> Option<Stray> {
+        let quote = quote_in(header, payload)?;
+        let key = ProbeKey::of(&quote.header, quote.payload)?;
+        let ports = |header: &IpHeader| (header.destination, header.protocol);
+        let near = ports(&quote.header) == (self.flow.target, self.flow.protocol());
+        let origin = match self.flow.probe {
+            ProbeType::Protocol(_) => None,
+            ProbeType::IcmpEcho => Some(key.identifier()),
+            _ => Some(key.source_port()),
+        };
+        let origin = origin.filter(|_| quote.header.source == self.flow.source);
+        near.then_some(Stray { origin })
     }
 
     /// Whether an ICMP error is about a datagram that should have been a probe of this trace.
     pub(super) fn is_about_us(&self, header: &IpHeader, payload: &[u8]) -> bool {
-        let icmp = ip::icmp(header.family(), payload).ok();
-        let icmp = icmp.filter(|icmp| header.is_icmp() && header.is_first && icmp.quotes);
-        let quote = icmp.and_then(|icmp| quoted::decode(icmp.body).ok());
-        quote.is_some_and(|quote| self.is_like_ours(&quote))
+        quote_in(header, payload).is_some_and(|quote| self.is_like_ours(&quote))
     }
 
     /// Whether a quote is of a datagram with our address and port, and not of one that was seen to be none of ours.
@@ -232,7 +320,7 @@ impl Correlator {
     fn is_from_us(&self, header: &IpHeader, key: &ProbeKey) -> bool {
         let ident = match (&self.idents, self.flow.probe) {
             (_, ProbeType::Protocol(_)) => false,
-            (Idents::Numbered(first), _) => key.tcp_sequence() >> 16 == u32::from(*first),
+            (Idents::Numbered(first), _) => is_numbered(*first, key),
             (_, ProbeType::IcmpEcho) => self.has_ident(key.identifier()),
             _ => self.has_ident(key.source_port()),
         };
@@ -245,6 +333,17 @@ impl Correlator {
         let at = *self.by_token.get(&answer.token).filter(|_| self.has_ident(ident))?;
         Some((at, answer))
     }
+}
+
+/// What an ICMP error quotes.
+fn quote_in<'a>(header: &IpHeader, payload: &'a [u8]) -> Option<Quoted<'a>> {
+    let icmp = ip::icmp(header.family(), payload).ok();
+    let icmp = icmp.filter(|icmp| header.is_icmp() && header.is_first && icmp.quotes)?;
+    quoted::decode(icmp.body).ok()
+}
+
+fn is_numbered(first: u32, key: &ProbeKey) -> bool {
+    u16::try_from(key.tcp_sequence().wrapping_sub(first)).is_ok()
 }
 
 /// Puts `value` where nothing is yet; where something is, the key does not tell which.

@@ -14,6 +14,9 @@ pub enum Disposition {
     /// An ICMP error about a datagram from our address and port that is none of our probes, as far as can be told
     /// of what was left of it on the way.
     Unmatched,
+    /// An ICMP error about a datagram to the target in the protocol of the probes that is none of them, and not from our port.
+    /// Until there are 48 they are kept, of each source port one: they decide what is believed.
+    Stray,
     /// A probe of ours that was captured before: on `lo` each packet is seen twice.
     Repeated,
     /// Nothing to do with this trace.
@@ -29,7 +32,7 @@ impl Disposition {
 
     /// Whether the trace knows which of its probes the frame is about.
     pub(super) fn has_found_a_probe(self) -> bool {
-        !matches!(self, Self::Unmatched | Self::Unrelated)
+        !matches!(self, Self::Unmatched | Self::Stray | Self::Unrelated)
     }
 }
 

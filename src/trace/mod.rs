@@ -4,6 +4,7 @@
 //! reports is a function of its configuration and the frames alone; what it sends is decided beside
 //! that, in `schedule`, and a replay does without. No IO happens here and no clock is read.
 
+pub mod belief;
 mod claim;
 pub mod config;
 mod correlate;

@@ -73,6 +73,7 @@ impl ReplyKind {
 
 /// One reply to one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
 pub struct Reply {
     /// Who sent it.
     pub responder: IpAddr,
@@ -100,6 +101,8 @@ pub struct Reply {
     /// The probe that it quotes has another source address, port or checksum than ours had: something
     /// on the way rewrote it.
     pub rewritten: bool,
+    /// It quotes the probe as it was sent, but options left so little of that random that it may be a lucky guess.
+    pub guessable: bool,
     /// It came after its probe had been given up.
     pub late: bool,
     /// Its probe had already had a reply of this kind from this responder.
@@ -123,6 +126,7 @@ impl Reply {
             quote: None,
             extension: None,
             rewritten: false,
+            guessable: false,
             late: false,
             duplicate: false,
         }

@@ -7,25 +7,29 @@
 //!   Over IPv4, where the IP-ID could have vouched for it, only TCP is believed to another destination in this way;
 //! - by the IP-ID, whatever the destination and its port became, or the sequence number of TCP or of an echo.
 //!
-//! Where both ways lead to different probes, neither is believed. Believed is what has, in either way:
+//! Where both ways lead to different probes, neither is believed. What was changed says how much a forger would have
+//! had to guess ([`Reading`]); [`belief`](super::belief) weighs that. Of UDP over IPv4, which has the least:
 //!
-//! | intact | nobody else knows | tells the probe |
+//! | rewritten | intact | bits |
 //! |---|---|---|
-//! | source port or identifier | 16 bits, by the kernel's choice or at random | |
-//! | the probe's number: destination port, sequence number, marked checksum | with TCP, 16 random bits | first way |
-//! | IP-ID | 16 bits, counted from a random number | second way |
-//! | checksum, once undone; with UDP the payload's first octets | | a change that was not accounted for shows |
+//! | addresses | source port, IP-ID, checksum once undone | 48 |
+//! | source address and port | IP-ID, checksum once undone | 32, and 16 once the translation of the flow is known |
+//! | IP-ID | source port, checksum once undone | 32 |
+//! | destination port | source port, IP-ID, checksum once undone or left as it was | 47 |
+//! | sequence number (ICMP) | identifier, IP-ID, checksum once undone | 48 |
+//! | sequence number (TCP) | source port, IP-ID | 32 |
 //!
-//! So whoever has not seen a probe has to guess 16 bits in the first way (with TCP 32), as many as of a quote over IPv6
-//! that nothing was done to, and 32 in the second; 16 less where the user chose the port. Another source port finds
-//! nothing here, nor does a protocol without one. A checksum of which it is not known what it was on the wire (offload, in
-//! a capture that was cut short) vouches for nothing.
+//! Without a secret, in a capture of another tool or of long ago, the checksum is no evidence that a forger lacks: whoever has
+//! not seen a probe then has to guess 16 bits in the first way (with TCP 32) and 32 in the second; 16 less where the user
+//! chose the port. Another source port finds nothing here then, nor does a protocol without one. A checksum of which it is
+//! not known what it was on the wire (offload, in a capture that was cut short) vouches for nothing.
 //!
 //! Invariant: whatever else leaves our port in the same protocol is noted ([`Rewritten::note_foreign`]), and what may be
 //! a quote of it is not taken for one of a probe. In a capture of many traces from one port that matters.
 
 use std::collections::HashMap;
 
+use super::belief::{Reading, Translated};
 use super::path::ProbeRef;
 use crate::probe::{Flow, ProbeKey, ProbeType};
 use crate::wire::checksum::{checksum, plus, readdressed, replaced, transport};
@@ -67,6 +71,20 @@ struct Sent {
     sum: u16,
     /// What may mark the payload of UDP: see [`Rewritten::marked`].
     mark: Option<u16>,
+}
+
+impl Sent {
+    fn key(&self) -> ProbeKey {
+        ProbeKey { ip_id: 0, head: self.head }
+    }
+}
+
+/// The probe that a quote shows, how it shows it, and what a translation made of its flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    pub(super) at: ProbeRef,
+    pub(super) reading: Reading,
+    pub(super) translated: Option<Translated>,
 }
 
 impl Slot {
@@ -152,6 +170,12 @@ impl Rewritten {
         payload: &[u8],
         key: &ProbeKey,
     ) -> Option<ProbeRef> {
+        let read = self.read(header, payload, key);
+        read.filter(|read| read.reading != Reading::Origin).map(|read| read.at)
+    }
+
+    /// The same, and how it shows it; also of one whose source port or identifier was rewritten.
+    pub(super) fn read(&self, header: &IpHeader, payload: &[u8], key: &ProbeKey) -> Option<Read> {
         let protocol = self.flow.protocol();
         let no_sum = is_udp(protocol) && key.udp_checksum() == 0;
         let unmarked = matches!(self.flow.probe, ProbeType::Protocol(_));
@@ -166,13 +190,73 @@ impl Rewritten {
             self.marked(sent, header, payload) && self.tcp_fits(sent, key, header, payload)
         });
         let by_id = self.by_id.get(&key.ip_id).and_then(|slot| slot.one());
-        let by_id = by_id.filter(|sent| {
-            self.ported(sent, header, payload, key) || self.sequenced(sent, header, key)
+        let by_id = by_id.and_then(|sent| {
+            let same_port = sent.key().destination_port() == key.destination_port();
+            let kept_port = !self.flow.probe.has_ports() || same_port;
+            let reading = if self.ported(&sent, header, payload, key) {
+                if kept_port { Reading::Addresses } else { Reading::Port }
+            } else if self.sequenced(&sent, header, key) {
+                Reading::Sequence
+            } else {
+                self.is_of_another_origin(&sent, header, payload, key).then_some(Reading::Origin)?
+            };
+            Some((sent, reading))
         });
-        match (by_head, by_id) {
-            (Some(one), Some(other)) => (one.at == other.at).then_some(one.at),
-            (one, other) => one.or(other).map(|sent| sent.at),
+        let (sent, reading) = match (by_head, by_id) {
+            (Some(one), Some((other, _))) if one.at != other.at => return None,
+            (_, Some(by_id)) => by_id,
+            (Some(sent), None) if header.id.is_none() => (sent, Reading::Addresses),
+            (Some(sent), None) => (sent, Reading::Id),
+            (None, None) => return None,
+        };
+        let translated = (header.source != self.flow.source).then(|| Translated {
+            flow: self.flow_of(&sent.key()),
+            address: Some(header.source),
+            value: self.origin_of(key),
+        });
+        Some(Read { at: sent.at, reading, translated })
+    }
+
+    /// What is the same in all probes that a translation takes for one flow.
+    pub(super) fn flow_of(&self, key: &ProbeKey) -> [u8; 4] {
+        let [a, b, c, d, ..] = key.head;
+        if self.flow.probe.has_ports() { [a, b, c, d] } else { [0; 4] }
+    }
+
+    /// What became of the flow of a probe with key `sent` whose checksum alone is another in a quote with this key.
+    pub(super) fn resummed(&self, key: &ProbeKey, sent: &ProbeKey) -> Option<Translated> {
+        let (is, was) = (self.sum_of(key.head)?, self.sum_of(sent.head)?);
+        // One that was taken off has nothing to do with what it was.
+        if is == 0 && is_udp(self.flow.protocol()) {
+            return None;
         }
+        let value = canonical(plus(is, !was));
+        Some(Translated { flow: self.flow_of(sent), address: None, value })
+    }
+
+    /// The source port or identifier.
+    fn origin_of(&self, key: &ProbeKey) -> u16 {
+        if self.flow.probe.has_ports() { key.source_port() } else { key.identifier() }
+    }
+
+    /// Whether a quote is of this probe but for source address, source port or identifier, and a checksum that fits them.
+    fn is_of_another_origin(
+        &self,
+        sent: &Sent,
+        header: &IpHeader,
+        payload: &[u8],
+        key: &ProbeKey,
+    ) -> bool {
+        if !self.is_to_target(header) || header.source == self.flow.source {
+            return false;
+        }
+        let at = if self.flow.probe.has_ports() { 0 } else { 4 };
+        let mut head = self.undone(key.head, header);
+        head[at..at + 2].copy_from_slice(&sent.head[at..at + 2]);
+        let (was, is) = (self.origin_of(key), self.origin_of(&sent.key()));
+        let sum = self.sum_of(head).map(|sum| replaced(sum, was, is));
+        let head = sum.map_or(head, |sum| self.with_sum(head, sum));
+        head == sent.head && self.tcp_fits(sent, key, header, payload)
     }
 
     fn is_to_target(&self, header: &IpHeader) -> bool {
@@ -194,7 +278,7 @@ impl Rewritten {
         if !self.flow.probe.has_ports() {
             return undone == sent.head;
         }
-        let port = ProbeKey { ip_id: 0, head: sent.head }.destination_port();
+        let port = sent.key().destination_port();
         let with_port = |mut head: Head| {
             head[2..4].copy_from_slice(&port.to_be_bytes());
             head
@@ -208,7 +292,7 @@ impl Rewritten {
 
     /// Whether a quote is of this probe but for the sequence number, and a checksum of ICMP that fits it.
     fn sequenced(&self, sent: &Sent, header: &IpHeader, key: &ProbeKey) -> bool {
-        let (head, ours) = (self.undone(key.head, header), ProbeKey { ip_id: 0, head: sent.head });
+        let (head, ours) = (self.undone(key.head, header), sent.key());
         let protocol = self.flow.protocol();
         if protocol == ipv4::TCP {
             return self.is_to_target(header) && head[..4] == sent.head[..4];
@@ -225,8 +309,16 @@ impl Rewritten {
         let Some(sum) = word(payload, TCP_SUM_AT).filter(|_| header.protocol == ipv4::TCP) else {
             return true;
         };
-        let port = ProbeKey { ip_id: 0, head: sent.head }.destination_port();
-        let undone = replaced(self.readdressed(sum, header), key.destination_port(), port);
+        let ours = sent.key();
+        let undone = replaced(
+            replaced(
+                self.readdressed(sum, header),
+                key.destination_port(),
+                ours.destination_port(),
+            ),
+            key.source_port(),
+            ours.source_port(),
+        );
         let right = || transport(header.source, header.destination, ipv4::TCP, payload) == 0;
         canonical(undone) == canonical(sent.sum) || is_whole(header, payload) && right()
     }

@@ -179,7 +179,7 @@ pub fn wait(traits: &Traits) -> Wait {
     match likely(traits) {
         LINUX => linux,
         LINUX_OR_RTRACE | RTRACE => ours,
-        UNKNOWN if craft::looks_like_ours(traits.probe, &body()) => ours,
+        UNKNOWN if craft::looks_like_ours(traits.probe, &body(), traits.len.into()) => ours,
         _ => patient,
     }
 }

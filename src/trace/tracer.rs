@@ -8,6 +8,7 @@ use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
 
+use super::belief::{Belief, Stray};
 use super::claim::Claim;
 use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
 use super::correlate::{Correlator, Idents, number};
@@ -25,6 +26,10 @@ pub struct Tracer {
     flow: Flow,
     path: Path,
     correlator: Correlator,
+    /// What is believed of a quote; of rounds the running one has it.
+    belief: Belief,
+    /// What the frame was about that was last found to be none of ours.
+    stray: Option<Stray>,
     waiting: Waiting,
     schedule: Option<Schedule>,
     /// When a probe was last asked for.
@@ -77,9 +82,11 @@ impl Tracer {
         Ok(Self {
             flow,
             path: Path::new(&config, uneven).with_room(per_hop),
-            correlator: Correlator::new(flow, idents, reserved),
+            belief: Belief::of(&config, &idents),
+            correlator: Correlator::new(&config, idents, reserved),
             waiting: Waiting::new(&config, (reserved, per_hop)),
             config,
+            stray: None,
             schedule: None,
             polled: Timestamp::default(),
             // All that wait may be given up at a time, and a few more things happen then.
@@ -172,15 +179,35 @@ impl Tracer {
     /// Takes one captured frame. Handling a probe's frame again changes nothing.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         let disposition = self.take_frame(frame);
-        if disposition == Disposition::Unmatched {
-            self.count_unmatched();
-        }
+        self.count_unmatched(disposition);
         disposition
     }
 
-    /// A frame was no other round's either.
-    pub(super) fn count_unmatched(&mut self) {
-        self.path.totals.orphans += 1;
+    /// A frame that came to this was no other round's either.
+    pub(super) fn count_unmatched(&mut self, disposition: Disposition) {
+        if !matches!(disposition, Disposition::Unmatched | Disposition::Stray) {
+            return;
+        }
+        self.path.totals.orphans += u64::from(disposition == Disposition::Unmatched);
+        match self.stray.take() {
+            Some(stray) if disposition == Disposition::Stray => self.belief.note_stray(stray),
+            _ => self.belief.note_misfit(),
+        }
+        self.path.totals.withdrawn = self.belief.is_withdrawn();
+    }
+
+    /// Begins after this round, with what that and those before it have shown of what can be believed.
+    pub(super) fn succeed(&mut self, before: &mut Self) {
+        self.belief = std::mem::take(&mut before.belief);
+        self.path.totals.withdrawn = self.belief.is_withdrawn();
+    }
+
+    /// As [`take_frame`](Self::take_frame), of a round that is over: by what the running one believes.
+    pub(super) fn take_late_frame(&mut self, running: &mut Self, frame: &Frame<'_>) -> Disposition {
+        std::mem::swap(&mut self.belief, &mut running.belief);
+        let disposition = self.take_frame(frame);
+        std::mem::swap(&mut self.belief, &mut running.belief);
+        disposition
     }
 
     /// The header and payload of a frame that looks like a probe of this trace, or of another round of it.
@@ -294,7 +321,11 @@ impl Tracer {
             let Some(at) = self.add_probe(probe) else { return Disposition::Unrelated };
             at
         };
+        if self.path.totals.sent == 0 {
+            self.correlator.begin(self.belief.begin_round());
+        }
         self.correlator.insert(key, at, header, payload);
+        self.belief.note_probe(key.destination_port());
         self.waiting.push(at, &self.path);
         self.path.totals.sent += 1;
         if let Some(schedule) = &mut self.schedule {
@@ -337,8 +368,13 @@ impl Tracer {
         any
     }
 
+    /// What a datagram to us that was captured at this time says of a probe.
+    fn claim(&self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
+        Claim::of(&self.correlator, &self.belief, header, payload, at)
+    }
+
     /// A claim about a probe that is missing from the capture.
-    fn claim_missing(&mut self, header: &IpHeader, payload: &[u8]) -> Option<Claim> {
+    fn claim_missing(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
         if !header.is_icmp() {
             return None;
         }
@@ -350,7 +386,7 @@ impl Tracer {
         } else {
             icmp.echo_reply?.1
         };
-        if self.add_missing(last) { Claim::of(&self.correlator, header, payload) } else { None }
+        if self.add_missing(last) { self.claim(header, payload, at) } else { None }
     }
 
     /// `head` is the datagram's IP header, `payload` what follows it.
@@ -361,8 +397,9 @@ impl Tracer {
         head: &[u8],
         payload: &[u8],
     ) -> Disposition {
-        let claim = Claim::of(&self.correlator, header, payload)
-            .or_else(|| self.claim_missing(header, payload));
+        let claim = self
+            .claim(header, payload, frame.at)
+            .or_else(|| self.claim_missing(header, payload, frame.at));
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
@@ -371,13 +408,20 @@ impl Tracer {
         let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
         let damaged = || icmp_wrong() || head_wrong();
         let Some(claim) = claim else {
-            let unmatched = self.correlator.is_about_us(header, payload) && !damaged();
-            return if unmatched { Disposition::Unmatched } else { Disposition::Unrelated };
+            if self.correlator.is_about_us(header, payload) && !damaged() {
+                return Disposition::Unmatched;
+            }
+            let stray = self.correlator.stray(header, payload);
+            self.stray = stray.filter(|stray| self.belief.counts(*stray) && !damaged());
+            return self.stray.map_or(Disposition::Unrelated, |_| Disposition::Stray);
         };
         let at = self.path.by_now(claim.at);
         if damaged() {
             self.path.totals.damaged += 1;
             return Disposition::Damaged(at);
+        }
+        if let Some(translated) = claim.translated {
+            self.belief.note_translated(translated, frame.at);
         }
         let kept = self.take_reply(at, claim.into_reply(frame, header));
         Disposition::Reply(at, kept)

@@ -15,7 +15,7 @@ use rtrace::enrich::names::Names;
 use rtrace::link::Link;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{START, SimLink, Topology};
-use rtrace::probe::{Flow, FlowMode, ProbeType};
+use rtrace::probe::{Flow, FlowMode, ProbeType, Secret};
 use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::stream::Stream;
@@ -258,11 +258,12 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
     let mode = prop_oneof![Just(FlowMode::Classic), Just(FlowMode::Paris), Just(FlowMode::Dublin)];
     let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0, any::<bool>());
     let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 0..140_u16, any::<bool>());
-    let numbers = (any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]);
+    let random = (any::<u16>(), proptest::option::of(any::<u64>()));
+    let numbers = (random, 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]);
     ((target, probe, mode), shape, wait, numbers).prop_map(|(kind, shape, wait, numbers)| {
         let (target, probe, flow_mode) = kind;
         let (first_ttl, max_ttl, queries, in_flight, longer, scout) = shape;
-        let (first_id, first_port, send_wait) = numbers;
+        let ((first_id, key), first_port, send_wait) = numbers;
         let target: IpAddr = target.parse().unwrap();
         // The source is that of the network, which is not known yet.
         let flow = Flow { source: target, target, probe, ident: 40_000 };
@@ -276,6 +277,7 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
             scout,
             wait: Wait { max: wait.0, here: wait.1, near: wait.2, adaptive: wait.3 },
             first_id,
+            secret: key.map(Secret::new),
             first_port,
             send_wait,
             ..TraceConfig::of_flow(&flow)

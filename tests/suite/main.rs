@@ -3,6 +3,7 @@
 mod allocations;
 mod architecture;
 mod back;
+mod blind;
 mod cli;
 mod config;
 mod diff;

@@ -198,10 +198,21 @@ fn what_only_looks_alike_is_not_believed() {
     }
 }
 
+/// A checksum that does not fit another source is not NAT's doing: whoever forges it does not know the right one.
+#[test]
+fn another_source_without_its_checksum_is_not_believed() {
+    for options in [&[][..], &["-U"], &["--flow", "paris"]] {
+        let document = traced("forged = \"source\"", options);
+        let replies = document["hops"][1]["probes"][0]["replies"].as_array().unwrap();
+        assert_eq!(replies.len(), 1, "{options:?} {replies:?}");
+        assert_ne!(replies[0]["rewritten"], true);
+    }
+}
+
 #[test]
 fn another_address_is_told_since_it_may_be_nat() {
-    // The latter has our identifier too; without NAT one has to have seen the probe for that.
-    for (forged, options) in [("source", &[][..]), ("destination", &["-I"])] {
+    // The checksum of an echo has no addresses in it, and one has to have seen the probe for its other numbers.
+    for (forged, options) in [("source", &["-I"][..]), ("destination", &["-I"])] {
         let document = traced(&format!("forged = \"{forged}\""), options);
         let replies = document["hops"][1]["probes"][0]["replies"].as_array().unwrap();
         assert_eq!(replies.len(), 2, "the forged one, which has the right IP-ID, and the genuine");

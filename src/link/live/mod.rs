@@ -12,6 +12,7 @@ mod filter;
 mod hardware;
 mod netlink;
 pub mod process;
+pub mod random;
 pub mod route;
 mod sender;
 mod stamping;
@@ -58,7 +59,7 @@ pub struct LiveConfig {
     pub target: IpAddr,
     /// The IP protocol of the probes, in whatever family (1 is ICMP, 58 `ICMPv6`).
     pub protocol: u8,
-    /// The port probes come from, if their protocol has ports; one that is free if not given.
+    /// The port probes come from, if their protocol has ports; a random one that is free if not given.
     pub source_port: Option<u16>,
     /// Whether they come from other ports too, which are not held: TCP alone.
     pub any_source_port: bool,

@@ -24,7 +24,7 @@ use rustix::net::sockopt::{
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::route::Route;
-use super::{LiveConfig, OpenError, attach, filter, sys};
+use super::{LiveConfig, OpenError, attach, filter, random, sys};
 use crate::link::{LinkError, Transmit};
 use crate::wire::{ipv4, ipv6};
 
@@ -65,14 +65,18 @@ impl Sender {
             .map_err(fail("set up a raw socket"))?;
         let (port, ident) = match PORTS.iter().find(|(number, ..)| *number == config.protocol) {
             Some(&(number, transport, kind)) => {
-                let wanted = endpoint(*source, config.source_port.unwrap_or(0), *scope);
-                hold(number, kind, wanted).map_err(|source| OpenError::Port {
+                let at = |port| endpoint(*source, port, *scope);
+                let held = match config.source_port {
+                    Some(port) => hold(number, kind, at(port)),
+                    None => hold_any(number, kind, at),
+                };
+                held.map_err(|source| OpenError::Port {
                     transport,
-                    address: wanted,
+                    address: at(config.source_port.unwrap_or(0)),
                     source,
                 })?
             }
-            None => (None, fastrand::u16(1..)),
+            None => (None, random::from(1).map_err(fail("take a random identifier"))?),
         };
         let (interface, enduring) = (interface.name.clone(), config.enduring);
         Ok(Self { raw, _port: port, ident, interface, enduring })
@@ -176,14 +180,35 @@ impl Raw {
     }
 }
 
+/// Ports from here on are for whoever wants one.
+const FIRST_FREE: u16 = 1_024;
+/// How many random ports are tried before the kernel is asked for one, which chooses from fewer.
+const TRIES: usize = 64;
+
+/// Binds a socket to a random port that is free: nobody is to guess it.
+fn hold_any(
+    protocol: u8,
+    kind: Type,
+    at: impl Fn(u16) -> SocketAddr,
+) -> io::Result<(Option<Socket>, u16)> {
+    for _ in 0..TRIES {
+        match hold(protocol, kind, at(random::from(FIRST_FREE)?)) {
+            // Somebody has it, or it is one that takes a right.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EACCES)) => {
+            }
+            held => return held,
+        }
+    }
+    hold(protocol, kind, at(0))
+}
+
 /// Binds a socket to a port so that nobody else can; port 0 lets the kernel choose.
 fn hold(protocol: u8, kind: Type, wanted: SocketAddr) -> io::Result<(Option<Socket>, u16)> {
     let protocol = Protocol::from(i32::from(protocol));
     let socket = match Socket::new(Domain::for_address(wanted), kind, Some(protocol)) {
         // UDP-Lite is on its way out of Linux. A kernel without it gives its ports to nobody.
         Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
-            let free = || fastrand::u16(32_768..=60_999);
-            return Ok((None, Some(wanted.port()).filter(|port| *port != 0).unwrap_or_else(free)));
+            return Ok((None, wanted.port()));
         }
         socket => socket?,
     };

@@ -323,3 +323,15 @@ fn a_port_in_use_is_named() {
         assert!(error.starts_with(&format!("cannot take UDP port 127.0.0.1:{port}: ")), "{error}");
     });
 }
+
+/// The kernel would choose one above 32767.
+#[test]
+fn source_ports_are_random() {
+    in_namespace(LAB, || {
+        let links: Vec<_> = (0..40).map(|_| open(LOCALHOST, None)).collect();
+        let ports: Vec<u16> = links.iter().map(LiveLink::ident).collect();
+        assert!(ports.iter().all(|port| *port >= 1_024), "{ports:?}");
+        assert!(ports.iter().any(|port| *port < 32_768), "{ports:?}");
+        assert!(ports.windows(2).any(|pair| pair[0] > pair[1]), "{ports:?}");
+    });
+}

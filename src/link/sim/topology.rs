@@ -51,6 +51,12 @@ pub struct Topology {
 }
 
 impl Topology {
+    /// What all that is left to chance begins with.
+    #[must_use]
+    pub const fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// A prober beside its target, and a seed for all that is left to chance.
     #[must_use]
     pub fn new(seed: u64) -> Self {

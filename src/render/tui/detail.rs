@@ -101,7 +101,11 @@ fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
         format!("  {}", way_back(reply.ttl)),
     ]);
     if let Some(quote) = reply.quote {
-        let changed = if reply.rewritten { "; rewritten on the way" } else { "" };
+        let changed = match reply {
+            Reply { rewritten: true, .. } => "; rewritten on the way",
+            Reply { guessable: true, .. } => "; may be a guess",
+            _ => "",
+        };
         lines.push(format!(
             "  quotes {} of {} bytes, with TTL {} and TOS {:#04x}{changed}",
             quote.len, quote.total_len, quote.ttl, quote.tos

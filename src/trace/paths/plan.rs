@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rule::Confidence;
 use crate::probe::craft::{self, ProbeSpec};
-use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
+use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType, secret};
 use crate::trace::config::{ConfigError, MAX_WATCHED_QUERIES};
 use crate::trace::{Idents, TraceConfig};
 use crate::wire::ip;
@@ -101,7 +101,10 @@ fn port_from(first: u16, flow: u16) -> u16 {
 /// Which datagrams are probes.
 pub(super) fn idents(config: &TraceConfig) -> Idents {
     match config.probe {
-        ProbeType::TcpSyn => Idents::Numbered(config.first_id),
+        ProbeType::TcpSyn => {
+            let key = config.secret.map(|secret| secret.key);
+            Idents::Numbered(secret::first_sequence(key, config.first_id))
+        }
         _ => Idents::One,
     }
 }

@@ -86,7 +86,8 @@ impl Seen {
     }
 
     /// A frame was captured of a later round than the current one: that is over.
-    pub(super) fn go_on_with(&mut self, next: Tracer, config: &TraceConfig) {
+    pub(super) fn go_on_with(&mut self, mut next: Tracer, config: &TraceConfig) {
+        next.succeed(&mut self.current);
         let mut round = std::mem::replace(&mut self.current, next);
         if round.path().is_empty() {
             return;
@@ -117,15 +118,13 @@ impl Seen {
             return current;
         }
         for (ago, over) in self.over.iter_mut().enumerate() {
-            let disposition = over.round.take_frame(frame);
+            let disposition = over.round.take_late_frame(&mut self.current, frame);
             if disposition.has_found_a_probe() {
                 self.shown = Some(ago);
                 return disposition;
             }
         }
-        if current == Disposition::Unmatched {
-            self.current.count_unmatched();
-        }
+        self.current.count_unmatched(current);
         current
     }
 

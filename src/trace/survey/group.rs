@@ -83,7 +83,7 @@ impl Sighting {
         head.copy_from_slice(&self.key.head);
         rest.copy_from_slice(&self.beginning);
         let len = usize::from(self.len.saturating_sub(craft::ip_header_len(flow.family())));
-        craft::looks_like_ours(flow.probe, body.get(..len).unwrap_or(&body))
+        craft::looks_like_ours(flow.probe, body.get(..len).unwrap_or(&body), len)
     }
 
     /// What all probes of a tool have in common that takes a new socket for each.

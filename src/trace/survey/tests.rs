@@ -48,6 +48,7 @@ impl Sent {
             first_port: self.port,
             flow_number: 0,
             first_id: self.ident,
+            key: None,
         };
         craft::craft(&spec, &mut bytes);
         bytes

@@ -1,6 +1,6 @@
 //! Others on the same network: a second trace, and heavy traffic on the same interface.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -9,11 +9,18 @@ use wait4::Wait4;
 use super::lab::{Lab, TARGET, run, text};
 use super::text::hops;
 
-/// The source ports of the UDP datagrams in a recording, quoted ones included.
+/// The source ports of the UDP datagrams in a recording, quoted ones included; but not of one reply for each other port, which
+/// shows that there is another trace.
 fn source_ports(file: &Path) -> BTreeSet<String> {
     let fields = ["-T", "fields", "-E", "aggregator=,", "-e", "udp.srcport"];
     let ports = text(&run(Command::new("tshark").arg("-r").arg(file).args(fields)).stdout);
-    ports.lines().flat_map(|line| line.split(',')).map(str::to_owned).collect()
+    let mut times: BTreeMap<&str, u32> = BTreeMap::new();
+    ports
+        .lines()
+        .flat_map(|line| line.split(','))
+        .for_each(|it| *times.entry(it).or_default() += 1);
+    times.retain(|_, times| *times > 1);
+    times.into_keys().map(str::to_owned).collect()
 }
 
 #[test]
