@@ -1,20 +1,20 @@
 //! How much a forger would have had to guess to send a quote, and whether that is enough to believe it.
 //!
 //! A forger who is not on the path knows our address and the target's, the type of probe, its ports but for the source
-//! port, its TTLs and its filling. He does not know what is random in a run ([`Unknown`]): a reply is believed without reserve
+//! port, its TTLs and its filling. He does not know what is random in a run (`Unknown`): a reply is believed without reserve
 //! where all that he had to guess of what it quotes makes the chance at most 2⁻⁴⁰ that one packet hits any of the probes
 //! that it could hit. A quote that shows a probe as it was sent has all of it; one of a probe that was rewritten on the way has
-//! less ([`Reading`]). What has too little is
+//! less (`Reading`). What has too little is
 //!
 //! - not believed, where it fits a probe of an earlier round after which too many others were sent;
 //! - believed and marked, where it shows the probe as it was sent: an option fixed what would be random, or asks for very
-//!   many probes at a time ([`Proof::Guessable`]);
+//!   many probes at a time (`Proof::Guessable`);
 //! - believed and marked as rewritten, where it is all that a translation on the way left of the probe. In a run all such
 //!   translations are to one address, and those of one flow to one port. Once [`MOST_MISFITS`] errors fitted no probe, it is
 //!   not believed any more: somebody guesses.
 //!
 //! What is kept here is of a whole run, whatever its rounds: the running one has it. It is a function of the frames.
-//! A trace without a [`Secret`](crate::probe::Secret), another tool's or one of long ago, has nothing of this.
+//! A trace without a [`Secret`], another tool's or one of long ago, has nothing of this.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
