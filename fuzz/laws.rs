@@ -120,9 +120,11 @@ pub fn endpoint(bytes: &[u8]) {
     let frames = frames(bytes);
     let mut survey = Survey::new();
     frames.iter().for_each(|frame| survey.handle_frame(frame));
-    let found = survey.into_traces();
+    let found = survey.traces();
     let mut endpoint = Endpoint::new();
-    found.iter().for_each(|found| endpoint.add(&found.config.flow(), &found.idents));
+    for found in &found {
+        endpoint.add(&found.config.flow(), &found.idents);
+    }
     let tracer = |found: &Found| Tracer::passive(found.config.clone(), found.idents.clone());
     let mut alone: Vec<Tracer> = found.iter().map(|found| tracer(found).unwrap()).collect();
     let mut together = alone.clone();

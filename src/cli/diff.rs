@@ -63,7 +63,7 @@ type Named<'a> = (&'a Path, File);
 /// What can be compared.
 enum Read {
     Trace(Box<Trace>),
-    Map(Map),
+    Map(Box<Map>),
 }
 
 fn read((path, mut file): Named<'_>) -> anyhow::Result<Read> {
@@ -91,7 +91,7 @@ fn documented(file: &mut File) -> anyhow::Result<Read> {
         );
     }
     if document::format(&json)? == maps::FORMAT {
-        return Ok(Read::Map(Map::parse(&json)?));
+        return Ok(Read::Map(Box::new(Map::parse(&json)?)));
     }
     Ok(Read::Trace(Box::new(Trace::parse(&json)?)))
 }
@@ -117,7 +117,7 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
         let nameless = nameless();
         let view = View::of(&config, engine.path(), &nameless);
         PathsReport::new(&mut json, Form::Json, false, plan).end(view)?;
-        return Ok(Read::Map(Map::parse(&json)?));
+        return Ok(Read::Map(Box::new(Map::parse(&json)?)));
     }
     let trace = trace.context("no round of it was recorded")?;
     Ok(Read::Trace(Box::new(trace.with_quotes(quoted.quotes(&config)))))

@@ -32,7 +32,7 @@ use crate::time::Timestamp;
 use crate::trace::endpoint::Endpoint;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
-use crate::trace::survey::{Found, Survey, Wanted};
+use crate::trace::survey::{Found, PAIRS, PROBES, Survey, TRACES, Wanted};
 use crate::trace::{self, Disposition, Engine, Event, Idents, TraceConfig, Tracer};
 use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
@@ -53,6 +53,8 @@ pub(super) struct Contents {
     names_left_out: bool,
     /// The traces that its packets show, if it does not carry the configuration of one.
     found: Vec<Found>,
+    /// How many more there are.
+    further: usize,
     overflowed: bool,
     packets: u64,
     /// When the last of them was captured, and on what kind of link.
@@ -129,7 +131,9 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
         reports.push(Watched::new(number, recorded.engine()?, report));
     }
     write_out(joints.before, "the report")?;
-    reports.iter_mut().for_each(|it| it.observer.with(Session::begin));
+    for report in &mut reports {
+        report.observer.with(Session::begin);
+    }
     let ended_by = together::watch(again(&mut file, &name)?, &mut traces, &mut reports)?;
     let mut status = Status::Reached;
     for (index, Watched { mut engine, mut observer, .. }) in reports.into_iter().enumerate() {
@@ -330,7 +334,7 @@ pub(super) fn read_through<R: Read>(
     }
     if contents.carried.is_none() {
         contents.overflowed = survey.overflowed();
-        contents.found = survey.into_traces();
+        (contents.found, contents.further) = survey.into_traces();
     }
     Ok(contents)
 }
@@ -372,7 +376,14 @@ impl Contents {
     pub(super) fn traces(&mut self, name: &str, options: &TraceOptions, chosen: Chosen) -> Traces {
         if self.overflowed {
             complain(&format!(
-                "{name} holds more probes than are looked at: the later ones are left out"
+                "{name} holds more than {PROBES} probes, or probes between more than {PAIRS} pairs of addresses: \
+                 the later ones are left out; extract the packets of one host first to see all of its traces"
+            ));
+        }
+        if self.further > 0 {
+            complain(&format!(
+                "{name} holds {} traces: the first {TRACES} are looked at; split the file to see the others",
+                TRACES + self.further
             ));
         }
         if let Some(reason) = self.refused.as_ref().filter(|_| self.carried.is_none()) {
@@ -415,7 +426,9 @@ impl Contents {
         let surveyed = carried.is_none();
         let all = carried.map_or_else(|| std::mem::take(&mut self.found), |found| vec![found]);
         let mut endpoint = Endpoint::new();
-        all.iter().for_each(|found| endpoint.add(&found.config.flow(), &found.idents));
+        for found in &all {
+            endpoint.add(&found.config.flow(), &found.idents);
+        }
         let protocol = |found: &Found| {
             let flow = found.config.flow();
             let kind = options.kind.chosen();

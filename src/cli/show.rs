@@ -48,7 +48,10 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     let found = watched.iter_mut().find_map(|it| Some((it.number, it.observer.found.take()?)));
     let Some((number, found)) = found else {
         let finders = watched.into_iter().map(|it| it.observer);
-        return Err(finders.reduce(Finder::and).unwrap_or(Finder::of(args)).nothing(&args.file));
+        return Err(finders
+            .reduce(|one, other| one.and(&other))
+            .unwrap_or(Finder::of(args))
+            .nothing(&args.file));
     };
     let place = Place {
         trace: several.then_some(number),
@@ -97,7 +100,7 @@ impl Finder {
     }
 
     /// What both know of what is near.
-    fn and(mut self, other: Self) -> Self {
+    fn and(mut self, other: &Self) -> Self {
         let Wanted::Frame(wanted) = self.wanted else { return self };
         other.near.into_iter().flatten().for_each(|frame| self.note_near(frame, wanted));
         Self { excuse: other.excuse.or(self.excuse), ..self }

@@ -67,7 +67,7 @@ fn read<R: Read, O: Observer>(
             let Some(Watched { engine, observer, crank, .. }) = watched.get_mut(at) else {
                 continue;
             };
-            crank.hand(frame.clone(), now, &mut **engine, observer);
+            crank.hand(frame, now, &mut **engine, observer);
         }
         if watched.first().is_some_and(|first| first.observer.interrupted()) {
             break None;
@@ -138,9 +138,9 @@ mod tests {
 
     /// A capture of so many traces, one after the other or all at once, to as many targets, from one port or each from
     /// its own.
-    fn campaign(traces: u16, at_once: bool, one_port: bool) -> Vec<u8> {
+    fn campaign(count: u16, at_once: bool, one_port: bool) -> Vec<u8> {
         let mut frames = Vec::new();
-        for number in 0..traces {
+        for number in 0..count {
             let [high, low] = number.to_be_bytes();
             let topology = Topology::builtin();
             let port = if one_port { 40_000 } else { 40_000 + number };

@@ -8,7 +8,7 @@
 //! The scout of a trace (see [`TraceConfig::scouting`]) comes first and with the highest TTL: it is found once
 //! the others are.
 //!
-//! Memory is bounded however long the file is: `PAIRS` pairs of addresses, `PROBES` probes in all, the last
+//! Memory is bounded however long the file is: [`PAIRS`] pairs of addresses, [`PROBES`] probes and [`TRACES`] traces in all, the last
 //! `SCOUTS` that may be scouts, and `UNSEEN` replies per pair to probes that are not in the file.
 
 mod group;
@@ -29,9 +29,11 @@ use group::Sighting;
 use run::{Run, Unseen};
 
 /// Pairs of source and target looked at, per protocol; the packets of further ones are passed over.
-const PAIRS: usize = 1_024;
-/// Probes looked at in all.
-const PROBES: usize = 1 << 18;
+pub const PAIRS: usize = 1_024;
+/// Probes looked at in all: what is kept of them and of their replies takes some 80 MB.
+pub const PROBES: usize = 1 << 17;
+/// Traces looked at, the first of them.
+pub const TRACES: usize = 2_048;
 /// Datagrams kept that may be scouts although their TTL is high; they are wanted soon or never.
 const SCOUTS: usize = 4_096;
 /// Replies without their probe looked at per pair.
@@ -271,19 +273,28 @@ impl Survey {
         }
     }
 
-    /// The traces of the capture; what they were found by is forgotten.
+    /// The traces of the capture, the first [`TRACES`] in order of their beginnings, and how many more there are. What
+    /// they were found by is forgotten.
     #[must_use]
-    pub fn into_traces(self) -> Vec<Found> {
-        self.traces()
+    pub fn into_traces(self) -> (Vec<Found>, usize) {
+        let mut runs = self.all_runs();
+        drop(self);
+        let more = runs.len().saturating_sub(TRACES);
+        runs.truncate(TRACES);
+        (runs.into_iter().map(Run::found).collect(), more)
     }
 
-    /// The traces of the capture, in order of their beginnings.
+    /// The traces of the capture, the first [`TRACES`] in order of their beginnings.
     #[must_use]
     pub fn traces(&self) -> Vec<Found> {
+        self.all_runs().into_iter().take(TRACES).map(Run::found).collect()
+    }
+
+    fn all_runs(&self) -> Vec<Run> {
         let mut runs: Vec<Run> =
             self.pairs.iter().flat_map(|(flow, pair)| self.runs(flow, pair)).collect();
         runs.sort_by_key(|run| (run.start(), run.flow.target, run.flow.source, run.flow.ident));
-        runs.into_iter().map(Run::found).collect()
+        runs
     }
 
     fn runs(&self, flow: &Flow, pair: &Pair) -> Vec<Run> {

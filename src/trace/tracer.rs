@@ -122,9 +122,7 @@ impl Tracer {
     /// The next datagram to send, if one is due at `now`. Ask until `None`; ask again after every
     /// frame, and at [`poll_timeout`](Self::poll_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
-        if self.schedule.is_none() {
-            return None;
-        }
+        self.schedule.as_ref()?;
         let shown = self.shown(now);
         self.polled = now;
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;

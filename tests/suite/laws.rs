@@ -233,11 +233,13 @@ fn what_is_seen_together_is_what_each_sees_alone() {
                 survey.handle_frame(&frame);
             }
         }
-        let found = survey.into_traces();
+        let found = survey.traces();
         let mut endpoint = Endpoint::new();
-        found.iter().for_each(|found| endpoint.add(&found.config.flow(), &found.idents));
-        let tracer = |found: Found| Tracer::passive(found.config, found.idents).unwrap();
-        let mut alone: Vec<Tracer> = found.into_iter().map(tracer).collect();
+        for found in &found {
+            endpoint.add(&found.config.flow(), &found.idents);
+        }
+        let passive = |found: Found| Tracer::passive(found.config, found.idents).unwrap();
+        let mut alone: Vec<Tracer> = found.into_iter().map(passive).collect();
         let mut together = alone.clone();
         let mut second = reader().unwrap();
         while let Ok(Some(item)) = second.next() {

@@ -587,7 +587,10 @@ pub fn document(hops: impl IntoIterator<Item = Value>) -> Value {
     })
 }
 
-pub const DOCUMENTS: &[(&str, fn(usize) -> String)] = &[
+/// A document, likewise.
+type Written = (&'static str, fn(usize) -> String);
+
+pub const DOCUMENTS: &[Written] = &[
     ("many-hops.json", |size| {
         document((0..size).map(|at| json!({"ttl": at % 256, "probes": []}))).to_string()
     }),
