@@ -101,8 +101,9 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
             let duplicate = if reply.duplicate { ", duplicate" } else { "" };
             let (asked, what) = (of_frame(probe), reply.kind);
             let rtt = reply.rtt.map_or(String::new(), |rtt| format!(", {rtt} ms"));
+            let fault = if reply.clock_fault { " across a step of the clock" } else { "" };
             let rewritten = if reply.rewritten { ", quote rewritten on the way" } else { "" };
-            Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}{rewritten}"))
+            Some(format!("reply to {asked}: {what}{rtt}{fault}{late}{duplicate}{rewritten}"))
         }
         Disposition::Damaged(at) => {
             let asked = of_frame(path.probe(at)?);

@@ -73,9 +73,11 @@ pub struct Earlier {
     name: String,
     file: File,
     /// When its last frame was captured.
-    last: Timestamp,
+    pub last: Timestamp,
     /// What its frames begin with.
     pub link: LinkType,
+    /// By how much the clock was set meanwhile.
+    pub clock_offset: Span,
 }
 
 impl Earlier {
@@ -83,11 +85,12 @@ impl Earlier {
         let name = path.display().to_string();
         let mut file = File::open(path).with_context(|| format!("cannot open {name}"))?;
         let carried = replay::carried(CaptureReader::new(&mut file, &name)?)?;
-        let found = carried.and_then(|(it, last, link)| Some((it.paths?, it.trace, last, link)));
-        let (plan, config, last, link) = found.with_context(|| {
+        let found = carried
+            .and_then(|(it, last, link, offset)| Some((it.paths?, it.trace, last, link, offset)));
+        let (plan, config, last, link, clock_offset) = found.with_context(|| {
             format!("{name} is no recording of rtrace paths that could be gone on with: it takes --pcap FILE.pcapng")
         })?;
-        Ok(Self { config, plan, name, file, last, link })
+        Ok(Self { config, plan, name, file, last, link, clock_offset })
     }
 
     /// Its frames, once more.

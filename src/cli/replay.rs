@@ -23,7 +23,7 @@ use crate::enrich::names::Names;
 use crate::link::replay::ReplayLink;
 use crate::recording::Carried;
 use crate::render::Form;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
 use crate::trace::survey::{Found, Survey, Wanted};
@@ -39,6 +39,8 @@ pub(super) struct Contents {
     pub(super) names: HashMap<IpAddr, String>,
     survey: Survey,
     packets: u64,
+    /// By how much the clock was set meanwhile.
+    clock_offset: Span,
     /// When the last of them was captured, and on what kind of link.
     last: Option<(Timestamp, LinkType)>,
 }
@@ -179,14 +181,14 @@ fn report(
     Ok((status, session.into_annotations()))
 }
 
-/// What a recording says of itself, and when and on what kind of link its last frame was captured; nothing if it
-/// says nothing.
+/// What a recording says of itself, when and on what kind of link its last frame was captured, and by how much the clock was
+/// set until then; nothing if it says nothing.
 pub fn carried<R: Read>(
     reader: CaptureReader<R>,
-) -> anyhow::Result<Option<(Carried, Timestamp, LinkType)>> {
+) -> anyhow::Result<Option<(Carried, Timestamp, LinkType, Span)>> {
     let contents = read_through(reader, 0)?;
-    let last = contents.last;
-    Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link))))
+    let (last, offset) = (contents.last, contents.clock_offset);
+    Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link, offset))))
 }
 
 /// A file that can be read twice: stdin and pipes are copied to a temporary one first.
@@ -213,8 +215,14 @@ pub(super) fn read_through<R: Read>(
     first_ttl: u8,
 ) -> anyhow::Result<Contents> {
     let survey = Survey::from_ttl(first_ttl);
-    let mut contents =
-        Contents { carried: None, names: HashMap::new(), survey, packets: 0, last: None };
+    let mut contents = Contents {
+        carried: None,
+        names: HashMap::new(),
+        survey,
+        packets: 0,
+        clock_offset: Span::ZERO,
+        last: None,
+    };
     loop {
         match reader.next() {
             Ok(Some(Item::Packet(frame))) => {
@@ -230,6 +238,9 @@ pub(super) fn read_through<R: Read>(
             }
             Ok(Some(Item::Name { address, name })) => {
                 contents.names.insert(address, name);
+            }
+            Ok(Some(Item::ClockStep(step))) => {
+                contents.clock_offset = contents.clock_offset.plus(step.by);
             }
             Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
             Ok(None) => return Ok(contents),

@@ -21,7 +21,7 @@ use crate::link::{Link, LinkError};
 use crate::metrics::Meter;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
@@ -285,6 +285,22 @@ impl Observer for Session {
             complain(&format!(
                 "no probe to {target} was seen leaving in a round: it is missing, and the watch goes on"
             ));
+        }
+    }
+
+    fn clock_step(&mut self, step: &ClockStep) {
+        self.record(|tape| tape.clock_step(step));
+        let rendered = self.renderer.clock_step(step);
+        self.note_output(rendered);
+        if step.by == Span::ZERO {
+            return;
+        }
+        if let Some(meter) = &self.meter {
+            meter.clock_step();
+        }
+        self.facts.clock_steps += 1;
+        if self.facts.clock_steps == 1 {
+            complain(&step.to_string());
         }
     }
 

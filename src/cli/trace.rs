@@ -111,6 +111,10 @@ pub(super) fn open_live(
         clock,
         enduring: task.watch().is_some(),
     })?;
+    let link = match task.earlier() {
+        Some(earlier) => link.going_on(earlier.last, earlier.clock_offset),
+        None => link,
+    };
     interface.link = link.link_type();
     if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
         bail!("{} is another kind of interface than before: choose that with -i", interface.name);

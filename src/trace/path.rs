@@ -129,7 +129,7 @@ impl Hop {
 
     /// The RTT of the first of its probes that was answered in time by a clock that runs forward.
     pub(super) fn first_rtt(&self) -> Option<Span> {
-        let rtts = self.probes.iter().filter_map(|probe| probe.answer().and_then(|it| it.rtt));
+        let rtts = self.probes.iter().filter_map(|probe| probe.answer()?.measured());
         rtts.into_iter().find(|rtt| *rtt > Span::ZERO)
     }
 }
@@ -147,8 +147,10 @@ pub struct Totals {
     pub duplicate: u64,
     /// Replies that quoted a probe but had a wrong checksum, and were not believed.
     pub damaged: u64,
-    /// Replies stamped before their probe: the clock was set back between the two.
+    /// Replies whose RTT is not to be believed: the clock was set since their probe, or they are stamped before it.
     pub clock_faults: u64,
+    /// How often the clock was set.
+    pub clock_steps: u64,
     /// Replies to probes that are missing from the recording, and those that fit no probe
     /// ([`Disposition::Unmatched`](super::Disposition::Unmatched)).
     pub orphans: u64,

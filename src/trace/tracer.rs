@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::probe::{Flow, ProbeKey, Transmit};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
@@ -29,6 +29,8 @@ pub struct Tracer {
     schedule: Option<Schedule>,
     /// When a probe was last asked for.
     polled: Timestamp,
+    /// By when the clock was last set.
+    stepped: Option<Timestamp>,
     events: VecDeque<Event>,
     ended: bool,
     /// It has ended, and that is still to be said.
@@ -74,6 +76,7 @@ impl Tracer {
             waiting: Waiting::new(reserved),
             schedule: None,
             polled: Timestamp::default(),
+            stepped: None,
             // All that wait may be given up at a time, and a few more things happen then.
             events: VecDeque::with_capacity(reserved + 4),
             ended: false,
@@ -122,6 +125,18 @@ impl Tracer {
     /// When a probe was last asked for, if one was.
     pub(super) fn polled(&self) -> Option<Timestamp> {
         Some(self.polled).filter(|polled| *polled != Timestamp::default())
+    }
+
+    /// The clock that stamps frames was set.
+    pub fn note_clock_step(&mut self, step: &ClockStep) {
+        self.stepped = self.stepped.max(Some(step.until));
+        self.path.totals.clock_steps += u64::from(step.by != Span::ZERO);
+    }
+
+    /// The same as another tracer was told.
+    pub(super) fn stepped_as(mut self, other: &Self) -> Self {
+        self.stepped = other.stepped;
+        self
     }
 
     /// The link did not take the datagram that [`poll_transmit`](Self::poll_transmit) gave last.
@@ -372,10 +387,12 @@ impl Tracer {
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
         reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
         let orphan = probe.sent.is_none();
-        self.waiting.note_rtt(reply.rtt);
+        let stepped = probe.sent.is_some_and(|sent| self.stepped.is_some_and(|by| sent <= by));
+        reply.clock_fault = stepped || reply.rtt.is_some_and(|rtt| rtt < Span::ZERO);
+        self.waiting.note_rtt(reply.measured());
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
-        let counted = (reply.duplicate, reply.late, reply.rtt.is_some_and(|rtt| rtt < Span::ZERO));
+        let counted = (reply.duplicate, reply.late, reply.clock_fault);
 
         let index = probe.replies.len();
         let kept = index < REPLIES_KEPT || settles;

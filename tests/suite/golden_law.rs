@@ -20,7 +20,7 @@ use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
-use rtrace::time::Timestamp;
+use rtrace::time::{ClockStep, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
@@ -50,7 +50,7 @@ impl Write for Shared {
 }
 
 /// A report in each form, in the order of [`Form::ALL`] or, of rounds, of [`report::Form::ALL`].
-type Reports = Vec<String>;
+pub type Reports = Vec<String>;
 
 /// What writes each of them.
 fn renderers(of_rounds: bool) -> Vec<(Box<dyn Renderer>, Shared)> {
@@ -95,6 +95,15 @@ impl Observer for Watcher {
 
     fn refused(&mut self, error: &LinkError) {
         panic!("{error}");
+    }
+
+    fn clock_step(&mut self, step: &ClockStep) {
+        if let Some(tape) = &mut self.tape {
+            tape.clock_step(step).unwrap();
+        }
+        for renderer in &mut self.renderers {
+            renderer.clock_step(step).unwrap();
+        }
     }
 
     fn interrupted(&self) -> bool {
@@ -167,7 +176,7 @@ pub type NameMap = BTreeMap<IpAddr, String>;
 
 /// Runs a trace, or rounds of it, over a simulated network, recording it, up to so many frames; gives its
 /// reports and the recording.
-fn simulated(
+pub fn simulated(
     topology: Topology,
     names: NameMap,
     config: &TraceConfig,
@@ -190,7 +199,7 @@ fn simulated(
 }
 
 /// Replays a recording with what it carries, and with `config` and `names` where it carries nothing.
-fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Reports {
+pub fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Reports {
     let mut reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
     let (mut carried, mut survey) = (None, Survey::new());
     while let Some(item) = reader.next().unwrap() {
@@ -200,7 +209,7 @@ fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> Repor
             }
             Item::Name { address, name } => drop(names.insert(address, name)),
             Item::Packet(frame) => survey.handle_frame(&frame),
-            Item::Interrupted { .. } | Item::Rounds { .. } => {}
+            Item::Interrupted { .. } | Item::Rounds { .. } | Item::ClockStep(_) => {}
         }
     }
     let rounds = carried.as_ref().and_then(|carried| carried.rounds);

@@ -4,6 +4,7 @@ mod allocations;
 mod architecture;
 mod back;
 mod cli;
+mod clock;
 mod config;
 mod diff;
 mod golden;

@@ -27,9 +27,10 @@ use super::correlate::Idents;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
 use super::path::{Hop, Path};
+use super::reply::Reply;
 use super::tracer::Tracer;
 use crate::probe::Transmit;
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::Frame;
 
 /// How many rounds that are over are kept for replies that are late: as many as fit into the time that a trace would
@@ -231,7 +232,8 @@ impl Rounds {
         };
         // It is the configuration of the first round, but for numbers of which any will do.
         let Ok(next) = next else { return };
-        let round = std::mem::replace(&mut self.running, next.in_round(number));
+        let next = next.in_round(number).stepped_as(&self.running);
+        let round = std::mem::replace(&mut self.running, next);
         if round.path().is_empty() {
             self.missed += number - self.number;
         } else {
@@ -263,7 +265,7 @@ impl Rounds {
         let replies = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let answers = |ttl: u8| self.kept().any(|path| path.hop(ttl).is_some_and(replies));
         let rtts = self.kept().flat_map(Path::probes).flat_map(|(_, probe)| &probe.replies);
-        let largest = rtts.filter_map(|reply| reply.rtt).max();
+        let largest = rtts.filter_map(Reply::measured).max();
         let owed = self.kept().flat_map(Path::reported).filter(|hop| answers(hop.ttl));
         let owed = owed.flat_map(|hop| &hop.probes).filter(|probe| probe.replies.is_empty());
         owed.map(|probe| self.wait.deadline(probe, None, None, largest)).max()
@@ -448,6 +450,15 @@ impl Engine for Rounds {
 
     fn note_rounds(&mut self, count: u64) {
         self.noted = Some(count.min(self.number.saturating_add(numbers::LONGEST_GAP as u64)));
+    }
+
+    fn note_clock_step(&mut self, step: &ClockStep) {
+        let over = self.over.iter_mut().map(|over| &mut over.round);
+        over.chain([&mut self.running]).for_each(|round| round.note_clock_step(step));
+        // Who asks for a time of day means that of the clock.
+        if let Some(Until::Time(end)) = &mut self.plan.until {
+            *end = end.before(step.by);
+        }
     }
 
     fn finish(&mut self) {
