@@ -1,21 +1,25 @@
-//! A clock that is set while a run goes on: nothing waits for a time that has been, and what is replayed is what was
-//! seen.
+//! A clock that is set while a run goes on, and a run that is stopped: nothing waits for a time that has been, and what
+//! is replayed is what was seen.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
 use rtrace::capture::{CaptureReader, Format, Item};
-use rtrace::link::sim::{Setting, Topology};
+use rtrace::link::sim::{Setting, SimLink, Topology};
+use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::metrics::Metrics;
+use rtrace::render::stream::Stream;
 use rtrace::render::{Form, report};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::TraceConfig;
-use rtrace::trace::rounds::Plan;
+use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::wire::{Frame, LinkType};
 use serde_json::Value;
 
 use crate::golden;
-use crate::golden_law::{NameMap, configs, replayed, simulated};
+use crate::golden_law::{NameMap, Shared, configs, render, replayed, simulated};
 use crate::support::{line_of, path_in, replay, root, run, scratch};
 
 const TARGET: &str = "203.0.113.9";
@@ -412,4 +416,99 @@ fn metrics_count_steps_from_none_on() {
         assert!(metrics.text().contains(&line), "{}", metrics.text());
         meter.clock_step();
     }
+}
+
+/// A run that is stopped for a while: what comes meanwhile is read when it goes on.
+struct Stopped {
+    link: SimLink,
+    from: Timestamp,
+    until: Timestamp,
+    /// What came meanwhile.
+    waiting: VecDeque<(Timestamp, Vec<u8>)>,
+    frame: Vec<u8>,
+}
+
+impl Stopped {
+    fn stop(&mut self) {
+        self.from = Timestamp::from_nanos(i64::MAX);
+        loop {
+            match self.link.receive(Some(self.until)).unwrap() {
+                Received::Frame(frame) => self.waiting.push_back((frame.at, frame.bytes.to_vec())),
+                _ => return,
+            }
+        }
+    }
+}
+
+impl Link for Stopped {
+    fn now(&self) -> Timestamp {
+        self.link.now()
+    }
+
+    fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        self.link.send(transmit)
+    }
+
+    fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
+        if until.is_some_and(|until| until >= self.from) {
+            self.stop();
+        }
+        if let Some((at, bytes)) = self.waiting.pop_front() {
+            self.frame = bytes;
+            let (bytes, len) = (&self.frame[..], u32::try_from(self.frame.len()).unwrap());
+            return Ok(Received::Frame(Frame {
+                at,
+                link: LinkType::Raw,
+                bytes,
+                original_len: len,
+                number: 0,
+            }));
+        }
+        self.link.receive(until)
+    }
+}
+
+/// The rounds of a watch of 1 s that is stopped: their numbers and when they began, in milliseconds; and how many are missed.
+fn stopped(from: f64, until: f64, rounds: Option<u64>, lasts: f64) -> (Vec<(u64, i64)>, u64) {
+    let topology = Topology::parse(&line_of(&["", ""], "10ms", ""), "t").unwrap();
+    let source = topology.source().into();
+    let config = TraceConfig::new(source, TARGET.parse().unwrap(), 40_000);
+    let plan = Plan {
+        interval: 1.0,
+        rounds,
+        until: Some(rtrace::trace::rounds::Until::After(Span::from_secs_f64(lasts))),
+    };
+    let mut engine = Rounds::new(config.clone(), plan).unwrap();
+    let link = SimLink::new(topology);
+    let begin = link.now();
+    let [from, until] = [from, until].map(|secs| begin.after(Span::from_secs_f64(secs)));
+    let mut link = Stopped { link, from, until, waiting: VecDeque::new(), frame: Vec::new() };
+    let out = Shared::default();
+    let stream = Box::new(Stream::new(out.clone(), true, plan));
+    render(usize::MAX, &mut engine, &config, &mut link, NameMap::new(), vec![stream], None);
+    let events = lines(&out.text());
+    let starts = events.iter().filter(|it| it["event"] == "round").map(|it| {
+        let since = it["start_ns"].as_i64().unwrap() - begin.nanos();
+        (it["round"].as_u64().unwrap(), since / 1_000_000)
+    });
+    (starts.collect(), events.last().unwrap()["missed"].as_u64().unwrap())
+}
+
+#[test]
+fn rounds_whose_time_went_by_while_the_run_was_stopped_are_not_sent() {
+    // Between two rounds.
+    let expected = vec![(1, 0), (2, 1_000), (3, 2_000), (23, 22_500), (24, 23_500)];
+    assert_eq!(stopped(2.5, 22.5, None, 24.0), (expected, 19));
+    // Within one, with answers on their way: they are read, and nothing is lost by it.
+    let (rounds, missed) = stopped(2.03, 22.5, None, 24.0);
+    assert_eq!((rounds[2..].to_vec(), missed), (vec![(3, 2_000), (23, 22_500), (24, 23_500)], 19));
+    // A moment is none: a machine may be busy.
+    let (rounds, missed) = stopped(2.5, 3.4, Some(5), 60.0);
+    assert_eq!((rounds, missed), (vec![(1, 0), (2, 1_000), (3, 2_000), (4, 3_400), (5, 4_400)], 0));
+    // The last of those that are meant is sent, so that its end is known.
+    let (rounds, missed) = stopped(2.5, 60.0, Some(10), 1_000.0);
+    assert_eq!((rounds[3..].to_vec(), missed), (vec![(10, 60_000)], 6));
+    // The end came meanwhile.
+    let (rounds, missed) = stopped(2.5, 60.0, None, 30.0);
+    assert_eq!((rounds.len(), missed), (3, 0));
 }

@@ -15,12 +15,14 @@
 //! After the last round what hops that answer at all still owe is waited for as long as a trace would wait.
 
 mod numbers;
+mod unattended;
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use numbers::Numbers;
+use unattended::Unattended;
 
 use super::config::{ConfigError, TraceConfig, Wait};
 use super::correlate::Idents;
@@ -115,6 +117,8 @@ pub struct Rounds {
     finished: bool,
     /// Which rounds frames are of.
     numbers: Numbers,
+    /// How long nobody watched in this one.
+    unattended: Unattended,
 }
 
 #[derive(Clone, Debug)]
@@ -183,6 +187,7 @@ impl Rounds {
             shown: None,
             finished: false,
             numbers,
+            unattended: Unattended::default(),
         }
     }
 
@@ -201,7 +206,8 @@ impl Rounds {
         let hopes = self.first_asked.is_none_or(|first| self.now < first.after(patience));
         let asked = self.asked.filter(|_| self.first_began.is_some() || hopes);
         let began = self.began.or(asked).filter(|_| self.active && more && !self.finished)?;
-        let next = began.after(Span::from_secs_f64(self.plan.interval));
+        let next = self.unattended.next(&self.plan, self.number);
+        let next = began.after(unattended::length(next - self.number, self.plan.interval));
         let end = self.plan.until.map(|until| match until {
             Until::Time(end) => end,
             Until::After(span) => self.first_began.unwrap_or(began).after(span),
@@ -245,6 +251,7 @@ impl Rounds {
             self.reached |= gone.is_some_and(|over| over.round.path().reached(&self.config));
         }
         self.numbers.go_on(number);
+        self.unattended.forget();
         (self.number, self.began, self.asked, self.shown) = (number, None, None, None);
     }
 
@@ -329,8 +336,9 @@ fn patient(mut config: TraceConfig, plan: Plan) -> TraceConfig {
 
 impl Engine for Rounds {
     fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
+        self.unattended.resume(now);
         if self.running.is_done() && self.next_begins().is_some_and(|at| at <= now) {
-            self.begin(self.number + 1);
+            self.begin(self.unattended.next(&self.plan, self.number));
         }
         self.shown = None;
         let transmit = self.running.poll_transmit(now)?;
@@ -347,10 +355,13 @@ impl Engine for Rounds {
     }
 
     fn poll_timeout(&mut self) -> Option<Timestamp> {
-        if self.running.is_done() {
-            return self.next_begins().or_else(|| self.owed_until());
-        }
-        self.running.poll_timeout()
+        let due = if self.running.is_done() {
+            self.next_begins().or_else(|| self.owed_until())
+        } else {
+            self.running.poll_timeout()
+        };
+        self.unattended.expect(due);
+        due
     }
 
     fn handle_timeout(&mut self, now: Timestamp) {

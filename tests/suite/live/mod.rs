@@ -20,4 +20,5 @@ mod report;
 mod resources;
 mod scout;
 mod stamps;
+mod stopped;
 pub(crate) mod text;
