@@ -87,7 +87,7 @@ fn a_step_is_told_once_and_round_trips_over_it_are_marked() {
         // After the first hop has answered.
         let clock = [("30ms", by)];
         let stepped = trace(&clock, &["--json"]);
-        let told = format!("rtrace: {words}: round trips across that are marked\n");
+        let told = format!("rtrace: {words}: round trips across the step are marked\n");
         assert_eq!((stepped.stderr.as_str(), stepped.status), (told.as_str(), 0));
         let mut document = json(&stepped.stdout);
         let marked = |reply: &Value| reply.get("clock_fault") == Some(&Value::Bool(true));
@@ -155,7 +155,7 @@ fn other_forms_have_no_round_trips_over_a_step() {
     assert_eq!(report["report"]["clock_steps"], 1);
     assert!(schema("report").is_valid(&report), "{report}");
     let text = ["report", "--simulate", topology.to_str().unwrap(), "-n", TARGET];
-    let told = "  the clock was set once: round trips across that are left out\n";
+    let told = "  the clock was set once: round trips across a step are left out\n";
     assert!(run(&text).stdout.ends_with(told));
 }
 
@@ -296,7 +296,21 @@ fn the_search_for_all_paths_and_for_the_mtu_go_through_a_step() {
     assert_eq!(replay(&more, &["--json"]).stdout, live.stdout);
 }
 
-/// A capture of a tool that knows nothing of steps: nothing hangs, and no time below zero is told as one.
+/// Sets the stamps of a classic pcap back by 20 s from a frame on, as a tool that knows nothing of steps records them.
+fn set_back(bytes: &mut [u8], from: usize) {
+    let (mut at, mut count) = (24, 0);
+    while at < bytes.len() {
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        let (seconds, len) = (word(at), word(at + 8));
+        count += 1;
+        if count > from {
+            bytes[at..at + 4].copy_from_slice(&(seconds - 20).to_le_bytes());
+        }
+        at += 16 + len as usize;
+    }
+}
+
+/// Nothing hangs, and no time below zero is told as one.
 #[test]
 fn a_classic_capture_with_a_step_back_in_it_is_replayed() {
     let dir = scratch();
@@ -305,16 +319,7 @@ fn a_classic_capture_with_a_step_back_in_it_is_replayed() {
     let path = recording.to_str().unwrap();
     run(&["--simulate", topology.to_str().unwrap(), "-n", "--pcap", path, TARGET]);
     let mut bytes = fs::read(&recording).unwrap();
-    let (mut at, mut count) = (24, 0);
-    while at < bytes.len() {
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        let (seconds, len) = (word(at), word(at + 8));
-        count += 1;
-        if count > 15 {
-            bytes[at..at + 4].copy_from_slice(&(seconds - 20).to_le_bytes());
-        }
-        at += 16 + len as usize;
-    }
+    set_back(&mut bytes, 15);
     fs::write(&recording, bytes).unwrap();
     let text = replay(&recording, &["-n"]).stdout;
     assert!(text.contains(" 3  203.0.113.9 !clock") && !text.contains('-'), "{text}");
@@ -330,6 +335,21 @@ fn a_classic_capture_with_a_step_back_in_it_is_replayed() {
         let negative = reply["rtt_ns"].as_i64().unwrap() < 0;
         assert_eq!(reply.get("clock_fault").is_some(), negative);
     }
+}
+
+/// Round trips that nobody believes are compared with none.
+#[test]
+fn a_step_is_no_change_of_the_path() {
+    let dir = scratch();
+    let topology = topology(&dir, &[]);
+    let [before, after] = ["before.pcap", "after.pcap"].map(|name| path_in(&dir, name));
+    let [from, to] = [before.to_str().unwrap(), after.to_str().unwrap()];
+    run(&["--simulate", topology.to_str().unwrap(), "-n", "-q", "40", "--pcap", from, TARGET]);
+    let mut bytes = fs::read(&before).unwrap();
+    set_back(&mut bytes, 100);
+    fs::write(&after, bytes).unwrap();
+    let found = run(&["diff", from, to]);
+    assert_eq!((found.status, found.stdout.as_str()), (0, "the path is the same\n"));
 }
 
 fn settings() -> impl Strategy<Value = Vec<Setting>> {
