@@ -42,7 +42,7 @@ impl fmt::Display for ClockStep {
         let digits = if secs < 0.1 { 4 } else { 1 };
         write!(
             f,
-            "the clock was set {way} by {secs:.digits$} s: round trips across that are marked"
+            "the clock was set {way} by {secs:.digits$} s: round trips across the step are marked"
         )
     }
 }

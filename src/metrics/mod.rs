@@ -221,7 +221,7 @@ impl Meter {
         self.ahead += 1;
     }
 
-    /// The clock was set: round trips across that are not observed.
+    /// The clock was set: round trips across the step are not observed.
     pub fn clock_step(&self) {
         let labels = OfTarget { target: self.target.clone() };
         self.metrics.clock_steps.get_or_create_owned(&labels).inc();

@@ -16,8 +16,8 @@ use crate::time::Timestamp;
 
 /// How often both clocks are read at most until a reading is narrow.
 const TRIES: usize = 8;
-/// As far in the future as a timer can be on every system, in seconds.
-const NEVER: i64 = i64::MAX >> 32;
+/// The year 2255, in seconds: later than any clock is, and within what the kernel can count in nanoseconds.
+const NEVER: i64 = 9_000_000_000;
 
 /// The clocks that a link goes by.
 pub(super) trait Clocks: Send {

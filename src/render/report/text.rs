@@ -129,7 +129,7 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     }
     if whole.clock_steps > 0 {
         let times = if whole.clock_steps == 1 { "once" } else { "several times" };
-        writeln!(out, "  the clock was set {times}: round trips across that are left out")?;
+        writeln!(out, "  the clock was set {times}: round trips across a step are left out")?;
     }
     Ok(())
 }
