@@ -2,7 +2,7 @@
 //! the tracer, and tells an observer (recording, renderers) of both.
 
 use crate::link::{Link, LinkError, Received};
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Timestamp};
 use crate::trace::{Disposition, Engine, Event, Path};
 use crate::wire::{Frame, LinkType};
 
@@ -20,6 +20,9 @@ pub trait Observer {
 
     /// So many rounds have now gone by of which no probe was seen leaving.
     fn missed(&mut self, _: u64) {}
+
+    /// The clock that stamps frames was set: before the next frame that concerns the trace, or the end.
+    fn clock_step(&mut self, _: &ClockStep) {}
 
     /// When [`wake`](Self::wake) is to be called at the latest, on a clock that reads `now`.
     fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
@@ -58,6 +61,9 @@ pub struct Crank {
     recorded: u64,
     /// Rounds that the observer knows to be missed.
     missed: u64,
+    /// Steps of the clock that the observer is to be told of with the next frame that is recorded: no recording says what
+    /// else happened before them.
+    steps: Vec<ClockStep>,
 }
 
 impl Crank {
@@ -75,7 +81,11 @@ impl Crank {
             match earlier.receive(None)? {
                 // It is numbered anew, as it is recorded anew.
                 Received::Frame(frame) => {
-                    ingest(Frame { number: 0, ..frame }, tracer, observer, &mut self.recorded);
+                    self.ingest(Frame { number: 0, ..frame }, tracer, observer);
+                }
+                Received::ClockStep(step) => {
+                    tracer.note_clock_step(&step);
+                    self.steps.push(step);
                 }
                 Received::Quiet(_) | Received::Woken | Received::Rounds(_) => {}
                 Received::End | Received::Cut(_) => return Ok(()),
@@ -95,7 +105,7 @@ impl Crank {
     ) {
         tracer.handle_timeout(now);
         show_events(tracer, observer);
-        ingest(frame, tracer, observer, &mut self.recorded);
+        self.ingest(frame, tracer, observer);
         show_events(tracer, observer);
     }
 
@@ -130,7 +140,7 @@ impl Crank {
         link: &mut dyn Link,
         observer: &mut dyn Observer,
     ) -> Result<bool, LinkError> {
-        let outcome = turn(tracer, link, observer, &mut self.recorded);
+        let outcome = turn(tracer, link, observer, self);
         let missed = tracer.missed();
         if missed > self.missed {
             observer.missed(missed);
@@ -145,7 +155,29 @@ impl Crank {
             Ok(Turn::Over) | Err(_) => tracer.finish(),
         }
         show_events(tracer, observer);
+        self.tell_steps(observer);
         outcome.map(|_| false)
+    }
+
+    fn ingest(
+        &mut self,
+        mut frame: Frame<'_>,
+        tracer: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) {
+        if frame.number == 0 {
+            frame.number = self.recorded + 1;
+        }
+        let disposition = tracer.handle_frame(&frame);
+        if disposition.concerns_the_trace() {
+            self.recorded += 1;
+            self.tell_steps(observer);
+        }
+        observer.frame(&frame, disposition, tracer.path());
+    }
+
+    fn tell_steps(&mut self, observer: &mut dyn Observer) {
+        self.steps.drain(..).for_each(|step| observer.clock_step(&step));
     }
 }
 
@@ -165,9 +197,9 @@ fn turn(
     tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
-    recorded: &mut u64,
+    crank: &mut Crank,
 ) -> Result<Turn, LinkError> {
-    send_due(tracer, link, observer, recorded)?;
+    send_due(tracer, link, observer, crank)?;
     show_events(tracer, observer);
     // After the sending: if every probe was refused, there is nothing to wait for.
     if tracer.is_done() {
@@ -182,7 +214,7 @@ fn turn(
             // What was over before it is shown as it was then: in a replay nothing else says that time has passed.
             tracer.handle_timeout(frame.at);
             show_events(tracer, observer);
-            ingest(frame, tracer, observer, recorded);
+            crank.ingest(frame, tracer, observer);
         }
         Received::Quiet(at) => {
             tracer.handle_timeout(at);
@@ -190,6 +222,10 @@ fn turn(
         }
         Received::Woken => observer.wake(tracer.path()),
         Received::Rounds(count) => tracer.note_rounds(count),
+        Received::ClockStep(step) => {
+            tracer.note_clock_step(&step);
+            crank.steps.push(step);
+        }
         Received::End => return Ok(Turn::Over),
         Received::Cut(at) => return Ok(Turn::Cut(at)),
     }
@@ -201,7 +237,7 @@ fn send_due(
     tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
-    recorded: &mut u64,
+    crank: &mut Crank,
 ) -> Result<(), LinkError> {
     let echoes = link.echoes();
     let mut unechoed = Vec::new();
@@ -215,7 +251,7 @@ fn send_due(
                 let original_len = u32::try_from(unechoed.len()).unwrap_or(u32::MAX);
                 let bytes = &unechoed;
                 let frame = Frame { at, link: LinkType::Raw, bytes, original_len, number: 0 };
-                ingest(frame, tracer, observer, recorded);
+                crank.ingest(frame, tracer, observer);
             }
             Err(error @ LinkError::Refused { .. }) => {
                 tracer.handle_refusal();
@@ -225,20 +261,6 @@ fn send_due(
         }
     }
     Ok(())
-}
-
-fn ingest(
-    mut frame: Frame<'_>,
-    tracer: &mut dyn Engine,
-    observer: &mut dyn Observer,
-    recorded: &mut u64,
-) {
-    if frame.number == 0 {
-        frame.number = *recorded + 1;
-    }
-    let disposition = tracer.handle_frame(&frame);
-    *recorded += u64::from(disposition.concerns_the_trace());
-    observer.frame(&frame, disposition, tracer.path());
 }
 
 fn show_events(tracer: &mut dyn Engine, observer: &mut dyn Observer) {

@@ -116,9 +116,11 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
             let duplicate = if reply.duplicate { ", duplicate" } else { "" };
             let (asked, what) = (of_frame(probe), reply.kind);
             let rtt = reply.rtt.map_or(String::new(), |rtt| format!(", {rtt} ms"));
+            let fault = if reply.clock_fault { " across a step of the clock" } else { "" };
             let rewritten = if reply.rewritten { ", quote rewritten on the way" } else { "" };
             let guessable = if reply.guessable { ", may be a guess" } else { "" };
-            Some(format!("reply to {asked}: {what}{rtt}{late}{duplicate}{rewritten}{guessable}"))
+            let marks = format!("{late}{duplicate}{rewritten}{guessable}");
+            Some(format!("reply to {asked}: {what}{rtt}{fault}{marks}"))
         }
         Disposition::Damaged(at) => {
             let asked = of_frame(path.probe(at)?);

@@ -13,9 +13,39 @@ const NANOS_PER_SEC: i64 = 1_000_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
+/// A step of the clock that stamps frames: it was set.
+///
+/// All times in rtrace are those of the clock as it was when the run began, as if it had never been set: what reads
+/// frames takes every step out of their stamps again. What remains is that nobody saw the step itself: a stamp near it
+/// may be of either side, and so no round trip over it is to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStep {
+    /// How far it was set forward; back if negative. Zero: it was set by then, but frames with stamps from before
+    /// are still to come.
+    pub by: Span,
+    /// Between this moment
+    pub from: Timestamp,
+    /// and this one.
+    pub until: Timestamp,
+}
+
 /// A signed length of time, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(i64);
+
+/// What is said of it, once.
+impl fmt::Display for ClockStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = if self.by < Span::ZERO { "back" } else { "forward" };
+        let secs = self.by.abs().secs_f64();
+        // As many digits as tell what is more than nothing.
+        let digits = if secs < 0.1 { 4 } else { 1 };
+        write!(
+            f,
+            "the clock was set {way} by {secs:.digits$} s: round trips across the step are marked"
+        )
+    }
+}
 
 impl Timestamp {
     /// The moment `nanos` nanoseconds after the Unix epoch.
@@ -97,11 +127,29 @@ impl Span {
         self.0
     }
 
+    /// Both lengths together; saturates.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// This length less the other; saturates.
+    #[must_use]
+    pub const fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// The length in seconds.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "exact up to 104 days, far past any round trip")]
     pub fn secs_f64(self) -> f64 {
         self.0 as f64 / 1e9
+    }
+
+    /// The length without its sign.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
     }
 
     /// This length `factor` times; saturates.

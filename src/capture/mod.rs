@@ -5,6 +5,10 @@
 //! panics on any content. The formats are those of draft-ietf-opsawg-pcap (classic pcap) and
 //! draft-ietf-opsawg-pcapng.
 //!
+//! Stamps in a pcapng are those of the clock. Where it was set while it was recorded there is a note of that, so that the
+//! frames which are written and read have the time of the run, in which no clock is ever set. A classic pcap, which
+//! can have no such note, has that time as its stamps.
+//!
 //! The encodings come from the crate `pcap-file`, used on slices of whole records only. Its own
 //! readers get stuck on an interface description that is not to their taste, take a file cut short
 //! and a nonsensical length for the same thing, and its block decoders read every time stamp as
@@ -58,6 +62,11 @@ pub const INTERRUPTED: &str = "interrupted at ";
 
 /// The same where the last rounds of a watch are missing; how many rounds there were follows.
 pub const ROUNDS: &str = "rounds ";
+
+/// What a line of the comment on statistics begins with from which on the stamps of packets are ahead of the time of the
+/// run: so many nanoseconds follow and, of a step of the clock, the moments between which it was set
+/// ([`ClockStep`](crate::time::ClockStep)).
+pub const CLOCK_OFFSET: &str = "clock offset ";
 
 /// A capture file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use std::str::FromStr;
 use byteorder::ByteOrder;
 use pcap_file::Endianness;
 
-use super::{INTERRUPTED, ROUNDS};
-use crate::time::Timestamp;
+use super::{CLOCK_OFFSET, INTERRUPTED, ROUNDS};
+use crate::time::{Span, Timestamp};
 use crate::wire::LinkType;
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -107,6 +107,8 @@ pub(super) struct Packet {
 #[derive(Debug)]
 pub(super) struct Section {
     pub(super) order: Endianness,
+    /// How far stamps are ahead of the time of the run.
+    pub(super) clock_offset: Span,
     /// The first [`INTERFACES`], and how many more there are.
     interfaces: Vec<PacketSource>,
     further: usize,
@@ -114,7 +116,7 @@ pub(super) struct Section {
 
 impl Section {
     pub(super) fn new(order: Endianness) -> Self {
-        Self { order, interfaces: Vec::new(), further: 0 }
+        Self { order, clock_offset: Span::ZERO, interfaces: Vec::new(), further: 0 }
     }
 
     /// Takes note of an interface description block (4.2).
@@ -176,8 +178,9 @@ impl Section {
         if captured > body.len() - HEADER {
             return Err("a packet longer than its block");
         }
+        let ticks = u64::from(field(4)) << 32 | u64::from(field(8));
         Ok(Packet {
-            at: source.at(u64::from(field(4)) << 32 | u64::from(field(8))),
+            at: source.at(ticks).before(self.clock_offset),
             link: source.link,
             record_len: body.len().saturating_add(BLOCK_MIN),
             offset: BLOCK_HEAD + HEADER,
@@ -229,6 +232,24 @@ pub(super) fn interrupted<B: ByteOrder>(body: &[u8]) -> Option<Timestamp> {
 /// How many rounds there were, if the same says so.
 pub(super) fn rounds<B: ByteOrder>(body: &[u8]) -> Option<u64> {
     number::<B, _>(body, ROUNDS)
+}
+
+/// How far stamps are ahead of the time of the run from here on, if the same says so, and since when.
+pub(super) fn clock_offset<B: ByteOrder>(
+    body: &[u8],
+) -> Option<(Span, Option<(Timestamp, Timestamp)>)> {
+    let parse = |comment: Cow<'_, str>| {
+        let mut numbers = comment
+            .lines()
+            .find_map(|line| line.strip_prefix(CLOCK_OFFSET))?
+            .split(' ')
+            .map_while(|word| word.parse::<i64>().ok());
+        let offset = Span::from_nanos(numbers.next()?);
+        let window = numbers.next().zip(numbers.next());
+        let moment = Timestamp::from_nanos;
+        Some((offset, window.map(|(from, until)| (moment(from), moment(until)))))
+    };
+    comments::<B>(body, 12).find_map(parse)
 }
 
 /// The number behind these words in the comment of an interface statistics block.

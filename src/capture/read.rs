@@ -17,7 +17,7 @@ use pcap_file::{Endianness, TsResolution};
 use super::buffer::Buffer;
 use super::pcapng::{self, BLOCK_MIN, Packet, Section, u32_at};
 use super::{CaptureError, MAX_RECORD};
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Timestamp};
 use crate::wire::{Frame, LinkType};
 
 /// The length of the header of a classic pcap file.
@@ -57,6 +57,8 @@ pub enum Item<'a> {
         /// At this moment.
         at: Timestamp,
     },
+    /// The clock that stamped the packets was set. Those that follow have it taken out of their stamps.
+    ClockStep(ClockStep),
     /// The last rounds of the watch that this is a recording of are missing (see [`ROUNDS`](super::ROUNDS)).
     Rounds {
         /// How many there were.
@@ -378,6 +380,13 @@ fn read_block<R: Read, B: ByteOrder>(
             return Ok(Some(Found::Pending));
         }
         pcapng::INTERFACE_STATISTICS => {
+            if let Some((offset, window)) = pcapng::clock_offset::<B>(body) {
+                let before = std::mem::replace(&mut section.clock_offset, offset);
+                let by = offset.less(before);
+                pending.extend(
+                    window.map(|(from, until)| Item::ClockStep(ClockStep { by, from, until })),
+                );
+            }
             pending.extend(pcapng::rounds::<B>(body).map(|count| Item::Rounds { count }));
             pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));
         }

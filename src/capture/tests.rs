@@ -7,7 +7,7 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use proptest::prelude::*;
 
 use super::*;
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::Frame;
 
 /// An [`Item`] that outlives the reader.
@@ -18,6 +18,7 @@ enum Said {
     Name(IpAddr, String),
     Interrupted(Timestamp),
     Rounds(u64),
+    ClockStep(ClockStep),
 }
 
 /// Everything a file says, and the error that ended it.
@@ -39,6 +40,7 @@ fn read(file: &[u8]) -> (Vec<Said>, Option<CaptureError>) {
             Ok(Some(Item::Name { address, name })) => Said::Name(address, name),
             Ok(Some(Item::Interrupted { at })) => Said::Interrupted(at),
             Ok(Some(Item::Rounds { count })) => Said::Rounds(count),
+            Ok(Some(Item::ClockStep(step))) => Said::ClockStep(step),
             Ok(None) => return (said, None),
             Err(error) => {
                 assert!(matches!(reader.next(), Ok(None)), "an error is the end");
@@ -75,6 +77,7 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
                 let comment = format!("clock: kernel\n{ROUNDS}{count}");
                 recording.statistics(Timestamp::from_nanos(1), 1, 0, Some(&comment)).unwrap();
             }
+            Said::ClockStep(step) => recording.clock_step(step).unwrap(),
             Said::Section(_) => unreachable!("written by Recording::new"),
         }
     }
@@ -319,6 +322,98 @@ fn a_pcapng_recording_carries_comments_interface_and_statistics() {
     assert!(reader.next_block().is_none());
 }
 
+fn step_of(by: i64, from: i64, until: i64) -> Said {
+    let [from, until] = [from, until].map(Timestamp::from_nanos);
+    Said::ClockStep(ClockStep { by: Span::from_nanos(by), from, until })
+}
+
+/// In the file of the one kind are the stamps of the clock, in that of the other the time of the run; both are read as that.
+#[test]
+fn stamps_are_the_clocks_and_what_is_read_is_the_time_of_the_run() {
+    use pcap_file::pcapng::{Block, PcapNgReader};
+
+    let frame = |at| packet(at, LinkType::Raw, b"x", 1);
+    let content = [
+        frame(5_000),
+        step_of(-4_000, 5_000, 6_000),
+        frame(6_000),
+        step_of(9_000, 7, 8),
+        frame(7_000),
+    ];
+    let file = write(Format::PcapNg, LinkType::Raw, "", &content);
+    let mut blocks = PcapNgReader::new(&file[..]).unwrap();
+    let mut stamps = Vec::new();
+    while let Some(block) = blocks.next_block() {
+        if let Block::EnhancedPacket(packet) = block.unwrap() {
+            stamps.push(packet.timestamp.as_nanos());
+        }
+    }
+    assert_eq!(stamps, [5_000, 2_000, 12_000]);
+    assert_eq!(read(&file).0[1..], content);
+    let [first, _, second, _, third] = content;
+    let file = write(
+        Format::Pcap,
+        LinkType::Raw,
+        "",
+        &[first.clone(), step_of(-4_000, 5, 6), second.clone()],
+    );
+    assert_eq!(read(&file).0, [first, second.clone()]);
+
+    // A file that follows another says where it begins; a section that says nothing begins with none.
+    let mut next = Vec::new();
+    let interface =
+        Interface { name: "eth0".into(), address: None, link: LinkType::Raw, filter: None };
+    let mut recording = Recording::new(&mut next, "f", Format::PcapNg, &interface, "").unwrap();
+    recording.begin_with_offset(Span::from_nanos(5_000), Timestamp::from_nanos(7_000)).unwrap();
+    let frame = Frame {
+        at: Timestamp::from_nanos(7_000),
+        link: LinkType::Raw,
+        bytes: b"x",
+        original_len: 1,
+        number: 0,
+    };
+    recording.frame(&frame, None).unwrap();
+    drop(recording);
+    assert_eq!(read(&next).0, [Said::Section(vec![]), third.clone()]);
+    let both =
+        cat(&[&next, &write(Format::PcapNg, LinkType::Raw, "", std::slice::from_ref(&second))]);
+    assert_eq!(read(&both).0, [Said::Section(vec![]), third, Said::Section(vec![]), second]);
+}
+
+/// What is written there may be anything.
+#[test]
+fn a_note_of_the_clock_that_makes_no_sense_does_no_harm() {
+    type LE = LittleEndian;
+    let noted = |note: &str| {
+        let comment = cat(&[&ints::<LE>(&[(1, 2), (note.len() as u64, 2)]), note.as_bytes()]);
+        cat(&[
+            &section::<LE>(b""),
+            &interface::<LE>(101, &ints::<LE>(&[(9, 2), (1, 2), (9, 4)])),
+            &enhanced::<LE>(0, 1_000, b""),
+            &block::<LE>(5, &cat(&[&ints::<LE>(&[(0, 4), (0, 8)]), &comment])),
+            &enhanced::<LE>(0, 2_000, b""),
+        ])
+    };
+    let least = i64::MIN;
+    for (note, at, step) in [
+        ("clock offset ".to_owned(), 2_000, None),
+        ("clock offset x 1 2".to_owned(), 2_000, None),
+        ("clock offset 99999999999999999999 1 2".to_owned(), 2_000, None),
+        ("clock offset 500".to_owned(), 1_500, None),
+        ("clock offset 500 1".to_owned(), 1_500, None),
+        ("said\nclock offset 500 1 2 3".to_owned(), 1_500, Some(step_of(500, 1, 2))),
+        (format!("clock offset {least} {least} -7"), i64::MAX, Some(step_of(least, least, -7))),
+    ] {
+        let (said, error) = read(&noted(&note));
+        assert!(error.is_none(), "{note}: {error:?}");
+        let frames = [1_000, at].map(|at| packet(at, LinkType::Raw, b"", 0));
+        let [before, after] = frames;
+        let section = Said::Section(vec![]);
+        let expected: Vec<_> = [section, before].into_iter().chain(step).chain([after]).collect();
+        assert_eq!(said, expected, "{note}");
+    }
+}
+
 #[test]
 fn the_file_name_chooses_the_format() {
     for (name, format) in [
@@ -341,7 +436,10 @@ fn any_content(link: LinkType) -> impl Strategy<Value = Vec<Said>> {
     let names = (any::<IpAddr>(), "[A-Za-z0-9._-]{1,20}").prop_map(|(a, n)| Said::Name(a, n));
     let cut = any::<i64>().prop_map(|at| Said::Interrupted(Timestamp::from_nanos(at)));
     let rounds = any::<u64>().prop_map(Said::Rounds);
-    let others = prop_oneof![2 => names, 1 => cut, 1 => rounds];
+    // Forward, so that no stamp lies before 1970.
+    let step = (0..100_000_000_000_000_000_i64, any::<i64>(), any::<i64>());
+    let step = step.prop_map(|(by, from, until)| step_of(by, from, until));
+    let others = prop_oneof![2 => names, 1 => cut, 1 => rounds, 1 => step];
     proptest::collection::vec(prop_oneof![3 => packets, 2 => others], 0..12)
 }
 

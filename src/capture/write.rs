@@ -27,8 +27,8 @@ use pcap_file::pcapng::blocks::name_resolution::{
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness, TsResolution};
 
-use super::{CaptureError, Format, SNAPLEN};
-use crate::time::Timestamp;
+use super::{CLOCK_OFFSET, CaptureError, Format, SNAPLEN};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
 
@@ -56,6 +56,8 @@ pub struct Recording<W> {
     format: Format,
     link: LinkType,
     record: Vec<u8>,
+    /// How far stamps are ahead of the time of the run.
+    clock_offset: Span,
     written: u64,
     failed: Option<io::Error>,
 }
@@ -74,8 +76,9 @@ impl<W: Write> Recording<W> {
         section_comment: &str,
     ) -> Result<Self, CaptureError> {
         let (name, link) = (name.into(), interface.link);
-        let record = Vec::new();
-        let mut new = Self { writer, name, format, link, record, written: 0, failed: None };
+        let (record, clock_offset) = (Vec::new(), Span::ZERO);
+        let mut new =
+            Self { writer, name, format, link, record, clock_offset, written: 0, failed: None };
         match format {
             Format::Pcap => new.write(|record| pcap_header(link, record))?,
             // Two blocks in one write: a section without interface is of no use.
@@ -99,6 +102,7 @@ impl<W: Write> Recording<W> {
     /// [`CaptureError::MixedLinks`] for a frame of another link type, which concerns this frame only;
     /// [`CaptureError::Io`] when it cannot be written, now and for ever.
     pub fn frame(&mut self, frame: &Frame<'_>, comment: Option<&str>) -> Result<(), CaptureError> {
+        let frame = &Frame { at: self.stamp(frame.at), ..*frame };
         if frame.link != self.link {
             return Err(CaptureError::MixedLinks {
                 name: self.name.clone(),
@@ -109,6 +113,46 @@ impl<W: Write> Recording<W> {
         match self.format {
             Format::Pcap => self.write(|record| pcap_packet(frame, record)),
             Format::PcapNg => self.write(|record| put(enhanced_packet(frame, comment), record)),
+        }
+    }
+
+    /// The stamp that stands in the file for a moment of the run.
+    fn stamp(&self, at: Timestamp) -> Timestamp {
+        match self.format {
+            Format::Pcap => at,
+            Format::PcapNg => at.after(self.clock_offset),
+        }
+    }
+
+    /// The clock that stamps frames was set: those that follow have other stamps. Only pcapng tells.
+    ///
+    /// # Errors
+    /// [`CaptureError::Io`] when it cannot be written, now and for ever.
+    pub fn clock_step(&mut self, step: &ClockStep) -> Result<(), CaptureError> {
+        let offset = self.clock_offset.plus(step.by);
+        let ClockStep { from, until, .. } = step;
+        self.note_offset(offset, *until, &format!(" {} {}", from.nanos(), until.nanos()))
+    }
+
+    /// The clock has been set by so much, all in all, when the recording begins `at` this moment.
+    ///
+    /// # Errors
+    /// [`CaptureError::Io`] when it cannot be written, now and for ever.
+    pub fn begin_with_offset(&mut self, offset: Span, at: Timestamp) -> Result<(), CaptureError> {
+        if offset == self.clock_offset { Ok(()) } else { self.note_offset(offset, at, "") }
+    }
+
+    fn note_offset(
+        &mut self,
+        offset: Span,
+        at: Timestamp,
+        since: &str,
+    ) -> Result<(), CaptureError> {
+        self.clock_offset = offset;
+        let (at, comment) = (self.stamp(at), format!("{CLOCK_OFFSET}{}{since}", offset.nanos()));
+        match self.format {
+            Format::Pcap => Ok(()),
+            Format::PcapNg => self.write(|record| put(clock_note(at, &comment), record)),
         }
     }
 
@@ -137,6 +181,7 @@ impl<W: Write> Recording<W> {
         dropped: u64,
         comment: Option<&str>,
     ) -> Result<(), CaptureError> {
+        let at = self.stamp(at);
         match self.format {
             Format::Pcap => Ok(()),
             Format::PcapNg => {
@@ -283,6 +328,19 @@ fn statistics(
     ];
     options
         .extend(comment.map(|text| InterfaceStatisticsOption::Comment(Cow::Borrowed(cut(text)))));
+    statistics_block(at, options)
+}
+
+/// Statistics of nothing: they have a time and a comment, and no reader minds them.
+fn clock_note(at: Timestamp, comment: &str) -> InterfaceStatisticsBlock<'_> {
+    let comment = InterfaceStatisticsOption::Comment(Cow::Borrowed(cut(comment)));
+    statistics_block(at, vec![comment])
+}
+
+fn statistics_block(
+    at: Timestamp,
+    options: Vec<InterfaceStatisticsOption<'_>>,
+) -> InterfaceStatisticsBlock<'_> {
     // The format wants the upper half first in either byte order; pcap-file writes one 64-bit number.
     let timestamp = u64::try_from(at.nanos()).unwrap_or(0).rotate_left(32);
     InterfaceStatisticsBlock { interface_id: 0, timestamp, options }

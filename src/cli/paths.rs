@@ -77,21 +77,25 @@ pub struct Earlier {
     name: String,
     file: File,
     /// When its last frame was captured.
-    last: Timestamp,
+    pub last: Timestamp,
     /// What its frames begin with.
     pub link: LinkType,
+    /// By how much the clock was set meanwhile.
+    pub clock_offset: Span,
 }
 
-/// What a recording says of itself, and when and on what kind of link its last frame was captured.
-type Said = Option<(Carried, Timestamp, LinkType)>;
+/// What a recording says of itself, when and on what kind of link its last frame was captured, and how far its clock
+/// was ahead of the time of the run by then.
+type Said = Option<(Carried, Timestamp, LinkType, Span)>;
 
-/// That as text: the reason why it cannot be read, or nothing, or the two numbers and the configuration.
+/// That as text: the reason why it cannot be read, or nothing, or the three numbers and the configuration.
 fn written(said: anyhow::Result<Said>) -> Vec<u8> {
     let text = match said {
         Err(error) => format!("error {}", in_one_line(&error)),
         Ok(None) => "nothing ".to_owned(),
-        Ok(Some((carried, last, link))) => {
-            format!("{} {} {}", last.nanos(), link.number(), carried.to_comment())
+        Ok(Some((carried, last, link, offset))) => {
+            let (last, link, offset) = (last.nanos(), link.number(), offset.nanos());
+            format!("{last} {link} {offset} {}", carried.to_comment())
         }
     };
     text.into_bytes()
@@ -104,10 +108,15 @@ fn read(text: &[u8]) -> anyhow::Result<Said> {
         ("error", reason) => bail!("{reason}"),
         ("nothing", _) => Ok(None),
         (last, rest) => {
-            let (link, comment) = rest.split_once(' ').unwrap_or_default();
-            let link = link.parse().map(LinkType::from_number).ok();
-            let parts = Carried::from_comment(comment).zip(last.parse().ok()).zip(link);
-            Ok(parts.map(|((carried, last), link)| (carried, Timestamp::from_nanos(last), link)))
+            let (link, rest) = rest.split_once(' ').unwrap_or_default();
+            let (offset, comment) = rest.split_once(' ').unwrap_or_default();
+            let said = || {
+                let last = Timestamp::from_nanos(last.parse().ok()?);
+                let link = LinkType::from_number(link.parse().ok()?);
+                let offset = Span::from_nanos(offset.parse().ok()?);
+                Some((Carried::from_comment(comment)?, last, link, offset))
+            };
+            Ok(said())
         }
     }
 }
@@ -124,11 +133,12 @@ impl Earlier {
         })?;
         file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
         let found = read(&answer).with_context(|| format!("cannot go on with {name}"))?;
-        let found = found.and_then(|(it, last, link)| Some((it.paths?, it.trace, last, link)));
-        let (plan, config, last, link) = found.with_context(|| {
+        let found = found
+            .and_then(|(it, last, link, offset)| Some((it.paths?, it.trace, last, link, offset)));
+        let (plan, config, last, link, clock_offset) = found.with_context(|| {
             format!("{name} is no recording of rtrace paths that could be gone on with: it takes --pcap FILE.pcapng")
         })?;
-        Ok(Self { config, plan, name, file, last, link })
+        Ok(Self { config, plan, name, file, last, link, clock_offset })
     }
 
     /// Its frames, once more.
@@ -247,7 +257,8 @@ mod tests {
     #[test]
     fn what_a_recording_says_comes_through_a_pipe() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let said = Some((Carried::of(trace), Timestamp::from_nanos(-7), LinkType::Ethernet));
+        let (last, offset) = (Timestamp::from_nanos(-7), Span::from_nanos(-3));
+        let said = Some((Carried::of(trace), last, LinkType::Ethernet, offset));
         assert_eq!(read(&written(Ok(said.clone()))).unwrap(), said);
         assert_eq!(read(&written(Ok(None))).unwrap(), None);
         let error = read(&written(Err(anyhow::anyhow!("it is torn")))).unwrap_err();

@@ -64,7 +64,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
         let annotations =
             trace.lookups.annotations(Some(names), &databases, resolvers, || (), LOOKUP_WAIT);
         let recorded = contents.recorded(found, &trace.options);
-        let recording = Recording::of(recorded, annotations, open.clone())?;
+        let recording = Recording::of(&recorded, annotations, open.clone())?;
         numeric |= recording.numeric;
         recordings.all.push(recording);
     }
@@ -87,11 +87,12 @@ struct Recording {
 
 impl Recording {
     fn of(
-        recorded: Recorded,
+        recorded: &Recorded,
         annotations: Annotations,
         open: impl Fn() -> Result<CaptureReader<Again>, crate::capture::CaptureError> + 'static,
     ) -> anyhow::Result<Self> {
-        let Recorded { ref config, ref idents, rounds, numeric, .. } = recorded;
+        let Recorded { config, idents, rounds, numeric, .. } = recorded;
+        let (rounds, numeric) = (*rounds, *numeric);
         let TraceConfig { target_name: name, .. } = config.clone();
         let player = match rounds {
             None => {

@@ -28,7 +28,7 @@ use crate::privilege::files;
 use crate::recording::Carried;
 use crate::render::Form;
 use crate::sandbox::{self, Profile};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::trace::endpoint::Endpoint;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
@@ -57,6 +57,8 @@ pub(super) struct Contents {
     further: usize,
     overflowed: bool,
     packets: u64,
+    /// By how much the clock was set meanwhile.
+    clock_offset: Span,
     /// When the last of them was captured, and on what kind of link.
     last: Option<(Timestamp, LinkType)>,
 }
@@ -276,14 +278,14 @@ impl Write for Later {
     }
 }
 
-/// What a recording says of itself, and when and on what kind of link its last frame was captured; nothing if it
-/// says nothing.
+/// What a recording says of itself, when and on what kind of link its last frame was captured, and by how much the clock was
+/// set until then; nothing if it says nothing.
 pub fn carried<R: Read>(
     reader: CaptureReader<R>,
-) -> anyhow::Result<Option<(Carried, Timestamp, LinkType)>> {
+) -> anyhow::Result<Option<(Carried, Timestamp, LinkType, Span)>> {
     let contents = read_through(reader, 0)?;
-    let last = contents.last;
-    Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link))))
+    let (last, offset) = (contents.last, contents.clock_offset);
+    Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link, offset))))
 }
 
 /// A file that can be read twice: stdin and pipes are copied to a temporary one first.
@@ -326,6 +328,9 @@ pub(super) fn read_through<R: Read>(
                 }
             }
             Ok(Some(Item::Name { address, name })) => contents.note_name(address, &name),
+            Ok(Some(Item::ClockStep(step))) => {
+                contents.clock_offset = contents.clock_offset.plus(step.by);
+            }
             Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
             Ok(None) => break,
             Err(error) if error.leaves_packets() => break,

@@ -22,7 +22,7 @@ use crate::metrics::Meter;
 use crate::privilege;
 use crate::render::stats::RunFacts;
 use crate::render::{Renderer, View};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::belief::MOST_MISFITS;
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
@@ -312,6 +312,22 @@ impl Observer for Session {
             complain(&format!(
                 "no probe to {target} was seen leaving in a round: it is missing, and the watch goes on"
             ));
+        }
+    }
+
+    fn clock_step(&mut self, step: &ClockStep) {
+        self.record(|tape| tape.clock_step(step));
+        let rendered = self.renderer.clock_step(step);
+        self.note_output(rendered);
+        if step.by == Span::ZERO {
+            return;
+        }
+        if let Some(meter) = &self.meter {
+            meter.clock_step();
+        }
+        self.facts.clock_steps += 1;
+        if self.facts.clock_steps == 1 {
+            complain(&step.to_string());
         }
     }
 

@@ -23,7 +23,7 @@ use super::complain;
 use crate::capture::{CaptureError, Format, Interface, Recording};
 use crate::privilege::{self, files};
 use crate::recording::{Carried, packet_comment};
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::{Disposition, Path as TracePath};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
@@ -34,6 +34,9 @@ pub struct Tape {
     /// Frames in this file, and in those before it.
     frames: u64,
     before: u64,
+    /// How far the clock is ahead of the time of the run, because it was set.
+    clock_offset: Span,
+    last_step: Option<ClockStep>,
     rotation: Option<Rotation>,
 }
 
@@ -92,7 +95,7 @@ impl Prepared {
         };
         let (format, comment) = (Format::from_path(path), carried.to_comment());
         let recording = Recording::new(out, name, format, &interface, &comment)?;
-        Ok(Self::Begun(Box::new(Tape { recording, frames: 0, before: 0, rotation: None })))
+        Ok(Self::Begun(Box::new(Tape::of(recording, None))))
     }
 
     /// The directory in which files are to be made later.
@@ -112,13 +115,24 @@ impl Prepared {
                     let (path, user) = (rotation.path.display(), privilege::identity().uid);
                     format!("cannot begin the recording {path} as uid {user}, which has to be able to write to its directory")
                 })?;
-                Ok(Tape { recording, frames: 0, before: 0, rotation: Some(*rotation) })
+                Ok(Tape::of(recording, Some(*rotation)))
             }
         }
     }
 }
 
 impl Tape {
+    fn of(recording: Recording<Box<dyn Write + Send>>, rotation: Option<Rotation>) -> Self {
+        Self {
+            recording,
+            frames: 0,
+            before: 0,
+            clock_offset: Span::ZERO,
+            last_step: None,
+            rotation,
+        }
+    }
+
     /// Records a frame of the trace with what there is to say about it, in the next file if it is time.
     pub fn frame(
         &mut self,
@@ -143,13 +157,29 @@ impl Tape {
         {
             return Ok(());
         }
-        self.recording = rotation.next_file(at)?;
+        // A classic pcap has the time of the run, and so has its name.
+        let named = match Format::from_path(&rotation.path) {
+            Format::Pcap => at,
+            Format::PcapNg => at.after(self.clock_offset),
+        };
+        self.recording = rotation.next_file(named)?;
+        self.recording.begin_with_offset(self.clock_offset, at)?;
+        if let Some(step) = self.last_step.filter(|step| step.until >= at) {
+            self.recording.clock_step(&ClockStep { by: Span::ZERO, ..step })?;
+        }
         self.before += std::mem::take(&mut self.frames);
         for (address, name) in &rotation.names {
             self.recording.name(*address, name)?;
         }
         rotation.remove_oldest();
         Ok(())
+    }
+
+    /// Records that the clock was set.
+    pub fn clock_step(&mut self, step: &ClockStep) -> Result<(), CaptureError> {
+        self.clock_offset = self.clock_offset.plus(step.by);
+        self.last_step = Some(*step);
+        self.recording.clock_step(step)
     }
 
     /// Records that `address` has this name.

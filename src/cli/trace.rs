@@ -114,14 +114,14 @@ pub(super) fn open_live(
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
     };
-    let target = target::resolve(host, &args.options, |name| match resolvers {
-        Some(resolvers) => Ok(resolvers.host(name)),
-        None => {
-            let resolvers = Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?;
-            let found = resolvers.host(name);
-            resolvers.end();
-            Ok(found)
+    let target = target::resolve(host, &args.options, |name| {
+        if let Some(resolvers) = resolvers {
+            return Ok(resolvers.host(name));
         }
+        let resolvers = Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?;
+        let found = resolvers.host(name);
+        resolvers.end();
+        Ok(found)
     })?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
@@ -153,6 +153,10 @@ pub(super) fn open_live(
         enduring: task.watch().is_some(),
     };
     let link = privilege::raised(|| LiveLink::open(&asked))?;
+    let link = match task.earlier() {
+        Some(earlier) => link.going_on(earlier.last, earlier.clock_offset),
+        None => link,
+    };
     interface.link = link.link_type();
     if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
         let name = interface.name.shown();

@@ -68,6 +68,9 @@ struct TracedProbe {
 struct TracedReply {
     responder: IpAddr,
     rtt_ns: Option<i64>,
+    /// That is not to be believed.
+    #[serde(default)]
+    clock_fault: bool,
     quoted_tos: Option<u8>,
     quoted_ttl: Option<u8>,
     #[serde(default)]
@@ -207,7 +210,7 @@ impl Hop {
             for reply in probe.replies.iter().filter(|reply| !reply.duplicate) {
                 let labels = reply.extension.as_deref().and_then(labels);
                 seen.labels.entry(reply.responder).or_default().insert(labels);
-                seen.rtts.extend(reply.rtt_ns);
+                seen.rtts.extend(reply.rtt_ns.filter(|_| !reply.clock_fault));
                 ways.entry(flow.clone()).or_default().insert(reply.responder);
             }
         }

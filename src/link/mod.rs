@@ -8,11 +8,12 @@ pub mod live;
 pub mod paced;
 pub mod replay;
 pub mod sim;
+pub mod timeline;
 
 use std::net::IpAddr;
 
 pub use crate::probe::Transmit;
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Timestamp};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
@@ -31,11 +32,13 @@ pub enum Received<'a> {
     Rounds(u64),
     /// The run that was recorded was interrupted at this moment.
     Cut(Timestamp),
+    /// The clock that stamps frames was set. The stamps of frames have it taken out of them already.
+    ClockStep(ClockStep),
 }
 
 /// A network as the driver sees it.
 pub trait Link {
-    /// The present moment on the clock that also stamps the frames.
+    /// The present moment on the clock that also stamps the frames, as if that had never been set.
     fn now(&self) -> Timestamp;
 
     /// Hands one datagram to the network. Returning `Ok` does not mean that it left: that is known

@@ -17,7 +17,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::time::Span;
 use crate::trace::table::{Row, Table};
 use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
 
@@ -54,6 +53,7 @@ pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     rounds: Family<OfTarget, Counter>,
     missed: Family<OfTarget, Counter>,
+    clock_steps: Family<OfTarget, Counter>,
     reached: Family<OfTarget, Gauge>,
     sent: Family<OfHop, Counter>,
     answered: Family<OfHop, Counter>,
@@ -68,6 +68,7 @@ impl Default for Metrics {
         let new = Self {
             registry: Arc::default(),
             missed: Family::default(),
+            clock_steps: Family::default(),
             rounds: Family::default(),
             reached: Family::default(),
             sent: Family::default(),
@@ -91,6 +92,11 @@ impl Metrics {
             "rounds_missed",
             "Of these, rounds of which no probe was seen leaving",
             self.missed.clone(),
+        );
+        rtrace.register(
+            "clock_steps",
+            "How often the clock of this machine was set",
+            self.clock_steps.clone(),
         );
         rtrace.register(
             "target_reached",
@@ -139,6 +145,7 @@ impl Metrics {
         let labels = OfTarget { target: target.clone() };
         self.rounds.get_or_create_owned(&labels);
         self.missed.get_or_create_owned(&labels);
+        self.clock_steps.get_or_create_owned(&labels);
         self.reached.get_or_create_owned(&labels);
         Meter {
             metrics: self.clone(),
@@ -215,14 +222,20 @@ impl Meter {
         self.ahead += 1;
     }
 
+    /// The clock was set: round trips across the step are not observed.
+    pub fn clock_step(&self) {
+        let labels = OfTarget { target: self.target.clone() };
+        self.metrics.clock_steps.get_or_create_owned(&labels).inc();
+    }
+
     fn observe(&self, ttl: u8, reply: &Reply) {
-        let Some(rtt) = reply.rtt else { return };
+        let Some(rtt) = reply.measured() else { return };
         let row = self.table.rows().iter().find(|row| row.ttl == ttl);
         let known =
             row.is_some_and(|row| row.responders.iter().any(|it| it.address == reply.responder));
         let address = if known { reply.responder.to_string() } else { OTHER.to_owned() };
         let labels = OfAddress { target: self.target.clone(), hop: ttl, address };
-        self.metrics.rtts.get_or_create_owned(&labels).observe(rtt.max(Span::ZERO).secs_f64());
+        self.metrics.rtts.get_or_create_owned(&labels).observe(rtt.secs_f64());
     }
 
     /// The counts of a hop are those of the report.

@@ -220,7 +220,7 @@ impl ReplyPacket {
             dup: None,
             from: reply.responder,
             ttl: reply.ttl,
-            rtt: reply.rtt.map(Millis),
+            rtt: reply.measured().map(Millis),
             size: reply.len,
             flags: flags(reply.kind),
             ittl: reply.quote.map(|quote| quote.ttl).filter(|ttl| *ttl != 1),

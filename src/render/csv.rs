@@ -90,7 +90,7 @@ const COLUMNS: &[Column] = &[
     ("ip_id", |row| some(row.identity.ip_id)),
     ("responder", |row| some(row.reply.map(|reply| reply.responder))),
     ("name", |row| cell(row.name())),
-    ("rtt_ns", |row| some(row.reply.and_then(|reply| reply.rtt).map(Span::nanos))),
+    ("rtt_ns", |row| some(row.reply.and_then(Reply::measured).map(Span::nanos))),
     ("reply_ttl", |row| some(row.reply.map(|reply| reply.ttl))),
     ("reply_tos", |row| some(row.reply.map(|reply| reply.tos))),
     ("reply_ip_id", |row| some(row.reply.and_then(|reply| reply.ip_id))),

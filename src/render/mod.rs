@@ -33,6 +33,7 @@ use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::enrich::origins::Origins;
 use crate::enrich::places::Places;
+use crate::time::ClockStep;
 use crate::trace::{Disposition, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
@@ -77,6 +78,14 @@ pub trait Renderer {
 
     /// So many rounds have now gone by of which no probe was seen leaving: only who shows what is going on needs that.
     fn missed(&mut self, _: u64) {}
+
+    /// The clock that stamps frames was set.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn clock_step(&mut self, _: &ClockStep) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Something happened to the path, or a name became known (`None`).
     ///

@@ -3,7 +3,7 @@
 //!
 //! `begin` has the configuration, `sent` a probe, `replied` a reply, `settled` what became of a probe,
 //! `placed` as which query of which hop the scout counts in the end (until then it has the TTL and the query
-//! that it was sent with: the last of all), `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
+//! that it was sent with: the last of all), `clock-step` that the clock was set, `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
 //! with names in them would come in another order in every run. So `named` lines, one per responder
 //! that has a name, stand before `end`, in the order in which the responders first replied. Where systems or
 //! places are asked for, each responder has a line `attributed` or `located` there too.
@@ -16,10 +16,12 @@ use serde::Serialize;
 use super::lines::Lines;
 use super::mtu::MtuRow;
 use super::rows::{
-    self, AskedRow, BackRow, HeadRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TotalsRow,
+    self, AskedRow, BackRow, ClockStepRow, HeadRow, OriginRow, PlaceRow, ReplyRow, SentRow,
+    StopRow, TotalsRow,
 };
 use super::text::Style;
 use super::{Renderer, View};
+use crate::time::ClockStep;
 use crate::trace::{Event, ProbeRef, TraceConfig};
 use crate::untrusted::Untrusted;
 
@@ -109,6 +111,7 @@ enum Line<'a> {
         /// Of the scout.
         frame: Option<u64>,
     },
+    ClockStep(ClockStepRow),
     Named {
         responder: IpAddr,
         name: &'a Untrusted,
@@ -153,6 +156,10 @@ impl<W: Write> Renderer for Ndjson<W> {
             head: HeadRow::of("rtrace-events", VERSION, config),
             asked: AskedRow::of(config),
         })
+    }
+
+    fn clock_step(&mut self, step: &ClockStep) -> io::Result<()> {
+        ClockStepRow::of(step).map_or(Ok(()), |row| self.lines.line(&Line::ClockStep(row)))
     }
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {

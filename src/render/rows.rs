@@ -13,7 +13,7 @@ use super::annotation::annotation;
 use super::extension::{ExtensionRow, hex};
 use crate::enrich::lookups::Lookup;
 use crate::probe::{FlowMode, ProbeType, craft};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::loops::Loop;
 use crate::trace::path::Outcome;
 use crate::trace::reply::way_back;
@@ -310,6 +310,8 @@ pub(super) struct ReplyRow {
     annotation: Option<String>,
     received_ns: i64,
     rtt_ns: Option<i64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    clock_fault: bool,
     reply_ttl: u8,
     reply_tos: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -342,6 +344,7 @@ impl ReplyRow {
             annotation: annotation(reply.kind),
             received_ns: reply.at.nanos(),
             rtt_ns: reply.rtt.map(Span::nanos),
+            clock_fault: reply.clock_fault,
             reply_ttl: reply.ttl,
             reply_tos: reply.tos,
             reply_ip_id: reply.ip_id,
@@ -357,6 +360,24 @@ impl ReplyRow {
             duplicate: reply.duplicate,
             frame: reply.frame,
         }
+    }
+}
+
+/// A step of the clock.
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "units are part of the form")]
+pub(super) struct ClockStepRow {
+    by_ns: i64,
+    from_ns: i64,
+    until_ns: i64,
+}
+
+impl ClockStepRow {
+    /// What is to be told of it, if anything is.
+    pub(super) fn of(step: &ClockStep) -> Option<Self> {
+        let ClockStep { by, from, until } = *step;
+        let row = Self { by_ns: by.nanos(), from_ns: from.nanos(), until_ns: until.nanos() };
+        Some(row).filter(|_| by != Span::ZERO)
     }
 }
 
@@ -393,6 +414,8 @@ pub(super) struct TotalsRow {
     damaged: u64,
     clock_faults: u64,
     #[serde(skip_serializing_if = "is_zero")]
+    clock_steps: u64,
+    #[serde(skip_serializing_if = "is_zero")]
     orphans: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     withdrawn: bool,
@@ -409,6 +432,7 @@ impl TotalsRow {
             duplicate: totals.duplicate,
             damaged: totals.damaged,
             clock_faults: totals.clock_faults,
+            clock_steps: totals.clock_steps,
             orphans: totals.orphans,
             withdrawn: totals.withdrawn,
         }

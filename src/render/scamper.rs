@@ -223,7 +223,7 @@ impl<'a> Hop<'a> {
             probe_id,
             probe_size: view.config.packet_len,
             tx: rows::sent(probe).map(|(at, _)| Moment::at(at)),
-            rtt: reply.rtt.map(Millis),
+            rtt: reply.measured().map(Millis),
             reply_ttl: reply.ttl,
             reply_tos: reply.tos,
             reply_ipid: reply.ip_id,

@@ -165,11 +165,14 @@ fn headline(answer: &Answer<'_>) -> String {
     match answer.known {
         Ok(reply) => {
             let rtt = reply.rtt.map_or("-".to_owned(), |rtt| format!("{rtt} ms"));
+            let fault = if reply.clock_fault { " across a step of the clock" } else { "" };
             let said = annotation(reply.kind).map_or(String::new(), |said| format!(", {said}"));
             let late = if reply.late { ", late" } else { "" };
             let duplicate = if reply.duplicate { ", duplicate" } else { "" };
             let (responder, at) = (reply.responder, stamp(reply.at));
-            format!("frame {frame}: reply of {responder}, {at}, RTT {rtt}{said}{late}{duplicate}")
+            format!(
+                "frame {frame}: reply of {responder}, {at}, RTT {rtt}{fault}{said}{late}{duplicate}"
+            )
         }
         Err(why) => {
             let from = ip::decode(answer.datagram).map(|(header, _)| header.source.to_string());

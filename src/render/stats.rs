@@ -26,6 +26,8 @@ pub struct RunFacts {
     pub concerning: u64,
     /// Frames that did not.
     pub unrelated: u64,
+    /// How often the clock was set.
+    pub clock_steps: u64,
     /// Frames that had no stamp by the hardware and have the kernel's, if the hardware was to stamp them.
     pub unstamped: Option<u64>,
     /// Frames that the capture filter let through, by the kernel's count.
@@ -55,6 +57,7 @@ impl RunFacts {
             ("frames handled", self.frames.to_string()),
             ("of this trace", self.concerning.to_string()),
             ("unrelated", self.unrelated.to_string()),
+            ("clock set", self.clock_steps.to_string()),
             ("unstamped", count(self.unstamped)),
             ("kernel received", count(self.kernel_received)),
             ("kernel dropped", count(self.kernel_dropped)),

@@ -1,7 +1,7 @@
 //! A watch as a stream: one JSON object a line, each written when it happens and flushed at once.
 //!
 //! `begin` has the configuration, `round` a round that is over, `missed` rounds of which nothing left, `changed` another router in the place of one,
-//! `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
+//! `clock-step` that the clock was set, `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
 //! name of a responder, `end` the totals. `docs/watch.md` has every field. Names may be learned at any time, so they stand before
 //! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
 //! a recording that rotates begins again with every file.
@@ -13,15 +13,15 @@ use serde::Serialize;
 
 use super::lines::Lines;
 use super::ndjson::place;
-use super::rows::{self, AskedRow, HeadRow};
+use super::rows::{self, AskedRow, ClockStepRow, HeadRow};
 use super::{Renderer, View};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::loss::{LossWatch, Turn, TurnKind};
 use crate::trace::rounds::Plan;
 use crate::trace::summary::Summary;
 use crate::trace::table::{Change, Row, Table};
 use crate::trace::verdict::Loss;
-use crate::trace::{Event, Hop, Path, Probe, ProbeRef, TraceConfig};
+use crate::trace::{Event, Hop, Path, Probe, ProbeRef, Reply, TraceConfig};
 use crate::untrusted::Untrusted;
 
 /// The version of the lines' form; it changes when a field changes its meaning or goes.
@@ -63,6 +63,7 @@ impl<W: Write> Stream<W> {
             query,
             responder,
             rtt_ns: reply.rtt.map(Span::nanos),
+            clock_fault: reply.clock_fault,
             received_ns: reply.at.nanos(),
         })
     }
@@ -111,6 +112,10 @@ impl<W: Write> Renderer for Stream<W> {
             interval: self.plan.interval,
             rounds: self.plan.rounds,
         })
+    }
+
+    fn clock_step(&mut self, step: &ClockStep) -> io::Result<()> {
+        ClockStepRow::of(step).map_or(Ok(()), |row| self.lines.line(&Line::ClockStep(row)))
     }
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
@@ -181,8 +186,11 @@ enum Line<'a> {
         query: u32,
         responder: IpAddr,
         rtt_ns: Option<i64>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        clock_fault: bool,
         received_ns: i64,
     },
+    ClockStep(ClockStepRow),
     Named {
         responder: IpAddr,
         name: &'a Untrusted,
@@ -243,7 +251,8 @@ impl HopRow {
     fn of(hop: &Hop) -> Self {
         let answers = || hop.probes.iter().filter_map(Probe::answer);
         let counted = hop.probes.iter().filter_map(Probe::counted);
-        let fastest = answers().min_by_key(|reply| reply.rtt);
+        let fastest =
+            answers().min_by_key(|reply| (reply.clock_fault, reply.rtt.is_none(), reply.rtt));
         let mut responders: Vec<IpAddr> = Vec::new();
         for reply in answers() {
             if !responders.contains(&reply.responder) {
@@ -255,7 +264,7 @@ impl HopRow {
             sent: hop.settled() as u64,
             received: answers().count() as u64,
             late: counted.filter(|reply| reply.late).count() as u64,
-            rtt_ns: fastest.and_then(|reply| reply.rtt).map(Span::nanos),
+            rtt_ns: fastest.and_then(Reply::measured).map(Span::nanos),
             responder: fastest.map(|reply| reply.responder),
             responders: if responders.len() > 1 { responders } else { Vec::new() },
         }

@@ -18,6 +18,7 @@ use super::{Renderer, View, mtu};
 use crate::enrich::lookups::Lookup;
 use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
+use crate::time::Span;
 use crate::trace::loops::Loop;
 use crate::trace::mtu::Findings;
 use crate::trace::reply::way_back;
@@ -27,6 +28,9 @@ use crate::untrusted::Untrusted;
 /// What a line behind the hops begins with. Readers of traceroutes take one that is indented for more of the last
 /// hop, and find nothing in it; one that is not they do not read.
 pub(super) const INDENT: &str = "    ";
+
+/// What follows a time that is not to be believed, or stands in its place where there is none.
+pub(super) const CLOCK_FAULT: &str = "!clock";
 
 /// Traceroute's text.
 pub struct Text<W> {
@@ -149,8 +153,11 @@ impl<W: Write> Text<W> {
             }
             self.shown = Some(shown);
         }
-        if let Some(rtt) = reply.rtt {
+        if let Some(rtt) = reply.rtt.filter(|rtt| *rtt >= Span::ZERO) {
             write!(self.out, "  {rtt} ms")?;
+        }
+        if reply.clock_fault {
+            write!(self.out, " {CLOCK_FAULT}")?;
         }
         if let Some(mtu) = self.mark() {
             write!(self.out, " F={mtu}")?;

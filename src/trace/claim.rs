@@ -81,6 +81,7 @@ impl Claim {
             kind: self.kind,
             at: frame.at,
             rtt: None,
+            clock_fault: false,
             frame: frame.number,
             ttl: header.ttl,
             tos: header.tos,

@@ -4,7 +4,7 @@ use super::event::{Disposition, Event};
 use super::path::Path;
 use super::tracer::Tracer;
 use crate::probe::Transmit;
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
 
 /// Takes frames and times, gives probes and events; does no IO and reads no clock.
@@ -51,6 +51,9 @@ pub trait Engine {
     /// There were so many rounds, as a recording says of which the last are missing.
     fn note_rounds(&mut self, _: u64) {}
 
+    /// The clock that stamps frames was set: round trips that may lie over that are not believed.
+    fn note_clock_step(&mut self, step: &ClockStep);
+
     /// It is over: done, or at the end of a recording.
     fn finish(&mut self);
 
@@ -96,6 +99,10 @@ impl Engine for Tracer {
 
     fn is_done(&self) -> bool {
         self.is_done()
+    }
+
+    fn note_clock_step(&mut self, step: &ClockStep) {
+        self.note_clock_step(step);
     }
 
     fn finish(&mut self) {

@@ -141,8 +141,10 @@ pub struct Totals {
     pub duplicate: u64,
     /// Replies that quoted a probe but had a wrong checksum, and were not believed.
     pub damaged: u64,
-    /// Replies stamped before their probe: the clock was set back between the two.
+    /// Replies whose RTT is not to be believed: the clock was set since their probe, or they are stamped before it.
     pub clock_faults: u64,
+    /// How often the clock was set.
+    pub clock_steps: u64,
     /// Replies to probes that are missing from the recording, and those that fit no probe
     /// ([`Disposition::Unmatched`](super::Disposition::Unmatched)).
     pub orphans: u64,

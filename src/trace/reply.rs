@@ -81,9 +81,10 @@ pub struct Reply {
     pub kind: ReplyKind,
     /// When it was captured.
     pub at: Timestamp,
-    /// Capture stamp of the reply less that of the probe, if the probe was captured. A negative one is a
-    /// clock fault.
+    /// Capture stamp of the reply less that of the probe, if the probe was captured.
     pub rtt: Option<Span>,
+    /// That is not to be believed: the clock was set between the two, or it is negative.
+    pub clock_fault: bool,
     /// Its frame number in the recording, from 1.
     pub frame: u64,
     /// The TTL that it arrived with.
@@ -109,6 +110,14 @@ pub struct Reply {
     pub duplicate: bool,
 }
 
+impl Reply {
+    /// Its RTT, if that is to be believed.
+    #[must_use]
+    pub fn measured(&self) -> Option<Span> {
+        self.rtt.filter(|_| !self.clock_fault)
+    }
+}
+
 #[cfg(test)]
 impl Reply {
     /// A reply of which nothing matters but who sent it and what it says.
@@ -118,6 +127,7 @@ impl Reply {
             kind,
             at: Timestamp::default(),
             rtt: None,
+            clock_fault: false,
             frame: 1,
             ttl: 64,
             tos: 0,

@@ -58,7 +58,7 @@ impl Default for Summary {
 }
 
 impl Summary {
-    /// Takes one more in. One that is negative (a clock fault) counts as zero.
+    /// Takes one more in. One that is negative counts as zero.
     pub fn add(&mut self, rtt: Span) {
         let rtt = rtt.max(Span::ZERO);
         self.count += 1;
@@ -80,6 +80,13 @@ impl Summary {
         self.last = rtt;
         if let Some(histogram) = &mut self.histogram {
             histogram.saturating_record((rtt.nanos() / UNIT).unsigned_abs());
+        }
+    }
+
+    /// Takes one more in, if there is one.
+    pub fn extend(&mut self, rtt: Option<Span>) {
+        if let Some(rtt) = rtt {
+            self.add(rtt);
         }
     }
 

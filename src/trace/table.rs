@@ -155,15 +155,18 @@ impl Row {
     }
 
     fn note(&mut self, reply: &Reply, round: u64) {
-        let Some(rtt) = reply.rtt else { return };
-        self.rtts.add(rtt);
+        if reply.rtt.is_none() {
+            return;
+        }
+        let measured = reply.measured();
+        self.rtts.extend(measured);
         let known = self.responders.iter_mut().find(|it| it.address == reply.responder);
         if let Some(responder) = known {
-            responder.rtts.add(rtt);
+            responder.rtts.extend(measured);
             (responder.reply, responder.round) = (reply.clone(), round);
         } else if self.responders.len() < RESPONDERS {
             let mut rtts = Summary::default();
-            rtts.add(rtt);
+            rtts.extend(measured);
             let (address, reply) = (reply.responder, reply.clone());
             self.responders.push(Responder { address, rtts, reply, round });
         }
@@ -178,7 +181,7 @@ impl Row {
             sent: u16::try_from(hop.settled()).unwrap_or(u16::MAX),
             received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
             late: u16::try_from(counted.filter(|reply| reply.late).count()).unwrap_or(u16::MAX),
-            rtt: answers().filter_map(|reply| reply.rtt).min(),
+            rtt: answers().filter_map(Reply::measured).min(),
         };
         self.sent += u64::from(cell.sent);
         self.received += u64::from(cell.received);

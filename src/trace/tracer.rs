@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::probe::{Flow, ProbeKey, Transmit};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, link, quoted};
@@ -34,6 +34,8 @@ pub struct Tracer {
     schedule: Option<Schedule>,
     /// When a probe was last asked for.
     polled: Timestamp,
+    /// By when the clock was last set.
+    stepped: Option<Timestamp>,
     events: VecDeque<Event>,
     ended: bool,
     /// It has ended, and that is still to be said.
@@ -89,6 +91,7 @@ impl Tracer {
             stray: None,
             schedule: None,
             polled: Timestamp::default(),
+            stepped: None,
             // All that wait may be given up at a time, and a few more things happen then.
             events: VecDeque::with_capacity(reserved + 4),
             ended: false,
@@ -138,6 +141,18 @@ impl Tracer {
     /// When a probe was last asked for, if one was.
     pub(super) fn polled(&self) -> Option<Timestamp> {
         Some(self.polled).filter(|polled| *polled != Timestamp::default())
+    }
+
+    /// The clock that stamps frames was set.
+    pub fn note_clock_step(&mut self, step: &ClockStep) {
+        self.stepped = self.stepped.max(Some(step.until));
+        self.path.totals.clock_steps += u64::from(step.by != Span::ZERO);
+    }
+
+    /// The same as another tracer was told.
+    pub(super) fn stepped_as(mut self, other: &Self) -> Self {
+        self.stepped = other.stepped;
+        self
     }
 
     /// The link did not take the datagram that [`poll_transmit`](Self::poll_transmit) gave last.
@@ -431,13 +446,15 @@ impl Tracer {
         let advice = reply.kind.is_advice();
         let settles = probe.outcome == Outcome::Waiting && !advice;
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
-        let rtt = probe.sent.map(|sent| reply.at.since(sent));
-        reply.rtt = rtt;
+        reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
         let orphan = probe.sent.is_none();
-        self.waiting.note_rtt(reply.rtt);
+        let stepped = probe.sent.is_some_and(|sent| self.stepped.is_some_and(|by| sent <= by));
+        reply.clock_fault = stepped || reply.rtt.is_some_and(|rtt| rtt < Span::ZERO);
+        let measured = reply.measured();
+        self.waiting.note_rtt(measured);
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
-        let counted = (reply.duplicate, reply.late, reply.rtt.is_some_and(|rtt| rtt < Span::ZERO));
+        let counted = (reply.duplicate, reply.late, reply.clock_fault);
 
         let index = probe.replies.len();
         let kept = index < REPLIES_KEPT || settles;
@@ -460,7 +477,7 @@ impl Tracer {
         totals.orphans += u64::from(orphan);
         if settles {
             self.path.note_answer(at, self.config.max_ttl);
-            self.waiting.remove(at, rtt, &self.path);
+            self.waiting.remove(at, measured, &self.path);
             self.events.push_back(Event::Settled(at));
         }
         kept.then_some(index)

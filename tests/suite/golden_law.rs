@@ -21,7 +21,7 @@ use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::stream::Stream;
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
-use rtrace::time::Timestamp;
+use rtrace::time::{ClockStep, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
@@ -110,6 +110,15 @@ impl Observer for Watcher {
         let view = View::of(&self.config, path, &self.annotations);
         for renderer in &mut self.renderers {
             renderer.event(Some(event), view).unwrap();
+        }
+    }
+
+    fn clock_step(&mut self, step: &ClockStep) {
+        if let Some(tape) = &mut self.tape {
+            tape.clock_step(step).unwrap();
+        }
+        for renderer in &mut self.renderers {
+            renderer.clock_step(step).unwrap();
         }
     }
 
@@ -211,7 +220,7 @@ pub fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> R
             carried = comments.iter().find_map(|text| Carried::from_comment(text));
         }
         Item::Name { address, name } => drop(names.insert(address, name)),
-        Item::Packet(_) | Item::Interrupted { .. } | Item::Rounds { .. } => {}
+        Item::Packet(_) | Item::Interrupted { .. } | Item::Rounds { .. } | Item::ClockStep(_) => {}
     });
     let rounds = carried.as_ref().and_then(|carried| carried.rounds);
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);

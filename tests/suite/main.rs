@@ -5,6 +5,7 @@ mod architecture;
 mod back;
 mod blind;
 mod cli;
+mod clock;
 mod config;
 mod diff;
 mod escapes;

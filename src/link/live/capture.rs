@@ -132,6 +132,12 @@ impl Capture {
         }
     }
 
+    /// When the next of them was stamped.
+    pub(super) fn next_stamp(&self) -> Option<Timestamp> {
+        let waiting = self.waiting.clone().next()?;
+        self.notes.get(waiting)?.stamp
+    }
+
     /// The next of the frames that were read.
     pub(super) fn next(&mut self) -> Option<io::Result<Captured<'_>>> {
         let index = self.waiting.next()?;

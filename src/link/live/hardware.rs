@@ -19,11 +19,14 @@ use nix::sys::socket::{TimestampingFlag, setsockopt, sockopt};
 
 use super::capture::{Captured, ROOM};
 use super::sys::{self, BATCH, Note, StampingOffer};
-use super::{OpenError, realtime, time_spec};
+use super::{OpenError, time_spec};
 use crate::time::{Span, Timestamp};
 
 /// How long after its capture a probe may wait for its stamp.
 pub const PATIENCE: Span = Span::from_millis(10);
+
+/// How fast a card's clock may drift from the kernel's: ten times as fast as a bad quartz.
+const DRIFT: f64 = 1e-3;
 
 pub(super) const RECEIVED: TimestampingFlag = TimestampingFlag::SOF_TIMESTAMPING_RX_HARDWARE;
 pub(super) const SENT: TimestampingFlag = TimestampingFlag::SOF_TIMESTAMPING_TX_HARDWARE;
@@ -92,17 +95,28 @@ impl Hardware {
         self.shift.unstamped
     }
 
-    /// When a captured frame was on the wire, on the kernel's clock.
-    pub(super) fn stamp(&mut self, sender: BorrowedFd<'_>, frame: &Captured<'_>) -> Timestamp {
-        let hardware = if frame.outgoing { self.sent_at(sender, frame) } else { frame.hardware };
+    /// When a captured frame was on the wire, in the time of the run, which it is `now`.
+    pub(super) fn stamp(
+        &mut self,
+        sender: BorrowedFd<'_>,
+        frame: &Captured<'_>,
+        now: impl Fn() -> Timestamp,
+    ) -> Timestamp {
+        let sent = frame.outgoing.then(|| self.sent_at(sender, frame, now));
+        let hardware = sent.unwrap_or(frame.hardware);
         self.shift.apply(frame.at, hardware)
     }
 
-    fn sent_at(&mut self, sender: BorrowedFd<'_>, frame: &Captured<'_>) -> Option<Timestamp> {
+    fn sent_at(
+        &mut self,
+        sender: BorrowedFd<'_>,
+        frame: &Captured<'_>,
+        now: impl Fn() -> Timestamp,
+    ) -> Option<Timestamp> {
         let until = frame.at.after(PATIENCE);
         loop {
             while self.collect(sender) {}
-            let left = until.since(realtime());
+            let left = until.since(now());
             if let Some(at) = self.sent.take(frame.bytes) {
                 return Some(at);
             }
@@ -164,10 +178,12 @@ impl Sent {
     }
 }
 
-/// The way from the card's clock to the kernel's: as far as the first frame with both stamps shows.
+/// The way from the card's clock to the time of the run: as far as the first frame with both stamps shows.
 #[derive(Debug, Default)]
 struct Shift {
     offset: Option<Span>,
+    /// The kernel's stamp of the last frame with both, and how far the card's was ahead of it.
+    last: Option<(Timestamp, Span)>,
     unstamped: u64,
 }
 
@@ -177,8 +193,25 @@ impl Shift {
             self.unstamped += 1;
             return software;
         };
+        let ahead = hardware.since(software);
+        let before = self.last.replace((software, ahead));
+        if let Some((since, before)) = before
+            && let change = ahead.less(before)
+            && change.abs() > tolerated(software.since(since))
+        {
+            // The card's clock was set. This frame is where both begin anew.
+            self.unstamped += 1;
+            self.offset = Some(ahead);
+            return software;
+        }
         hardware.before(*self.offset.get_or_insert(hardware.since(software)))
     }
+}
+
+/// How far the card's clock and the kernel's may part in this time without having been set: by what the card keeps frames
+/// to itself, and by their drift.
+fn tolerated(time: Span) -> Span {
+    PATIENCE.plus(time.scaled(DRIFT))
 }
 
 #[cfg(test)]
@@ -205,10 +238,28 @@ mod tests {
     }
 
     #[test]
+    fn a_card_whose_clock_is_set_begins_anew() {
+        let mut shift = Shift::default();
+        let second = 1_000_000_000;
+        for (software, hardware, shifted) in [
+            (second, 0, second),
+            // It drifts by 300 ppm, and that is left in.
+            (101 * second, 100 * second + 30_000_000, 101 * second + 30_000_000),
+            (102 * second, 901 * second, 102 * second),
+            (103 * second, 902 * second + 1, 103 * second + 1),
+            (104 * second, -second, 104 * second),
+            (104 * second + 7, 5 - second, 104 * second + 5),
+        ] {
+            assert_eq!(shift.apply(at(software), Some(at(hardware))), at(shifted));
+        }
+        assert_eq!(shift.unstamped, 2, "round trips across a setting are of two clocks");
+    }
+
+    #[test]
     fn a_card_may_be_ahead_and_time_has_ends() {
         let mut shift = Shift::default();
         assert_eq!(shift.apply(at(5), Some(at(i64::MAX))), at(5));
-        assert_eq!(shift.apply(at(9), Some(at(i64::MIN))), at(i64::MIN));
+        assert_eq!(shift.apply(at(9), Some(at(i64::MIN))), at(9), "it was set");
     }
 
     #[test]

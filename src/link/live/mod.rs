@@ -8,6 +8,7 @@
 //! See packet(7), raw(7), and section 4 of the design for what each socket is good for.
 
 mod capture;
+mod clocks;
 mod filter;
 mod hardware;
 mod netlink;
@@ -33,11 +34,13 @@ use nix::sys::time::TimeSpec;
 use socket2::{SockFilter, SockRef};
 
 use self::capture::{Capture, Captured};
+use self::clocks::{Clocks, Kernel, Settings};
 use self::filter::{Filter, Instruction};
 use self::hardware::Hardware;
 use self::route::{ANY, Route};
 use self::sender::Sender;
 use self::wake::Wakeups;
+use super::timeline::Timeline;
 use super::{Link, LinkError, Received, Transmit};
 use crate::time::{Span, Timestamp};
 use crate::untrusted::Untrusted;
@@ -157,6 +160,10 @@ pub struct LiveLink {
     wakeups: Wakeups,
     /// The card, if it is its clock that counts.
     hardware: Option<Hardware>,
+    /// What time it is, and what stamps mean.
+    clocks: Box<dyn Clocks>,
+    timeline: Timeline,
+    settings: Settings,
     /// Whether a frame is likely to be there already: then it is read without waiting for it.
     expecting: bool,
     /// What is captured on, for errors.
@@ -169,6 +176,8 @@ pub struct LiveLink {
 enum Ready {
     Frame,
     Woken,
+    /// The clock was set, or the machine has slept.
+    Set,
     /// The time is over, or the wait was interrupted.
     Nothing,
 }
@@ -189,6 +198,7 @@ impl LiveLink {
             Clock::Kernel => None,
             Clock::Hardware => Some(Hardware::switch_on(name)?),
         };
+        let timeline = Timeline::beginning(&Kernel.read(), GRACE);
         let sender = Sender::open(config)?;
         let filter = Filter {
             link,
@@ -214,10 +224,20 @@ impl LiveLink {
             waker,
             wakeups,
             hardware,
+            clocks: Box::new(Kernel),
+            timeline,
+            settings: Settings::open(),
             expecting: false,
             interface: name.to_owned(),
             enduring: config.enduring,
         })
+    }
+
+    /// The same link, whose time goes on after that of a recording: `last` is when that was over, and `offset` by how much
+    /// the clock had been set by then.
+    #[must_use]
+    pub fn going_on(self, last: Timestamp, offset: Span) -> Self {
+        Self { timeline: self.timeline.going_on(last, offset), ..self }
     }
 
     /// What tells our probes from others: for protocols with ports the source port, held, and
@@ -283,14 +303,15 @@ impl LiveLink {
 
     /// Waits for a frame or a wake-up, `timeout` long at most.
     fn wait(&self, timeout: Option<Span>) -> Result<Ready, LinkError> {
-        let mut fds = [
-            PollFd::new(self.capture.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.wakeups.as_fd(), PollFlags::POLLIN),
-        ];
+        let wakeups = self.wakeups.as_fd();
+        let settings = self.settings.descriptor().unwrap_or(wakeups);
+        let mut fds =
+            [self.capture.as_fd(), wakeups, settings].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match ppoll(&mut fds, timeout.map(time_spec), None) {
             Ok(0) | Err(Errno::EINTR) => Ok(Ready::Nothing),
             // Wake-ups first: they are few, and frames keep.
             Ok(_) if fds[1].any() == Some(true) => Ok(Ready::Woken),
+            Ok(_) if fds[2].any() == Some(true) => Ok(Ready::Set),
             Ok(_) => Ok(Ready::Frame),
             Err(errno) => Err(broken(&self.interface, errno.into())),
         }
@@ -310,7 +331,7 @@ fn broken(interface: &str, source: io::Error) -> LinkError {
 
 impl Link for LiveLink {
     fn now(&self) -> Timestamp {
-        realtime()
+        self.timeline.at(self.clocks.steady())
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
@@ -320,47 +341,92 @@ impl Link for LiveLink {
 
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         // What was stamped by `until` is readable by then.
-        let grace = self.grace();
-        let quiet_at = until.map(|until| until.after(grace));
+        let quiet_at = until.map(|until| until.after(self.grace()));
         while !self.capture.has_frame() {
-            if self.wakeups.called() {
-                self.wakeups.drain();
-                return Ok(Received::Woken);
-            }
-            let now = self.now();
-            let left = quiet_at.map(|quiet_at| quiet_at.since(now));
-            let is_due = left.is_some_and(|left| left <= Span::ZERO);
-            if is_due || self.expecting {
-                self.expecting = match self.capture.read() {
-                    Ok(more) => more,
-                    // It is said once, and the socket captures again as soon as the interface is up.
-                    Err(error) if self.enduring && is_down(&error) && self.is_there() => false,
-                    Err(source) => return Err(broken(&self.interface, source)),
-                };
-                // The clock was read before the socket was found empty.
-                if is_due && !self.capture.has_frame() {
-                    return Ok(Received::Quiet(now.before(grace)));
-                }
-                continue;
-            }
-            match self.wait(left)? {
-                Ready::Frame => self.expecting = true,
-                Ready::Woken => {
-                    self.wakeups.drain();
-                    return Ok(Received::Woken);
-                }
-                Ready::Nothing => {}
+            if let Some(other) = self.expect_frame(quiet_at)? {
+                return Ok(other);
             }
         }
+        self.next_frame()
+    }
+}
+
+impl LiveLink {
+    /// Reads or waits once. What it came to, if that was something else than frames.
+    fn expect_frame(
+        &mut self,
+        quiet_at: Option<Timestamp>,
+    ) -> Result<Option<Received<'static>>, LinkError> {
+        if self.wakeups.called() {
+            self.wakeups.drain();
+            return Ok(Some(Received::Woken));
+        }
+        let now = self.now();
+        let mut left = quiet_at.map(|quiet_at| quiet_at.since(now));
+        let is_due = left.is_some_and(|left| left <= Span::ZERO);
+        if is_due || self.expecting {
+            self.read(now)?;
+            if self.capture.has_frame() {
+                return Ok(None);
+            }
+            if let Some(step) = self.timeline.settle() {
+                return Ok(Some(Received::ClockStep(step)));
+            }
+            if !self.timeline.is_unsettled() {
+                // The clock was read before the socket was found empty.
+                return Ok(is_due.then(|| Received::Quiet(now.before(self.grace()))));
+            }
+        }
+        // A step is told once no frame from before it can come any more.
+        if self.timeline.is_unsettled() {
+            (left, self.expecting) = (Some(GRACE), true);
+        }
+        match self.wait(left)? {
+            Ready::Frame => self.expecting = true,
+            Ready::Set => {
+                self.settings.drain();
+                self.expecting = true;
+            }
+            Ready::Woken => {
+                self.wakeups.drain();
+                return Ok(Some(Received::Woken));
+            }
+            Ready::Nothing => {}
+        }
+        Ok(None)
+    }
+
+    /// Reads what frames there are, and then the clocks; it was `now` before.
+    fn read(&mut self, now: Timestamp) -> Result<(), LinkError> {
+        self.expecting = match self.capture.read() {
+            Ok(more) => more,
+            // It is said once, and the socket captures again as soon as the interface is up.
+            Err(error) if self.enduring && is_down(&error) && self.is_there() => false,
+            Err(source) => return Err(broken(&self.interface, source)),
+        };
+        let emptied = (!self.expecting).then(|| now.before(self.grace()));
+        self.timeline.note_read(&self.clocks.read(), emptied);
+        Ok(())
+    }
+
+    /// The next of the frames that were read, or a step of the clock before it.
+    fn next_frame(&mut self) -> Result<Received<'_>, LinkError> {
+        let stamp = self.capture.next_stamp().map(|stamp| self.clocks.restamped(stamp));
+        let placed = stamp.map(|stamp| self.timeline.place(stamp)).transpose();
+        let at = match placed {
+            Ok(at) => at.unwrap_or_default(),
+            Err(step) => return Ok(Received::ClockStep(step)),
+        };
         let link = self.capture.link();
         let captured = match self.capture.next() {
-            Some(Ok(captured)) => captured,
+            Some(Ok(captured)) => Captured { at, ..captured },
             Some(Err(source)) => return Err(broken(&self.interface, source)),
             None => return Ok(Received::Woken),
         };
+        let now = || self.timeline.at(self.clocks.steady());
         let at = match &mut self.hardware {
             None => captured.at,
-            Some(hardware) => hardware.stamp(self.sender.as_fd(), &captured),
+            Some(hardware) => hardware.stamp(self.sender.as_fd(), &captured, now),
         };
         let Captured { bytes, original_len, .. } = captured;
         let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);

@@ -3,6 +3,8 @@
 
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
 use caps::{CapSet, Capability};
@@ -334,4 +336,71 @@ fn source_ports_are_random() {
         assert!(ports.iter().any(|port| *port < 32_768), "{ports:?}");
         assert!(ports.windows(2).any(|pair| pair[0] > pair[1]), "{ports:?}");
     });
+}
+
+/// The kernel's clocks, but that the one which stamps is set so far ahead of the kernel's when a probe has been sent.
+struct Stepping(Arc<AtomicI64>);
+
+impl Clocks for Stepping {
+    fn steady(&self) -> Timestamp {
+        Kernel.steady()
+    }
+
+    fn stamping(&self) -> Timestamp {
+        self.restamped(Kernel.stamping())
+    }
+
+    fn restamped(&self, stamp: Timestamp) -> Timestamp {
+        stamp.after(Span::from_nanos(self.0.load(Ordering::SeqCst)))
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_is_told_of_before_the_frames_stamped_by_it_and_holds_nothing_up() {
+    for by in [-3600, -20, 7200].map(|secs| Span::from_secs_f64(f64::from(secs))) {
+        in_namespace(LAB, || {
+            let mut live = open(LOCALHOST, None);
+            let set = Arc::new(AtomicI64::new(0));
+            live.clocks = Box::new(Stepping(Arc::clone(&set)));
+            let mut stamps = Vec::new();
+            let mut steps = Vec::new();
+            for round in 0..2 {
+                let probe = datagram(LOCALHOST, LOCALHOST, live.ident());
+                live.send(&Transmit { destination: LOCALHOST.into(), datagram: &probe }).unwrap();
+                let until = live.now();
+                loop {
+                    match live.receive(Some(until)).unwrap() {
+                        Received::Frame(frame) => stamps.push(frame.at),
+                        Received::ClockStep(step) => steps.push((stamps.len(), step)),
+                        // By the time of the run: nothing is waited for that is past.
+                        Received::Quiet(at) => {
+                            assert!(at >= until && at.since(until) < Span::from_secs_f64(10.0));
+                            break;
+                        }
+                        Received::Woken => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+                if round == 0 {
+                    set.store(by.nanos(), Ordering::SeqCst);
+                }
+            }
+            assert!(stamps.len() >= 4 && stamps.is_sorted(), "{stamps:?}");
+            let [(before, step)] = steps[..] else { panic!("{steps:?}") };
+            // The frames of the first probe, and no other.
+            assert_eq!(before, stamps.len() / 2);
+            assert!(step.by.less(by).abs() < Span::from_millis(1), "{step:?}");
+            assert!(step.from <= step.until && step.until < stamps[before], "{step:?}");
+            assert!(stamps[before - 1] <= step.until, "{stamps:?} {step:?}");
+        });
+    }
+}
+
+/// The kernel would cancel it, were the clock set: that cannot be tried here.
+#[test]
+fn nothing_wakes_a_link_whose_clock_is_left_alone() {
+    let settings = Settings::open();
+    settings.drain();
+    let mut fds = [PollFd::new(settings.descriptor().expect("a timer"), PollFlags::POLLIN)];
+    assert_eq!(ppoll(&mut fds, Some(TimeSpec::new(0, 0)), None), Ok(0));
 }

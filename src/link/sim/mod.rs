@@ -7,6 +7,7 @@
 //! IPv4 and IPv6 go through the same code: what differs between them is data in `family.rs`.
 
 mod appendix;
+mod clock;
 mod datagram;
 mod family;
 mod flaw;
@@ -22,6 +23,8 @@ mod values;
 
 use std::collections::BTreeMap;
 
+use clock::Clock;
+pub use clock::Setting;
 pub use family::Dual;
 use network::Network;
 pub use node::{
@@ -48,6 +51,8 @@ pub struct SimLink {
     network: Network,
     now: Timestamp,
     echoes: bool,
+    /// What stamps the frames, if it is set now and then.
+    clock: Option<Clock>,
     /// How long after it was sent a probe leaves.
     queued: Span,
     /// Frames still to come, by their stamp, then in the order in which they were caused.
@@ -61,9 +66,11 @@ impl SimLink {
     /// The network that this topology describes, at rest.
     #[must_use]
     pub fn new(topology: Topology) -> Self {
+        let settings = topology.clock.clone();
         Self {
             network: Network::new(topology),
             now: START,
+            clock: (!settings.is_empty()).then(|| Clock::new(settings, START)),
             echoes: true,
             queued: Span::ZERO,
             queue: BTreeMap::new(),
@@ -75,7 +82,9 @@ impl SimLink {
     /// The same link, whose clock begins at this moment.
     #[must_use]
     pub fn starting_at(self, now: Timestamp) -> Self {
-        Self { now, ..self }
+        let settings = &self.topology().clock;
+        let clock = self.clock.is_some().then(|| Clock::new(settings.clone(), now));
+        Self { now, clock, ..self }
     }
 
     /// The same link, which does not show the frames that are sent ([`Link::echoes`] is false).
@@ -134,12 +143,23 @@ impl Link for SimLink {
         let due = self
             .queue
             .first_entry()
-            .filter(|entry| limit.is_none_or(|limit| entry.key().0 <= limit))
-            .map(std::collections::btree_map::OccupiedEntry::remove_entry);
+            .filter(|entry| limit.is_none_or(|limit| entry.key().0 <= limit));
+        if let (Some(clock), None, Some(limit)) = (&mut self.clock, &due, limit)
+            && let Some(step) = clock.settle(limit)
+        {
+            return Ok(Received::ClockStep(step));
+        }
         match (due, limit) {
-            (Some(((at, _), bytes)), _) => {
-                self.now = self.now.max(at);
-                self.frame = bytes;
+            (Some(entry), _) => {
+                let seen = entry.key().0;
+                let now = self.now.max(seen);
+                let placed = self.clock.as_mut().map(|clock| clock.place(seen, now));
+                let at = match placed {
+                    Some(Err(step)) => return Ok(Received::ClockStep(step)),
+                    Some(Ok(at)) => at,
+                    None => seen,
+                };
+                (self.now, self.frame) = (now, entry.remove());
                 Ok(Received::Frame(Frame {
                     at,
                     link: LinkType::Raw,

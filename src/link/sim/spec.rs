@@ -9,12 +9,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 
 use super::appendix::{AnyObject, Appendix, ChecksumKey, Form, Interface, Label};
+use super::clock::Setting;
 use super::family::Dual;
 use super::node::{
     Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate, Rewrite,
 };
 use super::topology::{TARGET, Topology};
-use super::values::{Chance, Code, Quote, Time};
+use super::values::{Chance, Code, Quote, Shift, Time};
 
 /// A topology file that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,16 @@ struct File {
     hops: Vec<Keys>,
     #[serde(default)]
     target: Keys,
+    /// How the prober's clock is set meanwhile.
+    #[serde(default)]
+    clock: Vec<SettingKeys>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingKeys {
+    after: Time,
+    by: Shift,
 }
 
 /// What can be said of a hop, one of its routers, or the target; see [`Node`] for the meaning.
@@ -123,6 +134,8 @@ impl Topology {
     ///
     /// A narrow link: `mtu = 1400`, and with it `mtu_silent = true` (a black hole) or `mtu_claim = 0` (what it tells).
     ///
+    /// The clock that stamps frames, set while the simulation runs: `clock = [{ after = "2s", by = "-3600s" }]`.
+    ///
     /// What a router appends to its quotes: `mpls = [{ label = 100704, tc = 0, ttl = 1 }]`,
     /// `interface = { role = "incoming", ifindex = 3, address = "198.51.100.9", name = "eth0", mtu = 1500 }`,
     /// `object = { class = 9, c_type = 1, hex = "c0ffee00" }`; how: `extension = "old"` (without a length, at
@@ -150,6 +163,9 @@ type Names = BTreeMap<String, Vec<usize>>;
 fn build(file: File) -> Result<Topology, Problem> {
     let mut topology = Topology::new(file.seed).first_balance(file.balance);
     topology.names = file.names;
+    for SettingKeys { after: Time(after), by: Shift(by) } in file.clock {
+        topology = topology.clock_set(Setting { after, by });
+    }
     topology = topology
         .with_source(Dual { v4: file.source, v6: file.source6 })
         .target_address(file.target.addresses());

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::clock::Setting;
 use super::family::Dual;
 use super::node::{Balance, Node};
 use crate::wire::extension::Family;
@@ -46,6 +47,8 @@ pub struct Topology {
     pub(super) target: Dual,
     pub(super) names: BTreeMap<IpAddr, String>,
     pub(super) places: Vec<Place>,
+    /// How the prober's clock is set meanwhile.
+    pub(super) clock: Vec<Setting>,
     /// The places of the stage added last.
     frontier: Vec<usize>,
 }
@@ -68,6 +71,7 @@ impl Topology {
             target: Dual::default(),
             names: BTreeMap::new(),
             places: vec![source, target],
+            clock: Vec::new(),
             frontier: vec![SOURCE],
         }
     }
@@ -115,6 +119,13 @@ impl Topology {
         if let Some(place) = self.places.get_mut(SOURCE) {
             place.node.balance = balance;
         }
+        self
+    }
+
+    /// The clock that stamps the prober's frames is set, once more.
+    #[must_use]
+    pub fn clock_set(mut self, setting: Setting) -> Self {
+        self.clock.push(setting);
         self
     }
 

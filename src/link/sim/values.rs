@@ -24,6 +24,30 @@ impl TryFrom<f64> for Chance {
 /// Units of time and their nanoseconds; longer names first where one ends with another.
 const UNITS: &[(&str, f64)] = &[("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9)];
 
+/// A number and its unit, in seconds.
+fn seconds(text: &str) -> Option<f64> {
+    let unit = UNITS.iter().find_map(|(unit, nanos)| Some((text.strip_suffix(unit)?, nanos)));
+    unit.and_then(|(number, nanos)| Some(number.trim().parse::<f64>().ok()? * nanos / 1e9))
+}
+
+/// How far a clock is set: forward or, with a minus, back; up to some 30 years.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Shift(pub(super) Span);
+
+impl TryFrom<String> for Shift {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        seconds(&text)
+            .filter(|secs| secs.abs() <= 1e9)
+            .map(|secs| Self(Span::from_secs_f64(secs)))
+            .ok_or_else(|| {
+                format!("{text:?} is not a step of a clock, write \"-3600s\" or \"1.5s\"")
+            })
+    }
+}
+
 /// A length of time with its unit, up to an hour.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
@@ -33,8 +57,7 @@ impl TryFrom<String> for Time {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let unit = UNITS.iter().find_map(|(unit, nanos)| Some((text.strip_suffix(unit)?, nanos)));
-        unit.and_then(|(number, nanos)| Some(number.trim().parse::<f64>().ok()? * nanos / 1e9))
+        seconds(&text)
             .filter(|secs| (0.0..=3600.0).contains(secs))
             .map(|secs| Self(Span::from_secs_f64(secs)))
             .ok_or_else(|| {

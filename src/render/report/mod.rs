@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use super::columns::Columns;
 use super::rows::{self, OriginRow};
 use super::{Renderer, View};
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::Event;
 use crate::trace::table::{Row, Table};
 use crate::untrusted::Untrusted;
@@ -54,6 +54,7 @@ impl Form {
 
 /// How a report is to look.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub struct Layout {
     /// Its form.
     pub form: Form,
@@ -75,16 +76,22 @@ pub struct Report<W> {
     layout: Layout,
     table: Table,
     began: Option<Timestamp>,
+    clock_steps: u64,
 }
 
 impl<W: Write> Report<W> {
     /// A report to `out`.
     pub fn new(out: W, layout: Layout) -> Self {
-        Self { out, layout, table: Table::new(), began: None }
+        Self { out, layout, table: Table::new(), began: None, clock_steps: 0 }
     }
 }
 
 impl<W: Write> Renderer for Report<W> {
+    fn clock_step(&mut self, step: &ClockStep) -> io::Result<()> {
+        self.clock_steps += u64::from(step.by != Span::ZERO);
+        Ok(())
+    }
+
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         if let (None, Some(Event::Sent(at))) = (self.began, event) {
             self.began = view.path.probe(at).and_then(|probe| probe.sent);
@@ -94,7 +101,8 @@ impl<W: Write> Renderer for Report<W> {
     }
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
-        let whole = Whole { view, layout: &self.layout, table: &self.table, began: self.began };
+        let Self { ref layout, ref table, began, clock_steps, .. } = *self;
+        let whole = Whole { view, layout, table, began, clock_steps };
         match self.layout.form {
             Form::Text => text::write(&mut self.out, whole)?,
             Form::Json => json::write(&mut self.out, whole)?,
@@ -111,6 +119,8 @@ struct Whole<'a> {
     layout: &'a Layout,
     table: &'a Table,
     began: Option<Timestamp>,
+    /// How often the clock was set.
+    clock_steps: u64,
 }
 
 impl<'a> Whole<'a> {

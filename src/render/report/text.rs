@@ -127,6 +127,10 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     if missed > 0 {
         writeln!(out, "  {missed} of {rounds} rounds are missing: no probe was seen leaving")?;
     }
+    if whole.clock_steps > 0 {
+        let times = if whole.clock_steps == 1 { "once" } else { "several times" };
+        writeln!(out, "  the clock was set {times}: round trips across a step are left out")?;
+    }
     Ok(())
 }
 

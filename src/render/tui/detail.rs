@@ -133,8 +133,9 @@ pub fn said(reply: &Reply) -> String {
     };
     let annotation = annotation(reply.kind).map_or_else(String::new, |it| format!(" {it}"));
     let rtt = reply.rtt.map_or_else(String::new, |rtt| format!(", {rtt} ms"));
+    let fault = if reply.clock_fault { " across a step of the clock" } else { "" };
     let late = if reply.late { ", late" } else { "" };
-    format!("{}{numbers}{annotation}{rtt}{late}", reply.kind)
+    format!("{}{numbers}{annotation}{rtt}{fault}{late}", reply.kind)
 }
 
 /// How long the way back seems to be: routers take one off a TTL that began with a round number.

@@ -280,7 +280,7 @@ impl Target {
         for hop in path.hops() {
             let mut replies = hop.probes.iter().flat_map(|probe| &probe.replies);
             if let Some(late) = replies.find(|reply| reply.late) {
-                self.late.insert((hop.ttl, round), late.rtt);
+                self.late.insert((hop.ttl, round), late.measured());
             }
         }
         let first = self.first_round();
@@ -292,7 +292,7 @@ impl Target {
         let Some(probe) = path.probe(at) else { return };
         let began = |sent| self.times.iter().rposition(|began| *began <= sent);
         if let Some(ago) = probe.sent.and_then(began) {
-            let rtt = probe.replies.get(index).and_then(|reply| reply.rtt);
+            let rtt = probe.replies.get(index).and_then(Reply::measured);
             self.late.insert((at.ttl, self.first_round() + ago as u64), rtt);
         }
     }

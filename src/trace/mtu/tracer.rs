@@ -7,7 +7,7 @@ use super::super::path::Path;
 use super::super::tracer::Tracer;
 use super::{Ask, Findings, MOST_SIZERS, REST};
 use crate::probe::{ProbeKey, Transmit, craft};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::{Frame, ip};
 
 /// A trace that also finds out the path MTU. To watch one, a passive [`Tracer`] does.
@@ -161,6 +161,10 @@ impl Engine for MtuTracer {
 
     fn is_done(&self) -> bool {
         self.over && self.tracer.is_done()
+    }
+
+    fn note_clock_step(&mut self, step: &ClockStep) {
+        self.tracer.note_clock_step(step);
     }
 
     fn finish(&mut self) {

@@ -145,7 +145,7 @@ impl Level {
         place.answers += 1;
         place.reply_ttl = place.reply_ttl.or(Some(reply.ttl));
         place.ending = place.ending.or(Some(reply.kind).filter(|_| place.ends));
-        let rtt = reply.rtt.filter(|rtt| *rtt > Span::ZERO);
+        let rtt = reply.measured().filter(|rtt| *rtt > Span::ZERO);
         place.rtt = place.rtt.into_iter().chain(rtt).min();
     }
 }

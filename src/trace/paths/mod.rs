@@ -34,7 +34,7 @@ use super::event::{Disposition, Event};
 use super::path::Path;
 use super::tracer::Tracer;
 use crate::probe::Transmit;
-use crate::time::Timestamp;
+use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
 
 /// A multipath trace in progress. See the [module](self).
@@ -148,6 +148,10 @@ impl Engine for Paths {
 
     fn is_done(&self) -> bool {
         self.sender.as_ref().is_some_and(|sender| sender.is_done(&self.run, &self.tracer))
+    }
+
+    fn note_clock_step(&mut self, step: &ClockStep) {
+        self.tracer.note_clock_step(step);
     }
 
     fn finish(&mut self) {

@@ -20,6 +20,7 @@
 mod numbers;
 mod seen;
 mod sending;
+mod unattended;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +35,7 @@ use super::event::{Disposition, Event};
 use super::path::Path;
 use super::tracer::Tracer;
 use crate::probe::Transmit;
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::Frame;
 
 /// How many rounds that are over are kept for replies that are late: as many as fit into the time that a trace would
@@ -277,6 +278,13 @@ impl Engine for Rounds {
 
     fn note_rounds(&mut self, count: u64) {
         self.noted = Some(count.min(self.seen.number().saturating_add(numbers::LONGEST_GAP)));
+    }
+
+    fn note_clock_step(&mut self, step: &ClockStep) {
+        self.seen.note_clock_step(step);
+        if let Some(sending) = &mut self.sending {
+            sending.note_clock_step(step);
+        }
     }
 
     fn finish(&mut self) {

@@ -10,6 +10,7 @@ use super::super::event::{Disposition, Event};
 use super::super::path::Path;
 use super::super::tracer::Tracer;
 use super::numbers::Numbers;
+use crate::time::ClockStep;
 use crate::wire::Frame;
 
 /// The rounds whose frames were captured.
@@ -87,6 +88,7 @@ impl Seen {
 
     /// A frame was captured of a later round than the current one: that is over.
     pub(super) fn go_on_with(&mut self, mut next: Tracer, config: &TraceConfig) {
+        next = next.stepped_as(&self.current);
         next.succeed(&mut self.current);
         let mut round = std::mem::replace(&mut self.current, next);
         if round.path().is_empty() {
@@ -157,6 +159,12 @@ impl Seen {
     pub(super) fn path(&self) -> &Path {
         let over = self.shown.and_then(|ago| self.over.get(ago));
         over.map_or(&self.current, |over| &over.round).path()
+    }
+
+    /// The clock that stamps frames was set.
+    pub(super) fn note_clock_step(&mut self, step: &ClockStep) {
+        let over = self.over.iter_mut().map(|over| &mut over.round);
+        over.chain([&mut self.current]).for_each(|round| round.note_clock_step(step));
     }
 
     /// What follows is about the current round.

@@ -5,11 +5,13 @@
 
 use super::super::config::{TraceConfig, Wait};
 use super::super::path::{Hop, Path};
+use super::super::reply::Reply;
 use super::super::tracer::Tracer;
 use super::seen::Seen;
+use super::unattended::{self, Unattended};
 use super::{Plan, Until};
 use crate::probe::Transmit;
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 
 /// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
 const BEYOND: u8 = 5;
@@ -34,6 +36,8 @@ pub(super) struct Sending {
     now: Timestamp,
     /// As long as the path has been.
     distance: u8,
+    /// How long nobody watched in this round.
+    unattended: Unattended,
     /// No round begins any more.
     ended: bool,
 }
@@ -52,6 +56,7 @@ impl Sending {
             first_asked: None,
             now: Timestamp::default(),
             distance: 0,
+            unattended: Unattended::default(),
             ended: false,
         }
     }
@@ -99,7 +104,8 @@ impl Sending {
         let hopes = self.first_asked.is_none_or(|first| self.now < first.after(patience));
         let asked = self.asked.filter(|_| self.first_began.is_some() || hopes);
         let began = self.began.or(asked).filter(|_| more && !self.ended)?;
-        let next = began.after(Span::from_secs_f64(self.plan.interval));
+        let next = self.unattended.next(&self.plan, self.number);
+        let next = began.after(unattended::length(next - self.number, self.plan.interval));
         let end = self.plan.until.map(|until| match until {
             Until::Time(end) => end,
             Until::After(span) => self.first_began.unwrap_or(began).after(span),
@@ -123,7 +129,9 @@ impl Sending {
 
     /// Begins the next round.
     fn begin(&mut self, seen: &Seen, config: &TraceConfig) {
-        let number = self.number.max(seen.number()).saturating_add(1);
+        let next = self.unattended.next(&self.plan, self.number);
+        let number = next.max(seen.number().saturating_add(1));
+        self.unattended.forget();
         let round = config.round(number);
         self.distance = match self.round(seen).map(Tracer::path) {
             Some(Path { end: Some(end), .. }) => *end,
@@ -148,6 +156,7 @@ impl Sending {
         config: &TraceConfig,
         now: Timestamp,
     ) -> Option<Transmit<'a>> {
+        self.unattended.resume(now);
         if self.is_sent(seen) && self.next_begins().is_some_and(|at| at <= now) {
             self.begin(seen, config);
         }
@@ -171,13 +180,22 @@ impl Sending {
     }
 
     pub(super) fn poll_timeout(&mut self, seen: &mut Seen) -> Option<Timestamp> {
-        if self.is_sent(seen) {
-            return self.next_begins().or_else(|| self.owed_until(seen));
-        }
-        match &mut self.next {
+        let due = if self.is_sent(seen) {
+            self.next_begins().or_else(|| self.owed_until(seen))
+        } else if let Some(next) = &mut self.next {
             // What waits in the round before is given up at its time.
-            Some(next) => next.poll_timeout().into_iter().chain(seen.current.next_deadline()).min(),
-            None => seen.current.poll_timeout(),
+            next.poll_timeout().into_iter().chain(seen.current.next_deadline()).min()
+        } else {
+            seen.current.poll_timeout()
+        };
+        self.unattended.expect(due);
+        due
+    }
+
+    /// The clock was set. Who asks for a time of day means that of the clock.
+    pub(super) fn note_clock_step(&mut self, step: &ClockStep) {
+        if let Some(Until::Time(end)) = &mut self.plan.until {
+            *end = end.before(step.by);
         }
     }
 
@@ -200,7 +218,7 @@ impl Sending {
         let replies = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let answers = |ttl: u8| seen.kept().any(|path| path.hop(ttl).is_some_and(replies));
         let rtts = seen.kept().flat_map(Path::probes).flat_map(|(_, probe)| &probe.replies);
-        let largest = rtts.filter_map(|reply| reply.rtt).max();
+        let largest = rtts.filter_map(Reply::measured).max();
         let owed = seen.kept().flat_map(Path::reported).filter(|hop| answers(hop.ttl));
         let owed = owed.flat_map(|hop| &hop.probes).filter(|probe| probe.replies.is_empty());
         owed.map(|probe| self.wait.deadline(probe, None, None, largest)).max()

@@ -23,4 +23,5 @@ mod report;
 mod resources;
 mod scout;
 mod stamps;
+mod stopped;
 pub(crate) mod text;

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use super::lab::{Lab, TARGET, run, skip, text, trace};
+use super::lab::{Lab, RTRACE, TARGET, run, skip, text, trace};
 use super::text::hops;
 use crate::mmdb;
+use crate::support::{line_of, path_in, scratch};
 
 fn tshark(file: &Path, args: &[&str]) -> String {
     text(&run(Command::new("tshark").arg("-r").arg(file).args(args)).stdout)
@@ -50,6 +51,24 @@ fn tshark_finds_no_fault_on_lo() {
     let file = lab.file("lo.pcapng");
     trace(lab.rtrace(["-n", "127.0.0.1", "--pcap"]).arg(&file));
     assert_eq!(faults(&file), "");
+}
+
+/// Stamps that go back and notes of the clock between them are nothing that a reader minds.
+#[test]
+fn tshark_finds_no_fault_in_a_recording_with_steps_of_the_clock() {
+    let dir = scratch();
+    let (topology, file) = (path_in(&dir, "clock.toml"), path_in(&dir, "out.pcapng"));
+    let clock =
+        "clock = [{ after = \"2s\", by = \"-3600s\" }, { after = \"4.02s\", by = \"20s\" }]";
+    std::fs::write(&topology, format!("{clock}\n{}", line_of(&["", ""], "5ms", ""))).unwrap();
+    let mut report = Command::new(RTRACE);
+    report.args(["report", "-n", "--rounds", "6", "--simulate"]).arg(&topology);
+    run(report.arg(TARGET).arg("--pcap").arg(&file));
+    assert_eq!(faults(&file), "");
+    let capinfos = text(&run(Command::new("capinfos").arg(&file)).stdout);
+    assert!(capinfos.contains("Strict time order:   False"), "{capinfos}");
+    let frames = tshark(&file, &[]).lines().count();
+    assert!(capinfos.contains(&format!("Number of packets:   {frames}")), "{frames}: {capinfos}");
 }
 
 #[test]

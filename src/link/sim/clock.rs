@@ -1,0 +1,56 @@
+//! A clock that is set while the simulation runs.
+//!
+//! Virtual time is the steady clock, which is never set; stamps are those of another, which is. They are brought back to
+//! the time of the run as those of a live link are, by the same [`Timeline`].
+
+use crate::link::timeline::{Reading, Timeline};
+use crate::time::{ClockStep, Span, Timestamp};
+
+/// That the clock is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// So long after the simulation began.
+    pub after: Span,
+    /// So much forward, or back if negative.
+    pub by: Span,
+}
+
+/// The clock that stamps frames.
+#[derive(Debug)]
+pub(super) struct Clock {
+    began: Timestamp,
+    settings: Vec<Setting>,
+    timeline: Timeline,
+}
+
+impl Clock {
+    /// One that is set so often from now on.
+    pub(super) fn new(settings: Vec<Setting>, now: Timestamp) -> Self {
+        let timeline =
+            Timeline::beginning(&Reading { before: now, after: now, clock: now }, Span::ZERO);
+        Self { began: now, settings, timeline }
+    }
+
+    /// What it stamps a frame with at this moment of virtual time.
+    fn stamp(&self, at: Timestamp) -> Timestamp {
+        let past = self.settings.iter().filter(|it| self.began.after(it.after) <= at);
+        past.fold(at, |stamp, it| stamp.after(it.by))
+    }
+
+    /// It is `now`: when the frame seen at `at` was stamped, in the time of the run; or a step that is to be told first.
+    pub(super) fn place(&mut self, at: Timestamp, now: Timestamp) -> Result<Timestamp, ClockStep> {
+        self.read(now);
+        self.timeline.place(self.stamp(at))
+    }
+
+    /// It is `now`, and there is no frame: a step that is to be told first.
+    pub(super) fn settle(&mut self, now: Timestamp) -> Option<ClockStep> {
+        self.read(now);
+        self.timeline.settle()
+    }
+
+    fn read(&mut self, now: Timestamp) {
+        let reading = Reading { before: now, after: now, clock: self.stamp(now) };
+        self.timeline.note_read(&reading, None);
+    }
+}
