@@ -180,10 +180,11 @@ const OPENING: &[c_long] = &[
     libc::SYS_faccessat,
     libc::SYS_readlinkat,
     libc::SYS_getcwd,
+    libc::SYS_fstatfs,
     libc::SYS_getdents64,
 ];
 
-const MAKING: &[c_long] = &[libc::SYS_openat, libc::SYS_unlinkat];
+const MAKING: &[c_long] = &[libc::SYS_openat, libc::SYS_unlinkat, libc::SYS_ftruncate];
 
 /// Sockets of one's own, once they are made: see [`rules`].
 const TALKING: &[c_long] = &[
