@@ -223,6 +223,7 @@ fn handle_one(
         }
         Disposition::Reply(..) => "correlate reply",
         Disposition::Damaged(_)
+        | Disposition::Contradicted(..)
         | Disposition::Unmatched
         | Disposition::Repeated
         | Disposition::Unrelated => "correlate unrelated",

@@ -24,6 +24,7 @@ use crate::privilege;
 use crate::probe::{Flow, FlowMode, ProbeType};
 use crate::render::stats::RunFacts;
 use crate::trace::TraceConfig;
+use crate::trace::config::Confirmation;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
@@ -59,6 +60,15 @@ impl Wanted {
         let TraceConfig { probe, source, ident, .. } = earlier.config;
         let port = Some(ident).filter(|_| probe.has_ports());
         Self { probe, source: Some(source), port, ident: Some(ident) }
+    }
+}
+
+impl Wanted {
+    /// Whether probes from another port or with another identifier may confirm answers: not where one is asked for, nor
+    /// where there is none.
+    fn may_confirm(&self, task: Task<'_>) -> bool {
+        let varies = self.port.is_none() && !matches!(self.probe, ProbeType::Protocol(_));
+        varies && !matches!(task, Task::Paths(_))
     }
 }
 
@@ -101,12 +111,14 @@ pub(super) fn open_live(
     let probe = wanted.probe;
     let protocol = probe.protocol(Family::of(target));
     let any_source_port = matches!(task, Task::Paths(_)) && probe == ProbeType::TcpSyn;
+    let confirming = wanted.may_confirm(task);
     let link = LiveLink::open(&LiveConfig {
         route,
         target,
         protocol,
         source_port: wanted.port,
         any_source_port,
+        confirming,
         any,
         clock,
         enduring: task.watch().is_some(),
@@ -118,6 +130,8 @@ pub(super) fn open_live(
     let ident = wanted.ident.unwrap_or(link.ident());
     let flow = Flow { source, target, probe, ident };
     let mut config = configure(args, task, name, &flow, fastrand::u16(1..))?;
+    let confirmation = |ident| Confirmation { ident, seed: fastrand::u32(..) };
+    config.confirmation = link.second_ident().map(confirmation);
     let largest = largest(&mut config, mtu);
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, &interface.name);
@@ -242,6 +256,9 @@ pub(super) fn open_simulated(
     let ident = wanted.ident.or(wanted.port).unwrap_or(SIMULATED_PORT);
     let flow = Flow { source, target, probe: wanted.probe, ident };
     let mut config = configure(args, task, name, &flow, 1)?;
+    if wanted.may_confirm(task) {
+        config.confirmation = Some(Confirmation { ident: ident ^ 1, seed: 1 });
+    }
     let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {

@@ -386,6 +386,8 @@ pub(super) struct TotalsRow {
     late: u64,
     duplicate: u64,
     damaged: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    contradicted: u64,
     clock_faults: u64,
     #[serde(skip_serializing_if = "is_zero")]
     orphans: u64,
@@ -401,6 +403,7 @@ impl TotalsRow {
             late: totals.late,
             duplicate: totals.duplicate,
             damaged: totals.damaged,
+            contradicted: totals.contradicted,
             clock_faults: totals.clock_faults,
             orphans: totals.orphans,
         }

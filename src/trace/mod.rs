@@ -4,9 +4,11 @@
 //! reports is a function of its configuration and the frames alone; what it sends is decided beside
 //! that, in `schedule`, and a replay does without. No IO happens here and no clock is read.
 
+mod answers;
 mod claim;
 pub mod config;
 mod correlate;
+mod doubts;
 mod engine;
 mod event;
 pub mod inspect;

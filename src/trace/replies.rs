@@ -28,6 +28,18 @@ impl Replies {
             }
         };
     }
+
+    /// Takes out those of which this holds.
+    pub(super) fn take(&mut self, such: impl Fn(&Reply) -> bool) -> Vec<Reply> {
+        let all: Vec<Reply> = match std::mem::take(&mut self.0) {
+            Kept::None => Vec::new(),
+            Kept::One(reply) => vec![reply],
+            Kept::More(replies) => replies,
+        };
+        let (taken, left): (Vec<_>, Vec<_>) = all.into_iter().partition(such);
+        left.into_iter().for_each(|reply| self.push(reply));
+        taken
+    }
 }
 
 impl Deref for Replies {

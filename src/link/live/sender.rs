@@ -1,11 +1,11 @@
 //! The sending side: a raw socket for whole datagrams, and a socket that holds their source port.
 //!
-//! The second socket is what makes the port ours: no other program gets it, and the kernel does not
+//! The second socket (and a third, for probes that confirm answers from another port) is what makes the port ours: no other program gets it, and the kernel does not
 //! answer the target's UDP with a port-unreachable of its own. A TCP port is bound but neither
 //! listened on nor connected, so that the kernel knows of no connection: it answers the target's
 //! SYN-ACK with one RST, which closes what the probe half opened (RFC 9293 §3.10.7.1). The raw socket
 //! is one for the protocol of the probes, which keeps the kernel from reporting an answer in a
-//! protocol that it does not know as unreachable. Neither is read for datagrams; a filter keeps the kernel
+//! protocol that it does not know as unreachable. None is read for datagrams; a filter keeps the kernel
 //! from storing anything for them (what the first says of when frames were sent, if asked to, is on its
 //! error queue: see `hardware`).
 
@@ -31,8 +31,9 @@ use crate::wire::{ipv4, ipv6};
 pub(super) struct Sender {
     raw: Raw,
     /// Held, not used.
-    _port: Option<Socket>,
+    _ports: [Option<Socket>; 2],
     ident: u16,
+    second_ident: Option<u16>,
     interface: String,
     /// An interface that is down may come up again.
     enduring: bool,
@@ -62,24 +63,32 @@ impl Sender {
         let raw = Raw::open(*source, config.protocol, *scope).map_err(fail("open a raw socket"))?;
         raw.prepare(endpoint(*source, 0, *scope), bound_to.as_deref())
             .map_err(fail("set up a raw socket"))?;
-        let (port, ident) = match PORTS.iter().find(|(number, ..)| *number == config.protocol) {
+        let take = |port| match PORTS.iter().find(|(number, ..)| *number == config.protocol) {
             Some(&(number, transport, kind)) => {
-                let wanted = endpoint(*source, config.source_port.unwrap_or(0), *scope);
-                hold(number, kind, wanted).map_err(|source| OpenError::Port {
-                    transport,
-                    address: wanted,
-                    source,
-                })?
+                let address = endpoint(*source, port, *scope);
+                let failed = |source| OpenError::Port { transport, address, source };
+                hold(number, kind, address).map_err(failed)
             }
-            None => (None, fastrand::u16(1..)),
+            None => Ok((None, fastrand::u16(1..))),
         };
+        let (port, ident) = take(config.source_port.unwrap_or(0))?;
+        let second = if config.confirming { Some(take(0)?) } else { None };
+        // Identifiers that nobody holds may be the same.
+        let (second_port, second_ident) = second.unzip();
+        let second_ident = second_ident.filter(|second| *second != ident);
         let (interface, enduring) = (interface.name.clone(), config.enduring);
-        Ok(Self { raw, _port: port, ident, interface, enduring })
+        let ports = [port, second_port.flatten()];
+        Ok(Self { raw, _ports: ports, ident, second_ident, interface, enduring })
     }
 
     /// What probes are to be told from others by: the port held or, without ports, a random number.
     pub(super) fn ident(&self) -> u16 {
         self.ident
+    }
+
+    /// The same of probes that confirm answers, if there are to be any.
+    pub(super) fn second_ident(&self) -> Option<u16> {
+        self.second_ident
     }
 
     /// Hands a datagram to the kernel, which routes it and resolves the neighbour. Of an IPv4 header

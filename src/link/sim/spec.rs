@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 
 use super::appendix::{AnyObject, Appendix, ChecksumKey, Form, Interface, Label};
+use super::attack::Attack;
 use super::family::Dual;
 use super::node::{
     Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate, Rewrite,
@@ -41,6 +42,7 @@ struct File {
     hops: Vec<Keys>,
     #[serde(default)]
     target: Keys,
+    attack: Option<Attack>,
 }
 
 /// What can be said of a hop, one of its routers, or the target; see [`Node`] for the meaning.
@@ -128,6 +130,10 @@ impl Topology {
     /// `object = { class = 9, c_type = 1, hex = "c0ffee00" }`; how: `extension = "old"` (without a length, at
     /// octet 128, instead of `"rfc4884"`), `extension_checksum = "wrong"` (or `"absent"`, `"right"`).
     ///
+    /// Somebody who forges answers of the target: a table `[attack]` with `answer = "udp"` (or `"echo-reply"`, `"syn-ack"`,
+    /// `"reset"`), `ports = [1024, 65535]` of the prober, `numbers = [33434, 33523]`, `rate = 5000` a second, `after = "1s"`; see
+    /// [`Attack`].
+    ///
     /// # Errors
     /// The first thing that is wrong, with its line, or the hop or router that it concerns.
     pub fn parse(text: &str, file: &str) -> Result<Self, TopologyError> {
@@ -150,6 +156,7 @@ type Names = BTreeMap<String, Vec<usize>>;
 fn build(file: File) -> Result<Topology, Problem> {
     let mut topology = Topology::new(file.seed).first_balance(file.balance);
     topology.names = file.names;
+    topology.attack = file.attack;
     topology = topology
         .with_source(Dual { v4: file.source, v6: file.source6 })
         .target_address(file.target.addresses());

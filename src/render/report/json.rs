@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::Whole;
 use crate::render::columns::Figures;
 use crate::render::extension::ExtensionRow;
-use crate::render::rows::{BackRow, Millis, OriginRow, PlaceRow};
+use crate::render::rows::{BackRow, Millis, OriginRow, PlaceRow, is_zero};
 use crate::time::{Span, Timestamp};
 use crate::trace::table::{Change, Responder, Row};
 use crate::trace::verdict::Verdict;
@@ -44,6 +44,8 @@ struct Body<'a> {
     started_ns: Option<i64>,
     rounds: u64,
     missed_rounds: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    contradicted: u64,
     changes: Vec<ChangeRow<'a>>,
 }
 
@@ -66,6 +68,7 @@ impl<'a> Body<'a> {
             started_ns: whole.began.map(Timestamp::nanos),
             rounds: table.rounds(),
             missed_rounds: table.missed(),
+            contradicted: table.contradicted(),
             changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
         }
     }

@@ -107,6 +107,8 @@ pub struct Rounds {
     reached: bool,
     /// As long as the path has been.
     distance: u8,
+    /// As long as it was known to be after the last round that is not kept any more; 0 if that is not known.
+    known_length: u8,
     /// Those that are over, the latest first.
     over: VecDeque<Over>,
     /// How many of them ago the round is that the last event or frame was about; `None` is the running one.
@@ -130,7 +132,8 @@ impl Rounds {
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         plan.check()?;
-        let running = Tracer::new(patient(config.clone(), plan).round(0))?;
+        let longest = config.wait.max;
+        let running = Tracer::new(patient(config.clone(), plan).round(0))?.waiting(longest);
         Ok(Self::of(config, plan, running, true))
     }
 
@@ -149,6 +152,7 @@ impl Rounds {
     pub fn passive_from(number: u64, config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         let round = patient(config.clone(), plan).round(number);
         let running = Tracer::passive(round, Idents::One)?.in_round(number);
+        let running = running.waiting(config.wait.max);
         let mut rounds = Self { number, ..Self::of(config, plan, running, false) };
         rounds.numbers.go_on(number);
         Ok(rounds)
@@ -178,6 +182,7 @@ impl Rounds {
             missed: 0,
             reached: false,
             distance: 0,
+            known_length: 0,
             over: VecDeque::new(),
             shown: None,
             finished: false,
@@ -231,7 +236,8 @@ impl Rounds {
         };
         // It is the configuration of the first round, but for numbers of which any will do.
         let Ok(next) = next else { return };
-        let round = std::mem::replace(&mut self.running, next.in_round(number));
+        let round =
+            std::mem::replace(&mut self.running, next.in_round(number).waiting(self.wait.max));
         if round.path().is_empty() {
             self.missed += number - self.number;
         } else {
@@ -239,8 +245,9 @@ impl Rounds {
             self.over.push_front(Over { round, closed: false });
         }
         while self.over.len() > self.kept {
-            let gone = self.over.pop_back();
-            self.reached |= gone.is_some_and(|over| over.round.path().reached(&self.config));
+            let Some(gone) = self.over.pop_back() else { break };
+            self.reached |= gone.round.path().reached(&self.config);
+            self.known_length = gone.round.path().known_length(self.known_length, false);
         }
         self.numbers.go_on(number);
         (self.number, self.began, self.asked, self.shown) = (number, None, None, None);
@@ -293,10 +300,17 @@ impl Rounds {
         }
     }
 
-    /// Closes the round before the running one.
+    /// Closes the round before the running one, which learns from those before how long the path is.
     fn close(&mut self) {
         if let Some(over) = self.over.front_mut().filter(|over| !over.closed) {
             over.round.finish();
+            // Where nothing can confirm that it is shorter now, that is believed once no router has been seen behind it for
+            // as many rounds as are kept.
+            let by_quotes = self.config.confirmation.is_none();
+            let before = if by_quotes { 0 } else { self.known_length };
+            let rounds = self.over.iter().rev().map(|over| over.round.path());
+            let known = rounds.fold(before, |known, path| path.known_length(known, by_quotes));
+            self.running.note_length(known);
         }
     }
 

@@ -43,7 +43,8 @@ pub(super) fn key(config: &TraceConfig, frame: &Frame<'_>) -> Option<ProbeKey> {
     let ours = header.source == flow.source
         && header.destination == flow.target
         && header.protocol == flow.protocol();
-    ProbeKey::of(&header, payload).filter(|_| ours)
+    // Those that confirm answers are of no round by their numbers.
+    ProbeKey::of(&header, payload).filter(|key| ours && key.ident(flow.probe) == flow.ident)
 }
 
 /// The keys of all probes that a round may have.

@@ -69,6 +69,7 @@ fn filter(family: usize, protocol: u8) -> Filter {
         target: TARGET[family].parse().unwrap(),
         protocol,
         source_port: Some(PORT),
+        second_port: None,
         loopback: false,
     }
 }
