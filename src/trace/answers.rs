@@ -20,10 +20,12 @@ impl Tracer {
         self
     }
 
-    /// The path was so long in earlier rounds.
+    /// The path was so long in earlier rounds; of one that is over, which late answers may still be to, in that one too.
     pub(super) fn note_length(&mut self, known_length: u8) {
         self.path.doubts.known_length = known_length;
-        self.withdraw_contradicted();
+        if !self.is_over() {
+            self.withdraw_contradicted();
+        }
     }
 
     /// Whether there is evidence against a reply: of those that quote the probe never.

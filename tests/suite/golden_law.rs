@@ -13,14 +13,15 @@ use rtrace::driver::{self, Observer};
 use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::link::replay::ReplayLink;
-use rtrace::link::sim::{SimLink, Topology};
+use rtrace::link::sim::{Attack, ForgedAnswer, SimLink, Topology};
 use rtrace::link::{Link, LinkError};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
-use rtrace::time::Timestamp;
+use rtrace::time::{Span, Timestamp};
+use rtrace::trace::config::Confirmation;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
@@ -231,11 +232,12 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
     let mode = prop_oneof![Just(FlowMode::Classic), Just(FlowMode::Paris), Just(FlowMode::Dublin)];
     let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0, any::<bool>());
     let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 0..140_u16, any::<bool>());
-    let numbers = (any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]);
+    let confirming = proptest::option::of(any::<u32>());
+    let numbers = (any::<u16>(), 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05], confirming);
     ((target, probe, mode), shape, wait, numbers).prop_map(|(kind, shape, wait, numbers)| {
         let (target, probe, flow_mode) = kind;
         let (first_ttl, max_ttl, queries, in_flight, longer, scout) = shape;
-        let (first_id, first_port, send_wait) = numbers;
+        let (first_id, first_port, send_wait, confirming) = numbers;
         let target: IpAddr = target.parse().unwrap();
         // The source is that of the network, which is not known yet.
         let flow = Flow { source: target, target, probe, ident: 40_000 };
@@ -251,16 +253,38 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
             first_id,
             first_port,
             send_wait,
+            confirmation: confirming.map(|seed| Confirmation { ident: 40_001, seed }),
             ..TraceConfig::of_flow(&flow)
         };
         if matches!(probe, ProbeType::Protocol(_)) {
-            config.ident = 0;
+            (config.ident, config.confirmation) = (0, None);
         }
         if !matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
             config.packet_len = config.least_len() + longer;
         }
         config
     })
+}
+
+/// The network of a seed; somebody forges answers to its prober, or not.
+fn network(seed: u64, config: &TraceConfig) -> Topology {
+    let topology = Topology::random(seed);
+    let port = u32::from(config.first_port);
+    let (answer, first) = match config.probe {
+        ProbeType::IcmpEcho => (ForgedAnswer::EchoReply, 1),
+        ProbeType::TcpSyn => (ForgedAnswer::SynAck, u32::from(config.first_id) << 16),
+        ProbeType::Udp | ProbeType::UdpFixed => (ForgedAnswer::Udp, port),
+        _ => return topology,
+    };
+    let attack = Attack {
+        answer,
+        ports: (40_000, 40_001),
+        numbers: (first, first + 60),
+        from_port: config.first_port,
+        rate: 300.0,
+        after: Span::from_micros(i64::try_from(seed % 50_000).unwrap()),
+    };
+    if seed % 2 == 0 { topology.attacked(attack) } else { topology }
 }
 
 proptest! {
@@ -273,7 +297,7 @@ proptest! {
         let names = topology.names().clone();
         // A classic pcap has no names: its replay is told them.
         for (format, told) in [(Format::PcapNg, NameMap::new()), (Format::Pcap, names.clone())] {
-            let topology = Topology::random(seed);
+            let topology = network(seed, &config);
             let (live, recording) =
                 simulated(topology, names.clone(), &config, None, format, usize::MAX);
             let again = replayed(&recording, &config, told);
@@ -297,6 +321,7 @@ proptest! {
         let plan = Plan { interval, rounds, until: None };
         // Rounds without end are interrupted, and some of the others.
         let left = if rounds.is_some() && left > 200 { usize::MAX } else { left };
+        let topology = network(seed, &config);
         let (live, recording) =
             simulated(topology, names, &config, Some(plan), Format::PcapNg, left);
         let again = replayed(&recording, &config, NameMap::new());

@@ -6,6 +6,7 @@ mod back;
 mod cli;
 mod config;
 mod diff;
+mod forged;
 mod golden;
 mod golden_forms;
 mod golden_law;

@@ -311,6 +311,9 @@ impl Rounds {
             let rounds = self.over.iter().rev().map(|over| over.round.path());
             let known = rounds.fold(before, |known, path| path.known_length(known, by_quotes));
             self.running.note_length(known);
+            if let Some(over) = self.over.front_mut() {
+                over.round.note_length(known);
+            }
         }
     }
 

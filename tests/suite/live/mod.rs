@@ -8,6 +8,7 @@ mod agreement;
 mod back;
 mod concurrency;
 mod endings;
+mod forged;
 mod inspect;
 pub(crate) mod lab;
 mod lookups;
