@@ -266,7 +266,7 @@ struct Document<'a> {
 struct ContradictedRow {
     hop: u8,
     responder: IpAddr,
-    answers: usize,
+    answers: u64,
 }
 
 impl ContradictedRow {

@@ -79,6 +79,8 @@ struct ProbeRow<'a> {
     /// Answers that are not believed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     contradicted: Vec<NamedReplyRow<'a>>,
+    #[serde(skip_serializing_if = "rows::is_zero")]
+    contradicted_dropped: u64,
 }
 
 #[derive(Serialize)]
@@ -121,7 +123,7 @@ impl<'a> Document<'a> {
 }
 
 /// They are query 0 of their TTL.
-fn confirmations<'a>(view: View<'a>, style: Style) -> Vec<ProbeRow<'a>> {
+fn confirmations(view: View<'_>, style: Style) -> Vec<ProbeRow<'_>> {
     let all = view.path.confirmations.iter();
     all.map(|probe| ProbeRow::of(probe.ttl, 0, probe, view, style)).collect()
 }
@@ -161,6 +163,7 @@ impl<'a> ProbeRow<'a> {
             replies: probe.replies.iter().map(row).collect(),
             replies_dropped: probe.replies_dropped,
             contradicted: probe.contradicted.iter().map(row).collect(),
+            contradicted_dropped: probe.contradicted_dropped,
         }
     }
 }

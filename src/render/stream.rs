@@ -184,7 +184,7 @@ enum Line<'a> {
         round: u64,
         ttl: u8,
         responder: IpAddr,
-        answers: usize,
+        answers: u64,
     },
     LossBegins(LossRow),
     LossJudged(LossRow),

@@ -58,6 +58,8 @@ impl Tracer {
         if kept {
             probe.contradicted.push(reply);
             self.events.push_back(Event::Contradicted(at, index));
+        } else {
+            probe.contradicted_dropped += 1;
         }
         kept.then_some(index)
     }
@@ -154,7 +156,9 @@ impl Tracer {
         let restored: Vec<Reply> = restored;
         probe.contradicted = late;
         probe.outcome = Outcome::Answered(first);
-        let (counted, count) = (probe.sent.is_some(), restored.len() as u64);
+        let dropped = std::mem::take(&mut probe.contradicted_dropped);
+        probe.replies_dropped += dropped;
+        let (counted, count) = (probe.sent.is_some(), restored.len() as u64 + dropped);
         for (index, reply) in (first..).zip(restored) {
             self.waiting.note_rtt(reply.rtt);
             probe.replies.push(reply);

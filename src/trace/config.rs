@@ -92,7 +92,7 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// A number that whoever does not know the seed cannot tell from a random one (the finaliser of MurmurHash3).
+    /// A number that whoever does not know the seed cannot tell from a random one (the finaliser of `MurmurHash3`).
     fn number(self, of: u32) -> u32 {
         let mixed = |value: u32, by: u32, factor: u32| (value ^ (value >> by)).wrapping_mul(factor);
         let number = self.seed.wrapping_add(of.wrapping_mul(0x9e37_79b9));

@@ -34,7 +34,14 @@ impl Ttls {
 
     /// From the lowest to the highest.
     pub(super) fn iter(self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).filter(move |ttl| self.contains(*ttl))
+        let words = (0_u8..).step_by(64).zip(self.0);
+        words.flat_map(|(first, mut word)| {
+            std::iter::from_fn(move || {
+                let bit = u8::try_from(word.trailing_zeros()).ok().filter(|_| word != 0)?;
+                word &= word - 1;
+                Some(first + bit)
+            })
+        })
     }
 
     fn is_empty(&self) -> bool {

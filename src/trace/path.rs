@@ -97,6 +97,8 @@ pub struct Probe {
     /// Answers from the target's address that are not believed, for the path is longer than that: the first
     /// [`REPLIES_KEPT`]. They are no replies.
     pub contradicted: Vec<Reply>,
+    /// How many more of them there were.
+    pub contradicted_dropped: u64,
 }
 
 impl Probe {
@@ -108,7 +110,17 @@ impl Probe {
     pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
         let (replies, contradicted) = (Replies::default(), Vec::new());
-        Self { key, ttl, sent, frame, outcome, replies, replies_dropped: 0, contradicted }
+        Self {
+            key,
+            ttl,
+            sent,
+            frame,
+            outcome,
+            replies,
+            replies_dropped: 0,
+            contradicted,
+            contradicted_dropped: 0,
+        }
     }
 
     /// Whether the only answer that it has in time is a contradicted one.
@@ -177,8 +189,8 @@ pub struct Contradiction {
     pub ttl: u8,
     /// Whose address they came from: the target's.
     pub responder: IpAddr,
-    /// How many are kept.
-    pub answers: usize,
+    /// How many there are.
+    pub answers: u64,
 }
 
 /// Counts over a whole trace.
@@ -505,9 +517,9 @@ impl Path {
         let scout = self.scout.iter().map(|scout| (scout.ttl, std::slice::from_ref(scout)));
         let hops = self.hops().iter().map(|hop| (hop.ttl, &hop.probes[..]));
         hops.chain(scout).filter_map(|(ttl, probes)| {
-            let mut all = probes.iter().flat_map(|probe| &probe.contradicted);
-            let responder = all.next()?.responder;
-            Some(Contradiction { ttl, responder, answers: 1 + all.count() })
+            let responder = probes.iter().find_map(|it| it.contradicted.first())?.responder;
+            let count = |it: &Probe| it.contradicted.len() as u64 + it.contradicted_dropped;
+            Some(Contradiction { ttl, responder, answers: probes.iter().map(count).sum() })
         })
     }
 

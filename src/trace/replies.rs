@@ -37,7 +37,9 @@ impl Replies {
             Kept::More(replies) => replies,
         };
         let (taken, left): (Vec<_>, Vec<_>) = all.into_iter().partition(such);
-        left.into_iter().for_each(|reply| self.push(reply));
+        for reply in left {
+            self.push(reply);
+        }
         taken
     }
 }

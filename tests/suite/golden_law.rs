@@ -284,7 +284,7 @@ fn network(seed: u64, config: &TraceConfig) -> Topology {
         rate: 300.0,
         after: Span::from_micros(i64::try_from(seed % 50_000).unwrap()),
     };
-    if seed % 2 == 0 { topology.attacked(attack) } else { topology }
+    if seed.is_multiple_of(2) { topology.attacked(attack) } else { topology }
 }
 
 proptest! {

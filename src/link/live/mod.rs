@@ -50,6 +50,7 @@ pub const GRACE: Span = Span::from_micros(500);
 
 /// What a live link is to be opened for.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct LiveConfig {
     /// How probes leave.
     pub route: Route,
