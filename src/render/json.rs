@@ -163,7 +163,7 @@ impl<'a> ProbeRow<'a> {
             replies: probe.replies.iter().map(row).collect(),
             replies_dropped: probe.replies_dropped,
             contradicted: probe.contradicted.iter().map(row).collect(),
-            contradicted_dropped: probe.contradicted_dropped,
+            contradicted_dropped: probe.contradicted.dropped(),
         }
     }
 }

@@ -53,15 +53,9 @@ impl Tracer {
 
     fn keep_contradicted(&mut self, at: ProbeRef, reply: Reply) -> Option<usize> {
         let probe = self.path.probe_mut(at)?;
-        let index = probe.contradicted.len();
-        let kept = index < REPLIES_KEPT;
-        if kept {
-            probe.contradicted.push(reply);
-            self.events.push_back(Event::Contradicted(at, index));
-        } else {
-            probe.contradicted_dropped += 1;
-        }
-        kept.then_some(index)
+        let index = probe.contradicted.add(reply, REPLIES_KEPT)?;
+        self.events.push_back(Event::Contradicted(at, index));
+        Some(index)
     }
 
     /// What a reply that quotes its probe says of others: before it is taken in itself.
@@ -151,12 +145,8 @@ impl Tracer {
             return;
         };
         let first = probe.replies.len();
-        let (restored, late) =
-            std::mem::take(&mut probe.contradicted).into_iter().partition(|reply| !reply.late);
-        let restored: Vec<Reply> = restored;
-        probe.contradicted = late;
+        let (restored, dropped) = probe.contradicted.take_in_time();
         probe.outcome = Outcome::Answered(first);
-        let dropped = std::mem::take(&mut probe.contradicted_dropped);
         probe.replies_dropped += dropped;
         let (counted, count) = (probe.sent.is_some(), restored.len() as u64 + dropped);
         for (index, reply) in (first..).zip(restored) {

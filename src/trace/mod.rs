@@ -37,6 +37,6 @@ pub use correlate::{Idents, Listed};
 pub use engine::Engine;
 pub use event::{Disposition, Event};
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Sizer, Stop};
-pub use replies::Replies;
+pub use replies::{Contradicted, Replies};
 pub use reply::{Quote, Reply, ReplyKind};
 pub use tracer::Tracer;

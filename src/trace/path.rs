@@ -8,7 +8,7 @@ use crate::time::{Span, Timestamp};
 use super::config::TraceConfig;
 use super::doubts::Doubts;
 use super::loops::{self, Loop};
-use super::replies::Replies;
+use super::replies::{Contradicted, Replies};
 use super::reply::{Reply, ReplyKind};
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
@@ -96,9 +96,7 @@ pub struct Probe {
     pub replies_dropped: u64,
     /// Answers from the target's address that are not believed, for the path is longer than that: the first
     /// [`REPLIES_KEPT`]. They are no replies.
-    pub contradicted: Vec<Reply>,
-    /// How many more of them there were.
-    pub contradicted_dropped: u64,
+    pub contradicted: Contradicted,
 }
 
 impl Probe {
@@ -109,18 +107,8 @@ impl Probe {
 
     pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
-        let (replies, contradicted) = (Replies::default(), Vec::new());
-        Self {
-            key,
-            ttl,
-            sent,
-            frame,
-            outcome,
-            replies,
-            replies_dropped: 0,
-            contradicted,
-            contradicted_dropped: 0,
-        }
+        let (replies, contradicted) = (Replies::default(), Contradicted::default());
+        Self { key, ttl, sent, frame, outcome, replies, replies_dropped: 0, contradicted }
     }
 
     /// Whether the only answer that it has in time is a contradicted one.
@@ -518,7 +506,7 @@ impl Path {
         let hops = self.hops().iter().map(|hop| (hop.ttl, &hop.probes[..]));
         hops.chain(scout).filter_map(|(ttl, probes)| {
             let responder = probes.iter().find_map(|it| it.contradicted.first())?.responder;
-            let count = |it: &Probe| it.contradicted.len() as u64 + it.contradicted_dropped;
+            let count = |it: &Probe| it.contradicted.len() as u64 + it.contradicted.dropped();
             Some(Contradiction { ttl, responder, answers: probes.iter().map(count).sum() })
         })
     }
