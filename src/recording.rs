@@ -104,6 +104,10 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
             let sizer = path.sizers.get(at.sizer_index()?)?;
             Some(format!("probe ttl={}: a sizer of {} bytes", sizer.probe.ttl, sizer.len))
         }
+        Disposition::OwnProbe(at) if at.confirmation_index().is_some() => {
+            let ttl = path.probe(at)?.ttl;
+            Some(format!("probe ttl={ttl}: confirms or refutes a contradicted answer"))
+        }
         Disposition::OwnProbe(at) => {
             Some(format!("probe ttl={} query={}", at.ttl, u32::from(at.query) + 1))
         }
@@ -121,6 +125,10 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
             let guessable = if reply.guessable { ", may be a guess" } else { "" };
             let marks = format!("{late}{duplicate}{rewritten}{guessable}");
             Some(format!("reply to {asked}: {what}{rtt}{fault}{marks}"))
+        }
+        Disposition::Contradicted(at, _) => {
+            let asked = of_frame(path.probe(at)?);
+            Some(format!("answer to {asked}: contradicted, not believed: the path is longer"))
         }
         Disposition::Damaged(at) => {
             let asked = of_frame(path.probe(at)?);

@@ -224,6 +224,7 @@ fn handle_one(
         }
         Disposition::Reply(..) => "correlate reply",
         Disposition::Damaged(_)
+        | Disposition::Contradicted(..)
         | Disposition::Unmatched
         | Disposition::Stray
         | Disposition::Repeated

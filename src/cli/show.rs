@@ -154,6 +154,9 @@ impl Observer for Finder {
             Disposition::OwnProbe(at) | Disposition::Reply(at, Some(_)) => (at, None),
             Disposition::Reply(at, None) => (at, Some("one more than are kept")),
             Disposition::Damaged(at) => (at, Some("not believed: its checksum is wrong")),
+            Disposition::Contradicted(at, _) => {
+                (at, Some("contradicted, so not believed: the path is longer"))
+            }
             Disposition::Repeated => {
                 return self.excuse(frame, "is a probe that an earlier frame has, as on lo");
             }
@@ -205,6 +208,7 @@ impl Found {
         let sizer = at.sizer_index().and_then(|index| path.sizers.get(index));
         let what = match sizer {
             Some(sizer) => What::Sizer(sizer.len),
+            None if at.confirmation_index().is_some() => What::Confirmation(probe.ttl),
             None if at == ProbeRef::SCOUT => What::Scout,
             None => What::Probe { ttl: at.ttl, query: u32::from(at.query) + 1 },
         };

@@ -28,6 +28,7 @@ use crate::render::stats::RunFacts;
 use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
 use crate::trace::TraceConfig;
+use crate::trace::config::Confirmation;
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
@@ -73,6 +74,8 @@ struct Randomness {
     key: u64,
     first_id: u16,
     flow_label: u32,
+    /// What second probes, which confirm answers, are numbered by.
+    seed: u32,
     /// A source port or identifier, for a link that has none of its own.
     ident: u16,
 }
@@ -82,14 +85,25 @@ impl Randomness {
         let number = || random::number().context("cannot get random numbers");
         let first_id = random::from(1).context("cannot get random numbers")?;
         let flow_label = u32::try_from(number()? % u64::from(LABELS))?;
-        Ok(Self { key: number()?, first_id, flow_label, ident: 0 })
+        let seed = u32::try_from(number()? >> 32)?;
+        Ok(Self { key: number()?, first_id, flow_label, seed, ident: 0 })
     }
 
     /// In a simulated network it is the same each time.
     fn of_seed(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (key, flow_label) = (rng.u64(..), rng.u32(..LABELS));
-        Self { key, first_id: rng.u16(1..), flow_label, ident: rng.u16(1_024..) }
+        let (first_id, ident) = (rng.u16(1..), rng.u16(1_024..));
+        Self { key, first_id, flow_label, seed: rng.u32(..), ident }
+    }
+}
+
+impl Wanted {
+    /// Whether probes from another port or with another identifier may confirm answers: not where one is asked for, nor
+    /// where there is none.
+    fn may_confirm(&self, task: Task<'_>) -> bool {
+        let varies = self.port.is_none() && !matches!(self.probe, ProbeType::Protocol(_));
+        varies && !matches!(task, Task::Paths(_))
     }
 }
 
@@ -148,6 +162,7 @@ pub(super) fn open_live(
         protocol,
         source_port: wanted.port,
         any_source_port,
+        confirming: wanted.may_confirm(task),
         any,
         clock,
         enduring: task.watch().is_some(),
@@ -164,7 +179,10 @@ pub(super) fn open_live(
     }
     let ident = wanted.ident.unwrap_or(link.ident());
     let flow = Flow { source, target, probe, ident };
-    let mut config = configure(args, task, name, &flow, Randomness::of_kernel()?)?;
+    let randomness = Randomness::of_kernel()?;
+    let mut config = configure(args, task, name, &flow, randomness)?;
+    let confirmation = |ident| Confirmation { ident, seed: randomness.seed };
+    config.confirmation = link.second_ident().map(confirmation);
     let largest = largest(&mut config, mtu);
     if u32::from(config.packet_len) > mtu {
         let (len, name) = (config.packet_len, interface.name.shown());
@@ -317,6 +335,9 @@ pub(super) fn open_simulated(
     let ident = wanted.ident.or(wanted.port).unwrap_or(randomness.ident);
     let flow = Flow { source, target, probe: wanted.probe, ident };
     let mut config = configure(args, task, name, &flow, randomness)?;
+    if wanted.may_confirm(task) {
+        config.confirmation = Some(Confirmation { ident: ident ^ 1, seed: randomness.seed });
+    }
     let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {

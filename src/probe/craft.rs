@@ -405,7 +405,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::probe::{ProbeKey, answer_token, recognise};
+    use crate::probe::{AnswerKey, ProbeKey, recognise};
     use crate::wire::ip::{decode, icmp_checksum_is_right};
 
     const V4: [&str; 2] = ["192.0.2.2", "203.0.113.9"];
@@ -484,7 +484,7 @@ mod tests {
                 let (header, payload) = decode(&buffer).unwrap();
                 let key = ProbeKey::of(&header, payload).unwrap();
                 assert!(keys.insert(key), "{spec:?} {number}");
-                tokens.insert(answer_token(spec.flow.probe, &key, payload));
+                tokens.insert(AnswerKey::of(spec.flow.probe, &key, payload));
                 let (flow, found) = recognise(&header, payload).unwrap();
                 assert_eq!((flow.source, found), (spec.flow.source, key));
             }

@@ -185,6 +185,16 @@ impl ProbeKey {
         self.word(6)
     }
 
+    /// Source port or identifier, as [`Flow::ident`].
+    #[must_use]
+    pub fn ident(&self, probe: ProbeType) -> u16 {
+        match probe {
+            ProbeType::IcmpEcho => self.identifier(),
+            ProbeType::Protocol(_) => 0,
+            _ => self.source_port(),
+        }
+    }
+
     /// Checksum of ICMP.
     #[must_use]
     pub fn icmp_checksum(&self) -> u16 {
@@ -258,66 +268,84 @@ fn tcp_probe(payload: &[u8]) -> Option<ProbeType> {
 /// The answer of a host that was reached, in the probe's own protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Which probe it answers, in the terms of [`answer_token`].
-    pub token: u32,
+    /// Which probe it answers.
+    pub key: AnswerKey,
+    /// The target's port; 0 without ports.
+    pub port: u16,
     /// The control bits of a TCP answer.
     pub tcp_flags: Option<Flags>,
 }
 
-/// Reads a datagram as the answer to a probe of `flow`, whose source port or identifier is `ident`.
+/// What an answer repeats of its probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AnswerKey {
+    /// The prober's port, or the identifier of ICMP echo; 0 for other protocols.
+    pub ident: u16,
+    /// The number by which answers to that are told apart: the target's port and the id of a DNS query, or a sequence number.
+    pub number: u32,
+}
+
+impl AnswerKey {
+    /// By what the target's answer to a probe with this key and payload will be known.
+    #[must_use]
+    pub fn of(probe: ProbeType, key: &ProbeKey, payload: &[u8]) -> Self {
+        let number = match probe {
+            ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
+                udp_number(key.destination_port(), payload)
+            }
+            ProbeType::IcmpEcho => u32::from(key.sequence()),
+            ProbeType::TcpSyn => key.tcp_sequence(),
+            ProbeType::TcpAck => {
+                let control = tcp::decode(payload).ok().and_then(|segment| segment.control);
+                control.map_or(0, |control| control.acknowledgment)
+            }
+            ProbeType::Protocol(_) => 0,
+        };
+        Self { ident: key.ident(probe), number }
+    }
+}
+
+/// Reads a datagram as the answer to a probe of `flow`, from whatever source port or identifier.
 #[must_use]
-pub fn answer(flow: &Flow, header: &IpHeader, payload: &[u8]) -> Option<(u16, Answer)> {
+pub fn answer(flow: &Flow, header: &IpHeader, payload: &[u8]) -> Option<Answer> {
     let back = header.source == flow.target && header.destination == flow.source;
     if !back || !header.is_first || header.protocol != flow.protocol() {
         return None;
     }
-    let untold = |token| Answer { token, tcp_flags: None };
+    let said = |ident, port, number| {
+        let key = AnswerKey { ident, number };
+        Some(Answer { key, port, tcp_flags: None })
+    };
     match flow.probe {
         ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
             let udp = udp::decode(payload).ok()?;
-            let token = udp_token(udp.source_port, payload);
-            Some((udp.destination_port, untold(token)))
+            let port = udp.source_port;
+            said(udp.destination_port, port, udp_number(port, payload))
         }
         ProbeType::IcmpEcho => {
             let (identifier, sequence) = ip::icmp(header.family(), payload).ok()?.echo_reply?;
-            Some((identifier, untold(u32::from(sequence))))
+            said(identifier, 0, u32::from(sequence))
         }
         ProbeType::TcpSyn | ProbeType::TcpAck => {
             let segment = tcp::decode(payload).ok()?;
             let control = segment.control?;
-            let token = match flow.probe {
+            let number = match flow.probe {
                 // RFC 9293 §3.10.7: a SYN is acknowledged; an ACK is reset with its own number.
                 ProbeType::TcpSyn => control.acknowledgment.wrapping_sub(1),
                 _ => segment.sequence,
             };
             let flags = control.flags;
             let answers = flags.contains(Flags::RST) || flags.contains(Flags::SYN);
-            let answer = Answer { token, tcp_flags: Some(flags) };
-            answers.then_some((segment.destination_port, answer))
+            let key = AnswerKey { ident: segment.destination_port, number };
+            let answer = Answer { key, port: segment.source_port, tcp_flags: Some(flags) };
+            answers.then_some(answer)
         }
-        ProbeType::Protocol(_) => Some((0, untold(0))),
-    }
-}
-
-/// By what the target's answer to this probe will be known.
-#[must_use]
-pub fn answer_token(probe: ProbeType, key: &ProbeKey, payload: &[u8]) -> u32 {
-    match probe {
-        ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
-            udp_token(key.destination_port(), payload)
-        }
-        ProbeType::IcmpEcho => u32::from(key.sequence()),
-        ProbeType::TcpSyn => key.tcp_sequence(),
-        ProbeType::TcpAck => {
-            let control = tcp::decode(payload).ok().and_then(|segment| segment.control);
-            control.map_or(0, |control| control.acknowledgment)
-        }
-        ProbeType::Protocol(_) => 0,
+        ProbeType::Protocol(_) => said(0, 0, 0),
     }
 }
 
 /// The target's port, and with DNS the id of the query, which the answer repeats (RFC 1035 §4.1.1).
-fn udp_token(port: u16, payload: &[u8]) -> u32 {
+fn udp_number(port: u16, payload: &[u8]) -> u32 {
     let query = payload.get(8..10).filter(|_| port == craft::DNS_PORT);
     let id = query.and_then(|bytes| bytes.first_chunk()).map_or(0, |id| u16::from_be_bytes(*id));
     u32::from(port) << 16 | u32::from(id)

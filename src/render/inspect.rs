@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use super::extension::hex;
 use super::rows::{self, HeadRow, StopRow};
-use super::text::loop_line;
+use super::text::{contradicted_line, loop_line};
 use super::{Renderer, View};
 use crate::trace::inspect::changes::Change;
 use crate::trace::inspect::checksums::Verdict;
 use crate::trace::inspect::oddities::Oddity;
 use crate::trace::inspect::place::{Place, Stage};
 use crate::trace::inspect::{self, Comparison, Difference, Inspector, Value, fields};
+use crate::trace::path::Contradiction;
 use crate::trace::{Disposition, Path, ProbeRef, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
@@ -59,6 +60,9 @@ impl<W: Write> Inspect<W> {
         }
         if let Some(looped) = view.path.looped {
             writeln!(self.out, "{}", loop_line(looped))?;
+        }
+        for contradiction in view.path.contradictions() {
+            writeln!(self.out, "{}", contradicted_line(contradiction))?;
         }
         writeln!(self.out)?;
         let summary = summary(&self.inspector, view);
@@ -267,7 +271,24 @@ struct Document<'a> {
     quotes: Vec<QuoteRow<'a>>,
     changes: Vec<ChangeRow>,
     oddities: Vec<OddRow>,
+    /// Answers that are not believed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contradicted: Vec<ContradictedRow>,
     stop: StopRow,
+}
+
+#[derive(Serialize)]
+struct ContradictedRow {
+    hop: u8,
+    responder: IpAddr,
+    answers: u64,
+}
+
+impl ContradictedRow {
+    fn of(it: Contradiction) -> Self {
+        let Contradiction { ttl: hop, responder, answers } = it;
+        Self { hop, responder, answers }
+    }
 }
 
 #[derive(Serialize)]
@@ -367,6 +388,7 @@ impl<'a> Document<'a> {
             oddities: odd
                 .map(|it| OddRow { place: PlaceRow::of(it.place), oddity: oddity(it.oddity) })
                 .collect(),
+            contradicted: path.contradictions().map(ContradictedRow::of).collect(),
             stop: StopRow::of(view),
         }
     }

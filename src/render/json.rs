@@ -56,6 +56,9 @@ struct Document<'a> {
     path_mtu: Option<MtuRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sizers: Option<Vec<SizerRow<'a>>>,
+    /// Probes from another port that were to confirm answers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    confirmations: Vec<ProbeRow<'a>>,
     totals: TotalsRow,
     stop: StopRow,
 }
@@ -74,6 +77,11 @@ struct ProbeRow<'a> {
     replies: Vec<NamedReplyRow<'a>>,
     #[serde(skip_serializing_if = "rows::is_zero")]
     replies_dropped: u64,
+    /// Answers that are not believed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    contradicted: Vec<NamedReplyRow<'a>>,
+    #[serde(skip_serializing_if = "rows::is_zero")]
+    contradicted_dropped: u64,
 }
 
 #[derive(Serialize)]
@@ -108,10 +116,17 @@ impl<'a> Document<'a> {
             scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, style)),
             path_mtu: MtuRow::of(view.path, view.config),
             sizers: view.config.mtu.then(|| SizerRow::all(view, style)),
+            confirmations: confirmations(view, style),
             totals: TotalsRow::of(view.path),
             stop: StopRow::of(view),
         }
     }
+}
+
+/// They are query 0 of their TTL.
+fn confirmations(view: View<'_>, style: Style) -> Vec<ProbeRow<'_>> {
+    let all = view.path.confirmations.iter();
+    all.map(|probe| ProbeRow::of(probe.ttl, 0, probe, view, style)).collect()
 }
 
 impl<'a> HopRow<'a> {
@@ -135,19 +150,21 @@ impl<'a> SizerRow<'a> {
 
 impl<'a> ProbeRow<'a> {
     fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, style: Style) -> Self {
-        let replies = probe.replies.iter().map(|reply| NamedReplyRow {
+        let row = |reply: &'a Reply| NamedReplyRow {
             responder: reply.responder,
             name: rows::name(view, reply.responder, style.numeric),
             origin: OriginRow::of(view, reply.responder),
             place: PlaceRow::of(view, reply.responder),
             reply: ReplyRow::of(reply),
             back: style.back.then(|| BackRow::of(reply, there(ttl, reply, view))),
-        });
+        };
         Self {
             sent: SentRow::of(ttl, query, probe, view.config),
             outcome: rows::outcome(probe),
-            replies: replies.collect(),
+            replies: probe.replies.iter().map(row).collect(),
             replies_dropped: probe.replies_dropped,
+            contradicted: probe.contradicted.iter().map(row).collect(),
+            contradicted_dropped: probe.contradicted.dropped(),
         }
     }
 }

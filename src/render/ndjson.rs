@@ -3,7 +3,8 @@
 //!
 //! `begin` has the configuration, `sent` a probe, `replied` a reply, `settled` what became of a probe,
 //! `placed` as which query of which hop the scout counts in the end (until then it has the TTL and the query
-//! that it was sent with: the last of all), `clock-step` that the clock was set, `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
+//! that it was sent with: the last of all), `contradicted` an answer that is not believed, which may have been a reply before,
+//! `clock-step` that the clock was set, `end` the totals. A name may be learned at any time after the reply it belongs to, so that lines
 //! with names in them would come in another order in every run. So `named` lines, one per responder
 //! that has a name, stand before `end`, in the order in which the responders first replied. Where systems or
 //! places are asked for, each responder has a line `attributed` or `located` there too.
@@ -60,6 +61,14 @@ impl<W: Write> Ndjson<W> {
         self.lines.line(&Line::Replied { ttl, query, responder, reply: ReplyRow::of(reply), back })
     }
 
+    fn contradicted(&mut self, at: ProbeRef, index: usize, view: View<'_>) -> io::Result<()> {
+        let probe = view.path.probe(at);
+        let Some(answer) = probe.and_then(|it| it.contradicted.get(index)) else { return Ok(()) };
+        let (ttl, query) = place(at, view);
+        let (responder, reply) = (answer.responder, ReplyRow::of(answer));
+        self.lines.line(&Line::Contradicted { ttl, query, responder, reply })
+    }
+
     fn settled(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let reply_frame = probe.answer().map(|reply| reply.frame);
@@ -97,6 +106,13 @@ enum Line<'a> {
         reply: ReplyRow,
         #[serde(flatten)]
         back: Option<BackRow>,
+    },
+    Contradicted {
+        ttl: u8,
+        query: u32,
+        responder: IpAddr,
+        #[serde(flatten)]
+        reply: ReplyRow,
     },
     Settled {
         ttl: u8,
@@ -137,7 +153,8 @@ enum Line<'a> {
 }
 
 /// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
-/// A sizer has its TTL, and its query comes after those of hops: sizers are counted through.
+/// A sizer has its TTL, and its query comes after those of hops: sizers are counted through. A confirmation is query 0 of
+/// its TTL.
 pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
     let View { config, path, .. } = view;
     match at {
@@ -146,6 +163,7 @@ pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
             let ttl = path.probe(at).map_or(0, |probe| probe.ttl);
             (ttl, u32::from(config.queries) + u32::from(at.query))
         }
+        at if at.confirmation_index().is_some() => (path.ttl_sent(at, config.max_ttl), 0),
         at => (at.ttl, u32::from(at.query) + 1),
     }
 }
@@ -167,6 +185,7 @@ impl<W: Write> Renderer for Ndjson<W> {
             Some(Event::Sent(at)) => self.sent(at, view),
             Some(Event::Replied(at, index)) => self.replied(at, index, view),
             Some(Event::Settled(at)) => self.settled(at, view),
+            Some(Event::Contradicted(at, index)) => self.contradicted(at, index, view),
             Some(Event::Placed(at)) => self.placed(at, view),
             Some(Event::Belated(..) | Event::Ended) | None => Ok(()),
         }

@@ -412,6 +412,8 @@ pub(super) struct TotalsRow {
     late: u64,
     duplicate: u64,
     damaged: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    contradicted: u64,
     clock_faults: u64,
     #[serde(skip_serializing_if = "is_zero")]
     clock_steps: u64,
@@ -431,6 +433,7 @@ impl TotalsRow {
             late: totals.late,
             duplicate: totals.duplicate,
             damaged: totals.damaged,
+            contradicted: totals.contradicted,
             clock_faults: totals.clock_faults,
             clock_steps: totals.clock_steps,
             orphans: totals.orphans,

@@ -72,6 +72,8 @@ pub enum What {
     Scout,
     /// A sizer of so many bytes, which is no hop's.
     Sizer(u16),
+    /// One that is to confirm an answer at this TTL.
+    Confirmation(u8),
 }
 
 impl fmt::Display for Place {
@@ -80,6 +82,7 @@ impl fmt::Display for Place {
             What::Probe { ttl, query } => write!(f, "probe {query} of hop {ttl}")?,
             What::Scout => f.write_str("the scout")?,
             What::Sizer(len) => write!(f, "a sizer of {len} bytes")?,
+            What::Confirmation(ttl) => write!(f, "a second probe to hop {ttl} from another port")?,
         }
         self.round.map_or(Ok(()), |round| write!(f, " in round {}", round.saturating_add(1)))?;
         self.trace.map_or(Ok(()), |trace| write!(f, " of trace {trace}"))

@@ -1,7 +1,8 @@
 //! A watch as a stream: one JSON object a line, each written when it happens and flushed at once.
 //!
 //! `begin` has the configuration, `round` a round that is over, `missed` rounds of which nothing left, `changed` another router in the place of one,
-//! `clock-step` that the clock was set, `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
+//! `clock-step` that the clock was set, `contradicted` answers of a round that are not believed,
+//! `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
 //! name of a responder, `end` the totals. `docs/watch.md` has every field. Names may be learned at any time, so they stand before
 //! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
 //! a recording that rotates begins again with every file.
@@ -17,6 +18,7 @@ use super::rows::{self, AskedRow, ClockStepRow, HeadRow};
 use super::{Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::loss::{LossWatch, Turn, TurnKind};
+use crate::trace::path::Contradiction;
 use crate::trace::rounds::Plan;
 use crate::trace::summary::Summary;
 use crate::trace::table::{Change, Row, Table};
@@ -83,6 +85,10 @@ impl<W: Write> Stream<W> {
             let (round, at_ns) = (number(view.path), at.nanos());
             self.lines.line(&Line::Changed { round, ttl, at_ns, from, to })?;
         }
+        for Contradiction { ttl, responder, answers } in view.path.contradictions() {
+            let round = number(view.path);
+            self.lines.line(&Line::Contradicted { round, ttl, responder, answers })?;
+        }
         self.missing(this.saturating_add(1), after)?;
         for turn in self.losses.add(view.path, self.table.end()) {
             let row = LossRow::of(turn, view);
@@ -128,7 +134,10 @@ impl<W: Write> Renderer for Stream<W> {
                 self.replied(at, index, view)
             }
             Some(Event::Ended) => self.round(view),
-            Some(Event::Sent(_) | Event::Settled(_) | Event::Placed(_)) | None => Ok(()),
+            Some(
+                Event::Sent(_) | Event::Settled(_) | Event::Placed(_) | Event::Contradicted(..),
+            )
+            | None => Ok(()),
         }
     }
 
@@ -176,6 +185,12 @@ enum Line<'a> {
         at_ns: i64,
         from: IpAddr,
         to: IpAddr,
+    },
+    Contradicted {
+        round: u64,
+        ttl: u8,
+        responder: IpAddr,
+        answers: u64,
     },
     LossBegins(LossRow),
     LossJudged(LossRow),

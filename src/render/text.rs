@@ -21,6 +21,7 @@ use crate::enrich::places::Places;
 use crate::time::Span;
 use crate::trace::loops::Loop;
 use crate::trace::mtu::Findings;
+use crate::trace::path::Contradiction;
 use crate::trace::reply::way_back;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 use crate::untrusted::Untrusted;
@@ -107,6 +108,10 @@ impl<W: Write> Text<W> {
             return if last { Step::Wait } else { Step::NextHop };
         }
         match hop.probes.get(usize::from(self.query)) {
+            // What is not quoted may yet be contradicted.
+            Some(probe) if !ended && probe.answer().is_some_and(|it| it.quote.is_none()) => {
+                Step::Wait
+            }
             Some(probe) if probe.is_settled() => self.written(probe, view),
             None if ended && is_missing(view.path, hop, self.query) => Step::Write(None),
             None if ended => Step::NextQuery,
@@ -220,6 +225,15 @@ pub(super) fn loop_line(Loop { first, last, .. }: Loop) -> String {
     format!("{INDENT}loop: hops {first}-{last} repeat")
 }
 
+/// What is said of answers that are not believed.
+pub(super) fn contradicted_line(it: Contradiction) -> String {
+    let Contradiction { ttl, responder, answers } = it;
+    let answers = if answers == 1 { "an answer".into() } else { format!("{answers} answers") };
+    format!(
+        "{INDENT}contradicted: hop {ttl}: {answers} of {responder} not believed, other replies say otherwise"
+    )
+}
+
 /// Whether a probe that is not there was meant to be sent: one of a later hop was captured. Of a tool that
 /// asks one hop more often than another, that is sure only of the first.
 fn is_missing(path: &Path, hop: &Hop, query: u16) -> bool {
@@ -258,6 +272,9 @@ impl<W: Write> Renderer for Text<W> {
         writeln!(self.out)?;
         if let Some(looped) = view.path.looped {
             writeln!(self.out, "{}", loop_line(looped))?;
+        }
+        for contradiction in view.path.contradictions() {
+            writeln!(self.out, "{}", contradicted_line(contradiction))?;
         }
         if view.config.mtu {
             write!(self.out, "{}", mtu::lines(view.path, view.config))?;

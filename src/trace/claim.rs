@@ -34,11 +34,11 @@ impl Claim {
         if !header.is_first {
             return None;
         }
-        if let Some((at, answer)) = correlator.answered(header, payload) {
+        if let Some((found, answer)) = correlator.answered(header, payload) {
             return Some(Self {
-                at,
+                at: found.at,
                 kind: ReplyKind::Answer { tcp_flags: answer.tcp_flags },
-                rewritten: false,
+                rewritten: found.rewritten,
                 guessable: false,
                 translated: None,
                 quote: None,

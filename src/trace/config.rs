@@ -92,6 +92,26 @@ impl Wait {
     }
 }
 
+/// What identifies probes that are to confirm an answer: nothing that whoever forged that answer knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// Their source port or identifier, which is not that of the other probes.
+    pub ident: u16,
+    /// From what their numbers are made: ports, sequence numbers, DNS ids.
+    pub seed: u32,
+}
+
+impl Confirmation {
+    /// A number that whoever does not know the seed cannot tell from a random one (the finaliser of `MurmurHash3`).
+    fn number(self, of: u32) -> u32 {
+        let mixed = |value: u32, by: u32, factor: u32| (value ^ (value >> by)).wrapping_mul(factor);
+        let number = self.seed.wrapping_add(of.wrapping_mul(0x9e37_79b9));
+        let number = mixed(mixed(number, 16, 0x85eb_ca6b), 13, 0xc2b2_ae35);
+        number ^ (number >> 16)
+    }
+}
+
 /// Everything that determines a trace, apart from the network.
 ///
 /// A pcapng recording carries this, so its serialised form is part of the file format.
@@ -158,6 +178,10 @@ pub struct TraceConfig {
     /// believed as it was then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
+    /// From where probes are sent that are to confirm answers from nearer than the path is long; nothing confirms them if
+    /// this is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Confirmation>,
     /// How many probes rounds before this one may have had, by which theirs differ from this one's.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub first_serial: u32,
@@ -203,6 +227,7 @@ impl TraceConfig {
             packet_len: craft::default_len(flow.family(), probe),
             first_id: 1,
             secret: None,
+            confirmation: None,
             first_serial: 0,
         }
     }
@@ -270,6 +295,17 @@ impl TraceConfig {
         ProbeSpec { ttl, len, dont_fragment: true, ..self.spec(number) }
     }
 
+    /// The probe that is to confirm an answer at this TTL, if any may.
+    pub(super) fn confirmation_spec(&self, ttl: u8) -> Option<ProbeSpec> {
+        let confirmation = self.confirmation?;
+        let number = confirmation.number(self.first_serial.wrapping_add(u32::from(ttl)));
+        let flow = Flow { ident: confirmation.ident, ..self.flow() };
+        // What rises with the number apart from ports is to stay as it is.
+        let rises = self.flow_mode == FlowMode::Classic;
+        let (serial, number) = (number, if rises { number } else { 0 });
+        Some(ProbeSpec { flow, number, serial, ttl, ..self.spec(0) })
+    }
+
     /// What all probes of this trace have in common.
     #[must_use]
     pub fn flow(&self) -> Flow {
@@ -335,8 +371,21 @@ impl TraceConfig {
             (self.flow_label <= 0xf_ffff, "flow label", "0 to 1048575"),
             (0.0 < self.wait.max && self.wait.max <= 86_400.0, "wait", "above 0, to 86400 s"),
             (factor(self.wait.here) && factor(self.wait.near), "each wait factor", "0 to 1000"),
+            (
+                self.confirmation_fits(),
+                "identifier of confirmations",
+                "another one, and a probe type that has one",
+            ),
             ((0.0..=86_400.0).contains(&self.send_wait), "pause between probes", "0 to 86400 s"),
         ])
+    }
+}
+
+impl TraceConfig {
+    /// Whether probes that confirm answers are told from others.
+    fn confirmation_fits(&self) -> bool {
+        let has_ident = !matches!(self.probe, ProbeType::Protocol(_));
+        self.confirmation.is_none_or(|it| has_ident && it.ident != 0 && it.ident != self.ident)
     }
 }
 

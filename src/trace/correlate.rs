@@ -13,7 +13,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::probe::{self, Answer, Flow, ProbeKey, ProbeType};
+use crate::probe::{self, Answer, AnswerKey, Flow, ProbeKey, ProbeType};
 use crate::time::Timestamp;
 use crate::wire::checksum::transport;
 use crate::wire::ip::{self, IpHeader};
@@ -76,7 +76,10 @@ pub(super) struct Correlator {
     without_checksum: HashMap<ProbeKey, Option<Known>>,
     without_origin: HashMap<ProbeKey, Option<ProbeRef>>,
     rewritten: Rewritten,
-    by_token: HashMap<u32, ProbeRef>,
+    /// With the target's port that they were sent to.
+    answers: HashMap<AnswerKey, (ProbeRef, u16)>,
+    /// The source port or identifier of probes that confirm answers.
+    confirming: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +112,7 @@ impl Found {
 impl Correlator {
     /// Of a trace with this configuration. `reserved` is for how many probes room is made at once.
     pub(super) fn new(config: &TraceConfig, idents: Idents, reserved: usize) -> Self {
-        let flow = config.flow();
+        let (flow, confirmation) = (config.flow(), config.confirmation);
         Self {
             flow,
             flow_label: flow.target.is_ipv6().then_some(config.flow_label),
@@ -119,7 +122,8 @@ impl Correlator {
             without_checksum: HashMap::with_capacity(reserved),
             without_origin: HashMap::with_capacity(reserved),
             rewritten: Rewritten::new(flow, reserved),
-            by_token: HashMap::with_capacity(reserved),
+            answers: HashMap::with_capacity(reserved),
+            confirming: confirmation.map(|it| it.ident),
         }
     }
 
@@ -133,7 +137,7 @@ impl Correlator {
         let same = flow.probe.protocol(flow.family()) == self.flow.protocol()
             && (flow.protocol() != ipv4::TCP || flow.probe == probe);
         let listed = match &self.idents {
-            Idents::One => flow.ident == self.flow.ident,
+            Idents::One => self.has_ident(flow.ident),
             Idents::Numbered(first) => is_numbered(*first, &key),
             Idents::Listed(it) => (it.from..=it.until).contains(&at) && it.probes.contains(&key),
         };
@@ -164,7 +168,7 @@ impl Correlator {
 
     fn has_ident(&self, ident: u16) -> bool {
         match &self.idents {
-            Idents::One => ident == self.flow.ident,
+            Idents::One => ident == self.flow.ident || Some(ident) == self.confirming,
             Idents::Numbered(_) => true,
             Idents::Listed(listed) => listed.idents.contains(&ident),
         }
@@ -192,7 +196,7 @@ impl Correlator {
         unique(&mut self.without_checksum, key.without_checksum(protocol), known);
         unique(&mut self.without_origin, key.without_origin(protocol), at);
         self.rewritten.insert(&key, at, header, payload);
-        self.by_token.insert(probe::answer_token(self.flow.probe, &key, payload), at);
+        self.insert_answer(&key, at, payload);
     }
 
     /// Takes in a datagram that is no probe of this trace: if it comes from our port, what quotes it is not meant for us.
@@ -207,7 +211,13 @@ impl Correlator {
     pub(super) fn insert_missing(&mut self, key: ProbeKey, at: ProbeRef) {
         self.rewritten.note_key(&key);
         self.exact.insert(key, at);
-        self.by_token.insert(probe::answer_token(self.flow.probe, &key, &[]), at);
+        self.insert_answer(&key, at, &[]);
+    }
+
+    fn insert_answer(&mut self, key: &ProbeKey, at: ProbeRef, payload: &[u8]) {
+        let probe = self.flow.probe;
+        let port = if probe.has_ports() { key.destination_port() } else { 0 };
+        self.answers.insert(AnswerKey::of(probe, key, payload), (at, port));
     }
 
     /// They are probes of a round that began then.
@@ -327,11 +337,17 @@ impl Correlator {
         ident && (header.source, header.protocol) == (self.flow.source, self.flow.protocol())
     }
 
-    /// The probe that a datagram answers in its own protocol.
-    pub(super) fn answered(&self, header: &IpHeader, payload: &[u8]) -> Option<(ProbeRef, Answer)> {
-        let (ident, answer) = probe::answer(&self.flow, header, payload)?;
-        let at = *self.by_token.get(&answer.token).filter(|_| self.has_ident(ident))?;
-        Some((at, answer))
+    /// The probe that a datagram answers in its own protocol. From another port than the probe went to, which only the
+    /// sequence number of TCP allows, something on the way rewrote the probe.
+    pub(super) fn answered(&self, header: &IpHeader, payload: &[u8]) -> Option<(Found, Answer)> {
+        let answer = probe::answer(&self.flow, header, payload)?;
+        let (at, port) = *self.answers.get(&answer.key)?;
+        Some((Found::plain(at, port != answer.port), answer))
+    }
+
+    /// Whether a probe is one that is to confirm an answer.
+    pub(super) fn is_confirmation(&self, key: &ProbeKey) -> bool {
+        self.confirming.is_some_and(|ident| key.ident(self.flow.probe) == ident)
     }
 }
 

@@ -9,6 +9,9 @@ pub enum Disposition {
     OwnProbe(ProbeRef),
     /// A reply to this probe; the index is among its kept replies, if it was kept.
     Reply(ProbeRef, Option<usize>),
+    /// It answers this probe from the target's address, but the path is longer than that: it is not believed. The index
+    /// is among its contradicted answers, if it was kept.
+    Contradicted(ProbeRef, Option<usize>),
     /// It quotes this probe, but its checksum is wrong: it is not believed.
     Damaged(ProbeRef),
     /// An ICMP error about a datagram from our address and port that is none of our probes, as far as can be told
@@ -45,8 +48,12 @@ pub enum Event {
     Replied(ProbeRef, usize),
     /// A reply arrived after its trace had ended: a round of [`Rounds`](super::rounds::Rounds) that is over.
     Belated(ProbeRef, usize),
-    /// A probe was answered or given up: what a report says of it will not change.
+    /// A probe was answered or given up: what a report says of it will not change, unless its answer turns out to be
+    /// contradicted, or a contradicted one is confirmed.
     Settled(ProbeRef),
+    /// An answer is not believed, for the path is longer than that; the index is among the probe's contradicted answers. If
+    /// it was a reply until now, its probe waits for an answer again.
+    Contradicted(ProbeRef, usize),
     /// The trace is over and the scout has become this probe, the last of its hop.
     Placed(ProbeRef),
     /// Every probe is settled and no more will come.

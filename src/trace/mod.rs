@@ -4,10 +4,12 @@
 //! reports is a function of its configuration and the frames alone; what it sends is decided beside
 //! that, in `schedule`, and a replay does without. No IO happens here and no clock is read.
 
+mod answers;
 pub mod belief;
 mod claim;
 pub mod config;
 mod correlate;
+mod doubts;
 pub mod endpoint;
 mod engine;
 mod event;
@@ -37,6 +39,6 @@ pub use correlate::{Idents, Listed};
 pub use engine::Engine;
 pub use event::{Disposition, Event};
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Sizer, Stop};
-pub use replies::Replies;
+pub use replies::{Contradicted, Replies};
 pub use reply::{Quote, Reply, ReplyKind};
 pub use tracer::Tracer;

@@ -1,15 +1,21 @@
 //! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
 
+use std::net::IpAddr;
+
 use crate::probe::ProbeKey;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 use super::config::TraceConfig;
+use super::doubts::Doubts;
 use super::loops::{self, Loop};
-use super::replies::Replies;
-use super::reply::Reply;
+use super::replies::{Contradicted, Replies};
+use super::reply::{Reply, ReplyKind};
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
 pub const REPLIES_KEPT: usize = 8;
+
+/// The queries of probes of no hop are those of sizers up to here, and from here on those of confirmations: one for each TTL.
+const FIRST_CONFIRMATION: u16 = u16::MAX - 255;
 
 /// Where in the path a probe is found: in a hop, or apart from all of them (see [`ProbeRef::SCOUT`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,7 +41,28 @@ impl ProbeRef {
     /// The index of a sizer in [`Path::sizers`], if it is one.
     #[must_use]
     pub fn sizer_index(self) -> Option<usize> {
-        (self.ttl == 0 && self != Self::SCOUT).then(|| usize::from(self.query) - 1)
+        let sizer = self.ttl == 0 && self != Self::SCOUT && self.query < FIRST_CONFIRMATION;
+        sizer.then(|| usize::from(self.query) - 1)
+    }
+
+    /// The confirmation with this index in [`Path::confirmations`]: it belongs to no hop either. `None` beyond the last
+    /// that can be.
+    pub(super) fn confirmation(index: usize) -> Option<Self> {
+        let query = u16::try_from(index).ok()?.checked_add(FIRST_CONFIRMATION)?;
+        Some(Self { ttl: 0, query })
+    }
+
+    /// The index of a confirmation in [`Path::confirmations`], if it is one.
+    #[must_use]
+    pub fn confirmation_index(self) -> Option<usize> {
+        let confirmation = self.ttl == 0 && self.query >= FIRST_CONFIRMATION;
+        confirmation.then(|| usize::from(self.query - FIRST_CONFIRMATION))
+    }
+
+    /// Whether it is a probe of a hop, or the scout, which will be one.
+    #[must_use]
+    pub fn is_of_hops(self) -> bool {
+        self.ttl > 0 || self == Self::SCOUT
     }
 }
 
@@ -67,6 +94,9 @@ pub struct Probe {
     pub replies: Replies,
     /// How many more there were.
     pub replies_dropped: u64,
+    /// Answers from the target's address that are not believed, for the path is longer than that: the first
+    /// [`REPLIES_KEPT`]. They are no replies.
+    pub contradicted: Contradicted,
 }
 
 impl Probe {
@@ -77,7 +107,13 @@ impl Probe {
 
     pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
-        Self { key, ttl, sent, frame, outcome, replies: Replies::default(), replies_dropped: 0 }
+        let (replies, contradicted) = (Replies::default(), Contradicted::default());
+        Self { key, ttl, sent, frame, outcome, replies, replies_dropped: 0, contradicted }
+    }
+
+    /// Whether the only answer that it has in time is a contradicted one.
+    pub(super) fn is_doubted(&self) -> bool {
+        self.answer().is_none() && self.contradicted.iter().any(|reply| !reply.late)
     }
 
     /// The reply that settled it.
@@ -126,6 +162,23 @@ impl Hop {
     pub fn settled(&self) -> usize {
         self.probes.iter().filter(|probe| probe.is_settled()).count()
     }
+
+    /// The RTT of the first of its probes that was answered in time by a clock that runs forward, and which that is.
+    pub(super) fn first_rtt(&self) -> Option<(u16, Span)> {
+        let rtt = |probe: &Probe| probe.answer()?.measured().filter(|rtt| *rtt > Span::ZERO);
+        (0..).zip(&self.probes).find_map(|(query, probe)| Some((query, rtt(probe)?)))
+    }
+}
+
+/// Answers at one hop that are not believed, because other replies say otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The TTL of their probes.
+    pub ttl: u8,
+    /// Whose address they came from: the target's.
+    pub responder: IpAddr,
+    /// How many there are.
+    pub answers: u64,
 }
 
 /// Counts over a whole trace.
@@ -141,6 +194,8 @@ pub struct Totals {
     pub duplicate: u64,
     /// Replies that quoted a probe but had a wrong checksum, and were not believed.
     pub damaged: u64,
+    /// Answers that were not believed, for the path is longer than that.
+    pub contradicted: u64,
     /// Replies whose RTT is not to be believed: the clock was set since their probe, or they are stamped before it.
     pub clock_faults: u64,
     /// How often the clock was set.
@@ -192,6 +247,9 @@ pub struct Path {
     /// Probes by which the path MTU is found out, in order of capture; none but with
     /// [`TraceConfig::mtu`].
     pub sizers: Vec<Sizer>,
+    /// Probes from another port or identifier, each to a TTL with a contradicted answer, in order of capture; none but with
+    /// [`TraceConfig::confirmation`].
+    pub confirmations: Vec<Probe>,
     /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving.
     pub missed_after: u64,
     /// Nothing is waited for any more, in this round or those before.
@@ -204,8 +262,12 @@ pub struct Path {
     pub(super) distance: Option<u8>,
     /// The forwarding loop in which the path ends, if it does.
     pub looped: Option<Loop>,
-    /// The lowest TTL of a hop's own probe with a final answer.
+    /// The lowest TTL of a hop's own probe with a final reply that quotes it.
     direct_end: Option<u8>,
+    /// What speaks against answers that quote nothing.
+    pub(super) doubts: Doubts,
+    /// How long a late answer may take that says where the path ends.
+    pub(super) longest_wait: Span,
     /// Which of a watch's [rounds](super::rounds) it is, from 0.
     pub round: u64,
     /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
@@ -228,10 +290,13 @@ impl Path {
             waited_out: false,
             scout_place: None,
             sizers: Vec::new(),
+            confirmations: Vec::new(),
             farthest: 0,
             distance: None,
             looped: None,
             direct_end: None,
+            doubts: Doubts::of_tool(uneven),
+            longest_wait: Span::from_secs_f64(config.wait.max),
             round: 0,
             uneven,
             totals: Totals::default(),
@@ -285,6 +350,9 @@ impl Path {
         if let Some(index) = at.sizer_index() {
             return self.sizers.get(index).map(|sizer| &sizer.probe);
         }
+        if let Some(index) = at.confirmation_index() {
+            return self.confirmations.get(index);
+        }
         self.hop(at.ttl)?.probes.get(usize::from(at.query))
     }
 
@@ -299,6 +367,9 @@ impl Path {
         }
         if let Some(index) = at.sizer_index() {
             return self.sizers.get_mut(index).map(|sizer| &mut sizer.probe);
+        }
+        if let Some(index) = at.confirmation_index() {
+            return self.confirmations.get_mut(index);
         }
         let hop = self.hops.get_mut(usize::from(at.ttl.checked_sub(self.first_ttl)?))?;
         hop.probes.get_mut(usize::from(at.query))
@@ -318,33 +389,61 @@ impl Path {
     /// it has `q`, so `d = t - q + 1`. That is believed for as long as no router says of that TTL, or
     /// of a higher one, that it ran out.
     ///
-    /// A sizer says nothing of it: what refused it may have let a shorter probe pass.
+    /// A sizer says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
+    /// that answers at its TTL are to be believed; else it is a probe like those of hops.
     pub(super) fn note_answer(&mut self, at: ProbeRef, max_ttl: u8) {
         if at.sizer_index().is_some() {
             return;
         }
         let Some(reply) = self.probe(at).and_then(Probe::answer) else { return };
-        let ttl = if at == ProbeRef::SCOUT { max_ttl } else { at.ttl };
-        let router = reply.responder;
-        if reply.kind.in_transit() {
+        let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
+        let ttl = self.ttl_sent(at, max_ttl);
+        if kind.in_transit() {
             self.farthest = self.farthest.max(ttl);
         } else if at == ProbeRef::SCOUT {
-            let quoted = reply.quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
+            let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
             let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
             self.distance = distance.map(|distance| distance.max(self.first_ttl));
-        } else {
+        } else if quote.is_some() {
             self.direct_end = Some(self.direct_end.map_or(ttl, |end| end.min(ttl)));
         }
-        let distance = self.distance.filter(|distance| self.farthest < *distance);
-        self.end = self.direct_end.into_iter().chain(distance).min();
-        self.looped = self.looped.filter(|_| self.end.is_none());
-        if self.end.is_none() {
+        self.find_end();
+        if self.end.is_none() || self.looped.is_some() {
             let suspect = || self.looped.is_some() || loops::is_possible(self.hops(), ttl, router);
             if loops::counts(at) && suspect() {
                 self.looped = loops::find(self.hops());
             }
             self.end = self.looped.map(|looped| looped.end);
         }
+    }
+
+    /// The TTL that a probe was sent with, which may be the scout.
+    pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
+        match at {
+            ProbeRef::SCOUT => max_ttl,
+            at if at.ttl == 0 => self.probe(at).map_or(0, |probe| probe.ttl),
+            at => at.ttl,
+        }
+    }
+
+    /// Where the replies that are believed end the path, if they do.
+    pub(super) fn find_end(&mut self) {
+        let distance = self.distance.filter(|distance| self.farthest < *distance);
+        let answers = |probe: &Probe| probe.answer().is_some_and(|reply| reply.quote.is_none());
+        let has_answer = |ttl: &u8| self.hop(*ttl).is_some_and(|it| it.probes.iter().any(answers));
+        let answered = self.doubts.answered.iter().find(has_answer);
+        self.end = self.direct_end.into_iter().chain(distance).chain(answered).min();
+        self.looped = self.looped.filter(|_| self.end.is_none());
+        self.end = self.end.or(self.looped.map(|looped| looped.end));
+    }
+
+    /// How long the path is known to be after this round, if it was known to be `before` long; with `by_quotes` only as
+    /// far as quotes say so.
+    pub(super) fn known_length(&self, before: u8, by_quotes: bool) -> u8 {
+        let distance = self.distance.filter(|distance| self.farthest < *distance);
+        let quoted = || self.direct_end.into_iter().chain(distance).min();
+        let end = if by_quotes { quoted() } else { self.known_end() };
+        self.doubts.known_length_after(before, end)
     }
 
     /// Where replies say that the path ends, those in time or, if these do not, late ones: of a target farther away than
@@ -360,10 +459,12 @@ impl Path {
         if self.end.is_some() {
             return None;
         }
+        let in_time = |reply: &Reply| {
+            reply.quote.is_some() || reply.rtt.is_some_and(|rtt| rtt <= self.longest_wait)
+        };
         let ends = |probe: &Probe| {
-            let ends =
-                |reply: &Reply| reply.late && !reply.kind.in_transit() && !reply.kind.is_advice();
-            probe.replies.iter().any(ends)
+            let says = |kind: ReplyKind| !kind.in_transit() && !kind.is_advice();
+            probe.replies.iter().any(|reply| reply.late && says(reply.kind) && in_time(reply))
         };
         self.hops().iter().find(|hop| hop.probes.iter().any(ends)).map(|hop| hop.ttl)
     }
@@ -406,6 +507,17 @@ impl Path {
         let replies = self.probes().flat_map(|(_, probe)| &probe.replies);
         replies.into_iter().any(|reply| {
             reply.kind.delivered() || (reply.responder == target && !reply.kind.is_advice())
+        })
+    }
+
+    /// The answers that are not believed, in order of TTL.
+    pub fn contradictions(&self) -> impl Iterator<Item = Contradiction> {
+        let scout = self.scout.iter().map(|scout| (scout.ttl, std::slice::from_ref(scout)));
+        let hops = self.hops().iter().map(|hop| (hop.ttl, &hop.probes[..]));
+        hops.chain(scout).filter_map(|(ttl, probes)| {
+            let responder = probes.iter().find_map(|it| it.contradicted.first())?.responder;
+            let count = |it: &Probe| it.contradicted.len() as u64 + it.contradicted.dropped();
+            Some(Contradiction { ttl, responder, answers: probes.iter().map(count).sum() })
         })
     }
 

@@ -1,4 +1,5 @@
-//! The replies to one probe. Most probes have one, and to keep that takes no allocation.
+//! The replies to one probe. Most probes have one, and to keep that takes no allocation. And the answers to it that are not
+//! believed, of which nearly no probe has any.
 
 use std::ops::Deref;
 use std::slice;
@@ -28,6 +29,20 @@ impl Replies {
             }
         };
     }
+
+    /// Takes out those of which this holds.
+    pub(super) fn take(&mut self, such: impl Fn(&Reply) -> bool) -> Vec<Reply> {
+        let all: Vec<Reply> = match std::mem::take(&mut self.0) {
+            Kept::None => Vec::new(),
+            Kept::One(reply) => vec![reply],
+            Kept::More(replies) => replies,
+        };
+        let (taken, left): (Vec<_>, Vec<_>) = all.into_iter().partition(such);
+        for reply in left {
+            self.push(reply);
+        }
+        taken
+    }
 }
 
 impl Deref for Replies {
@@ -56,5 +71,53 @@ impl FromIterator<Reply> for Replies {
         let mut kept = Self::default();
         replies.into_iter().for_each(|reply| kept.push(reply));
         kept
+    }
+}
+
+/// Answers to one probe that are not believed, in order of capture: a slice of the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contradicted(Option<Box<Few>>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Few {
+    kept: Vec<Reply>,
+    dropped: u64,
+}
+
+impl Contradicted {
+    /// Adds one, if there are not `most` of them. Gives its index if it is kept.
+    pub(super) fn add(&mut self, reply: Reply, most: usize) -> Option<usize> {
+        let few = self.0.get_or_insert_default();
+        let index = few.kept.len();
+        if index < most {
+            few.kept.push(reply);
+            return Some(index);
+        }
+        few.dropped += 1;
+        None
+    }
+
+    /// Takes out those in time, and tells how many more there were.
+    pub(super) fn take_in_time(&mut self) -> (Vec<Reply>, u64) {
+        let Some(few) = self.0.take() else { return (Vec::new(), 0) };
+        let (late, in_time): (Vec<_>, Vec<_>) = few.kept.into_iter().partition(|it| it.late);
+        if !late.is_empty() {
+            self.0 = Some(Box::new(Few { kept: late, dropped: 0 }));
+        }
+        (in_time, few.dropped)
+    }
+
+    /// How many more there were.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.0.as_ref().map_or(0, |few| few.dropped)
+    }
+}
+
+impl Deref for Contradicted {
+    type Target = [Reply];
+
+    fn deref(&self) -> &[Reply] {
+        self.0.as_ref().map_or(&[], |few| &few.kept)
     }
 }

@@ -13,11 +13,13 @@
 //! A probe handed to the link counts as under way until its own frame is captured; from then on the
 //! tracer's deadlines govern it.
 
-use crate::probe::{ProbeKey, craft};
+use crate::probe::ProbeKey;
+use crate::probe::craft::{self, ProbeSpec};
 use crate::time::{Span, Timestamp};
 use crate::wire::ip;
 
 use super::config::TraceConfig;
+use super::doubts::Ttls;
 
 /// How far away a target is taken to be that has not answered the scout for so long. In the first
 /// milliseconds one that is near answers, and the trace takes no longer for having waited; what is too much
@@ -74,6 +76,8 @@ pub(super) struct Schedule {
     reach: u8,
     /// Those handed out whose own frame has not been captured yet.
     unconfirmed: Vec<Unconfirmed>,
+    /// TTLs to which a second probe was handed out, because answers there are contradicted.
+    confirming: Ttls,
     /// Whether the frame of any of them has ever been captured.
     confirmed: bool,
     /// Whether probes vanish on the way to the wire, so that no more are to be tried.
@@ -108,6 +112,7 @@ impl Schedule {
             guess: 0,
             reach: 0,
             unconfirmed: Vec::with_capacity(config.reserved().min(config.in_flight.into())),
+            confirming: Ttls::default(),
             confirmed: false,
             futile: false,
             last: None,
@@ -144,7 +149,32 @@ impl Schedule {
                 u32::try_from(index).ok()? * u32::from(config.queries) + query
             }
         };
-        craft::craft(&config.spec(number), &mut self.datagram);
+        self.hand_out(&config.spec(number), number, now)
+    }
+
+    /// The datagram of a second probe to this TTL, if it is due at `now`.
+    pub(super) fn confirm(
+        &mut self,
+        config: &TraceConfig,
+        now: Timestamp,
+        ttl: u8,
+    ) -> Option<&[u8]> {
+        if self.pause_ends(config).is_some_and(|end| now < end) {
+            return None;
+        }
+        let spec = config.confirmation_spec(ttl)?;
+        self.confirming.insert(ttl);
+        let hop = u32::from(ttl.saturating_sub(config.first_ttl));
+        self.hand_out(&spec, hop * u32::from(config.queries), now)
+    }
+
+    /// Whether such a probe was handed out.
+    pub(super) fn has_confirmed(&self, ttl: u8) -> bool {
+        self.confirming.contains(ttl)
+    }
+
+    fn hand_out(&mut self, spec: &ProbeSpec, number: u32, now: Timestamp) -> Option<&[u8]> {
+        craft::craft(spec, &mut self.datagram);
         let (header, payload) = ip::decode(&self.datagram).ok()?;
         let key = ProbeKey::of(&header, payload)?;
         self.last = Some(now);
@@ -257,7 +287,7 @@ impl Schedule {
     }
 
     /// The frame of this probe was captured: it is on its way.
-    pub(super) fn confirm(&mut self, key: ProbeKey) {
+    pub(super) fn note_left(&mut self, key: ProbeKey) {
         self.confirmed = true;
         self.unconfirmed.retain(|probe| probe.key != key);
     }
@@ -295,7 +325,8 @@ impl Schedule {
         GUESSES.iter().map(|(after, _)| scouted.after(*after)).find(|at| *at > now)
     }
 
-    fn pause_ends(&self, config: &TraceConfig) -> Option<Timestamp> {
+    /// Until when no probe is to be sent, if there is a pause between any two.
+    pub(super) fn pause_ends(&self, config: &TraceConfig) -> Option<Timestamp> {
         let last = self.last.filter(|_| config.send_wait > 0.0)?;
         Some(last.after(Span::from_secs_f64(config.send_wait)))
     }
@@ -355,7 +386,7 @@ mod tests {
         assert_eq!(schedule.wake_at(&config, at(0), &waiting(3)), Some(at(5_000)), "no room");
         assert!(schedule.next(&config, at(1), &waiting(2)).is_some());
         assert!(schedule.next(&config, at(2), &waiting(2)).is_none(), "two and two are under way");
-        schedule.confirm(first);
+        schedule.note_left(first);
         assert!(schedule.next(&config, at(2), &waiting(2)).is_some());
         let ended = Shown { end: Some(1), ..NOTHING };
         assert!(schedule.next(&config, at(3), &ended).is_none(), "the last hop has its three");

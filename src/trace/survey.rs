@@ -311,7 +311,7 @@ impl Survey {
         for run in &mut runs {
             run.find_scout(self.scouts.get(&run.flow).map_or(&[], Vec::as_slice));
         }
-        runs.retain(Run::is_trace);
+        let mut runs = run::with_confirmations(runs);
         for sizer in sizers {
             let of = runs.iter_mut().filter(|run| run.start() <= sizer.at);
             if let Some(run) = of.filter(|run| run.idents.contains(&sizer.ident)).last() {

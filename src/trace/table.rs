@@ -34,6 +34,8 @@ pub struct Table {
     /// As many rows as the path has hops.
     length: usize,
     reached: bool,
+    /// Answers that were not believed.
+    contradicted: u64,
     /// The last of these answered as the end of the path.
     ends: bool,
     changes: VecDeque<Change>,
@@ -255,6 +257,7 @@ impl Table {
         };
         self.ends = path.end.is_some() || (self.ends && self.length == length);
         self.reached |= path.reached(config);
+        self.contradicted += path.totals.contradicted;
         self.end_late(path.late_end());
         self.end_watch(path);
     }
@@ -320,6 +323,12 @@ impl Table {
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed
+    }
+
+    /// How many answers were not believed, because other replies say otherwise.
+    #[must_use]
+    pub fn contradicted(&self) -> u64 {
+        self.contradicted
     }
 
     /// The hops of the path, in order.

@@ -22,21 +22,21 @@ use super::waiting::Waiting;
 /// A trace in progress. See the [module](super) for what it is a function of.
 #[derive(Clone, Debug)]
 pub struct Tracer {
-    config: TraceConfig,
+    pub(super) config: TraceConfig,
     flow: Flow,
-    path: Path,
+    pub(super) path: Path,
     correlator: Correlator,
     /// What is believed of a quote; of rounds the running one has it.
     belief: Belief,
     /// What the frame was about that was last found to be none of ours.
     stray: Option<Stray>,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     schedule: Option<Schedule>,
     /// When a probe was last asked for.
     polled: Timestamp,
     /// By when the clock was last set.
     stepped: Option<Timestamp>,
-    events: VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
     ended: bool,
     /// It has ended, and that is still to be said.
     closing: bool,
@@ -128,9 +128,42 @@ impl Tracer {
         self.schedule.as_ref()?;
         let shown = self.shown(now);
         self.polled = now;
+        let confirming = self.to_confirm(&shown);
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
-        let datagram = schedule.next(&self.config, now, &shown)?;
+        let datagram = match confirming {
+            Some(ttl) => schedule.confirm(&self.config, now, ttl),
+            None => schedule.next(&self.config, now, &shown),
+        }?;
         Some(Transmit { destination: self.config.target, datagram })
+    }
+
+    /// The TTL to which a second probe is to be sent: once all others are sent, and those that wait have contradicted
+    /// answers, so that nothing else is to come that says more of them.
+    fn to_confirm(&self, shown: &Shown) -> Option<u8> {
+        let schedule = self.schedule.as_ref().filter(|_| self.config.confirmation.is_some())?;
+        let ttl = self.doubted().find(|ttl| !schedule.has_confirmed(*ttl))?;
+        let settled = |at: ProbeRef| {
+            let doubted = self.path.probe(at).is_some_and(Probe::is_doubted);
+            doubted || at.confirmation_index().is_some() || self.is_irrelevant(at)
+        };
+        let rest = schedule.is_exhausted(&self.config, shown)
+            && !schedule.is_unsure(&self.config, self.last_ttl())
+            && self.waiting.are_all(&self.path, settled);
+        rest.then_some(ttl)
+    }
+
+    /// Whether an answer to this probe would say nothing more: once it is known how far the trace goes, those beyond, and
+    /// the scout.
+    fn is_irrelevant(&self, at: ProbeRef) -> bool {
+        match at {
+            ProbeRef::SCOUT => self.path.end.is_some(),
+            at => at.ttl > self.last_ttl(),
+        }
+    }
+
+    /// Whether it has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended
     }
 
     /// This is the last round of a watch, after which so many are missing, and all of it was waited for or not.
@@ -176,7 +209,9 @@ impl Tracer {
             let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
             let silent = silent.filter(|_| !schedule.is_exhausted(&self.config, &shown));
             let due = schedule.wake_at(&self.config, self.polled, &shown);
-            due.into_iter().chain(silent).min()
+            let confirming =
+                self.to_confirm(&shown).and_then(|_| schedule.pause_ends(&self.config));
+            due.into_iter().chain(silent).chain(confirming).min()
         });
         deadline.into_iter().chain(sending).min()
     }
@@ -259,15 +294,11 @@ impl Tracer {
     #[must_use]
     pub fn is_done(&self) -> bool {
         let Some(schedule) = &self.schedule else { return false };
-        let (shown, last_ttl) = (self.shown(self.polled), self.last_ttl());
-        // Once it is known how far the trace goes, the scout has nothing to tell.
-        let irrelevant = |at: ProbeRef| match at {
-            ProbeRef::SCOUT => self.path.end.is_some(),
-            at => at.ttl > last_ttl,
-        };
+        let shown = self.shown(self.polled);
         schedule.is_exhausted(&self.config, &shown)
-            && !schedule.is_unsure(&self.config, last_ttl)
-            && self.waiting.are_all(&self.path, irrelevant)
+            && !schedule.is_unsure(&self.config, self.last_ttl())
+            && self.waiting.are_all(&self.path, |at| self.is_irrelevant(at))
+            && self.to_confirm(&shown).is_none()
     }
 
     /// The trace is over: done, interrupted, or at the end of a recording. Whatever still waits is
@@ -321,7 +352,12 @@ impl Tracer {
         }
         let probe = Probe::new(key, header.ttl, Some(frame.at), Some(frame.number));
         let first = self.path.totals.sent == 0 && self.path.hops().is_empty();
-        let at = if self.config.mtu && header.total_len > usize::from(self.config.packet_len) {
+        let at = if self.correlator.is_confirmation(&key) {
+            let at = ProbeRef::confirmation(self.path.confirmations.len());
+            let Some(at) = at else { return Disposition::Unrelated };
+            self.path.confirmations.push(probe);
+            at
+        } else if self.config.mtu && header.total_len > usize::from(self.config.packet_len) {
             let Some(at) = self.add_sizer(probe, header) else { return Disposition::Unrelated };
             at
         } else if first && self.config.has_scout() && header.ttl == self.config.max_ttl {
@@ -342,7 +378,7 @@ impl Tracer {
         self.waiting.push(at, &self.path);
         self.path.totals.sent += 1;
         if let Some(schedule) = &mut self.schedule {
-            schedule.confirm(key);
+            schedule.note_left(key);
         }
         self.events.push_back(Event::Sent(at));
         Disposition::OwnProbe(at)
@@ -433,11 +469,16 @@ impl Tracer {
             self.path.totals.damaged += 1;
             return Disposition::Damaged(at);
         }
-        if let Some(translated) = claim.translated {
+        let translated = claim.translated;
+        let reply = claim.into_reply(frame, header);
+        if self.is_contradicted(at, &reply) {
+            return Disposition::Contradicted(at, self.take_contradicted(at, reply));
+        }
+        if let Some(translated) = translated {
             self.belief.note_translated(translated, frame.at);
         }
-        let kept = self.take_reply(at, claim.into_reply(frame, header));
-        Disposition::Reply(at, kept)
+        self.learn(at, &reply);
+        Disposition::Reply(at, self.take_reply(at, reply))
     }
 
     /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
@@ -461,6 +502,7 @@ impl Tracer {
         if settles {
             probe.outcome = Outcome::Answered(index);
         }
+        let answer = reply.quote.is_none();
         if kept {
             probe.replies.push(reply);
             self.events.push_back(Event::Replied(at, index));
@@ -475,10 +517,14 @@ impl Tracer {
         totals.clock_faults += u64::from(clock_fault);
         totals.answered += u64::from(settles && !orphan);
         totals.orphans += u64::from(orphan);
+        if answer && kept && at.ttl > 0 {
+            self.path.doubts.answered.insert(at.ttl);
+        }
         if settles {
             self.path.note_answer(at, self.config.max_ttl);
             self.waiting.remove(at, measured, &self.path);
             self.events.push_back(Event::Settled(at));
+            self.note_confirmation(at);
         }
         kept.then_some(index)
     }

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::config::TraceConfig;
-use super::path::{Path, ProbeRef};
+use super::path::{Hop, Path, ProbeRef};
 use crate::time::{Span, Timestamp};
 
 /// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
@@ -78,6 +78,19 @@ impl Waiting {
         queue.sent.push(Reverse((probe.sent.unwrap_or(NEVER), at)));
         self.live += 1;
         self.changed = true;
+    }
+
+    /// One that was answered waits again: its answer is not believed any more.
+    pub(super) fn push_again(&mut self, at: ProbeRef, path: &Path) {
+        let Some(probe) = path.probe(at) else { return };
+        let index = self.index(at, probe.ttl);
+        if let Some(queue) = self.queues.get_mut(index) {
+            let before = queue.sent.len();
+            queue.sent.retain(|Reverse((_, other))| *other != at);
+            self.stale = self.stale.saturating_sub(before - queue.sent.len());
+            queue.first_rtt = path.hop(at.ttl).and_then(Hop::first_rtt);
+        }
+        self.push(at, path);
     }
 
     /// It was answered, and waits no more.

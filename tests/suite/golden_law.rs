@@ -14,14 +14,15 @@ use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::link::Link;
 use rtrace::link::replay::ReplayLink;
-use rtrace::link::sim::{START, SimLink, Topology};
+use rtrace::link::sim::{Attack, ForgedAnswer, START, SimLink, Topology};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret};
 use rtrace::recording::{Carried, packet_comment};
 use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::stream::Stream;
 use rtrace::render::text::Style;
 use rtrace::render::{Form, Renderer, View};
-use rtrace::time::{ClockStep, Timestamp};
+use rtrace::time::{ClockStep, Span, Timestamp};
+use rtrace::trace::config::Confirmation;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
@@ -268,11 +269,12 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
     let wait = (0.05..3.0, 0.0..4.0, 0.0..12.0, any::<bool>());
     let shape = (1..4_u8, 4..30_u8, 1..5_u16, 1..40_u16, 0..140_u16, any::<bool>());
     let random = (any::<u16>(), proptest::option::of(any::<u64>()));
-    let numbers = (random, 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05]);
+    let confirming = proptest::option::of(any::<u32>());
+    let numbers = (random, 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05], confirming);
     ((target, probe, mode), shape, wait, numbers).prop_map(|(kind, shape, wait, numbers)| {
         let (target, probe, flow_mode) = kind;
         let (first_ttl, max_ttl, queries, in_flight, longer, scout) = shape;
-        let ((first_id, key), first_port, send_wait) = numbers;
+        let ((first_id, key), first_port, send_wait, confirming) = numbers;
         let target: IpAddr = target.parse().unwrap();
         // The source is that of the network, which is not known yet.
         let flow = Flow { source: target, target, probe, ident: 40_000 };
@@ -289,16 +291,38 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
             secret: key.map(Secret::new),
             first_port,
             send_wait,
+            confirmation: confirming.map(|seed| Confirmation { ident: 40_001, seed }),
             ..TraceConfig::of_flow(&flow)
         };
         if matches!(probe, ProbeType::Protocol(_)) {
-            config.ident = 0;
+            (config.ident, config.confirmation) = (0, None);
         }
         if !matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
             config.packet_len = config.least_len() + longer;
         }
         config
     })
+}
+
+/// The network of a seed; somebody forges answers to its prober, or not.
+fn network(seed: u64, config: &TraceConfig) -> Topology {
+    let topology = Topology::random(seed);
+    let port = u32::from(config.first_port);
+    let (answer, first) = match config.probe {
+        ProbeType::IcmpEcho => (ForgedAnswer::EchoReply, 1),
+        ProbeType::TcpSyn => (ForgedAnswer::SynAck, u32::from(config.first_id) << 16),
+        ProbeType::Udp | ProbeType::UdpFixed => (ForgedAnswer::Udp, port),
+        _ => return topology,
+    };
+    let attack = Attack {
+        answer,
+        ports: (40_000, 40_001),
+        numbers: (first, first + 60),
+        from_port: config.first_port,
+        rate: 300.0,
+        after: Span::from_micros(i64::try_from(seed % 50_000).unwrap()),
+    };
+    if seed.is_multiple_of(2) { topology.attacked(attack) } else { topology }
 }
 
 proptest! {
@@ -311,7 +335,7 @@ proptest! {
         let names = topology.names().clone();
         // A classic pcap has no names: its replay is told them.
         for (format, told) in [(Format::PcapNg, NameMap::new()), (Format::Pcap, names.clone())] {
-            let mut link = SimLink::new(Topology::random(seed));
+            let mut link = SimLink::new(network(seed, &config));
             let (live, recording) =
                 recorded(&mut link, names.clone(), &config, None, format, usize::MAX);
             assert_surveyed(&recording, &config);
@@ -336,6 +360,7 @@ proptest! {
         let plan = Plan { interval, rounds, until: None };
         // Rounds without end are interrupted, and some of the others.
         let left = if rounds.is_some() && left > 200 { usize::MAX } else { left };
+        let topology = network(seed, &config);
         let (live, recording) =
             recorded(&mut SimLink::new(topology), names, &config, Some(plan), Format::PcapNg, left);
         assert_surveyed(&recording, &config);

@@ -9,6 +9,7 @@ mod clock;
 mod config;
 mod diff;
 mod escapes;
+mod forged;
 mod golden;
 mod golden_forms;
 mod golden_law;

@@ -278,6 +278,7 @@ fn link() -> LiveLink {
         protocol: 17,
         source_port: None,
         any_source_port: false,
+        confirming: false,
         any: false,
         clock: Clock::Kernel,
         enduring: false,

@@ -55,6 +55,7 @@ pub const GRACE: Span = Span::from_micros(500);
 
 /// What a live link is to be opened for.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct LiveConfig {
     /// How probes leave.
     pub route: Route,
@@ -66,6 +67,8 @@ pub struct LiveConfig {
     pub source_port: Option<u16>,
     /// Whether they come from other ports too, which are not held: TCP alone.
     pub any_source_port: bool,
+    /// Whether some probes come from a second port or with a second identifier: those that confirm answers.
+    pub confirming: bool,
     /// Whether to capture on all interfaces, not just on that of the route.
     pub any: bool,
     /// Whose stamps the frames are to have.
@@ -206,6 +209,7 @@ impl LiveLink {
             target: config.target,
             protocol: config.protocol,
             source_port: Some(sender.ident()).filter(|_| !config.any_source_port),
+            second_port: sender.second_ident(),
             loopback: config.any || interface.is_loopback,
         };
         let capture = Capture::open(name, index, &filter)
@@ -245,6 +249,12 @@ impl LiveLink {
     #[must_use]
     pub fn ident(&self) -> u16 {
         self.sender.ident()
+    }
+
+    /// What tells probes that confirm answers from the others, if there are to be any.
+    #[must_use]
+    pub fn second_ident(&self) -> Option<u16> {
+        self.sender.second_ident()
     }
 
     /// What frames begin with.

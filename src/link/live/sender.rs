@@ -1,11 +1,11 @@
 //! The sending side: a raw socket for whole datagrams, and a socket that holds their source port.
 //!
-//! The second socket is what makes the port ours: no other program gets it, and the kernel does not
+//! The second socket (and a third, for probes that confirm answers from another port) is what makes the port ours: no other program gets it, and the kernel does not
 //! answer the target's UDP with a port-unreachable of its own. A TCP port is bound but neither
 //! listened on nor connected, so that the kernel knows of no connection: it answers the target's
 //! SYN-ACK with one RST, which closes what the probe half opened (RFC 9293 §3.10.7.1). The raw socket
 //! is one for the protocol of the probes, which keeps the kernel from reporting an answer in a
-//! protocol that it does not know as unreachable. Neither is read for datagrams; a filter keeps the kernel
+//! protocol that it does not know as unreachable. None is read for datagrams; a filter keeps the kernel
 //! from storing anything for them (what the first says of when frames were sent, if asked to, is on its
 //! error queue: see `hardware`).
 
@@ -32,8 +32,9 @@ use crate::wire::{ipv4, ipv6};
 pub(super) struct Sender {
     raw: Raw,
     /// Held, not used.
-    _port: Option<Socket>,
+    _ports: [Option<Socket>; 2],
     ident: u16,
+    second_ident: Option<u16>,
     interface: String,
     /// An interface that is down may come up again.
     enduring: bool,
@@ -63,28 +64,38 @@ impl Sender {
         let raw = Raw::open(*source, config.protocol, *scope).map_err(fail("open a raw socket"))?;
         raw.prepare(endpoint(*source, 0, *scope), bound_to.as_deref())
             .map_err(fail("set up a raw socket"))?;
-        let (port, ident) = match PORTS.iter().find(|(number, ..)| *number == config.protocol) {
+        let take = |port| match PORTS.iter().find(|(number, ..)| *number == config.protocol) {
             Some(&(number, transport, kind)) => {
                 let at = |port| endpoint(*source, port, *scope);
-                let held = match config.source_port {
+                let held = match port {
                     Some(port) => hold(number, kind, at(port)),
                     None => hold_any(number, kind, at),
                 };
-                held.map_err(|source| OpenError::Port {
-                    transport,
-                    address: at(config.source_port.unwrap_or(0)),
-                    source,
-                })?
+                let address = at(port.unwrap_or(0));
+                held.map_err(|source| OpenError::Port { transport, address, source })
             }
-            None => (None, random::from(1).map_err(fail("take a random identifier"))?),
+            None => {
+                random::from(1).map(|ident| (None, ident)).map_err(fail("take a random identifier"))
+            }
         };
+        let (port, ident) = take(config.source_port)?;
+        let second = if config.confirming { Some(take(None)?) } else { None };
+        // Identifiers that nobody holds may be the same.
+        let (second_port, second_ident) = second.unzip();
+        let second_ident = second_ident.filter(|second| *second != ident);
         let (interface, enduring) = (interface.name.clone(), config.enduring);
-        Ok(Self { raw, _port: port, ident, interface, enduring })
+        let ports = [port, second_port.flatten()];
+        Ok(Self { raw, _ports: ports, ident, second_ident, interface, enduring })
     }
 
     /// What probes are to be told from others by: the port held or, without ports, a random number.
     pub(super) fn ident(&self) -> u16 {
         self.ident
+    }
+
+    /// The same of probes that confirm answers, if there are to be any.
+    pub(super) fn second_ident(&self) -> Option<u16> {
+        self.second_ident
     }
 
     /// Hands a datagram to the kernel, which routes it and resolves the neighbour. Of an IPv4 header

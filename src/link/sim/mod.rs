@@ -7,6 +7,7 @@
 //! IPv4 and IPv6 go through the same code: what differs between them is data in `family.rs`.
 
 mod appendix;
+mod attack;
 mod clock;
 mod datagram;
 mod family;
@@ -23,6 +24,8 @@ mod values;
 
 use std::collections::BTreeMap;
 
+use attack::Attacker;
+pub use attack::{Attack, ForgedAnswer};
 use clock::Clock;
 pub use clock::Setting;
 pub use family::Dual;
@@ -36,7 +39,7 @@ pub use topology::Topology;
 
 use super::{Link, LinkError, Received, Transmit};
 use crate::time::{Span, Timestamp};
-use crate::wire::{Frame, LinkType};
+use crate::wire::{Frame, LinkType, ip};
 
 /// When virtual time begins: 2026-01-01T00:00:00Z.
 pub const START: Timestamp = Timestamp::from_parts(1_767_225_600, 0);
@@ -58,6 +61,8 @@ pub struct SimLink {
     /// Frames still to come, by their stamp, then in the order in which they were caused.
     queue: BTreeMap<(Timestamp, u64), Vec<u8>>,
     caused: u64,
+    /// Who sends answers that the target did not, once a probe was sent.
+    attacker: Option<Attacker>,
     /// The frame given out last.
     frame: Vec<u8>,
 }
@@ -75,6 +80,7 @@ impl SimLink {
             queued: Span::ZERO,
             queue: BTreeMap::new(),
             caused: 0,
+            attacker: None,
             frame: Vec::new(),
         }
     }
@@ -126,6 +132,12 @@ impl Link for SimLink {
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
         self.now = self.now.after(SENDING);
+        if let (None, Some(attack)) = (self.attacker, self.topology().attack)
+            && let Ok((header, _)) = ip::decode(transmit.datagram)
+        {
+            self.attacker =
+                Some(Attacker::new(attack, header.source, header.destination, self.now));
+        }
         let left = self.now.after(self.queued);
         if self.echoes {
             self.expect(left, transmit.datagram.to_vec());
@@ -140,6 +152,13 @@ impl Link for SimLink {
     /// a later [`send`](Link::send) revives the link.
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         let limit = until.map(|until| until.max(self.now));
+        if let (Some(attacker), Some(limit)) = (&mut self.attacker, limit) {
+            let at = attacker.next_at().max(self.now);
+            if at <= limit && self.queue.keys().next().is_none_or(|first| at < first.0) {
+                let forged = attacker.forge();
+                self.expect(at, forged);
+            }
+        }
         let due = self
             .queue
             .first_entry()

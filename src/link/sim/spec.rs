@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 
 use super::appendix::{AnyObject, Appendix, ChecksumKey, Form, Interface, Label};
+use super::attack::Attack;
 use super::clock::Setting;
 use super::family::Dual;
 use super::node::{
@@ -42,6 +43,7 @@ struct File {
     hops: Vec<Keys>,
     #[serde(default)]
     target: Keys,
+    attack: Option<Attack>,
     /// How the prober's clock is set meanwhile.
     #[serde(default)]
     clock: Vec<SettingKeys>,
@@ -141,6 +143,10 @@ impl Topology {
     /// `object = { class = 9, c_type = 1, hex = "c0ffee00" }`; how: `extension = "old"` (without a length, at
     /// octet 128, instead of `"rfc4884"`), `extension_checksum = "wrong"` (or `"absent"`, `"right"`).
     ///
+    /// Somebody who forges answers of the target: a table `[attack]` with `answer = "udp"` (or `"echo-reply"`, `"syn-ack"`,
+    /// `"reset"`), `ports = [1024, 65535]` of the prober, `numbers = [33434, 33523]`, `rate = 5000` a second, `after = "1s"`; see
+    /// [`Attack`].
+    ///
     /// # Errors
     /// The first thing that is wrong, with its line, or the hop or router that it concerns.
     pub fn parse(text: &str, file: &str) -> Result<Self, TopologyError> {
@@ -166,6 +172,7 @@ fn build(file: File) -> Result<Topology, Problem> {
     for SettingKeys { after: Time(after), by: Shift(by) } in file.clock {
         topology = topology.clock_set(Setting { after, by });
     }
+    topology.attack = file.attack;
     topology = topology
         .with_source(Dual { v4: file.source, v6: file.source6 })
         .target_address(file.target.addresses());

@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::attack::Attack;
 use super::clock::Setting;
 use super::family::Dual;
 use super::node::{Balance, Node};
@@ -46,6 +47,7 @@ pub struct Topology {
     pub(super) seed: u64,
     pub(super) target: Dual,
     pub(super) names: BTreeMap<IpAddr, String>,
+    pub(super) attack: Option<Attack>,
     pub(super) places: Vec<Place>,
     /// How the prober's clock is set meanwhile.
     pub(super) clock: Vec<Setting>,
@@ -70,6 +72,7 @@ impl Topology {
             seed,
             target: Dual::default(),
             names: BTreeMap::new(),
+            attack: None,
             places: vec![source, target],
             clock: Vec::new(),
             frontier: vec![SOURCE],
@@ -142,6 +145,13 @@ impl Topology {
     #[must_use]
     pub fn name(mut self, address: IpAddr, name: impl Into<String>) -> Self {
         self.names.insert(address, name.into());
+        self
+    }
+
+    /// Who forges answers of the target.
+    #[must_use]
+    pub fn attacked(mut self, attack: Attack) -> Self {
+        self.attack = Some(attack);
         self
     }
 

@@ -47,6 +47,8 @@ struct Body<'a> {
     missed_rounds: u64,
     #[serde(skip_serializing_if = "is_zero")]
     clock_steps: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    contradicted: u64,
     changes: Vec<ChangeRow<'a>>,
 }
 
@@ -70,6 +72,7 @@ impl<'a> Body<'a> {
             rounds: table.rounds(),
             missed_rounds: table.missed(),
             clock_steps: whole.clock_steps,
+            contradicted: table.contradicted(),
             changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
         }
     }

@@ -123,6 +123,13 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
         };
         writeln!(out, "{:3}. {what} loss: {lose} {:.1}%", row.ttl, behind.loss * 100.0)?;
     }
+    let (contradicted, target) = (whole.table.contradicted(), whole.view.config.target);
+    if contradicted > 0 {
+        writeln!(
+            out,
+            "  contradicted: {contradicted} answers of {target} not believed, other replies say otherwise"
+        )?;
+    }
     let (missed, rounds) = (whole.table.missed(), whole.table.rounds());
     if missed > 0 {
         writeln!(out, "  {missed} of {rounds} rounds are missing: no probe was seen leaving")?;

@@ -195,14 +195,16 @@ impl Model {
                     self.target.keep(at.ttl, packet);
                 }
             }
-            Event::Sent(_) | Event::Replied(..) | Event::Settled(_) => {}
+            Event::Sent(_) | Event::Replied(..) | Event::Settled(_) | Event::Contradicted(..) => {}
         }
         match event {
             Event::Ended => self.running = None,
-            Event::Settled(_) | Event::Placed(_) => match &mut self.running {
-                Some(running) => running.clone_from(path),
-                None => self.running = Some(path.clone()),
-            },
+            Event::Settled(_) | Event::Placed(_) | Event::Contradicted(..) => {
+                match &mut self.running {
+                    Some(running) => running.clone_from(path),
+                    None => self.running = Some(path.clone()),
+                }
+            }
             _ => {}
         }
     }

@@ -127,9 +127,8 @@ impl Inspector {
     pub fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         match disposition {
-            // A sizer is no hop's.
-            Disposition::OwnProbe(at) | Disposition::Reply(at, _) if at.sizer_index().is_some() => {
-            }
+            // Others are no hop's.
+            Disposition::OwnProbe(at) | Disposition::Reply(at, _) if !at.is_of_hops() => {}
             Disposition::OwnProbe(at) => drop(self.sent.insert(at, datagram.to_vec())),
             Disposition::Reply(at, Some(index)) => {
                 let reply = path.probe(at).and_then(|probe| probe.replies.get(index));

@@ -52,6 +52,44 @@ pub(super) struct Pending<'a> {
     pub(super) silent_up_to: Option<Timestamp>,
 }
 
+/// Which answers are believed that quote nothing: not one from nearer than a router says of that flow that its TTL ran
+/// out, unless it comes again and again.
+struct Believed {
+    flows: Flows,
+    /// The highest TTL of each flow of which a router said so.
+    ran_out: HashMap<u16, u8>,
+    /// How many such answers there are of a flow at a TTL.
+    answers: HashMap<(u16, u8), usize>,
+}
+
+impl Believed {
+    /// As many answers are believed whatever speaks against them.
+    const MANY: usize = 3;
+
+    fn of(path: &Path, flows: Flows) -> Self {
+        let mut believed = Self { flows, ran_out: HashMap::new(), answers: HashMap::new() };
+        for (ttl, probe) in path.probes() {
+            let Some((flow, reply)) = flows.number(&probe.key).zip(telling(probe)) else {
+                continue;
+            };
+            if reply.kind.in_transit() {
+                believed.ran_out.insert(flow, ttl);
+            } else if reply.quote.is_none() {
+                *believed.answers.entry((flow, ttl)).or_default() += 1;
+            }
+        }
+        believed
+    }
+
+    /// Whether what answered this probe is among them, if it quotes nothing.
+    fn has(&self, ttl: u8, probe: &Probe) -> bool {
+        let Some(flow) = self.flows.number(&probe.key) else { return true };
+        let few = self.answers.get(&(flow, ttl)).is_some_and(|count| *count < Self::MANY);
+        let farther = self.ran_out.get(&flow).is_some_and(|farthest| ttl <= *farthest);
+        !(few && farther && telling(probe).is_some_and(|reply| reply.quote.is_none()))
+    }
+}
+
 impl Graph {
     pub(super) fn of(path: &Path, ttls: (u8, u8), flows: Flows, pending: Pending<'_>) -> Self {
         let source = Place::new(None, false, None);
@@ -60,10 +98,11 @@ impl Graph {
             apart: HashMap::new(),
             ended: HashMap::new(),
         };
+        let believed = Believed::of(path, flows);
         for ttl in ttls.0..=ttls.1 {
             let probes = path.hop(ttl).map_or(&[][..], |hop| &hop.probes);
             let mut by_flow: BTreeMap<u16, Vec<&Probe>> = BTreeMap::new();
-            for probe in probes {
+            for probe in probes.iter().filter(|probe| believed.has(ttl, probe)) {
                 if let Some(flow) = flows.number(&probe.key) {
                     by_flow.entry(flow).or_default().push(probe);
                 }

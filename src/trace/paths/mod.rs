@@ -77,7 +77,7 @@ impl Paths {
     pub fn watcher(config: TraceConfig) -> Result<Tracer, ConfigError> {
         let config = plan::of_flows(config);
         let idents = plan::idents(&config);
-        Tracer::passive(config, idents)
+        Ok(Tracer::passive(config, idents)?.trusting())
     }
 
     /// One that only watches, for replay.

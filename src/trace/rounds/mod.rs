@@ -112,6 +112,8 @@ pub struct Rounds {
     sending: Option<Sending>,
     /// How many there were, as a recording says.
     noted: Option<u64>,
+    /// How many seconds a trace would wait at most.
+    longest_wait: f64,
 }
 
 impl Rounds {
@@ -121,8 +123,9 @@ impl Rounds {
     /// When no trace can be run with `config`.
     pub fn new(config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         plan.check_of(&config)?;
+        let longest = config.wait.max;
         let sending = Some(Sending::new(plan, config.wait));
-        let first = Tracer::new(patient(config.clone(), plan).round(0))?;
+        let first = Tracer::new(patient(config.clone(), plan).round(0))?.waiting(longest);
         Ok(Self { sending, ..Self::of(config, plan, first) })
     }
 
@@ -141,6 +144,7 @@ impl Rounds {
     pub fn passive_from(number: u64, config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         let round = patient(config.clone(), plan).round(number);
         let first = Tracer::passive(round, Idents::One)?.in_round(number);
+        let first = first.waiting(config.wait.max);
         Ok(Self::of(config, plan, first))
     }
 
@@ -155,10 +159,11 @@ impl Rounds {
     fn of(config: TraceConfig, plan: Plan, first: Tracer) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let kept = (config.wait.max / plan.interval).ceil() as usize;
+        let longest_wait = config.wait.max;
         let config = patient(config, plan);
         let numbers = Numbers::of(config.clone(), plan.interval);
         let seen = Seen::new(first, kept.clamp(KEPT.0, KEPT.1), numbers);
-        Self { config, seen, sending: None, noted: None }
+        Self { config, seen, sending: None, noted: None, longest_wait }
     }
 
     /// What is asked in each round.
@@ -188,7 +193,8 @@ impl Rounds {
         let passive = || Tracer::passive(self.config.round(number), Idents::One).ok();
         // It is the configuration of the first round, but for numbers of which any will do.
         if let Some(next) = ours.or_else(passive) {
-            self.seen.go_on_with(next.in_round(number), &self.config);
+            let next = next.in_round(number).waiting(self.longest_wait);
+            self.seen.go_on_with(next, &self.config);
         }
     }
 

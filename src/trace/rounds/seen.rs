@@ -10,6 +10,7 @@ use super::super::event::{Disposition, Event};
 use super::super::path::Path;
 use super::super::tracer::Tracer;
 use super::numbers::Numbers;
+use crate::probe::ProbeKey;
 use crate::time::ClockStep;
 use crate::wire::Frame;
 
@@ -24,6 +25,8 @@ pub(super) struct Seen {
     kept: usize,
     /// The target was reached in a round that is not kept any more.
     reached: bool,
+    /// As long as the path was known to be after the last round that is not kept any more; 0 if that is not known.
+    known_length: u8,
     /// How many rounds ago that is which the last event or frame was about; `None` is the current one.
     shown: Option<usize>,
     pub(super) numbers: Numbers,
@@ -50,7 +53,15 @@ pub(super) enum Whose {
 impl Seen {
     /// None yet; `current` is the first.
     pub(super) fn new(current: Tracer, kept: usize, numbers: Numbers) -> Self {
-        Self { current, over: VecDeque::new(), kept, reached: false, shown: None, numbers }
+        Self {
+            current,
+            over: VecDeque::new(),
+            kept,
+            reached: false,
+            known_length: 0,
+            shown: None,
+            numbers,
+        }
     }
 
     /// The number of the latest round of which something was captured, or of the first.
@@ -82,6 +93,12 @@ impl Seen {
     /// What the frame is.
     pub(super) fn whose(&self, frame: &Frame<'_>) -> Whose {
         let Some((header, payload)) = self.current.own(frame) else { return Whose::Other };
+        // Those that confirm answers are of no round by their numbers.
+        let flow = self.current.config().flow();
+        let key = ProbeKey::of(&header, payload);
+        if key.is_some_and(|key| key.ident(flow.probe) != flow.ident) {
+            return Whose::Other;
+        }
         let round = self.numbers.round_of(self.number(), &header, payload, frame.at);
         round.map_or(Whose::Nobodys, Whose::ProbeOf)
     }
@@ -97,8 +114,24 @@ impl Seen {
         round.finish();
         self.over.push_front(Over { round, closed: false });
         if self.over.len() > self.kept {
-            let gone = self.over.pop_back();
-            self.reached |= gone.is_some_and(|over| over.round.path().reached(config));
+            let Some(Over { round, .. }) = self.over.pop_back() else { return };
+            self.reached |= round.path().reached(config);
+            self.known_length = round.path().known_length(self.known_length, false);
+        }
+        self.learn_length(config);
+    }
+
+    /// The current round learns from those before how long the path is.
+    fn learn_length(&mut self, config: &TraceConfig) {
+        // Where nothing can confirm that it is shorter now, that is believed once no router has been seen beyond it for as
+        // many rounds as are kept.
+        let by_quotes = config.confirmation.is_none();
+        let before = if by_quotes { 0 } else { self.known_length };
+        let rounds = self.over.iter().rev().map(|over| over.round.path());
+        let known = rounds.fold(before, |known, path| path.known_length(known, by_quotes));
+        self.current.note_length(known);
+        if let Some(over) = self.over.front_mut() {
+            over.round.note_length(known);
         }
     }
 

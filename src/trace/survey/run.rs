@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::Found;
 use super::group::Sighting;
 use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
-use crate::time::Span;
-use crate::trace::config::{MAX_WATCHED_QUERIES, TraceConfig, Wait};
+use crate::time::{Span, Timestamp};
+use crate::trace::config::{Confirmation, MAX_WATCHED_QUERIES, TraceConfig, Wait};
 use crate::trace::correlate::{Idents, Listed};
 use crate::trace::tool::{self, Traits};
 
@@ -15,6 +15,8 @@ use crate::trace::tool::{self, Traits};
 const LOWEST_TRACE_PORT: u16 = 33_000;
 /// How long before the other probes of its trace a scout leaves.
 const SCOUT_LEADS: Span = Span::from_millis(10_000);
+/// So long after the last probe of a trace one that confirms an answer may still come.
+const CONFIRMED_WITHIN: Span = Span::from_millis(6_000);
 /// A trace begins near its source; plain traffic comes to have such a TTL only from far away.
 const NEAR: u8 = 3;
 
@@ -37,6 +39,8 @@ pub(super) struct Run {
     pub(super) sizers: Vec<Sighting>,
     /// Those whose own frame is not in the capture.
     pub(super) unseen: Vec<Unseen>,
+    /// The probes that were to confirm answers to others.
+    confirmations: Vec<Sighting>,
     first: Sighting,
     per_ttl: BTreeMap<u8, usize>,
     lowest: u16,
@@ -61,6 +65,7 @@ impl Run {
             idents: probes.iter().map(|it| it.ident).collect(),
             sizers: Vec::new(),
             unseen: Vec::new(),
+            confirmations: Vec::new(),
             first,
             per_ttl,
             lowest: numbers().min()?,
@@ -70,7 +75,7 @@ impl Run {
     }
 
     /// When its first probe was captured.
-    pub(super) fn start(&self) -> crate::time::Timestamp {
+    pub(super) fn start(&self) -> Timestamp {
         self.scout.map_or(self.first.at, |scout| scout.at)
     }
 
@@ -109,6 +114,35 @@ impl Run {
         (counts && free()).then(|| 1 + beside.max(beyond))
     }
 
+    /// Whether the probes of another run were to confirm answers to these: they came later, from one other port or with
+    /// another identifier, to hops of this one but the first, and fewer to each.
+    fn is_confirmed_by(&self, other: &Self) -> bool {
+        let of_one =
+            self.idents.len() == 1 && other.idents.len() == 1 && self.idents != other.idents;
+        let (Some(lowest), Some(highest)) =
+            (self.per_ttl.keys().next(), self.per_ttl.keys().last())
+        else {
+            return false;
+        };
+        let few = |(ttl, count): (&u8, &usize)| {
+            let asked = self.per_ttl.get(ttl).copied().unwrap_or(0);
+            (lowest..highest).contains(&ttl) && ttl > lowest && 2 * *count <= asked.max(2)
+        };
+        let ours = |it: &Sighting| it.looks_like_ours(&self.flow);
+        let later = self.first.at < other.first.at && self.ends() > other.first.at;
+        of_one
+            && later
+            && other.scout.is_none()
+            && other.per_ttl.iter().all(few)
+            && other.probes.iter().all(ours)
+            && ours(&self.first)
+    }
+
+    /// When no confirmation is to be expected any more.
+    fn ends(&self) -> Timestamp {
+        self.probes.last().map_or(self.first.at, |last| last.at).after(CONFIRMED_WITHIN)
+    }
+
     fn fixed(&self) -> bool {
         self.lowest == self.highest
     }
@@ -143,9 +177,10 @@ impl Run {
         let tool = tool::likely(&traits);
         let wait = tool::wait(&traits);
         let config = self.config(wait, missing.iter().map(|(number, ..)| *number).min());
-        let all = || self.scout.iter().chain(&self.probes).chain(&self.sizers);
+        let own = || self.scout.iter().chain(&self.probes).chain(&self.sizers);
+        let all = || own().chain(&self.confirmations);
         let listed = Listed {
-            idents: self.idents.clone(),
+            idents: all().map(|it| it.ident).collect(),
             probes: all().map(|it| it.key).collect(),
             from: self.start(),
             until: all().map(|it| it.at).max().unwrap_or(self.first.at),
@@ -205,10 +240,28 @@ impl Run {
             packet_len: self.first.len,
             first_id: self.first.key.ip_id,
             flow_label: self.first.flow_label,
+            confirmation: self.confirmations.first().map(|first| {
+                // Nothing more is sent by it.
+                Confirmation { ident: first.ident, seed: 0 }
+            }),
             wait,
             ..defaults
         }
     }
+}
+
+/// The runs that are traces, with the probes that confirm answers to those of the last that began before.
+pub(super) fn with_confirmations(mut runs: Vec<Run>) -> Vec<Run> {
+    runs.sort_by_key(Run::start);
+    let mut traces: Vec<Run> = Vec::new();
+    for run in runs {
+        match traces.last_mut().filter(|last| last.is_confirmed_by(&run)) {
+            Some(last) => last.confirmations.extend(run.probes),
+            None if run.is_trace() => traces.push(run),
+            None => {}
+        }
+    }
+    traces
 }
 
 /// Parts probes by which a path MTU is found out from those of hops: they fill longer datagrams in the same

@@ -10,6 +10,7 @@ mod concurrency;
 mod confinement;
 mod drops;
 mod endings;
+mod forged;
 mod inspect;
 pub(crate) mod lab;
 mod lookups;

@@ -45,6 +45,8 @@ pub struct Filter {
     /// The port that our probes come from, where their protocol has ports. Of TCP it may be any: then what
     /// begins or resets a connection is let through.
     pub source_port: Option<u16>,
+    /// Another one that some of them come from.
+    pub second_port: Option<u16>,
     /// Whether the interface is the loopback, or all interfaces and so the loopback too: there each
     /// packet is seen going out and coming in, and the second sight is dropped.
     pub loopback: bool,
@@ -109,13 +111,14 @@ enum Label {
     Ip,
     Upper,
     Probe,
+    FromPort,
     Answer,
     Error,
     Accept,
     Drop,
 }
 
-use Label::{Accept, Answer, Drop, Error, Ip, Next, Probe, Upper};
+use Label::{Accept, Answer, Drop, Error, FromPort, Ip, Next, Probe, Upper};
 use bpf::Line::{At, Do};
 
 /// Goes on if the address at this place is `address`.
@@ -194,24 +197,35 @@ impl Filter {
     /// What a probe shows beyond its addresses.
     fn is_probe(&self, ip: u32, family: &Family) -> Vec<Line> {
         match (self.protocol, self.source_port) {
-            (ipv4::TCP, Some(port)) => vec![
-                Do(LOAD_HALF_AFTER, ip),
-                equal(port.into(), Next, Answer),
-                Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
-                any_bit(tcp::Flags::RST.0.into(), Drop, Accept),
-            ],
+            (ipv4::TCP, Some(_)) => {
+                let mut lines = self.is_ours(ip, FromPort, Answer);
+                lines.extend([
+                    At(FromPort),
+                    Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
+                    any_bit(tcp::Flags::RST.0.into(), Drop, Accept),
+                ]);
+                lines
+            }
             (ipv4::TCP, None) => vec![
                 Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
                 any_bit(tcp::Flags::SYN.0.into(), Accept, Answer),
             ],
-            (ipv4::UDP | ipv4::UDP_LITE, port) => {
-                vec![Do(LOAD_HALF_AFTER, ip), equal(port.unwrap_or(0).into(), Accept, Answer)]
-            }
+            (ipv4::UDP | ipv4::UDP_LITE, _) => self.is_ours(ip, Accept, Answer),
             (icmp, _) if icmp == family.icmp => {
                 vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_request.into(), Accept, Answer)]
             }
             _ => vec![Do(RETURN, WHOLE_FRAME)],
         }
+    }
+
+    /// Whether the port at this place is one of ours.
+    fn is_ours(&self, at: u32, yes: Label, no: Label) -> Vec<Line> {
+        let port = u32::from(self.source_port.unwrap_or(0));
+        let second = self.second_port.map(u32::from);
+        let mut lines = vec![Do(LOAD_HALF_AFTER, at)];
+        lines.extend(second.map(|second| equal(second, yes, Next)));
+        lines.push(equal(port, yes, no));
+        lines
     }
 
     /// What an answer of the target shows beyond its addresses.
@@ -221,10 +235,7 @@ impl Filter {
                 Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
                 any_bit((tcp::Flags::SYN.0 | tcp::Flags::RST.0).into(), Accept, Drop),
             ],
-            (ipv4::TCP | ipv4::UDP | ipv4::UDP_LITE, port) => {
-                let port = port.unwrap_or(0).into();
-                vec![Do(LOAD_HALF_AFTER, ip + 2), equal(port, Accept, Drop)]
-            }
+            (ipv4::TCP | ipv4::UDP | ipv4::UDP_LITE, _) => self.is_ours(ip + 2, Accept, Drop),
             (icmp, _) if icmp == family.icmp => {
                 vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_reply.into(), Accept, otherwise)]
             }

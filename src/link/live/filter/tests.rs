@@ -71,6 +71,7 @@ fn filter(family: usize, protocol: u8) -> Filter {
         target: TARGET[family].parse().unwrap(),
         protocol,
         source_port: Some(PORT),
+        second_port: None,
         loopback: false,
     }
 }
@@ -213,6 +214,27 @@ fn the_kernels_own_resets_are_no_probes() {
             let answer = segment(80, PORT, flags);
             let answer = datagram(family, &[], ipv4::TCP, [TARGET, OURS], &answer);
             check(ipv4::TCP, family, true, "answered", &answer);
+        }
+    }
+}
+
+/// Probes that confirm answers come from a second port.
+#[test]
+fn two_ports_pass_and_no_third() {
+    let all = FAMILIES.into_iter().flat_map(|it| [(it, ipv4::UDP), (it, ipv4::TCP)]);
+    for (family, protocol) in all {
+        let two = Filter { second_port: Some(PORT + 7), ..filter(family, protocol) }.program();
+        for (port, expect) in [(PORT, true), (PORT + 7, true), (PORT + 1, false)] {
+            for (way, ports) in [([OURS, TARGET], (port, 80)), ([TARGET, OURS], (80, port))] {
+                for flags in [tcp::Flags::SYN, tcp::Flags::RST] {
+                    let bytes = segment(ports.0, ports.1, flags);
+                    let bytes = datagram(family, &[], protocol, way, &bytes);
+                    let reset = protocol == ipv4::TCP && flags == tcp::Flags::RST;
+                    let expect = expect && !(reset && way == [OURS, TARGET]);
+                    let passed = lets_through(&two, &packet(LinkType::Raw, &bytes));
+                    assert_eq!(passed, expect, "{protocol} {way:?} {ports:?} {flags:?}");
+                }
+            }
         }
     }
 }
