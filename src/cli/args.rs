@@ -329,23 +329,6 @@ impl Cli {
     }
 }
 
-impl Cli {
-    /// Whether packets are to be sent, for which alone there are rights to be had.
-    pub fn probes(&self) -> bool {
-        match &self.command {
-            Some(Action::Replay(_) | Action::Diff(_) | Action::Show(_) | Action::Config(_)) => {
-                false
-            }
-            Some(Action::Watch(screen)) if screen.replay.is_some() => false,
-            Some(Action::Watch(screen)) => screen.watch.trace.simulate.is_none(),
-            Some(Action::Report(watch)) => watch.trace.simulate.is_none(),
-            Some(Action::Paths(paths)) => paths.trace.simulate.is_none(),
-            Some(Action::Trace(trace) | Action::Inspect(trace)) => trace.simulate.is_none(),
-            None => self.trace.simulate.is_none(),
-        }
-    }
-}
-
 /// Whether a command has this name.
 pub fn is_command(name: &str) -> bool {
     Cli::command().find_subcommand(name).is_some()

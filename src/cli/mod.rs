@@ -96,11 +96,6 @@ pub fn main() -> ExitCode {
         complain("--no-sandbox: system calls and files are not restricted");
         sandbox::switch_off();
     }
-    if !cli.probes()
-        && let Err(error) = privilege::drop_for_good()
-    {
-        return ended(Err(error.into()));
-    }
     ended(match cli.command {
         Some(Action::Replay(args)) => replay::run(&args, refused_in_maps(given).as_deref()),
         Some(Action::Trace(args) | Action::Inspect(args)) => trace::run(&args, Task::Once),

@@ -16,7 +16,7 @@ use super::lookups::Databases;
 use super::playing;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
-use super::tape::{Prepared, Tape, is_stdout};
+use super::tape::{Destination, Prepared, Tape, is_stdout};
 use super::task::Task;
 use super::trace::{self, Opened};
 use super::watch::{self, Watch};
@@ -205,9 +205,14 @@ impl Probers {
         let profile = Profile { screen: true, asks, ..Profile::default() };
         if let Some(file) = &trace.simulate {
             let server = watch.listen()?;
-            let profile = Profile { serves: server.is_some(), ..profile };
-            trace::confine_simulated(trace, file, &profile)?;
-            let open = |name: &String| trace::open_simulated(trace, task, name, file);
+            let text = trace::read_topology(file)?;
+            let mut destination = trace::open_destination(trace, task)?;
+            let rotates_in = destination.as_ref().and_then(Destination::directory);
+            sandbox::enter(&Profile { serves: server.is_some(), rotates_in, ..profile })?;
+            let open = |name: &String| {
+                let topology = (file.as_path(), text.as_deref());
+                trace::open_simulated(trace, task, name, topology, destination.take())
+            };
             let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
             Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         } else {

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -38,6 +38,19 @@ pub struct Tape {
     clock_offset: Span,
     last_step: Option<ClockStep>,
     rotation: Option<Rotation>,
+}
+
+/// What a recording goes to: open, and not written to yet.
+pub struct Destination {
+    to: To,
+    path: PathBuf,
+}
+
+enum To {
+    Stdout(File),
+    File(File),
+    /// Files of this size in a directory, of which so many are kept.
+    Directory(File, u64, Option<usize>),
 }
 
 /// A recording that has been asked for; whatever takes privilege has been done.
@@ -72,28 +85,75 @@ pub fn is_stdout(pcap: Option<&Path>) -> bool {
     pcap == Some(Path::new("-"))
 }
 
+impl Destination {
+    /// Opens what a recording to `path` is written to. What is in it stays there for now.
+    pub fn open(path: &Path, rotate: Option<RotateOptions>) -> anyhow::Result<Self> {
+        let (path, cannot) = (path.to_owned(), "cannot begin the recording");
+        let rotate = rotate.and_then(|rotate| Some((rotate.rotate?, rotate.keep)));
+        if let Some((size, keep)) = rotate {
+            let keep = keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX));
+            return Ok(Self { to: To::Directory(directory_of(&path)?, size, keep), path });
+        }
+        let to = if is_stdout(Some(&path)) {
+            if io::stdout().is_terminal() {
+                bail!(
+                    "stdout is a terminal: give --pcap the name of a file, or send stdout to one"
+                );
+            }
+            // Not through `Stdout`, which holds back what follows the last line feed.
+            let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
+            To::Stdout(out.into())
+        } else {
+            let opened = files::to_write(&path);
+            let to = opened.with_context(|| format!("cannot write to {}", path.display()));
+            To::File(to.context(cannot)?)
+        };
+        Ok(Self { to, path })
+    }
+
+    /// The directory in which files are to be made later.
+    pub fn directory(&self) -> Option<BorrowedFd<'_>> {
+        match &self.to {
+            To::Stdout(_) | To::File(_) => None,
+            To::Directory(directory, ..) => Some(directory.as_fd()),
+        }
+    }
+}
+
 impl Prepared {
-    /// Begins a recording to `path`, so that one that cannot be written is known before the first probe.
+    /// Begins a recording, so that one that cannot be written is known before the first probe.
     pub fn new(
-        path: &Path,
-        rotate: Option<&RotateOptions>,
+        destination: Destination,
         carried: Carried,
         interface: Interface,
     ) -> anyhow::Result<Self> {
-        if let Some((size, rotate)) = rotate.and_then(|rotate| Some((rotate.rotate?, rotate))) {
-            let keep = rotate.keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX));
-            let rotation = Rotation::new(path, size, keep, carried, interface)?;
-            return Ok(Self::Rotating(Box::new(rotation)));
-        }
-        let (out, name): (Box<dyn Write + Send>, _) = if is_stdout(Some(path)) {
-            // Not through `Stdout`, which holds back what follows the last line feed.
-            let out = io::stdout().as_fd().try_clone_to_owned().context("cannot use stdout")?;
-            (Box::new(File::from(out)), "standard output".to_owned())
-        } else {
-            let file = create(path).context("cannot begin the recording")?;
-            (Box::new(file), path.display().to_string())
+        let Destination { to, path } = destination;
+        let (out, name) = match to {
+            To::Directory(directory, size, keep) => {
+                let rotation = Rotation {
+                    size,
+                    keep,
+                    directory,
+                    path,
+                    interface,
+                    carried,
+                    names: BTreeMap::new(),
+                    round: 0,
+                    stamp: i64::MIN,
+                    files: VecDeque::new(),
+                };
+                return Ok(Self::Rotating(Box::new(rotation)));
+            }
+            To::Stdout(out) => (out, "standard output".to_owned()),
+            To::File(file) => {
+                let name = path.display().to_string();
+                let emptied = files::emptied(file);
+                let file = emptied.with_context(|| format!("cannot write to {name}"));
+                (file.context("cannot begin the recording")?, name)
+            }
         };
-        let (format, comment) = (Format::from_path(path), carried.to_comment());
+        let (format, comment) = (Format::from_path(&path), carried.to_comment());
+        let out: Box<dyn Write + Send> = Box::new(out);
         let recording = Recording::new(out, name, format, &interface, &comment)?;
         Ok(Self::Begun(Box::new(Tape::of(recording, None))))
     }
@@ -203,35 +263,6 @@ impl Tape {
 }
 
 impl Rotation {
-    fn new(
-        path: &Path,
-        size: u64,
-        keep: Option<usize>,
-        carried: Carried,
-        interface: Interface,
-    ) -> anyhow::Result<Self> {
-        if is_stdout(Some(path)) || path.file_name().is_none() {
-            bail!("--rotate needs the name of a file after --pcap, from which it makes names");
-        }
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        let directory = files::directory(parent)
-            .with_context(|| format!("cannot open the directory {}", parent.display()))
-            .context("cannot begin the recording")?;
-        Ok(Self {
-            size,
-            keep,
-            directory,
-            path: path.to_owned(),
-            interface,
-            carried,
-            names: BTreeMap::new(),
-            round: 0,
-            stamp: i64::MIN,
-            files: VecDeque::new(),
-        })
-    }
-
     /// Makes the file that begins at this time.
     fn next_file(
         &mut self,
@@ -274,6 +305,18 @@ fn name(path: &Path, millis: i64) -> PathBuf {
         name.push(extension);
     }
     name.into()
+}
+
+/// The directory that files with names like this one are made in.
+fn directory_of(path: &Path) -> anyhow::Result<File> {
+    if is_stdout(Some(path)) || path.file_name().is_none() {
+        bail!("--rotate needs the name of a file after --pcap, from which it makes names");
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    files::directory(parent)
+        .with_context(|| format!("cannot open the directory {}", parent.display()))
+        .context("cannot begin the recording")
 }
 
 /// A file that is begun anew.

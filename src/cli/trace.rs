@@ -11,7 +11,7 @@ use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
 use super::hints;
 use super::paths::Earlier;
 use super::session::{Session, report_out};
-use super::tape::{Prepared, create, is_stdout};
+use super::tape::{Destination, Prepared, create, is_stdout};
 use super::target;
 use super::task::Task;
 use super::watch::{self, Watch};
@@ -188,7 +188,8 @@ pub(super) fn open_live(
         let (len, name) = (config.packet_len, interface.name.shown());
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
-    let prepared = prepare_tape(args, task, &config, &interface)?;
+    let destination = open_destination(args, task)?;
+    let prepared = prepare_tape(destination, args, task, &config, &interface)?;
     Ok(Opened { link, config, interface, largest, prepared })
 }
 
@@ -286,20 +287,13 @@ pub(super) fn account(
     }
 }
 
-/// Leaves a simulated run the files that it is still to open, besides what `profile` names.
-pub(super) fn confine_simulated(
-    args: &TraceArgs,
-    file: &Path,
-    profile: &Profile<'_>,
-) -> anyhow::Result<()> {
-    let named = |path: &'static str| move |it: &&Path| *it != Path::new(path);
-    let begins = [args.pcap.as_deref(), args.stats.as_deref()].into_iter().flatten();
-    sandbox::enter(&Profile {
-        reads: Some(file).filter(named(BUILT_IN)).into_iter().collect(),
-        begins: begins.filter(named(STDERR)).collect(),
-        ..profile.clone()
-    })?;
-    Ok(())
+/// The text of a topology; the built-in one has none.
+pub(super) fn read_topology(file: &Path) -> anyhow::Result<Option<String>> {
+    if file == Path::new(BUILT_IN) {
+        return Ok(None);
+    }
+    let text = files::read(file).and_then(io::read_to_string);
+    text.map(Some).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// The simulated network, with the recording of what happens there.
@@ -307,15 +301,12 @@ pub(super) fn open_simulated(
     args: &TraceArgs,
     task: Task<'_>,
     name: &str,
-    file: &Path,
+    (file, text): (&Path, Option<&str>),
+    destination: Option<Destination>,
 ) -> anyhow::Result<Opened<SimLink>> {
-    let topology = if file == Path::new(BUILT_IN) {
-        Topology::builtin()
-    } else {
-        let text = files::read(file)
-            .and_then(io::read_to_string)
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        Topology::parse(&text, &file.display().to_string())?
+    let topology = match text {
+        None => Topology::builtin(),
+        Some(text) => Topology::parse(text, &file.display().to_string())?,
     };
     let names = topology.names();
     let fits = |address: &IpAddr| args.options.fits(address);
@@ -346,7 +337,7 @@ pub(super) fn open_simulated(
         link: LinkType::Raw,
         filter: None,
     };
-    let prepared = prepare_tape(args, task, &config, &interface)?;
+    let prepared = prepare_tape(destination, args, task, &config, &interface)?;
     Ok(Opened { link, config, interface, largest, prepared })
 }
 
@@ -354,15 +345,18 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
     let resolvers = args.lookups.resolvers(false, DEFAULT_WAIT)?;
     let files = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
-    confine_simulated(
-        args,
-        file,
-        &Profile { serves: server.is_some(), asks: resolvers.as_ref(), ..Profile::default() },
-    )?;
+    let text = read_topology(file)?;
+    let (destination, facts_to) = (open_destination(args, task)?, open_stats(args)?);
+    sandbox::enter(&Profile {
+        serves: server.is_some(),
+        rotates_in: destination.as_ref().and_then(Destination::directory),
+        asks: resolvers.as_ref(),
+        ..Profile::default()
+    })?;
+    let topology = (file, text.as_deref());
     let Opened { mut link, config, prepared, largest, .. } =
-        open_simulated(args, task, name, file)?;
+        open_simulated(args, task, name, topology, destination)?;
     let names = Names::fixed(link.topology().names().clone());
-    let facts_to = open_stats(args)?;
     let (databases, resolvers) = (files.read()?, resolvers.as_ref());
     let annotations =
         args.lookups.annotations(Some(names), &databases, resolvers, || (), DEFAULT_WAIT);
@@ -501,17 +495,25 @@ fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> a
     Ok(())
 }
 
+/// Opens what the recording goes to, if there is to be one.
+pub(super) fn open_destination(
+    args: &TraceArgs,
+    task: Task<'_>,
+) -> anyhow::Result<Option<Destination>> {
+    let rotate = task.watch().map(|watch| watch.rotate);
+    args.pcap.as_deref().map(|path| Destination::open(path, rotate)).transpose()
+}
+
 /// Prepares the recording, if there is to be one.
 fn prepare_tape(
+    destination: Option<Destination>,
     args: &TraceArgs,
     task: Task<'_>,
     config: &TraceConfig,
     interface: &Interface,
 ) -> anyhow::Result<Option<Prepared>> {
-    let Some(path) = args.pcap.as_deref() else { return Ok(None) };
-    let carried = task.carried(config, args.output);
-    let rotate = task.watch().map(|watch| &watch.rotate);
-    Prepared::new(path, rotate, carried, interface.clone()).map(Some)
+    let carried = || task.carried(config, args.output);
+    destination.map(|to| Prepared::new(to, carried(), interface.clone())).transpose()
 }
 
 /// Opened before privileges are dropped, like the recording.

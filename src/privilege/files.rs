@@ -45,8 +45,15 @@ pub fn read_regular(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`read`].
 pub fn create(path: &Path) -> io::Result<File> {
-    let file = open(path, OFlag::O_WRONLY | OFlag::O_CREAT, "write")?;
-    emptied(file)
+    to_write(path).and_then(emptied)
+}
+
+/// Opens a file as [`create`] does, but leaves what is in it until it is [`emptied`].
+///
+/// # Errors
+/// As [`read`].
+pub fn to_write(path: &Path) -> io::Result<File> {
+    open(path, OFlag::O_WRONLY | OFlag::O_CREAT, "write")
 }
 
 /// Opens a directory, in which files can be made by [`create_in`] for as long as its rights allow.
@@ -94,7 +101,11 @@ fn by_kernel(at: impl AsFd, path: &Path, flags: OFlag) -> io::Result<File> {
     Ok(openat(at, path, flags, Mode::from_bits_truncate(0o666))?.into())
 }
 
-fn emptied(file: File) -> io::Result<File> {
+/// A file with nothing in it, if it is a regular one.
+///
+/// # Errors
+/// The kernel's.
+pub fn emptied(file: File) -> io::Result<File> {
     if is_regular(&file)? {
         file.set_len(0)?;
     }

@@ -52,7 +52,7 @@ impl<W: Write> Inspect<W> {
         let width = longest.max().unwrap_or(0).max(LEAST_WIDTH);
         let TraceConfig { target_name, target, .. } = view.config;
         let name = target_name.shown();
-        writeln!(self.out, "what the path to {name} ({target}) does to packets\n")?;
+        writeln!(self.out, "what the path to {name} ({target}) does to packets")?;
         writeln!(self.out, "hop  {:<width$}  octets  TTL  not as sent", "quoted by")?;
         for Line { hop, responder, len, ttl, said } in &rows {
             let line = format!("{hop:3}  {responder:<width$}  {len:6}  {ttl:3}  {said}");

@@ -83,6 +83,7 @@ const ALWAYS: &[c_long] = &[
     libc::SYS_close,
     libc::SYS_fstat,
     libc::SYS_munmap,
+    libc::SYS_ftruncate,
     libc::SYS_mremap,
     libc::SYS_madvise,
     libc::SYS_brk,
@@ -184,7 +185,7 @@ const OPENING: &[c_long] = &[
     libc::SYS_getdents64,
 ];
 
-const MAKING: &[c_long] = &[libc::SYS_openat, libc::SYS_unlinkat, libc::SYS_ftruncate];
+const MAKING: &[c_long] = &[libc::SYS_openat, libc::SYS_unlinkat];
 
 /// Sockets of one's own, once they are made: see [`rules`].
 const TALKING: &[c_long] = &[

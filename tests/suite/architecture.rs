@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("compare", &["untrusted"]),
     ("enrich", &["untrusted"]),
     ("privilege", &[]),
-    ("sandbox", &["enrich", "link", "privilege"]),
+    ("sandbox", &["enrich", "link", "privilege", "untrusted"]),
     ("metrics", &["time", "trace"]),
     ("player", &["time", "wire", "trace", "capture", "link", "driver", "enrich", "render"]),
     ("render", &["time", "untrusted", "wire", "probe", "trace", "enrich"]),
@@ -102,7 +102,7 @@ fn the_core_has_no_clock_no_io_and_no_print() {
 #[test]
 fn files_are_opened_in_one_place() {
     const PLACE: &str = "privilege/";
-    const KERNELS: [&str; 2] = ["link/live/", "cli/keyboard"];
+    const KERNELS: [&str; 3] = ["link/live/", "cli/keyboard", "cli/confinement"];
     const OPENS: [&str; 8] = [
         "File::open(",
         "File::create",

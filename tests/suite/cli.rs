@@ -48,7 +48,7 @@ fn what_is_wrong_is_said_in_one_line_with_status_2() {
         (vec!["replay".into(), text(&root().join("Cargo.toml"))], "Cargo.toml"),
         (vec!["--simulate".into(), text(&bad_topology), TARGET.into()], "adress"),
         (vec!["--simulate".into(), "no-such-host".into()], "no-such-host"),
-        (vec!["--simulate".into(), "-f9".into(), "-m3".into(), TARGET.into()], "max TTL"),
+        (vec!["--simulate".into(), "-f9".into(), "-m3".into(), TARGET.into()], "--max-hops 3"),
         (
             vec!["--simulate".into(), "--pcap".into(), "/nonexistent/x.pcap".into(), TARGET.into()],
             "/nonexistent/x.pcap",

@@ -349,7 +349,7 @@ fn a_step_is_no_change_of_the_path() {
     set_back(&mut bytes, 100);
     fs::write(&after, bytes).unwrap();
     let found = run(&["diff", from, to]);
-    assert_eq!((found.status, found.stdout.as_str()), (0, "the path is the same\n"));
+    assert_eq!((found.status, found.stdout.as_str()), (0, "the path to 203.0.113.9 is the same\n"));
 }
 
 fn settings() -> impl Strategy<Value = Vec<Setting>> {
