@@ -18,8 +18,8 @@ pub trait Observer {
     /// The link refused a probe.
     fn refused(&mut self, _: &LinkError) {}
 
-    /// So many rounds have now gone by of which no probe was seen leaving.
-    fn missed(&mut self, _: u64) {}
+    /// So many rounds have now gone by of which no probe was seen leaving, and so many of them since the last call.
+    fn missed(&mut self, _: u64, _: u64) {}
 
     /// The clock that stamps frames was set: before the next frame that concerns the trace, or the end.
     fn clock_step(&mut self, _: &ClockStep) {}
@@ -143,7 +143,7 @@ impl Crank {
         let outcome = turn(tracer, link, observer, self);
         let missed = tracer.missed();
         if missed > self.missed {
-            observer.missed(missed);
+            observer.missed(missed, missed - self.missed);
         }
         self.missed = missed;
         match outcome {

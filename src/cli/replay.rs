@@ -28,7 +28,7 @@ use crate::privilege::files;
 use crate::recording::Carried;
 use crate::render::Form;
 use crate::sandbox::{self, Profile};
-use crate::time::{Span, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::endpoint::Endpoint;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
@@ -248,8 +248,12 @@ impl Observer for Report {
         self.with(|session| session.event(event, path));
     }
 
-    fn missed(&mut self, rounds: u64) {
-        self.session.missed(rounds);
+    fn clock_step(&mut self, step: &ClockStep) {
+        self.with(|session| session.clock_step(step));
+    }
+
+    fn missed(&mut self, rounds: u64, more: u64) {
+        self.session.missed(rounds, more);
     }
 
     fn wake(&mut self, path: &trace::Path) {

@@ -302,16 +302,21 @@ impl Observer for Session {
         }
     }
 
-    fn missed(&mut self, rounds: u64) {
+    fn missed(&mut self, rounds: u64, more: u64) {
         if let Some(meter) = &mut self.meter {
-            meter.missed();
+            meter.missed(more);
         }
         self.renderer.missed(rounds);
-        if rounds == 1 {
+        if rounds == more {
             let target = self.config.target_name.word();
-            complain(&format!(
-                "no probe to {target} was seen leaving in a round: it is missing, and the watch goes on"
-            ));
+            complain(&match rounds {
+                1 => format!(
+                    "no probe to {target} was seen leaving in a round: it is missing, and the watch goes on"
+                ),
+                _ => format!(
+                    "{rounds} rounds to {target} were not sent: they are missing, and the watch goes on"
+                ),
+            });
         }
     }
 

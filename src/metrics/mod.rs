@@ -213,13 +213,13 @@ impl Meter {
         self.metrics.reached.get_or_create_owned(&labels).set(reached);
     }
 
-    /// Nothing was seen leaving in this round: nothing is known of it, but that the target was not reached.
-    pub fn missed(&mut self) {
+    /// Nothing was seen leaving in so many rounds: nothing is known of them, but that the target was not reached.
+    pub fn missed(&mut self, rounds: u64) {
         let labels = OfTarget { target: self.target.clone() };
         self.metrics.reached.get_or_create_owned(&labels).set(0);
-        self.metrics.rounds.get_or_create_owned(&labels).inc();
-        self.metrics.missed.get_or_create_owned(&labels).inc();
-        self.ahead += 1;
+        self.metrics.rounds.get_or_create_owned(&labels).inc_by(rounds);
+        self.metrics.missed.get_or_create_owned(&labels).inc_by(rounds);
+        self.ahead += rounds;
     }
 
     /// The clock was set: round trips across the step are not observed.

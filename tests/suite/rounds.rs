@@ -71,7 +71,7 @@ impl Observer for Watcher {
         self.refused += 1;
     }
 
-    fn missed(&mut self, rounds: u64) {
+    fn missed(&mut self, rounds: u64, _: u64) {
         self.missed = rounds;
     }
 

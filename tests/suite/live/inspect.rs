@@ -145,7 +145,7 @@ fn a_loop_ends_an_inspection() {
     let report = inspect(&lab, &[]);
     let table: Vec<_> = report.lines().take_while(|line| !line.is_empty()).collect();
     assert_eq!(table.last(), Some(&"    loop: hops 2-3 repeat"), "{report}");
-    assert_eq!(table.len(), 1 + 7 + 1, "the head, the hops that it took, the loop: {report}");
+    assert_eq!(table.len(), 2 + 7 + 1, "the heads, the hops that it took, the loop: {report}");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_path_that_changes_nothing_is_said_to() {
         let report = trace(lab.rtrace(["inspect"]).args(options).args(target));
         let last = report.lines().last();
         assert_eq!(last, Some("Nothing was changed as far as hops quote it."), "{report}");
-        let table = report.lines().skip(1).take_while(|line| !line.is_empty());
+        let table = report.lines().skip(2).take_while(|line| !line.is_empty());
         let hops: Vec<_> = table.map(|line| line.split_whitespace().next()).collect();
         // An echo reply quotes nothing.
         let quoting = if options.contains(&"-I") { 3 } else { 4 };
