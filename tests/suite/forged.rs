@@ -280,10 +280,18 @@ fn branches_of_different_length_are_no_contradiction_for_quotes() {
 fn contradicted_answers_are_told() {
     let dir = scratch();
     let (file, recording) = (path_in(&dir, "path.toml"), path_in(&dir, "a.pcapng"));
-    let attack = "[attack]\nanswer = \"udp\"\nports = [54321, 54321]\nnumbers = [33446, 33448]\nrate = 200\nafter = \"40ms\"\n";
     let lines = ["", "", "", "", "silent = true", "", "", "", ""];
-    fs::write(&file, format!("{}{attack}", line_of(&lines, "1ms", ""))).unwrap();
+    let network = line_of(&lines, "1ms", "");
+    fs::write(&file, &network).unwrap();
     let simulate = format!("--simulate={}", file.display());
+    // The port follows from the seed, and the attacker knows it.
+    let calm = run(&[&simulate, "--json", "-m1", TARGETS[0]]).stdout;
+    let calm: serde_json::Value = serde_json::from_str(&calm).unwrap();
+    let port = calm["hops"][0]["probes"][0]["source_port"].as_u64().unwrap();
+    let attack = format!(
+        "[attack]\nanswer = \"udp\"\nports = [{port}, {port}]\nnumbers = [33446, 33448]\nrate = 200\nafter = \"40ms\"\n"
+    );
+    fs::write(&file, format!("{network}{attack}")).unwrap();
     let pcap = recording.to_str().unwrap();
     let common = [&simulate, "-n", "--pcap", pcap, TARGETS[0]];
     let classic = path_in(&dir, "a.pcap");
@@ -311,7 +319,7 @@ fn contradicted_answers_are_told() {
     assert_eq!((&probe["outcome"], &probe["replies"]), (&"lost".into(), &serde_json::json!([])));
     assert_eq!(probe["contradicted"][0]["responder"], TARGETS[0]);
     assert_eq!(json["confirmations"][0]["ttl"], 5);
-    assert_eq!(json["confirmations"][0]["source_port"], 54_320);
+    assert_eq!(json["confirmations"][0]["source_port"], port ^ 1);
     assert!(json["totals"]["contradicted"].as_u64().unwrap() >= 3);
     assert!(
         told(&["--format", "ndjson"])
