@@ -2,7 +2,7 @@
 //! terminal is taken over: what is wrong with it is said in a line.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ const PIECE: u64 = 1_000;
 /// Runs the command.
 pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> {
     let (trace, name) = (&args.watch.trace, path.display().to_string());
-    if !io::stdout().is_terminal() || trace.output.form() != Form::Text {
+    if !screen::is_possible() || trace.output.form() != Form::Text {
         bail!("a recording is shown on a terminal: without one, rtrace replay {name} reports it");
     }
     let resolvers = trace.lookups.resolvers(false, LOOKUP_WAIT)?;
@@ -50,7 +50,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
     let mut traces = contents.traces(&name, &trace.options, Chosen::default()).chosen;
     let names = contents.names();
     if traces.is_empty() {
-        return Ok(Status::NotReached);
+        return Ok(Status::Failed);
     }
     if traces.len() > TABS {
         complain(&format!("{name} holds {} traces: the first {TABS} are shown", traces.len()));

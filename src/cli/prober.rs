@@ -2,7 +2,6 @@
 //!
 //! Every link and recording is opened before privileges are dropped, and those before the first thread starts.
 
-use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -50,7 +49,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     }
     let watch = Watch::of(&args.watch, false)?;
     let trace = &args.watch.trace;
-    let on_screen = io::stdout().is_terminal()
+    let on_screen = screen::is_possible()
         && !args.watch.report
         && trace.output.form() == Form::Text
         && !is_stdout(trace.pcap.as_deref());

@@ -115,7 +115,7 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let chosen = Chosen { target: args.target, number: args.trace };
     let mut traces = contents.traces(&name, &args.options, chosen);
     if traces.chosen.is_empty() {
-        return Ok(Status::NotReached);
+        return Ok(Status::Failed);
     }
     if args.list {
         let again = again(&mut file, &name)?;

@@ -4,7 +4,7 @@
 //! One thread waits for keys and draws; it looks for news ten times a second, and that is how often it draws at
 //! most, but for keys, which are answered at once. What is shown is a [`Scene`]'s matter.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,11 @@ use signal_hook::flag;
 use super::console;
 use super::keyboard::{Came, Keyboard};
 use crate::render::tui::{self, Command, Snapshot, UiState};
+
+/// Whether stdout is a terminal that can be drawn on.
+pub fn is_possible() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
 
 /// How often news are looked for, and drawn at most.
 const TICK: Duration = Duration::from_millis(100);

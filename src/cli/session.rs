@@ -55,6 +55,8 @@ pub struct Session {
     withdrawn: bool,
     failed: bool,
     pipe_closed: bool,
+    /// Nobody reads the recording any more: that ends the run, which came as far as it came.
+    recording_closed: bool,
 }
 
 /// Where a report goes: to stderr where stdout takes the recording.
@@ -97,6 +99,7 @@ impl Session {
             withdrawn: false,
             failed: false,
             pipe_closed: false,
+            recording_closed: false,
         }
     }
 
@@ -236,7 +239,7 @@ impl Session {
         let Err(error) = write(tape) else { return };
         self.tape = None;
         if is_closed_pipe(&error) {
-            self.pipe_closed = true;
+            self.recording_closed = true;
         } else {
             self.fail(&format!("the trace goes on without a recording: {error}"));
         }
@@ -349,6 +352,7 @@ impl Observer for Session {
 
     fn interrupted(&self) -> bool {
         self.pipe_closed
+            || self.recording_closed
             || self.stop.load(Ordering::Acquire)
             || self.interrupt.as_ref().is_some_and(|by| by.signal().is_some())
     }

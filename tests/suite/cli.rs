@@ -122,7 +122,7 @@ fn the_status_tells_whether_the_target_was_reached() {
 }
 
 #[test]
-fn a_capture_without_a_trace_says_so_with_status_1() {
+fn a_capture_without_a_trace_says_so_with_status_2() {
     let dir = scratch();
     let recording = path_in(&dir, "nothing.pcap");
     // A classic pcap header, little-endian, nanoseconds, raw IP: and no packet.
@@ -130,7 +130,7 @@ fn a_capture_without_a_trace_says_so_with_status_1() {
     header.extend([0, 0, 4, 0, 101, 0, 0, 0]);
     fs::write(&recording, header).unwrap();
     let nothing = replay(&recording, &[]);
-    assert_eq!(nothing.status, 1);
+    assert_eq!(nothing.status, 2);
     assert!(nothing.stderr.contains("no trace found among 0 packets"), "{}", nothing.stderr);
 }
 
@@ -232,7 +232,7 @@ fn a_capture_of_several_traces_is_reported_whole_or_in_part() {
         assert_eq!(one["totals"]["sent"], row["probes"]);
     }
     let none = replay(&mixed, &["--trace", "13"]);
-    assert_eq!((none.stdout.as_str(), none.status), ("", 1));
+    assert_eq!((none.stdout.as_str(), none.status), ("", 2));
     assert!(none.stderr.contains("there is no trace 13"), "{}", none.stderr);
 }
 
@@ -290,4 +290,34 @@ fn what_comes_before_the_damage_is_reported() {
             report.stderr
         );
     }
+}
+
+#[test]
+fn what_is_not_in_a_recording_is_an_error() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let path = recording.to_str().unwrap();
+    assert_eq!(run(&["--simulate", "--pcap", path, TARGET]).status, 0);
+    for args in [&["replay", path, "--trace", "9"][..], &["replay", path, "192.0.2.99"]] {
+        let failed = run(args);
+        assert_eq!((failed.status, failed.stdout.as_str()), (2, ""), "{args:?}");
+        assert_eq!(failed.stderr.lines().count(), 1, "{args:?}: {}", failed.stderr);
+    }
+}
+
+#[test]
+fn a_recording_that_nobody_reads_is_no_report_of_a_target_reached() {
+    let mut child = rtrace()
+        .args(["--simulate", "--pcap", "-", "--json", TARGET])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Its header is read, and nothing else.
+    let mut header = [0; 24];
+    child.stdout.take().unwrap().read_exact(&mut header).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+    assert_eq!(report["stop"]["target_reached"], false, "{report}");
+    assert_eq!(output.status.code(), Some(1));
 }
