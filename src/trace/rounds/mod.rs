@@ -11,7 +11,7 @@
 //! begins where the first frame of its probes is captured, whichever of them that is, and there the one before is over
 //! (`seen`). Of a round of which nothing was captured, because no probe could leave, nothing is known but that its number
 //! is missing. Only a watch of which nothing was ever captured ends by that. Which round a probe is of is in its bytes (`numbers`).
-//! A probe that leaves when a later round has begun is of no round: it counts neither as sent nor as lost.
+//! A probe that leaves when its round has gone by is of no round: it counts neither as sent nor as lost, and is not recorded.
 //!
 //! What is sent, and when, is decided apart from that (`sending`).
 //!
@@ -249,6 +249,10 @@ impl Engine for Rounds {
             Whose::ProbeOf(_) | Whose::Nobodys => return Disposition::Unrelated,
         };
         if number > current {
+            // Its round has gone by as one of which no probe was seen leaving. It is not recorded, so a replay knows nothing of it.
+            if self.sending.as_ref().is_some_and(|sending| sending.has_given_up(number)) {
+                return Disposition::Unrelated;
+            }
             self.begin(number);
         }
         let disposition = self.seen.take_probe(frame);

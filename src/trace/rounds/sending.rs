@@ -73,6 +73,11 @@ impl Sending {
         next.filter(|_| number == self.number).map(|next| *next)
     }
 
+    /// Whether a round of which nothing was captured has gone by: it was told as missing.
+    pub(super) fn has_given_up(&self, number: u64) -> bool {
+        number < self.number
+    }
+
     /// No round begins any more.
     pub(super) fn end(&mut self) {
         self.ended = true;
