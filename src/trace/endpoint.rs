@@ -14,12 +14,15 @@ use std::net::IpAddr;
 
 use super::correlate::Idents;
 use crate::probe::{Flow, ProbeKey};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::{Frame, ipv4, link, quoted};
 
 /// How many traces with one address, protocol and port see each frame of that port.
 pub const SHARING: usize = 16;
+
+/// How long after the last of so many traces to one target that another port is thought to be one of theirs.
+const ANSWERED: Span = Span::from_millis(60_000);
 
 /// Which traces of a recording a frame may concern. See the [module](self).
 #[derive(Debug, Default)]
@@ -139,7 +142,10 @@ impl Endpoint {
         let port = (source, protocol, port_of(&key, protocol));
         if !self.flows.contains_key(&(port, target)) {
             // Another port may be what translation gave it.
-            let to_target = self.targets.get(&(source, protocol, target));
+            let to_target = self.targets.get(&(source, protocol, target)).filter(|traces| {
+                let last = traces.last().filter(|_| traces.len() > SHARING);
+                last.is_none_or(|last| at.since(last.until) <= ANSWERED)
+            });
             add(&mut self.concerned, to_target, at);
         }
         self.add_sharing(port, target, at)

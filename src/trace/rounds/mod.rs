@@ -87,7 +87,7 @@ impl Plan {
         }
     }
 
-    /// The same of rounds of this trace: nobody sends probes faster than [`MOST_A_SECOND`].
+    /// The same of rounds of this trace: nobody sends more than a million probes a second.
     ///
     /// # Errors
     /// See [`ConfigError`].
