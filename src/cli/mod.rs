@@ -16,6 +16,7 @@ mod output;
 mod paths;
 mod playing;
 mod prober;
+mod randomness;
 mod replay;
 mod screen;
 mod session;

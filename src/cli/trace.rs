@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
 use super::hints;
 use super::paths::Earlier;
+use super::randomness::Randomness;
 use super::session::{Session, report_out};
 use super::tape::{Destination, Prepared, create, is_stdout};
 use super::target;
@@ -20,7 +21,7 @@ use crate::capture::Interface;
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
-use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, random, route};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
 use crate::probe::{Flow, FlowMode, ProbeType, Secret};
@@ -32,9 +33,6 @@ use crate::trace::config::Confirmation;
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
-
-/// Flow labels have 20 bits.
-const LABELS: u32 = 1 << 20;
 
 /// What the first link of a simulated network takes: as Ethernet.
 const SIMULATED_MTU: u32 = 1_500;
@@ -65,36 +63,6 @@ impl Wanted {
         let TraceConfig { probe, source, ident, .. } = earlier.config;
         let port = Some(ident).filter(|_| probe.has_ports());
         Self { probe, source: Some(source), port, ident: Some(ident) }
-    }
-}
-
-/// What nobody is to foresee of a run, beside the source port.
-#[derive(Clone, Copy)]
-struct Randomness {
-    key: u64,
-    first_id: u16,
-    flow_label: u32,
-    /// What second probes, which confirm answers, are numbered by.
-    seed: u32,
-    /// A source port or identifier, for a link that has none of its own.
-    ident: u16,
-}
-
-impl Randomness {
-    fn of_kernel() -> anyhow::Result<Self> {
-        let number = || random::number().context("cannot get random numbers");
-        let first_id = random::from(1).context("cannot get random numbers")?;
-        let flow_label = u32::try_from(number()? % u64::from(LABELS))?;
-        let seed = u32::try_from(number()? >> 32)?;
-        Ok(Self { key: number()?, first_id, flow_label, seed, ident: 0 })
-    }
-
-    /// In a simulated network it is the same each time.
-    fn of_seed(seed: u64) -> Self {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let (key, flow_label) = (rng.u64(..), rng.u32(..LABELS));
-        let (first_id, ident) = (rng.u16(1..), rng.u16(1_024..));
-        Self { key, first_id, flow_label, seed: rng.u32(..), ident }
     }
 }
 

@@ -31,8 +31,6 @@ pub(super) enum Use {
     Screen,
     /// Connections to an open socket are served.
     Serving,
-    /// Files are opened to be read; which, is Landlock's matter.
-    Reading,
     /// Files are made, and removed; where, is Landlock's matter.
     Making,
     /// Another process is asked for names.
@@ -222,7 +220,6 @@ impl Use {
                     libc::SYS_getsockname,
                 ]]
             }
-            Self::Reading => vec![OPENING, old::OPENING],
             Self::Making => vec![OPENING, old::OPENING, MAKING, old::MAKING],
             Self::Asking => vec![&[libc::SYS_recvfrom, libc::SYS_shutdown]],
             Self::LookingUp => {
@@ -237,7 +234,6 @@ impl Use {
             Self::Frames => vec![FRAMES],
             Self::Screen => vec![SCREEN, old::SCREEN],
             Self::Serving | Self::Asking => vec![&[TO_ITS_PEER]],
-            Self::Reading => vec![READING, old::READING],
             Self::Making => Vec::new(),
             Self::LookingUp => vec![READING, old::READING, LOOKING_UP],
         }

@@ -3,7 +3,7 @@
 //! By whatever the kernel offers, up to ABI 7: where it has none of it, the rights of the user are the limit.
 
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath,
@@ -25,9 +25,7 @@ const TERMINAL: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteF
 pub(super) struct Left<'a> {
     /// Read, with all that is below them.
     pub read: Vec<&'a Path>,
-    /// Directories in which files are made.
-    pub made: Vec<PathBuf>,
-    /// One more, which is open.
+    /// A directory in which files are made.
     pub kept: Option<BorrowedFd<'a>>,
     /// The terminal of the process.
     pub terminal: bool,
@@ -51,7 +49,6 @@ pub(super) fn restrict(left: &Left<'_>) -> Result<Option<u32>, RulesetError> {
     let status = ruleset
         .create()?
         .add_rules(path_beneath_rules(&left.read, READING))?
-        .add_rules(path_beneath_rules(&left.made, MAKING))?
         .add_rules(path_beneath_rules(terminal, TERMINAL))?
         .add_rules(kept)?
         .add_rules(ports.collect::<Vec<Result<_, RulesetError>>>())?

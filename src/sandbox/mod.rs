@@ -20,7 +20,6 @@ pub mod names;
 mod seccomp;
 
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::link::live::process;
@@ -37,10 +36,6 @@ pub struct Profile<'a> {
     pub screen: bool,
     /// It serves metrics, at a socket that listens.
     pub serves: bool,
-    /// It reads these files, which are not open yet.
-    pub reads: Vec<&'a Path>,
-    /// It begins these files.
-    pub begins: Vec<&'a Path>,
     /// It makes and removes files in this directory.
     pub rotates_in: Option<BorrowedFd<'a>>,
     /// It asks this process for names, and ends it.
@@ -109,13 +104,8 @@ pub fn enter(profile: &Profile<'_>) -> Result<Active, SandboxError> {
     if is_off() {
         return Ok(Active::default());
     }
-    let mut read = profile.reads.clone();
-    if profile.looks_up.is_some() {
-        names::files().for_each(|path| read.push(path));
-    }
     let left = landlock::Left {
-        read,
-        made: profile.begins.iter().flat_map(|path| directories(path)).collect(),
+        read: profile.looks_up.iter().flat_map(|_| names::files()).collect(),
         kept: profile.rotates_in,
         terminal: profile.screen,
         ports: profile.looks_up.clone().unwrap_or_default(),
@@ -126,16 +116,6 @@ pub fn enter(profile: &Profile<'_>) -> Result<Active, SandboxError> {
     Ok(Active { landlock, calls: restrict_calls(profile)? })
 }
 
-/// The directory that a file is begun in and, if it is a link, that of the file it leads to.
-fn directories(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let parent = |path: &Path| {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        parent.unwrap_or(Path::new(".")).to_owned()
-    };
-    let real = path.canonicalize().ok().map(|path| parent(&path));
-    std::iter::once(parent(path)).chain(real)
-}
-
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn restrict_calls(profile: &Profile<'_>) -> Result<Option<usize>, SandboxError> {
     use calls::Use;
@@ -143,8 +123,7 @@ fn restrict_calls(profile: &Profile<'_>) -> Result<Option<usize>, SandboxError> 
         (profile.network, Use::Frames),
         (profile.screen, Use::Screen),
         (profile.serves, Use::Serving),
-        (!profile.reads.is_empty(), Use::Reading),
-        (!profile.begins.is_empty() || profile.rotates_in.is_some(), Use::Making),
+        (profile.rotates_in.is_some(), Use::Making),
         (profile.asks.is_some(), Use::Asking),
         (profile.looks_up.is_some(), Use::LookingUp),
     ];

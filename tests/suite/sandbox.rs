@@ -4,7 +4,7 @@
 //! [`attempt`], and ends with what came of it.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
@@ -99,20 +99,13 @@ fn files(what: &str, with: &Path) -> io::Result<Option<()>> {
             File::open(with).map(drop)
         }
         "open another" => {
-            confined(&Profile { reads: vec![with], ..nothing });
-            File::open(with)?.read_to_string(&mut String::new())?;
+            let directory = File::open(with.parent().unwrap())?;
+            confined(&Profile { rotates_in: Some(directory.as_fd()), ..nothing });
             File::open("/etc/passwd").map(drop)
         }
-        "write what is read" => {
-            confined(&Profile { reads: vec![with], ..nothing });
-            File::create(with).map(drop)
-        }
-        "begin" => {
-            confined(&Profile { begins: vec![with], ..nothing });
-            File::create(with)?.write_all(b"begun")
-        }
-        "begin elsewhere" => {
-            confined(&Profile { begins: vec![with], ..nothing });
+        "rotate elsewhere" => {
+            let directory = File::open(with.parent().unwrap())?;
+            confined(&Profile { rotates_in: Some(directory.as_fd()), ..nothing });
             File::create(with.parent().unwrap().parent().unwrap().join("rtrace-test-elsewhere"))
                 .map(drop)
         }
@@ -312,7 +305,6 @@ fn nothing_is_to_be_had_that_the_profile_does_not_name() {
     fs::write(&file, "secret").unwrap();
     for (what, end) in [
         ("open", NOT_PERMITTED),
-        ("write what is read", NOT_PERMITTED),
         ("connect", NOT_PERMITTED),
         ("listen", NOT_PERMITTED),
         ("a socket", NOT_PERMITTED),
@@ -335,7 +327,7 @@ fn nothing_is_to_be_had_that_the_profile_does_not_name() {
 fn what_the_profile_names_is_to_be_had() {
     let directory = scratch();
     let file = path_in(&directory, "out");
-    for what in ["begin", "rotate", "look up", "stop itself", "a thread"] {
+    for what in ["rotate", "look up", "stop itself", "a thread"] {
         assert_eq!(tried(what, &file), End::Done, "{what}");
     }
     assert!(!file.exists(), "it was removed");
@@ -353,7 +345,7 @@ fn files_are_those_that_are_named() {
     fs::write(&file, "secret").unwrap();
     for what in [
         "open another",
-        "begin elsewhere",
+        "rotate elsewhere",
         "open, looking up",
         "connect elsewhere, looking up",
         "listen, looking up",
