@@ -307,17 +307,11 @@ fn what_is_not_in_a_recording_is_an_error() {
 
 #[test]
 fn a_recording_that_nobody_reads_is_no_report_of_a_target_reached() {
-    let mut child = rtrace()
-        .args(["--simulate", "--pcap", "-", "--json", TARGET])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // Its header is read, and nothing else.
-    let mut header = [0; 24];
-    child.stdout.take().unwrap().read_exact(&mut header).unwrap();
-    let output = child.wait_with_output().unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
-    assert_eq!(report["stop"]["target_reached"], false, "{report}");
-    assert_eq!(output.status.code(), Some(1));
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = rtrace();
+    command.args(["--simulate", "--pcap", "-", "--json", TARGET]).stdout(writer);
+    let output = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() != Some(0) && !said.contains("target-reached"), "{said}");
 }
