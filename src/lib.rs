@@ -29,6 +29,7 @@
 //!             tracer.handle_frame(&frame);
 //!         }
 //!         Received::Quiet(at) => tracer.handle_timeout(at),
+//!         Received::ClockStep(step) => tracer.note_clock_step(&step),
 //!         Received::Woken | Received::Rounds(_) => {}
 //!         Received::End | Received::Cut(_) => break,
 //!     }

@@ -62,6 +62,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if args.targets.len() > 1 && (trace.pcap.is_some() || trace.stats.is_some()) {
         bail!("--pcap and --stats are of one target: run a watch for each");
     }
+    trace::check_files(trace)?;
     let facts_to = trace::open_stats(trace)?;
     let mut probers = Probers::start(args, &watch)?;
     let left = screen::show(&mut probers, args.state(trace.output.numeric));

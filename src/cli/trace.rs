@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
@@ -37,8 +37,32 @@ use crate::wire::extension::Family;
 /// What the first link of a simulated network takes: as Ethernet.
 const SIMULATED_MTU: u32 = 1_500;
 
+/// Refuses a file that is to be written and to be something else too.
+pub(super) fn check_files(args: &TraceArgs) -> anyhow::Result<()> {
+    let named = |path: &Option<PathBuf>, but: &str| path.clone().filter(|it| *it != Path::new(but));
+    let written = [("--pcap", named(&args.pcap, "-")), ("--stats", named(&args.stats, STDERR))];
+    let read = [
+        ("--simulate", named(&args.simulate, BUILT_IN)),
+        ("--config", args.options.config_file.clone()),
+        ("--asn-db", args.lookups.asn_db.clone()),
+        ("--geo-db", args.lookups.geo_db.clone()),
+    ];
+    let all: Vec<_> = written.iter().chain(&read).collect();
+    for (at, (option, path)) in written.iter().enumerate() {
+        let Some(path) = path else { continue };
+        for (other, same) in all.iter().skip(at + 1) {
+            if same.as_deref().is_some_and(|same| files::are_one(path, same)) {
+                let path = path.display();
+                bail!("{path} is named twice, by {option} and by {other}: choose two files");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Runs the command.
 pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
+    check_files(args)?;
     let target = args.target.as_deref().unwrap_or_default();
     match &args.simulate {
         Some(topology) => simulate(args, task, target, topology),

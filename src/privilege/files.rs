@@ -86,6 +86,19 @@ pub fn is_at(file: &File, path: &Path) -> bool {
     there.is_ok_and(|there| file.metadata().is_ok_and(|it| identified(it) == identified(there)))
 }
 
+/// Whether both paths lead to one file that has contents of its own: a regular one, or one that is still to be made.
+#[must_use]
+pub fn are_one(one: &Path, other: &Path) -> bool {
+    let found = [one, other].map(|path| with_effective(FILES, || std::fs::metadata(path)));
+    match found {
+        [Ok(one), Ok(other)] => {
+            one.is_file() && (one.dev(), one.ino()) == (other.dev(), other.ino())
+        }
+        [Err(_), Err(_)] => one == other,
+        _ => false,
+    }
+}
+
 fn open(path: &Path, flags: OFlag, verb: &str) -> io::Result<File> {
     let opened = if geteuid().is_root() {
         with_effective(FILES, || walk::find(path)?.open(flags))

@@ -197,8 +197,11 @@ fn become_user(
 
 /// Reduces what is permitted to what there is a use for, with nothing in effect and nothing to inherit.
 fn keep_only(identity: Identity) -> Result<(), PrivilegeError> {
+    // A set-user-ID file lends what a trace needs, and nothing else of the network.
+    let lent = identity.named_by == NamedBy::RealUser;
+    let network = NETWORK.iter().filter(|cap| !lent || **cap == Capability::CAP_NET_RAW);
     let files = FILES.iter().filter(|_| identity.uid == 0);
-    let useful: CapsHashSet = NETWORK.iter().chain(files).copied().collect();
+    let useful: CapsHashSet = network.chain(files).copied().collect();
     for (set, step) in SETS {
         let there = caps::read(None, *set).unwrap_or_default();
         let kept = match set {

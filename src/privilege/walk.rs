@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path};
 
 use nix::errno::Errno;
@@ -101,12 +102,22 @@ fn writers(directory: impl AsFd) -> io::Result<Writers> {
         return Ok(Writers::Kernel);
     }
     let found = fstat(&directory)?;
-    let is_roots = found.st_uid == 0 || found.st_uid == UNKNOWN && is_in_user_namespace();
+    let is_roots = found.st_uid == 0 || found.st_uid == UNKNOWN && is_of_system(&found);
     let alone = is_roots && found.st_mode & 0o022 == 0;
     Ok(if alone { Writers::Root } else { Writers::Others })
 }
 
-/// Whether root is not the root of this machine: then what is real root's belongs to nobody that is known here.
+/// Whether it is the root directory or that of devices, where root is not the root of this machine: what belongs to nobody that is
+/// known here is real root's there, and anybody's elsewhere.
+fn is_of_system(found: &FileStat) -> bool {
+    let is = |path: &str| {
+        let there = std::fs::metadata(path);
+        there.is_ok_and(|it| (it.dev(), it.ino()) == (found.st_dev, found.st_ino))
+    };
+    is_in_user_namespace() && ["/", "/dev"].into_iter().any(is)
+}
+
+/// Whether root is not the root of this machine.
 fn is_in_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map");
     map.is_ok_and(|map| map.split_whitespace().ne(["0", "0", "4294967295"]))

@@ -315,3 +315,25 @@ fn a_recording_that_nobody_reads_is_no_report_of_a_target_reached() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() != Some(0) && !said.contains("target-reached"), "{said}");
 }
+
+#[test]
+fn no_file_is_written_that_is_something_else_too() {
+    let dir = scratch();
+    let (topology, other) = (path_in(&dir, "t.toml"), path_in(&dir, "new.pcapng"));
+    let text = "[[hop]]\naddress = \"192.0.2.1\"\n";
+    fs::write(&topology, text).unwrap();
+    std::os::unix::fs::symlink(&topology, path_in(&dir, "link.pcap")).unwrap();
+    let link = path_in(&dir, "link.pcap");
+    let [topology_, other, link] = [&topology, &other, &link].map(|it| it.to_str().unwrap());
+    let (simulate, stats) = (format!("--simulate={topology_}"), format!("--stats={other}"));
+    for args in [
+        vec![&simulate, "--pcap", topology_],
+        vec![&simulate, "--pcap", link],
+        vec!["--simulate", "--pcap", other, &stats],
+    ] {
+        let failed = run(&[&args[..], &[TARGET]].concat());
+        assert_eq!((failed.status, failed.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(failed.stderr.contains("named twice"), "{args:?}: {}", failed.stderr);
+    }
+    assert_eq!(fs::read_to_string(&topology).unwrap(), text);
+}
