@@ -517,7 +517,9 @@ impl Path {
     /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
     /// if that hop has not got all its probes. Gives its place there.
     pub(super) fn place_scout(&mut self, config: &TraceConfig) -> Option<ProbeRef> {
-        let answered = self.end.filter(|end| self.distance == Some(*end));
+        // With a TTL that is just enough it is a probe of the last hop, whatever its answer says.
+        let is_its = |end: &u8| self.distance == Some(*end) || *end == config.max_ttl;
+        let answered = self.end.filter(is_its);
         // Nobody is known to be there: then it was a probe of the last hop.
         let unknown = || self.end.is_none().then_some(config.max_ttl);
         let ttl = answered.or_else(unknown)?;

@@ -175,3 +175,19 @@ fn a_size_error_that_cannot_be_true_ends_nothing() {
     let bench = Bench::of(&line_of(&["", "mtu = 1400", ""], "1ms", ""));
     bench.assert_ends(&["-F", "1500"], "unreachable", Some(3));
 }
+
+/// The scout is a probe of the last hop when its TTL is just enough.
+#[test]
+fn the_last_hop_has_all_its_answers_where_the_most_hops_are_as_many_as_there_are() {
+    let bench = Bench::of(&line_of(&["", "", ""], "1ms", ""));
+    for probe in PROBES {
+        let options = [probe, &["-m4"]].concat();
+        bench.assert_ends(&options, "target-reached", Some(4));
+        let (document, _) = bench.json(&[], &options);
+        let outcomes: Vec<_> = document["hops"][3]["probes"].as_array().unwrap().iter().collect();
+        assert_eq!(outcomes.len(), 3, "{options:?} {document}");
+        assert!(outcomes.iter().all(|probe| probe["outcome"] == "answered"), "{options:?}");
+        let (text, _) = bench.said(&[], &options, "text");
+        assert_eq!(text.lines().last().unwrap().matches(" ms").count(), 3, "{options:?} {text}");
+    }
+}
