@@ -167,7 +167,9 @@ impl<'a> Measured<'a> {
             proto: probe_type.atlas,
             size: config.packet_len.saturating_sub(probe_type.headers_len),
             paris_id: 0,
-            destination_ip_responded: answers.into_iter().any(|reply| reply.responder == target),
+            destination_ip_responded: answers
+                .into_iter()
+                .any(|reply| reply.responder == target && !reply.kind.in_transit()),
             result: reported().map(|hop| HopResult::of(hop, &probe_type, &sent)).collect(),
         }
     }

@@ -6,10 +6,10 @@ use crate::probe::ProbeKey;
 use crate::time::{Span, Timestamp};
 
 use super::config::TraceConfig;
-use super::doubts::Doubts;
+use super::doubts::{Doubts, Ttls};
 use super::loops::{self, Loop};
 use super::replies::{Contradicted, Replies};
-use super::reply::{Reply, ReplyKind};
+use super::reply::Reply;
 
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
 pub const REPLIES_KEPT: usize = 8;
@@ -239,8 +239,8 @@ pub struct Path {
     hops: Vec<Hop>,
     /// How many of them there are, by the probes captured so far.
     seen: usize,
-    /// The lowest TTL whose probes were answered with anything but time exceeded in transit, or what
-    /// the answer to the scout says of it, or where a loop has shown: the trace goes no further.
+    /// The lowest TTL at which the target has answered, or what its answer to the scout says of it; if it has not, the
+    /// lowest with any other error beyond which nobody answers, or where a loop has shown: the trace goes no further.
     pub end: Option<u8>,
     /// The scout, if one was captured, until it is a hop's; it stays here if it is none's.
     pub scout: Option<Probe>,
@@ -262,8 +262,13 @@ pub struct Path {
     pub(super) distance: Option<u8>,
     /// The forwarding loop in which the path ends, if it does.
     pub looped: Option<Loop>,
-    /// The lowest TTL of a hop's own probe with a final reply that quotes it.
+    /// Whether the answer to the scout is the target's.
+    scouted_target: bool,
+    /// The lowest TTL of a hop's own probe with a reply of the target that quotes it.
     direct_end: Option<u8>,
+    /// TTLs of hops' own probes that somebody else answered with an error which may be the end.
+    errors: Ttls,
+    pub(super) target: IpAddr,
     /// What speaks against answers that quote nothing.
     pub(super) doubts: Doubts,
     /// How long a late answer may take that says where the path ends.
@@ -294,7 +299,10 @@ impl Path {
             farthest: 0,
             distance: None,
             looped: None,
+            scouted_target: false,
             direct_end: None,
+            errors: Ttls::default(),
+            target: config.target,
             doubts: Doubts::of_tool(uneven),
             longest_wait: Span::from_secs_f64(config.wait.max),
             round: 0,
@@ -397,15 +405,21 @@ impl Path {
         }
         let Some(reply) = self.probe(at).and_then(Probe::answer) else { return };
         let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
+        let (of_target, may_end) = (reply.is_of_target(self.target), reply.may_end());
         let ttl = self.ttl_sent(at, max_ttl);
+        if at == ProbeRef::SCOUT {
+            self.scouted_target = of_target;
+        }
         if kind.in_transit() {
             self.farthest = self.farthest.max(ttl);
-        } else if at == ProbeRef::SCOUT {
+        } else if at == ProbeRef::SCOUT && may_end {
             let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
             let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
             self.distance = distance.map(|distance| distance.max(self.first_ttl));
-        } else if quote.is_some() {
+        } else if of_target && quote.is_some() {
             self.direct_end = Some(self.direct_end.map_or(ttl, |end| end.min(ttl)));
+        } else if may_end && !of_target {
+            self.errors.insert(ttl);
         }
         self.find_end();
         if self.end.is_none() || self.looped.is_some() {
@@ -426,22 +440,49 @@ impl Path {
         }
     }
 
-    /// Where the replies that are believed end the path, if they do.
-    pub(super) fn find_end(&mut self) {
-        let distance = self.distance.filter(|distance| self.farthest < *distance);
+    /// How far away who answered the scout is, unless a TTL ran out there or beyond.
+    fn scouted(&self) -> Option<u8> {
+        self.distance.filter(|distance| self.farthest < *distance)
+    }
+
+    /// Where the target's own replies end the path, those that are believed.
+    fn end_by_target(&self) -> Option<u8> {
         let answers = |probe: &Probe| probe.answer().is_some_and(|reply| reply.quote.is_none());
         let has_answer = |ttl: &u8| self.hop(*ttl).is_some_and(|it| it.probes.iter().any(answers));
         let answered = self.doubts.answered.iter().find(has_answer);
-        self.end = self.direct_end.into_iter().chain(distance).chain(answered).min();
+        let scouted = self.scouted().filter(|_| self.scouted_target);
+        self.direct_end.into_iter().chain(scouted).chain(answered).min()
+    }
+
+    /// Where an error of somebody else ends it: nobody answers beyond, and not the target either.
+    fn end_by_error(&self) -> Option<u8> {
+        if self.scouted_target {
+            return None;
+        }
+        let error = self.errors.iter().find(|ttl| *ttl > self.farthest);
+        error.into_iter().chain(self.scouted()).min()
+    }
+
+    /// Where the replies that are believed end the path, if they do.
+    pub(super) fn find_end(&mut self) {
+        self.end = self.end_by_target().or_else(|| self.end_by_error());
         self.looped = self.looped.filter(|_| self.end.is_none());
         self.end = self.end.or(self.looped.map(|looped| looped.end));
+    }
+
+    /// Whether an answer from beyond the end may yet show that it is none.
+    pub(super) fn is_end_open(&self) -> bool {
+        self.end.is_some() && self.looped.is_none() && self.end_by_target().is_none()
     }
 
     /// How long the path is known to be after this round, if it was known to be `before` long; with `by_quotes` only as
     /// far as quotes say so.
     pub(super) fn known_length(&self, before: u8, by_quotes: bool) -> u8 {
-        let distance = self.distance.filter(|distance| self.farthest < *distance);
-        let quoted = || self.direct_end.into_iter().chain(distance).min();
+        let quoted = || {
+            let scouted = self.scouted().filter(|_| self.scouted_target);
+            let by_target = self.direct_end.into_iter().chain(scouted).min();
+            by_target.or_else(|| self.end_by_error())
+        };
         let end = if by_quotes { quoted() } else { self.known_end() };
         self.doubts.known_length_after(before, end)
     }
@@ -462,17 +503,23 @@ impl Path {
         let in_time = |reply: &Reply| {
             reply.quote.is_some() || reply.rtt.is_some_and(|rtt| rtt <= self.longest_wait)
         };
-        let ends = |probe: &Probe| {
-            let says = |kind: ReplyKind| !kind.in_transit() && !kind.is_advice();
-            probe.replies.iter().any(|reply| reply.late && says(reply.kind) && in_time(reply))
+        let says = |ttl: u8, reply: &Reply| {
+            let of_target = reply.is_of_target(self.target);
+            of_target || reply.may_end() && ttl > self.farthest
         };
-        self.hops().iter().find(|hop| hop.probes.iter().any(ends)).map(|hop| hop.ttl)
+        let ends = |ttl: u8, probe: &Probe| {
+            probe.replies.iter().any(|it| it.late && says(ttl, it) && in_time(it))
+        };
+        let mut late = self.hops().iter();
+        late.find(|hop| hop.probes.iter().any(|it| ends(hop.ttl, it))).map(|hop| hop.ttl)
     }
 
     /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
     /// if that hop has not got all its probes. Gives its place there.
     pub(super) fn place_scout(&mut self, config: &TraceConfig) -> Option<ProbeRef> {
-        let answered = self.end.filter(|end| self.distance == Some(*end));
+        // With a TTL that is just enough it is a probe of the last hop, whatever its answer says.
+        let is_its = |end: &u8| self.distance == Some(*end) || *end == config.max_ttl;
+        let answered = self.end.filter(is_its);
         // Nobody is known to be there: then it was a probe of the last hop.
         let unknown = || self.end.is_none().then_some(config.max_ttl);
         let ttl = answered.or_else(unknown)?;
@@ -484,9 +531,7 @@ impl Path {
         self.hop_mut(ttl)?.probes.push(scout);
         let at = ProbeRef { ttl, query };
         self.scout_place = Some(at);
-        if let Some(reply) = self.probe(at).and_then(Probe::answer)
-            && !reply.kind.in_transit()
-        {
+        if self.probe(at).and_then(Probe::answer).is_some_and(Reply::may_end) {
             self.end = Some(ttl);
         }
         Some(at)
@@ -500,13 +545,15 @@ impl Path {
         hops.chain(self.scout.iter().map(|probe| (probe.ttl, probe)))
     }
 
-    /// Whether the target was reached: a probe was delivered, or the target itself answered.
+    /// Whether the target was reached: it answered itself, or a port is unreachable at another address, beyond which
+    /// nobody is: it may be one of the target's.
     #[must_use]
     pub fn reached(&self, config: &TraceConfig) -> bool {
-        let target = config.target;
-        let replies = self.probes().flat_map(|(_, probe)| &probe.replies);
-        replies.into_iter().any(|reply| {
-            reply.kind.delivered() || (reply.responder == target && !reply.kind.is_advice())
+        self.probes().any(|(ttl, probe)| {
+            let is_scout = self.scout.as_ref().is_some_and(|scout| scout.key == probe.key);
+            let ttl = self.distance.filter(|_| is_scout).unwrap_or(ttl);
+            let at_end = |reply: &Reply| reply.kind.delivered() && ttl > self.farthest;
+            probe.replies.iter().any(|reply| reply.is_of_target(config.target) || at_end(reply))
         })
     }
 

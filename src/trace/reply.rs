@@ -37,6 +37,21 @@ const PORT_UNREACHABLE: [(Family, u8, u8); 2] = [
     (Family::V6, icmpv6::UNREACHABLE, icmpv6::CODE_PORT),
 ];
 
+/// What a host says of a datagram that has reached it and that it does not take: no such protocol or port, or a
+/// firewall's refusal (RFC 1122 §3.2.2.1, RFC 1812 §5.2.7.1; RFC 4443 §3.1 and §3.4).
+const REFUSED: [(Family, u8, u8); 10] = [
+    (Family::V4, icmpv4::UNREACHABLE, icmpv4::CODE_PROTOCOL),
+    (Family::V4, icmpv4::UNREACHABLE, icmpv4::CODE_PORT),
+    (Family::V4, icmpv4::UNREACHABLE, 9),
+    (Family::V4, icmpv4::UNREACHABLE, 10),
+    (Family::V4, icmpv4::UNREACHABLE, 13),
+    (Family::V6, icmpv6::UNREACHABLE, 1),
+    (Family::V6, icmpv6::UNREACHABLE, icmpv6::CODE_PORT),
+    (Family::V6, icmpv6::UNREACHABLE, 5),
+    (Family::V6, icmpv6::UNREACHABLE, 6),
+    (Family::V6, icmpv6::PARAMETER_PROBLEM, icmpv6::CODE_NEXT_HEADER),
+];
+
 impl ReplyKind {
     fn is_one_of(self, known: &[(Family, u8, u8)]) -> bool {
         let Self::Icmp { family, icmp_type, code, .. } = self else { return false };
@@ -115,6 +130,37 @@ impl Reply {
     #[must_use]
     pub fn measured(&self) -> Option<Span> {
         self.rtt.filter(|_| !self.clock_fault)
+    }
+
+    /// Whether the target says by it that the probe has reached it. Time exceeded from its address does not: a host
+    /// says that of no datagram for itself.
+    #[must_use]
+    pub fn is_of_target(&self, target: IpAddr) -> bool {
+        let answer = matches!(self.kind, ReplyKind::Answer { .. });
+        answer || self.responder == target && self.kind.is_one_of(&REFUSED)
+    }
+
+    /// Whether the path may end where it comes from: it is neither advice nor time exceeded in transit, and no size
+    /// error that cannot be true.
+    #[must_use]
+    pub fn may_end(&self) -> bool {
+        !self.kind.in_transit() && !self.kind.is_advice() && !self.is_absurd()
+    }
+
+    /// Whether it calls the probe too big for a link that takes it, or for one that takes less than any link may
+    /// (RFC 791 §3.2, RFC 8200 §5).
+    fn is_absurd(&self) -> bool {
+        let ReplyKind::Icmp { family, mtu: Some(mtu), .. } = self.kind else { return false };
+        let takes = mtu.max(least_mtu(family).into());
+        self.quote.is_some_and(|quote| (1..=takes).contains(&quote.total_len))
+    }
+}
+
+/// The least MTU that a link of this family has (RFC 791 §3.2, RFC 8200 §5).
+pub(super) const fn least_mtu(family: Family) -> u16 {
+    match family {
+        Family::V4 => 68,
+        Family::V6 => 1_280,
     }
 }
 

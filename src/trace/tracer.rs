@@ -153,9 +153,10 @@ impl Tracer {
     }
 
     /// Whether an answer to this probe would say nothing more: once it is known how far the trace goes, those beyond, and
-    /// the scout.
+    /// the scout. Where an error of a router ends it, they may show that it goes on.
     fn is_irrelevant(&self, at: ProbeRef) -> bool {
         match at {
+            _ if self.path.is_end_open() => false,
             ProbeRef::SCOUT => self.path.end.is_some(),
             at => at.ttl > self.last_ttl(),
         }
@@ -323,7 +324,7 @@ impl Tracer {
     /// What decides what is to be sent.
     fn shown(&self, now: Timestamp) -> Shown {
         let scout = self.path.scout.as_ref();
-        let answer = scout.and_then(Probe::answer).filter(|reply| !reply.kind.in_transit());
+        let answer = scout.and_then(Probe::answer).filter(|reply| reply.may_end());
         let waits = scout.is_some_and(|scout| !scout.is_settled());
         Shown {
             under_way: self.waiting.under_way(now, &self.path, &self.config),

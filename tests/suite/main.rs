@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod config;
 mod diff;
+mod ends;
 mod escapes;
 mod forged;
 mod golden;

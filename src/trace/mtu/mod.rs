@@ -21,7 +21,7 @@ use std::net::IpAddr;
 
 use super::config::TraceConfig;
 use super::path::{Path, Probe, Sizer};
-use super::reply::Reply;
+use super::reply::{Reply, least_mtu};
 use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;
 
@@ -42,14 +42,6 @@ const SEEN_REST: Span = Span::from_millis(1_000);
 /// What links commonly take (RFC 1191 §7.1), and the least that they do over IPv6 (RFC 8200 §5).
 const PLATEAUS: [u16; 12] =
     [65_535, 32_000, 17_914, 8_166, 4_352, 2_002, 1_492, 1_280, 1_006, 508, 296, 68];
-
-/// The least MTU that a link of this family has (RFC 791 §3.2, RFC 8200 §5).
-const fn least(family: Family) -> u16 {
-    match family {
-        Family::V4 => 68,
-        Family::V6 => 1_280,
-    }
-}
 
 /// How it became known that a link is narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -233,7 +225,7 @@ impl<'a> Search<'a> {
         sizer: &Sizer,
         reply: &Reply,
     ) -> Result<Narrowing, Vec<Ask>> {
-        let least = least(Family::of(self.config.target));
+        let least = least_mtu(Family::of(self.config.target));
         let claim = reply.kind.too_big();
         let credible = claim.and_then(|mtu| u16::try_from(mtu).ok());
         let possible = least.max(self.passes(ttl, u16::MAX))..sizer.len;

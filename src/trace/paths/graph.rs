@@ -20,6 +20,7 @@ use super::plan::Flows;
 use super::silence::{Control, Open, telling};
 use crate::time::Timestamp;
 use crate::trace::path::{Outcome, Path, Probe};
+use crate::trace::reply::Reply;
 
 /// Stands for the address of those that have none.
 const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -53,9 +54,12 @@ pub(super) struct Pending<'a> {
 }
 
 /// Which answers are believed that quote nothing: not one from nearer than a router says of that flow that its TTL ran
-/// out, unless it comes again and again.
+/// out, unless it comes again and again. And which errors end a flow: none that is answered beyond.
 struct Believed {
     flows: Flows,
+    target: IpAddr,
+    /// The highest TTL of each flow that ran out or that the target answered.
+    goes_on: HashMap<u16, u8>,
     /// The highest TTL of each flow of which a router said so.
     ran_out: HashMap<u16, u8>,
     /// How many such answers there are of a flow at a TTL.
@@ -67,11 +71,20 @@ impl Believed {
     const MANY: usize = 3;
 
     fn of(path: &Path, flows: Flows) -> Self {
-        let mut believed = Self { flows, ran_out: HashMap::new(), answers: HashMap::new() };
+        let mut believed = Self {
+            flows,
+            target: path.target,
+            goes_on: HashMap::new(),
+            ran_out: HashMap::new(),
+            answers: HashMap::new(),
+        };
         for (ttl, probe) in path.probes() {
             let Some((flow, reply)) = flows.number(&probe.key).zip(telling(probe)) else {
                 continue;
             };
+            if reply.kind.in_transit() || reply.is_of_target(path.target) {
+                believed.goes_on.insert(flow, ttl);
+            }
             if reply.kind.in_transit() {
                 believed.ran_out.insert(flow, ttl);
             } else if reply.quote.is_none() {
@@ -79,6 +92,12 @@ impl Believed {
             }
         }
         believed
+    }
+
+    /// Whether the flow ends where this reply to its probe with this TTL comes from.
+    fn ends(&self, flow: u16, ttl: u8, reply: &Reply) -> bool {
+        let goes_on = || self.goes_on.get(&flow).is_some_and(|farthest| ttl <= *farthest);
+        reply.is_of_target(self.target) || reply.may_end() && !goes_on()
     }
 
     /// Whether what answered this probe is among them, if it quotes nothing.
@@ -113,7 +132,7 @@ impl Graph {
             by_flow.retain(|flow, _| !graph.ended.contains_key(flow));
             let leaving: Vec<u16> =
                 pending.leaving.iter().filter(|it| it.1 == ttl).map(|it| it.0).collect();
-            graph.add_level(ttl, &by_flow, &leaving, pending.silent_up_to);
+            graph.add_level(ttl, &by_flow, &leaving, pending.silent_up_to, &believed);
             let index = graph.levels.len() - 1;
             let places = graph.levels.last().into_iter().flat_map(|level| &level.places);
             let ending = places.filter(|place| place.ends).flat_map(|place| &place.flows);
@@ -132,6 +151,7 @@ impl Graph {
         by_flow: &BTreeMap<u16, Vec<&Probe>>,
         leaving: &[u16],
         silent_up_to: Option<Timestamp>,
+        believed: &Believed,
     ) {
         let behind_an_end = !self.ended.is_empty();
         let mut level = Level { ttl, behind_an_end, ..Level::default() };
@@ -148,7 +168,7 @@ impl Graph {
             let waiting = leaves + probes.iter().filter(waits).count();
             level.asked.insert(flow, answers + waiting);
             if answers > 0 {
-                level.place_answers(flow, probes, &aliases);
+                level.place_answers(flow, probes, &aliases, |it| believed.ends(flow, ttl, it));
             } else if waiting > 0 {
                 level.open.insert(flow, Open::Waiting);
             } else if let Some(open) = control.judge(probes.len()).filter(|_| any) {

@@ -106,11 +106,17 @@ impl Level {
         &self.at
     }
 
-    pub(super) fn place_answers(&mut self, flow: u16, probes: &[&Probe], aliases: &Aliases) {
+    pub(super) fn place_answers(
+        &mut self,
+        flow: u16,
+        probes: &[&Probe],
+        aliases: &Aliases,
+        ends: impl Fn(&Reply) -> bool,
+    ) {
         let mut first = None;
         for (probe, reply) in probes.iter().filter_map(|probe| Some((probe, telling(probe)?))) {
             let address = aliases.router(reply.responder);
-            let index = self.place(Some(address), !reply.kind.in_transit(), None);
+            let index = self.place(Some(address), ends(reply), None);
             self.put(flow, index, Some(reply));
             if let Some(place) = self.places.get_mut(index) {
                 place.also.extend(Some(reply.responder).filter(|it| *it != address));
