@@ -147,20 +147,13 @@ impl Metrics {
         self.missed.get_or_create_owned(&labels);
         self.clock_steps.get_or_create_owned(&labels);
         self.reached.get_or_create_owned(&labels);
-        Meter {
-            metrics: self.clone(),
-            config: config.clone(),
-            target,
-            table: Table::new(),
-            ahead: 0,
-        }
+        Meter { metrics: self.clone(), target, table: Table::new(), ahead: 0 }
     }
 }
 
 /// Counts what a watch of one target shows.
 pub struct Meter {
     metrics: Metrics,
-    config: TraceConfig,
     target: String,
     table: Table,
     /// Missing rounds that are counted here, and in the table with the next one.
@@ -194,12 +187,13 @@ impl Meter {
     fn add(&mut self, path: &Path) {
         let before = self.table.changed();
         let (rounds, missed) = (self.table.rounds(), self.table.missed());
-        self.table.add(path, &self.config);
+        drop(self.table.add(path));
         for change in self.table.changes_since(before) {
             self.metrics.changes.get_or_create_owned(&self.of_hop(change.ttl)).inc();
         }
         for hop in path.reported() {
-            for reply in hop.probes.iter().filter_map(Probe::counted) {
+            let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
+            for reply in hop.probes.iter().filter_map(Probe::counted).filter(mine) {
                 self.observe(hop.ttl, reply);
             }
         }
@@ -209,7 +203,7 @@ impl Meter {
         let metrics = &self.metrics;
         metrics.rounds.get_or_create_owned(&labels).inc_by(new(self.table.rounds(), rounds));
         metrics.missed.get_or_create_owned(&labels).inc_by(new(self.table.missed(), missed));
-        let reached = i64::from(path.reached(&self.config));
+        let reached = i64::from(self.table.reached());
         self.metrics.reached.get_or_create_owned(&labels).set(reached);
     }
 
