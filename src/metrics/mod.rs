@@ -18,7 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::trace::table::{Row, Table};
-use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
+use crate::trace::{Event, Path, Probe, Reply, ReplyKind, TraceConfig};
 
 /// The address of those who are too many to be told apart.
 pub const OTHER: &str = "other";
@@ -32,6 +32,14 @@ const BUCKETS: [f64; 16] = [
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfTarget {
     target: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfRejection {
+    target: String,
+    address: String,
+    icmp_type: u8,
+    icmp_code: u8,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -55,6 +63,7 @@ pub struct Metrics {
     missed: Family<OfTarget, Counter>,
     clock_steps: Family<OfTarget, Counter>,
     reached: Family<OfTarget, Gauge>,
+    rejected: Family<OfRejection, Gauge>,
     sent: Family<OfHop, Counter>,
     answered: Family<OfHop, Counter>,
     late: Family<OfHop, Counter>,
@@ -71,6 +80,7 @@ impl Default for Metrics {
             clock_steps: Family::default(),
             rounds: Family::default(),
             reached: Family::default(),
+            rejected: Family::default(),
             sent: Family::default(),
             answered: Family::default(),
             late: Family::default(),
@@ -102,6 +112,11 @@ impl Metrics {
             "target_reached",
             "Whether the target was reached in the last round",
             self.reached.clone(),
+        );
+        rtrace.register(
+            "target_rejected",
+            "Who rejects probes to the target, and how, while it is not reached",
+            self.rejected.clone(),
         );
         rtrace.register("probes_sent", "Probes captured on their way out", self.sent.clone());
         rtrace.register("probes_answered", "Probes answered in time", self.answered.clone());
@@ -147,22 +162,17 @@ impl Metrics {
         self.missed.get_or_create_owned(&labels);
         self.clock_steps.get_or_create_owned(&labels);
         self.reached.get_or_create_owned(&labels);
-        Meter {
-            metrics: self.clone(),
-            config: config.clone(),
-            target,
-            table: Table::new(),
-            ahead: 0,
-        }
+        Meter { metrics: self.clone(), target, table: Table::new(), rejected: None, ahead: 0 }
     }
 }
 
 /// Counts what a watch of one target shows.
 pub struct Meter {
     metrics: Metrics,
-    config: TraceConfig,
     target: String,
     table: Table,
+    /// The rejection that is shown.
+    rejected: Option<OfRejection>,
     /// Missing rounds that are counted here, and in the table with the next one.
     ahead: u64,
 }
@@ -189,17 +199,19 @@ impl Meter {
         for row in self.table.rows() {
             self.show(row);
         }
+        self.show_reach();
     }
 
     fn add(&mut self, path: &Path) {
         let before = self.table.changed();
         let (rounds, missed) = (self.table.rounds(), self.table.missed());
-        self.table.add(path, &self.config);
+        drop(self.table.add(path));
         for change in self.table.changes_since(before) {
             self.metrics.changes.get_or_create_owned(&self.of_hop(change.ttl)).inc();
         }
         for hop in path.reported() {
-            for reply in hop.probes.iter().filter_map(Probe::counted) {
+            let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
+            for reply in hop.probes.iter().filter_map(Probe::counted).filter(mine) {
                 self.observe(hop.ttl, reply);
             }
         }
@@ -209,8 +221,6 @@ impl Meter {
         let metrics = &self.metrics;
         metrics.rounds.get_or_create_owned(&labels).inc_by(new(self.table.rounds(), rounds));
         metrics.missed.get_or_create_owned(&labels).inc_by(new(self.table.missed(), missed));
-        let reached = i64::from(path.reached(&self.config));
-        self.metrics.reached.get_or_create_owned(&labels).set(reached);
     }
 
     /// Nothing was seen leaving in so many rounds: nothing is known of them, but that the target was not reached.
@@ -236,6 +246,34 @@ impl Meter {
         let address = if known { reply.responder.to_string() } else { OTHER.to_owned() };
         let labels = OfAddress { target: self.target.clone(), hop: ttl, address };
         self.metrics.rtts.get_or_create_owned(&labels).observe(rtt.secs_f64());
+    }
+
+    /// Whether the target is reached, and who rejects probes if it is not.
+    fn show_reach(&mut self) {
+        let labels = OfTarget { target: self.target.clone() };
+        let reached = i64::from(self.table.reached());
+        self.metrics.reached.get_or_create_owned(&labels).set(reached);
+        let outage = self.table.reach().outage().filter(|outage| outage.until.is_none());
+        let rejection = outage.and_then(|outage| outage.rejection.as_ref());
+        let rejected = rejection.and_then(|reply| match reply.kind {
+            ReplyKind::Icmp { icmp_type, code, .. } => Some(OfRejection {
+                target: self.target.clone(),
+                address: reply.responder.to_string(),
+                icmp_type,
+                icmp_code: code,
+            }),
+            ReplyKind::Answer { .. } => None,
+        });
+        if rejected == self.rejected {
+            return;
+        }
+        if let Some(before) = &self.rejected {
+            self.metrics.rejected.remove(before);
+        }
+        if let Some(now) = &rejected {
+            self.metrics.rejected.get_or_create_owned(now).set(1);
+        }
+        self.rejected = rejected;
     }
 
     /// The counts of a hop are those of the report.

@@ -17,6 +17,7 @@ pub mod json;
 mod lines;
 mod mtu;
 pub mod ndjson;
+mod outage;
 pub mod paths;
 pub mod report;
 mod rows;

@@ -14,11 +14,13 @@ use serde::Serialize;
 
 use super::lines::Lines;
 use super::ndjson::place;
+use super::outage::RejectionRow;
 use super::rows::{self, AskedRow, ClockStepRow, HeadRow};
 use super::{Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::loss::{LossWatch, Turn, TurnKind};
 use crate::trace::path::Contradiction;
+use crate::trace::reach;
 use crate::trace::rounds::Plan;
 use crate::trace::summary::Summary;
 use crate::trace::table::{Change, Row, Table};
@@ -75,7 +77,7 @@ impl<W: Write> Stream<W> {
             return Ok(());
         }
         let (before, missed) = (self.table.changed(), self.table.missed());
-        self.table.add(view.path, view.config);
+        let reached = self.table.add(view.path);
         let (this, after) = (number(view.path), view.path.missed_after);
         let missed = self.table.missed().saturating_sub(missed).saturating_sub(after);
         self.missing(this.saturating_sub(missed), missed)?;
@@ -84,6 +86,9 @@ impl<W: Write> Stream<W> {
         for Change { at, ttl, from, to, .. } in changes {
             let (round, at_ns) = (number(view.path), at.nanos());
             self.lines.line(&Line::Changed { round, ttl, at_ns, from, to })?;
+        }
+        for turn in reached {
+            self.lines.line(&reach_line(turn, view))?;
         }
         for Contradiction { ttl, responder, answers } in view.path.contradictions() {
             let round = number(view.path);
@@ -159,6 +164,23 @@ impl<W: Write> Renderer for Stream<W> {
     }
 }
 
+/// That the target is reached or not, other than before.
+fn reach_line(turn: reach::Turn, view: View<'_>) -> Line<'static> {
+    match turn {
+        reach::Turn::Unreached(outage) => Line::Unreached {
+            round: outage.round.saturating_add(1),
+            target: view.config.target,
+            since_ns: outage.since.nanos(),
+            rejected: outage.rejection.as_ref().map(RejectionRow::of),
+        },
+        reach::Turn::Reached { round, at } => Line::Reached {
+            round: round.saturating_add(1),
+            target: view.config.target,
+            at_ns: at.nanos(),
+        },
+    }
+}
+
 /// The number of a round, from 1.
 fn number(path: &Path) -> u64 {
     path.round.saturating_add(1)
@@ -191,6 +213,18 @@ enum Line<'a> {
         ttl: u8,
         responder: IpAddr,
         answers: u64,
+    },
+    Unreached {
+        round: u64,
+        target: IpAddr,
+        since_ns: i64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rejected: Option<RejectionRow>,
+    },
+    Reached {
+        round: u64,
+        target: IpAddr,
+        at_ns: i64,
     },
     LossBegins(LossRow),
     LossJudged(LossRow),
@@ -241,8 +275,8 @@ impl RoundRow {
             round: number(view.path),
             start_ns: start.map(Timestamp::nanos),
             duration_ns: start.zip(end).map(|(start, end)| end.since(start).nanos()),
-            target_reached: view.path.reached(view.config),
-            hops: view.path.reported().iter().map(HopRow::of).collect(),
+            target_reached: view.path.target_ttl().is_some(),
+            hops: view.path.reported().iter().map(|hop| HopRow::of(hop, view.path)).collect(),
         }
     }
 }
@@ -263,9 +297,10 @@ struct HopRow {
 }
 
 impl HopRow {
-    fn of(hop: &Hop) -> Self {
-        let answers = || hop.probes.iter().filter_map(Probe::answer);
-        let counted = hop.probes.iter().filter_map(Probe::counted);
+    fn of(hop: &Hop, path: &Path) -> Self {
+        let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
+        let answers = || hop.probes.iter().filter_map(Probe::answer).filter(mine);
+        let counted = hop.probes.iter().filter_map(Probe::counted).filter(mine);
         let fastest =
             answers().min_by_key(|reply| (reply.clock_fault, reply.rtt.is_none(), reply.rtt));
         let mut responders: Vec<IpAddr> = Vec::new();

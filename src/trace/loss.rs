@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use super::path::{Hop, Path, Probe, ProbeRef};
+use super::reply::Reply;
 use super::rounds::MOST_KEPT;
 use super::shares::Share;
 use super::verdict::{self, Loss};
@@ -84,7 +85,7 @@ impl LossWatch {
     pub fn add(&mut self, path: &Path, end: Option<u8>) -> Vec<Turn> {
         let asked: Vec<&Hop> = path.reported().iter().filter(|hop| hop.settled() > 0).collect();
         for hop in &asked {
-            self.hops.entry(hop.ttl).or_default().add(hop, path.round);
+            self.hops.entry(hop.ttl).or_default().add(hop, path);
         }
         let losses = self.losses(&asked, end);
         let turns = asked.iter().filter_map(|hop| {
@@ -118,8 +119,10 @@ impl LossWatch {
 }
 
 impl Recent {
-    fn add(&mut self, hop: &Hop, round: u64) {
-        let answers = hop.probes.iter().filter_map(Probe::counted);
+    fn add(&mut self, hop: &Hop, path: &Path) {
+        let round = path.round;
+        let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
+        let answers = hop.probes.iter().filter_map(Probe::counted).filter(mine);
         self.responder = answers.clone().next_back().map(|it| it.responder).or(self.responder);
         let (sent, answered) = (hop.settled() as u64, answers.count() as u64);
         self.rounds

@@ -19,6 +19,7 @@ pub mod loss;
 pub mod mtu;
 pub mod path;
 pub mod paths;
+pub mod reach;
 mod replies;
 pub mod reply;
 mod rewritten;

@@ -254,6 +254,12 @@ pub struct Path {
     pub missed_after: u64,
     /// Nothing is waited for any more, in this round or those before.
     pub waited_out: bool,
+    /// It was cut off: what is missing may only not have been waited for.
+    pub(super) cut_off: bool,
+    /// Whose answers end the path.
+    pub(super) target: IpAddr,
+    /// The TTL at which the target answered in the last [round](super::rounds) before that it answered in; 0 if it did in none.
+    pub(super) target_before: u8,
     /// Where the scout has been put, once it is a hop's.
     scout_place: Option<ProbeRef>,
     /// The highest TTL of which a router said in time that it ran out; 0 if none did.
@@ -293,6 +299,9 @@ impl Path {
             scout: None,
             missed_after: 0,
             waited_out: false,
+            cut_off: false,
+            target: config.target,
+            target_before: 0,
             scout_place: None,
             sizers: Vec::new(),
             confirmations: Vec::new(),
@@ -330,11 +339,11 @@ impl Path {
         self.hops().get(usize::from(ttl.checked_sub(self.first_ttl)?))
     }
 
-    /// The hops that belong to the report: those beyond the end are left out.
+    /// The hops that belong to the report: those beyond the [last](Self::last_ttl) are left out.
     #[must_use]
     pub fn reported(&self) -> &[Hop] {
         let beyond = |end: u8| usize::from(end.saturating_sub(self.first_ttl)) + 1;
-        let reported = self.end.map_or(self.seen, |end| beyond(end).min(self.seen));
+        let reported = self.last_ttl().map_or(self.seen, |end| beyond(end).min(self.seen));
         self.hops.get(..reported).unwrap_or_default()
     }
 
@@ -342,6 +351,7 @@ impl Path {
     #[must_use]
     pub fn settled(&self) -> Self {
         let mut path = self.clone();
+        path.cut_off = true;
         for hop in &mut path.hops {
             let settled = hop.probes.iter().take_while(|probe| probe.is_settled()).count();
             hop.probes.truncate(settled);

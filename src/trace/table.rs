@@ -6,9 +6,9 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-use super::config::TraceConfig;
 use super::event::Event;
 use super::path::{Hop, Path, Probe, ProbeRef};
+use super::reach::{Reach, Turn};
 use super::reply::Reply;
 use super::rounds::MOST_KEPT;
 use super::shares::Share;
@@ -31,9 +31,11 @@ pub struct Table {
     /// The number of the last of them, and how many of them are missing.
     last: Option<u64>,
     missed: u64,
+    /// The last of them was cut off.
+    cut_off: bool,
     /// As many rows as the path has hops.
     length: usize,
-    reached: bool,
+    reach: Reach,
     /// Answers that were not believed.
     contradicted: u64,
     /// The last of these answered as the end of the path.
@@ -53,6 +55,8 @@ pub struct Row {
     pub received: u64,
     /// Those answered after they had been given up.
     pub late: u64,
+    /// Rounds in which it was asked, but for one that was cut off.
+    asked: u64,
     /// The RTTs, late ones too.
     pub rtts: Summary,
     /// Who answered, in order of first appearance.
@@ -113,6 +117,7 @@ impl Row {
             sent: 0,
             received: 0,
             late: 0,
+            asked: 0,
             rtts: Summary::default(),
             responders: Vec::new(),
             history: VecDeque::new(),
@@ -174,30 +179,33 @@ impl Row {
         }
     }
 
-    fn add(&mut self, hop: &Hop, round: u64) -> Vec<Change> {
+    /// Takes in this hop of a round.
+    fn add(&mut self, hop: &Hop, path: &Path, round: u64) -> Vec<Change> {
         let mut changes = Vec::new();
         // What was still under way when a watch was cut off tells nothing.
-        let answers = || hop.probes.iter().filter_map(|probe| probe.answer());
-        let counted = hop.probes.iter().filter_map(Probe::counted);
+        let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
+        let answers = || hop.probes.iter().filter_map(Probe::answer).filter(mine);
+        let counted = || hop.probes.iter().filter_map(Probe::counted).filter(mine);
         let cell = Cell {
             sent: u16::try_from(hop.settled()).unwrap_or(u16::MAX),
             received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
-            late: u16::try_from(counted.filter(|reply| reply.late).count()).unwrap_or(u16::MAX),
+            late: u16::try_from(counted().filter(|reply| reply.late).count()).unwrap_or(u16::MAX),
             rtt: answers().filter_map(Reply::measured).min(),
         };
         self.sent += u64::from(cell.sent);
         self.received += u64::from(cell.received);
+        self.asked += u64::from(cell.sent > 0 && !path.cut_off);
         self.remember(cell);
         self.last.resize(self.last.len().max(hop.probes.len()), None);
         for (probe, last) in hop.probes.iter().zip(&mut self.last) {
-            let Some(reply) = probe.counted() else { continue };
+            let Some(reply) = probe.counted().filter(mine) else { continue };
             self.late += u64::from(reply.late);
             let (at, ttl, to) = (reply.at, self.ttl, reply.responder);
             if let Some(from) = last.replace(to).filter(|from| *from != to) {
                 changes.push(Change { round, at, ttl, from, to });
             }
         }
-        for reply in hop.probes.iter().filter_map(Probe::counted) {
+        for reply in counted() {
             self.note(reply, round);
         }
         changes
@@ -212,17 +220,18 @@ impl Table {
     }
 
     /// Takes in what an event of [`Rounds`](super::rounds::Rounds) tells.
-    pub fn handle(&mut self, event: Option<Event>, path: &Path, config: &TraceConfig) {
+    pub fn handle(&mut self, event: Option<Event>, path: &Path) {
         match event {
-            Some(Event::Ended) => self.add(path, config),
+            Some(Event::Ended) => drop(self.add(path)),
             Some(Event::Belated(at, index)) => drop(self.add_late(path, at, index)),
             _ => {}
         }
     }
 
     /// Takes in a round that is over, or what is known of one that is running. Rounds between it and the one before
-    /// of which nothing was captured are missing.
-    pub fn add(&mut self, path: &Path, config: &TraceConfig) {
+    /// of which nothing was captured are missing. Says whether the target is now reached, if it was not before, or the other
+    /// way round.
+    pub fn add(&mut self, path: &Path) -> Vec<Turn> {
         let missed = self.last.map_or(0, |last| path.round.saturating_sub(last.saturating_add(1)));
         self.last = Some(path.round);
         self.missed = self.missed.saturating_add(missed);
@@ -238,7 +247,7 @@ impl Table {
                 self.rows.len() - 1
             });
             let Some(row) = self.rows.get_mut(index) else { continue };
-            let changes = row.add(hop, self.rounds);
+            let changes = row.add(hop, path, self.rounds);
             self.changed += changes.len() as u64;
             self.changes.extend(changes);
         }
@@ -256,10 +265,13 @@ impl Table {
             None => self.length.max(known + 1),
         };
         self.ends = path.end.is_some() || (self.ends && self.length == length);
-        self.reached |= path.reached(config);
+        let target = self.rows().last().map_or(0, |row| row.young);
+        let turns = self.reach.add(path, target);
         self.contradicted += path.totals.contradicted;
-        self.end_late(path.late_end());
+        self.cut_off = path.cut_off;
+        self.end_late(path.late_last());
         self.end_watch(path);
+        turns
     }
 
     /// What the last round says of those after it, and of what was still to be answered.
@@ -287,9 +299,9 @@ impl Table {
     /// The same with what is known of a round that is running: probes that wait for an answer, and those after them,
     /// are left out.
     #[must_use]
-    pub fn with_running(&self, path: &Path, config: &TraceConfig) -> Self {
+    pub fn with_running(&self, path: &Path) -> Self {
         let mut table = self.clone();
-        table.add(&path.settled(), config);
+        drop(table.add(&path.settled()));
         table.length = table.length.max(self.length);
         table
     }
@@ -300,6 +312,10 @@ impl Table {
         let late = path.probe(at).and_then(|probe| probe.replies.iter().position(|it| it.late));
         let reply = path.probe(at).and_then(|probe| probe.replies.get(index));
         let Some(reply) = reply.filter(|_| late == Some(index)) else { return false };
+        self.reach.add_late(path);
+        if !path.is_of_hop(at.ttl, reply) {
+            return false;
+        }
         let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return false };
         let Some(row) = self.rows.get_mut(place) else { return false };
         row.late += 1;
@@ -312,7 +328,7 @@ impl Table {
         if let Some(cell) = cell {
             cell.late = cell.late.saturating_add(1);
         }
-        match path.late_end() {
+        match path.late_last() {
             Some(end) => self.end_late(Some(end)),
             None => self.length = self.length.max(place + 1),
         }
@@ -343,10 +359,24 @@ impl Table {
         self.rounds
     }
 
-    /// Whether the target was reached in any of them.
+    /// In how many rounds this row was asked, if not in all of which a probe was captured. What a round that was cut off
+    /// asked does not count.
+    #[must_use]
+    pub fn asked(&self, row: &Row) -> Option<u64> {
+        let sent = self.rounds.saturating_sub(self.missed).saturating_sub(self.cut_off.into());
+        Some(row.asked).filter(|asked| *asked < sent)
+    }
+
+    /// Whether the last of them reached the target.
     #[must_use]
     pub fn reached(&self) -> bool {
-        self.reached
+        self.reach.is_reached()
+    }
+
+    /// What they show of whether the target is reached.
+    #[must_use]
+    pub fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// The last changes of the path, the oldest first.

@@ -170,6 +170,7 @@ impl Tracer {
     /// This is the last round of a watch, after which so many are missing, and all of it was waited for or not.
     pub(super) fn end_watch(&mut self, missed_after: u64, waited_out: bool) {
         (self.path.missed_after, self.path.waited_out) = (missed_after, waited_out);
+        self.path.cut_off = !waited_out;
     }
 
     /// When a probe was last asked for, if one was.
@@ -318,7 +319,7 @@ impl Tracer {
 
     /// As far as the trace goes, to the best of what is known.
     fn last_ttl(&self) -> u8 {
-        self.path.end.unwrap_or(self.config.max_ttl)
+        self.path.last_ttl().unwrap_or(self.config.max_ttl)
     }
 
     /// What decides what is to be sent.
@@ -328,7 +329,7 @@ impl Tracer {
         let waits = scout.is_some_and(|scout| !scout.is_settled());
         Shown {
             under_way: self.waiting.under_way(now, &self.path, &self.config),
-            end: self.path.end,
+            end: self.path.last_ttl(),
             farthest: self.path.farthest,
             scout: match (answer, self.path.distance) {
                 (Some(_), Some(distance)) => Scouted::Distance(distance),

@@ -56,6 +56,42 @@ HOST: 192.0.2.2    Loss%   Snt Late   Med   P95 Jint
     assert_eq!((wide.stdout.as_str(), wide.status), (expected, 1), "{}", wide.stderr);
 }
 
+/// A second router that forwards nothing for a while.
+fn outage(after: &str, lasts: &str, says: &str) -> String {
+    format!("outage = {{ after = \"{after}\", lasts = \"{lasts}\"{says} }}")
+}
+
+const HOST: &str = ", unreachable = \"host\"";
+
+#[test]
+fn an_outage_of_the_target_is_loss_and_says_who_rejects() {
+    let dir = scratch();
+    let rounds = ["--rounds", "14"];
+    let over = report(&dir, &["", &outage("3900ms", "5s", HOST)], "", &rounds);
+    let expected = "\
+Start: 2026-01-01T00:00:00+0000
+HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
+  1.|-- 198.51.100.1               0.0%    14    1.0   1.0   1.0   1.0   0.0
+  2.|-- 198.51.100.2               0.0%    14    2.0   2.0   2.0   2.0   0.0
+  3.|-- 203.0.113.9               35.7%    14    3.0   3.0   3.0   3.0   0.0
+  !H from 00:00:04 to 00:00:09 by 198.51.100.2: target not reached in 5 of 14 rounds
+";
+    assert_eq!((over.stdout.as_str(), over.status), (expected, 0), "{}", over.stderr);
+
+    let lasting = report(&dir, &["", &outage("8900ms", "1000s", HOST)], "", &rounds);
+    let note = "  !H since 00:00:09 by 198.51.100.2: target not reached in 5 of 14 rounds\n";
+    assert!(lasting.stdout.ends_with(note) && lasting.status == 1, "{lasting:?}");
+
+    let silent = report(&dir, &["", &outage("8900ms", "1000s", "")], "", &rounds);
+    let note = "  no answer since 00:00:09: target not reached in 5 of 14 rounds\n";
+    assert!(silent.stdout.ends_with(note) && silent.status == 1, "{silent:?}");
+
+    // What lies beyond is not known yet, and cannot be asked.
+    let early = report(&dir, &["", &outage("0s", "4900ms", HOST), ""], "", &rounds);
+    let notes = "  3. asked in 9 of 14 rounds\n  4. asked in 9 of 14 rounds\n";
+    assert!(early.stdout.ends_with(notes) && early.status == 0, "{early:?}");
+}
+
 #[test]
 fn names_are_cut_unless_the_report_is_wide() {
     let options = ["report", "--simulate", "target.example", "--rounds", "2"];
@@ -83,11 +119,29 @@ fn the_json_is_as_its_schema_says() {
         &["--json", "--rounds", "50"],
     ));
     documents.push(report(&dir, &["loss = 1"], "", &["--json", "--rounds", "2", "-m3"]));
+    for (lasts, says) in [("5s", HOST), ("1000s", HOST), ("1000s", "")] {
+        let hops = ["", &outage("3900ms", lasts, says)];
+        documents.push(report(&dir, &hops, "", &["--json", "--rounds", "14"]));
+    }
+    documents.push(report(&dir, &["", &outage("0s", "3900ms", HOST)], "", &["--json"]));
     for document in documents.iter().map(json) {
         let faults = schema.iter_errors(&document);
         let faults: Vec<String> = faults.map(|e| format!("{}: {e}", e.instance_path())).collect();
         assert!(faults.is_empty(), "{faults:#?}");
     }
+    let [over, lasting, silent, early] =
+        [5, 6, 7, 8].map(|index| json(&documents[index])["report"].clone());
+    assert_eq!((&over["target_reached"], &over["unreached_rounds"]), (&true.into(), &5.into()));
+    assert_eq!((&over["outage"]["round"], &over["outage"]["until_round"]), (&5.into(), &10.into()));
+    assert_eq!(over["hubs"][2]["Drop"], 5);
+    let rejected = &lasting["outage"]["rejected"];
+    assert_eq!(lasting["target_reached"], false);
+    assert_eq!(
+        (&rejected["annotation"], &rejected["responder"]),
+        (&"!H".into(), &"198.51.100.2".into())
+    );
+    assert!(silent["outage"]["rejected"].is_null() && silent["outage"]["round"] == 5, "{silent}");
+    assert_eq!((&early["hubs"][2]["asked_rounds"], &early["outage"]), (&6.into(), &Value::Null));
     let limited = &json(&documents[3])["report"];
     assert_eq!(limited["hubs"][1]["loss"], "rate-limited");
     assert_eq!(limited["hubs"][2]["loss"], "silent");

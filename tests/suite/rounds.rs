@@ -20,7 +20,6 @@ const TARGET: [u8; 4] = [203, 0, 113, 9];
 
 /// Keeps frames and events, and a table of them.
 struct Watcher {
-    config: TraceConfig,
     table: Table,
     frames: Vec<(Timestamp, Vec<u8>)>,
     events: Vec<Event>,
@@ -32,13 +31,13 @@ struct Watcher {
     /// Probes that were refused, and rounds missed when that was last told.
     refused: u32,
     missed: u64,
+    /// What the exit status says.
+    reached: bool,
 }
 
 impl Watcher {
-    fn new(config: &TraceConfig) -> Self {
-        let config = config.clone();
+    fn new() -> Self {
         Self {
-            config,
             table: Table::new(),
             frames: Vec::new(),
             events: Vec::new(),
@@ -47,6 +46,7 @@ impl Watcher {
             rounds: None,
             refused: 0,
             missed: 0,
+            reached: false,
         }
     }
 }
@@ -60,7 +60,7 @@ impl Observer for Watcher {
 
     fn event(&mut self, event: Event, path: &Path) {
         match event {
-            Event::Ended => self.table.add(path, &self.config),
+            Event::Ended => drop(self.table.add(path)),
             Event::Belated(at, index) => drop(self.table.add_late(path, at, index)),
             _ => {}
         }
@@ -91,9 +91,10 @@ fn watched(topology: Topology, config: &TraceConfig, plan: Plan) -> (Watcher, Sp
 
 fn watched_over(mut link: impl Link, config: &TraceConfig, plan: Plan) -> (Watcher, Span) {
     let mut rounds = Rounds::new(config.clone(), plan).unwrap();
-    let mut watcher = Watcher::new(config);
+    let mut watcher = Watcher::new();
     driver::run(&mut rounds, &mut link, &mut watcher).unwrap();
     watcher.rounds = rounds.rounds();
+    watcher.reached = rounds.reached();
     (watcher, link.now().since(START))
 }
 
@@ -106,7 +107,7 @@ fn replayed(
     noted: Option<u64>,
 ) -> Watcher {
     let mut rounds = Rounds::passive(config.clone(), plan).unwrap();
-    let mut watcher = Watcher::new(config);
+    let mut watcher = Watcher::new();
     for (number, (at, bytes)) in (1..).zip(frames) {
         let original_len = u32::try_from(bytes.len()).unwrap();
         let frame = Frame { at: *at, link: LinkType::Raw, bytes, original_len, number };
@@ -187,7 +188,7 @@ fn what_may_yet_be_answered_is_neither_lost_nor_answered() {
     let topology = slow_second_hop();
     let config = config(&topology, ProbeType::Udp, TARGET.into());
     let mut rounds = Rounds::new(config.clone(), plan(20)).unwrap();
-    let mut watcher = Watcher::new(&config);
+    let mut watcher = Watcher::new();
     watcher.cut_after = 70;
     driver::run(&mut rounds, &mut SimLink::new(topology), &mut watcher).unwrap();
     let row = &watcher.table.rows()[1];
@@ -323,6 +324,48 @@ fn an_outage_of_this_host_is_told_and_gone_through() {
     assert_eq!((watcher.frames.len(), watcher.table.rows().len()), (0, 0));
 }
 
+/// The second router stops forwarding for five rounds, and says so or not.
+#[test]
+fn what_an_outage_swallows_is_lost_and_the_target_stays_the_last_row() {
+    for (code, probe, rounds) in [
+        (Some("host"), ProbeType::Udp, 14),
+        (Some("host"), ProbeType::IcmpEcho, 14),
+        (None, ProbeType::Udp, 14),
+        (None, ProbeType::TcpSyn, 14),
+        // It lasts longer than rounds are kept, and to the end.
+        (Some("admin"), ProbeType::Udp, 40),
+        (None, ProbeType::Udp, 40),
+    ] {
+        let lasts = if rounds > 14 { 100 } else { 5 };
+        let lost = if rounds > 14 { rounds - 4 } else { 5 };
+        let says = code.map_or(String::new(), |code| format!(", unreachable = \"{code}\""));
+        let outage = format!("outage = {{ after = \"3900ms\", lasts = \"{lasts}s\"{says} }}");
+        let topology = line(&["", &outage, ""], "");
+        let config = config(&topology, probe, TARGET.into());
+        let (watcher, _) = watched(topology, &config, plan(rounds));
+        let table = &watcher.table;
+        let rows = table.rows();
+        let what = format!("{code:?} {probe:?} {rounds}");
+        let counts: Vec<_> = rows.iter().map(|row| (row.sent, row.lost())).collect();
+        let at_router = if code.is_some() { 0 } else { lost };
+        let expected = [(rounds, 0), (rounds, at_router), (rounds, lost), (rounds, lost)];
+        assert_eq!(counts, expected, "{what}");
+        let target = rows.last().unwrap();
+        let responders: Vec<_> = target.responders.iter().map(|it| it.address).collect();
+        assert_eq!(responders, [IpAddr::from(TARGET)], "{what}");
+        assert_eq!(table.loss(3), Loss::Path, "{what}");
+        assert!(table.changes().is_empty(), "{what}");
+        assert_eq!((table.reached(), watcher.reached), (rounds == 14, rounds == 14), "{what}");
+        assert_eq!(table.reach().unreached(), lost, "{what}");
+        let outage = table.reach().outage().unwrap();
+        assert_eq!((outage.round, outage.until.map(|it| it.0)), (4, (rounds == 14).then_some(9)));
+        let router = outage.rejection.as_ref().map(|reply| reply.responder);
+        assert_eq!(router, code.map(|_| rows[1].responders[0].address), "{what}");
+        let again = replayed(&watcher.frames, &config, plan(rounds), None, None);
+        assert_eq!(format!("{:?}", again.table), format!("{table:?}"), "{what}");
+    }
+}
+
 #[test]
 fn a_limit_is_told_from_loss() {
     let limited = "rate = { per_second = 1, burst = 1 }";
@@ -412,7 +455,7 @@ fn what_is_under_way_when_a_watch_is_cut_off_is_not_lost() {
         let config = config(&network(), ProbeType::Udp, TARGET.into());
         let (whole, _) = watched(network(), &config, plan(rounds));
         // Then all is answered, but for the hop that never does.
-        let mut watcher = Watcher::new(&config);
+        let mut watcher = Watcher::new();
         watcher.cut_after = whole.frames.len();
         let mut engine = Rounds::new(config.clone(), plan(9)).unwrap();
         driver::run(&mut engine, &mut SimLink::new(network()), &mut watcher).unwrap();
@@ -494,7 +537,7 @@ proptest! {
         let config =
             TraceConfig { queries, flow_mode, scout, ..config(&topology, probe, target) };
         let plan = Plan { interval, rounds: Some(4), until: None };
-        let mut live = Watcher::new(&config);
+        let mut live = Watcher::new();
         live.cut_after = cut_after;
         let mut rounds = Rounds::new(config.clone(), plan).unwrap();
         let mut link = SimLink::new(topology).leaving_after(Span::from_millis(queued));

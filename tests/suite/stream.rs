@@ -159,6 +159,30 @@ fn loss_of_the_path_is_said_to_be_that() {
 }
 
 #[test]
+fn an_outage_begins_and_ends_once() {
+    for (says, rejected) in [(", unreachable = \"host\"", Some("!H")), ("", None)] {
+        let outage = format!("outage = {{ after = \"5900ms\", lasts = \"6s\"{says} }}");
+        let lines = of_line(&["", &outage], "500us", "", 30);
+        let told: Vec<&Value> = lines
+            .iter()
+            .filter(|line| line["event"].as_str().unwrap().ends_with("reached"))
+            .collect();
+        let [unreached, reached] = told[..] else { panic!("{told:?}") };
+        assert_eq!((&unreached["event"], &unreached["round"]), (&"unreached".into(), &7.into()));
+        assert_eq!((&reached["event"], &reached["round"]), (&"reached".into(), &13.into()));
+        assert_eq!(unreached["rejected"]["annotation"].as_str(), rejected);
+        let lasted = reached["at_ns"].as_i64().unwrap() - unreached["since_ns"].as_i64().unwrap();
+        assert_eq!(lasted / 1_000_000_000, 6);
+        let losses = losses(&lines);
+        assert!(losses.contains(&("loss-begins", 3, Some("path"))), "{losses:?}");
+        let rounds = of(&lines, "round");
+        let down = rounds.iter().filter(|round| round["target_reached"] == false).count();
+        assert_eq!((down, &lines.last().unwrap()["target_reached"]), (6, &true.into()));
+        assert_eq!(rounds[8]["hops"][2]["received"], 0);
+    }
+}
+
+#[test]
 fn a_late_reply_has_a_line_and_is_no_loss() {
     // There and back it takes longer than the second that a round waits.
     let lines = of_line(&[], "650ms", "", 20);

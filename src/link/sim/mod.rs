@@ -31,8 +31,8 @@ pub use clock::Setting;
 pub use family::Dual;
 use network::Network;
 pub use node::{
-    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Ports, Rate, Rewrite,
-    Unreachable,
+    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Outage, Ports, Rate,
+    Rewrite, Unreachable,
 };
 pub use spec::TopologyError;
 pub use topology::Topology;

@@ -197,6 +197,24 @@ pub struct Rewrite {
     pub port: Option<u16>,
 }
 
+/// A router forwards nothing for a while, whatever the TTL, as where a route is replaced by an unreachable one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// So long after the simulation began.
+    pub after: Span,
+    /// How long.
+    pub lasts: Span,
+    /// What it says; `None` if nothing.
+    pub unreachable: Option<Unreachable>,
+}
+
+impl Outage {
+    /// Whether it is so long after the simulation began.
+    pub(super) fn is_at(&self, elapsed: Span) -> bool {
+        self.after <= elapsed && elapsed.nanos() - self.after.nanos() < self.lasts.nanos()
+    }
+}
+
 /// A router or the target: the link that leads to it, and its behaviour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
@@ -221,6 +239,8 @@ pub struct Node {
     /// Whatever it should forward (the target: receive) it refuses with this code of ICMP
     /// destination unreachable.
     pub unreachable: Option<Unreachable>,
+    /// For a while it forwards nothing.
+    pub outage: Option<Outage>,
     /// What it says besides or in place of forwarding.
     pub advice: Option<Advice>,
     /// The longest datagram it can forward. One of IPv4 without DF passes whole all the same, as if
@@ -280,6 +300,7 @@ impl Node {
             duplicate: 0.0,
             hold: None,
             unreachable: None,
+            outage: None,
             advice: None,
             mtu: None,
             mtu_silent: false,

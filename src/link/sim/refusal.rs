@@ -3,9 +3,10 @@
 //! RFC 1812 §5.2 and §5.3.1, RFC 8200 §3 and RFC 4443 §3: an ICMP error quotes the datagram as it
 //! arrived. What is appended to the quote follows RFC 4884, where the type of the message allows it.
 
+use super::START;
 use super::datagram::{ICMP_HEADER, put};
 use super::family::{Rules, Word};
-use super::node::{Advice, Expiry, Node};
+use super::node::{Advice, Expiry, Node, Unreachable};
 use super::transit::Transit;
 
 /// An ICMP error in the making: type, code, and bytes 4 to 7.
@@ -77,6 +78,10 @@ impl Refusal {
 pub(super) fn judge(node: &Node, transit: &Transit) -> Fate {
     let header = &transit.header;
     let rules = header.rules;
+    if let Some(outage) = node.outage.filter(|it| it.is_at(transit.at.since(START))) {
+        let refused = |code: Unreachable| (rules.unreachable, code.code(rules.family)).into();
+        return outage.unreachable.map_or(Fate::Lost, |code| Fate::Refused(refused(code)));
+    }
     let last = match node.expiry {
         Expiry::Answer => header.ttl <= 1,
         Expiry::ForwardZero => header.ttl == 0,

@@ -13,7 +13,7 @@ use super::attack::Attack;
 use super::clock::Setting;
 use super::family::Dual;
 use super::node::{
-    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Ports, Rate, Rewrite,
+    Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Outage, Ports, Rate, Rewrite,
 };
 use super::topology::{TARGET, Topology};
 use super::values::{Chance, Code, Quote, Shift, Time};
@@ -82,6 +82,7 @@ struct Keys {
     duplicate: Option<Chance>,
     hold: Option<HoldKeys>,
     unreachable: Option<Code>,
+    outage: Option<OutageKeys>,
     advice: Option<Advice>,
     mtu: Option<u16>,
     mtu_silent: Option<bool>,
@@ -106,6 +107,14 @@ struct Keys {
 struct HoldKeys {
     chance: Chance,
     delay: Time,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutageKeys {
+    after: Time,
+    lasts: Time,
+    unreachable: Option<Code>,
 }
 
 impl Topology {
@@ -135,6 +144,9 @@ impl Topology {
     /// What is replaced in all that is forwarded: `rewrite = { id = 77, destination = "203.0.113.8", port = 53 }`.
     ///
     /// A narrow link: `mtu = 1400`, and with it `mtu_silent = true` (a black hole) or `mtu_claim = 0` (what it tells).
+    ///
+    /// A router that forwards nothing for a while: `outage = { after = "4s", lasts = "5s" }`, with `unreachable = "host"` in it if
+    /// the router says so.
     ///
     /// The clock that stamps frames, set while the simulation runs: `clock = [{ after = "2s", by = "-3600s" }]`.
     ///
@@ -313,6 +325,12 @@ impl Keys {
         let hold = self.hold.map(|hold| Hold { chance: hold.chance.0, delay: hold.delay.0 });
         set(&mut node.hold, hold.map(Some));
         set(&mut node.unreachable, self.unreachable.map(|code| Some(code.0)));
+        let outage = self.outage.map(|outage| Outage {
+            after: outage.after.0,
+            lasts: outage.lasts.0,
+            unreachable: outage.unreachable.map(|code| code.0),
+        });
+        set(&mut node.outage, outage.map(Some));
         set(&mut node.advice, self.advice.map(Some));
         set(&mut node.mtu, self.mtu.map(Some));
         set(&mut node.mtu_silent, self.mtu_silent);

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Whole;
 use crate::render::columns::Figures;
 use crate::render::extension::ExtensionRow;
+use crate::render::outage::OutageRow;
 use crate::render::rows::{BackRow, Millis, OriginRow, PlaceRow, is_zero};
 use crate::time::{Span, Timestamp};
 use crate::trace::table::{Change, Responder, Row};
@@ -49,6 +50,10 @@ struct Body<'a> {
     clock_steps: u64,
     #[serde(skip_serializing_if = "is_zero")]
     contradicted: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    unreached_rounds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outage: Option<OutageRow>,
     changes: Vec<ChangeRow<'a>>,
 }
 
@@ -73,6 +78,8 @@ impl<'a> Body<'a> {
             missed_rounds: table.missed(),
             clock_steps: whole.clock_steps,
             contradicted: table.contradicted(),
+            unreached_rounds: table.reach().unreached(),
+            outage: table.reach().outage().map(OutageRow::of),
             changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
         }
     }
@@ -114,6 +121,9 @@ struct Hub<'a> {
     median: Option<Millis>,
     p95: Option<Millis>,
     p99: Option<Millis>,
+    /// In how many rounds it was asked, if not in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked_rounds: Option<u64>,
     hosts: Vec<Answering<'a>>,
 }
 
@@ -141,6 +151,7 @@ impl<'a> Hub<'a> {
             median: quantile(0.5),
             p95: quantile(0.95),
             p99: quantile(0.99),
+            asked_rounds: whole.table.asked(row),
             hosts: row.responders.iter().map(|host| Answering::of(row, host, whole)).collect(),
         }
     }

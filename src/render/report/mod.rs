@@ -96,7 +96,7 @@ impl<W: Write> Renderer for Report<W> {
         if let (None, Some(Event::Sent(at))) = (self.began, event) {
             self.began = view.path.probe(at).and_then(|probe| probe.sent);
         }
-        self.table.handle(event, view.path, view.config);
+        self.table.handle(event, view.path);
         Ok(())
     }
 

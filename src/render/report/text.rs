@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::{NOBODY, Whole};
 use crate::render::columns::{Column, Figures, Value};
+use crate::render::outage;
 use crate::time::Span;
 use crate::trace::Reply;
 use crate::trace::verdict::Loss;
@@ -122,6 +123,16 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
             (first, last) => format!("hops {first} to {last} behind lose"),
         };
         writeln!(out, "{:3}. {what} loss: {lose} {:.1}%", row.ttl, behind.loss * 100.0)?;
+    }
+    let asked = rows.iter().filter_map(|row| Some((row.ttl, whole.table.asked(row)?)));
+    for (ttl, asked) in asked {
+        writeln!(out, "{ttl:3}. asked in {asked} of {} rounds", whole.table.rounds())?;
+    }
+    let reach = whole.table.reach();
+    if let Some(outage) = reach.outage() {
+        let said = outage::in_words(outage, |address| whole.host(address).shown());
+        let (unreached, rounds) = (reach.unreached(), whole.table.rounds());
+        writeln!(out, "  {said}: target not reached in {unreached} of {rounds} rounds")?;
     }
     let (contradicted, target) = (whole.table.contradicted(), whole.view.config.target);
     if contradicted > 0 {

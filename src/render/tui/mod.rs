@@ -184,6 +184,11 @@ fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
         let missed = missed(table.missed().saturating_add(*missing));
         spans.push(Span::raw(format!("  round {round}{missed}  {}", clock(*now))));
     }
+    let running = table.reach().outage().filter(|outage| outage.until.is_none());
+    if let Some(outage) = running {
+        let said = super::outage::in_words(outage, |address| address.to_string());
+        spans.push(Span::styled(format!("  {said}"), theme.warning()));
+    }
     Line::from(spans)
 }
 

@@ -33,7 +33,7 @@ pub struct Model {
     running: Option<Path>,
     /// Who has answered and of whom not all is known that is looked up.
     unknown: BTreeSet<IpAddr>,
-    /// The target was reached in a round that has been forgotten.
+    /// The last of the rounds that have been forgotten reached the target.
     reached: bool,
 }
 
@@ -128,7 +128,7 @@ impl Model {
     pub fn target(&self) -> Target {
         let mut target = self.target.clone();
         if let Some(path) = &self.running {
-            target.table = target.table.with_running(path, &target.config);
+            target.table = target.table.with_running(path);
             target.begin(path);
         }
         target
@@ -146,10 +146,11 @@ impl Model {
         self.running.is_some()
     }
 
-    /// Whether the target was ever reached, whatever has been forgotten since.
+    /// Whether the last round reached the target, be it one that has been forgotten since.
     #[must_use]
     pub fn reached(&self) -> bool {
-        self.reached || self.target.table.reached()
+        let table = &self.target.table;
+        if table.rounds() == 0 { self.reached } else { table.reached() }
     }
 
     /// Whether there will be no more rounds.
@@ -272,7 +273,7 @@ impl Target {
     fn finish(&mut self, path: &Path) {
         self.missing = 0;
         let before = self.table.rounds();
-        self.table.add(path, &self.config);
+        drop(self.table.add(path));
         // Rounds that are missing began as long after one another as others do.
         let missed = self.table.rounds().saturating_sub(before).saturating_sub(1);
         self.note_missed(missed.saturating_sub(path.missed_after));

@@ -20,6 +20,7 @@
 mod numbers;
 mod seen;
 mod sending;
+mod target;
 mod unattended;
 
 use serde::{Deserialize, Serialize};
@@ -271,7 +272,7 @@ impl Engine for Rounds {
     }
 
     fn reached(&self) -> bool {
-        self.seen.reached(&self.config)
+        self.missed_after() == 0 && self.seen.reached()
     }
 
     fn is_done(&self) -> bool {

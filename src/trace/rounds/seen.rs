@@ -23,8 +23,9 @@ pub(super) struct Seen {
     over: VecDeque<Over>,
     /// How many of them are kept.
     kept: usize,
-    /// The target was reached in a round that is not kept any more.
+    /// Whether the last round that is not kept any more reached the target, and at which TTL the last that did.
     reached: bool,
+    target: Option<u8>,
     /// As long as the path was known to be after the last round that is not kept any more; 0 if that is not known.
     known_length: u8,
     /// How many rounds ago that is which the last event or frame was about; `None` is the current one.
@@ -58,6 +59,7 @@ impl Seen {
             over: VecDeque::new(),
             kept,
             reached: false,
+            target: None,
             known_length: 0,
             shown: None,
             numbers,
@@ -86,8 +88,14 @@ impl Seen {
         self.kept().find_map(Path::known_end)
     }
 
-    pub(super) fn reached(&self, config: &TraceConfig) -> bool {
-        self.reached || self.kept().any(|path| path.reached(config))
+    /// The TTL at which the target answered in the last round that it answered in, be it too late for that.
+    pub(super) fn target(&self) -> Option<u8> {
+        self.kept().find_map(Path::target_ttl).or(self.target)
+    }
+
+    /// Whether the last round of which that is known reached the target.
+    pub(super) fn reached(&self) -> bool {
+        self.kept().find_map(Path::has_reached).unwrap_or(self.reached)
     }
 
     /// What the frame is.
@@ -115,9 +123,11 @@ impl Seen {
         self.over.push_front(Over { round, closed: false });
         if self.over.len() > self.kept {
             let Some(Over { round, .. }) = self.over.pop_back() else { return };
-            self.reached |= round.path().reached(config);
+            self.reached = round.path().has_reached().unwrap_or(self.reached);
+            self.target = round.path().target_ttl().or(self.target);
             self.known_length = round.path().known_length(self.known_length, false);
         }
+        self.current.path.target_before = self.target().unwrap_or(0);
         self.learn_length(config);
     }
 

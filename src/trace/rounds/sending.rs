@@ -138,17 +138,16 @@ impl Sending {
         let number = next.max(seen.number().saturating_add(1));
         self.unattended.forget();
         let round = config.round(number);
-        self.distance = match self.round(seen).map(Tracer::path) {
-            Some(Path { end: Some(end), .. }) => *end,
+        let known = seen.target().or_else(|| seen.known_end());
+        let path = self.round(seen).map(Tracer::path);
+        self.distance = path.and_then(Path::last_ttl).unwrap_or_else(|| {
             // Nobody said in time that this is the end. If rounds before it found one, and no router answers there by
             // now, that was a loss; else the path may go on a little.
-            path => {
-                let farthest = path.map_or(0, |path| path.farthest);
-                seen.known_end().filter(|end| *end > farthest).unwrap_or_else(|| {
-                    self.distance.max(farthest.saturating_add(BEYOND)).min(round.max_ttl)
-                })
-            }
-        };
+            let farthest = path.map_or(0, |path| path.farthest);
+            known.filter(|end| *end > farthest).unwrap_or_else(|| {
+                self.distance.max(farthest.saturating_add(BEYOND)).min(round.max_ttl)
+            })
+        });
         // It is the configuration of the first round, but for numbers of which any will do.
         let Ok(next) = Tracer::expecting(round, self.distance) else { return };
         self.next = Some(Box::new(next));

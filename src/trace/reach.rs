@@ -1,0 +1,135 @@
+//! Whether the rounds of a watch reach the target: when they stop to, who rejects the probes, and when they do again.
+//!
+//! A round counts once a late answer of the target is not to be expected any more: where such answers have been late by
+//! some rounds, as many of the latest are left open.
+
+use std::collections::VecDeque;
+
+use super::path::Path;
+use super::reply::Reply;
+use crate::time::Timestamp;
+
+/// What is known of the target over all rounds.
+#[derive(Clone, Debug, Default)]
+pub struct Reach {
+    open: VecDeque<Round>,
+    /// Whether the last round that counts reached it.
+    reached: Option<bool>,
+    unreached: u64,
+    outage: Option<Outage>,
+}
+
+#[derive(Clone, Debug)]
+struct Round {
+    number: u64,
+    at: Timestamp,
+    reached: bool,
+    rejection: Option<Reply>,
+}
+
+/// Rounds after others that did reach the target, and did not.
+#[derive(Clone, Debug)]
+pub struct Outage {
+    /// The number of the first, from 0.
+    pub round: u64,
+    /// When its first probe was sent.
+    pub since: Timestamp,
+    /// The last rejection of a probe, if there was one.
+    pub rejection: Option<Reply>,
+    /// The number of the round that reached the target again, and when it answered.
+    pub until: Option<(u64, Timestamp)>,
+}
+
+impl Reach {
+    /// Takes in a round that is over; as many of the latest as `young` may still be answered. Says whether the
+    /// target is now reached, if it was not before, or the other way round.
+    pub(super) fn add(&mut self, path: &Path, young: usize) -> Vec<Turn> {
+        if let Some(reached) = path.has_reached() {
+            let sent = path.probes().filter_map(|(_, probe)| probe.sent).min();
+            let replied = path.target_reply().map(|reply| reply.at);
+            let at = replied.or(sent).unwrap_or_default();
+            let rejection = path.rejection().cloned();
+            self.open.push_back(Round { number: path.round, at, reached, rejection });
+        }
+        let young = if path.waited_out { 0 } else { young };
+        let mut turns = Vec::new();
+        while self.open.len() > young {
+            let Some(round) = self.open.pop_front() else { break };
+            turns.extend(self.count(round));
+        }
+        if path.missed_after > 0 {
+            self.reached = self.reached.map(|_| false);
+        }
+        turns
+    }
+
+    /// A late answer of the target came to a round that had been taken in.
+    pub(super) fn add_late(&mut self, path: &Path) {
+        if path.target_ttl().is_none() {
+            return;
+        }
+        match self.open.iter_mut().find(|round| round.number == path.round) {
+            Some(round) => round.reached = true,
+            None if self.reached == Some(false) && self.outage.is_none() => self.reached = None,
+            None => {}
+        }
+    }
+
+    fn count(&mut self, round: Round) -> Option<Turn> {
+        let before = self.reached.replace(round.reached);
+        let Round { number, at, reached, rejection } = round;
+        self.unreached += u64::from(!reached);
+        match (before, reached) {
+            (Some(true), false) => {
+                self.outage = Some(Outage { round: number, since: at, rejection, until: None });
+                self.outage.clone().map(Turn::Unreached)
+            }
+            (Some(false), true) => {
+                if let Some(outage) = &mut self.outage {
+                    outage.until.get_or_insert((number, at));
+                }
+                Some(Turn::Reached { round: number, at })
+            }
+            (Some(false), false) => {
+                let running = self.outage.as_mut().filter(|outage| outage.until.is_none());
+                if let (Some(outage), Some(rejection)) = (running, rejection) {
+                    outage.rejection = Some(rejection);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the last round that counts reached the target, or one that is open did.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.reached == Some(true) || self.open.iter().any(|round| round.reached)
+    }
+
+    /// How many of the rounds that count did not reach it.
+    #[must_use]
+    pub fn unreached(&self) -> u64 {
+        self.unreached
+    }
+
+    /// The last outage, if there was one.
+    #[must_use]
+    pub fn outage(&self) -> Option<&Outage> {
+        self.outage.as_ref()
+    }
+}
+
+/// The target is reached, or not, other than in the round before.
+#[derive(Clone, Debug)]
+pub enum Turn {
+    /// It is not reached any more.
+    Unreached(Outage),
+    /// It is reached again, or for the first time after rounds that did not.
+    Reached {
+        /// The number of the round, from 0.
+        round: u64,
+        /// When it answered.
+        at: Timestamp,
+    },
+}
