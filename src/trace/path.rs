@@ -233,6 +233,7 @@ pub enum Stop {
 
 /// The path as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Path {
     first_ttl: u8,
     /// All that there can be, so that no room has to be made for them when a frame comes.
@@ -274,7 +275,6 @@ pub struct Path {
     direct_end: Option<u8>,
     /// TTLs of hops' own probes that somebody else answered with an error which may be the end.
     errors: Ttls,
-    pub(super) target: IpAddr,
     /// What speaks against answers that quote nothing.
     pub(super) doubts: Doubts,
     /// How long a late answer may take that says where the path ends.
@@ -311,7 +311,6 @@ impl Path {
             scouted_target: false,
             direct_end: None,
             errors: Ttls::default(),
-            target: config.target,
             doubts: Doubts::of_tool(uneven),
             longest_wait: Span::from_secs_f64(config.wait.max),
             round: 0,

@@ -88,7 +88,7 @@ impl Plan {
         }
     }
 
-    /// The same of rounds of this trace: nobody sends more than a million probes a second.
+    /// The reason why no watch of this trace can be run by this, if there is one: nobody sends more than a million probes a second.
     ///
     /// # Errors
     /// See [`ConfigError`].

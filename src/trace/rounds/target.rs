@@ -8,24 +8,28 @@ use super::super::path::{Path, Probe};
 use super::super::reply::Reply;
 
 impl Path {
-    /// Whether a reply is one of the target itself.
-    fn is_of_target(&self, reply: &Reply) -> bool {
-        let kind = reply.kind;
-        let says_so = kind.delivered() || self.target == reply.responder;
-        says_so && !kind.in_transit() && !kind.is_advice()
+    /// Whether a reply to a probe with this TTL is one of the target: of its own address, or of another beyond which
+    /// nobody is.
+    fn is_of_target(&self, ttl: u8, reply: &Reply) -> bool {
+        reply.is_of_target(self.target) || reply.kind.delivered() && ttl > self.farthest
     }
 
     /// Whether a reply says that a router does not let the probe pass.
-    fn is_rejection(&self, reply: &Reply) -> bool {
-        !reply.kind.in_transit() && !reply.kind.is_advice() && !self.is_of_target(reply)
+    fn is_rejection(&self, ttl: u8, reply: &Reply) -> bool {
+        reply.may_end() && !self.is_of_target(ttl, reply)
     }
 
     /// The TTL at which the target answered, in time or late.
     #[must_use]
     pub fn target_ttl(&self) -> Option<u8> {
-        let has = |probe: &Probe| probe.replies.iter().any(|reply| self.is_of_target(reply));
-        let answers_at = |ttl: u8| self.hop(ttl).is_some_and(|hop| hop.probes.iter().any(has));
-        let by_scout = |end: u8| self.distance == Some(end) && self.scout.as_ref().is_some_and(has);
+        let has = |ttl: u8, probe: &Probe| {
+            probe.replies.iter().any(|reply| self.is_of_target(ttl, reply))
+        };
+        let answers_at =
+            |ttl: u8| self.hop(ttl).is_some_and(|hop| hop.probes.iter().any(|it| has(ttl, it)));
+        let by_scout = |end: u8| {
+            self.distance == Some(end) && self.scout.as_ref().is_some_and(|scout| has(end, scout))
+        };
         let end = self.end.filter(|end| answers_at(*end) || by_scout(*end));
         end.or_else(|| self.hops().iter().map(|hop| hop.ttl).find(|ttl| answers_at(*ttl)))
     }
@@ -45,7 +49,7 @@ impl Path {
     /// answered in rounds before.
     #[must_use]
     pub fn is_of_hop(&self, ttl: u8, reply: &Reply) -> bool {
-        if self.target_before == 0 || self.is_of_target(reply) || reply.kind.is_advice() {
+        if self.target_before == 0 || self.is_of_target(ttl, reply) || reply.kind.is_advice() {
             return true;
         }
         if ttl >= self.target_before && self.end.is_some() && self.target_ttl().is_none() {
@@ -66,16 +70,21 @@ impl Path {
     /// The first answer of a router that does not let probes pass, if the target did not answer.
     #[must_use]
     pub fn rejection(&self) -> Option<&Reply> {
-        let replies = self.probes().flat_map(|(_, probe)| &probe.replies);
-        let mut rejections = replies.filter(|reply| self.is_rejection(reply));
-        rejections.next().filter(|_| self.target_ttl().is_none())
+        let mut rejections = self.replies().filter(|(ttl, reply)| self.is_rejection(*ttl, reply));
+        let (_, first) = rejections.next().filter(|_| self.target_ttl().is_none())?;
+        Some(first)
     }
 
     /// The first answer of the target.
     #[must_use]
     pub fn target_reply(&self) -> Option<&Reply> {
-        let mut replies = self.probes().flat_map(|(_, probe)| &probe.replies);
-        replies.find(|reply| self.is_of_target(reply))
+        let mut replies = self.replies();
+        Some(replies.find(|(ttl, reply)| self.is_of_target(*ttl, reply))?.1)
+    }
+
+    /// All replies, each with the TTL of its probe.
+    fn replies(&self) -> impl Iterator<Item = (u8, &Reply)> {
+        self.probes().flat_map(|(ttl, probe)| probe.replies.iter().map(move |reply| (ttl, reply)))
     }
 
     /// Whether this round reached the target; `None` if it was cut off before that could be known.

@@ -81,7 +81,7 @@ fn low_ports_are_open_to_those_who_have_the_right() {
     let Some(lab) = Lab::up("ten-hops") else { return };
     let Some(world) = World::new() else { return };
     for (by, has) in
-        [(By::Root, true), (By::Sudo, true), (By::SetUserId, true), (By::FileCapability, false)]
+        [(By::Root, true), (By::Sudo, true), (By::SetUserId, false), (By::FileCapability, false)]
     {
         let words = world.words(by);
         let mut command = lab.on("src", &words[0]);
