@@ -31,6 +31,8 @@ use crate::wire::Frame;
 
 /// Once the rounds of a recording have more probes than this, no further ones are compared.
 const MOST_PROBES: usize = 100_000;
+/// No trace, and no round, with more probes than this is compared: what is kept of it would take more than 100 MB.
+const MOST_OF_ONE: u64 = 12_000;
 
 /// A document begins within so many octets.
 const BLANKS: u64 = 4_096;
@@ -86,7 +88,7 @@ fn documented(file: &mut File) -> anyhow::Result<Read> {
     file.take(document::LONGEST + 1).read_to_end(&mut json)?;
     if json.len() as u64 > document::LONGEST {
         bail!(
-            "a JSON document of more than {} MiB is not read: compare the recordings, which may be of any length",
+            "a JSON document of more than {} MiB is not read: compare traces with fewer probes",
             document::LONGEST >> 20
         );
     }
@@ -102,11 +104,20 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
     let (number, recorded, mut traces) = contents.first(name)?;
     let engine = recorded.engine()?;
     let Recorded { config, plan, .. } = recorded;
-    let joined = Joined { quoted: Quoted::default(), config, trace: None, left_out: 0 };
+    let map = plan.is_some();
+    let joined =
+        Joined { quoted: Quoted::default(), config, trace: None, left_out: 0, longest: 0, map };
     let mut watched = [Watched::new(number, engine, joined)];
-    together::watch(replay::again(file, name)?, &mut traces, &mut watched)?;
+    if let Some(error) = together::watch(replay::again(file, name)?, &mut traces, &mut watched)? {
+        complain(&error.to_string());
+    }
     let [Watched { engine, observer, .. }] = watched;
-    let Joined { quoted, config, trace, left_out } = observer;
+    let Joined { quoted, config, trace, left_out, longest, .. } = observer;
+    if longest > MOST_OF_ONE && plan.is_none() {
+        bail!(
+            "a trace in it has more than {MOST_OF_ONE} probes, which are not compared: record one with fewer"
+        );
+    }
     if left_out > 0 {
         complain(&format!(
             "{name}: without its last {left_out} rounds, for those before have more than {MOST_PROBES} probes"
@@ -134,11 +145,20 @@ struct Joined {
     trace: Option<Trace>,
     /// Rounds that are not part of it.
     left_out: u64,
+    /// The most probes that one of them has.
+    longest: u64,
+    /// It is of all paths.
+    map: bool,
 }
 
 impl Observer for Joined {
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &trace::Path) {
+        self.longest = self.longest.max(path.totals.sent);
         self.quoted.frame(frame, disposition, path);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.longest > MOST_OF_ONE && !self.map
     }
 
     fn event(&mut self, event: Event, path: &trace::Path) {
@@ -147,6 +167,9 @@ impl Observer for Joined {
         }
         if self.trace.as_ref().is_some_and(|trace| trace.probes() > MOST_PROBES) {
             self.left_out += 1;
+            return;
+        }
+        if self.longest > MOST_OF_ONE {
             return;
         }
         let mut json = Vec::new();

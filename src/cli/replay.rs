@@ -383,6 +383,16 @@ impl Contents {
     /// The traces that are meant: that of which the recording carries the configuration, or those that its packets show.
     /// They are then no longer here. That there are none, or not all, is said.
     pub(super) fn traces(&mut self, name: &str, options: &TraceOptions, chosen: Chosen) -> Traces {
+        self.say_limits(name);
+        let traces = self.choose(options, chosen);
+        if traces.chosen.is_empty() {
+            complain(&nothing_found(name, chosen, self.packets));
+        }
+        traces
+    }
+
+    /// Says what was left out because there is too much of it.
+    fn say_limits(&self, name: &str) {
         if self.overflowed {
             complain(&format!(
                 "{name} holds more than {PROBES} probes, or probes between more than {PAIRS} pairs of addresses: \
@@ -406,15 +416,11 @@ impl Contents {
                  --resolve asks for names anew"
             ));
         }
-        let traces = self.choose(options, chosen);
-        if traces.chosen.is_empty() {
-            complain(&nothing_found(name, chosen, self.packets));
-        }
-        traces
     }
 
     /// The first of the traces.
     pub(super) fn first(&mut self, name: &str) -> anyhow::Result<(u32, Recorded, Traces)> {
+        self.say_limits(name);
         let (options, chosen) = (TraceOptions::default(), Chosen::default());
         let mut traces = self.choose(&options, chosen);
         let first = std::mem::take(&mut traces.chosen).into_iter().next();

@@ -14,7 +14,7 @@ use super::args::ShowArgs;
 use super::options::TraceOptions;
 use super::replay::{self, Chosen};
 use super::together::{self, Watched};
-use super::{Status, write_out};
+use super::{Status, complain, write_out};
 use crate::capture::{CaptureReader, Item};
 use crate::driver::Observer;
 use crate::render::show::{self, Answer, Evidence, Place, What};
@@ -44,7 +44,10 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
         in_rounds |= recorded.rounds.is_some();
         watched.push(Watched::new(number, recorded.engine()?, Finder::of(args)));
     }
-    together::watch(replay::again(&mut file, &name)?, &mut traces, &mut watched)?;
+    let again = replay::again(&mut file, &name)?;
+    if let Some(error) = together::watch(again, &mut traces, &mut watched)? {
+        complain(&error.to_string());
+    }
     let found = watched.iter_mut().find_map(|it| Some((it.number, it.observer.found.take()?)));
     let Some((number, found)) = found else {
         let finders = watched.into_iter().map(|it| it.observer);

@@ -213,7 +213,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     let meter = watch::serve(server, &[&config])?.pop().flatten();
 
     let waker = link.waker();
-    let interrupt = Interrupt::install(&waker).context("cannot take over Ctrl-C")?;
+    let interrupt = Interrupt::install(Some(&waker)).context("cannot take over Ctrl-C")?;
     let wake = {
         let waker = waker.clone();
         move || waker.wake()
@@ -306,8 +306,13 @@ pub(super) fn open_simulated(
     let target = match known.next() {
         Some((address, _)) => *address,
         None => name.parse().ok().filter(fits).ok_or_else(|| {
+            let kind = match args.options.family() {
+                Some(Family::V4) => "an IPv4 address",
+                Some(Family::V6) => "an IPv6 address",
+                None => "an address",
+            };
             anyhow!(
-                "{name} is neither an address nor a name in the simulated network: try 203.0.113.9"
+                "{name} is neither {kind} nor a name in the simulated network: try target.example"
             )
         })?,
     };
@@ -354,8 +359,11 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
         args.lookups.annotations(Some(names), &databases, resolvers, || (), DEFAULT_WAIT);
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let meter = watch::serve(server, &[&config])?.pop().flatten();
-    let mut session =
-        session(args, task, &config, annotations)?.recording_to(tape).metered_by(meter);
+    let interrupt = Interrupt::install(None).context("cannot take over Ctrl-C")?;
+    let mut session = session(args, task, &config, annotations)?
+        .recording_to(tape)
+        .metered_by(meter)
+        .interrupted_by(interrupt);
     let status = session.run(&mut *task.engine(config, largest)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =

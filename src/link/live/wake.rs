@@ -71,12 +71,12 @@ impl AsFd for Wakeups {
 pub struct Interrupt(Arc<AtomicUsize>);
 
 impl Interrupt {
-    /// Takes over SIGINT and SIGTERM: the first one is noted and wakes the link, a second one ends
+    /// Takes over SIGINT and SIGTERM: the first one is noted and wakes the link, if that can wait; a second one ends
     /// the process as it would have without us.
     ///
     /// # Errors
     /// The kernel's, when a handler cannot be installed.
-    pub fn install(waker: &Waker) -> io::Result<Self> {
+    pub fn install(waker: Option<&Waker>) -> io::Result<Self> {
         let number = Arc::new(AtomicUsize::new(0));
         let seen = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
@@ -85,8 +85,10 @@ impl Interrupt {
             flag::register(signal, Arc::clone(&seen))?;
             let value = usize::try_from(signal).map_err(io::Error::other)?;
             flag::register_usize(signal, Arc::clone(&number), value)?;
-            flag::register(signal, Arc::clone(&waker.called))?;
-            pipe::register(signal, waker.pipe.try_clone()?)?;
+            if let Some(waker) = waker {
+                flag::register(signal, Arc::clone(&waker.called))?;
+                pipe::register(signal, waker.pipe.try_clone()?)?;
+            }
         }
         Ok(Self(number))
     }

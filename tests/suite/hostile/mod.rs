@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{path_in, rtrace, run, scratch};
+use crate::support::{line_of, path_in, rtrace, run, scratch};
 
 #[expect(
     clippy::pedantic,
@@ -212,4 +212,24 @@ fn traces_that_cannot_be_told_apart_are_counted() {
     let all: Value = serde_json::from_slice(&listed.stdout).unwrap();
     let probes: Vec<_> = all.as_array().unwrap().iter().map(|it| it["probes"].as_u64()).collect();
     assert_eq!((probes, listed.stderr.as_str()), (vec![Some(6); 40], ""));
+}
+
+/// What is left out of a comparison is told by it too, and what is too long to be compared is refused.
+#[test]
+fn a_comparison_tells_its_limits() {
+    let dir = scratch();
+    let simulated = path_in(&dir, "long.pcapng");
+    let file = simulated.to_str().unwrap();
+    let topology = path_in(&dir, "long.toml");
+    fs::write(&topology, line_of(&[""; 14], "1ms", "")).unwrap();
+    let network = format!("--simulate={}", topology.display());
+    assert_eq!(run(&[&network, "-q", "1000", "--pcap", file, "203.0.113.9"]).status, 0);
+    let costs = check(&simulated, &[&["diff", "F", "F"]]);
+    assert!(costs[0].stderr.contains("more than 12000 probes"), "{}", costs[0].stderr);
+    assert_eq!(costs[0].status, Some(2));
+    let names = path_in(&dir, "names.pcapng");
+    let made = files::FILES.iter().find(|it| it.0 == "names.pcapng").unwrap().1;
+    fs::write(&names, made(200_000)).unwrap();
+    let costs = check(&names, &[&["diff", "F", "F"]]);
+    assert!(costs[0].stderr.contains("has names of more than"), "{}", costs[0].stderr);
 }
