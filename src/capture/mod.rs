@@ -63,8 +63,8 @@ pub const INTERRUPTED: &str = "interrupted at ";
 /// The same where the last rounds of a watch are missing; how many rounds there were follows.
 pub const ROUNDS: &str = "rounds ";
 
-/// What a line of the comment on statistics begins with from which on the stamps of packets are ahead of the time of the
-/// run: so many nanoseconds follow and, of a step of the clock, the moments between which it was set
+/// The beginning of a line in the comment on statistics. It says by how many nanoseconds the stamps of later packets are
+/// ahead of the time of the run and, of a step of the clock, the moments between which it was set
 /// ([`ClockStep`](crate::time::ClockStep)).
 pub const CLOCK_OFFSET: &str = "clock offset ";
 

@@ -160,12 +160,12 @@ pub struct WatchArgs {
     #[arg(long, value_name = "TIME", help_heading = "Rounds", value_parser = parse_interval)]
     pub interval: Option<f64>,
 
-    /// End after so many rounds: at least 1 [default: until interrupted or --until; for
+    /// End after this many rounds: at least 1 [default: until interrupted or --until; for
     /// report without --until 10]
     #[arg(short = 'c', long, value_name = "N", alias = "report-cycles", help_heading = "Rounds", value_parser = at_least_one)]
     pub rounds: Option<u64>,
 
-    /// Begin no round at this time or later: 2026-12-24T18:00:00Z, or so long: 1h30m
+    /// Stop at this time (2026-12-24T18:00:00Z), or after this long (1h30m)
     #[arg(long, value_name = "TIME", help_heading = "Rounds", value_parser = parse_until)]
     pub until: Option<Until>,
 
