@@ -2,6 +2,7 @@
 #![no_main]
 
 #[path = "../laws.rs"]
+// The file has the laws of all targets; this one uses its own.
 #[allow(dead_code)]
 mod laws;
 
