@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use super::lookups::LookupOptions;
 pub use super::options::TraceOptions;
+pub use super::output::DocumentOptions;
 pub use super::output::OutputOptions;
 use super::output::forms;
 use super::paths::{self, PathsArgs};
@@ -211,9 +212,9 @@ pub struct DiffArgs {
     #[arg(value_name = "AFTER")]
     pub after: PathBuf,
 
-    /// Write the comparison as JSON
-    #[arg(long)]
-    pub json: bool,
+    /// What is written.
+    #[command(flatten)]
+    pub form: DocumentOptions,
 }
 
 /// `rtrace show FILE FRAME`.
@@ -234,6 +235,10 @@ pub struct ShowArgs {
     /// Look only at this trace, by its number in rtrace replay --list [default: all]
     #[arg(long, value_name = "N", value_parser = within(1_u32, u32::MAX))]
     pub trace: Option<u32>,
+
+    /// What is written.
+    #[command(flatten)]
+    pub form: DocumentOptions,
 }
 
 /// `rtrace config`.
@@ -250,15 +255,27 @@ pub struct ConfigArgs {
 
 /// `rtrace replay FILE`.
 #[derive(Debug, Args)]
-#[command(mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_ANY))))]
+#[command(
+    mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_ANY))),
+    // What follows the file is sorted out by itself, so that the length of the probes is only an option there.
+    mut_arg("packet_len", |len| len.long("packet-length").hide(true))
+)]
 pub struct ReplayArgs {
     /// A recording: pcap or pcapng, by rtrace or another tool; "-" is stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// Only the traces to this address [default: every trace in the recording]
+    /// Only the traces to this address [default: every trace in the recording]; with --list also further files
     #[arg(value_name = "TARGET")]
+    rest: Vec<OsString>,
+
+    /// The address among what follows the file.
+    #[arg(skip)]
     pub target: Option<IpAddr>,
+
+    /// The files among it.
+    #[arg(skip)]
+    pub further: Vec<PathBuf>,
 
     /// Probes and waiting.
     #[command(flatten)]
@@ -289,6 +306,30 @@ pub struct ReplayArgs {
     pub resolve: bool,
 }
 
+impl ReplayArgs {
+    /// Sorts the address and the files apart: several files can be listed, but not reported.
+    fn sort_out(&mut self) -> Result<(), clap::Error> {
+        for word in std::mem::take(&mut self.rest) {
+            let text = word.to_string_lossy();
+            match text.parse::<IpAddr>() {
+                Ok(address) if self.target.is_none() => self.target = Some(address),
+                Ok(address) => {
+                    let message = format!("{address} is a second target: give one");
+                    return Err(clap::Error::raw(ErrorKind::TooManyValues, message));
+                }
+                Err(_) if self.list => self.further.push(word.into()),
+                Err(_) => {
+                    let message = format!(
+                        "{text} is not an address, and only one recording is reported at a time: --list takes several"
+                    );
+                    return Err(clap::Error::raw(ErrorKind::TooManyValues, message));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Cli {
     /// What these arguments of the process ask for, the first of them being its name.
     ///
@@ -301,6 +342,17 @@ impl Cli {
             // Where ways part, what one hop quotes says nothing of the next on another way.
             trace.options.flow.get_or_insert(FlowMode::Paris);
         }
+        if let Some(Action::Replay(replay)) = &mut cli.command {
+            replay.sort_out()?;
+        }
+        let document = match &cli.command {
+            Some(Action::Diff(diff)) => diff.form,
+            Some(Action::Show(show)) => show.form,
+            _ => DocumentOptions::default(),
+        };
+        if document.contradicts_itself() {
+            return Err(contradiction(Form::Json));
+        }
         let output = match &cli.command {
             Some(Action::Replay(replay)) => &replay.output,
             Some(Action::Trace(trace) | Action::Inspect(trace)) => &trace.output,
@@ -311,10 +363,7 @@ impl Cli {
             None => &cli.trace.output,
         };
         if output.contradicts_itself() {
-            let short = output.form().describe().0;
-            let message =
-                format!("--{short} is short for --format {short}: give only one of the two forms");
-            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+            return Err(contradiction(output.form()));
         }
         if output.cannot_inspect() {
             let message = "--inspect writes text or JSON: leave out the other form";
@@ -327,6 +376,14 @@ impl Cli {
         }
         Ok(cli)
     }
+}
+
+/// That a form is asked for in short, and another by its name.
+fn contradiction(form: Form) -> clap::Error {
+    let short = form.describe().0;
+    let message =
+        format!("--{short} is short for --format {short}: give only one of the two forms");
+    clap::Error::raw(ErrorKind::ArgumentConflict, message)
 }
 
 /// Whether a command has this name.
@@ -345,16 +402,17 @@ pub fn command_behind(given: &[OsString]) -> Option<&str> {
 }
 
 /// The arguments as clap can read them: `--simulate TOPOLOGY.toml` and `--stats FILE.json` take their
-/// value with a space only where it cannot be taken for the target.
+/// value with a space only where it is the name of a file, by its ending or a slash, and not the target.
 pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     const OPTIONAL_VALUES: [(&str, &str); 2] = [("--simulate", ".toml"), ("--stats", ".json")];
     let mut normal: Vec<OsString> = Vec::new();
     for arg in args {
+        let text = arg.to_string_lossy();
+        let is_file = |suffix: &str| text.ends_with(suffix) || text.contains('/');
         let takes = |last: &&mut OsString| {
-            let text = arg.to_string_lossy();
-            let fits =
-                |(option, suffix): &(&str, &str)| **last == *option && text.ends_with(suffix);
-            OPTIONAL_VALUES.iter().any(fits)
+            let mut options = OPTIONAL_VALUES.iter();
+            let is_value = !text.starts_with('-');
+            is_value && options.any(|(option, suffix)| **last == *option && is_file(suffix))
         };
         match normal.last_mut().filter(takes) {
             Some(last) => {
@@ -401,10 +459,14 @@ mod tests {
             (built_in.simulate, built_in.target.as_deref()),
             (Some(BUILT_IN.into()), Some("203.0.113.9"))
         );
-        for line in ["rtrace --simulate a.toml 203.0.113.9", "rtrace 203.0.113.9 --simulate=a.toml"]
-        {
+        for (line, name) in [
+            ("rtrace --simulate a.toml 203.0.113.9", "a.toml"),
+            ("rtrace 203.0.113.9 --simulate=a.toml", "a.toml"),
+            ("rtrace --simulate nets/a 203.0.113.9", "nets/a"),
+            ("rtrace 203.0.113.9 --simulate /dev/fd/63", "/dev/fd/63"),
+        ] {
             let file = parse(line).unwrap().trace;
-            assert_eq!(file.simulate, Some("a.toml".into()));
+            assert_eq!(file.simulate, Some(name.into()));
             assert_eq!(file.target.as_deref(), Some("203.0.113.9"));
         }
     }

@@ -42,16 +42,17 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
     let open = |path| -> anyhow::Result<Named<'_>> { Ok((path, replay::open(path)?)) };
     let (before, after) = (open(&args.before)?, open(&args.after)?);
     sandbox::enter(&Profile::default())?;
+    let json = args.form.form() == Form::Json;
     let (text, changed) = match (read(before)?, read(after)?) {
         (Read::Trace(before), Read::Trace(after)) => {
             of_one_target(before.target.address, after.target.address)?;
             let found = compare::compare(&before, &after);
-            (written(&found, args.json, compared::trace)?, found.changed)
+            (written(&found, json, compared::trace)?, found.changed)
         }
         (Read::Map(before), Read::Map(after)) => {
             of_one_target(before.target.address, after.target.address)?;
             let found = maps::compare(&before, &after);
-            (written(&found, args.json, compared::map)?, found.changed)
+            (written(&found, json, compared::map)?, found.changed)
         }
         _ => bail!("one is of all paths, the other is not: compare two of one kind"),
     };

@@ -62,6 +62,12 @@ pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let value = text(ContextKind::InvalidValue)?;
     let meant = similar_command(first).filter(|_| command.is_empty());
     let is_number = value.parse::<f64>().is_ok() || value.starts_with("0x");
+    let optional = words.windows(2).find(|pair| matches!(pair[0], "--simulate" | "--stats"));
+    if let Some([option, file]) = optional.filter(|_| argument.contains("PACKETLEN")) {
+        return Some(format!(
+            "{value} is not a packet length: if {file} is the file of {option}, write {option}={file}"
+        ));
+    }
     if argument.contains("PACKETLEN") && (meant.is_some() || !is_number) {
         return Some(match meant {
             Some(meant) => no_such_command(first, &meant),
@@ -126,6 +132,7 @@ mod tests {
             ("rtrace a b", "b is not a packet length: rtrace takes one target"),
             ("rtrace report a b", "b is not a packet length: rtrace report takes one target"),
             ("rtrace report -w example.net", "use --wide"),
+            ("rtrace --simulate net 203.0.113.9", "write --simulate=net"),
             (
                 "rtrace --rotate 1M example.net",
                 "--rotate is not an option of a single trace: it is one of rtrace watch and rtrace report",

@@ -1,29 +1,35 @@
 //! `rtrace replay --list`: one line per trace in a recording.
 //!
-//! How far a trace came is known only to what watches it as its replay would, of rounds or all paths if it is those; the
-//! file is read once for all of them.
+//! How far a trace came is known only to what watches it as its replay would, of rounds or all paths if it is those;
+//! each file is read once more for all of its traces.
 
 use std::fs::File;
 use std::net::IpAddr;
+use std::path::{Path as FilePath, PathBuf};
 
 use jiff::Timestamp as Calendar;
 use serde::Serialize;
 
-use super::options::TraceOptions;
-use super::replay::{Contents, Traces};
+use super::args::ReplayArgs;
+use super::replay::{self, Chosen};
 use super::together::{self, Watched};
-use super::{Status, complain, write_out};
+use super::{Status, complain, in_one_line, write_out};
 use crate::capture::CaptureReader;
 use crate::driver::Observer;
 use crate::probe::ProbeType;
 use crate::render::Form;
+use crate::sandbox::{self, Profile};
 use crate::time::Timestamp;
 use crate::trace::{Disposition, Path, TraceConfig};
+use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 /// One trace.
 #[derive(Serialize)]
 struct Row {
+    /// The recording that it is in, if several are listed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     number: u32,
     start: String,
     start_ns: i64,
@@ -36,30 +42,58 @@ struct Row {
     tool: &'static str,
 }
 
-/// Lists these traces of the recording that `reader` reads.
-pub(super) fn run(
-    contents: &Contents,
-    options: &TraceOptions,
-    mut traces: Traces,
-    reader: CaptureReader<&mut File>,
-    form: Form,
-) -> anyhow::Result<Status> {
+/// Lists the traces of recordings. One that cannot be read is said, and the others are listed all the same.
+pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
+    let paths = || std::iter::once(&args.file).chain(&args.further);
+    let opened: Vec<(&PathBuf, anyhow::Result<File>)> =
+        paths().map(|path| (path, replay::open(path))).collect();
+    sandbox::enter(&Profile::default())?;
+    let (mut rows, mut status) = (Vec::new(), Status::Reached);
+    for (path, file) in opened {
+        match file.and_then(|file| of_file(args, path, file)) {
+            Ok(found) => {
+                status = if found.is_empty() { Status::Failed } else { status };
+                rows.extend(found);
+            }
+            Err(error) if args.further.is_empty() => return Err(error),
+            Err(error) => {
+                complain(&in_one_line(&error));
+                status = Status::Failed;
+            }
+        }
+    }
+    let json = args.output.form() == Form::Json;
+    let text = match (json, rows.is_empty()) {
+        (_, true) => return Ok(status),
+        (true, _) => serde_json::to_string_pretty(&rows)? + "\n",
+        (false, _) => table(&rows),
+    };
+    write_out(&text, "the list")?;
+    Ok(status)
+}
+
+/// The traces of one recording; that there are none is said.
+fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result<Vec<Row>> {
+    let name = path.display().to_string();
+    let first_ttl = args.options.first_ttl.unwrap_or(0);
+    let mut contents = replay::read_through(CaptureReader::new(&mut file, &name)?, first_ttl)?;
+    let chosen = Chosen { target: args.target, number: None };
+    let mut traces = contents.traces(&name, &args.options, chosen);
     let mut watched = Vec::new();
     for (number, found) in std::mem::take(&mut traces.chosen) {
         let (start, tool) = (found.start, found.tool);
-        let recorded = contents.recorded(found, options);
+        let recorded = contents.recorded(found, &args.options);
         let engine = recorded.engine()?;
         let listed = Listed { start, tool, config: recorded.config, first: None, probes: 0 };
         watched.push(Watched::new(number, engine, listed));
     }
-    if let Some(error) = together::watch(reader, &mut traces, &mut watched)? {
+    if let Some(error) =
+        together::watch(replay::again(&mut file, &name)?, &mut traces, &mut watched)?
+    {
         complain(&error.to_string());
     }
-    let rows: Vec<Row> = watched.iter().map(Row::of).collect();
-    let text =
-        if form == Form::Json { serde_json::to_string_pretty(&rows)? + "\n" } else { table(&rows) };
-    write_out(&text, "the list")?;
-    Ok(Status::Reached)
+    let file = (!args.further.is_empty()).then_some(name);
+    Ok(watched.iter().map(|it| Row::of(it, file.clone())).collect())
 }
 
 /// A trace that is to be listed, and what it has seen: of rounds each is a trace to the engine.
@@ -81,12 +115,13 @@ impl Observer for Listed {
 }
 
 impl Row {
-    fn of(watched: &Watched<Listed>) -> Self {
+    fn of(watched: &Watched<Listed>, file: Option<String>) -> Self {
         let Watched { number, engine, observer, .. } = watched;
         let Listed { start, tool, ref config, first, probes } = *observer;
         let TraceConfig { source, target, probe, .. } = *config;
         let start = first.unwrap_or(start);
         Self {
+            file,
             number: *number,
             start: calendar(start),
             start_ns: start.nanos(),
@@ -108,10 +143,11 @@ fn calendar(at: Timestamp) -> String {
 }
 
 fn table(rows: &[Row]) -> String {
-    let titles = ["#", "START", "SOURCE", "TARGET", "PROBE", "PROBES", "HOPS", "TOOL"];
+    let titles = ["FILE", "#", "START", "SOURCE", "TARGET", "PROBE", "PROBES", "HOPS", "TOOL"];
     let mut lines = vec![titles.map(str::to_owned)];
     lines.extend(rows.iter().map(|row| {
         [
+            row.file.as_deref().map(|file| Untrusted::from(file).shown()).unwrap_or_default(),
             row.number.to_string(),
             row.start.clone(),
             row.source.to_string(),
@@ -122,11 +158,16 @@ fn table(rows: &[Row]) -> String {
             row.tool.to_owned(),
         ]
     }));
-    let width = |column: usize| lines.iter().filter_map(|l| l.get(column)).map(String::len).max();
+    let several = rows.iter().any(|row| row.file.is_some());
+    let first = usize::from(!several);
+    let width = |column: usize| {
+        lines.iter().filter_map(|l| l.get(column)).map(|it| it.chars().count()).max()
+    };
     let widths: Vec<usize> = (0..titles.len()).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for line in &lines {
-        let padded = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = line.iter().zip(&widths).skip(first);
+        let padded = cells.map(|(cell, width)| format!("{cell:width$}"));
         text += padded.collect::<Vec<_>>().join("  ").trim_end();
         text.push('\n');
     }

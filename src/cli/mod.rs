@@ -2,6 +2,7 @@
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
 mod args;
+mod awaiting;
 mod compared;
 mod config;
 mod confinement;

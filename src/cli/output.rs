@@ -44,6 +44,30 @@ pub struct OutputOptions {
     pub csv: bool,
 }
 
+/// The form of what is written of recordings that are compared or looked into.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct DocumentOptions {
+    /// Write in this form [default: text]
+    #[arg(long, value_name = "FORM", value_parser = forms(&Form::OF_INSPECTION))]
+    pub format: Option<Form>,
+
+    /// Short for --format json
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl DocumentOptions {
+    /// The form.
+    pub fn form(self) -> Form {
+        if self.json { Form::Json } else { self.format.unwrap_or_default() }
+    }
+
+    /// Whether two forms are asked for at once.
+    pub fn contradicts_itself(self) -> bool {
+        self.json && self.format.is_some_and(|form| form != Form::Json)
+    }
+}
+
 /// Reads the name of one of these forms.
 pub fn forms(these: &'static [Form]) -> impl TypedValueParser<Value = Form> {
     let value = |form: &Form| {

@@ -106,6 +106,9 @@ impl Recorded {
 
 /// Runs the command. `refused` is why a map of all paths cannot be reported as it is asked for, if so.
 pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
+    if args.list {
+        return list::run(args);
+    }
     let name = args.file.display().to_string();
     let resolvers = args.lookups.resolvers(args.resolve, LOOKUP_WAIT)?;
     let (mut file, files) = (open(&args.file)?, args.lookups.open()?);
@@ -116,10 +119,6 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let mut traces = contents.traces(&name, &args.options, chosen);
     if traces.chosen.is_empty() {
         return Ok(Status::Failed);
-    }
-    if args.list {
-        let again = again(&mut file, &name)?;
-        return list::run(&contents, &args.options, traces, again, args.output.form());
     }
     let known = (!args.resolve).then(|| Names::shared(contents.names()));
     let (databases, resolvers) = (files.read()?, resolvers.as_ref());

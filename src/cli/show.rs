@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::path::Path as FilePath;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use ratatui::crossterm::terminal;
 
 use super::args::ShowArgs;
@@ -17,6 +17,7 @@ use super::together::{self, Watched};
 use super::{Status, complain, write_out};
 use crate::capture::{CaptureReader, Item};
 use crate::driver::Observer;
+use crate::render::Form;
 use crate::render::show::{self, Answer, Evidence, Place, What};
 use crate::sandbox::{self, Profile};
 use crate::trace::{Disposition, Event, Path, Probe, ProbeRef};
@@ -61,7 +62,8 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
         round: in_rounds.then_some(found.round),
         what: found.what,
     };
-    let shown = found.evidence(place, args.frame, replay::again(&mut file, &name)?)?;
+    let again = replay::again(&mut file, &name)?;
+    let shown = found.evidence(place, args.frame, again, args.form.form() == Form::Json)?;
     write_out(&shown, "what was found")?;
     Ok(Status::Reached)
 }
@@ -224,6 +226,7 @@ impl Found {
         place: Place,
         frame: Option<u64>,
         reader: CaptureReader<&mut File>,
+        json: bool,
     ) -> anyhow::Result<String> {
         let probe = &self.probe;
         let meant = probe.replies.iter().find(|reply| Some(reply.frame) == frame);
@@ -236,6 +239,9 @@ impl Found {
         let reply = known.zip(replied.as_deref());
         let reply = reply.map(|((frame, known), datagram)| Answer { frame, known, datagram });
         let evidence = Evidence { place, probe, sent: sent.as_deref(), reply };
+        if json {
+            return show::document::as_json(&evidence).context("cannot write what was found");
+        }
         let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
         let size = is_terminal.then(terminal::size).and_then(Result::ok);
         let columns = size.map(|(columns, _)| usize::from(columns));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 
 use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
+use super::awaiting;
 use super::hints;
 use super::paths::Earlier;
 use super::randomness::Randomness;
@@ -131,7 +132,8 @@ pub(super) fn open_live(
     })?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
-    let route = route::resolve(target, zone, iface.as_deref(), wanted.source)
+    let find = || route::resolve(target, zone, iface.as_deref(), wanted.source);
+    let route = awaiting::route(target, task.watch(), find)
         .map_err(|error| hints::of_route(error, iface.as_deref()))?;
     let any = iface.as_deref() == Some(route::ANY);
     let clock = args.clock.unwrap_or_default();

@@ -104,6 +104,8 @@ pub struct Watch {
     prometheus: Option<SocketAddr>,
     /// When its recording goes on in another file.
     pub rotate: RotateOptions,
+    /// Whether it waits where there is no route to the target yet.
+    pub awaits_route: bool,
     written: Written,
 }
 
@@ -128,6 +130,7 @@ impl Watch {
         Ok(Self {
             plan: Plan { interval, rounds, until },
             rotate: args.rotate,
+            awaits_route: !report,
             prometheus: args.prometheus,
             written: args.look.written(args.trace.output)?,
         })
@@ -148,7 +151,8 @@ impl Watch {
     }
 }
 
-fn now() -> Timestamp {
+/// What the clock of the wall shows.
+pub(super) fn now() -> Timestamp {
     of_calendar(jiff::Timestamp::now())
 }
 

@@ -64,6 +64,7 @@ pub struct Metrics {
     clock_steps: Family<OfTarget, Counter>,
     reached: Family<OfTarget, Gauge>,
     rejected: Family<OfRejection, Gauge>,
+    looped: Family<OfTarget, Gauge>,
     sent: Family<OfHop, Counter>,
     answered: Family<OfHop, Counter>,
     late: Family<OfHop, Counter>,
@@ -81,6 +82,7 @@ impl Default for Metrics {
             rounds: Family::default(),
             reached: Family::default(),
             rejected: Family::default(),
+            looped: Family::default(),
             sent: Family::default(),
             answered: Family::default(),
             late: Family::default(),
@@ -117,6 +119,11 @@ impl Metrics {
             "target_rejected",
             "Who rejects probes to the target, and how, while it is not reached",
             self.rejected.clone(),
+        );
+        rtrace.register(
+            "forwarding_loop",
+            "Whether the last round ended in a forwarding loop",
+            self.looped.clone(),
         );
         rtrace.register("probes_sent", "Probes captured on their way out", self.sent.clone());
         rtrace.register("probes_answered", "Probes answered in time", self.answered.clone());
@@ -253,6 +260,8 @@ impl Meter {
         let labels = OfTarget { target: self.target.clone() };
         let reached = i64::from(self.table.reached());
         self.metrics.reached.get_or_create_owned(&labels).set(reached);
+        let looped = self.table.looped().is_some_and(|looped| looped.lasts);
+        self.metrics.looped.get_or_create_owned(&labels).set(looped.into());
         let outage = self.table.reach().outage().filter(|outage| outage.until.is_none());
         let rejection = outage.and_then(|outage| outage.rejection.as_ref());
         let rejected = rejection.and_then(|reply| match reply.kind {

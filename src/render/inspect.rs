@@ -357,14 +357,14 @@ impl PlaceRow {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum ValueRow {
+pub(super) enum ValueRow {
     Number(u64),
     Address(IpAddr),
     Hex(String),
 }
 
 impl ValueRow {
-    fn of(value: &Value) -> Self {
+    pub(super) fn of(value: &Value) -> Self {
         match value {
             Value::Number(number) => Self::Number(*number),
             Value::Address(address) => Self::Address(*address),

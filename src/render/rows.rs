@@ -454,9 +454,15 @@ pub(super) struct StopRow {
 
 /// The hops of the first round of a loop.
 #[derive(Serialize)]
-struct LoopRow {
+pub(super) struct LoopRow {
     first: u8,
     last: u8,
+}
+
+impl LoopRow {
+    pub(super) fn of(Loop { first, last, .. }: Loop) -> Self {
+        Self { first, last }
+    }
 }
 
 impl StopRow {
@@ -471,7 +477,7 @@ impl StopRow {
                 Stop::Incomplete => "incomplete",
             },
             ttl: path.end,
-            looped: path.looped.map(|Loop { first, last, .. }| LoopRow { first, last }),
+            looped: path.looped.map(LoopRow::of),
             target_reached: path.reached(config),
         }
     }

@@ -4,6 +4,8 @@
 //! sent, with what differs marked; on a narrow terminal they stand below one another. The quote ends where its datagram
 //! does: what a router pads it with (RFC 4884 §5.1) is told apart. Text from the network is escaped.
 
+pub mod document;
+
 use std::fmt::{self, Write};
 
 use super::annotation::annotation;

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::lines::Lines;
 use super::ndjson::place;
 use super::outage::RejectionRow;
-use super::rows::{self, AskedRow, ClockStepRow, HeadRow};
+use super::rows::{self, AskedRow, ClockStepRow, HeadRow, LoopRow};
 use super::{Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::loss::{LossWatch, Turn, TurnKind};
@@ -259,6 +259,8 @@ struct RoundRow {
     start_ns: Option<i64>,
     duration_ns: Option<i64>,
     target_reached: bool,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    looped: Option<LoopRow>,
     hops: Vec<HopRow>,
 }
 
@@ -276,6 +278,7 @@ impl RoundRow {
             start_ns: start.map(Timestamp::nanos),
             duration_ns: start.zip(end).map(|(start, end)| end.since(start).nanos()),
             target_reached: view.path.target_ttl().is_some(),
+            looped: view.path.looped.map(LoopRow::of),
             hops: view.path.reported().iter().map(|hop| HopRow::of(hop, view.path)).collect(),
         }
     }

@@ -221,8 +221,12 @@ pub(super) fn word(place: &PlaceRow<'_>) -> Option<String> {
 }
 
 /// What is said of the loop in which a path ends.
-pub(super) fn loop_line(Loop { first, last, .. }: Loop) -> String {
-    format!("{INDENT}loop: hops {first}-{last} repeat")
+pub(super) fn loop_line(it: Loop) -> String {
+    format!("{INDENT}{}", loop_words(it))
+}
+
+pub(super) fn loop_words(Loop { first, last, .. }: Loop) -> String {
+    format!("loop: hops {first}-{last} repeat")
 }
 
 /// What is said of answers that are not believed.

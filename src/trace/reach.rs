@@ -16,6 +16,8 @@ pub struct Reach {
     /// Whether the last round that counts reached it.
     reached: Option<bool>,
     unreached: u64,
+    /// No round that counts has reached it.
+    never_reached: bool,
     outage: Option<Outage>,
 }
 
@@ -27,7 +29,7 @@ struct Round {
     rejection: Option<Reply>,
 }
 
-/// Rounds after others that did reach the target, and did not.
+/// Rounds that did not reach the target: after others that did, or from the first on.
 #[derive(Clone, Debug)]
 pub struct Outage {
     /// The number of the first, from 0.
@@ -70,7 +72,11 @@ impl Reach {
         }
         match self.open.iter_mut().find(|round| round.number == path.round) {
             Some(round) => round.reached = true,
-            None if self.reached == Some(false) && self.outage.is_none() => self.reached = None,
+            // No round is known to have reached it, so that it may always have answered so late.
+            None if self.never_reached => {
+                (self.reached, self.outage) = (None, None);
+                self.unreached = self.unreached.saturating_sub(1);
+            }
             None => {}
         }
     }
@@ -79,8 +85,9 @@ impl Reach {
         let before = self.reached.replace(round.reached);
         let Round { number, at, reached, rejection } = round;
         self.unreached += u64::from(!reached);
+        self.never_reached = !reached && (self.never_reached || before.is_none());
         match (before, reached) {
-            (Some(true), false) => {
+            (Some(true) | None, false) => {
                 self.outage = Some(Outage { round: number, since: at, rejection, until: None });
                 self.outage.clone().map(Turn::Unreached)
             }

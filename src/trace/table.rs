@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::event::Event;
+use super::loops::Loop;
 use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reach::{Reach, Turn};
 use super::reply::Reply;
@@ -40,8 +41,20 @@ pub struct Table {
     contradicted: u64,
     /// The last of these answered as the end of the path.
     ends: bool,
+    looped: Option<Looped>,
     changes: VecDeque<Change>,
     changed: u64,
+}
+
+/// Forwarding loops over all rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looped {
+    /// The last of them.
+    pub last: Loop,
+    /// In how many rounds there was one.
+    pub rounds: u64,
+    /// Whether the last round ended in it.
+    pub lasts: bool,
 }
 
 /// One hop over all rounds.
@@ -268,10 +281,22 @@ impl Table {
         let target = self.rows().last().map_or(0, |row| row.young);
         let turns = self.reach.add(path, target);
         self.contradicted += path.totals.contradicted;
+        self.note_loop(path.looped);
         self.cut_off = path.cut_off;
         self.end_late(path.late_last());
         self.end_watch(path);
         turns
+    }
+
+    fn note_loop(&mut self, found: Option<Loop>) {
+        let rounds = self.looped.map_or(0, |looped| looped.rounds);
+        match (found, &mut self.looped) {
+            (Some(last), looped) => {
+                *looped = Some(Looped { last, rounds: rounds + 1, lasts: true });
+            }
+            (None, Some(looped)) => looped.lasts = false,
+            (None, None) => {}
+        }
     }
 
     /// What the last round says of those after it, and of what was still to be answered.
@@ -377,6 +402,12 @@ impl Table {
     #[must_use]
     pub fn reach(&self) -> &Reach {
         &self.reach
+    }
+
+    /// The forwarding loops that they ended in.
+    #[must_use]
+    pub fn looped(&self) -> Option<Looped> {
+        self.looped
     }
 
     /// The last changes of the path, the oldest first.

@@ -337,3 +337,58 @@ fn no_file_is_written_that_is_something_else_too() {
     }
     assert_eq!(fs::read_to_string(&topology).unwrap(), text);
 }
+
+#[test]
+fn the_traces_of_several_recordings_are_listed_together() {
+    let dir = scratch();
+    let [one, rounds] = ["one.pcapng", "rounds.pcap"].map(|name| path_in(&dir, name));
+    let names = [&one, &rounds].map(|path| path.to_str().unwrap());
+    run(&["--simulate", "--pcap", names[0], TARGET]);
+    run(&["report", "--rounds", "2", "--simulate", "--pcap", names[1], TARGET]);
+    let each: Vec<serde_json::Value> = [&one, &rounds]
+        .iter()
+        .flat_map(|path| {
+            let listed = replay(path, &["--list", "--json"]).stdout;
+            serde_json::from_str::<Vec<serde_json::Value>>(&listed).unwrap()
+        })
+        .collect();
+    let all = replay(&one, &["--list", "--json", names[1]]);
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&all.stdout).unwrap();
+    assert_eq!((listed.len(), each.len()), (2, 2));
+    for ((mut found, alone), name) in listed.into_iter().zip(each).zip(names) {
+        assert_eq!(found.as_object_mut().unwrap().remove("file"), Some(name.into()));
+        assert_eq!(found, alone);
+    }
+    let text = replay(&one, &["--list", TARGET, names[1], "/dev/null"]);
+    assert_eq!(text.status, 2, "one of them is no recording");
+    assert!(text.stderr.contains("/dev/null") && text.stderr.lines().count() == 1, "{text:?}");
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    assert!(lines[0].starts_with("FILE") && lines.len() == 3, "{text:?}");
+    let several = replay(&one, &[names[1]]);
+    assert_eq!(several.status, 2);
+    assert!(several.stderr.contains("--list takes several"), "{several:?}");
+}
+
+#[test]
+fn comparisons_and_evidence_take_the_options_of_other_documents() {
+    let dir = scratch();
+    let file = path_in(&dir, "a.pcapng");
+    let name = file.to_str().unwrap();
+    run(&["--simulate", "-n", "--pcap", name, TARGET]);
+    for command in [&["diff", name, name][..], &["show", name, "3"]] {
+        let with = |options: &[&str]| run(&[command, options].concat());
+        let [long, short] = [&["--format", "json"][..], &["--json"]].map(with);
+        assert_eq!((long.status, &long.stdout), (0, &short.stdout), "{command:?}");
+        assert_eq!(with(&["--format", "text"]).stdout, with(&[]).stdout, "{command:?}");
+        for options in [&["--format", "text", "--json"][..], &["--format", "csv"]] {
+            let refused = with(options);
+            assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{command:?}");
+        }
+        // A form of another command in the configuration file does not concern them.
+        let config = path_in(&dir, "rtrace");
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("config.toml"), "format = \"csv\"\n").unwrap();
+        let configured = rtrace().args(command).env("XDG_CONFIG_HOME", dir.path()).output();
+        assert_eq!(String::from_utf8_lossy(&configured.unwrap().stdout), with(&[]).stdout);
+    }
+}

@@ -52,6 +52,7 @@ Start: 2026-01-01T00:00:00+0000
 HOST: 192.0.2.2    Loss%   Snt Late   Med   P95 Jint
   1.|-- 198.51.100.1  0.0%     3    0   1.0   1.0  0.0
   2.|-- ???          100.0     3    0   0.0   0.0  0.0
+  no answer since 00:00:00: target not reached in 3 of 3 rounds
 ";
     assert_eq!((wide.stdout.as_str(), wide.status), (expected, 1), "{}", wide.stderr);
 }
@@ -88,8 +89,33 @@ HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
 
     // What lies beyond is not known yet, and cannot be asked.
     let early = report(&dir, &["", &outage("0s", "4900ms", HOST), ""], "", &rounds);
-    let notes = "  3. asked in 9 of 14 rounds\n  4. asked in 9 of 14 rounds\n";
+    let notes = "  3. asked in 9 of 14 rounds\n  4. asked in 9 of 14 rounds
+  !H from 00:00:00 to 00:00:05 by 198.51.100.2: target not reached in 5 of 14 rounds\n";
     assert!(early.stdout.ends_with(notes) && early.status == 0, "{early:?}");
+}
+
+/// What a single trace shows at once is under the report too.
+#[test]
+fn a_target_that_never_answers_and_a_loop_are_said() {
+    let dir = scratch();
+    let rounds = ["--rounds", "3"];
+    let refused = report(&dir, &["", &outage("0s", "1000s", HOST)], "", &rounds);
+    let note = "  !H since 00:00:00 by 198.51.100.2: target not reached in 3 of 3 rounds\n";
+    assert!(refused.stdout.ends_with(note) && refused.status == 1, "{refused:?}");
+    let silent = report(&dir, &["", ""], "silent = true", &rounds);
+    let note = "  no answer since 00:00:00: target not reached in 3 of 3 rounds\n";
+    assert!(silent.stdout.ends_with(note) && silent.status == 1, "{silent:?}");
+
+    let circle = ["", "name = \"a\"", "next = [\"a\"]"];
+    let text = report(&dir, &circle, "", &rounds);
+    assert!(text.stdout.ends_with("  loop: hops 2-3 repeat in 3 of 3 rounds\n"), "{text:?}");
+    let document = json(&report(&dir, &circle, "", &["--json", "--rounds", "3"]));
+    let expected = serde_json::json!({ "first": 2, "last": 3, "rounds": 3 });
+    assert_eq!(document["report"]["loop"], expected);
+    assert!(schema().is_valid(&document));
+    let stream = report(&dir, &circle, "", &["--format", "ndjson", "--rounds", "1"]).stdout;
+    assert!(stream.contains("\"loop\":{\"first\":2,\"last\":3}"), "{stream}");
+    assert!(stream.contains("\"event\":\"unreached\""), "{stream}");
 }
 
 #[test]
@@ -141,7 +167,11 @@ fn the_json_is_as_its_schema_says() {
         (&"!H".into(), &"198.51.100.2".into())
     );
     assert!(silent["outage"]["rejected"].is_null() && silent["outage"]["round"] == 5, "{silent}");
-    assert_eq!((&early["hubs"][2]["asked_rounds"], &early["outage"]), (&6.into(), &Value::Null));
+    assert_eq!(early["hubs"][2]["asked_rounds"], 6);
+    assert_eq!(
+        (&early["outage"]["round"], &early["outage"]["until_round"]),
+        (&1.into(), &5.into())
+    );
     let limited = &json(&documents[3])["report"];
     assert_eq!(limited["hubs"][1]["loss"], "rate-limited");
     assert_eq!(limited["hubs"][2]["loss"], "silent");

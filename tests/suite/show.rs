@@ -76,3 +76,32 @@ fn a_frame_of_any_trace_in_a_file_is_shown_and_which_it_is_of() {
     let hop = run(&["show", name, "--hop", "1", "--trace", "2"]);
     assert!(hop.stdout.contains("of hop 1"), "{hop:?}");
 }
+
+#[test]
+fn the_json_of_every_frame_is_as_its_schema_says() {
+    let schema = fs::read_to_string(root().join("schema/show.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    let validator = jsonschema::options().build(&schema).unwrap();
+    let dir = scratch();
+    let file = path_in(&dir, "a.pcapng");
+    let name = file.to_str().unwrap();
+    let traced = run(&["report", "--rounds", "2", "-m4", "--simulate", "--pcap", name, TARGET]);
+    assert_eq!(traced.status, 1, "{traced:?}");
+    let mut answered = 0;
+    for frame in 1..=8 {
+        let document = run(&["show", name, &frame.to_string(), "--json"]).stdout;
+        let document: Value = serde_json::from_str(&document).unwrap();
+        let faults: Vec<String> =
+            validator.iter_errors(&document).map(|fault| fault.to_string()).collect();
+        assert!(faults.is_empty(), "{frame}: {faults:#?}");
+        let reply = &document["reply"];
+        assert!([&document["frame"], &reply["frame"]].contains(&&frame.into()), "{document}");
+        if let Some(quoted) = reply["quoted"].as_str() {
+            answered += 1;
+            // The ports, as they were sent (RFC 792).
+            assert_eq!(quoted[40..48], document["sent"].as_str().unwrap()[40..48], "{document}");
+            assert!(reply["known"]["rtt_ns"].is_i64(), "{document}");
+        }
+    }
+    assert!(answered > 2);
+}

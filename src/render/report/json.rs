@@ -13,7 +13,7 @@ use super::Whole;
 use crate::render::columns::Figures;
 use crate::render::extension::ExtensionRow;
 use crate::render::outage::OutageRow;
-use crate::render::rows::{BackRow, Millis, OriginRow, PlaceRow, is_zero};
+use crate::render::rows::{BackRow, LoopRow, Millis, OriginRow, PlaceRow, is_zero};
 use crate::time::{Span, Timestamp};
 use crate::trace::table::{Change, Responder, Row};
 use crate::trace::verdict::Verdict;
@@ -54,6 +54,8 @@ struct Body<'a> {
     unreached_rounds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     outage: Option<OutageRow>,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    looped: Option<LoopedRow>,
     changes: Vec<ChangeRow<'a>>,
 }
 
@@ -80,6 +82,9 @@ impl<'a> Body<'a> {
             contradicted: table.contradicted(),
             unreached_rounds: table.reach().unreached(),
             outage: table.reach().outage().map(OutageRow::of),
+            looped: table
+                .looped()
+                .map(|it| LoopedRow { hops: LoopRow::of(it.last), rounds: it.rounds }),
             changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
         }
     }
@@ -254,6 +259,14 @@ impl<'a> ChangeRow<'a> {
             to_host: whole.host(change.to),
         }
     }
+}
+
+/// The last forwarding loop, and in how many rounds there was one.
+#[derive(Serialize)]
+struct LoopedRow {
+    #[serde(flatten)]
+    hops: LoopRow,
+    rounds: u64,
 }
 
 /// A share as percent with three decimals, as mtr rounds it.

@@ -6,8 +6,10 @@ use std::io::{self, Write};
 use super::{NOBODY, Whole};
 use crate::render::columns::{Column, Figures, Value};
 use crate::render::outage;
+use crate::render::text::loop_words;
 use crate::time::Span;
 use crate::trace::Reply;
+use crate::trace::table::Looped;
 use crate::trace::verdict::Loss;
 use crate::wire::extension::Object;
 
@@ -133,6 +135,10 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
         let said = outage::in_words(outage, |address| whole.host(address).shown());
         let (unreached, rounds) = (reach.unreached(), whole.table.rounds());
         writeln!(out, "  {said}: target not reached in {unreached} of {rounds} rounds")?;
+    }
+    if let Some(Looped { last, rounds: looped, .. }) = whole.table.looped() {
+        let rounds = whole.table.rounds();
+        writeln!(out, "  {} in {looped} of {rounds} rounds", loop_words(last))?;
     }
     let (contradicted, target) = (whole.table.contradicted(), whole.view.config.target);
     if contradicted > 0 {

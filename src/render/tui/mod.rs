@@ -189,6 +189,10 @@ fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
         let said = super::outage::in_words(outage, |address| address.to_string());
         spans.push(Span::styled(format!("  {said}"), theme.warning()));
     }
+    if let Some(looped) = table.looped().filter(|looped| looped.lasts) {
+        let said = super::text::loop_words(looped.last);
+        spans.push(Span::styled(format!("  {said}"), theme.warning()));
+    }
     Line::from(spans)
 }
 

@@ -96,3 +96,27 @@ fn a_target_without_a_route_is_lost_until_it_has_one() {
         assert!(report.contains(&format!("  {said} since ")), "{report}");
     }
 }
+
+/// The interface is down when the watch begins.
+#[test]
+fn a_watch_waits_for_a_route() {
+    let Some(lab) = Lab::up("ten-hops") else { return };
+    let link = |state: &str| run(lab.on("src", "ip").args(["link", "set", "eth0", state]));
+    link("down");
+    let mut command = lab.on("src", "sh");
+    command.args(["-c", "exec \"$0\" \"$@\" 2>&1", RTRACE, "watch", "-n", "--interval", "0.1"]);
+    command.args(["--format", "ndjson", "--rounds", "2", "10.0.1.2"]);
+    let mut watch = Running::start(&mut command);
+    watch.wait_for("the watch of 10.0.1.2 begins when there is a route");
+    link("up");
+    let (output, status) = watch.finish();
+    assert_eq!(status.code(), Some(0), "{output}");
+    assert!(output.contains("\"event\":\"round\",\"round\":2,"), "{output}");
+
+    link("down");
+    let past = lab.rtrace(["watch", "--format", "ndjson", "--until", "1s", "10.0.1.2"]).output();
+    let report = lab.rtrace(["report", "10.0.1.2"]).output();
+    for ended in [past.unwrap(), report.unwrap()] {
+        assert_eq!((ended.status.code(), ended.stdout.len()), (Some(2), 0), "{ended:?}");
+    }
+}
