@@ -266,7 +266,7 @@ pub struct ReplayArgs {
     pub file: PathBuf,
 
     /// Only the traces to this address [default: every trace in the recording]; with --list also further files
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET] [PACKETLEN")]
     rest: Vec<OsString>,
 
     /// The address among what follows the file.
@@ -307,10 +307,18 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
-    /// Sorts the address and the files apart: several files can be listed, but not reported.
+    /// Sorts apart the address, the length of the probes and the files, of which several can be listed, but not reported.
     fn sort_out(&mut self) -> Result<(), clap::Error> {
         for word in std::mem::take(&mut self.rest) {
             let text = word.to_string_lossy();
+            if text.parse::<u64>().is_ok() {
+                let len = within(28_u16, u16::MAX)(&text).map_err(|error| {
+                    let message = format!("invalid value '{text}' for '[PACKETLEN]': {error}");
+                    clap::Error::raw(ErrorKind::ValueValidation, message)
+                })?;
+                self.options.packet_len_option.get_or_insert(len);
+                continue;
+            }
             match text.parse::<IpAddr>() {
                 Ok(address) if self.target.is_none() => self.target = Some(address),
                 Ok(address) => {
