@@ -140,7 +140,7 @@ fn loss_is_not_taken_for_a_narrow_link() {
 #[test]
 fn narrow_links_in_a_row_are_told_apart() {
     let silent = |mtu: u16| format!("mtu = {mtu}\nmtu_silent = true");
-    let refuses = |mtu: u16| format!("mtu = {mtu}\nmtu_claim = 0");
+    let zero = |mtu: u16| format!("mtu = {mtu}\nmtu_claim = 0");
     let claims = |mtu: u16, claim: u16| format!("mtu = {mtu}\nmtu_claim = {claim}");
     let hole = |after, mtu| {
         let place = format!("black hole between hop {after} and hop {}", after + 1);
@@ -156,17 +156,17 @@ fn narrow_links_in_a_row_are_told_apart() {
     // The routers, what is said of them, and the path MTU.
     let cases = [
         (
-            vec![none(), none(), silent(1400), refuses(1350), silent(1300)],
+            vec![none(), none(), silent(1400), zero(1350), silent(1300)],
             vec![hole(3, 1400), refused(4, 1350), hole(5, 1300)],
             1300,
         ),
         (
-            vec![none(), none(), silent(1400), refuses(1400), silent(1300)],
+            vec![none(), none(), silent(1400), zero(1400), silent(1300)],
             vec![hole(3, 1400), hole(5, 1300)],
             1300,
         ),
         (
-            vec![refuses(1450), refuses(1430), silent(1410), none()],
+            vec![zero(1450), zero(1430), silent(1410), none()],
             vec![refused(1, 1450), refused(2, 1430), hole(3, 1410)],
             1410,
         ),

@@ -185,7 +185,7 @@ impl<'a> Evidence<'a> {
         let last = tries.filter_map(|it| it.sizer.probe.sent).max();
         let Some(control) = control else { return Ok(()) };
         let mut later = self.tried(ttl, control).filter(|it| it.sizer.probe.sent > last);
-        if later.any(|it| it.answered()) { Ok(()) } else { ask(control, limits) }
+        if later.any(Tried::answered) { Ok(()) } else { ask(control, limits) }
     }
 
     /// How often a size has to be tried at this hop before its silence is believed; `None` if more often than it is
@@ -194,14 +194,14 @@ impl<'a> Evidence<'a> {
         let sizers = self.controls(ttl).filter(|it| it.rested || !limits).map(Tried::answered);
         let short = self.path.hop(ttl).map_or(&[][..], |hop| &hop.probes);
         let short = short.iter().filter(|_| !limits).map(|it| it.counted().is_some());
-        let (mut lost, mut all) = (0.5, 1.0);
+        let (mut silent, mut all) = (0.5, 1.0);
         for answered in sizers.chain(short) {
-            lost += if answered { 0.0 } else { 1.0 };
+            silent += if answered { 0.0 } else { 1.0 };
             all += 1.0;
         }
         let (least, least_loss) =
             if limits { (LEAST_RESTED, LEAST_LIMITED_LOSS) } else { (LEAST_TRIES, 0.0) };
-        let loss = f64::max(lost / all, least_loss);
+        let loss = f64::max(silent / all, least_loss);
         (least..=MOST_TRIES).find(|tries| certain(loss, *tries))
     }
 

@@ -165,13 +165,14 @@ impl<'a> Search<'a> {
     fn known(&self, ttl: u8, len: u16, class: Class<'_>) -> Option<Known> {
         let vanishes = matches!(class, Class::Vanishes);
         match (self.evidence.fate(ttl, len), class) {
-            (Fate::Passed, _) => Some(Known { len, alike: false, proven: true }),
+            (Fate::Passed, _) | (Fate::Refused(_), Class::Vanishes) => {
+                Some(Known { len, alike: false, proven: true })
+            }
             (Fate::Lost, _) => self.evidence.presumed_lost(ttl, len).then_some(Known {
                 len,
                 alike: vanishes,
                 proven: false,
             }),
-            (Fate::Refused(_), Class::Vanishes) => Some(Known { len, alike: false, proven: true }),
             (Fate::Refused(one), Class::Refused(other)) => {
                 let same_hop = one.hop.is_some() && one.hop == other.hop;
                 let alike = same_hop || one.reply.responder == other.reply.responder;
