@@ -5,17 +5,19 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use super::annotation::annotation;
 use super::extension::hex;
 use super::rows::{self, HeadRow, StopRow};
-use super::text::{contradicted_line, loop_line};
+use super::text::{INDENT, contradicted_line, loop_line};
 use super::{Renderer, View};
 use crate::trace::inspect::changes::Change;
 use crate::trace::inspect::checksums::Verdict;
-use crate::trace::inspect::oddities::Oddity;
+use crate::trace::inspect::oddities::{Odd, Oddity};
 use crate::trace::inspect::place::{Place, Stage};
+use crate::trace::inspect::quoting::Manner;
 use crate::trace::inspect::{self, Comparison, Difference, Inspector, Value, fields};
 use crate::trace::path::Contradiction;
-use crate::trace::{Disposition, Path, ProbeRef, TraceConfig};
+use crate::trace::{Disposition, Path, Probe, ProbeRef, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
@@ -63,6 +65,9 @@ impl<W: Write> Inspect<W> {
         }
         for contradiction in view.path.contradictions() {
             writeln!(self.out, "{}", contradicted_line(contradiction))?;
+        }
+        if let Some(line) = unreached_line(view) {
+            writeln!(self.out, "{line}")?;
         }
         writeln!(self.out)?;
         let summary = summary(&self.inspector, view);
@@ -125,7 +130,7 @@ fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<Line> {
     for it in &stage.quotes {
         let is_scout = it.at == ProbeRef::SCOUT;
         let odd = it.oddities(view.config.target);
-        let key = (is_scout, it.responder, it.len, it.ttl, fields(it), odd);
+        let key = (is_scout, it.responder, it.len, it.ttl, it.kind, fields(it), odd);
         if is_scout && told(it) || keys.contains(&key) {
             continue;
         }
@@ -149,12 +154,13 @@ fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<Line> {
 fn summary(inspector: &Inspector, view: View<'_>) -> Vec<String> {
     let View { config, path, .. } = view;
     let changes = inspector.changes(config, path);
-    let changes = changes.iter().map(|it| (it.place, changed(it)));
+    let changes = changes.iter().map(|it| (it.place.at, (place(it.place), changed(it))));
     let odd = inspector.oddities(config, path);
-    let odd = odd.iter().map(|it| (it.place, oddity(it.oddity)));
+    let odd = odd.iter().map(|it| (it.place.at, (place_of(*it), oddity(it.oddity))));
     let mut all: Vec<_> = changes.chain(odd).collect();
-    all.sort_by_key(|(place, _)| place.at);
-    all.into_iter().map(|(where_, what)| format!("{}: {what}", place(where_))).collect()
+    all.sort_by_key(|(at, _)| *at);
+    let all = all.into_iter().map(|(_, said)| said);
+    all.map(|(place, what)| format!("{place}: {what}")).collect()
 }
 
 /// "between hop 4 and hop 5".
@@ -165,6 +171,32 @@ fn place(place: Place) -> String {
         None => format!("before hop {at}"),
     };
     if some_paths { format!("{hops} on some paths") } else { hops }
+}
+
+/// Where something odd is: of what a router does by itself, that router's hop.
+fn place_of(it: Odd) -> String {
+    match it.oddity {
+        Oddity::Quoting { .. } | Oddity::TtlZeroQuoted { .. } | Oddity::HeaderChecksum => {
+            format!("hop {}", it.place.at)
+        }
+        Oddity::TtlZero if it.place.after.is_none() => format!("at hop {}", it.place.at),
+        _ => place(it.place),
+    }
+}
+
+/// That the target was not reached, and who said so; not where a loop says it.
+fn unreached_line(view: View<'_>) -> Option<String> {
+    let View { config, path, .. } = view;
+    if path.reached(config) || path.looped.is_some() {
+        return None;
+    }
+    let last = path.reported().last();
+    let replies = last.into_iter().flat_map(|hop| &hop.probes).filter_map(Probe::answer);
+    let mut rejections = replies.filter_map(|it| Some((it.responder, annotation(it.kind)?)));
+    let by = rejections.next().zip(last);
+    let by =
+        by.map(|((responder, what), hop)| format!(": {what} from {responder} at hop {}", hop.ttl));
+    Some(format!("{INDENT}target not reached{}", by.unwrap_or_default()))
 }
 
 fn changed(it: &Change) -> String {
@@ -199,7 +231,8 @@ fn meaning(it: &Change) -> Option<&'static str> {
 
 fn findings(it: &Comparison, config: &TraceConfig) -> Vec<String> {
     let difference = |it: &Difference| became(it.field, &it.sent, &it.quoted, " > ");
-    let mut said: Vec<String> = it.differences.iter().map(difference).collect();
+    let mut said: Vec<String> = annotation(it.kind).into_iter().collect();
+    said.extend(it.differences.iter().map(difference));
     let mended = it.checksum == Some(Verdict::Right);
     if mended && it.differences.iter().any(|it| fields::is_checksum(it.field)) {
         said.push("the checksum fits what was changed".to_owned());
@@ -219,7 +252,18 @@ fn oddity(it: Oddity) -> String {
             )
         }
         Oddity::TtlZero => {
-            "a TTL of 0 was forwarded: quoted with 0 by the router behind".to_owned()
+            "a TTL of 0 was forwarded: quoted with 0 by the next router or host".to_owned()
+        }
+        Oddity::TtlZeroQuoted { certain: true } => {
+            "the TTL is quoted as 0: its way of quoting".to_owned()
+        }
+        Oddity::TtlZeroQuoted { certain: false } => {
+            "the TTL is quoted as 0: its way of quoting, or a TTL of 0 was forwarded to it"
+                .to_owned()
+        }
+        Oddity::Quoting { field, arrived, quoted, manner } => {
+            let manner = manner.map_or("", self::manner);
+            format!("{field} {arrived} is quoted as {quoted}{manner}: its way of quoting")
         }
         Oddity::Repeated { router, first, last } if first.checked_add(1) == Some(last) => format!(
             "{router} stands at both: it takes more than one off the TTL, or the router before it none"
@@ -235,6 +279,15 @@ fn oddity(it: Oddity) -> String {
         Oddity::Checksum { field, whole: false } => {
             format!("the {field} does not fit what is quoted: broken, or more was changed")
         }
+    }
+}
+
+fn manner(it: Manner) -> &'static str {
+    match it {
+        Manner::Swapped => ", in the wrong byte order",
+        Manner::WithoutHeader => ", without the header",
+        Manner::SwappedWithoutHeader => ", without the header and in the wrong byte order",
+        Manner::Zero => "",
     }
 }
 
@@ -307,6 +360,9 @@ struct QuoteRow<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     checksum_fits: Option<bool>,
     oddities: Vec<String>,
+    /// What traceroute writes of an error that says that the way ends here: `!H` and its kin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotation: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -414,6 +470,7 @@ impl<'a> QuoteRow<'a> {
             header_checksum_right: it.header_checksum,
             checksum_fits: it.checksum.and_then(fits),
             oddities: it.oddities(view.config.target).into_iter().map(oddity).collect(),
+            annotation: annotation(it.kind),
         }
     }
 }

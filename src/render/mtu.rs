@@ -28,8 +28,15 @@ pub(super) fn lines(path: &Path, config: &TraceConfig) -> String {
         (Some(size), Some(hop)) => {
             writeln!(text, "{INDENT}path MTU as far as hop {hop}, the last that answers: {size}")
         }
-        (None, Some(_)) => {
-            writeln!(text, "{INDENT}path MTU: not found out, the search was cut short")
+        (None, Some(hop)) => {
+            let why = if findings.is_unclear() {
+                "unclear, too many probes or replies are lost"
+            } else {
+                "not found out, the search was cut short"
+            };
+            let passes = findings.passes.filter(|passes| *passes > config.packet_len);
+            let passes = passes.map(|len| format!("; {len} bytes reach hop {hop}"));
+            writeln!(text, "{INDENT}path MTU: {why}{}", passes.unwrap_or_default())
         }
         _ => writeln!(text, "{INDENT}path MTU: not found out, no hop answers"),
     };
@@ -63,6 +70,11 @@ pub(super) struct MtuRow {
     mtu: Option<u16>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     at_least: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unclear: bool,
+    /// The longest that passed, where the MTU is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passes: Option<u16>,
     narrowings: Vec<NarrowingRow>,
 }
 
@@ -81,10 +93,11 @@ impl MtuRow {
     /// If it was asked for.
     pub(super) fn of(path: &Path, config: &TraceConfig) -> Option<Self> {
         let findings = config.mtu.then(|| Findings::of(path, config))?;
-        let at_least = findings.is_limited(config);
-        let Findings { largest, hop, mtu, narrowings, .. } = findings;
+        let (at_least, unclear) = (findings.is_limited(config), findings.is_unclear());
+        let Findings { largest, hop, mtu, passes, narrowings, .. } = findings;
+        let passes = passes.filter(|_| mtu.is_none());
         let narrowings = narrowings.iter().map(NarrowingRow::of).collect();
-        Some(Self { largest, hop, mtu, at_least, narrowings })
+        Some(Self { largest, hop, mtu, at_least, unclear, passes, narrowings })
     }
 }
 

@@ -21,15 +21,24 @@ pub struct Quoted<'a> {
 /// How much of the payload RFC 792 promises, and every protocol's header has at least.
 const PROMISED: usize = 8;
 
+/// Where IPv4 has its flags and fragment offset, and what they are with Don't Fragment in the wrong byte order.
+const FRAGMENT_AT: usize = 6;
+const SWAPPED_DONT_FRAGMENT: [u8; 2] = [0x00, 0x40];
+
 /// The quoted datagram at the beginning of `bytes`, which follow the ICMP header.
 ///
 /// Some hosts quote the total length in the wrong byte order, or without the header. So it does not
-/// cut the payload below the eight bytes that are promised.
+/// cut the payload below the eight bytes that are promised. Or they quote flags and fragment offset in the wrong byte order:
+/// then Don't Fragment looks like an offset, but there are no errors about later fragments (RFC 1122 §3.2.2).
 ///
 /// # Errors
 /// When its IP header is not whole.
 pub fn decode(bytes: &[u8]) -> Result<Quoted<'_>, WireError> {
-    let (header, told) = ip::decode(bytes)?;
+    let (mut header, told) = ip::decode(bytes)?;
+    let fragment: Option<&[u8; 2]> = bytes.get(FRAGMENT_AT..).and_then(<[u8]>::first_chunk);
+    if header.source.is_ipv4() && fragment == Some(&SWAPPED_DONT_FRAGMENT) {
+        (header.is_first, header.dont_fragment) = (true, true);
+    }
     let lenient = header.source.is_ipv4() && told.len() < PROMISED;
     let there = bytes.get(header.header_len..).unwrap_or_default();
     let payload = if lenient { there.get(..PROMISED).unwrap_or(there) } else { told };
@@ -64,6 +73,18 @@ mod tests {
             let Ok(quoted) = quoted else { continue };
             assert_eq!((quoted.len, quoted.payload.len(), quoted.header.ttl), (len, len - 20, 1));
             assert_eq!(ports(&quoted), (len >= 28).then_some((32_768, 33_434)));
+        }
+    }
+
+    #[test]
+    fn dont_fragment_in_the_wrong_byte_order_is_no_later_fragment() {
+        let mut bytes = quote();
+        for (word, first, dont_fragment) in
+            [([0x40, 0], true, true), ([0, 0x40], true, true), ([0, 0x41], false, false)]
+        {
+            bytes[6..8].copy_from_slice(&word);
+            let header = decode(&bytes).unwrap().header;
+            assert_eq!((header.is_first, header.dont_fragment), (first, dont_fragment));
         }
     }
 

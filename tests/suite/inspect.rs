@@ -50,19 +50,147 @@ fn translation_that_shows_is_told_with_the_checksum_that_fits() {
 #[test]
 fn a_router_that_forwards_a_ttl_of_0_is_told() {
     let said = summary("expiry = \"forward-zero\"", &[]);
-    let expected =
-        "between hop 1 and hop 2: a TTL of 0 was forwarded: quoted with 0 by the router behind";
+    let expected = "between hop 1 and hop 2: a TTL of 0 was forwarded: quoted with 0 by the next router or host";
     assert_eq!(said, [expected]);
 }
 
 #[test]
 fn a_hop_that_mangles_its_quotes_says_nothing_of_those_behind() {
-    let expected = [
-        "between hop 1 and hop 2: total length 60 became 0",
-        "between hop 1 and hop 2: the checksum of the quoted IPv4 header is wrong",
-        "between hop 2 and hop 3: total length 0 became 60 (as it was sent)",
-    ];
-    assert_eq!(summary("malformed = \"zero-length\"", &[]), expected);
+    let own_way = |what: &str| vec![format!("hop 2: {what}: its way of quoting")];
+    let length = "total length 60 is quoted as";
+    let swapped = "in the wrong byte order";
+    for (manner, expected) in [
+        ("zero-length", own_way(&format!("{length} 0"))),
+        ("swapped-length", own_way(&format!("{length} 15360, {swapped}"))),
+        ("length-without-header", own_way(&format!("{length} 40, without the header"))),
+        (
+            "swapped-flags",
+            [
+                own_way(&format!("flags 2 is quoted as 0, {swapped}")),
+                own_way(&format!("fragment offset 0 is quoted as 64, {swapped}")),
+            ]
+            .concat(),
+        ),
+        ("lowered-ttl", own_way("the TTL is quoted as 0")),
+    ] {
+        assert_eq!(summary(&format!("malformed = \"{manner}\""), &["-F"]), expected, "{manner}");
+    }
+}
+
+/// Two of them, and every probe has a checksum of its own.
+#[test]
+fn a_second_translation_is_told() {
+    let both = |quotes: &str| {
+        let nat =
+            |last| format!("nat = {{ address = \"198.51.100.{last}\", quotes = \"{quotes}\" }}");
+        let nat6 =
+            |last| format!("nat = {{ address = \"2001:db8::{last}\", quotes = \"{quotes}\" }}");
+        (
+            [String::new(), nat(90), nat(91), String::new()],
+            [String::new(), nat6(90), nat6(91), String::new()],
+        )
+    };
+    let (routers, routers6) = both("restored");
+    for (routers, options, target) in [
+        (&routers, &["--flow", "classic"][..], "203.0.113.9"),
+        (&routers, &["-T"], "203.0.113.9"),
+        (&routers6, &["--flow", "classic"], "2001:db8:113::9"),
+    ] {
+        let report = report(routers, "", &[options, &[target]].concat());
+        let said = said(&report);
+        assert_eq!(said.len(), 2, "{report}");
+        for (line, place) in said.iter().zip(["between hop 2 and hop 3", "between hop 3 and hop 4"])
+        {
+            assert!(line.starts_with(place) && line.contains("restored the quote"), "{report}");
+        }
+    }
+}
+
+#[test]
+fn a_ttl_of_0_is_told_where_it_was_forwarded_and_nowhere_else() {
+    let forwards = "a TTL of 0 was forwarded: quoted with 0 by the next router or host";
+    for (router, expected) in [
+        (1, format!("at hop 1: {forwards}")),
+        (2, format!("between hop 1 and hop 2: {forwards}")),
+        (3, format!("between hop 2 and hop 3: {forwards}")),
+    ] {
+        let mut routers = ["", "", ""].map(str::to_owned);
+        routers[router - 1] = "expiry = \"forward-zero\"".to_owned();
+        for target in ["203.0.113.9", "2001:db8:113::9"] {
+            let report = report(&routers, "", &[target]);
+            assert_eq!(said(&report), [expected.as_str()], "{report}");
+        }
+        routers[router - 1] = "malformed = \"lowered-ttl\"".to_owned();
+        let report = report(&routers, "", &["203.0.113.9"]);
+        let quotes = format!("hop {router}: the TTL is quoted as 0: its way of quoting");
+        assert_eq!(said(&report), [quotes], "{report}");
+    }
+}
+
+/// As the trace has it: who says so and how, and that nobody does.
+#[test]
+fn a_target_that_was_not_reached_is_told() {
+    let routers = ["", "unreachable = \"admin\"", ""].map(str::to_owned);
+    for target in ["203.0.113.9", "2001:db8:113::9"] {
+        let report = report(&routers, "", &[target]);
+        assert!(report.contains("  3  ") && report.contains("  !X\n"), "{report}");
+        let by = report.lines().find(|line| line.starts_with("    target not reached: !X from "));
+        assert!(by.is_some_and(|line| line.ends_with(" at hop 3")), "{report}");
+    }
+    let silent = report(&[String::new()], "silent = true", &["203.0.113.9", "-m", "4"]);
+    assert!(silent.contains("\n    target not reached\n"), "{silent}");
+    let reached = report(&[String::new()], "", &["203.0.113.9"]);
+    assert!(!reached.contains("not reached"), "{reached}");
+}
+
+#[test]
+fn columns_hold_long_names_and_the_head_names_the_target() {
+    let name = "core-router-with-a-very-long-name.region-7.backbone.example.net";
+    let names = format!("[names]\n\"198.51.100.1\" = \"{name}\"\n");
+    let report = report_of(&names, &[String::new(), String::new()], "", &["203.0.113.9"], &[]);
+    let lines: Vec<_> = report.lines().collect();
+    assert_eq!(lines[0], "what the path to 203.0.113.9 (203.0.113.9) does to packets");
+    let octets = lines[1].find("octets").unwrap() + "octets".len();
+    for line in &lines[2..5] {
+        assert_eq!(
+            line[..octets].rfind(' ').map(|at| &line[at + 1..octets]),
+            Some("60"),
+            "{report}"
+        );
+    }
+    assert!(lines[2].contains(&format!("{name} (198.51.100.1)  ")), "{report}");
+}
+
+/// An inspection of a path with these routers.
+fn report(routers: &[String], target: &str, options: &[&str]) -> String {
+    report_of("", routers, target, options, &["-n"])
+}
+
+fn report_of(
+    names: &str,
+    routers: &[String],
+    target: &str,
+    options: &[&str],
+    more: &[&str],
+) -> String {
+    let dir = scratch();
+    let file = path_in(&dir, "path.toml");
+    let hop = |(number, lines): (usize, &String)| {
+        let addresses =
+            format!("address = \"198.51.100.{number}\"\naddress6 = \"2001:db8::{number}\"");
+        format!("[[hop]]\n{addresses}\n{lines}\n")
+    };
+    let hops: String = (1..).zip(routers).map(hop).collect();
+    fs::write(&file, format!("seed = 1\n{names}{hops}[target]\n{target}\n")).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    let report = run(&[&["inspect", &simulate], more, options].concat());
+    assert_eq!(report.stderr, "");
+    report.stdout
+}
+
+/// The lines below the table.
+fn said(report: &str) -> Vec<&str> {
+    report.lines().skip_while(|line| !line.is_empty()).skip(1).collect()
 }
 
 #[test]

@@ -23,8 +23,8 @@ use crate::support::{path_in, replay, run, scratch};
 
 const TARGETS: [&str; 2] = ["203.0.113.9", "2001:db8:113::9"];
 
-/// Three routers, which have these lines.
-fn topology(routers: [&str; 3], seed: u64) -> String {
+/// Routers which have these lines.
+fn topology(routers: &[&str], seed: u64) -> String {
     let mut text = format!("seed = {seed}\n");
     for (number, lines) in (1..).zip(routers) {
         let addresses =
@@ -104,7 +104,7 @@ fn every_kind_of_narrow_link_is_found_and_replays() {
     let (file, recording) = (path_in(&dir, "path.toml"), path_in(&dir, "a.pcapng"));
     let simulate = format!("--simulate={}", file.display());
     for (routers, said, marks) in cases {
-        fs::write(&file, topology(routers, 1)).unwrap();
+        fs::write(&file, topology(&routers, 1)).unwrap();
         for target in TARGETS {
             for options in [&["-q2"][..], &["-I"], &["-U"], &["--flow", "paris"], &["--udplite"]] {
                 let pcap = ["--mtu", "-n", &simulate, "--pcap", recording.to_str().unwrap()];
@@ -129,17 +129,108 @@ fn loss_is_not_taken_for_a_narrow_link() {
     let simulate = format!("--simulate={}", file.display());
     for seed in 0..20 {
         let lossy = "mtu = 1400\nmtu_silent = true\nloss = 0.1\nreply_loss = 0.05";
-        fs::write(&file, topology(["", lossy, ""], seed)).unwrap();
+        fs::write(&file, topology(&["", lossy, ""], seed)).unwrap();
         let text = run(&["--mtu", "-n", &simulate, TARGETS[0]]).stdout;
         assert!(text.ends_with("path MTU: 1400 bytes\n"), "{seed}: {text}");
     }
+}
+
+/// Narrow links one after the other: each at its hop and with its size, whatever those before and after it do. Also where
+/// a fifth of all is lost.
+#[test]
+fn narrow_links_in_a_row_are_told_apart() {
+    let silent = |mtu: u16| format!("mtu = {mtu}\nmtu_silent = true");
+    let zero = |mtu: u16| format!("mtu = {mtu}\nmtu_claim = 0");
+    let claims = |mtu: u16, claim: u16| format!("mtu = {mtu}\nmtu_claim = {claim}");
+    let hole = |after, mtu| {
+        let place = format!("black hole between hop {after} and hop {}", after + 1);
+        format!("{place}: datagrams over {mtu} bytes vanish and no router says so")
+    };
+    let said = |after, mtu| format!("between hop {after} and hop {}: {mtu} bytes, says", after + 1);
+    let refused = |after, mtu| {
+        format!("between hop {after} and hop {}: {mtu} bytes, refuses more", after + 1)
+    };
+    let claimed =
+        |after, mtu, claim| format!("{} but claims an MTU of {claim}", refused(after, mtu));
+    let none = String::new;
+    // The routers, what is said of them, and the path MTU.
+    let cases = [
+        (
+            vec![none(), none(), silent(1400), zero(1350), silent(1300)],
+            vec![hole(3, 1400), refused(4, 1350), hole(5, 1300)],
+            1300,
+        ),
+        (
+            vec![none(), none(), silent(1400), zero(1400), silent(1300)],
+            vec![hole(3, 1400), hole(5, 1300)],
+            1300,
+        ),
+        (
+            vec![zero(1450), zero(1430), silent(1410), none()],
+            vec![refused(1, 1450), refused(2, 1430), hole(3, 1410)],
+            1410,
+        ),
+        (
+            vec![silent(1470), claims(1400, 1400), silent(1300)],
+            vec![hole(1, 1470), said(2, 1400), hole(3, 1300)],
+            1300,
+        ),
+        // It says more than it takes, or less.
+        (
+            vec![none(), claims(1301, 1380), silent(1290)],
+            vec![claimed(2, 1301, 1380), hole(3, 1290)],
+            1290,
+        ),
+        (vec![none(), claims(1400, 1350), none()], vec![claimed(2, 1400, 1350)], 1400),
+    ];
+    let dir = scratch();
+    let file = path_in(&dir, "path.toml");
+    let simulate = format!("--simulate={}", file.display());
+    for (routers, mut expected, mtu) in cases {
+        expected.push(format!("path MTU: {mtu} bytes"));
+        for (loss, seeds) in [("", 1), ("loss = 0.2", 3), ("reply_loss = 0.1", 2)] {
+            for seed in 0..seeds {
+                // Of the third hop: what is beyond has one or the other, and what is before has neither.
+                let lossy = |(index, router): (usize, &String)| match index {
+                    2 => format!("{router}\n{loss}"),
+                    _ => router.clone(),
+                };
+                let routers: Vec<_> = routers.iter().enumerate().map(lossy).collect();
+                let routers: Vec<_> = routers.iter().map(String::as_str).collect();
+                fs::write(&file, topology(&routers, seed)).unwrap();
+                let target = TARGETS[usize::try_from(seed % 2).unwrap()];
+                let text = run(&["--mtu", "-n", &simulate, target]).stdout;
+                assert_eq!(found(&text).0, expected, "{loss} {seed} {routers:?}\n{text}");
+            }
+        }
+    }
+}
+
+/// A path on which hardly anything comes back: no size is given for the MTU that was not found out.
+#[test]
+fn where_too_much_is_lost_the_path_mtu_is_unclear() {
+    let dir = scratch();
+    let [file, recording] = ["path.toml", "a.pcapng"].map(|name| path_in(&dir, name));
+    let lossy = "mtu = 1400\nmtu_silent = true\nloss = 0.8";
+    fs::write(&file, topology(&["", lossy, ""], 2)).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    let args = ["--mtu", "-n", "-q9", &simulate, TARGETS[0], "--pcap", recording.to_str().unwrap()];
+    let text = run(&args).stdout;
+    assert!(text.contains("path MTU: unclear, too many probes or replies are lost"), "{text}");
+    assert_eq!(replay(&recording, &[]).stdout, text);
+    let json = replay(&recording, &["--json"]).stdout;
+    let document: Value = serde_json::from_str(&json).unwrap();
+    assert!(validator().is_valid(&document));
+    let found = &document["path_mtu"];
+    assert_eq!((&found["unclear"], &found["mtu"]), (&Value::Bool(true), &Value::Null), "{json}");
+    assert!(found["passes"].as_u64().is_some_and(|len| len <= 1400), "{json}");
 }
 
 #[test]
 fn every_form_is_that_of_its_recording_and_json_as_its_schema_says() {
     let dir = scratch();
     let file = path_in(&dir, "path.toml");
-    fs::write(&file, topology(["mtu = 1450", "mtu = 1400\nmtu_silent = true", ""], 1)).unwrap();
+    fs::write(&file, topology(&["mtu = 1450", "mtu = 1400\nmtu_silent = true", ""], 1)).unwrap();
     let simulate = format!("--simulate={}", file.display());
     for (name, more) in [("a.pcapng", &[][..]), ("a.pcap", &["-n", "--mtu"])] {
         let recording = path_in(&dir, name);
@@ -175,7 +266,7 @@ fn the_packet_length_is_the_longest_that_is_tried() {
 fn a_path_mtu_that_nothing_longer_was_tried_of_is_a_least() {
     let dir = scratch();
     let [file, pcapng, pcap] = ["path.toml", "a.pcapng", "a.pcap"].map(|name| path_in(&dir, name));
-    fs::write(&file, topology(["", "mtu = 1400", ""], 1)).unwrap();
+    fs::write(&file, topology(&["", "mtu = 1400", ""], 1)).unwrap();
     let simulate = format!("--simulate={}", file.display());
     let least = |size| format!("path MTU: at least {size} bytes, no longer datagram was tried");
     let cases = [

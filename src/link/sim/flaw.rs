@@ -3,6 +3,7 @@
 use super::datagram::{Header, ICMP_HEADER, checksum_at, put, seal, seal_message, word};
 use super::family::Rules;
 use super::node::{Forged, Malformed};
+use crate::wire::extension::Family;
 
 /// Damages a finished reply.
 pub(super) fn damage(kind: Malformed, reply: &mut Vec<u8>, rng: &mut fastrand::Rng) {
@@ -22,7 +23,13 @@ pub(super) fn damage(kind: Malformed, reply: &mut Vec<u8>, rng: &mut fastrand::R
             let wrong = word(reply, at) ^ 0x5a5a;
             put(reply, at, &wrong.to_be_bytes());
         }
-        Malformed::LyingIhl | Malformed::ZeroLength if protocol != rules.icmp => {}
+        Malformed::LyingIhl
+        | Malformed::ZeroLength
+        | Malformed::SwappedLength
+        | Malformed::SwappedFlags
+        | Malformed::LengthWithoutHeader
+        | Malformed::LoweredTtl
+            if protocol != rules.icmp => {}
         Malformed::LyingIhl => {
             let (at, lie) = rules.lie;
             put(reply, quote + at, &[lie]);
@@ -30,6 +37,18 @@ pub(super) fn damage(kind: Malformed, reply: &mut Vec<u8>, rng: &mut fastrand::R
         }
         Malformed::ZeroLength => {
             put(reply, quote + rules.length_at, &[0, 0]);
+            reseal_icmp(rules, reply);
+        }
+        Malformed::SwappedLength => requote(rules, reply, rules.length_at, u16::swap_bytes),
+        Malformed::SwappedFlags | Malformed::LengthWithoutHeader if rules.family == Family::V6 => {}
+        Malformed::SwappedFlags => requote(rules, reply, FLAGS_AT, u16::swap_bytes),
+        Malformed::LengthWithoutHeader => {
+            requote(rules, reply, rules.length_at, |length| length.saturating_sub(20));
+        }
+        Malformed::LoweredTtl => {
+            let at = quote + rules.ttl_at;
+            let ttl = reply.get(at).copied().unwrap_or_default();
+            put(reply, at, &[ttl.saturating_sub(1)]);
             reseal_icmp(rules, reply);
         }
         Malformed::LyingLength => {
@@ -41,6 +60,17 @@ pub(super) fn damage(kind: Malformed, reply: &mut Vec<u8>, rng: &mut fastrand::R
             reply.iter_mut().skip(rules.header_len).for_each(|octet| *octet = rng.u8(..));
         }
     }
+}
+
+/// Where IPv4 has its flags and fragment offset.
+const FLAGS_AT: usize = 6;
+
+/// Quotes two octets otherwise than they arrived, and leaves the checksum of the quoted header as it was.
+fn requote(rules: &Rules, reply: &mut [u8], at: usize, otherwise: impl Fn(u16) -> u16) {
+    let at = rules.header_len + ICMP_HEADER + at;
+    let value = otherwise(word(reply, at));
+    put(reply, at, &value.to_be_bytes());
+    reseal_icmp(rules, reply);
 }
 
 /// Makes the ICMP checksum right again, so that only the damage that was meant is there.

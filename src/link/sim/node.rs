@@ -127,6 +127,14 @@ pub enum Malformed {
     LyingLength,
     /// Everything after the reply's IP header is random.
     Garbage,
+    /// The length is quoted in the wrong byte order, as by hosts that keep it in their own.
+    SwappedLength,
+    /// IPv4: flags and fragment offset are.
+    SwappedFlags,
+    /// IPv4: the total length is quoted without the header.
+    LengthWithoutHeader,
+    /// The TTL is quoted after one was taken off.
+    LoweredTtl,
 }
 
 /// The field that an off-path attacker, who never saw the probe, got wrong in the quote.

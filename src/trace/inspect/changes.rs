@@ -4,7 +4,9 @@
 //! back to what it was is one that another way left alone, so each value is told once, with the hop that shows it first.
 
 use super::checksums::Verdict;
+use super::fields::{is_checksum, is_covered};
 use super::place::{self, Place, Seen, Stage};
+use super::quoting::Habit;
 use super::{Comparison, Difference, Value};
 
 /// A change of one field, and between which hops it was made.
@@ -39,23 +41,36 @@ struct Mark<'a> {
 
 impl Mark<'_> {
     /// Whether they may be of the same change. Of fields that are another in every probe only that is known that both
-    /// were changed.
+    /// were changed; of checksums also by how much, which is the same for the same change of other fields (RFC 1624).
     fn is_like(&self, other: &Mark<'_>) -> bool {
         match (self.changed, other.changed) {
             (None, None) => true,
-            (Some(one), Some(other)) => {
-                self.varies || one.quoted == other.quoted || one.sent != other.sent
+            (Some(_), Some(_)) if self.varies => true,
+            (Some(one), Some(other)) if is_checksum(one.field) => {
+                let taken_off = |it: &Difference| it.quoted == Value::Number(0);
+                taken_off(one) && taken_off(other) || shift(one) == shift(other)
             }
+            (Some(one), Some(other)) => one.quoted == other.quoted || one.sent != other.sent,
             _ => false,
         }
     }
 }
 
+/// By how much a checksum was changed, in one's-complement arithmetic.
+fn shift(it: &Difference) -> Option<u64> {
+    let (Value::Number(sent), Value::Number(quoted)) = (&it.sent, &it.quoted) else { return None };
+    Some((quoted + ONES - sent % ONES) % ONES)
+}
+
+/// What counts as 0 in one's-complement arithmetic of 16 bits, besides 0.
+const ONES: u64 = 0xffff;
+
 /// What the quotes of a hop show of a field; none where none reaches it.
 type Marks<'a> = Vec<Mark<'a>>;
 
 /// The changes that these hops show; whether ways may part between them.
-pub(super) fn of(stages: &[Stage<'_>], parting: bool) -> Vec<Change> {
+/// What routers quote in their own way says nothing.
+pub(super) fn of(stages: &[Stage<'_>], habits: &[Habit<'_>], parting: bool) -> Vec<Change> {
     let mut fields: Vec<&'static str> = Vec::new();
     let differences = stages.iter().flat_map(|stage| &stage.quotes).flat_map(|it| &it.differences);
     for difference in differences {
@@ -64,18 +79,20 @@ pub(super) fn of(stages: &[Stage<'_>], parting: bool) -> Vec<Change> {
         }
     }
     let mut changes: Vec<_> =
-        fields.iter().flat_map(|field| of_field(stages, field, parting)).collect();
+        fields.iter().flat_map(|field| of_field(stages, field, habits, parting)).collect();
     changes.sort_by_key(|change| change.place.at);
     changes
 }
 
-fn of_field(stages: &[Stage<'_>], field: &str, parting: bool) -> Vec<Change> {
+fn of_field(stages: &[Stage<'_>], field: &str, habits: &[Habit<'_>], parting: bool) -> Vec<Change> {
     let all = stages.iter().flat_map(|stage| &stage.quotes);
     let changed = all.filter_map(|quote| mark(quote, field).changed);
     let first_octet = changed.filter_map(|it| Some(it.sent.octets_changed(&it.quoted)?.0)).min();
     // Quotes that end before the first octet that was changed anywhere say nothing.
     let reaches = |quote: &Comparison| {
-        quote.compared.contains(&field) && first_octet.is_none_or(|first| first < quote.octets)
+        let own_way = habits.iter().any(|it| it.is_of(quote, field));
+        let reached = first_octet.is_none_or(|first| first < quote.octets);
+        quote.compared.contains(&field) && reached && !own_way
     };
     let (stages, mut marks): (Vec<_>, Vec<Marks<'_>>) = stages
         .iter()
@@ -176,13 +193,16 @@ fn each_once(stages: &[Stage<'_>], marks: &[Marks<'_>]) -> Vec<Change> {
 
 /// The change that a mark shows beside an earlier one; `None` if neither was changed.
 fn change(place: Place, earlier: Option<&Mark<'_>>, mark: &Mark<'_>) -> Option<Change> {
+    let restored = suggests_restored_quote(earlier, mark);
     let earlier = earlier.and_then(|mark| mark.changed);
     let difference = mark.changed.or(earlier)?;
     let back = mark.changed.is_none();
     let sent = difference.sent.clone();
     let before = match earlier {
         None => Some(sent.clone()),
-        Some(earlier) => Some(earlier.quoted.clone()).filter(|_| earlier.sent == sent),
+        Some(earlier) if earlier.sent == sent => Some(earlier.quoted.clone()),
+        Some(earlier) if is_checksum(earlier.field) => shifted(earlier, &sent),
+        Some(_) => None,
     };
     Some(Change {
         field: difference.field,
@@ -191,6 +211,32 @@ fn change(place: Place, earlier: Option<&Mark<'_>>, mark: &Mark<'_>) -> Option<C
         quoted: if back { sent.clone() } else { difference.quoted.clone() },
         sent,
         checksum: mark.quote.checksum,
-        suggests_restored_quote: mark.quote.suggests_restored_quote(),
+        suggests_restored_quote: restored,
     })
+}
+
+/// What an earlier change of a checksum makes of this one.
+fn shifted(earlier: &Difference, sent: &Value) -> Option<Value> {
+    let Value::Number(sent) = sent else { return None };
+    if earlier.quoted == Value::Number(0) {
+        return Some(Value::Number(0));
+    }
+    let sum = (sent + shift(earlier)?) % ONES;
+    Some(Value::Number(if sum == 0 { ONES } else { sum }))
+}
+
+/// Whether address translation is likely that put back what it changed in the quote, but not the checksum: here, or behind
+/// a change that the checksum fits.
+fn suggests_restored_quote(earlier: Option<&Mark<'_>>, mark: &Mark<'_>) -> bool {
+    let unexplained = |earlier: &Mark<'_>| {
+        let covered = |quote: &Comparison| -> Vec<_> {
+            let differences = quote.differences.iter().filter(|it| is_covered(it.field));
+            differences.map(|it| (it.field, it.quoted.clone())).collect()
+        };
+        let fitted = earlier.quote.checksum == Some(Verdict::Right);
+        let fits_no_more = mark.quote.checksum == Some(Verdict::Wrong);
+        fitted && fits_no_more && covered(earlier.quote) == covered(mark.quote)
+    };
+    let is_checksum = mark.changed.is_some_and(|it| is_checksum(it.field));
+    mark.quote.suggests_restored_quote() || is_checksum && earlier.is_some_and(unexplained)
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Value;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::tcp::{self, TcpOption};
-use crate::wire::{extension, ipv4};
+use crate::wire::{extension, ipv4, ipv6};
 
 /// The octets that an ICMP error quotes, without what is appended to them.
 #[must_use]
@@ -39,6 +39,26 @@ pub(super) fn extract(
     outer.chain(body_fields(header).iter().map(move |(field, extract)| (*field, extract(body))))
 }
 
+/// The addresses that an IPv6 routing header names (RFC 8200 §4.4, RFC 8754 §2); none if there is no such header.
+pub(super) fn route(datagram: &[u8]) -> Vec<IpAddr> {
+    let Some(mut next) = datagram.get(6).copied().filter(|_| bits(datagram, 0, 1) >= Some(0x60))
+    else {
+        return Vec::new();
+    };
+    let mut rest = datagram.get(ipv6::HEADER_LEN..).unwrap_or_default();
+    while [ipv6::HOP_BY_HOP, ipv6::DESTINATION_OPTIONS, ipv6::ROUTING].contains(&next) {
+        let units = usize::from(rest.get(1).copied().unwrap_or_default());
+        let Some((header, behind)) = rest.split_at_checked((units + 1) * 8) else { break };
+        if next == ipv6::ROUTING {
+            let (addresses, _) = header.get(8..).unwrap_or_default().as_chunks::<16>();
+            return addresses.iter().map(|octets| IpAddr::from(*octets)).collect();
+        }
+        next = header.first().copied().unwrap_or(ipv6::NO_NEXT_HEADER);
+        rest = behind;
+    }
+    Vec::new()
+}
+
 type Extract = fn(&[u8]) -> Option<Value>;
 
 fn bits(octets: &[u8], at: usize, len: usize) -> Option<u64> {
@@ -64,10 +84,10 @@ fn v6_address(octets: &[u8], at: usize) -> Option<Value> {
 const IPV4: &[(&str, Extract)] = &[
     ("DSCP", |it| Some(Value::Number(bits(it, 1, 1)? >> 2))),
     ("ECN", |it| Some(Value::Number(bits(it, 1, 1)? & 3))),
-    ("total length", |it| number(it, 2, 2)),
-    ("identification", |it| number(it, 4, 2)),
-    ("flags", |it| Some(Value::Number(bits(it, 6, 1)? >> 5))),
-    ("fragment offset", |it| Some(Value::Number(bits(it, 6, 2)? & 0x1fff))),
+    (TOTAL_LENGTH, |it| number(it, 2, 2)),
+    (IDENTIFICATION, |it| number(it, 4, 2)),
+    (FLAGS, |it| Some(Value::Number(bits(it, 6, 1)? >> 5))),
+    (FRAGMENT_OFFSET, |it| Some(Value::Number(bits(it, 6, 2)? & 0x1fff))),
     ("protocol", |it| number(it, 9, 1)),
     (SOURCE, |it| v4_address(it, 12)),
     (DESTINATION, |it| v4_address(it, 16)),
@@ -77,7 +97,7 @@ const IPV6: &[(&str, Extract)] = &[
     ("DSCP", |it| Some(Value::Number(bits(it, 0, 2)? >> 6 & 0x3f))),
     ("ECN", |it| Some(Value::Number(bits(it, 0, 2)? >> 4 & 3))),
     ("flow label", |it| Some(Value::Number(bits(it, 0, 4)? & 0xf_ffff))),
-    ("payload length", |it| number(it, 4, 2)),
+    (PAYLOAD_LENGTH, |it| number(it, 4, 2)),
     ("next header", |it| number(it, 6, 1)),
     (SOURCE, |it| v6_address(it, 8)),
     (DESTINATION, |it| v6_address(it, 24)),
@@ -124,18 +144,23 @@ const OTHER: &[(&str, Extract)] = &[(PAYLOAD, |it| rest(it, 0))];
 pub const SOURCE: &str = "source address";
 /// The name of the destination address.
 pub const DESTINATION: &str = "destination address";
+pub(super) const TOTAL_LENGTH: &str = "total length";
+pub(super) const IDENTIFICATION: &str = "identification";
+pub(super) const FLAGS: &str = "flags";
+pub(super) const FRAGMENT_OFFSET: &str = "fragment offset";
+pub(super) const PAYLOAD_LENGTH: &str = "payload length";
 /// The names of the checksums that cover more than the IP header.
 const CHECKSUMS: [&str; 4] = ["UDP checksum", "UDP-Lite checksum", "TCP checksum", "ICMP checksum"];
 /// The names of fields that none of those covers: of all others the checksum has to change with them.
 const NOT_COVERED: [&str; 8] = [
     "DSCP",
     "ECN",
-    "total length",
-    "identification",
-    "flags",
-    "fragment offset",
+    TOTAL_LENGTH,
+    IDENTIFICATION,
+    FLAGS,
+    FRAGMENT_OFFSET,
     "flow label",
-    "payload length",
+    PAYLOAD_LENGTH,
 ];
 const PAYLOAD: &str = "payload";
 

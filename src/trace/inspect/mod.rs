@@ -10,6 +10,7 @@ pub mod checksums;
 pub mod fields;
 pub mod oddities;
 pub mod place;
+pub mod quoting;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,14 +19,15 @@ use std::net::IpAddr;
 use super::config::TraceConfig;
 use super::event::Disposition;
 use super::path::{Path, ProbeRef};
-use super::reply::Reply;
+use super::reply::{Reply, ReplyKind};
 use crate::wire::checksum::checksum;
 use crate::wire::{Frame, ip, link, quoted};
 use changes::Change;
 use checksums::Verdict;
 use fields::{extract, is_checksum};
-use oddities::Odd;
+use oddities::{Odd, Oddity};
 use place::Stage;
+use quoting::Manner;
 
 pub use fields::{DESTINATION, SOURCE, fields, quote};
 
@@ -84,14 +86,16 @@ pub struct Comparison {
     pub responder: IpAddr,
     /// The TTL with which the reply arrived.
     pub reply_ttl: u8,
-    /// A router said that the TTL ran out.
-    pub in_transit: bool,
+    /// What it said.
+    pub kind: ReplyKind,
     /// How many octets were quoted.
     pub len: usize,
     /// The TTL that the probe was sent with.
     pub sent_ttl: u8,
     /// The TTL in the quote.
     pub ttl: u8,
+    /// The checksum of the quoted header is right for a TTL that is higher by one: with that it arrived.
+    pub ttl_lowered: bool,
     /// The fields that differ, outermost first. The TTL is none of them: it has to.
     pub differences: Vec<Difference>,
     /// Names of the fields that could be compared.
@@ -107,6 +111,10 @@ pub struct Comparison {
     pub checksum_field: Option<&'static str>,
     /// The whole datagram was quoted.
     pub whole: bool,
+    /// Fields that are quoted in a manner which is known of hosts.
+    pub manners: Vec<(&'static str, Manner)>,
+    /// The datagram says itself by which addresses it goes: its destination is another from one to the next (RFC 8200 §4.4).
+    pub routed: bool,
 }
 
 /// Compares what is quoted with what was sent, frame by frame.
@@ -178,17 +186,35 @@ impl Inspector {
     #[must_use]
     pub fn changes(&self, config: &TraceConfig, path: &Path) -> Vec<Change> {
         let stages = self.stages(config, path);
-        changes::of(&stages, place::ways_may_part(&stages, config))
+        let habits = quoting::of(&stages);
+        changes::of(&stages, &habits, place::ways_may_part(&stages, config))
     }
 
     /// What else is not as it should be, in order of hops.
     #[must_use]
     pub fn oddities(&self, config: &TraceConfig, path: &Path) -> Vec<Odd> {
-        oddities::of(&self.stages(config, path), config.target)
+        let (stages, changes) = (self.stages(config, path), self.changes(config, path));
+        let mut odd = oddities::of(&stages, &quoting::of(&stages), config.target);
+        // A checksum that tells of translation is not broken.
+        odd.retain(|it| {
+            let Oddity::Checksum { field, .. } = it.oddity else { return true };
+            let explains = |change: &Change| {
+                let before = change.place.at <= it.place.at;
+                before && change.field == field && change.suggests_restored_quote
+            };
+            !changes.iter().any(explains)
+        });
+        odd
     }
 }
 
 impl Comparison {
+    /// A router said that the TTL ran out.
+    #[must_use]
+    pub fn in_transit(&self) -> bool {
+        self.kind.in_transit()
+    }
+
     /// Whether the hop is known that this is of: not where the TTL of the scout was set anew. The probes of the hops tell
     /// the same then.
     fn can_be_placed(&self) -> bool {
@@ -234,14 +260,17 @@ fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Co
     let len = octets.len().min(sent.len());
     let quoted_body = octets.get(quoted_header.header_len..len)?;
     let header_octets = octets.get(..quoted_header.header_len);
+    let route = fields::route(sent);
+    let routed = !route.is_empty();
     let mut it = Comparison {
         at,
         responder: reply.responder,
         reply_ttl: reply.ttl,
-        in_transit: reply.kind.in_transit(),
+        kind: reply.kind,
         len: quoted::decode(octets).map_or(octets.len(), |it| it.len),
         sent_ttl: header.ttl,
         ttl: quoted_header.ttl,
+        ttl_lowered: header_octets.is_some_and(quoting::is_ttl_lowered),
         differences: Vec::new(),
         compared: Vec::new(),
         octets: 0,
@@ -249,16 +278,22 @@ fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Co
             .source
             .is_ipv4()
             .then(|| header_octets.is_some_and(|it| checksum(it) == 0)),
-        checksum: Verdict::of_quote(&quoted_header, quoted_body, &header, sent_body),
+        // Of a routed datagram it is that with its last destination.
+        checksum: Verdict::of_quote(&quoted_header, quoted_body, &header, sent_body)
+            .filter(|_| !routed),
         checksum_field: fields::checksum_field(&header),
         whole: len >= header.total_len,
+        manners: quoting::manners(&header, sent, octets),
+        routed,
     };
     // What a network card completes after the capture (offload) was not changed by the path.
     let unfinished = Verdict::of(&header, sent_body) == Some(Verdict::Wrong);
     // Read as what was sent, whatever the quote says that it is.
     let both = extract(&header, sent, sent_body).zip(extract(&header, octets, quoted_body));
     for ((field, sent), (_, quoted)) in both {
-        if !(unfinished && is_checksum(field)) {
+        let on_its_route = field == DESTINATION
+            && matches!(quoted, Some(Value::Address(address)) if route.contains(&address));
+        if !(unfinished && is_checksum(field) || on_its_route) {
             it.note(field, sent, quoted);
         }
     }

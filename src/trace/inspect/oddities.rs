@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use super::Comparison;
 use super::checksums::Verdict;
 use super::place::{self, Place, Seen, Stage};
+use super::quoting::{Habit, Manner};
 
 /// Something odd about a quote, or about the quotes of several hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +27,26 @@ pub enum Oddity {
         /// What arrived.
         quoted: u8,
     },
-    /// A TTL of 0 arrived: the router before forwards what it should not.
+    /// A TTL of 0 arrived: the router before forwards what it should not, so that the next one answers at two hops.
     TtlZero,
+    /// A TTL of 0 is quoted.
+    TtlZeroQuoted {
+        /// It is that router's way of quoting: what it quotes has its own one taken off. If not, it may be that, or the
+        /// router before forwards a TTL of 0.
+        certain: bool,
+    },
+    /// A field is not quoted as it arrived, which is that router's way of quoting: the next hop quotes it as it was, or no
+    /// router would forward what it says.
+    Quoting {
+        /// Its name.
+        field: &'static str,
+        /// What arrived, in one probe.
+        arrived: u64,
+        /// What was quoted.
+        quoted: u64,
+        /// The manner, if it is a known one.
+        manner: Option<Manner>,
+    },
     /// One router stands at several hops in a row: it lowers the TTL by more than one, or the one before it does not
     /// always lower it.
     Repeated {
@@ -65,18 +84,25 @@ impl Comparison {
     /// What is odd about this quote by itself.
     #[must_use]
     pub fn oddities(&self, target: IpAddr) -> Vec<Oddity> {
-        let Self { ttl: quoted, sent_ttl: sent, whole, in_transit, checksum_field, .. } = *self;
+        let Self { ttl: quoted, sent_ttl: sent, whole, checksum_field, .. } = *self;
+        let in_transit = self.in_transit();
         let raised = quoted > sent;
         let wrong = self.checksum == Some(Verdict::Wrong) && !self.suggests_restored_quote();
         let all = [
             (raised, Oddity::TtlSet { sent, quoted }),
             (in_transit && quoted > 1 && !raised, Oddity::TtlKept { quoted }),
-            (in_transit && quoted == 0, Oddity::TtlZero),
-            (in_transit && self.responder == target, Oddity::FromTarget),
-            (self.header_checksum == Some(false), Oddity::HeaderChecksum),
+            // No host lowers the TTL of what it takes for itself.
+            (!in_transit && self.arrived_at_zero() && self.responder == target, Oddity::TtlZero),
+            (in_transit && self.responder == target && !self.routed, Oddity::FromTarget),
+            (self.header_checksum == Some(false) && !self.ttl_lowered, Oddity::HeaderChecksum),
             (wrong, Oddity::Checksum { field: checksum_field.unwrap_or_default(), whole }),
         ];
         all.into_iter().filter(|(holds, _)| *holds).map(|(_, oddity)| oddity).collect()
+    }
+
+    /// Whether the TTL was 0 when it arrived.
+    fn arrived_at_zero(&self) -> bool {
+        self.ttl == 0 && !self.ttl_lowered
     }
 
     /// Whether address translation is likely that put back what it changed in the quote, but not the checksum: that was
@@ -84,16 +110,21 @@ impl Comparison {
     #[must_use]
     pub fn suggests_restored_quote(&self) -> bool {
         let there = |verdict| [None, Some(Verdict::Wrong)].contains(&verdict);
-        self.responder.is_ipv4() && there(self.checksum) && self.only_checksum_changed()
+        there(self.checksum) && self.only_checksum_changed() && !self.routed
     }
 }
 
-pub(super) fn of(stages: &[Stage<'_>], target: IpAddr) -> Vec<Odd> {
+pub(super) fn of(stages: &[Stage<'_>], habits: &[Habit<'_>], target: IpAddr) -> Vec<Odd> {
     let runs = repeated_routers(stages, target);
     // What is quoted at the later hops of a router that takes off too much follows from that.
     let follows = |ttl: u8, oddity: Oddity| {
-        let kept = matches!(oddity, Oddity::TtlKept { .. });
-        kept && runs.iter().any(|(run, _)| run.contains(&ttl))
+        let of_run = match oddity {
+            Oddity::TtlKept { .. } => 0,
+            Oddity::TtlZeroQuoted { .. } => 1,
+            _ => return false,
+        };
+        runs.iter()
+            .any(|(run, _)| run.contains(&ttl) || run.contains(&(ttl.saturating_add(of_run))))
     };
     let shown: Vec<Vec<Vec<Oddity>>> = stages
         .iter()
@@ -103,6 +134,9 @@ pub(super) fn of(stages: &[Stage<'_>], target: IpAddr) -> Vec<Odd> {
             let of_quote = |quote: &&Comparison| {
                 let mut all = quote.oddities(target);
                 all.extend(raised_unseen(before, stage, quote, target));
+                all.extend(zero(stages, index, quote));
+                let own_way = habits.iter().any(|it| std::ptr::eq(it.quote, *quote));
+                all.retain(|oddity| !(own_way && *oddity == Oddity::HeaderChecksum));
                 all.retain(|oddity| !follows(stage.ttl, *oddity));
                 all
             };
@@ -111,6 +145,7 @@ pub(super) fn of(stages: &[Stage<'_>], target: IpAddr) -> Vec<Odd> {
         .collect();
     let mut odd = runs_of_kinds(stages, &shown);
     odd.extend(runs.into_iter().map(|(_, odd)| odd));
+    odd.extend(ways_of_quoting(habits));
     odd.sort_by_key(|odd| odd.place.at);
     odd
 }
@@ -140,6 +175,51 @@ fn runs_of_kinds(stages: &[Stage<'_>], shown: &[Vec<Vec<Oddity>>]) -> Vec<Odd> {
     odd
 }
 
+/// What a quote that says that a TTL of 0 ran out is worth. The router that forwarded it does not answer, and the next one,
+/// which answers for it, answers again at the next hop, now with a TTL of 1. One that takes its own one off before it
+/// quotes answers once.
+fn zero(stages: &[Stage<'_>], index: usize, quote: &Comparison) -> Option<Oddity> {
+    if !quote.in_transit() || quote.ttl != 0 {
+        return None;
+    }
+    if quote.ttl_lowered {
+        return Some(Oddity::TtlZeroQuoted { certain: true });
+    }
+    let unclear = Some(Oddity::TtlZeroQuoted { certain: false });
+    let (mut here, mut by) = (stages.get(index)?, vec![quote.responder]);
+    for next in stages.iter().skip(index + 1) {
+        let follows = here.ttl.checked_add(1) == Some(next.ttl);
+        let all_zero = next.quotes.iter().all(|it| it.in_transit() && it.arrived_at_zero());
+        let again = next.quotes.iter().any(|it| by.contains(&it.responder));
+        match (follows, again, all_zero) {
+            (false, ..) | (_, true, true) => return unclear,
+            // Of several that quote 0 in a row this is true of the last.
+            (_, true, false) if here.ttl == stages.get(index)?.ttl => return Some(Oddity::TtlZero),
+            (_, true, false) => return unclear,
+            (_, false, false) => return Some(Oddity::TtlZeroQuoted { certain: true }),
+            (_, false, true) => by = next.quotes.iter().map(|it| it.responder).collect(),
+        }
+        here = next;
+    }
+    unclear
+}
+
+/// Each field that a hop quotes in its own way, once.
+fn ways_of_quoting(habits: &[Habit<'_>]) -> Vec<Odd> {
+    let mut told: Vec<(u8, IpAddr, &str)> = Vec::new();
+    let mut odd = Vec::new();
+    for it in habits {
+        let key = (it.ttl, it.quote.responder, it.field);
+        if !told.contains(&key) {
+            told.push(key);
+            let place = Place { after: it.ttl.checked_sub(1), at: it.ttl, some_paths: false };
+            let Habit { field, arrived, quoted, manner, .. } = *it;
+            odd.push(Odd { place, oddity: Oddity::Quoting { field, arrived, quoted, manner } });
+        }
+    }
+    odd
+}
+
 /// The target quotes a TTL although the hop before is a router at which all of it ran out: unless ways part, some of
 /// it was put there on the way.
 fn raised_unseen(
@@ -150,8 +230,8 @@ fn raised_unseen(
 ) -> Option<Oddity> {
     let before = before.filter(|before| before.ttl.checked_add(1) == Some(stage.ttl))?;
     let router = before.sole_responder().filter(|router| *router != target)?;
-    let ran_out = before.quotes.iter().all(|it| it.in_transit && it.responder == router);
-    let all_delivered = stage.quotes.iter().all(|it| !it.in_transit && it.responder == target);
+    let ran_out = before.quotes.iter().all(|it| it.in_transit() && it.responder == router);
+    let all_delivered = stage.quotes.iter().all(|it| !it.in_transit() && it.responder == target);
     let Comparison { sent_ttl: sent, ttl: quoted, .. } = *quote;
     let too_much = sent == stage.ttl && (2..=sent).contains(&quoted);
     (ran_out && all_delivered && too_much).then_some(Oddity::TtlSet { sent, quoted })
@@ -164,16 +244,17 @@ fn repeated_routers(stages: &[Stage<'_>], target: IpAddr) -> Vec<(RangeInclusive
         let first = stage.quotes.first()?;
         let stands = |it: &&Comparison| {
             let alike = (it.responder, it.reply_ttl) == (first.responder, first.reply_ttl);
-            alike && it.in_transit && it.responder != target
+            alike && it.in_transit() && it.responder != target
         };
-        // A TTL of 0 was forwarded by the router before, which is told by itself.
-        let lowered = first.ttl > 0;
-        let all = stage.quotes.iter().all(stands) && lowered;
+        let all = stage.quotes.iter().all(stands);
         all.then_some((first.responder, first.reply_ttl))
     };
+    let zero = |stage: &Stage<'_>| stage.quotes.iter().all(|it| it.arrived_at_zero());
     let in_a_row = |one: &Stage<'_>, other: &Stage<'_>| {
         let follows = one.ttl.checked_add(1) == Some(other.ttl);
-        follows && router(one).is_some() && router(one) == router(other)
+        // A TTL of 0 that the router before forwarded is told by itself.
+        let forwarded = zero(one) && !zero(other);
+        follows && router(one).is_some() && router(one) == router(other) && !forwarded
     };
     let runs = stages.chunk_by(in_a_row).filter_map(|run| {
         let (first, after, last) = (run.first()?.ttl, run.get(1)?.ttl, run.last()?.ttl);

@@ -5,7 +5,7 @@ use crate::probe::{Flow, FlowMode, ProbeType, craft};
 use crate::trace::reply::ReplyKind;
 use crate::wire::checksum::transport;
 use crate::wire::extension::Family;
-use crate::wire::{icmpv4, ipv4};
+use crate::wire::{icmpv4, ipv4, ipv6};
 
 fn config(kind: ProbeType) -> TraceConfig {
     let (source, target) = ([192, 0, 2, 2].into(), [203, 0, 113, 9].into());
@@ -144,6 +144,18 @@ fn odd_ttls_and_senders_have_their_places() {
         ("a1 b1 c1 .1", &[]),
         ("a1 b0 b1 c1 .1", &[("1:2", Oddity::TtlZero)]),
         ("a1 b0 b1 c0 c1 .1", &[("1:2", Oddity::TtlZero), ("3:4", Oddity::TtlZero)]),
+        // What a router quotes after it took its own one off is no TTL that arrived.
+        ("a0 b1 c1 .1", &[("-:1", Oddity::TtlZeroQuoted { certain: true })]),
+        ("a1 b0 c1 .1", &[("1:2", Oddity::TtlZeroQuoted { certain: true })]),
+        ("a1 b0 .1", &[("1:2", Oddity::TtlZeroQuoted { certain: true })]),
+        ("a0 a1 b1 .1", &[("-:1", Oddity::TtlZero)]),
+        ("a1 b1 .0", &[("2:3", Oddity::TtlZero)]),
+        (
+            "a1 b0 c0 c1 .1",
+            &[("1:2", Oddity::TtlZeroQuoted { certain: false }), ("2:3", Oddity::TtlZero)],
+        ),
+        ("a1 b0", &[("1:2", Oddity::TtlZeroQuoted { certain: false })]),
+        ("a1 b0 b0 c1 .1", &[("2:3", Oddity::Repeated { router: b, first: 2, last: 3 })]),
         ("a1 b1 b1 c1 .1", &[("2:3", Oddity::Repeated { router: b, first: 2, last: 3 })]),
         ("a1 b1 b2 c1 .1", &[("2:3", Oddity::Repeated { router: b, first: 2, last: 3 })]),
         ("a1 a1 a1 b1", &[("1:2", Oddity::Repeated { router: a, first: 1, last: 3 })]),
@@ -174,6 +186,111 @@ fn a_scout_whose_ttl_was_set_anew_is_of_no_hop() {
         let it = compare(&sent, &quoted, ProbeRef::SCOUT, &reply).unwrap();
         assert_eq!(it.can_be_placed(), placed, "{ttl}");
     }
+}
+
+/// The checksum of the quoted header says with which TTL it arrived.
+#[test]
+fn a_ttl_that_was_taken_off_before_quoting_did_not_arrive() {
+    let sent = probe(ProbeType::Udp);
+    for (lowered, arrived) in [(true, 1), (false, 0)] {
+        let mut quoted = sent.clone();
+        (quoted[8], quoted[10], quoted[11]) = (arrived, 0, 0);
+        let sum = checksum(&quoted[..20]).to_be_bytes();
+        quoted[10..12].copy_from_slice(&sum);
+        quoted[8] = 0;
+        let it = compared(&sent, &quoted);
+        assert_eq!((it.ttl, it.ttl_lowered), (0, lowered));
+        assert_eq!(it.oddities([203, 0, 113, 9].into()), []);
+    }
+}
+
+/// What is quoted for a length of 60, and whether it is a change of the path.
+#[test]
+fn a_way_of_quoting_is_no_change_of_the_path() {
+    let length = |quoted: &mut Vec<u8>, number: u8| {
+        let length: u16 = match number {
+            0 => 60,
+            1 => 60 << 8,
+            2 => 40,
+            3 => 40 << 8,
+            4 => 0,
+            _ => 57,
+        };
+        quoted[2..4].copy_from_slice(&length.to_be_bytes());
+    };
+    for (path, told, changed) in [
+        ("a0 b1 c0", vec![(2, Some(Manner::Swapped))], ""),
+        (
+            "a0 b2 c2 d0",
+            vec![(2, Some(Manner::WithoutHeader)), (3, Some(Manner::WithoutHeader))],
+            "",
+        ),
+        ("a3 b0", vec![(1, Some(Manner::SwappedWithoutHeader))], ""),
+        ("a0 b4", vec![(2, Some(Manner::Zero))], ""),
+        ("a0 b5 c0", vec![(2, None)], ""),
+        // Another value that no hop puts back.
+        ("a0,a0 b5,b5 c5,c5", vec![], "1:2 60>57"),
+        ("a0,a0 b5,b5 c1,c1 d5,d5", vec![(3, Some(Manner::Swapped))], "1:2 60>57"),
+    ] {
+        assert_eq!(changes(path, length), changed, "{path}");
+        let (inspector, config) = inspected(path, length);
+        let odd = inspector.oddities(&config, &Path::new(&config, false));
+        let odd = odd.iter().map(|it| match it.oddity {
+            Oddity::Quoting { field: "total length", manner, .. } => (it.place.at, manner),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(odd.collect::<Vec<_>>(), told, "{path}");
+    }
+}
+
+#[test]
+fn checksums_of_different_probes_show_how_often_they_were_changed() {
+    // Each probe has its own; what is added is the number.
+    let add = |quoted: &mut Vec<u8>, number: u8| {
+        let sum = u16::from_be_bytes([quoted[26], quoted[27]]);
+        let sum = (u32::from(sum) + u32::from(number)) % 0xffff;
+        quoted[26..28].copy_from_slice(&u16::try_from(sum).unwrap().to_be_bytes());
+    };
+    for (path, places) in [
+        ("a0,a0 b7,b7 c7,c7 d7,d7", vec!["1:2"]),
+        ("a0,a0 b7,b7 c9,c9 d9,d9", vec!["1:2", "2:3"]),
+        ("a7,a7 b9,b9 c3,c3", vec!["-:1", "1:2", "2:3"]),
+        ("a0,a0 b7,b7 c0,c0 d9,d9", vec!["1:2", "2:3", "3:4"]),
+    ] {
+        let (inspector, config) = inspected(path, add);
+        let changes = inspector.changes(&config, &Path::new(&config, false));
+        assert_eq!(
+            changes.iter().map(|it| written(it.place)).collect::<Vec<_>>(),
+            places,
+            "{path}"
+        );
+        let translated = changes.iter().filter(|it| it.quoted != it.sent);
+        assert!(translated.clone().all(|it| it.suggests_restored_quote), "{path}");
+        assert!(changes.iter().all(|it| it.before.is_some()), "{path}: each is known of its probe");
+        assert!(inspector.oddities(&config, &Path::new(&config, false)).is_empty(), "{path}");
+    }
+}
+
+/// An IPv6 probe that goes by way of `2001:db8::a` to `2001:db8::b`.
+#[test]
+fn a_routing_header_is_no_translation() {
+    let address = |last: u8| [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last];
+    let mut sent = vec![0x60, 0, 0, 0, 0, 36, ipv6::ROUTING, 3];
+    sent.extend([address(1), address(0xa)].concat());
+    sent.extend([ipv4::UDP, 2, 0, 1, 0, 0, 0, 0]);
+    sent.extend(address(0xb));
+    sent.extend([0x9c, 0x40, 0x82, 0x9a, 0, 12, 0x12, 0x34, 1, 2, 3, 4]);
+    let with = |destination: u8| {
+        let mut quoted = sent.clone();
+        quoted[24..40].copy_from_slice(&address(destination));
+        (quoted[7], quoted[43]) = (1, 0);
+        let at = ProbeRef { ttl: 2, query: 1 };
+        let target = IpAddr::from(address(0xa));
+        let it = compare(&sent, &quoted, at, &reply(target, IN_TRANSIT)).unwrap();
+        (fields(&it).len(), it.oddities(target))
+    };
+    assert_eq!(with(0xb), (0, vec![]), "its next address");
+    assert_eq!(with(0xc).0, 1, "one that it does not name");
 }
 
 #[test]

@@ -1,7 +1,9 @@
-use super::super::path::Outcome;
-use super::super::reply::{Quote, ReplyKind};
+use super::super::path::{Outcome, Probe, Sizer};
+use super::super::reply::{Quote, Reply, ReplyKind};
 use super::*;
 use crate::probe::ProbeKey;
+use crate::time::Timestamp;
+use crate::wire::extension::Family;
 use crate::wire::icmpv4;
 
 const TARGET: [u8; 4] = [203, 0, 113, 9];
@@ -85,18 +87,18 @@ fn what_comes_next_follows_from_what_was_answered() {
     );
 }
 
-/// A claim that cannot be is not believed: what was sent is halved instead.
+/// A claim that cannot be is not believed: what was sent is halved instead, to the hop after the router that refuses.
 #[test]
 fn absurd_claims_fool_nobody() {
     for claim in [0, 1, 67, 1_500, 1_501, 65_535, 66_936, u32::MAX] {
-        assert_eq!(next(&[(4, 1_500, Some((2, too_big(claim))))]), [(4, 1_492)], "{claim}");
+        assert_eq!(next(&[(4, 1_500, Some((2, too_big(claim))))]), [(3, 1_492)], "{claim}");
     }
     for claim in [68, 576, 1_499] {
         let asked = u16::try_from(claim).unwrap();
         assert_eq!(next(&[(4, 1_500, Some((2, too_big(claim))))]), [(4, asked)]);
     }
     let prohibited = Some((2, icmp(icmpv4::UNREACHABLE, 13, None)));
-    assert_eq!(next(&[(4, 1_500, prohibited)]), [(4, 1_492)], "another error is no arrival");
+    assert_eq!(next(&[(4, 1_500, prohibited)]), [(3, 1_492)], "another error is no arrival");
 }
 
 #[test]
@@ -129,5 +131,5 @@ fn nothing_is_asked_where_nobody_answers() {
 #[test]
 fn what_contradicts_an_answer_is_not_believed() {
     let sizers = [(4, 1_400, Some((4, expired()))), (4, 1_500, Some((2, too_big(1_300))))];
-    assert_eq!(next(&sizers), [(4, 1_450)], "1400 bytes pass, whatever the router says");
+    assert_eq!(next(&sizers), [(3, 1_450)], "1400 bytes pass, whatever the router says");
 }
