@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::path::Path;
 use super::reply::Reply;
+use super::rounds::MOST_KEPT;
 use crate::time::Timestamp;
 
 /// What is known of the target over all rounds.
@@ -16,7 +17,11 @@ pub struct Reach {
     /// Whether the last round that counts reached it.
     reached: Option<bool>,
     unreached: u64,
+    /// The numbers of the last that count and did not: late answers may still come to them.
+    doubtful: VecDeque<u64>,
     outage: Option<Outage>,
+    /// A late answer came to the round that an outage began with, so that it began later, if at all.
+    withdrawn: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,27 +73,52 @@ impl Reach {
         if path.target_ttl().is_none() {
             return;
         }
-        match self.open.iter_mut().find(|round| round.number == path.round) {
-            Some(round) => round.reached = true,
-            None if self.reached == Some(false) && self.outage.is_none() => self.reached = None,
-            None => {}
+        if let Some(round) = self.open.iter_mut().find(|round| round.number == path.round) {
+            round.reached = true;
+            return;
+        }
+        let Some(place) = self.doubtful.iter().position(|number| *number == path.round) else {
+            return;
+        };
+        self.doubtful.remove(place);
+        self.unreached = self.unreached.saturating_sub(1);
+        if self.outage.take_if(|it| it.round == path.round && it.until.is_none()).is_some() {
+            self.withdrawn = true;
+        } else if self.reached == Some(false) && self.outage.is_none() && !self.withdrawn {
+            self.reached = None;
+        }
+    }
+
+    fn note_unreached(&mut self, number: u64) {
+        self.unreached += 1;
+        self.doubtful.push_back(number);
+        if self.doubtful.len() > MOST_KEPT {
+            self.doubtful.pop_front();
         }
     }
 
     fn count(&mut self, round: Round) -> Option<Turn> {
         let before = self.reached.replace(round.reached);
         let Round { number, at, reached, rejection } = round;
-        self.unreached += u64::from(!reached);
+        if !reached {
+            self.note_unreached(number);
+        }
         match (before, reached) {
             (Some(true), false) => {
                 self.outage = Some(Outage { round: number, since: at, rejection, until: None });
                 self.outage.clone().map(Turn::Unreached)
             }
             (Some(false), true) => {
+                self.withdrawn = false;
                 if let Some(outage) = &mut self.outage {
                     outage.until.get_or_insert((number, at));
                 }
                 Some(Turn::Reached { round: number, at })
+            }
+            // That it is not reached was said when the round before did not, which was answered since.
+            (Some(false), false) if std::mem::take(&mut self.withdrawn) => {
+                self.outage = Some(Outage { round: number, since: at, rejection, until: None });
+                None
             }
             (Some(false), false) => {
                 let running = self.outage.as_mut().filter(|outage| outage.until.is_none());

@@ -25,14 +25,18 @@ fn topology(jump: u32) -> String {
 
 /// What these arguments come to over that path, and the exit status; the recording gives the same.
 fn said(jump: u32, args: &[&str], form: &str) -> (String, i32) {
+    said_over(&topology(jump), args, form)
+}
+
+fn said_over(topology: &str, args: &[&str], form: &str) -> (String, i32) {
     let dir = scratch();
     let (file, recording) = (path_in(&dir, "path.toml"), path_in(&dir, "a.pcapng"));
-    fs::write(&file, topology(jump)).unwrap();
+    fs::write(&file, topology).unwrap();
     let simulate = format!("--simulate={}", file.display());
     let common = [&simulate, "-n", "--format", form, "--pcap", recording.to_str().unwrap()];
     let live = run(&[args, &common].concat());
     let again = replay(&recording, &["-n", "--format", form]);
-    let what = format!("{jump} ms {args:?}: {}", live.stderr);
+    let what = format!("{args:?}: {}", live.stderr);
     assert_eq!((&again.stdout, again.status), (&live.stdout, live.status), "{what}");
     (live.stdout, live.status)
 }
@@ -130,4 +134,22 @@ fn late_answers_end_the_path_where_the_wait_was_asked_for() {
         let (text, _) = said(jump, &[options, &[TARGETS[0]]].concat(), "text");
         assert_eq!(text.lines().count(), 7, "{options:?} {text}");
     }
+}
+
+/// Rounds that reached the target late did reach it; an outage is those that did not.
+#[test]
+fn a_late_answer_of_the_target_is_no_outage() {
+    let report = ["report", "--rounds", "14", TARGETS[0]];
+    let outage =
+        "\noutage = { after = \"4s\", lasts = \"5s\" }\n[[hop]]\naddress = \"198.51.100.3\"";
+    let late = topology(1_500).replace("\n[[hop]]\naddress = \"198.51.100.3\"", outage);
+    let (table, status) = said_over(&late, &report, "text");
+    assert!(table.contains("target not reached in 5 of 14 rounds") && status == 0, "{table}");
+
+    // Now and then one takes longer than a round.
+    let held = "hold = { chance = 0.3, delay = \"1500ms\" }\n";
+    let (table, status) = said_over(&(topology(0) + held), &report, "text");
+    let target = table.lines().nth(7).unwrap();
+    assert!(target.contains(" 0.0% ") && target.contains(" 15"), "{table}");
+    assert_eq!((table.lines().count(), status), (8, 0), "{table}");
 }
