@@ -95,7 +95,8 @@ pub struct TraceOptions {
 
     /// Most seconds to wait for an answer, and factors of the RTT of another answer from the same
     /// hop and from a later one; MAX alone switches the factors off [default: 5,3,10, where MAX is
-    /// ten times the largest RTT seen if that is less, but at least a second]
+    /// ten times the largest RTT seen if that is less, but at least a second, and 3 s once a trace for
+    /// what lies beyond the last router that answered]
     #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
     pub wait: Option<Wait>,
 

@@ -424,7 +424,14 @@ pub(super) struct TotalsRow {
 }
 
 impl TotalsRow {
+    /// Those of one path: what went beyond its end is not lost.
     pub(super) fn of(path: &Path) -> Self {
+        let totals = Self::of_all_paths(path);
+        Self { lost: totals.lost.saturating_sub(path.unawaited()), ..totals }
+    }
+
+    /// Those of many, which end at hops of their own.
+    pub(super) fn of_all_paths(path: &Path) -> Self {
         let totals = path.totals;
         Self {
             sent: totals.sent,

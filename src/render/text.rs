@@ -112,6 +112,8 @@ impl<W: Write> Text<W> {
             Some(probe) if !ended && probe.answer().is_some_and(|it| it.quote.is_none()) => {
                 Step::Wait
             }
+            // With a scout all that lies beyond waits beside the others, and may turn out to be beyond the end.
+            Some(probe) if !ended && probe.answer().is_none() && is_open(view, hop) => Step::Wait,
             Some(probe) if probe.is_settled() => self.written(probe, view),
             None if ended && is_missing(view.path, hop, self.query) => Step::Write(None),
             None if ended => Step::NextQuery,
@@ -236,6 +238,11 @@ pub(super) fn contradicted_line(it: Contradiction) -> String {
     format!(
         "{INDENT}contradicted: hop {ttl}: {answers} of {responder} not believed, other replies say otherwise"
     )
+}
+
+/// Whether nobody has answered at this hop or beyond, while hops wait beside each other and nothing has ended the path.
+fn is_open(view: View<'_>, hop: &Hop) -> bool {
+    view.config.has_scout() && view.path.open_beyond().is_some_and(|farthest| hop.ttl > farthest)
 }
 
 /// Whether a probe that is not there was meant to be sent: one of a later hop was captured. Of a tool that

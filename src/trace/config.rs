@@ -32,7 +32,9 @@ pub(super) const RESERVED_WATCHING: usize = 128;
 /// is added to an RTT before it is multiplied, as traceroute does, so that tiny RTTs leave time.
 ///
 /// Where nothing was asked for, MAX adapts: it is ten times the largest RTT seen so far, but at least a
-/// second and never more than `max`. So a path with silent hops costs a second, not five.
+/// second and never more than `max`. So a path with silent hops costs a second, not five. What lies beyond the farthest hop
+/// that answered may be farther away in time than all before it: while nothing has ended the path, it gets
+/// [three seconds](Self::far), once a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
@@ -57,6 +59,9 @@ impl Default for Wait {
 const RTT_PRECISION: Span = Span::from_millis(1);
 /// How many times the largest RTT an answer is waited for where MAX adapts, and how long at least.
 const ADAPTIVE: (f64, Span) = (10.0, Span::from_millis(1_000));
+/// How long what lies beyond the farthest hop that answered is waited for at least where MAX adapts. Of targets behind mobile
+/// and satellite links, 2 to 5 % take more than a second.
+pub(super) const FAR: Span = Span::from_millis(3_000);
 
 impl Wait {
     /// When `probe` is to be given up, given the first answered RTTs of its own hop and of the
@@ -69,6 +74,12 @@ impl Wait {
         largest: Option<Span>,
     ) -> Timestamp {
         probe.sent.unwrap_or_default().after(self.patience(here, near, largest))
+    }
+
+    /// How long the first probe beyond the farthest hop that answered is waited for at least, and with it all others
+    /// there, while nothing has ended the path.
+    pub(super) fn far(&self) -> Option<Span> {
+        self.adaptive.then(|| FAR.min(Span::from_secs_f64(self.max)))
     }
 
     /// How long after it was sent that is, for every probe of a hop.

@@ -313,6 +313,17 @@ impl Correlator {
         near.then_some(Stray { origin })
     }
 
+    /// Whether an ICMP error quotes a probe as it was sent.
+    pub(super) fn is_quoted_in(&self, header: &IpHeader, payload: &[u8]) -> bool {
+        let flow = (self.flow.source, self.flow.target, self.flow.protocol());
+        quote_in(header, payload).is_some_and(|quote| {
+            let key = ProbeKey::of(&quote.header, quote.payload);
+            let same =
+                (quote.header.source, quote.header.destination, quote.header.protocol) == flow;
+            same && key.is_some_and(|key| self.knows(&key))
+        })
+    }
+
     /// Whether an ICMP error is about a datagram that should have been a probe of this trace.
     pub(super) fn is_about_us(&self, header: &IpHeader, payload: &[u8]) -> bool {
         quote_in(header, payload).is_some_and(|quote| self.is_like_ours(&quote))

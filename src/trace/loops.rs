@@ -46,7 +46,7 @@ pub(super) enum Stand {
 impl Stand {
     fn of(hop: &Hop) -> Self {
         let mut stand = Self::Silent;
-        for reply in looked_at(hop).filter_map(Probe::answer) {
+        for reply in looked_at(hop).filter_map(Probe::counted) {
             stand = match stand {
                 _ if !reply.kind.in_transit() => return Self::Other,
                 Self::Silent => Self::Router(reply.responder, reply.ttl),
@@ -80,7 +80,7 @@ pub(super) fn counts(at: ProbeRef) -> bool {
 
 /// Whether the router at this hop also stands at one that is not beside it: only then there may be a loop.
 pub(super) fn is_possible(hops: &[Hop], ttl: u8, router: IpAddr) -> bool {
-    let first = |hop: &Hop| looked_at(hop).find_map(Probe::answer).map(|reply| reply.responder);
+    let first = |hop: &Hop| looked_at(hop).find_map(Probe::counted).map(|reply| reply.responder);
     let apart = |hop: &&Hop| hop.ttl.abs_diff(ttl) > 1;
     hops.iter().filter(apart).any(|hop| first(hop) == Some(router))
 }

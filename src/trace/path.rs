@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use crate::probe::ProbeKey;
 use crate::time::{Span, Timestamp};
 
-use super::config::TraceConfig;
+use super::config::{TraceConfig, Wait};
 use super::doubts::{Doubts, Ttls};
 use super::loops::{self, Loop};
 use super::replies::{Contradicted, Replies};
@@ -240,8 +240,8 @@ pub struct Path {
     hops: Vec<Hop>,
     /// How many of them there are, by the probes captured so far.
     seen: usize,
-    /// The lowest TTL at which the target has answered, or what its answer to the scout says of it; if it has not, the
-    /// lowest with any other error beyond which nobody answers, or where a loop has shown: the trace goes no further.
+    /// The lowest TTL at which the target has answered, in time or late, or what its answer to the scout says of it; if it has
+    /// not, the lowest with any other error beyond which nobody answers, or where a loop has shown: the trace goes no further.
     pub end: Option<u8>,
     /// The scout, if one was captured, until it is a hop's; it stays here if it is none's.
     pub scout: Option<Probe>,
@@ -263,7 +263,7 @@ pub struct Path {
     pub(super) target_before: u8,
     /// Where the scout has been put, once it is a hop's.
     scout_place: Option<ProbeRef>,
-    /// The highest TTL of which a router said in time that it ran out; 0 if none did.
+    /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
     pub(super) farthest: u8,
     /// How far away who answered the scout is, by the TTL that it quotes.
     pub(super) distance: Option<u8>,
@@ -312,7 +312,7 @@ impl Path {
             direct_end: None,
             errors: Ttls::default(),
             doubts: Doubts::of_tool(uneven),
-            longest_wait: Span::from_secs_f64(config.wait.max),
+            longest_wait: Span::from_secs_f64(config.wait.max.max(Wait::default().max)),
             round: 0,
             uneven,
             totals: Totals::default(),
@@ -400,7 +400,7 @@ impl Path {
         Some(hop)
     }
 
-    /// A reply in time settled this probe: what it says of how far the path goes.
+    /// A reply settled this probe, or came late to one that had none: what it says of how far the path goes.
     ///
     /// The scout is answered from beyond its distance `d` away: it had a TTL of `t` and what is quoted of
     /// it has `q`, so `d = t - q + 1`. That is believed for as long as no router says of that TTL, or
@@ -412,16 +412,17 @@ impl Path {
         if at.sizer_index().is_some() {
             return;
         }
-        let Some(reply) = self.probe(at).and_then(Probe::answer) else { return };
+        let Some(reply) = self.probe(at).and_then(|probe| self.evidence(probe)) else { return };
         let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
         let (of_target, may_end) = (reply.is_of_target(self.target), reply.may_end());
         let ttl = self.ttl_sent(at, max_ttl);
-        if at == ProbeRef::SCOUT {
+        let is_scout = self.is_scout(at);
+        if is_scout {
             self.scouted_target = of_target;
         }
         if kind.in_transit() {
             self.farthest = self.farthest.max(ttl);
-        } else if at == ProbeRef::SCOUT && may_end {
+        } else if is_scout && may_end {
             let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
             let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
             self.distance = distance.map(|distance| distance.max(self.first_ttl));
@@ -440,6 +441,24 @@ impl Path {
         }
     }
 
+    /// Whether this is the scout, be it that nobody had answered it when the trace was over, so that it counts as a probe
+    /// of the last hop: in a watch its answer may still come, and then says how far away the target is.
+    fn is_scout(&self, at: ProbeRef) -> bool {
+        at == ProbeRef::SCOUT || self.scout_place == Some(at)
+    }
+
+    /// The scout, wherever it is by now.
+    pub(super) fn any_scout(&self) -> Option<&Probe> {
+        self.scout.as_ref().or_else(|| self.probe(self.scout_place?))
+    }
+
+    /// The reply to this probe that says how far the path goes, in time or late; what quotes nothing must not be later than
+    /// anything is waited for.
+    pub(super) fn evidence<'a>(&self, probe: &'a Probe) -> Option<&'a Reply> {
+        let in_time = |rtt| rtt <= self.longest_wait;
+        probe.counted().filter(|it| !it.late || it.quote.is_some() || it.rtt.is_some_and(in_time))
+    }
+
     /// The TTL that a probe was sent with, which may be the scout.
     pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
         match at {
@@ -456,7 +475,7 @@ impl Path {
 
     /// Where the target's own replies end the path, those that are believed.
     fn end_by_target(&self) -> Option<u8> {
-        let answers = |probe: &Probe| probe.answer().is_some_and(|reply| reply.quote.is_none());
+        let answers = |it: &Probe| self.evidence(it).is_some_and(|reply| reply.quote.is_none());
         let has_answer = |ttl: &u8| self.hop(*ttl).is_some_and(|it| it.probes.iter().any(answers));
         let answered = self.doubts.answered.iter().find(has_answer);
         let scouted = self.scouted().filter(|_| self.scouted_target);
@@ -484,6 +503,22 @@ impl Path {
         self.end.is_some() && self.looped.is_none() && self.end_by_target().is_none()
     }
 
+    /// The highest TTL at which a router answered, while nothing has ended the path: whatever lies beyond may be far, or
+    /// beyond the end.
+    #[must_use]
+    pub fn open_beyond(&self) -> Option<u8> {
+        self.end.is_none().then_some(self.farthest)
+    }
+
+    /// How many probes, the scout among them, were not answered and went beyond the end of the path: nobody waited for those.
+    #[must_use]
+    pub fn unawaited(&self) -> u64 {
+        let Some(last) = self.last_ttl() else { return 0 };
+        let beyond = self.hops().iter().filter(|hop| hop.ttl > last).flat_map(|hop| &hop.probes);
+        let open = beyond.chain(&self.scout).filter(|probe| probe.answer().is_none());
+        open.count() as u64
+    }
+
     /// How long the path is known to be after this round, if it was known to be `before` long; with `by_quotes` only as
     /// far as quotes say so.
     pub(super) fn known_length(&self, before: u8, by_quotes: bool) -> u8 {
@@ -492,35 +527,8 @@ impl Path {
             let by_target = self.direct_end.into_iter().chain(scouted).min();
             by_target.or_else(|| self.end_by_error())
         };
-        let end = if by_quotes { quoted() } else { self.known_end() };
+        let end = if by_quotes { quoted() } else { self.end };
         self.doubts.known_length_after(before, end)
-    }
-
-    /// Where replies say that the path ends, those in time or, if these do not, late ones: of a target farther away than
-    /// probes are waited for.
-    #[must_use]
-    pub fn known_end(&self) -> Option<u8> {
-        self.end.or_else(|| self.late_end())
-    }
-
-    /// Where late replies say so, if none that came in time did.
-    #[must_use]
-    pub fn late_end(&self) -> Option<u8> {
-        if self.end.is_some() {
-            return None;
-        }
-        let in_time = |reply: &Reply| {
-            reply.quote.is_some() || reply.rtt.is_some_and(|rtt| rtt <= self.longest_wait)
-        };
-        let says = |ttl: u8, reply: &Reply| {
-            let of_target = reply.is_of_target(self.target);
-            of_target || reply.may_end() && ttl > self.farthest
-        };
-        let ends = |ttl: u8, probe: &Probe| {
-            probe.replies.iter().any(|it| it.late && says(ttl, it) && in_time(it))
-        };
-        let mut late = self.hops().iter();
-        late.find(|hop| hop.probes.iter().any(|it| ends(hop.ttl, it))).map(|hop| hop.ttl)
     }
 
     /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
@@ -540,7 +548,7 @@ impl Path {
         self.hop_mut(ttl)?.probes.push(scout);
         let at = ProbeRef { ttl, query };
         self.scout_place = Some(at);
-        if self.probe(at).and_then(Probe::answer).is_some_and(Reply::may_end) {
+        if self.probe(at).and_then(|probe| self.evidence(probe)).is_some_and(Reply::may_end) {
             self.end = Some(ttl);
         }
         Some(at)
@@ -559,7 +567,7 @@ impl Path {
     #[must_use]
     pub fn reached(&self, config: &TraceConfig) -> bool {
         self.probes().any(|(ttl, probe)| {
-            let is_scout = self.scout.as_ref().is_some_and(|scout| scout.key == probe.key);
+            let is_scout = self.any_scout().is_some_and(|scout| scout.key == probe.key);
             let ttl = self.distance.filter(|_| is_scout).unwrap_or(ttl);
             let at_end = |reply: &Reply| reply.kind.delivered() && ttl > self.farthest;
             probe.replies.iter().any(|reply| reply.is_of_target(config.target) || at_end(reply))

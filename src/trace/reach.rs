@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 
+use super::config::FAR;
 use super::path::Path;
 use super::reply::Reply;
+use super::rounds::MOST_KEPT;
 use crate::time::Timestamp;
 
 /// What is known of the target over all rounds.
@@ -16,9 +18,11 @@ pub struct Reach {
     /// Whether the last round that counts reached it.
     reached: Option<bool>,
     unreached: u64,
-    /// No round that counts has reached it.
-    never_reached: bool,
+    /// The numbers of the last that count and did not: late answers may still come to them.
+    doubtful: VecDeque<u64>,
     outage: Option<Outage>,
+    /// A late answer came to the round that an outage began with, so that it began later, if at all.
+    withdrawn: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -53,9 +57,15 @@ impl Reach {
             let rejection = path.rejection().cloned();
             self.open.push_back(Round { number: path.round, at, reached, rejection });
         }
-        let young = if path.waited_out { 0 } else { young };
+        let last = self.open.back().map_or(Timestamp::default(), |round| round.at);
         let mut turns = Vec::new();
-        while self.open.len() > young {
+        while let Some(first) = self.open.front() {
+            let is_young = self.open.len() <= young;
+            // As long as nothing is known of the target, an answer may take so long to come.
+            let may_be_far = self.reached.is_none() && !first.reached && last.since(first.at) < FAR;
+            if (is_young || may_be_far) && !path.waited_out {
+                break;
+            }
             let Some(round) = self.open.pop_front() else { break };
             turns.extend(self.count(round));
         }
@@ -70,32 +80,52 @@ impl Reach {
         if path.target_ttl().is_none() {
             return;
         }
-        match self.open.iter_mut().find(|round| round.number == path.round) {
-            Some(round) => round.reached = true,
-            // No round is known to have reached it, so that it may always have answered so late.
-            None if self.never_reached => {
-                (self.reached, self.outage) = (None, None);
-                self.unreached = self.unreached.saturating_sub(1);
-            }
-            None => {}
+        if let Some(round) = self.open.iter_mut().find(|round| round.number == path.round) {
+            round.reached = true;
+            return;
+        }
+        let Some(place) = self.doubtful.iter().position(|number| *number == path.round) else {
+            return;
+        };
+        self.doubtful.remove(place);
+        self.unreached = self.unreached.saturating_sub(1);
+        if self.outage.take_if(|it| it.round == path.round && it.until.is_none()).is_some() {
+            self.withdrawn = true;
+        } else if self.reached == Some(false) && self.outage.is_none() && !self.withdrawn {
+            self.reached = None;
+        }
+    }
+
+    fn note_unreached(&mut self, number: u64) {
+        self.unreached += 1;
+        self.doubtful.push_back(number);
+        if self.doubtful.len() > MOST_KEPT {
+            self.doubtful.pop_front();
         }
     }
 
     fn count(&mut self, round: Round) -> Option<Turn> {
         let before = self.reached.replace(round.reached);
         let Round { number, at, reached, rejection } = round;
-        self.unreached += u64::from(!reached);
-        self.never_reached = !reached && (self.never_reached || before.is_none());
+        if !reached {
+            self.note_unreached(number);
+        }
         match (before, reached) {
             (Some(true) | None, false) => {
                 self.outage = Some(Outage { round: number, since: at, rejection, until: None });
                 self.outage.clone().map(Turn::Unreached)
             }
             (Some(false), true) => {
+                self.withdrawn = false;
                 if let Some(outage) = &mut self.outage {
                     outage.until.get_or_insert((number, at));
                 }
                 Some(Turn::Reached { round: number, at })
+            }
+            // That it is not reached was said when the round before did not, which was answered since.
+            (Some(false), false) if std::mem::take(&mut self.withdrawn) => {
+                self.outage = Some(Outage { round: number, since: at, rejection, until: None });
+                None
             }
             (Some(false), false) => {
                 let running = self.outage.as_mut().filter(|outage| outage.until.is_none());

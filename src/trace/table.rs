@@ -42,6 +42,8 @@ pub struct Table {
     /// The last of these answered as the end of the path.
     ends: bool,
     looped: Option<Looped>,
+    /// The number of the last round that said where it ends.
+    ended_by: Option<u64>,
     changes: VecDeque<Change>,
     changed: u64,
 }
@@ -283,7 +285,7 @@ impl Table {
         self.contradicted += path.totals.contradicted;
         self.note_loop(path.looped);
         self.cut_off = path.cut_off;
-        self.end_late(path.late_last());
+        self.ended_by = path.end.map(|_| path.round).or(self.ended_by);
         self.end_watch(path);
         turns
     }
@@ -313,11 +315,17 @@ impl Table {
         }
     }
 
-    /// A reply that was too late for its round says that the path ends at this hop.
-    fn end_late(&mut self, end: Option<u8>) {
-        let end = end.and_then(|end| self.rows.iter().position(|row| row.ttl == end));
-        if let Some(end) = end {
-            (self.length, self.ends) = (end + 1, true);
+    /// A reply that was too late for its round, of this row, says how long the path is, unless a later round has said it.
+    fn end_late(&mut self, path: &Path, place: usize) {
+        if self.ended_by.is_some_and(|round| round > path.round) {
+            return;
+        }
+        let end = path.last_ttl().and_then(|end| self.rows.iter().position(|row| row.ttl == end));
+        match end {
+            Some(end) => {
+                (self.length, self.ends, self.ended_by) = (end + 1, true, Some(path.round));
+            }
+            None => self.length = self.length.max(place + 1),
         }
     }
 
@@ -353,10 +361,7 @@ impl Table {
         if let Some(cell) = cell {
             cell.late = cell.late.saturating_add(1);
         }
-        match path.late_last() {
-            Some(end) => self.end_late(Some(end)),
-            None => self.length = self.length.max(place + 1),
-        }
+        self.end_late(path, place);
         true
     }
 

@@ -59,9 +59,12 @@ impl Tracer {
         Ok(Self { schedule, ..Self::new(config)? })
     }
 
-    /// The same as round `round` of a watch.
+    /// The same as round `round` of a watch. What may be far is waited for in the first; after that late answers tell.
     pub(super) fn in_round(mut self, round: u64) -> Self {
         self.path.round = round;
+        if round > 0 {
+            self.waiting.leave_far();
+        }
         self
     }
 
@@ -268,6 +271,13 @@ impl Tracer {
         Some((header, payload))
     }
 
+    /// Whether a frame quotes one of its probes, of which nothing was rewritten on the way.
+    pub(super) fn is_quoted_by(&self, frame: &Frame<'_>) -> bool {
+        let datagram = link::ip_datagram(frame.link, frame.bytes).ok().flatten();
+        let decoded = datagram.and_then(|datagram| ip::decode(datagram).ok());
+        decoded.is_some_and(|(header, payload)| self.correlator.is_quoted_in(&header, payload))
+    }
+
     /// As [`handle_frame`](Self::handle_frame), but what is unmatched is not counted yet.
     pub(super) fn take_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         self.expire(frame.at);
@@ -325,7 +335,8 @@ impl Tracer {
     /// What decides what is to be sent.
     fn shown(&self, now: Timestamp) -> Shown {
         let scout = self.path.scout.as_ref();
-        let answer = scout.and_then(Probe::answer).filter(|reply| reply.may_end());
+        let answer = scout.and_then(|scout| self.path.evidence(scout));
+        let answer = answer.filter(|reply| reply.may_end());
         let waits = scout.is_some_and(|scout| !scout.is_settled());
         Shown {
             under_way: self.waiting.under_way(now, &self.path, &self.config),
@@ -497,6 +508,7 @@ impl Tracer {
         self.waiting.note_rtt(measured);
         reply.duplicate = probe.replies.iter().any(same);
         reply.late = probe.outcome == Outcome::Lost && !advice;
+        let belated = reply.late && !probe.replies.iter().any(|other| other.late);
         let counted = (reply.duplicate, reply.late, reply.clock_fault);
 
         let index = probe.replies.len();
@@ -522,8 +534,10 @@ impl Tracer {
         if answer && kept && at.ttl > 0 {
             self.path.doubts.answered.insert(at.ttl);
         }
-        if settles {
+        if settles || belated {
             self.path.note_answer(at, self.config.max_ttl);
+        }
+        if settles {
             self.waiting.remove(at, measured, &self.path);
             self.events.push_back(Event::Settled(at));
             self.note_confirmation(at);
@@ -547,7 +561,7 @@ impl Tracer {
     }
 
     /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
-    fn expire(&mut self, now: Timestamp) {
+    pub(super) fn expire(&mut self, now: Timestamp) {
         let due = self.waiting.expired(now, &self.path, &self.config);
         for (_, at) in &due {
             if let Some(probe) = self.path.probe_mut(*at) {

@@ -2,6 +2,10 @@
 //!
 //! Invariant (law 4): deadlines fire at their own time, in their order, and depend on nothing but
 //! configuration and what was captured before them.
+//!
+//! What lies beyond the farthest hop that answered may be much farther away in time than what is known tells. So while nothing
+//! has ended the path, nothing there is given up before the first probe that waits there has waited for
+//! [so long](super::config::Wait::far). All others there wait beside it, and once that time has passed, nothing waits so long again.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -30,9 +34,20 @@ pub(super) struct Waiting {
     due: Vec<(Timestamp, ProbeRef)>,
     /// The largest RTT seen.
     largest_rtt: Option<Span>,
-    /// The earliest deadline among them; stale when `changed`.
+    /// The earliest deadline among them; stale when `changed`, or with another open end than this.
     next_deadline: Option<Timestamp>,
+    open_beyond: Option<u8>,
     changed: bool,
+    /// What lies beyond the farthest responder has had its time.
+    far_is_over: bool,
+}
+
+/// The probes beyond the farthest hop that answered: until when none of them is given up.
+#[derive(Clone, Copy, Debug)]
+struct Far {
+    /// The index of their first queue; the scout is one of them, too.
+    first: usize,
+    until: Timestamp,
 }
 
 /// The probes of a hop that wait, the first sent first.
@@ -60,8 +75,15 @@ impl Waiting {
             due: Vec::with_capacity(reserved),
             largest_rtt: None,
             next_deadline: None,
+            open_beyond: None,
             changed: false,
+            far_is_over: false,
         }
+    }
+
+    /// Nothing waits longer any more because it may be far.
+    pub(super) fn leave_far(&mut self) {
+        self.far_is_over = true;
     }
 
     /// Where the probes with this TTL are; the scout is apart.
@@ -139,10 +161,11 @@ impl Waiting {
         if self.next_deadline(path, config).is_none_or(|deadline| deadline > now) {
             return due;
         }
-        self.for_each_queue(config, |queue, patience, stale| {
+        let far = self.far(path, config);
+        self.for_each_queue(far, config, |queue, patience, until, stale| {
             while let Some(entry) = queue.next(path, stale) {
                 let Reverse((sent, at)) = entry;
-                let deadline = sent.after(patience);
+                let deadline = sent.after(patience).max(until);
                 if deadline > now {
                     break;
                 }
@@ -151,6 +174,7 @@ impl Waiting {
             }
         });
         due.sort_unstable();
+        self.far_is_over |= far.is_some_and(|far| far.until <= now);
         self.live = self.live.saturating_sub(due.len());
         self.changed = true;
         due
@@ -164,38 +188,57 @@ impl Waiting {
 
     /// The earliest deadline.
     pub(super) fn next_deadline(&mut self, path: &Path, config: &TraceConfig) -> Option<Timestamp> {
-        if self.changed {
+        if self.changed || self.open_beyond != path.open_beyond() {
             let mut earliest: Option<Timestamp> = None;
-            self.for_each_queue(config, |queue, patience, stale| {
-                let deadline =
-                    queue.next(path, stale).map(|Reverse((sent, _))| sent.after(patience));
+            let far = self.far(path, config);
+            self.for_each_queue(far, config, |queue, patience, until, stale| {
+                let first = queue.next(path, stale);
+                let deadline = first.map(|Reverse((sent, _))| sent.after(patience).max(until));
                 earliest = earliest.into_iter().chain(deadline).min();
             });
             self.next_deadline = earliest;
+            self.open_beyond = path.open_beyond();
             self.changed = false;
         }
         self.next_deadline
     }
 
-    /// Shows each queue that is not empty, and how long its probes are waited for.
+    /// Which probes lie beyond the farthest hop that answered, if they may be far, and until when none of them is given up.
+    fn far(&mut self, path: &Path, config: &TraceConfig) -> Option<Far> {
+        let farthest = path.open_beyond().filter(|_| !self.far_is_over)?;
+        let (far, _) = config.wait.far().zip(self.largest_rtt)?;
+        let first = farthest.checked_sub(self.first_ttl).map_or(1, |hop| usize::from(hop) + 2);
+        let (scout, hops) = self.queues.split_first_mut()?;
+        let beyond = hops.iter_mut().skip(first - 1).chain([scout]);
+        let sent = beyond.filter_map(|queue| queue.next(path, &mut self.stale));
+        let earliest = sent.map(|Reverse((sent, _))| sent).min()?;
+        Some(Far { first, until: earliest.after(far) })
+    }
+
+    /// Shows each queue that is not empty, how long its probes are waited for, and until when at least.
     fn for_each_queue(
         &mut self,
+        far: Option<Far>,
         config: &TraceConfig,
-        mut show: impl FnMut(&mut Queue, Span, &mut usize),
+        mut show: impl FnMut(&mut Queue, Span, Timestamp, &mut usize),
     ) {
         let (wait, largest) = (config.wait, self.largest_rtt);
+        let until = |index: usize| {
+            let far = far.filter(|far| index == 0 || index >= far.first);
+            far.map_or(Timestamp::from_nanos(i64::MIN), |far| far.until)
+        };
         let Some((scout, hops)) = self.queues.split_first_mut() else { return };
         let mut near = None;
         // From the last hop on: what answers beyond a hop is known when it is its turn.
-        for queue in hops.iter_mut().rev() {
+        for (index, queue) in hops.iter_mut().enumerate().rev() {
             let here = queue.first_rtt.map(|(_, rtt)| rtt);
             if !queue.sent.is_empty() {
-                show(queue, wait.patience(here, near, largest), &mut self.stale);
+                show(queue, wait.patience(here, near, largest), until(index + 1), &mut self.stale);
             }
             near = here.or(near);
         }
         if !scout.sent.is_empty() {
-            show(scout, wait.patience(None, None, largest), &mut self.stale);
+            show(scout, wait.patience(None, None, largest), until(0), &mut self.stale);
         }
     }
 

@@ -73,7 +73,18 @@ fn the_stream_amounts_to_the_document() {
             add_event(&mut whole, event);
         }
         assert_eq!(whole, document(&fixture), "{}", fixture.display());
+        let totals = &whole["totals"];
+        assert_eq!(totals["lost"], lost(&whole), "{}: {totals}", fixture.display());
     }
+}
+
+/// Probes without an answer up to the end of the path: nobody waited for what went beyond.
+fn lost(document: &Value) -> u64 {
+    let end = document["stop"]["ttl"].as_u64().unwrap_or(u64::MAX);
+    let hops = array(&document["hops"]).iter();
+    let within = hops.filter(|hop| hop["ttl"].as_u64().unwrap() <= end);
+    let probes = within.flat_map(|hop| array(&hop["probes"]));
+    probes.filter(|probe| probe["outcome"] == "lost").count() as u64
 }
 
 fn add_event(whole: &mut Value, mut event: Map<String, Value>) {

@@ -17,6 +17,7 @@ mod golden_law;
 mod hostile;
 mod identity;
 mod inspect;
+mod late;
 mod laws;
 mod live;
 mod lookups;

@@ -85,7 +85,7 @@ impl Seen {
 
     /// Where the latest of the rounds that found an end say that it is, be it by answers that came too late for them.
     pub(super) fn known_end(&self) -> Option<u8> {
-        self.kept().find_map(Path::known_end)
+        self.kept().find_map(|path| path.end)
     }
 
     /// The TTL at which the target answered in the last round that it answered in, be it too late for that.
@@ -158,6 +158,12 @@ impl Seen {
     /// Takes what is no probe: the latest round that knows what it is about has it.
     pub(super) fn take_other(&mut self, frame: &Frame<'_>) -> Disposition {
         self.shown = None;
+        if let Some(ago) = self.quoted_round(frame) {
+            self.current.expire(frame.at);
+            self.shown = Some(ago);
+            let Some(over) = self.over.get_mut(ago) else { return Disposition::Unrelated };
+            return over.round.take_late_frame(&mut self.current, frame);
+        }
         let current = self.current.take_frame(frame);
         if current.has_found_a_probe() {
             return current;
@@ -171,6 +177,14 @@ impl Seen {
         }
         self.current.count_unmatched(current);
         current
+    }
+
+    /// How many rounds ago that is, if it is over, of which a frame quotes a probe as it was sent: then that is none of another
+    /// round's which was rewritten on the way.
+    fn quoted_round(&self, frame: &Frame<'_>) -> Option<usize> {
+        let over = self.over.iter().map(|over| &over.round);
+        let mut rounds = std::iter::once(&self.current).chain(over);
+        rounds.position(|round| round.is_quoted_by(frame))?.checked_sub(1)
     }
 
     /// The next thing that happened.

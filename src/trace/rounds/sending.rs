@@ -217,14 +217,36 @@ impl Sending {
         over && self.owed_until(seen).is_none_or(|until| until <= self.now)
     }
 
-    /// Until when answers of hops that do answer may still come, if any are missing.
+    /// Until when answers may still come: of hops that do answer, if any are missing, and while no round has found an end, of
+    /// what lies beyond them and may be far.
     fn owed_until(&self, seen: &Seen) -> Option<Timestamp> {
         let replies = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let answers = |ttl: u8| seen.kept().any(|path| path.hop(ttl).is_some_and(replies));
         let rtts = seen.kept().flat_map(Path::probes).flat_map(|(_, probe)| &probe.replies);
-        let largest = rtts.filter_map(Reply::measured).max();
-        let owed = seen.kept().flat_map(Path::reported).filter(|hop| answers(hop.ttl));
-        let owed = owed.flat_map(|hop| &hop.probes).filter(|probe| probe.replies.is_empty());
-        owed.map(|probe| self.wait.deadline(probe, None, None, largest)).max()
+        let largest = rtts.clone().filter_map(Reply::measured).max();
+        // Where answers take longer than a round waits, those of hops beyond the farthest may be in flight as well.
+        let late = rtts.filter(|reply| reply.late).filter_map(Reply::measured).max();
+        let farthest = seen.kept().map(|path| path.farthest).max().unwrap_or(0);
+        let here = |ttl: u8| match late {
+            _ if answers(ttl) => Some(None),
+            Some(_) if ttl > farthest => Some(late),
+            _ => None,
+        };
+        let hops = seen.kept().flat_map(Path::reported);
+        let owed = hops.filter_map(|hop| Some((here(hop.ttl)?, hop))).flat_map(|(here, hop)| {
+            let open = hop.probes.iter().filter(|probe| probe.replies.is_empty());
+            open.map(move |probe| self.wait.deadline(probe, here, None, largest))
+        });
+        owed.max().max(self.far_until(seen))
+    }
+
+    /// Until when what lies beyond all hops that answered may be far, while no round has found an end: once, after the last.
+    fn far_until(&self, seen: &Seen) -> Option<Timestamp> {
+        let farthest = seen.kept().map(Path::open_beyond);
+        let farthest = farthest.collect::<Option<Vec<u8>>>()?.into_iter().max()?;
+        let probes = seen.current.path().probes();
+        let beyond = probes.filter(|(ttl, probe)| *ttl > farthest && probe.replies.is_empty());
+        let first = beyond.filter_map(|(_, probe)| probe.sent).min()?;
+        Some(first.after(self.wait.far()?))
     }
 }

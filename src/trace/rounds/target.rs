@@ -28,7 +28,7 @@ impl Path {
         let answers_at =
             |ttl: u8| self.hop(ttl).is_some_and(|hop| hop.probes.iter().any(|it| has(ttl, it)));
         let by_scout = |end: u8| {
-            self.distance == Some(end) && self.scout.as_ref().is_some_and(|scout| has(end, scout))
+            self.distance == Some(end) && self.any_scout().is_some_and(|scout| has(end, scout))
         };
         let end = self.end.filter(|end| answers_at(*end) || by_scout(*end));
         end.or_else(|| self.hops().iter().map(|hop| hop.ttl).find(|ttl| answers_at(*ttl)))
@@ -58,13 +58,6 @@ impl Path {
         let router = |probe: &Probe| probe.replies.iter().any(|it| it.responder == reply.responder);
         let nearer = || self.hops().iter().take_while(|hop| hop.ttl < ttl);
         reply.kind.in_transit() || !nearer().any(|hop| hop.probes.iter().any(router))
-    }
-
-    /// Where late replies say that the path ends, if none in time did; where the target answered in rounds before, only it
-    /// says so.
-    pub(in super::super) fn late_last(&self) -> Option<u8> {
-        let target = || self.target_before == 0 || self.target_ttl().is_some();
-        self.late_end().filter(|_| target())
     }
 
     /// The first answer of a router that does not let probes pass, if the target did not answer.
