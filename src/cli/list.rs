@@ -25,8 +25,9 @@ use crate::wire::Frame;
 #[derive(Serialize)]
 struct Row {
     number: u32,
-    start: String,
-    start_ns: i64,
+    /// `None` if the file has no times.
+    start: Option<String>,
+    start_ns: Option<i64>,
     source: IpAddr,
     target: IpAddr,
     probe: ProbeType,
@@ -88,8 +89,8 @@ impl Row {
         let start = first.unwrap_or(start);
         Self {
             number: *number,
-            start: calendar(start),
-            start_ns: start.nanos(),
+            start: start.known().map(calendar),
+            start_ns: start.known().map(Timestamp::nanos),
             source,
             target,
             probe,
@@ -113,7 +114,7 @@ fn table(rows: &[Row]) -> String {
     lines.extend(rows.iter().map(|row| {
         [
             row.number.to_string(),
-            row.start.clone(),
+            row.start.clone().unwrap_or_else(|| "-".to_owned()),
             row.source.to_string(),
             row.target.to_string(),
             name(row.probe),
