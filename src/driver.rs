@@ -94,16 +94,9 @@ impl Crank {
         }
     }
 
-    /// Hands a tracer that only watches a frame that was read for several of them; by `now`, which is not before any frame
-    /// that was read, time has passed for all.
-    pub fn hand(
-        &mut self,
-        frame: Frame<'_>,
-        now: Timestamp,
-        tracer: &mut dyn Engine,
-        observer: &mut dyn Observer,
-    ) {
-        tracer.handle_timeout(now);
+    /// Hands a tracer that only watches a frame that was read for several of them.
+    pub fn hand(&mut self, frame: Frame<'_>, tracer: &mut dyn Engine, observer: &mut dyn Observer) {
+        tracer.handle_timeout(frame.at);
         show_events(tracer, observer);
         self.ingest(frame, tracer, observer);
         show_events(tracer, observer);

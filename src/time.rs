@@ -54,6 +54,15 @@ impl Timestamp {
         Self(nanos)
     }
 
+    /// The moment of what was captured without a time; it lies before all others.
+    pub const UNKNOWN: Self = Self(i64::MIN);
+
+    /// This moment, if it is not [`UNKNOWN`](Self::UNKNOWN).
+    #[must_use]
+    pub fn known(self) -> Option<Self> {
+        (self != Self::UNKNOWN).then_some(self)
+    }
+
     /// The moment given as seconds and nanoseconds since the epoch; saturates at the ends of time.
     #[must_use]
     pub const fn from_parts(secs: i64, nanos: i64) -> Self {

@@ -35,6 +35,7 @@ const OPT_END: u16 = 0;
 const OPT_COMMENT: u16 = 1;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
+const ISB_IFRECV: u16 = 4;
 
 /// How an interface counts time (4.2, `if_tsresol`): ticks to nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +198,7 @@ impl Section {
         let captured = usize::try_from(original_len.min(snaplen)).unwrap_or(usize::MAX);
         let room = body.len().saturating_sub(4);
         Ok(Packet {
-            at: Timestamp::default(),
+            at: Timestamp::UNKNOWN,
             link: source.link,
             record_len: body.len().saturating_add(BLOCK_MIN),
             offset: BLOCK_HEAD + 4,
@@ -232,6 +233,11 @@ pub(super) fn interrupted<B: ByteOrder>(body: &[u8]) -> Option<Timestamp> {
 /// How many rounds there were, if the same says so.
 pub(super) fn rounds<B: ByteOrder>(body: &[u8]) -> Option<u64> {
     number::<B, _>(body, ROUNDS)
+}
+
+/// Whether an interface statistics block counts packets, as one at the end of a recording does.
+pub(super) fn has_counts<B: ByteOrder>(body: &[u8]) -> bool {
+    options::<B>(body.get(12..).unwrap_or_default()).any(|(code, _)| code == ISB_IFRECV)
 }
 
 /// How far stamps are ahead of the time of the run from here on, if the same says so, and since when.

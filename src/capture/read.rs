@@ -17,7 +17,7 @@ use pcap_file::{Endianness, TsResolution};
 use super::buffer::Buffer;
 use super::pcapng::{self, BLOCK_MIN, Packet, Section, u32_at};
 use super::{CaptureError, MAX_RECORD};
-use crate::time::{ClockStep, Timestamp};
+use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::{Frame, LinkType};
 
 /// The length of the header of a classic pcap file.
@@ -25,6 +25,10 @@ const PCAP_HEADER: usize = 24;
 
 /// How far beyond the snap length of its header a classic pcap may go before it counts as damaged.
 const SNAPLEN_SLACK: usize = 256 << 10;
+
+/// A frame may be stamped so much earlier than one before it, and nobody set a clock: interfaces and processors are read
+/// one after the other.
+const DISORDER: Span = Span::from_millis(1_000);
 
 /// The magic of common compressed files, and what undoes the compression.
 const COMPRESSED: &[(&[u8], &str)] = &[
@@ -57,6 +61,8 @@ pub enum Item<'a> {
         /// At this moment.
         at: Timestamp,
     },
+    /// What the interface counted, which capture programs write when they end.
+    Statistics,
     /// The clock that stamped the packets was set. Those that follow have it taken out of their stamps.
     ClockStep(ClockStep),
     /// The last rounds of the watch that this is a recording of are missing (see [`ROUNDS`](super::ROUNDS)).
@@ -79,6 +85,35 @@ pub struct CaptureReader<R> {
     names: Option<pcapng::Names>,
     /// What has been found without having been asked for: by [`peek`](Self::peek).
     ahead: Option<Result<Option<Found>, Stop>>,
+    /// The steps of the clock that no note tells of, where they are looked for.
+    backward: Option<Backward>,
+}
+
+/// The clock that stamps a file was set back where a stamp lies far before one that came earlier. How long nothing
+/// was captured then is not known; that frame is taken to follow at once.
+#[derive(Clone, Copy, Default)]
+struct Backward {
+    latest: Option<Timestamp>,
+    /// How far stamps are behind the time of the run.
+    behind: Span,
+}
+
+impl Backward {
+    /// Brings a stamp to the time of the run, and gives the step before it, if there is one.
+    fn mend(&mut self, at: &mut Timestamp) -> Option<ClockStep> {
+        let stamp = at.known()?.after(self.behind);
+        let latest = self.latest.map_or(stamp, |latest| latest.max(stamp));
+        self.latest = Some(latest);
+        *at = stamp;
+        let by = stamp.since(latest);
+        if by.abs() <= DISORDER {
+            return None;
+        }
+        let next = latest.after(Span::from_nanos(1));
+        self.behind = self.behind.plus(next.since(stamp));
+        (*at, self.latest) = (next, Some(next));
+        Some(ClockStep { by, from: Timestamp::UNKNOWN, until: latest })
+    }
 }
 
 /// What must be known from earlier bytes of the file to read on.
@@ -115,7 +150,26 @@ impl<R: Read> CaptureReader<R> {
         };
         let pending = VecDeque::new();
         let (names, ahead) = (None, None);
-        Ok(Self { buffer, name, packets: 0, ended: false, decoder, pending, names, ahead })
+        let backward = None;
+        Ok(Self {
+            buffer,
+            name,
+            packets: 0,
+            ended: false,
+            decoder,
+            pending,
+            names,
+            ahead,
+            backward,
+        })
+    }
+
+    /// Looks for steps of the clock of which the file has no note: it was set back where stamps jump back by more
+    /// than a second. They are told and taken out of stamps like those of which there is one.
+    #[must_use]
+    pub fn finding_clock_steps(mut self) -> Self {
+        self.backward = Some(Backward::default());
+        self
     }
 
     /// The next thing the file says; `None` at its end and after an error.
@@ -134,13 +188,17 @@ impl<R: Read> CaptureReader<R> {
         }
         let mut found = match self.ahead.take() {
             Some(found) => found,
-            None => self.find(),
+            None => self.find_mended(),
         };
         while let Ok(Some(Found::Pending)) = found {
             if let Some(item) = self.next_aside() {
                 return Ok(Some(item));
             }
-            found = self.find();
+            found = self.find_mended();
+        }
+        if let Some(item) = self.next_aside() {
+            self.ahead = Some(found);
+            return Ok(Some(item));
         }
         self.ended = !matches!(found, Ok(Some(_)));
         match found {
@@ -164,15 +222,26 @@ impl<R: Read> CaptureReader<R> {
     pub fn peek(&mut self) -> Option<Timestamp> {
         let aside = !self.pending.is_empty() || self.names.is_some();
         if self.ahead.is_none() && !aside && !self.ended {
-            self.ahead = match self.find() {
+            self.ahead = match self.find_mended() {
                 Ok(Some(Found::Pending)) => None,
                 found => Some(found),
             };
         }
         match &self.ahead {
-            Some(Ok(Some(Found::Packet(packet)))) => Some(packet.at),
+            Some(Ok(Some(Found::Packet(packet)))) if self.pending.is_empty() => Some(packet.at),
             _ => None,
         }
+    }
+
+    /// As [`find`](Self::find), with the packet's stamp brought to the time of the run; a step before it is queued.
+    #[inline]
+    fn find_mended(&mut self) -> Result<Option<Found>, Stop> {
+        let mut found = self.find();
+        if let (Some(backward), Ok(Some(Found::Packet(packet)))) = (&mut self.backward, &mut found)
+        {
+            self.pending.extend(backward.mend(&mut packet.at).map(Item::ClockStep));
+        }
+        found
     }
 
     /// Reads records up to one that says something.
@@ -387,6 +456,7 @@ fn read_block<R: Read, B: ByteOrder>(
                     window.map(|(from, until)| Item::ClockStep(ClockStep { by, from, until })),
                 );
             }
+            pending.extend(pcapng::has_counts::<B>(body).then_some(Item::Statistics));
             pending.extend(pcapng::rounds::<B>(body).map(|count| Item::Rounds { count }));
             pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));
         }

@@ -40,6 +40,7 @@ fn read(file: &[u8]) -> (Vec<Said>, Option<CaptureError>) {
             Ok(Some(Item::Name { address, name })) => Said::Name(address, name),
             Ok(Some(Item::Interrupted { at })) => Said::Interrupted(at),
             Ok(Some(Item::Rounds { count })) => Said::Rounds(count),
+            Ok(Some(Item::Statistics)) => continue,
             Ok(Some(Item::ClockStep(step))) => Said::ClockStep(step),
             Ok(None) => return (said, None),
             Err(error) => {
@@ -168,7 +169,7 @@ fn pcapng_in_both_byte_orders_means_the_same() {
         Said::Name(IpAddr::from([192, 0, 2, 1]), "r1".into()),
         Said::Name(IpAddr::from([192, 0, 2, 1]), "alias".into()),
         Said::Name(Ipv6Addr::LOCALHOST.into(), "v6\u{fffd}".into()),
-        packet(0, LinkType::Ethernet, b"spb", 3),
+        packet(Timestamp::UNKNOWN.nanos(), LinkType::Ethernet, b"spb", 3),
         packet(2_000_000_008, LinkType::Raw, b"pb", 9),
         Said::Section(vec![]),
         packet(i64::MAX, LinkType::Sll2, b"late", 4),
@@ -381,6 +382,36 @@ fn stamps_are_the_clocks_and_what_is_read_is_the_time_of_the_run() {
 }
 
 /// What is written there may be anything.
+/// Stamps in seconds, as they are in a classic pcap; then what is read where steps are looked for.
+#[test]
+fn a_clock_set_back_without_a_note_is_a_step() {
+    let stamps = |file: &[u8]| {
+        let mut reader = CaptureReader::new(file, "f").unwrap().finding_clock_steps();
+        let (mut stamps, mut steps) = (Vec::new(), Vec::new());
+        while let Some(item) = reader.next().unwrap() {
+            match item {
+                Item::Packet(frame) => stamps.push(frame.at.nanos() / 1_000_000_000),
+                Item::ClockStep(step) => {
+                    steps.push((stamps.len(), step.by.nanos() / 1_000_000_000));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        (stamps, steps)
+    };
+    for (written, read, steps) in [
+        (vec![100, 101, 102], vec![100, 101, 102], vec![]),
+        (vec![100, 99, 102], vec![100, 99, 102], vec![]),
+        (vec![100, 70, 71, 130], vec![100, 100, 101, 160], vec![(1, -30)]),
+        (vec![100, 70, 40, 41], vec![100, 100, 100, 101], vec![(1, -30), (2, -30)]),
+    ] {
+        let packets: Vec<(u64, u64, u64, &[u8])> =
+            written.iter().map(|at| (*at, 0, 1, &b"x"[..])).collect();
+        let file = pcap::<LittleEndian>(0xa1b2_c3d4, &packets);
+        assert_eq!(stamps(&file), (read, steps), "{written:?}");
+    }
+}
+
 #[test]
 fn a_note_of_the_clock_that_makes_no_sense_does_no_harm() {
     type LE = LittleEndian;

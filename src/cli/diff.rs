@@ -13,7 +13,6 @@ use super::args::DiffArgs;
 use super::replay::{self, Recorded};
 use super::together::{self, Watched};
 use super::{Status, compared, complain, write_out};
-use crate::capture::CaptureReader;
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
 use crate::compare::{self, Trace, document};
@@ -26,6 +25,7 @@ use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
 use crate::sandbox::{self, Profile};
 use crate::trace::inspect::Inspector;
+use crate::trace::survey::SurveyHints;
 use crate::trace::{self, Disposition, Event, TraceConfig};
 use crate::wire::Frame;
 
@@ -101,7 +101,7 @@ fn documented(file: &mut File) -> anyhow::Result<Read> {
 
 /// What a recording holds: its first trace, or all rounds of it, or the map of all paths.
 fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
-    let mut contents = replay::read_through(CaptureReader::new(&mut *file, name)?, 0)?;
+    let mut contents = replay::read_through(replay::reader(file, name)?, SurveyHints::default())?;
     let (number, recorded, mut traces) = contents.first(name)?;
     let engine = recorded.engine()?;
     let Recorded { config, plan, .. } = recorded;

@@ -31,8 +31,9 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     number: u32,
-    start: String,
-    start_ns: i64,
+    /// `None` if the file has no times.
+    start: Option<String>,
+    start_ns: Option<i64>,
     source: IpAddr,
     target: IpAddr,
     probe: ProbeType,
@@ -123,8 +124,8 @@ impl Row {
         Self {
             file,
             number: *number,
-            start: calendar(start),
-            start_ns: start.nanos(),
+            start: start.known().map(calendar),
+            start_ns: start.known().map(Timestamp::nanos),
             source,
             target,
             probe,
@@ -149,7 +150,7 @@ fn table(rows: &[Row]) -> String {
         [
             row.file.as_deref().map(|file| Untrusted::from(file).shown()).unwrap_or_default(),
             row.number.to_string(),
-            row.start.clone(),
+            row.start.clone().unwrap_or_else(|| "-".to_owned()),
             row.source.to_string(),
             row.target.to_string(),
             name(row.probe),

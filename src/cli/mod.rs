@@ -10,6 +10,7 @@ mod console;
 mod diff;
 mod hints;
 mod keyboard;
+mod lacking;
 mod list;
 mod lookups;
 mod options;

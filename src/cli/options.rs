@@ -11,6 +11,7 @@ use clap::Args;
 use super::values::{parse_flow, parse_send_wait, parse_wait, within};
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
+use crate::trace::survey::SurveyHints;
 use crate::trace::{TraceConfig, Wait};
 use crate::wire::extension::Family;
 
@@ -165,6 +166,12 @@ impl TraceOptions {
     pub fn family(&self) -> Option<Family> {
         let flags = [(self.ipv4, Family::V4), (self.ipv6, Family::V6)];
         flags.iter().find(|(given, _)| *given).map(|(_, family)| *family)
+    }
+
+    /// What they say of the traces in a capture.
+    pub fn hints(&self) -> SurveyHints {
+        let first_ttl = self.first_ttl.unwrap_or(0);
+        SurveyHints { first_ttl, protocol: self.kind.protocol }
     }
 
     /// Whether an address is of the family that is asked for.

@@ -44,9 +44,12 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
     sandbox::enter(&Profile { screen: true, asks: resolvers.as_ref(), ..Profile::default() })?;
     let open = {
         let name = name.clone();
-        move || CaptureReader::new(Again { file: Arc::clone(&file), offset: 0 }, &name)
+        move || {
+            let again = Again { file: Arc::clone(&file), offset: 0 };
+            Ok(CaptureReader::new(again, &name)?.finding_clock_steps())
+        }
     };
-    let mut contents = replay::read_through(open()?, trace.options.first_ttl.unwrap_or(0))?;
+    let mut contents = replay::read_through(open()?, trace.options.hints())?;
     let mut traces = contents.traces(&name, &trace.options, Chosen::default()).chosen;
     let names = contents.names();
     if traces.is_empty() {

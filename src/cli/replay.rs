@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::args::{OutputOptions, ReplayArgs, TraceOptions};
+use super::lacking::{self, Lacking};
 use super::session::{Session, report_out};
 use super::together::{self, Watched};
 use super::{Status, complain, list, paths, write_bytes, write_out};
@@ -32,7 +33,7 @@ use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::endpoint::Endpoint;
 use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
-use crate::trace::survey::{Found, PAIRS, PROBES, Survey, TRACES, Wanted};
+use crate::trace::survey::{Found, PAIRS, PROBES, Survey, SurveyHints, TRACES, Wanted};
 use crate::trace::{self, Disposition, Engine, Event, Idents, TraceConfig, Tracer};
 use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
@@ -57,6 +58,11 @@ pub(super) struct Contents {
     further: usize,
     overflowed: bool,
     packets: u64,
+    /// How many replies of routers there are to probes of hosts of which it holds none.
+    replies_alone: usize,
+    lacking: Lacking,
+    /// The last packet is not followed by what a run writes when it ends.
+    torn: bool,
     /// By how much the clock was set meanwhile.
     clock_offset: Span,
     /// When the last of them was captured, and on what kind of link.
@@ -113,8 +119,7 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let resolvers = args.lookups.resolvers(args.resolve, LOOKUP_WAIT)?;
     let (mut file, files) = (open(&args.file)?, args.lookups.open()?);
     sandbox::enter(&Profile { asks: resolvers.as_ref(), ..Profile::default() })?;
-    let mut contents =
-        read_through(CaptureReader::new(&mut file, &name)?, args.options.first_ttl.unwrap_or(0))?;
+    let mut contents = read_through(reader(&mut file, &name)?, args.options.hints())?;
     let chosen = Chosen { target: args.target, number: args.trace };
     let mut traces = contents.traces(&name, &args.options, chosen);
     if traces.chosen.is_empty() {
@@ -137,8 +142,13 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     }
     let ended_by = together::watch(again(&mut file, &name)?, &mut traces, &mut reports)?;
     let mut status = Status::Reached;
+    let mut torn = None;
     for (index, Watched { mut engine, mut observer, .. }) in reports.into_iter().enumerate() {
         let reported = observer.with(|session| session.conclude(&mut *engine));
+        if torn.is_none() && (ended_by.is_some() || contents.is_torn()) {
+            let last = contents.last.map_or(Timestamp::UNKNOWN, |(at, _)| at);
+            torn = Some(lacking::after_the_end(&name, engine.path(), &observer.config, last));
+        }
         status = status.max(reported);
         if let Some(written) = observer.written.take() {
             drop((observer, engine));
@@ -155,6 +165,9 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
             status = Status::Failed;
         }
     }
+    if let Some(sentence) = torn {
+        complain(&sentence);
+    }
     Ok(status)
 }
 
@@ -164,7 +177,15 @@ pub(super) fn again<'a>(
     name: &str,
 ) -> anyhow::Result<CaptureReader<&'a mut File>> {
     file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-    Ok(CaptureReader::new(file, name)?)
+    reader(file, name)
+}
+
+/// Reads a capture, whoever made it.
+pub(super) fn reader<'a>(
+    file: &'a mut File,
+    name: &str,
+) -> anyhow::Result<CaptureReader<&'a mut File>> {
+    Ok(CaptureReader::new(file, name)?.finding_clock_steps())
 }
 
 /// What is written around several reports: texts are parted by an empty line, JSON documents are one
@@ -189,6 +210,7 @@ impl Joints {
 /// The report of one trace. What has been looked up for one serves all.
 struct Report {
     session: Session,
+    config: TraceConfig,
     annotations: Rc<RefCell<Annotations>>,
     /// What is written once those before it are complete; the first is written as it goes.
     written: Option<Rc<RefCell<Vec<u8>>>>,
@@ -225,7 +247,7 @@ impl Report {
         };
         let nothing = Names::shared(Arc::default());
         let session = Session::with_renderer(config, renderer, nothing, args.resolve);
-        Ok(Self { session, annotations: Rc::clone(annotations), written })
+        Ok(Self { session, config: config.clone(), annotations: Rc::clone(annotations), written })
     }
 
     /// Does something with the session while it has what has been looked up.
@@ -286,7 +308,7 @@ impl Write for Later {
 pub fn carried<R: Read>(
     reader: CaptureReader<R>,
 ) -> anyhow::Result<Option<(Carried, Timestamp, LinkType, Span)>> {
-    let contents = read_through(reader, 0)?;
+    let contents = read_through(reader, SurveyHints::default())?;
     let (last, offset) = (contents.last, contents.clock_offset);
     Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link, offset))))
 }
@@ -312,14 +334,16 @@ fn copied(from: &mut dyn Read, name: &str) -> anyhow::Result<File> {
 
 pub(super) fn read_through<R: Read>(
     mut reader: CaptureReader<R>,
-    first_ttl: u8,
+    hints: SurveyHints,
 ) -> anyhow::Result<Contents> {
-    let mut survey = Survey::from_ttl(first_ttl);
+    let mut survey = Survey::with_hints(hints);
     let mut contents = Contents::default();
     loop {
         match reader.next() {
             Ok(Some(Item::Packet(frame))) => {
                 contents.packets += 1;
+                contents.lacking.note(&frame);
+                contents.torn = true;
                 contents.last = Some((frame.at, frame.link));
                 if contents.carried.is_none() {
                     survey.handle_frame(&frame);
@@ -334,6 +358,7 @@ pub(super) fn read_through<R: Read>(
             Ok(Some(Item::ClockStep(step))) => {
                 contents.clock_offset = contents.clock_offset.plus(step.by);
             }
+            Ok(Some(Item::Statistics)) => contents.torn = false,
             Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
             Ok(None) => break,
             Err(error) if error.leaves_packets() => break,
@@ -342,6 +367,7 @@ pub(super) fn read_through<R: Read>(
     }
     if contents.carried.is_none() {
         contents.overflowed = survey.overflowed();
+        contents.replies_alone = survey.replies_alone();
         (contents.found, contents.further) = survey.into_traces();
     }
     Ok(contents)
@@ -385,13 +411,21 @@ impl Contents {
         self.say_limits(name);
         let traces = self.choose(options, chosen);
         if traces.chosen.is_empty() {
-            complain(&nothing_found(name, chosen, self.packets));
+            complain(&self.nothing_found(name, chosen));
         }
+        let alone = traces.chosen.iter().filter(|(_, found)| traces.surveyed && found.probes == 0);
+        alone.for_each(|(_, found)| complain(&lacking::without_probes(name, &found.config)));
         traces
+    }
+
+    /// Whether it is a recording of a trace that does not end as one does. A watch may go on in another file.
+    fn is_torn(&self) -> bool {
+        self.torn && self.carried.as_ref().is_some_and(|carried| carried.rounds.is_none())
     }
 
     /// Says what was left out because there is too much of it.
     fn say_limits(&self, name: &str) {
+        self.lacking.sentences(name, self.packets).iter().for_each(|it| complain(it));
         if self.overflowed {
             complain(&format!(
                 "{name} holds more than {PROBES} probes, or probes between more than {PAIRS} pairs of addresses: \
@@ -423,7 +457,7 @@ impl Contents {
         let (options, chosen) = (TraceOptions::default(), Chosen::default());
         let mut traces = self.choose(&options, chosen);
         let first = std::mem::take(&mut traces.chosen).into_iter().next();
-        let (number, found) = first.with_context(|| nothing_found(name, chosen, self.packets))?;
+        let (number, found) = first.with_context(|| self.nothing_found(name, chosen))?;
         Ok((number, self.recorded(found, &options), traces))
     }
 
@@ -477,16 +511,24 @@ impl Contents {
             back: carried.is_some_and(|carried| carried.back),
         }
     }
-}
 
-fn nothing_found(name: &str, chosen: Chosen, packets: u64) -> String {
-    let to = chosen.target.map_or(String::new(), |target| format!(" to {target}"));
-    if let Some(number) = chosen.number {
-        return format!(
-            "{name}: there is no trace {number}{to}: `rtrace replay --list` lists them"
-        );
+    fn nothing_found(&self, name: &str, chosen: Chosen) -> String {
+        let packets = self.packets;
+        let to = chosen.target.map_or(String::new(), |target| format!(" to {target}"));
+        if let Some(number) = chosen.number {
+            return format!(
+                "{name}: there is no trace {number}{to}: `rtrace replay --list` lists them"
+            );
+        }
+        let alone = self.replies_alone;
+        if alone > 0 {
+            return format!(
+                "{name}: no trace{to} found among {packets} packets: {alone} replies of routers are there without \
+                 their probes, and not enough to tell the hops; capture what is sent, too"
+            );
+        }
+        format!(
+            "{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute?"
+        )
     }
-    format!(
-        "{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute?"
-    )
 }

@@ -20,6 +20,7 @@ use crate::driver::Observer;
 use crate::render::Form;
 use crate::render::show::{self, Answer, Evidence, Place, What};
 use crate::sandbox::{self, Profile};
+use crate::trace::survey::SurveyHints;
 use crate::trace::{Disposition, Event, Path, Probe, ProbeRef};
 use crate::wire::{Frame, link};
 
@@ -28,7 +29,8 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     let name = args.file.display().to_string();
     let mut file = replay::open(&args.file)?;
     sandbox::enter(&Profile::default())?;
-    let mut contents = replay::read_through(CaptureReader::new(&mut file, &name)?, 0)?;
+    let mut contents =
+        replay::read_through(replay::reader(&mut file, &name)?, SurveyHints::default())?;
     let options = TraceOptions::default();
     let chosen = Chosen { target: None, number: args.trace };
     let mut traces = contents.traces(&name, &options, chosen);

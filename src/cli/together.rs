@@ -52,22 +52,31 @@ fn read<R: Read, O: Observer>(
     endpoint: &mut Endpoint,
     watched: &mut [Watched<O>],
 ) -> Result<Option<CaptureError>, CaptureError> {
+    let mut stepped = false;
     let ended_by = loop {
         let frame = match reader.next() {
             Ok(Some(Item::Packet(frame))) => frame,
+            Ok(Some(Item::ClockStep(step))) => {
+                if !std::mem::replace(&mut stepped, true) {
+                    complain(&step.to_string());
+                }
+                for it in watched.iter_mut() {
+                    it.engine.note_clock_step(&step);
+                }
+                continue;
+            }
             Ok(Some(_)) => continue,
             Ok(None) => break None,
             Err(error) if error.leaves_packets() => break Some(error),
             Err(error) => return Err(error),
         };
-        let (concerned, now) = endpoint.concerned(&frame);
-        for index in concerned {
+        for index in endpoint.concerned(&frame) {
             let number = |it: &Watched<O>| usize::try_from(it.number).unwrap_or(usize::MAX);
             let Ok(at) = watched.binary_search_by_key(&(index + 1), number) else { continue };
             let Some(Watched { engine, observer, crank, .. }) = watched.get_mut(at) else {
                 continue;
             };
-            crank.hand(frame, now, &mut **engine, observer);
+            crank.hand(frame, &mut **engine, observer);
         }
         if watched.first().is_some_and(|first| first.observer.interrupted()) {
             break None;

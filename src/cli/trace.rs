@@ -156,6 +156,7 @@ pub(super) fn open_live(
         protocol,
         source_port: wanted.port,
         any_source_port,
+        as_such: matches!(probe, ProbeType::Protocol(_)),
         confirming: wanted.may_confirm(task),
         any,
         clock,

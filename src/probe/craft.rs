@@ -211,6 +211,16 @@ fn write_body(spec: &ProbeSpec, body: &mut [u8]) {
     }
 }
 
+/// Whether a datagram of another protocol that begins so is a probe with this key: what is the same in all is there.
+/// Nothing else tells a probe from what a program sends to the target by the same protocol.
+#[must_use]
+pub fn is_of_key(key: Option<u64>, head: &[u8; 8]) -> bool {
+    let mut filled = [0; 8];
+    fill(&mut filled);
+    let expected = key.map_or(filled, secret::first_octets);
+    head[4..] == expected[4..]
+}
+
 /// What a probe of another protocol begins with.
 pub(super) fn first_octets(spec: &ProbeSpec) -> u32 {
     let [a, b, c, d, ..] = spec.key.map_or([0; 8], secret::first_octets);

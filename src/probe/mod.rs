@@ -14,7 +14,7 @@
 //! | TCP SYN | sequence number | acknowledgment number | IP-ID, sequence number | sequence number |
 //! | TCP ACK | sequence number | sequence number of the reset | IP-ID, sequence number | sequence number |
 //! | UDP-Lite | checksum, through the payload | query id (DNS) | IP-ID | checksum |
-//! | other protocol | the first payload bytes | (the last one sent) | the same | none |
+//! | other protocol | the first payload bytes | where the protocol has ports, these; else (the last one sent) | the same | none |
 //!
 //! Every probe over IPv4 also has an IP-ID of its own: it identifies the probe where destination or destination port
 //! were rewritten. What is believed of such quotes, and why, is in `trace::rewritten`.
@@ -154,6 +154,15 @@ impl ProbeKey {
         Some(Self { ip_id: header.id.unwrap_or(0), head })
     }
 
+    /// The key of a datagram that may have been cut short after its first four octets: those that are missing are 0.
+    #[must_use]
+    pub fn of_cut(header: &IpHeader, payload: &[u8]) -> Option<Self> {
+        let mut head = [0; 8];
+        head.iter_mut().zip(payload).for_each(|(octet, there)| *octet = *there);
+        let enough = header.is_first && payload.len() >= 4;
+        enough.then(|| Self { ip_id: header.id.unwrap_or(0), head })
+    }
+
     fn word(&self, at: usize) -> u16 {
         match self.head.get(at..) {
             Some([high, low, ..]) => u16::from_be_bytes([*high, *low]),
@@ -256,6 +265,23 @@ pub fn recognise(header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> 
     Some((flow, key))
 }
 
+/// Reads a datagram as a probe of this type or one like it: as [`recognise`] does, but where probes are of a protocol as
+/// such, all of that protocol is one, whether or not it looks like anything else.
+#[must_use]
+pub fn recognise_as(
+    probe: ProbeType,
+    header: &IpHeader,
+    payload: &[u8],
+) -> Option<(Flow, ProbeKey)> {
+    if let ProbeType::Protocol(number) = probe
+        && number == header.protocol
+    {
+        let flow = Flow { source: header.source, target: header.destination, probe, ident: 0 };
+        return ProbeKey::of(header, payload).map(|key| (flow, key));
+    }
+    recognise(header, payload)
+}
+
 fn tcp_probe(payload: &[u8]) -> Option<ProbeType> {
     let segment = tcp::decode(payload).ok()?;
     match segment.control?.flags {
@@ -299,6 +325,9 @@ impl AnswerKey {
                 let control = tcp::decode(payload).ok().and_then(|segment| segment.control);
                 control.map_or(0, |control| control.acknowledgment)
             }
+            ProbeType::Protocol(number) if has_ports(number) => {
+                u32::from(key.source_port()) << 16 | u32::from(key.destination_port())
+            }
             ProbeType::Protocol(_) => 0,
         };
         Self { ident: key.ident(probe), number }
@@ -340,8 +369,21 @@ pub fn answer(flow: &Flow, header: &IpHeader, payload: &[u8]) -> Option<Answer> 
             let answer = Answer { key, port: segment.source_port, tcp_flags: Some(flags) };
             answers.then_some(answer)
         }
+        // What looks like ports to the target it has swapped; of ICMP it answers echo requests alone.
+        ProbeType::Protocol(number) if has_ports(number) => {
+            let [a, b, c, d] = *payload.first_chunk()?;
+            said(0, 0, u32::from_be_bytes([c, d, a, b]))
+        }
+        ProbeType::Protocol(_) if header.is_icmp() => None,
         ProbeType::Protocol(_) => said(0, 0, 0),
     }
+}
+
+/// Whether datagrams of this protocol begin with a source and a destination port: TCP, UDP, DCCP, SCTP, UDP-Lite.
+fn has_ports(protocol: u8) -> bool {
+    const DCCP: u8 = 33;
+    const SCTP: u8 = 132;
+    matches!(protocol, ipv4::TCP | ipv4::UDP | ipv4::UDP_LITE | DCCP | SCTP)
 }
 
 /// The target's port, and with DNS the id of the query, which the answer repeats (RFC 1035 §4.1.1).

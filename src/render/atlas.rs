@@ -143,7 +143,8 @@ impl<'a> Measured<'a> {
         let probes = || path.probes().map(|(_, probe)| probe);
         let mut sent: Vec<Timestamp> = probes().filter_map(rows::sent).map(|(at, _)| at).collect();
         sent.sort_unstable();
-        let replies = probes().flat_map(|probe| &probe.replies).map(|reply| reply.at);
+        let replies = probes().flat_map(|probe| &probe.replies);
+        let replies = replies.filter_map(|reply| reply.at.known());
         let stamps = || sent.iter().copied().chain(replies.clone());
         let (target, probe_type) = (config.target, ProbeTraits::of(config));
         let (fw, mver) = FIRMWARE;

@@ -308,7 +308,8 @@ pub(super) struct ReplyRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     tcp_flags: Option<String>,
     annotation: Option<String>,
-    received_ns: i64,
+    /// `None` if the capture file does not say.
+    received_ns: Option<i64>,
     rtt_ns: Option<i64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     clock_fault: bool,
@@ -342,7 +343,7 @@ impl ReplyRow {
             next_hop_mtu: mtu,
             tcp_flags,
             annotation: annotation(reply.kind),
-            received_ns: reply.at.nanos(),
+            received_ns: reply.at.known().map(Timestamp::nanos),
             rtt_ns: reply.rtt.map(Span::nanos),
             clock_fault: reply.clock_fault,
             reply_ttl: reply.ttl,

@@ -160,6 +160,7 @@ impl<'a> Quote<'a> {
 }
 
 fn stamp(at: Timestamp) -> String {
+    let Some(at) = at.known() else { return "no time".to_owned() };
     // The whole range of a timestamp lies within that of the calendar.
     jiff::Timestamp::from_nanosecond(at.nanos().into())
         .map_or_else(|_| "-".to_owned(), |at| at.to_string())

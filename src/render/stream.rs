@@ -68,7 +68,7 @@ impl<W: Write> Stream<W> {
             responder,
             rtt_ns: reply.rtt.map(Span::nanos),
             clock_fault: reply.clock_fault,
-            received_ns: reply.at.nanos(),
+            received_ns: reply.at.known().map(Timestamp::nanos),
         })
     }
 
@@ -237,7 +237,7 @@ enum Line<'a> {
         rtt_ns: Option<i64>,
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         clock_fault: bool,
-        received_ns: i64,
+        received_ns: Option<i64>,
     },
     ClockStep(ClockStepRow),
     Named {

@@ -19,6 +19,7 @@ use crate::enrich::lookups::Lookup;
 use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
 use crate::time::Span;
+use crate::trace::branches;
 use crate::trace::loops::Loop;
 use crate::trace::mtu::Findings;
 use crate::trace::path::Contradiction;
@@ -231,6 +232,18 @@ pub(super) fn loop_words(Loop { first, last, .. }: Loop) -> String {
     format!("loop: hops {first}-{last} repeat")
 }
 
+/// What is said of hops beyond the end of the path.
+pub(super) fn branches_line(path: &Path) -> Option<String> {
+    let beyond = branches::beyond(path);
+    let hop = |(ttl, routers): &(u8, Vec<IpAddr>)| {
+        let routers: Vec<String> = routers.iter().map(ToString::to_string).collect();
+        format!("hop {ttl}: {}", routers.join(" "))
+    };
+    let hops: Vec<String> = beyond.iter().map(hop).collect();
+    let end = path.last_ttl().filter(|_| !hops.is_empty())?;
+    Some(format!("{INDENT}branches: routers answer beyond hop {end} too: {}", hops.join(", ")))
+}
+
 /// What is said of answers that are not believed.
 pub(super) fn contradicted_line(it: Contradiction) -> String {
     let Contradiction { ttl, responder, answers } = it;
@@ -283,6 +296,9 @@ impl<W: Write> Renderer for Text<W> {
         writeln!(self.out)?;
         if let Some(looped) = view.path.looped {
             writeln!(self.out, "{}", loop_line(looped))?;
+        }
+        if let Some(line) = branches_line(view.path) {
+            writeln!(self.out, "{line}")?;
         }
         for contradiction in view.path.contradictions() {
             writeln!(self.out, "{}", contradicted_line(contradiction))?;

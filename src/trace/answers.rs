@@ -44,7 +44,7 @@ impl Tracer {
     /// Adds an answer that is not believed to its probe, which goes on waiting. Gives its index there.
     pub(super) fn take_contradicted(&mut self, at: ProbeRef, mut reply: Reply) -> Option<usize> {
         let probe = self.path.probe_mut(at)?;
-        reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
+        reply.rtt = probe.time_to(reply.at);
         reply.late = probe.outcome == Outcome::Lost;
         self.path.totals.contradicted += 1;
         self.path.doubts.contradicted.insert(at.ttl);
@@ -105,7 +105,7 @@ impl Tracer {
             let index = probe.replies.iter().position(|reply| reply.frame == frame);
             probe.outcome = index.map_or(probe.outcome, Outcome::Answered);
         }
-        let counted = waits && probe.sent.is_some();
+        let counted = waits && probe.frame.is_some();
         let totals = &mut self.path.totals;
         totals.answered = totals.answered.saturating_sub(u64::from(counted));
         totals.contradicted += withdrawn.len() as u64;
@@ -148,7 +148,7 @@ impl Tracer {
         let (restored, dropped) = probe.contradicted.take_in_time();
         probe.outcome = Outcome::Answered(first);
         probe.replies_dropped += dropped;
-        let (counted, count) = (probe.sent.is_some(), restored.len() as u64 + dropped);
+        let (counted, count) = (probe.frame.is_some(), restored.len() as u64 + dropped);
         for (index, reply) in (first..).zip(restored) {
             self.waiting.note_rtt(reply.measured());
             probe.replies.push(reply);

@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use crate::probe::craft::is_of_key;
 use crate::probe::{self, Answer, AnswerKey, Flow, ProbeKey, ProbeType};
 use crate::time::Timestamp;
 use crate::wire::checksum::transport;
@@ -22,6 +23,7 @@ use crate::wire::quoted::{self, Quoted};
 
 use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
+use super::lenient::Lenient;
 use super::path::ProbeRef;
 use super::rewritten::Rewritten;
 
@@ -43,10 +45,12 @@ pub struct Listed {
     pub idents: HashSet<u16>,
     /// Those that were captured.
     pub probes: HashSet<ProbeKey>,
-    /// When the first of them was captured.
-    pub from: Timestamp,
-    /// When the last was: the same keys may come again in a later trace.
-    pub until: Timestamp,
+    /// The frame of the first of them.
+    pub from: u64,
+    /// That of the last: the same keys may come again in a later trace.
+    pub until: u64,
+    /// When the last of them was captured.
+    pub ended: Timestamp,
     /// Those that were not captured, though replies to them were, and whose place is known: number, TTL
     /// and key, in order.
     pub missing: VecDeque<(u16, u8, ProbeKey)>,
@@ -80,6 +84,10 @@ pub(super) struct Correlator {
     answers: HashMap<AnswerKey, (ProbeRef, u16)>,
     /// The source port or identifier of probes that confirm answers.
     confirming: Option<u16>,
+    /// What makes its probes hard to guess.
+    secret: Option<u64>,
+    /// In a capture of whatever tool.
+    lenient: Option<Lenient>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +121,7 @@ impl Correlator {
     /// Of a trace with this configuration. `reserved` is for how many probes room is made at once.
     pub(super) fn new(config: &TraceConfig, idents: Idents, reserved: usize) -> Self {
         let (flow, confirmation) = (config.flow(), config.confirmation);
+        let lenient = matches!(idents, Idents::Listed(_)).then(Lenient::default);
         Self {
             flow,
             flow_label: flow.target.is_ipv6().then_some(config.flow_label),
@@ -124,22 +133,27 @@ impl Correlator {
             rewritten: Rewritten::new(flow, reserved),
             answers: HashMap::with_capacity(reserved),
             confirming: confirmation.map(|it| it.ident),
+            secret: config.secret.map(|secret| secret.key),
+            lenient,
         }
     }
 
-    /// The key of a datagram, captured at `at`, if it is a probe of this trace.
-    pub(super) fn own(&self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<ProbeKey> {
+    /// The key of a datagram in this frame, if it is a probe of this trace.
+    pub(super) fn own(&self, header: &IpHeader, payload: &[u8], frame: u64) -> Option<ProbeKey> {
         let Flow { source, target, probe, .. } = self.flow;
         if header.source != source || header.destination != target {
             return None;
         }
-        let (flow, key) = probe::recognise(header, payload)?;
+        let (flow, key) = probe::recognise_as(probe, header, payload)?;
         let same = flow.probe.protocol(flow.family()) == self.flow.protocol()
             && (flow.protocol() != ipv4::TCP || flow.probe == probe);
         let listed = match &self.idents {
+            Idents::One if matches!(probe, ProbeType::Protocol(_)) => {
+                is_of_key(self.secret, &key.head)
+            }
             Idents::One => self.has_ident(flow.ident),
             Idents::Numbered(first) => is_numbered(*first, &key),
-            Idents::Listed(it) => (it.from..=it.until).contains(&at) && it.probes.contains(&key),
+            Idents::Listed(it) => (it.from..=it.until).contains(&frame) && it.probes.contains(&key),
         };
         (same && listed).then_some(key)
     }
@@ -215,6 +229,9 @@ impl Correlator {
     }
 
     fn insert_answer(&mut self, key: &ProbeKey, at: ProbeRef, payload: &[u8]) {
+        if let Some(lenient) = &mut self.lenient {
+            lenient.insert(&self.flow, *key, at);
+        }
         let probe = self.flow.probe;
         let port = if probe.has_ports() { key.destination_port() } else { 0 };
         self.answers.insert(AnswerKey::of(probe, key, payload), (at, port));
@@ -233,8 +250,13 @@ impl Correlator {
         at: Timestamp,
     ) -> Option<Found> {
         let protocol = self.flow.protocol();
-        let key = ProbeKey::of(&quote.header, quote.payload);
-        let key = key.filter(|_| quote.header.protocol == protocol)?;
+        let Some(key) = ProbeKey::of(&quote.header, quote.payload) else {
+            let at = self.lenient.as_ref()?.cut(&self.flow, quote)?;
+            return Some(Found::plain(at, false));
+        };
+        if quote.header.protocol != protocol {
+            return None;
+        }
         if !belief.is_strict() {
             return self.likely(quote, &key);
         }
@@ -352,8 +374,12 @@ impl Correlator {
     /// sequence number of TCP allows, something on the way rewrote the probe.
     pub(super) fn answered(&self, header: &IpHeader, payload: &[u8]) -> Option<(Found, Answer)> {
         let answer = probe::answer(&self.flow, header, payload)?;
-        let (at, port) = *self.answers.get(&answer.key)?;
-        Some((Found::plain(at, port != answer.port), answer))
+        let found = match (self.answers.get(&answer.key), &self.lenient) {
+            (Some((at, port)), _) => Found::plain(*at, *port != answer.port),
+            (None, Some(lenient)) => Found::plain(lenient.reset(&answer)?, false),
+            (None, None) => return None,
+        };
+        Some((found, answer))
     }
 
     /// Whether a probe is one that is to confirm an answer.

@@ -35,7 +35,6 @@ pub struct Endpoint {
     /// The same, from whatever port.
     targets: HashMap<(IpAddr, u8, IpAddr), Vec<Member>>,
     concerned: Vec<usize>,
-    latest: Option<Timestamp>,
     shown: u64,
     passed_over: u64,
 }
@@ -47,9 +46,11 @@ type Port = (IpAddr, u8, u16);
 #[derive(Clone, Copy, Debug)]
 struct Member {
     index: usize,
-    from: Timestamp,
-    /// When the last probe of this one or of one before it was captured.
-    until: Timestamp,
+    /// The frame of its first probe.
+    from: u64,
+    /// The frame of the last probe of this one or of one before it, and when that was captured.
+    until: u64,
+    ended: Timestamp,
 }
 
 impl Endpoint {
@@ -64,23 +65,24 @@ impl Endpoint {
         let index = self.traces;
         let Flow { source, target, .. } = *flow;
         let protocol = flow.protocol();
-        let always = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
-        let (time, ports) = match idents {
+        let always = (0, u64::MAX, Timestamp::from_nanos(i64::MAX));
+        let ((from, until, ended), ports) = match idents {
             Idents::Listed(listed) => {
                 let missing = listed.missing.iter().map(|(.., key)| key).chain(&listed.orphans);
                 let missing = missing.map(|key| port_of(key, protocol));
                 let mut ports: Vec<u16> = missing.chain(listed.idents.iter().copied()).collect();
                 ports.sort_unstable();
                 ports.dedup();
-                ((listed.from, listed.until), ports)
+                ((listed.from, listed.until, listed.ended), ports)
             }
             Idents::One | Idents::Numbered(_) => (always, vec![flow.ident]),
         };
         self.traces += 1;
-        let (from, until) = time;
         let join = |members: &mut Vec<Member>| {
-            let until = members.last().map_or(until, |last| last.until.max(until));
-            members.push(Member { index, from, until });
+            let before = members.last().copied();
+            let until = before.map_or(until, |last| last.until.max(until));
+            let ended = before.map_or(ended, |last| last.ended.max(ended));
+            members.push(Member { index, from, until, ended });
         };
         for port in ports.into_iter().map(|port| (source, protocol, port)) {
             join(self.ports.entry(port).or_default());
@@ -89,17 +91,14 @@ impl Endpoint {
         join(self.targets.entry((source, protocol, target)).or_default());
     }
 
-    /// The traces that a frame may concern, in order, and until when what they wait for is due by then: time passes for
-    /// all of them, whatever they are shown.
-    pub fn concerned(&mut self, frame: &Frame<'_>) -> (&[usize], Timestamp) {
-        let latest = self.latest.map_or(frame.at, |latest| latest.max(frame.at));
-        self.latest = Some(latest);
+    /// The traces that a frame may concern, in order.
+    pub fn concerned(&mut self, frame: &Frame<'_>) -> &[usize] {
         self.concerned.clear();
         self.look_at(frame);
         self.concerned.sort_unstable();
         self.concerned.dedup();
         self.shown = self.shown.saturating_add(self.concerned.len() as u64);
-        (&self.concerned, latest)
+        &self.concerned
     }
 
     /// How often a frame was shown to a trace.
@@ -120,23 +119,28 @@ impl Endpoint {
         let Some(key) = ProbeKey::of(&header, payload) else { return };
         let (from, to, protocol) = (header.source, header.destination, header.protocol);
         let mut passed_over =
-            !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.at);
+            !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.number);
+        // Where probes are of a protocol as such, what would be ports means nothing.
+        if port_of(&key, protocol) != 0 {
+            passed_over |= !self.add_sharing((from, protocol, 0), to, frame.number);
+        }
         let answered = if header.is_icmp() { key.identifier() } else { key.destination_port() };
         let answered = if has_port(protocol) { answered } else { 0 };
-        passed_over |= !self.add_sharing((to, protocol, answered), from, frame.at);
+        for port in [answered, 0] {
+            passed_over |= !self.add_sharing((to, protocol, port), from, frame.number);
+        }
         if header.is_icmp() {
-            passed_over |= !self.add_quoted(&header, payload, frame.at);
+            passed_over |= !self.add_quoted(&header, payload, frame);
         }
         self.passed_over = self.passed_over.saturating_add(passed_over.into());
     }
 
     /// Adds the traces that an ICMP error may be about, as far as they are not too many.
-    fn add_quoted(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) -> bool {
+    fn add_quoted(&mut self, header: &IpHeader, payload: &[u8], frame: &Frame<'_>) -> bool {
         let Ok(icmp) = ip::icmp(header.family(), payload) else { return true };
         let Ok(quote) = quoted::decode(icmp.body) else { return true };
-        let Some(key) = ProbeKey::of(&quote.header, quote.payload).filter(|_| icmp.quotes) else {
-            return true;
-        };
+        let key = ProbeKey::of_cut(&quote.header, quote.payload);
+        let Some(key) = key.filter(|_| icmp.quotes) else { return true };
         let (source, target) = (header.destination, quote.header.destination);
         let protocol = quote.header.protocol;
         let port = (source, protocol, port_of(&key, protocol));
@@ -144,36 +148,37 @@ impl Endpoint {
             // Another port may be what translation gave it.
             let to_target = self.targets.get(&(source, protocol, target)).filter(|traces| {
                 let last = traces.last().filter(|_| traces.len() > SHARING);
-                last.is_none_or(|last| at.since(last.until) <= ANSWERED)
+                last.is_none_or(|last| frame.at.since(last.ended) <= ANSWERED)
             });
-            add(&mut self.concerned, to_target, at);
+            add(&mut self.concerned, to_target, frame.number);
         }
-        self.add_sharing(port, target, at)
+        let by_port = self.add_sharing(port, target, frame.number);
+        self.add_sharing((source, protocol, 0), target, frame.number) && by_port
     }
 
     /// Adds the traces with this port or, if they are too many, those of them with this target.
-    fn add_sharing(&mut self, port: Port, target: IpAddr, at: Timestamp) -> bool {
+    fn add_sharing(&mut self, port: Port, target: IpAddr, frame: u64) -> bool {
         let Some(sharing) = self.ports.get(&port) else { return true };
         if sharing.len() <= SHARING {
             self.concerned.extend(sharing.iter().map(|member| member.index));
             return true;
         }
         let flow = self.flows.get(&(port, target));
-        flow.is_some() && add(&mut self.concerned, flow, at)
+        flow.is_some() && add(&mut self.concerned, flow, frame)
     }
 }
 
 /// Adds these traces or, if they are too many, the latest that have begun; says whether all that go on are among them.
-fn add(into: &mut Vec<usize>, members: Option<&Vec<Member>>, at: Timestamp) -> bool {
+fn add(into: &mut Vec<usize>, members: Option<&Vec<Member>>, frame: u64) -> bool {
     let members = members.map_or(&[][..], Vec::as_slice);
     let (before, shown) = if members.len() <= SHARING {
         (&[][..], members)
     } else {
-        let begun = members.partition_point(|member| member.from <= at);
+        let begun = members.partition_point(|member| member.from <= frame);
         members[..begun].split_at(begun.saturating_sub(SHARING))
     };
     into.extend(shown.iter().map(|member| member.index));
-    before.last().is_none_or(|last| last.until < at)
+    before.last().is_none_or(|last| last.until < frame)
 }
 
 /// Whether datagrams of a protocol have ports or identifiers.

@@ -6,6 +6,7 @@
 
 mod answers;
 pub mod belief;
+pub mod branches;
 mod claim;
 pub mod config;
 mod correlate;
@@ -14,6 +15,7 @@ pub mod endpoint;
 mod engine;
 mod event;
 pub mod inspect;
+mod lenient;
 pub mod loops;
 pub mod loss;
 pub mod mtu;

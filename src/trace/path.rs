@@ -84,7 +84,7 @@ pub struct Probe {
     pub key: ProbeKey,
     /// The TTL that it was sent with: that of its hop, unless it is the scout.
     pub ttl: u8,
-    /// When it was captured on its way out.
+    /// When it was captured on its way out, if that is known.
     pub sent: Option<Timestamp>,
     /// Its frame number in the recording, from 1.
     pub frame: Option<u64>,
@@ -109,6 +109,11 @@ impl Probe {
         let outcome = Outcome::Waiting;
         let (replies, contradicted) = (Replies::default(), Contradicted::default());
         Self { key, ttl, sent, frame, outcome, replies, replies_dropped: 0, contradicted }
+    }
+
+    /// How long after it was captured this moment lies, if both are known.
+    pub(super) fn time_to(&self, at: Timestamp) -> Option<Span> {
+        Some(at.known()?.since(self.sent?))
     }
 
     /// Whether the only answer that it has in time is a contradicted one.

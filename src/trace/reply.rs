@@ -94,7 +94,7 @@ pub struct Reply {
     pub responder: IpAddr,
     /// What it says.
     pub kind: ReplyKind,
-    /// When it was captured.
+    /// When it was captured; [`Timestamp::UNKNOWN`] if the capture file does not say.
     pub at: Timestamp,
     /// Capture stamp of the reply less that of the probe, if the probe was captured.
     pub rtt: Option<Span>,

@@ -12,6 +12,7 @@
 //! `SCOUTS` that may be scouts, and `UNSEEN` replies per pair to probes that are not in the file.
 
 mod group;
+mod replies;
 mod run;
 
 use std::collections::{HashMap, HashSet};
@@ -21,12 +22,14 @@ use crate::probe::{self, Flow, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::ipv4;
-use crate::wire::{Frame, link, quoted};
+use crate::wire::quoted::{self, Quoted};
+use crate::wire::{Frame, link};
 
 use super::config::TraceConfig;
 use super::correlate::{Idents, number};
+use super::reply::way_back;
 use group::Sighting;
-use run::{Run, Unseen};
+use run::{Run, Unseen, UnseenBy};
 
 /// Pairs of source and target looked at, per protocol; the packets of further ones are passed over.
 pub const PAIRS: usize = 1_024;
@@ -70,6 +73,15 @@ impl Wanted {
     }
 }
 
+/// What is known of the traces of a capture before it is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SurveyHints {
+    /// The TTL that they begin with, which may be one that traffic has, too; 0 if that is not known.
+    pub first_ttl: u8,
+    /// A protocol whose datagrams are probes as such, whatever else they look like.
+    pub protocol: Option<u8>,
+}
+
 /// A trace that a capture holds.
 #[derive(Clone, Debug)]
 pub struct Found {
@@ -96,8 +108,8 @@ pub struct Survey {
     scouts_kept: usize,
     /// The highest TTL of a probe so far.
     highest: u8,
-    /// The first TTL that was asked for, if one was.
-    asked_first: u8,
+    /// What was asked for.
+    hints: SurveyHints,
     pruned: Option<Timestamp>,
     overflowed: bool,
 }
@@ -125,15 +137,15 @@ impl Survey {
         Self::default()
     }
 
-    /// Nothing read yet of traces that begin with this TTL, which may be one that traffic has, too.
+    /// Nothing read yet of traces of which this is known.
     #[must_use]
-    pub fn from_ttl(first_ttl: u8) -> Self {
-        Self { asked_first: first_ttl, ..Self::default() }
+    pub fn with_hints(hints: SurveyHints) -> Self {
+        Self { hints, ..Self::default() }
     }
 
     /// The highest TTL that a trace may begin with.
     fn highest_first(&self) -> u8 {
-        self.asked_first.max(HIGHEST_FIRST_TTL)
+        self.hints.first_ttl.max(HIGHEST_FIRST_TTL)
     }
 
     /// Whether more probes were there than are looked at.
@@ -147,15 +159,31 @@ impl Survey {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         let Ok((header, payload)) = ip::decode(datagram) else { return };
         if !is_for_many(header.destination)
-            && let Some((flow, key)) = probe::recognise(&header, payload)
+            && let Some((flow, key)) = self.recognise(&header, payload)
         {
-            let it = Sighting::of(&flow, key, &header, payload, frame.at);
+            let it = Sighting::of(&flow, key, &header, payload, (frame.at, frame.number));
             if !self.take_probe(&flow, &it) {
                 self.take_scout(&flow, it);
             }
         } else if header.is_icmp() && header.is_first {
-            self.take_reply(&header, payload, frame.at);
+            self.take_reply(&header, payload, (frame.at, frame.number));
         }
+    }
+
+    fn recognise(&self, header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
+        match self.hints.protocol {
+            Some(number) => probe::recognise_as(ProbeType::Protocol(number), header, payload),
+            None => probe::recognise(header, payload),
+        }
+    }
+
+    /// The same of what is quoted, of which the ports of UDP are enough where the capture cut it short.
+    fn recognise_quote(&self, quote: &Quoted<'_>) -> Option<(Flow, ProbeKey)> {
+        let header = &quote.header;
+        self.recognise(header, quote.payload).or_else(|| {
+            let key = ProbeKey::of_cut(header, quote.payload)?;
+            self.recognise(header, &key.head).filter(|_| quote.payload.len() < key.head.len())
+        })
     }
 
     /// Takes a probe in, or says that it is none: its TTL is high, and no others led up to it.
@@ -233,33 +261,54 @@ impl Survey {
         self.probes = self.pairs.values().map(|pair| pair.sightings.len()).sum();
     }
 
+    /// How many errors say that a TTL ran out of which the capture holds no probe, between addresses of which it holds none.
+    #[must_use]
+    pub fn replies_alone(&self) -> usize {
+        let without = self.pairs.values().filter(|pair| pair.sightings.is_empty());
+        without.flat_map(|pair| &pair.unseen).filter(|it| it.reply.expired).count()
+    }
+
     /// What an ICMP error or an echo reply says of probes, and of those that were not captured.
-    fn take_reply(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) {
+    fn take_reply(&mut self, header: &IpHeader, payload: &[u8], when: (Timestamp, u64)) {
         let family = header.family();
         let Ok(icmp) = ip::icmp(family, payload) else { return };
         if let Some((ident, sequence)) = icmp.echo_reply {
-            self.take_echo_reply(header, ident, sequence);
+            self.take_echo_reply(header, (ident, sequence), when);
         }
         let Ok(quote) = quoted::decode(icmp.body) else { return };
-        let quoted = probe::recognise(&quote.header, quote.payload).filter(|_| icmp.quotes);
+        let quoted = self.recognise_quote(&quote).filter(|_| icmp.quotes);
         let Some((flow, key)) = quoted else { return };
-        let expired = icmp.icmp_type == ip::time_exceeded(family);
+        let (at, expired) = (when.0, icmp.icmp_type == ip::time_exceeded(family));
         if flow.source != header.destination
             || !expired && !self.pairs.contains_key(&pair_of(&flow))
         {
             return;
         }
         let Some(pair) = self.pair(&flow, at, true) else { return };
-        let index = pair.latest.get(&key);
-        if let Some(sighting) = index.and_then(|index| pair.sightings.get_mut(*index)) {
+        if let Some(sighting) = pair.find(&key, &quote, flow.protocol()) {
             sighting.expired |= expired;
             pair.expired |= expired;
         } else {
-            pair.note_unseen(flow.probe, flow.ident, key);
+            let shown = Sighting::of(&flow, key, &quote.header, quote.payload, when);
+            pair.note_unseen(
+                &flow,
+                key,
+                UnseenBy {
+                    quoted: Sighting { ttl: 0, ..shown },
+                    responder: header.source,
+                    expired,
+                    back: way_back(header.ttl).1,
+                },
+            );
         }
     }
 
-    fn take_echo_reply(&mut self, header: &IpHeader, ident: u16, sequence: u16) {
+    fn take_echo_reply(
+        &mut self,
+        header: &IpHeader,
+        (ident, sequence): (u16, u16),
+        when: (Timestamp, u64),
+    ) {
         let (source, target) = (header.destination, header.source);
         let flow = Flow { source, target, probe: ProbeType::IcmpEcho, ident };
         let Some(pair) = self.pairs.get_mut(&pair_of(&flow)) else { return };
@@ -269,7 +318,17 @@ impl Survey {
         let key = ProbeKey { ip_id: 0, head: [request, 0, 0, 0, a, b, c, d] };
         let same = |it: &&Sighting| (it.ident, it.number) == (ident, sequence);
         if !pair.sightings.iter().rev().take(UNSEEN).any(|it| same(&it)) {
-            pair.note_unseen(flow.probe, ident, key);
+            let shown = Sighting::of(&flow, key, header, &key.head, when);
+            pair.note_unseen(
+                &flow,
+                key,
+                UnseenBy {
+                    quoted: Sighting { ttl: 0, ..shown },
+                    responder: header.source,
+                    expired: false,
+                    back: way_back(header.ttl).1,
+                },
+            );
         }
     }
 
@@ -293,7 +352,7 @@ impl Survey {
     fn all_runs(&self) -> Vec<Run> {
         let mut runs: Vec<Run> =
             self.pairs.iter().flat_map(|(flow, pair)| self.runs(flow, pair)).collect();
-        runs.sort_by_key(|run| (run.start(), run.flow.target, run.flow.source, run.flow.ident));
+        runs.sort_by_key(|run| (run.first_frame(), run.flow.target));
         runs
     }
 
@@ -328,12 +387,15 @@ impl Survey {
             })
         };
         let unseen = pair.truly_unseen(flow).into_iter();
+        let mut alone = Vec::new();
         for unseen in unseen.filter(|it| !is_scout(it)) {
             let fitting = runs.iter_mut().filter_map(|run| Some((run.distance(&unseen)?, run)));
-            if let Some((_, run)) = fitting.min_by_key(|(distance, _)| *distance) {
-                run.unseen.push(unseen);
+            match fitting.min_by_key(|(distance, _)| *distance) {
+                Some((_, run)) => run.unseen.push(unseen),
+                None => alone.push(unseen),
             }
         }
+        runs.extend(replies::runs(flow, alone));
         runs
     }
 
@@ -381,12 +443,26 @@ impl Pair {
         })
     }
 
-    fn note_unseen(&mut self, probe: ProbeType, ident: u16, key: ProbeKey) {
-        let number = number(probe, &key);
+    /// The probe with this key, or of which a quote shows as much as the capture holds of it.
+    fn find(&mut self, key: &ProbeKey, quote: &Quoted<'_>, protocol: u8) -> Option<&mut Sighting> {
+        let there = quote.payload.len();
+        if there >= key.head.len() {
+            return self.latest.get(key).and_then(|index| self.sightings.get_mut(*index));
+        }
+        let shown = key.without_checksum(protocol);
+        let fits = |it: &&mut Sighting| {
+            let sent = it.key.without_checksum(protocol);
+            sent.ip_id == shown.ip_id && sent.head.get(..there) == shown.head.get(..there)
+        };
+        self.sightings.iter_mut().rev().take(UNSEEN).find(fits)
+    }
+
+    fn note_unseen(&mut self, flow: &Flow, key: ProbeKey, reply: UnseenBy) {
+        let (ident, number) = (flow.ident, number(flow.probe, &key));
         let known =
             |it: &Unseen| (it.ident, it.number) == (ident, number) && it.key.ip_id == key.ip_id;
         if self.unseen.len() < UNSEEN && !self.unseen.iter().any(known) {
-            self.unseen.push(Unseen { key, ident, number });
+            self.unseen.push(Unseen { key, ident, number, reply });
         }
     }
 

@@ -167,19 +167,33 @@ pub fn likely(traits: &Traits) -> &'static str {
     SIGNS.iter().find(fits).map_or(UNKNOWN, |sign| sign.tool)
 }
 
+/// How many seconds tools wait by default for any answer, where that is known.
+const WAITS: [(&str, f64); 5] = [
+    ("mtr", 10.0),
+    ("scamper", 5.0),
+    ("tracert (Windows)", 4.0),
+    ("traceroute (inetutils)", 3.0),
+    ("tcptraceroute", 3.0),
+];
+/// No answer in a capture comes later than that: what is captured is an answer.
+const FOR_EVER: f64 = 86_400.0;
+
 /// How long the tool waits for an answer. That a probe is given up by the RTTs of others is the idea of
-/// traceroute on Linux and of rtrace, that the longest wait adapts is rtrace's alone: what another
-/// tool waited for and took may not be called late.
+/// traceroute on Linux and of rtrace, that the longest wait adapts is rtrace's alone. What another tool may have waited
+/// for and taken is not called late.
 #[must_use]
 pub fn wait(traits: &Traits) -> Wait {
     let ours = Wait::default();
     let linux = Wait { adaptive: false, ..ours };
-    let patient = Wait { here: 0.0, near: 0.0, ..linux };
+    let patient = |max| Wait { max, here: 0.0, near: 0.0, ..linux };
     let body = || [&traits.head[..], &traits.beginning].concat();
     match likely(traits) {
         LINUX => linux,
         LINUX_OR_RTRACE | RTRACE => ours,
         UNKNOWN if craft::looks_like_ours(traits.probe, &body(), traits.len.into()) => ours,
-        _ => patient,
+        tool => {
+            let known = WAITS.iter().find(|(name, _)| *name == tool);
+            patient(known.map_or(FOR_EVER, |(_, wait)| *wait))
+        }
     }
 }

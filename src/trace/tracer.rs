@@ -36,6 +36,8 @@ pub struct Tracer {
     polled: Timestamp,
     /// By when the clock was last set.
     stepped: Option<Timestamp>,
+    /// The same of steps of which nobody knows how long they took.
+    unmeasured: Option<Timestamp>,
     pub(super) events: VecDeque<Event>,
     ended: bool,
     /// It has ended, and that is still to be said.
@@ -95,6 +97,7 @@ impl Tracer {
             schedule: None,
             polled: Timestamp::default(),
             stepped: None,
+            unmeasured: None,
             // All that wait may be given up at a time, and a few more things happen then.
             events: VecDeque::with_capacity(reserved + 4),
             ended: false,
@@ -184,12 +187,15 @@ impl Tracer {
     /// The clock that stamps frames was set.
     pub fn note_clock_step(&mut self, step: &ClockStep) {
         self.stepped = self.stepped.max(Some(step.until));
+        if step.from.known().is_none() {
+            self.unmeasured = self.unmeasured.max(Some(step.until));
+        }
         self.path.totals.clock_steps += u64::from(step.by != Span::ZERO);
     }
 
     /// The same as another tracer was told.
     pub(super) fn stepped_as(mut self, other: &Self) -> Self {
-        self.stepped = other.stepped;
+        (self.stepped, self.unmeasured) = (other.stepped, other.unmeasured);
         self
     }
 
@@ -267,7 +273,7 @@ impl Tracer {
     pub(super) fn own<'a>(&self, frame: &Frame<'a>) -> Option<(IpHeader, &'a [u8])> {
         let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
         let (header, payload) = ip::decode(datagram).ok()?;
-        self.correlator.own(&header, payload, frame.at)?;
+        self.correlator.own(&header, payload, frame.number)?;
         Some((header, payload))
     }
 
@@ -287,7 +293,7 @@ impl Tracer {
         let Ok((header, payload)) = ip::decode(datagram) else {
             return Disposition::Unrelated;
         };
-        if let Some(key) = self.correlator.own(&header, payload, frame.at) {
+        if let Some(key) = self.correlator.own(&header, payload, frame.number) {
             let disposition = self.handle_own(frame, &header, payload, key);
             if disposition == Disposition::Unrelated {
                 self.correlator.note_foreign(&header, payload);
@@ -363,7 +369,7 @@ impl Tracer {
         if self.correlator.knows(&key) {
             return Disposition::Repeated;
         }
-        let probe = Probe::new(key, header.ttl, Some(frame.at), Some(frame.number));
+        let probe = Probe::new(key, header.ttl, frame.at.known(), Some(frame.number));
         let first = self.path.totals.sent == 0 && self.path.hops().is_empty();
         let at = if self.correlator.is_confirmation(&key) {
             let at = ProbeRef::confirmation(self.path.confirmations.len());
@@ -444,7 +450,7 @@ impl Tracer {
         let last = if icmp.quotes {
             let quote = quoted::decode(icmp.body).ok()?;
             self.path.totals.orphans += u64::from(self.correlator.is_stray(&quote));
-            number(self.config.probe, &ProbeKey::of(&quote.header, quote.payload)?)
+            number(self.config.probe, &ProbeKey::of_cut(&quote.header, quote.payload)?)
         } else {
             icmp.echo_reply?.1
         };
@@ -500,9 +506,12 @@ impl Tracer {
         let advice = reply.kind.is_advice();
         let settles = probe.outcome == Outcome::Waiting && !advice;
         let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
-        reply.rtt = probe.sent.map(|sent| reply.at.since(sent));
-        let orphan = probe.sent.is_none();
+        reply.rtt = probe.time_to(reply.at);
+        let orphan = probe.frame.is_none();
         let stepped = probe.sent.is_some_and(|sent| self.stepped.is_some_and(|by| sent <= by));
+        if probe.sent.is_some_and(|sent| self.unmeasured.is_some_and(|by| sent <= by)) {
+            reply.rtt = None;
+        }
         reply.clock_fault = stepped || reply.rtt.is_some_and(|rtt| rtt < Span::ZERO);
         let measured = reply.measured();
         self.waiting.note_rtt(measured);

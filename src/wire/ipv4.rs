@@ -37,7 +37,7 @@ pub struct Ipv4Header {
     pub protocol: u8,
     /// Source address.
     pub source: Ipv4Addr,
-    /// Destination address.
+    /// Final destination address: where a source route leads that is not used up, which is what checksums cover.
     pub destination: Ipv4Addr,
 }
 
@@ -72,13 +72,39 @@ pub fn decode(bytes: &[u8]) -> Result<(Ipv4Header, &[u8]), WireError> {
         ttl: head[8],
         protocol: head[9],
         source: Ipv4Addr::new(head[12], head[13], head[14], head[15]),
-        destination: Ipv4Addr::new(head[16], head[17], head[18], head[19]),
+        destination: source_route(&bytes[20..header_len])
+            .unwrap_or_else(|| Ipv4Addr::new(head[16], head[17], head[18], head[19])),
     };
     let end = match usize::from(total_len) {
         total if total >= header_len => total.min(bytes.len()),
         _ => bytes.len(),
     };
     Ok((header, &bytes[header_len..end]))
+}
+
+/// Where a loose or strict source route among these options finally leads (RFC 791 §3.1); `None` if it is used up.
+fn source_route(mut options: &[u8]) -> Option<Ipv4Addr> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const ROUTES: [u8; 2] = [131, 137];
+    while let [kind, rest @ ..] = options {
+        options = match *kind {
+            END => return None,
+            NO_OPERATION => rest,
+            kind => {
+                let len = usize::from(*rest.first()?);
+                let (option, after) = options.split_at_checked(len.max(2))?;
+                if ROUTES.contains(&kind) {
+                    // The pointer counts octets of the option from 1.
+                    let left = usize::from(*option.get(2)?) + 3 <= len;
+                    let last = option.get(3..).and_then(|addresses| addresses.last_chunk::<4>());
+                    return last.filter(|_| left).copied().map(Ipv4Addr::from);
+                }
+                after
+            }
+        };
+    }
+    None
 }
 
 #[cfg(test)]
@@ -110,6 +136,28 @@ mod tests {
             }
         );
         assert_eq!(payload, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn the_final_destination_is_where_a_source_route_leads() {
+        let fixed = Ipv4Addr::new(192, 0, 2, 9);
+        let last = Ipv4Addr::new(203, 0, 113, 9);
+        for (options, expected) in [
+            ([1, 131, 7, 4, 203, 0, 113, 9], last),
+            ([1, 131, 7, 8, 203, 0, 113, 9], fixed),
+            ([137, 7, 4, 203, 0, 113, 9, 0], last),
+            ([1, 1, 131, 7, 4, 203, 0, 113], fixed),
+            ([0, 131, 7, 4, 203, 0, 113, 9], fixed),
+            ([131, 3, 4, 0, 0, 0, 0, 0], fixed),
+            ([131, 0, 4, 0, 0, 0, 0, 0], fixed),
+            ([148, 4, 0, 0, 0, 0, 0, 131], fixed),
+        ] {
+            let mut bytes = DATAGRAM.to_vec();
+            bytes[0] = 0x47;
+            bytes[3] = 32;
+            bytes.splice(20..20, options);
+            assert_eq!(decode(&bytes).unwrap().0.destination, expected, "{options:?}");
+        }
     }
 
     #[test]

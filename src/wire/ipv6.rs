@@ -42,7 +42,8 @@ pub struct Ipv6Header {
     pub hop_limit: u8,
     /// Source address.
     pub source: Ipv6Addr,
-    /// Destination address.
+    /// Final destination address: where a routing header leads, if there is one that is not used up. It is what
+    /// checksums cover (RFC 8200 §8.1), and the same at every hop.
     pub destination: Ipv6Addr,
     /// Length of the fixed header and the extension headers walked over, in bytes.
     pub header_len: usize,
@@ -77,7 +78,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Ipv6Header, &[u8]), WireError> {
     let payload_len = u16::from_be_bytes([head[4], head[5]]);
     let next_header = head[6];
     let rest = within(payload_len, next_header, &bytes[HEADER_LEN..]);
-    let Walk { protocol, fragment, payload } = walk(next_header, rest);
+    let Walk { protocol, fragment, payload, routed_to } = walk(next_header, rest);
     let header = Ipv6Header {
         #[expect(clippy::cast_possible_truncation, reason = "the eight bits after the version")]
         traffic_class: (first >> 20) as u8,
@@ -85,7 +86,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Ipv6Header, &[u8]), WireError> {
         payload_len,
         hop_limit: head[7],
         source: address(&head, 8),
-        destination: address(&head, 24),
+        destination: routed_to.unwrap_or_else(|| address(&head, 24)),
         header_len: HEADER_LEN + rest.len() - payload.len(),
         protocol,
         fragment,
@@ -112,10 +113,12 @@ struct Walk<'a> {
     protocol: u8,
     fragment: Option<Fragment>,
     payload: &'a [u8],
+    /// The final destination that a routing header tells.
+    routed_to: Option<Ipv6Addr>,
 }
 
 fn walk(next_header: u8, rest: &[u8]) -> Walk<'_> {
-    let mut at = Walk { protocol: next_header, fragment: None, payload: rest };
+    let mut at = Walk { protocol: next_header, fragment: None, payload: rest, routed_to: None };
     for _ in 0..MAX_EXTENSION_HEADERS {
         // Only the first fragment holds the headers that would follow.
         if at.fragment.is_some_and(|fragment| fragment.offset != 0) {
@@ -125,6 +128,8 @@ fn walk(next_header: u8, rest: &[u8]) -> Walk<'_> {
         let Some((header, payload)) = at.payload.split_at_checked(len) else { break };
         if at.protocol == FRAGMENT {
             at.fragment = fragment(header);
+        } else if at.protocol == ROUTING {
+            at.routed_to = at.routed_to.or_else(|| final_destination(header));
         }
         at.protocol = header.first().copied().unwrap_or(NO_NEXT_HEADER);
         at.payload = payload;
@@ -142,6 +147,23 @@ fn extension_len(number: u8, bytes: &[u8]) -> Option<usize> {
         AUTHENTICATION => Some((units + 2) * 4),
         _ => None,
     }
+}
+
+/// Where a routing header finally leads (RFC 8200 §4.4), of the types whose addresses are whole: the last of them
+/// with the deprecated type 0 (RFC 5095) and with type 2 (RFC 6275 §6.4), the first in the segment list, which is in
+/// reverse, with type 4 (RFC 8754 §2). `None` if no segments are left: then the fixed header has it.
+fn final_destination(header: &[u8]) -> Option<Ipv6Addr> {
+    const ADDRESSES: usize = 8;
+    const ADDRESS_LEN: usize = 16;
+    let [_, units, routing_type, left] = *header.first_chunk()?;
+    let addresses = usize::from(units) / 2;
+    let index = match routing_type {
+        0 | 2 => addresses.checked_sub(1)?,
+        4 => 0,
+        _ => return None,
+    };
+    let octets = header.get(ADDRESSES + index * ADDRESS_LEN..)?.first_chunk::<ADDRESS_LEN>()?;
+    (left > 0).then(|| Ipv6Addr::from(*octets))
 }
 
 fn fragment(header: &[u8]) -> Option<Fragment> {
@@ -244,6 +266,35 @@ mod tests {
             );
             assert_eq!(payload, udp, "{name}");
         }
+    }
+
+    #[test]
+    fn the_final_destination_is_where_a_routing_header_leads() {
+        let first: Ipv6Addr = "2001:db8::a".parse().unwrap();
+        let last: Ipv6Addr = "2001:db8::b".parse().unwrap();
+        let fixed: Ipv6Addr = "2001:db8::2".parse().unwrap();
+        // Type, segments left, and the addresses in their order.
+        for (kind, left, addresses, expected) in [
+            (0, 2, [first, last], last),
+            (0, 1, [first, last], last),
+            (0, 0, [first, last], fixed),
+            (2, 1, [first, last], last),
+            (4, 1, [last, first], last),
+            (4, 0, [last, first], fixed),
+            (3, 1, [first, last], fixed),
+        ] {
+            let mut rest = vec![UDP, 4, kind, left, 0, 0, 0, 0];
+            rest.extend(addresses.iter().flat_map(Ipv6Addr::octets));
+            rest.extend([0x82, 0x9a]);
+            let bytes = datagram(42, ROUTING, &rest);
+            assert_eq!(decode(&bytes).unwrap().0.destination, expected, "type {kind}, {left} left");
+            for cut in 40..80 {
+                let cut = decode(&bytes[..cut]).unwrap().0;
+                assert_eq!((cut.destination, cut.protocol), (fixed, ROUTING), "not all there");
+            }
+        }
+        let empty = datagram(8, ROUTING, &[UDP, 0, 0, 1, 0, 0, 0, 0]);
+        assert_eq!(decode(&empty).unwrap().0.destination, fixed);
     }
 
     #[test]

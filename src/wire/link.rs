@@ -1,7 +1,7 @@
 //! Link-layer headers: from a captured frame to the IP datagram in it.
 //!
 //! Link types are those of pcap files (<https://www.tcpdump.org/linktypes.html>). Whatever lies
-//! between the link header and IP (802.1Q and 802.1ad tags, MPLS label stacks) is walked over.
+//! between the link header and IP (802.1Q and 802.1ad tags, `PPPoE` sessions, MPLS label stacks) is walked over.
 
 use super::{Layer, WireError, array};
 
@@ -14,6 +14,12 @@ pub enum LinkType {
     Ethernet,
     /// PPP, with or without the HDLC address and control bytes.
     Ppp,
+    /// PPP over Ethernet without the Ethernet header (RFC 2516).
+    PppEther,
+    /// PPP after one octet that says in which direction it went.
+    PppWithDirection,
+    /// Cisco's HDLC: address, control, and the ethertype.
+    CiscoHdlc,
     /// No link header: the frame is an IP datagram.
     Raw,
     /// `OpenBSD` loopback: a 4-byte address family in network byte order.
@@ -31,18 +37,22 @@ const NUMBERS: &[(LinkType, u32)] = &[
     (LinkType::Null, 0),
     (LinkType::Ethernet, 1),
     (LinkType::Ppp, 9),
+    (LinkType::PppEther, 51),
     (LinkType::Raw, 101),
+    (LinkType::CiscoHdlc, 104),
     (LinkType::Loop, 108),
     (LinkType::Sll, 113),
+    (LinkType::PppWithDirection, 204),
     (LinkType::Sll2, 276),
 ];
 
 /// Further numbers under which files carry one of the above: BSD's own raw IP, PPP in HDLC-like
-/// framing, and the link types that say which IP version follows.
+/// framing, that of pppd, and the link types that say which IP version follows.
 const ALIASES: &[(u32, LinkType)] = &[
     (12, LinkType::Raw),
     (14, LinkType::Raw),
     (50, LinkType::Ppp),
+    (166, LinkType::PppWithDirection),
     (228, LinkType::Raw),
     (229, LinkType::Raw),
 ];
@@ -69,6 +79,7 @@ impl LinkType {
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_MPLS: [u16; 2] = [0x8847, 0x8848];
+const ETHERTYPE_PPPOE: u16 = 0x8864;
 const ETHERTYPE_VLAN: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
@@ -87,7 +98,10 @@ pub fn ip_datagram(link: LinkType, frame: &[u8]) -> Result<Option<&[u8]>, WireEr
             let _whole: [u8; 20] = array(frame, 0, Layer::Link)?;
             (u16::from_be_bytes(array(frame, 0, Layer::Link)?), 20)
         }
-        LinkType::Ppp => ppp(frame)?,
+        LinkType::Ppp => ppp(frame, 0)?,
+        LinkType::PppWithDirection => ppp(frame, 1)?,
+        LinkType::PppEther => (ETHERTYPE_PPPOE, 0),
+        LinkType::CiscoHdlc => (u16::from_be_bytes(array(frame, 2, Layer::Link)?), 4),
         LinkType::Raw => return by_version(frame, 0),
         LinkType::Null | LinkType::Loop => return by_version(frame, 4),
         LinkType::Other(_) => return Ok(None),
@@ -95,10 +109,11 @@ pub fn ip_datagram(link: LinkType, frame: &[u8]) -> Result<Option<&[u8]>, WireEr
     after_ethertype(frame, ethertype, offset)
 }
 
-/// RFC 1661 §2 and RFC 1662 §3.1: optional address and control bytes, then one or two protocol
-/// bytes (the low bit of the first says which). The result is in Ethernet's numbers.
-fn ppp(frame: &[u8]) -> Result<(u16, usize), WireError> {
-    let start = if frame.starts_with(&[0xff, 0x03]) { 2 } else { 0 };
+/// The PPP frame at `offset`. RFC 1661 §2 and RFC 1662 §3.1: optional address and control bytes, then one or two
+/// protocol bytes (the low bit of the first says which). The result is in Ethernet's numbers.
+fn ppp(frame: &[u8], offset: usize) -> Result<(u16, usize), WireError> {
+    let framed = frame.get(offset..).is_some_and(|rest| rest.starts_with(&[0xff, 0x03]));
+    let start = offset + if framed { 2 } else { 0 };
     let [first] = array(frame, start, Layer::Link)?;
     let (protocol, offset) = if first & 1 == 1 {
         (u16::from(first), start + 1)
@@ -114,7 +129,18 @@ fn ppp(frame: &[u8]) -> Result<(u16, usize), WireError> {
     Ok((ethertype, offset))
 }
 
-/// Walks over VLAN tags and MPLS label stacks. Every step moves `offset` forward, so it ends.
+/// RFC 2516 §4: the header of a session's frame (code 0), then PPP.
+fn pppoe(frame: &[u8], offset: usize) -> Result<(u16, usize), WireError> {
+    const HEADER: usize = 6;
+    let [version_and_type, code] = array(frame, offset, Layer::Link)?;
+    if (version_and_type, code) == (0x11, 0) {
+        ppp(frame, offset + HEADER)
+    } else {
+        Ok((0, offset))
+    }
+}
+
+/// Walks over VLAN tags, `PPPoE` sessions and MPLS label stacks. Every step moves `offset` forward, so it ends.
 fn after_ethertype(
     frame: &[u8],
     mut ethertype: u16,
@@ -126,6 +152,8 @@ fn after_ethertype(
         } else if ETHERTYPE_VLAN.contains(&ethertype) {
             ethertype = u16::from_be_bytes(array(frame, offset + 2, Layer::Link)?);
             offset += 4;
+        } else if ethertype == ETHERTYPE_PPPOE {
+            (ethertype, offset) = pppoe(frame, offset)?;
         } else if ETHERTYPE_MPLS.contains(&ethertype) {
             return after_labels(frame, offset);
         } else {
@@ -174,6 +202,17 @@ mod tests {
                 frame(&[macs, &[0x88, 0xa8, 0, 7, 0x81, 0x00, 0, 8, 0x08, 0x00], IP]),
             ),
             (LinkType::Ethernet, frame(&[macs, &[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64], IP])),
+            (
+                LinkType::Ethernet,
+                frame(&[macs, &[0x88, 0x64, 0x11, 0, 0, 9, 0, 22, 0x00, 0x21], IP]),
+            ),
+            (
+                LinkType::Ethernet,
+                frame(&[macs, &[0x81, 0, 0, 7, 0x88, 0x64, 0x11, 0, 0, 9, 0, 22, 0x21], IP]),
+            ),
+            (LinkType::PppEther, frame(&[&[0x11, 0, 0, 9, 0, 22, 0x00, 0x21], IP])),
+            (LinkType::PppWithDirection, frame(&[&[1, 0xff, 0x03, 0x00, 0x21], IP])),
+            (LinkType::CiscoHdlc, frame(&[&[0x0f, 0, 0x08, 0x00], IP])),
             (LinkType::Ppp, frame(&[&[0xff, 0x03, 0x00, 0x21], IP])),
             (LinkType::Ppp, frame(&[&[0x21], IP])),
             (LinkType::Ppp, frame(&[&[0x02, 0x81, 0, 1, 1, 64], IP])),
@@ -197,6 +236,13 @@ mod tests {
         let arp = frame(&[&[0; 12], &[0x08, 0x06], &[0; 28]]);
         assert_eq!(ip_datagram(LinkType::Ethernet, &arp), Ok(None));
         assert_eq!(ip_datagram(LinkType::Raw, &[0x00; 20]), Ok(None));
+        // PPPoE discovery, a session's other codes, and PPP's own protocols.
+        for header in [[0x88, 0x63, 0x11, 9], [0x88, 0x64, 0x11, 9], [0x88, 0x64, 0x21, 0]] {
+            let pppoe = frame(&[&[0; 12], &header, &[0, 9, 0, 22, 0x00, 0x21], IP]);
+            assert_eq!(ip_datagram(LinkType::Ethernet, &pppoe), Ok(None), "{header:02x?}");
+        }
+        let lcp = frame(&[&[0x11, 0, 0, 9, 0, 22, 0xc0, 0x21], IP]);
+        assert_eq!(ip_datagram(LinkType::PppEther, &lcp), Ok(None));
         assert_eq!(ip_datagram(LinkType::Other(147), IP), Ok(None));
     }
 

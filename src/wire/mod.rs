@@ -23,7 +23,7 @@ pub use link::LinkType;
 /// One captured frame: what every link delivers and the tracer takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// When the kernel (or the simulation) saw it.
+    /// When the kernel (or the simulation) saw it; [`Timestamp::UNKNOWN`] if the capture file does not say.
     pub at: Timestamp,
     /// What kind of header `bytes` begin with.
     pub link: LinkType,

@@ -285,7 +285,7 @@ fn what_comes_before_the_damage_is_reported() {
         assert!(report.stderr.contains(words), "{}", report.stderr);
         assert_eq!(
             (report.status, report.stderr.lines().count()),
-            (status, 1),
+            (status, 2),
             "{}",
             report.stderr
         );

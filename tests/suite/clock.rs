@@ -332,8 +332,8 @@ fn a_classic_capture_with_a_step_back_in_it_is_replayed() {
     }
     let document = json(&replay(&recording, &["-n", "--json"]).stdout);
     for (_, reply) in replies(&document) {
-        let negative = reply["rtt_ns"].as_i64().unwrap() < 0;
-        assert_eq!(reply.get("clock_fault").is_some(), negative);
+        let unknown = reply["rtt_ns"].as_i64().is_none_or(|rtt| rtt < 0);
+        assert_eq!(reply.get("clock_fault").is_some(), unknown);
     }
 }
 
@@ -349,7 +349,11 @@ fn a_step_is_no_change_of_the_path() {
     set_back(&mut bytes, 100);
     fs::write(&after, bytes).unwrap();
     let found = run(&["diff", from, to]);
-    assert_eq!((found.status, found.stdout.as_str()), (0, "the path to 203.0.113.9 is the same\n"));
+    assert_eq!(found.status, 0, "{}", found.stdout);
+    // Of the first hop one round trip was over before the step.
+    let few =
+        "too few RTTs at hop 1 to tell a shift of one hop alone at p < 0.01: 5 each do (-q 5)\n";
+    assert_eq!(found.stdout, format!("{few}the path to 203.0.113.9 is the same\n"));
 }
 
 fn settings() -> impl Strategy<Value = Vec<Setting>> {

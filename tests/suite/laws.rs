@@ -244,9 +244,7 @@ fn what_is_seen_together_is_what_each_sees_alone() {
         let mut second = reader().unwrap();
         while let Ok(Some(item)) = second.next() {
             let Item::Packet(frame) = item else { continue };
-            let (concerned, now) = endpoint.concerned(&frame);
-            for index in concerned {
-                together[*index].handle_timeout(now);
+            for index in endpoint.concerned(&frame) {
                 together[*index].handle_frame(&frame);
             }
             for tracer in &mut alone {

@@ -4,6 +4,7 @@ mod allocations;
 mod architecture;
 mod back;
 mod blind;
+mod captures;
 mod cli;
 mod clock;
 mod config;

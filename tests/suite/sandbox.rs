@@ -271,6 +271,7 @@ fn link() -> LiveLink {
         protocol: 17,
         source_port: None,
         any_source_port: false,
+        as_such: false,
         confirming: false,
         any: false,
         clock: Clock::Kernel,

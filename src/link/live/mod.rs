@@ -67,6 +67,8 @@ pub struct LiveConfig {
     pub source_port: Option<u16>,
     /// Whether they come from other ports too, which are not held: TCP alone.
     pub any_source_port: bool,
+    /// Whether the probes are datagrams of that protocol as such: see [`ProbeType::Protocol`](crate::probe::ProbeType).
+    pub as_such: bool,
     /// Whether some probes come from a second port or with a second identifier: those that confirm answers.
     pub confirming: bool,
     /// Whether to capture on all interfaces, not just on that of the route.
@@ -210,6 +212,7 @@ impl LiveLink {
             protocol: config.protocol,
             source_port: Some(sender.ident()).filter(|_| !config.any_source_port),
             second_port: sender.second_ident(),
+            as_such: config.as_such,
             loopback: config.any || interface.is_loopback,
         };
         let capture = Capture::open(name, index, &filter)

@@ -50,6 +50,7 @@ fn config(target: IpAddr, zone: Option<&str>, iface: Option<&str>, protocol: u8)
         protocol,
         source_port: None,
         any_source_port: false,
+        as_such: false,
         confirming: false,
         any,
         clock: Clock::Kernel,

@@ -18,6 +18,7 @@ pub enum Goal {
 /// The time of day: `14:03:20`.
 #[must_use]
 pub fn clock(at: Timestamp) -> String {
+    let Some(at) = at.known() else { return "-".to_owned() };
     let second = at.nanos().div_euclid(SECOND).rem_euclid(DAY);
     format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
 }
@@ -25,6 +26,7 @@ pub fn clock(at: Timestamp) -> String {
 /// Date and time of day: `2026-01-31 14:03:20`.
 #[must_use]
 pub fn date_and_clock(at: Timestamp) -> String {
+    let Some(at) = at.known() else { return "-".to_owned() };
     let date = jiff::Timestamp::from_second(at.nanos().div_euclid(SECOND)).unwrap_or_default();
     let text = date.to_string();
     format!("{} {}", text.get(..10).unwrap_or_default(), clock(at))

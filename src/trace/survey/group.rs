@@ -16,7 +16,7 @@ use crate::trace::correlate;
 use crate::wire::ip::IpHeader;
 
 /// A tool that takes a new socket per probe does not rest longer than this.
-const PAUSE: Span = Span::from_millis(30_000);
+pub(super) const PAUSE: Span = Span::from_millis(30_000);
 /// A source port that comes again after this long is another trace's.
 const LONG_PAUSE: Span = Span::from_millis(300_000);
 /// Destination ports that may be missing between two probes of a trace.
@@ -32,6 +32,8 @@ const CHAINS: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sighting {
     pub(super) at: Timestamp,
+    /// Its frame number.
+    pub(super) frame: u64,
     pub(super) key: ProbeKey,
     /// Source port, or identifier.
     pub(super) ident: u16,
@@ -55,7 +57,7 @@ impl Sighting {
         key: ProbeKey,
         header: &IpHeader,
         payload: &[u8],
-        at: Timestamp,
+        (at, frame): (Timestamp, u64),
     ) -> Self {
         let mut beginning = [0; 16];
         for (byte, value) in beginning.iter_mut().zip(payload.iter().skip(key.head.len())) {
@@ -63,6 +65,7 @@ impl Sighting {
         }
         Self {
             at,
+            frame,
             key,
             ident: flow.ident,
             number: correlate::number(flow.probe, &key),
@@ -248,9 +251,7 @@ pub(super) fn group(probe: ProbeType, sightings: &[Sighting]) -> Vec<Vec<usize>>
     let mut left: Vec<usize> = (0..sightings.len()).collect();
     for rule in RULES.iter().filter(|rule| (rule.applies)(probe)) {
         if rule.reorders {
-            left.sort_by_key(|index| {
-                sightings.get(*index).map(|it| (it.at.nanos() / BURST, it.number))
-            });
+            in_bursts(&mut left, sightings);
         }
         let (found, chance): (Vec<_>, Vec<_>) = chains(rule, sightings, &left)
             .into_iter()
@@ -264,6 +265,18 @@ pub(super) fn group(probe: ProbeType, sightings: &[Sighting]) -> Vec<Vec<usize>>
         left.sort_unstable();
     }
     traces
+}
+
+/// Brings what was captured in one burst into the order of its numbers. A clock that goes back begins no earlier burst.
+fn in_bursts(indices: &mut [usize], sightings: &[Sighting]) {
+    let mut latest = i64::MIN;
+    let bursts = sightings.iter().map(|it| {
+        latest = latest.max(it.at.nanos() / BURST);
+        // Where no times are known, the order is all there is.
+        (latest, it.at.known().map_or(it.frame, |_| 0), it.number)
+    });
+    let bursts: Vec<_> = bursts.collect();
+    indices.sort_by_key(|index| bursts.get(*index));
 }
 
 fn chains(rule: &Rule, sightings: &[Sighting], indices: &[usize]) -> Vec<Chain> {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 
 use super::Found;
 use super::group::Sighting;
@@ -26,6 +27,19 @@ pub(super) struct Unseen {
     pub(super) key: ProbeKey,
     pub(super) ident: u16,
     pub(super) number: u16,
+    pub(super) reply: UnseenBy,
+}
+
+/// The reply by which it is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UnseenBy {
+    /// The probe as it is quoted, with the time and frame of the reply and a TTL of 0.
+    pub(super) quoted: Sighting,
+    pub(super) responder: IpAddr,
+    /// It says that a TTL ran out.
+    pub(super) expired: bool,
+    /// Over how many hops it seems to have come.
+    pub(super) back: u16,
 }
 
 /// The probes of one trace, in order of time.
@@ -39,6 +53,8 @@ pub(super) struct Run {
     pub(super) sizers: Vec<Sighting>,
     /// Those whose own frame is not in the capture.
     pub(super) unseen: Vec<Unseen>,
+    /// No probe is in the capture: all are known by replies alone.
+    pub(super) by_replies: bool,
     /// The probes that were to confirm answers to others.
     confirmations: Vec<Sighting>,
     first: Sighting,
@@ -65,6 +81,7 @@ impl Run {
             idents: probes.iter().map(|it| it.ident).collect(),
             sizers: Vec::new(),
             unseen: Vec::new(),
+            by_replies: false,
             confirmations: Vec::new(),
             first,
             per_ttl,
@@ -77,6 +94,11 @@ impl Run {
     /// When its first probe was captured.
     pub(super) fn start(&self) -> Timestamp {
         self.scout.map_or(self.first.at, |scout| scout.at)
+    }
+
+    /// The frame of that probe.
+    pub(super) fn first_frame(&self) -> u64 {
+        self.scout.map_or(self.first.frame, |scout| scout.frame)
     }
 
     /// Takes the last of these that may be its scout, if it has none.
@@ -179,17 +201,23 @@ impl Run {
         let config = self.config(wait, missing.iter().map(|(number, ..)| *number).min());
         let own = || self.scout.iter().chain(&self.probes).chain(&self.sizers);
         let all = || own().chain(&self.confirmations);
+        let captured = || all().filter(|_| !self.by_replies);
+        if self.by_replies {
+            missing = self.probes.iter().map(|it| (it.number, it.ttl, it.key)).collect();
+            missing.sort_unstable();
+        }
         let listed = Listed {
             idents: all().map(|it| it.ident).collect(),
-            probes: all().map(|it| it.key).collect(),
-            from: self.start(),
-            until: all().map(|it| it.at).max().unwrap_or(self.first.at),
+            probes: captured().map(|it| it.key).collect(),
+            from: self.first_frame(),
+            until: all().map(|it| it.frame).max().unwrap_or(self.first.frame),
+            ended: all().map(|it| it.at).max().unwrap_or(self.first.at),
             missing: missing.into(),
             orphans,
             uneven: wait.here == 0.0,
         };
         let start = self.start();
-        let probes = all().count();
+        let probes = captured().count();
         Found { config, idents: Idents::Listed(Box::new(listed)), start, probes, tool }
     }
 

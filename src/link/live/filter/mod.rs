@@ -47,6 +47,8 @@ pub struct Filter {
     pub source_port: Option<u16>,
     /// Another one that some of them come from.
     pub second_port: Option<u16>,
+    /// Whether our probes are all that has their protocol, whatever else it looks like.
+    pub as_such: bool,
     /// Whether the interface is the loopback, or all interfaces and so the loopback too: there each
     /// packet is seen going out and coming in, and the second sight is dropped.
     pub loopback: bool,
@@ -197,6 +199,7 @@ impl Filter {
     /// What a probe shows beyond its addresses.
     fn is_probe(&self, ip: u32, family: &Family) -> Vec<Line> {
         match (self.protocol, self.source_port) {
+            _ if self.as_such => vec![Do(RETURN, WHOLE_FRAME)],
             (ipv4::TCP, Some(_)) => {
                 let mut lines = self.is_ours(ip, FromPort, Answer);
                 lines.extend([
@@ -231,6 +234,7 @@ impl Filter {
     /// What an answer of the target shows beyond its addresses.
     fn is_answer(&self, ip: u32, family: &Family, otherwise: Label) -> Vec<Line> {
         match (self.protocol, self.source_port) {
+            _ if self.as_such => vec![Do(RETURN, WHOLE_FRAME)],
             (ipv4::TCP, None) => vec![
                 Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
                 any_bit((tcp::Flags::SYN.0 | tcp::Flags::RST.0).into(), Accept, Drop),

@@ -72,6 +72,7 @@ fn filter(family: usize, protocol: u8) -> Filter {
         protocol,
         source_port: Some(PORT),
         second_port: None,
+        as_such: false,
         loopback: false,
     }
 }

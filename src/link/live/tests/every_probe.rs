@@ -247,6 +247,7 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
             protocol: ipv4::UDP,
             source_port: None,
             any_source_port: false,
+            as_such: false,
             confirming: false,
             any: false,
             clock: Clock::Kernel,
