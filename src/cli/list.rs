@@ -14,7 +14,6 @@ use super::args::ReplayArgs;
 use super::replay::{self, Chosen};
 use super::together::{self, Watched};
 use super::{Status, complain, in_one_line, write_out};
-use crate::capture::CaptureReader;
 use crate::driver::Observer;
 use crate::probe::ProbeType;
 use crate::render::Form;
@@ -76,8 +75,8 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
 /// The traces of one recording; that there are none is said.
 fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result<Vec<Row>> {
     let name = path.display().to_string();
-    let first_ttl = args.options.first_ttl.unwrap_or(0);
-    let mut contents = replay::read_through(CaptureReader::new(&mut file, &name)?, first_ttl)?;
+    let reader = replay::reader(&mut file, &name)?;
+    let mut contents = replay::read_through(reader, args.options.hints())?;
     let chosen = Chosen { target: args.target, number: None };
     let mut traces = contents.traces(&name, &args.options, chosen);
     let mut watched = Vec::new();
