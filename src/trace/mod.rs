@@ -6,6 +6,7 @@
 
 mod answers;
 pub mod belief;
+pub mod changes;
 mod claim;
 pub mod config;
 mod correlate;
