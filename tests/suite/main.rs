@@ -4,6 +4,7 @@ mod allocations;
 mod architecture;
 mod back;
 mod blind;
+mod changes;
 mod cli;
 mod clock;
 mod config;
