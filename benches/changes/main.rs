@@ -20,7 +20,8 @@ fn main() {
     let table = |name: &str, title: &str, kinds: Vec<Kind>, changed: bool| {
         if [name, "all"].contains(&what) {
             let named = |it: &Kind| words.iter().all(|word| it.0.contains(word.as_str()));
-            table(title, kinds.into_iter().filter(named).collect(), changed, runs);
+            let kinds: Vec<Kind> = kinds.into_iter().filter(named).collect();
+            table(title, &kinds, changed, runs);
         }
     };
     table("diff", "diff, unchanged", compared::unchanged(), false);
@@ -32,10 +33,10 @@ fn main() {
     table("watch", "watch, changed", watched::changed(21, 10), true);
 }
 
-fn table(title: &str, kinds: Vec<Kind>, has_changed: bool, runs: u64) {
+fn table(title: &str, kinds: &[Kind], has_changed: bool, runs: u64) {
     let threads = thread::available_parallelism().map_or(1, |it| it.get() as u64);
     let (mut count, mut bad, mut sum) = (0, 0, 0);
-    for Kind(name, says) in &kinds {
+    for Kind(name, says) in kinds {
         let part = |first| {
             let numbers = (first..runs).step_by(usize::try_from(threads).unwrap());
             numbers.filter(|run| says(*run)).count() as u64
