@@ -4,8 +4,8 @@
 //! the two. Traces go hop by hop: [`hops`], with [`rewrites`] and [`shifts`] of RTTs. Maps go by routers and links: [`maps`].
 
 pub mod align;
-pub mod chance;
 pub mod document;
+mod evidence;
 pub mod hops;
 pub mod maps;
 pub mod ranks;

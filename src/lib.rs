@@ -43,6 +43,7 @@
 //! ```
 
 pub mod capture;
+pub mod chance;
 pub mod cli;
 pub mod compare;
 pub mod driver;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use crate::compare::Pair;
-use crate::compare::hops::{Comparison, Difference, HopDifference, Responders, Stacks};
+use crate::compare::hops::{Comparison, Difference, HopDifference, Responders, Stacks, Verdict};
 use crate::compare::maps::{MapComparison, Missing};
 use crate::compare::rewrites::{Rewriting, Rewritten};
 use crate::compare::shifts::{Rtts, SIGNIFICANCE, Shift};
@@ -38,13 +38,23 @@ pub fn trace(found: &Comparison) -> String {
     {
         let _ = writeln!(text, "rounds compared, all together: {before} before, {after} now");
     }
-    let by_chance = |hop: &HopDifference| !hop.change && hop.chance.is_some();
-    if found.hops.iter().any(by_chance) {
-        text += "other branches of load balancers are no change; to be sure compare two of \
-                 `rtrace paths`, or two of --flow paris with the same --sport (IPv6: and --flowlabel)\n";
-    }
-    let verdict = if found.changed { "has changed" } else { "is the same" };
-    let _ = writeln!(text, "the path to {} {verdict}", found.head.target);
+    let target = found.head.target;
+    let _ = match found.verdict {
+        Verdict::Same => writeln!(text, "the path to {target} is the same"),
+        Verdict::Changed => writeln!(text, "the path to {target} has changed"),
+        Verdict::Unclear => {
+            let enough = found.enough_queries.map_or(String::new(), |queries| {
+                format!("trace with -q {queries} or more before and after, or ")
+            });
+            writeln!(
+                text,
+                "whether the path to {target} has changed is unclear: load balancing or loss alone show this with \
+                 p = {}; {enough}compare two of `rtrace paths`, or two of --flow paris with the same --sport \
+                 (IPv6: and --flowlabel)",
+                chance(found.p)
+            )
+        }
+    };
     text
 }
 
@@ -61,7 +71,7 @@ fn said(hop: &HopDifference) -> String {
             return format!("other branches: {}, before {}", list(after), list(before));
         }
         Difference::Labels { responder, stacks: Pair { before, after } } => {
-            return format!("labels at {responder}: {} is now {}", stacks(before), stacks(after));
+            format!("labels at {responder}: {} is now {}", stacks(before), stacks(after))
         }
     };
     let moved = match hop.ttl {
@@ -175,18 +185,20 @@ pub fn map(found: &MapComparison) -> String {
     text += reached(found.reached);
     text += &unfinished(found.unfinished);
     let target = found.head.target;
-    let verdict = if found.changed { "have changed" } else { "are the same" };
-    let Pair { before, after } = found.confidence;
-    let limit = |percent: f64| format!("p < {}", chance(1.0 - percent / 100.0));
-    let limits = if before.to_bits() == after.to_bits() {
-        limit(before)
-    } else {
-        format!("{} before, {} now", limit(before), limit(after))
+    let _ = match found.verdict {
+        Verdict::Same => writeln!(text, "the paths to {target} are the same"),
+        Verdict::Changed => writeln!(
+            text,
+            "the paths to {target} have changed (chance alone shows this with p = {})",
+            chance(found.p)
+        ),
+        Verdict::Unclear => writeln!(
+            text,
+            "whether the paths to {target} have changed is unclear: chance alone shows this with p = {}; a higher \
+             --confidence before and after asks more flows",
+            chance(found.p)
+        ),
     };
-    let _ = writeln!(
-        text,
-        "the paths to {target} {verdict} (by the runs' confidence, what one lacks with {limits} is not there)"
-    );
     text
 }
 

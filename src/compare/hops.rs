@@ -1,10 +1,10 @@
 //! Two traces compared hop by hop: what is gone, come or changed since the first.
 //!
 //! The sequences of hops are laid beside each other ([`align`]), so that what is behind a router that was put in or
-//! taken out has only moved. Hops that share a router are in common; others there are branches, and no change. What
-//! lies between two hops in common is a change unless load balancing alone shows it with a chance of
-//! [`BALANCED`] or more ([`chance`]): then it is told as other branches, perhaps. The same single flow
-//! that goes another way is no matter of chance. Of a run that was not finished, what it lacks behind its last hop is no change.
+//! taken out has only moved. Hops that share a router are in common; others there are branches, and no change. Whether what
+//! lies between two hops in common is a change is one question to the whole trace ([`evidence`](super::evidence)): if an unchanged
+//! path shows as much with a chance below [`SIGNIFICANCE`], the path has changed, at the hops that are unlikely by themselves. Else
+//! it is unclear, and other branches perhaps. Of a run that was not finished, what it lacks beyond its last hop is no change.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,12 +12,13 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::align::{Beside, Likeness, align};
-use super::chance::{self, BALANCED};
+use super::evidence::{Evidence, OF_HOP, SIGNIFICANCE};
 use super::ranks::Samples;
 use super::rewrites::Rewriting;
 use super::shifts::Rtts;
 use super::trace::{Hop, Trace};
 use super::{Head, Pair};
+use crate::chance;
 
 /// How the second trace differs from the first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -27,6 +28,13 @@ pub struct Comparison {
     pub head: Head,
     /// Whether the path is another one.
     pub changed: bool,
+    /// What that is, or that it cannot be determined.
+    pub verdict: Verdict,
+    /// The chance that an unchanged path shows hops as different as these.
+    pub p: f64,
+    /// How many queries a hop in each trace would prove a change, where that is unclear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enough_queries: Option<usize>,
     /// By hop, in order.
     pub hops: Vec<HopDifference>,
     /// Fields that are rewritten otherwise.
@@ -43,6 +51,19 @@ pub struct Comparison {
     pub rounds: Pair<usize>,
 }
 
+/// Whether a path has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing differs but branches of load balancers.
+    #[default]
+    Same,
+    /// It has changed.
+    Changed,
+    /// Something differs, but chance alone may show that.
+    Unclear,
+}
+
 /// What is different at one hop.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HopDifference {
@@ -53,8 +74,8 @@ pub struct HopDifference {
     pub what: Difference,
     /// Whether that counts as a change of the path.
     pub change: bool,
-    /// The chance that load balancing alone shows the hops from the last one in common to the next as they are; none where
-    /// it is no question.
+    /// The chance that load balancing and loss alone part the hops from the last one in common to the next, and no
+    /// others, as they are; none where it is no question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chance: Option<f64>,
 }
@@ -96,41 +117,96 @@ struct Aligned {
     beside: Vec<Beside>,
 }
 
+/// Hops from beyond the last in common to the next one in common.
+struct Region {
+    /// The differences in it.
+    hops: Vec<HopDifference>,
+    /// The chance that an unchanged path shows them; none if nothing differs but branches.
+    chance: Option<f64>,
+    /// More queries than this are enough to prove them.
+    queries: Option<usize>,
+    /// Hops of the second trace, or where it has none of the first.
+    ttls: BTreeSet<u8>,
+}
+
 /// Compares the second trace with the first.
 #[must_use]
 pub fn compare(before: &Trace, after: &Trace) -> Comparison {
     let aligned = Aligned::of(before, after);
-    let mut hops = Vec::new();
-    // Hops of the second trace, or where it has none of the first, at which other branches may have been drawn.
-    let mut branching = BTreeSet::new();
-    let mut region = Vec::new();
-    for beside in &aligned.beside {
-        region.push(*beside);
-        if aligned.in_common(*beside).is_some() {
-            aligned.note_region(&region, &mut hops, &mut branching);
-            region.clear();
-        }
+    let p = aligned.evidence().chance();
+    let mut regions = aligned.regions();
+    let differing = || regions.iter().filter_map(|region| region.chance);
+    let least = differing().fold(1.0, f64::min);
+    let moved = p < SIGNIFICANCE;
+    // If no place is unlikely by itself, the least likely one is where it changed.
+    let is_change = |chance: f64| moved && (chance < OF_HOP || chance <= least);
+    let branching: BTreeSet<u8> = regions
+        .iter()
+        .filter(|region| region.chance.is_some_and(|chance| !is_change(chance)))
+        .flat_map(|region| region.ttls.iter().copied())
+        .collect();
+    for region in &mut regions {
+        let change = region.chance.is_some_and(is_change);
+        let questioned = region.hops.iter_mut().filter(|hop| hop.chance.is_some());
+        questioned.for_each(|hop| hop.change = change);
     }
-    aligned.note_region(&region, &mut hops, &mut branching);
     let unfinished = Pair { before: before.unfinished(), after: after.unfinished() };
     let rewrites = before.quotes().compare(&after.quotes(), |hop| branching.contains(&hop));
     let length = Pair { before: before.stop.ttl, after: after.stop.ttl };
     let reached = Pair { before: before.stop.target_reached, after: after.stop.target_reached };
-    let ends_otherwise =
-        reached.before != reached.after || length.before.is_some() != length.after.is_some();
-    let changed = ends_otherwise && !unfinished.before && !unfinished.after
-        || hops.iter().any(|hop| hop.change)
+    let finished = !unfinished.before && !unfinished.after;
+    let end = End::of(before, after);
+    let hops = || regions.iter().flat_map(|region| &region.hops);
+    let changed = finished && end == End::Changed
+        || hops().any(|hop| hop.change)
         || rewrites.iter().any(|field| field.change);
+    let doubtful = hops().any(|hop| !hop.change && hop.chance.is_some());
+    let verdict = match (changed, doubtful || finished && end == End::Unclear) {
+        (true, _) => Verdict::Changed,
+        (false, true) => Verdict::Unclear,
+        (false, false) => Verdict::Same,
+    };
+    let queries = regions.iter().filter_map(|region| region.queries).min();
     Comparison {
         head: Head::to(after.target.address),
         changed,
-        hops,
+        verdict,
+        p,
+        enough_queries: queries.filter(|_| verdict == Verdict::Unclear),
+        hops: hops().cloned().collect(),
         rewrites,
         rtts: Rtts::compare(&aligned.rtts()),
         length,
         reached,
         unfinished,
         rounds: Pair { before: before.rounds(), after: after.rounds() },
+    }
+}
+
+/// What became of the end of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Same,
+    Changed,
+    /// The target may have lost the few probes that it was sent.
+    Unclear,
+}
+
+impl End {
+    fn of(before: &Trace, after: &Trace) -> Self {
+        let (reached, other) = match (before.stop.target_reached, after.stop.target_reached) {
+            (true, false) => (before, after),
+            (false, true) => (after, before),
+            _ => return Self::Same,
+        };
+        // Somebody said that it ends there.
+        if other.stop.ttl.is_some() {
+            return Self::Changed;
+        }
+        let from = reached.stop.ttl.unwrap_or(0);
+        let ((sent, answered), (vain, also)) = (reached.to_target(from), other.to_target(from));
+        let p = 2.0 * chance::within(answered + also, sent, vain);
+        if p < SIGNIFICANCE { Self::Changed } else { Self::Unclear }
     }
 }
 
@@ -180,60 +256,52 @@ impl Aligned {
         both.map(|(before, after)| (after.ttl, (&before.rtts[..], &after.rtts[..]))).collect()
     }
 
-    /// Notes what differs from the hop behind the last in common to the next one in common.
-    fn note_region(
-        &self,
-        region: &[Beside],
-        into: &mut Vec<HopDifference>,
-        branching: &mut BTreeSet<u8>,
-    ) {
-        let drawn = self.chance(region);
-        for beside in region {
-            let (before, after) = self.hops(*beside);
-            let ttl = Pair { before: before.map(|hop| hop.ttl), after: after.map(|hop| hop.ttl) };
-            for what in differences(before, after) {
-                let branches = matches!(what, Difference::Branches(_));
-                let labels = matches!(what, Difference::Labels { .. });
-                let chance = drawn.filter(|_| !branches && !labels);
-                into.push(HopDifference {
-                    ttl,
-                    what,
-                    change: !branches && chance.is_none_or(|chance| chance < BALANCED),
-                    chance,
-                });
-            }
-            if drawn.is_some_and(|drawn| drawn >= BALANCED) {
-                branching.extend(ttl.before.into_iter().chain(ttl.after));
-            }
-        }
+    /// What the hops say that have the same TTL in both traces.
+    fn evidence(&self) -> Evidence {
+        let beside = |hop: &Hop| self.after.iter().find(|other| other.ttl == hop.ttl);
+        Evidence::of(self.before.iter().filter_map(|hop| Some((hop, beside(hop)?))))
     }
 
-    /// The chance that load balancing alone shows such a region, if anything differs in it. Hops that were asked by other flows are drawn
-    /// independently; of those that share flows the one that tells most counts.
-    fn chance(&self, region: &[Beside]) -> Option<f64> {
-        let (mut flows, mut total) = (BTreeSet::new(), 0);
-        let mut chances = Vec::new();
-        for (at, beside) in region.iter().enumerate() {
-            let before = or_next(region, at, |it| self.hops(it).0);
-            let after = or_next(region, at, |it| self.hops(it).1);
-            let both_silent = |one: &Hop, other: &Hop| one.is_silent() && other.is_silent();
-            let (Some(before), Some(after)) = (before, after) else { continue };
-            let whole = beside.0.is_some() && beside.1.is_some();
-            if whole && (before.shares_a_router_with(after) || both_silent(before, after)) {
-                continue;
+    fn regions(&self) -> Vec<Region> {
+        let mut regions = Vec::new();
+        let mut beside = Vec::new();
+        for pair in &self.beside {
+            beside.push(*pair);
+            if self.in_common(*pair).is_some() {
+                regions.push(self.region(&beside));
+                beside.clear();
             }
-            if before.is_of_the_flow_of(after) {
-                return Some(0.0);
-            }
-            let asked: BTreeSet<_> = before.flows.union(&after.flows).collect();
-            total += asked.len();
-            flows.extend(asked);
-            let answering = |hop: &Hop| hop.labels.len().max(1);
-            let routers = if whole { answering(before) + answering(after) } else { 2 };
-            chances.push(chance::apart(routers, before.draws(), after.draws()));
         }
-        let each = chances.into_iter();
-        if flows.len() == total { each.reduce(|all, one| all * one) } else { each.reduce(f64::min) }
+        regions.push(self.region(&beside));
+        regions
+    }
+
+    fn region(&self, beside: &[Beside]) -> Region {
+        let evidence = self.differing(beside);
+        let moved = beside.iter().any(|(before, after)| before.is_none() || after.is_none());
+        let chance = evidence.product().or_else(|| moved.then_some(1.0));
+        let mut region =
+            Region { hops: Vec::new(), chance, queries: evidence.queries(), ttls: BTreeSet::new() };
+        for pair in beside {
+            let (before, after) = self.hops(*pair);
+            let ttl = Pair { before: before.map(|hop| hop.ttl), after: after.map(|hop| hop.ttl) };
+            let found = differences(before, after).into_iter();
+            region.hops.extend(found.map(|what| {
+                let branches = matches!(what, Difference::Branches(_));
+                HopDifference { ttl, what, change: false, chance: chance.filter(|_| !branches) }
+            }));
+            region.ttls.extend(ttl.before.into_iter().chain(ttl.after));
+        }
+        region
+    }
+
+    /// What the hops of a region say. Where one trace has no such hop, the next of it stands there.
+    fn differing(&self, region: &[Beside]) -> Evidence {
+        let pairs = (0..region.len()).filter_map(|at| {
+            let before = or_next(region, at, |it| self.hops(it).0)?;
+            Some((before, or_next(region, at, |it| self.hops(it).1)?))
+        });
+        Evidence::of(pairs)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Two maps of all paths to one target, compared: which routers and links are gone or come.
 //!
-//! No run finds all for certain, so what one map lacks may still be there. Of a router that showed `k` next hops
-//! to `n` flows, a further one that is as likely as the others is missed with a chance of `(k / (k + 1))ⁿ`; a router
-//! is missed if each link to it is, and one behind others that are missed with them. It is a change where that chance is below
-//! what the run that lacks it was to fail with at most, 1 − confidence. By the stopping rule every router that was asked
-//! to the end is sure enough (`trace::paths::rule`): of `k` next hops `n` is so great that even k + 1 times the chance is no more. So
-//! only what is behind a router that was not asked enough may be missing by chance; it is told but is no change. Nor
-//! is what a run lacks that was not finished. Links behind a router that chooses for each packet may not exist and are left out.
+//! No run finds all for certain, so what one map lacks may still be there. Whether the maps differ by more than chance is one
+//! question to both ([`Odds`]): at each router that both have, the flows that went on from it to each next hop are
+//! compared by counting their assignments to the two runs ([`chance`](crate::chance)). How often is any next hop in one run alone that
+//! is as unlikely to be, or has any router no next hop in both? That is to be below [`SIGNIFICANCE`]. Which differences then are the change goes by each run's
+//! confidence: of a router that showed `k` next hops to `n` flows, a further one that is as likely as the others is missed with a
+//! chance of `(k / (k + 1))ⁿ`; a router is missed if each link to it is, and one beyond others that are missed with them. What a run
+//! lacks that was not finished is no change. Links beyond a router that chooses for each packet may not exist and are left out.
 //!
 //! What is compared is the JSON document of `rtrace paths` (`schema/paths.schema.json`).
 
@@ -16,7 +16,10 @@ use std::net::IpAddr;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
+use super::evidence::SIGNIFICANCE;
+use super::hops::Verdict;
 use super::{Head, Pair, ParseError, Target, document};
+use crate::chance::{self, Seen};
 
 /// The `format` of the document.
 pub const FORMAT: &str = "rtrace-paths";
@@ -95,6 +98,10 @@ pub struct MapComparison {
     pub head: Head,
     /// Whether the paths are others.
     pub changed: bool,
+    /// What that is, or that it cannot be determined.
+    pub verdict: Verdict,
+    /// The chance that two runs over unchanged paths differ so much.
+    pub p: f64,
     /// Routers that only one of the maps has.
     pub routers: Vec<RouterDifference>,
     /// Links between routers of both maps that only one has.
@@ -229,8 +236,10 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
         unfinished: Pair { before: before.unfinished(), after: after.unfinished() },
         ..MapComparison::default()
     };
+    found.p = Odds::of(before, after).chance();
     found.note_missing(Missing::Gone, before, after);
     found.note_missing(Missing::Come, after, before);
+    found.judge();
     let known = after.known();
     for (address, was) in before.known() {
         if let Some(is) = known.get(&address).filter(|is| is.per_packet != was.per_packet) {
@@ -238,14 +247,126 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
         }
     }
     let finished = !found.unfinished.before && !found.unfinished.after;
-    let otherwise = !found.per_packet.is_empty() || found.reached.before != found.reached.after;
     found.changed = found.routers.iter().any(|router| router.change)
         || found.links.iter().any(|link| link.change)
-        || finished && otherwise;
+        || finished && found.reached.before != found.reached.after;
+    let differs =
+        !found.routers.is_empty() || !found.links.is_empty() || !found.per_packet.is_empty();
+    found.verdict = match (found.changed, differs) {
+        (true, _) => Verdict::Changed,
+        (false, true) => Verdict::Unclear,
+        (false, false) => Verdict::Same,
+    };
     found
 }
 
+/// At each router that both maps have: how many flows went on to each next hop.
+struct Odds {
+    routers: Vec<BTreeMap<Next, Seen>>,
+}
+
+/// A next hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    /// By the id of the node in the second map.
+    Known(usize),
+    /// One that only the first map has.
+    Alone(IpAddr),
+    Silent,
+}
+
+impl Odds {
+    fn of(before: &Map, after: &Map) -> Self {
+        let (was, is) = (before.known(), after.known());
+        let mut same: BTreeMap<usize, usize> =
+            was.iter().filter_map(|(address, node)| Some((node.id, is.get(address)?.id))).collect();
+        same.insert(0, 0);
+        let mut routers: BTreeMap<usize, BTreeMap<Next, Seen>> = BTreeMap::new();
+        // Flows do not decide where packets of such a router go.
+        let by_packet = |known: &BTreeMap<IpAddr, &Node>| -> BTreeSet<IpAddr> {
+            let choosing = known.iter().filter(|(_, node)| node.per_packet);
+            choosing.map(|(address, _)| *address).collect()
+        };
+        let (one, other) = (by_packet(&was), by_packet(&is));
+        let certain = |map: &Map, link: &&Link| {
+            let address = map.node(link.from).and_then(|node| node.address);
+            let choosing = address.is_some_and(|it| one.contains(&it) || other.contains(&it));
+            !link.uncertain && !choosing
+        };
+        for link in before.links.iter().filter(|link| certain(before, link)) {
+            let Some(from) = same.get(&link.from) else { continue };
+            let next = match before.node(link.to).and_then(|node| node.address) {
+                Some(address) => {
+                    same.get(&link.to).map_or(Next::Alone(address), |id| Next::Known(*id))
+                }
+                None => Next::Silent,
+            };
+            routers.entry(*from).or_default().entry(next).or_default().0 += link.flows as usize;
+        }
+        for link in after.links.iter().filter(|link| certain(after, link)) {
+            let Some(router) = routers.get_mut(&link.from) else { continue };
+            let address = after.node(link.to).and_then(|node| node.address);
+            let next = address.map_or(Next::Silent, |_| Next::Known(link.to));
+            router.entry(next).or_default().1 += link.flows as usize;
+        }
+        Self { routers: routers.into_values().filter(|router| router.len() > 1).collect() }
+    }
+
+    /// The chance that as unlikely a next hop is in one run alone, or that some router has no next hop in both.
+    fn chance(&self) -> f64 {
+        let mut alone: BTreeMap<Next, [f64; 2]> = BTreeMap::new();
+        let mut seen: BTreeMap<Next, Seen> = BTreeMap::new();
+        let (mut apart, mut apart_groups) = (1.0_f64, Vec::new());
+        for router in &self.routers {
+            let counts: Vec<Seen> = router.values().copied().collect();
+            let (before, after) =
+                counts.iter().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+            for (next, (was, is)) in router {
+                let [gone, come] = alone.entry(*next).or_insert([1.0; 2]);
+                *gone *= chance::within(was + is, before, after);
+                *come *= chance::within(was + is, after, before);
+                let (all_was, all_is) = seen.entry(*next).or_default();
+                (*all_was, *all_is) = (*all_was + was, *all_is + is);
+            }
+            let disjoint = chance::disjoint(&counts);
+            apart_groups.push(vec![disjoint]);
+            if counts.iter().all(|(was, is)| *was == 0 || *is == 0) {
+                apart = apart.min(disjoint);
+            }
+        }
+        let of_one = alone.iter().filter_map(|(next, [gone, come])| match seen.get(next)? {
+            (_, 0) => Some(*gone),
+            (0, _) => Some(*come),
+            _ => None,
+        });
+        let least = of_one.fold(1.0, f64::min);
+        let groups: Vec<Vec<f64>> = alone.values().map(|chances| chances.to_vec()).collect();
+        // Either of two questions.
+        let apart = chance::together(&apart_groups, apart);
+        (chance::together(&groups, least).min(apart) * 2.0).min(1.0)
+    }
+}
+
 impl MapComparison {
+    /// Of what may be a change, nothing is one unless both maps together say so; then at least what is least likely.
+    fn judge(&mut self) {
+        let certain = self.p < SIGNIFICANCE;
+        let finished = |difference: Missing| match difference {
+            Missing::Gone => !self.unfinished.after,
+            Missing::Come => !self.unfinished.before,
+        };
+        let routers = self.routers.iter().map(|it| (it.difference, it.p));
+        let all = routers.chain(self.links.iter().map(|it| (it.difference, it.p)));
+        let least = all.filter(|it| finished(it.0)).map(|it| it.1).fold(1.0, f64::min);
+        let [gone, come] = [Missing::Gone, Missing::Come].map(finished);
+        let judge = |difference: Missing, p: f64, change: &mut bool| {
+            let finished = if difference == Missing::Gone { gone } else { come };
+            *change = certain && (*change || finished && p <= least);
+        };
+        self.routers.iter_mut().for_each(|it| judge(it.difference, it.p, &mut it.change));
+        self.links.iter_mut().for_each(|it| judge(it.difference, it.p, &mut it.change));
+    }
+
     /// What `there` has and `other` lacks.
     fn note_missing(&mut self, difference: Missing, there: &Map, other: &Map) {
         let known = other.known();
@@ -345,6 +466,7 @@ mod tests {
             compare(&whole, &whole),
             MapComparison {
                 head: Head::to(whole.target.address),
+                p: 1.0,
                 reached: Pair { before: true, after: true },
                 confidence: Pair { before: 95.0, after: 95.0 },
                 ..MapComparison::default()
@@ -360,33 +482,38 @@ mod tests {
         assert!(compare(&many, &whole).changed);
     }
 
-    /// A router that was asked to the end is believed, however few next hops it has, at the confidence of its run.
     #[test]
-    fn what_a_run_lacks_is_judged_by_the_confidence_it_had() {
-        let flows = |k: usize, percent: f64| {
-            let rule = crate::trace::paths::Confidence { percent, whole_graph: false }.rule(1);
-            u32::try_from(rule.flows(k)).unwrap()
-        };
-        for percent in [80.0, 95.0, 99.0] {
+    fn a_next_hop_that_many_flows_took_and_none_takes_now_is_gone() {
+        for percent in [95.0, 99.0] {
             for k in 1..=4 {
-                let n = flows(k, percent);
-                let next =
-                    |k: usize| (2..2 + k).map(move |id| (1, id, n / u32::try_from(k).unwrap() + 1));
-                let links = |k| [(0, 1, n)].into_iter().chain(next(k)).collect::<Vec<_>>();
+                let next = |known: usize| (2..2 + known).map(move |id| (1, id, 20));
+                let links =
+                    |known| [(0, 1, 100)].into_iter().chain(next(known)).collect::<Vec<_>>();
                 let before = map_of(&links(k + 1), percent, "complete");
                 let after = |completion| map_of(&links(k), percent, completion);
-                assert!(compare(&before, &after("complete")).changed, "{percent} {k}");
+                let found = compare(&before, &after("complete"));
+                assert_eq!(
+                    (found.changed, found.verdict),
+                    (true, Verdict::Changed),
+                    "{percent} {k}"
+                );
                 let cut = compare(&before, &after("max-probes"));
                 assert!(!cut.changed && cut.unfinished.after && cut.routers.len() == 1);
                 assert!(compare(&after("max-probes"), &before).unfinished.before);
             }
         }
-        // What 95 % are enough for is too little for 99 %.
-        let (before, few) = ([(0, 1, 6), (1, 2, 3), (1, 3, 3)], [(0, 1, 6), (1, 2, 6)]);
-        for (percent, changed) in [(95.0, true), (99.0, false)] {
-            let found = compare(&map(&before), &map_of(&few, percent, "complete"));
-            assert_eq!(found.changed, changed, "{percent}");
-        }
+    }
+
+    /// What the stopping rule asks at 95 % shows another only next hop, not that one of two is gone.
+    #[test]
+    fn few_flows_are_unclear() {
+        let [one, other] = [2, 3].map(|id| map(&[(0, 1, 6), (1, id, 6), (id, 9, 6)]));
+        let both = map(&[(0, 1, 6), (1, 2, 3), (1, 3, 3), (2, 9, 3), (3, 9, 3)]);
+        assert_eq!(compare(&one, &other).verdict, Verdict::Changed);
+        assert_eq!(
+            (compare(&both, &one).verdict, compare(&both, &one).changed),
+            (Verdict::Unclear, false)
+        );
     }
 
     #[test]

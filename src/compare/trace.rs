@@ -97,7 +97,7 @@ struct Label {
 }
 
 /// What load balancers know a probe by, and whatever else tells flows apart.
-type FlowKey = (Option<u32>, Option<u16>, Option<u16>, Option<String>);
+pub(super) type FlowKey = (Option<u32>, Option<u16>, Option<u16>, Option<String>);
 
 /// What a trace shows of one hop.
 #[derive(Clone, Debug, Default)]
@@ -106,12 +106,15 @@ pub(super) struct Hop {
     /// Who answers, and behind which label stacks; `None` is none.
     pub labels: BTreeMap<IpAddr, BTreeSet<Option<String>>>,
     pub rtts: Vec<i64>,
-    /// The flows that were answered; of a silent hop those that were not.
-    pub flows: BTreeSet<FlowKey>,
-    /// So many probes were.
-    probes: usize,
-    /// Different routers answered probes of one flow.
-    per_packet: bool,
+    /// What each probe drew.
+    pub draws: Vec<Draw>,
+}
+
+/// One probe: its flow, and who answered it with which label stack.
+#[derive(Clone, Debug)]
+pub(super) struct Draw {
+    pub flow: FlowKey,
+    pub answer: Option<(IpAddr, Option<String>)>,
 }
 
 impl Trace {
@@ -181,6 +184,14 @@ impl Trace {
         end.or_else(|| Some(self.hops.iter().rfind(answered)?.ttl)).unwrap_or(0)
     }
 
+    /// How many probes were to reach so far or farther, and how many of them the target answered.
+    pub(super) fn to_target(&self, from: u8) -> (usize, usize) {
+        let beyond = self.hops.iter().filter(|hop| hop.ttl >= from).flat_map(|hop| &hop.probes);
+        let target = self.target.address;
+        let answered = |probe: &&TracedProbe| probe.replies.iter().any(|it| it.responder == target);
+        (beyond.clone().count(), beyond.filter(answered).count())
+    }
+
     /// What became of the probes' fields, hop by hop.
     pub(super) fn quotes(&self) -> Quotes {
         let mut quotes = Quotes::default();
@@ -204,21 +215,16 @@ impl Trace {
 impl Hop {
     fn of(hop: &TracedHop, asked: &Asked) -> Self {
         let mut seen = Self { ttl: hop.ttl, ..Self::default() };
-        let mut ways: BTreeMap<FlowKey, BTreeSet<IpAddr>> = BTreeMap::new();
         for probe in &hop.probes {
-            let flow = probe.flow(asked);
+            let mut answer = None;
             for reply in probe.replies.iter().filter(|reply| !reply.duplicate) {
                 let labels = reply.extension.as_deref().and_then(labels);
-                seen.labels.entry(reply.responder).or_default().insert(labels);
                 seen.rtts.extend(reply.rtt_ns.filter(|_| !reply.clock_fault));
-                ways.entry(flow.clone()).or_default().insert(reply.responder);
+                answer.get_or_insert((reply.responder, labels.clone()));
+                seen.labels.entry(reply.responder).or_default().insert(labels);
             }
+            seen.draws.push(Draw { flow: probe.flow(asked), answer });
         }
-        let silent = seen.is_silent();
-        let counted = hop.probes.iter().filter(|probe| silent || !probe.replies.is_empty());
-        seen.probes = counted.clone().count();
-        seen.flows = counted.map(|probe| probe.flow(asked)).collect();
-        seen.per_packet = ways.values().any(|responders| responders.len() > 1);
         seen
     }
 
@@ -232,16 +238,6 @@ impl Hop {
 
     pub(super) fn shares_a_router_with(&self, other: &Self) -> bool {
         self.labels.keys().any(|responder| other.labels.contains_key(responder))
-    }
-
-    /// How often a balancer had to choose a way to this hop.
-    pub(super) fn draws(&self) -> usize {
-        if self.per_packet { self.probes } else { self.flows.len() }
-    }
-
-    /// Both were asked by the one same flow, and the balancers before them choose by the flow.
-    pub(super) fn is_of_the_flow_of(&self, other: &Self) -> bool {
-        self.flows.len() == 1 && self.flows == other.flows && !self.per_packet && !other.per_packet
     }
 }
 

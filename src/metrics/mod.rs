@@ -139,7 +139,7 @@ impl Metrics {
         );
         rtrace.register(
             "path_changes",
-            "How often another router answered than did before",
+            "How often the hop changed: another router answers than before, balancing apart",
             self.changes.clone(),
         );
         rtrace.register(

@@ -1,7 +1,7 @@
 //! A watch as a stream: one JSON object a line, each written when it happens and flushed at once.
 //!
 //! `begin` has the configuration, `round` a round that is over, `missed` rounds of which nothing left, `changed` another router in the place of one,
-//! `clock-step` that the clock was set, `contradicted` answers of a round that are not believed,
+//! `balanced` several routers of one hop in turn, `clock-step` that the clock was set, `contradicted` answers of a round that are not believed,
 //! `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
 //! name of a responder, `end` the totals. `docs/watch.md` has every field. Names may be learned at any time, so they stand before
 //! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
@@ -18,12 +18,13 @@ use super::outage::RejectionRow;
 use super::rows::{self, AskedRow, ClockStepRow, HeadRow, LoopRow};
 use super::{Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
+use crate::trace::changes::{Balanced, Change};
 use crate::trace::loss::{LossWatch, Turn, TurnKind};
 use crate::trace::path::Contradiction;
 use crate::trace::reach;
 use crate::trace::rounds::Plan;
 use crate::trace::summary::Summary;
-use crate::trace::table::{Change, Row, Table};
+use crate::trace::table::{Row, Table};
 use crate::trace::verdict::Loss;
 use crate::trace::{Event, Hop, Path, Probe, ProbeRef, Reply, TraceConfig};
 use crate::untrusted::Untrusted;
@@ -76,16 +77,23 @@ impl<W: Write> Stream<W> {
         if view.path.is_empty() {
             return Ok(());
         }
-        let (before, missed) = (self.table.changed(), self.table.missed());
+        let before = (self.table.changed(), self.table.balances());
+        let missed = self.table.missed();
         let reached = self.table.add(view.path);
         let (this, after) = (number(view.path), view.path.missed_after);
         let missed = self.table.missed().saturating_sub(missed).saturating_sub(after);
         self.missing(this.saturating_sub(missed), missed)?;
         self.lines.line(&Line::Round(RoundRow::of(view)))?;
-        let changes: Vec<Change> = self.table.changes_since(before).copied().collect();
-        for Change { at, ttl, from, to, .. } in changes {
-            let (round, at_ns) = (number(view.path), at.nanos());
-            self.lines.line(&Line::Changed { round, ttl, at_ns, from, to })?;
+        // Their rounds are counted from the first that was seen.
+        let number_of = |round: u64| {
+            this.saturating_sub(self.table.rounds().saturating_sub(after).saturating_sub(round))
+        };
+        let changes =
+            self.table.changes_since(before.0).map(|change| change_line(change, number_of));
+        let balanced = self.table.balanced_since(before.1).map(|it| balanced_line(it, number_of));
+        let lines: Vec<Line<'_>> = changes.chain(balanced).collect();
+        for line in lines {
+            self.lines.line(&line)?;
         }
         for turn in reached {
             self.lines.line(&reach_line(turn, view))?;
@@ -181,6 +189,18 @@ fn reach_line(turn: reach::Turn, view: View<'_>) -> Line<'static> {
     }
 }
 
+fn change_line(change: &Change, number_of: impl Fn(u64) -> u64) -> Line<'static> {
+    let Change { round, at, ttl, from, to, judged } = *change;
+    let (round, judged_round) = (number_of(round), number_of(judged));
+    Line::Changed { round, ttl, at_ns: at.nanos(), from, to, judged_round }
+}
+
+fn balanced_line(balanced: &Balanced, number_of: impl Fn(u64) -> u64) -> Line<'static> {
+    let Balanced { round, at, ttl, responders } = balanced;
+    let (round, responders) = (number_of(*round), responders.clone());
+    Line::Balanced { round, ttl: *ttl, at_ns: at.nanos(), responders }
+}
+
 /// The number of a round, from 1.
 fn number(path: &Path) -> u64 {
     path.round.saturating_add(1)
@@ -207,6 +227,14 @@ enum Line<'a> {
         at_ns: i64,
         from: IpAddr,
         to: IpAddr,
+        /// The round with which that was certain.
+        judged_round: u64,
+    },
+    Balanced {
+        round: u64,
+        ttl: u8,
+        at_ns: i64,
+        responders: Vec<IpAddr>,
     },
     Contradicted {
         round: u64,

@@ -7,6 +7,7 @@
 mod answers;
 pub mod belief;
 pub mod branches;
+pub mod changes;
 mod claim;
 pub mod config;
 mod correlate;

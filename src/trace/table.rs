@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use super::changes::{Balanced, Change, Finding, Recent};
 use super::event::Event;
 use super::loops::Loop;
 use super::path::{Hop, Path, Probe, ProbeRef};
@@ -15,7 +16,7 @@ use super::rounds::MOST_KEPT;
 use super::shares::Share;
 use super::summary::Summary;
 use super::verdict::{self, Loss, Verdict};
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// Rounds of which a hop's history is kept.
 pub const HISTORY: usize = 512;
@@ -46,6 +47,9 @@ pub struct Table {
     ended_by: Option<u64>,
     changes: VecDeque<Change>,
     changed: u64,
+    /// Where balancing was found, the latest last, and how often.
+    balanced: VecDeque<Balanced>,
+    balances: u64,
 }
 
 /// Forwarding loops over all rounds.
@@ -78,8 +82,8 @@ pub struct Row {
     pub responders: Vec<Responder>,
     /// The last rounds, the oldest first: one each since its first.
     pub history: VecDeque<Cell>,
-    /// Who answered the hop's first, second, … probe last.
-    last: Vec<Option<IpAddr>>,
+    /// Who answered lately.
+    recent: Recent,
     /// As many of the latest rounds may still be answered: as such a reply has ever been late by.
     young: usize,
 }
@@ -110,21 +114,6 @@ pub struct Cell {
     pub rtt: Option<Span>,
 }
 
-/// Another router answered than did before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// In which round, from 1.
-    pub round: u64,
-    /// When the reply came that shows it.
-    pub at: Timestamp,
-    /// At which hop.
-    pub ttl: u8,
-    /// Who answered before.
-    pub from: IpAddr,
-    /// Who answers now.
-    pub to: IpAddr,
-}
-
 impl Row {
     fn new(ttl: u8) -> Self {
         Self {
@@ -136,7 +125,7 @@ impl Row {
             rtts: Summary::default(),
             responders: Vec::new(),
             history: VecDeque::new(),
-            last: Vec::new(),
+            recent: Recent::default(),
             young: 0,
         }
     }
@@ -195,8 +184,7 @@ impl Row {
     }
 
     /// Takes in this hop of a round.
-    fn add(&mut self, hop: &Hop, path: &Path, round: u64) -> Vec<Change> {
-        let mut changes = Vec::new();
+    fn add(&mut self, hop: &Hop, path: &Path, round: u64) -> Vec<Finding> {
         // What was still under way when a watch was cut off tells nothing.
         let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
         let answers = || hop.probes.iter().filter_map(Probe::answer).filter(mine);
@@ -211,19 +199,11 @@ impl Row {
         self.received += u64::from(cell.received);
         self.asked += u64::from(cell.sent > 0 && !path.cut_off);
         self.remember(cell);
-        self.last.resize(self.last.len().max(hop.probes.len()), None);
-        for (probe, last) in hop.probes.iter().zip(&mut self.last) {
-            let Some(reply) = probe.counted().filter(mine) else { continue };
-            self.late += u64::from(reply.late);
-            let (at, ttl, to) = (reply.at, self.ttl, reply.responder);
-            if let Some(from) = last.replace(to).filter(|from| *from != to) {
-                changes.push(Change { round, at, ttl, from, to });
-            }
-        }
+        self.late += counted().filter(|reply| reply.late).count() as u64;
         for reply in counted() {
             self.note(reply, round);
         }
-        changes
+        self.recent.add(hop, path, round)
     }
 }
 
@@ -262,15 +242,26 @@ impl Table {
                 self.rows.len() - 1
             });
             let Some(row) = self.rows.get_mut(index) else { continue };
-            let changes = row.add(hop, path, self.rounds);
-            self.changed += changes.len() as u64;
-            self.changes.extend(changes);
+            for finding in row.add(hop, path, self.rounds) {
+                match finding {
+                    Finding::Changed(change) => {
+                        self.changed += 1;
+                        self.changes.push_back(change);
+                    }
+                    Finding::Balanced(balanced) => {
+                        self.balances += 1;
+                        self.balanced.push_back(balanced);
+                    }
+                }
+            }
         }
         // A cell per round and row, so that those of all rows are of the same rounds, the last first.
         let absent = |row: &&mut Row| !reported.iter().any(|hop| hop.ttl == row.ttl);
         self.rows.iter_mut().filter(absent).for_each(|row| row.remember(Cell::default()));
         let excess = self.changes.len().saturating_sub(CHANGES);
         self.changes.drain(..excess);
+        let excess = self.balanced.len().saturating_sub(CHANGES);
+        self.balanced.drain(..excess);
         let answered = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let known = reported.iter().rposition(answered).map_or(0, |last| last + 1);
         let length = self.length;
@@ -431,6 +422,24 @@ impl Table {
     pub fn changes_since(&self, before: u64) -> impl Iterator<Item = &Change> {
         let new = usize::try_from(self.changed.saturating_sub(before)).unwrap_or(usize::MAX);
         self.changes.iter().skip(self.changes.len().saturating_sub(new))
+    }
+
+    /// Where several routers were found to answer in turn, the oldest first.
+    #[must_use]
+    pub fn balanced(&self) -> &VecDeque<Balanced> {
+        &self.balanced
+    }
+
+    /// How often that was.
+    #[must_use]
+    pub fn balances(&self) -> u64 {
+        self.balances
+    }
+
+    /// Those that came after the first `before`, the oldest first.
+    pub fn balanced_since(&self, before: u64) -> impl Iterator<Item = &Balanced> {
+        let new = usize::try_from(self.balances.saturating_sub(before)).unwrap_or(usize::MAX);
+        self.balanced.iter().skip(self.balanced.len().saturating_sub(new))
     }
 
     /// What the lost probes of the row with this index mean.

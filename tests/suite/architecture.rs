@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("untrusted", &[]),
+    ("chance", &[]),
     ("wire", &["time", "untrusted"]),
     ("probe", &["time", "wire"]),
-    ("trace", &["time", "untrusted", "wire", "probe"]),
+    ("trace", &["time", "untrusted", "chance", "wire", "probe"]),
     ("capture", &["time", "untrusted", "wire"]),
     ("link", &["time", "untrusted", "wire", "probe", "capture"]),
     ("recording", &["wire", "trace"]),
     ("driver", &["time", "wire", "trace", "link"]),
-    ("compare", &["untrusted"]),
+    ("compare", &["untrusted", "chance"]),
     ("enrich", &["untrusted"]),
     ("privilege", &[]),
     ("sandbox", &["enrich", "link", "privilege", "untrusted"]),
@@ -25,7 +26,8 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// What would be a clock, IO or a print, and where it may not be.
-const CORE: &[&str] = &["time", "untrusted", "wire", "probe", "trace", "recording", "link/sim"];
+const CORE: &[&str] =
+    &["time", "untrusted", "chance", "wire", "probe", "trace", "recording", "link/sim"];
 const FORBIDDEN: &[&str] = &[
     "Instant::now",
     "SystemTime",

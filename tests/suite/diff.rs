@@ -72,7 +72,7 @@ fn load_balancing_raises_no_alarm_and_another_router_does() {
     let replaced = |seed| builtin(seed).replace("198.51.100.22", "198.51.100.99");
     for flow in ["classic", "paris"] {
         let trace = |name: &str, topology: &str, seed: u32| {
-            let args = ["--flow", flow, "--json", "--sport", &port(seed)];
+            let args = ["--flow", flow, "--json", "-q8", "--sport", &port(seed)];
             bench.traced(name, topology, &args)
         };
         let [before, _] = trace("before", &builtin(7), 7);
@@ -150,7 +150,7 @@ fn all_rounds_are_compared_together() {
     let bench = Bench::new();
     // Each round asks by the same flows.
     let watched = |name: &str, topology: &str, port: &str| {
-        let args = ["report", "--rounds", "6", "-q3", "--json", "--sport", port];
+        let args = ["report", "--rounds", "6", "-q8", "--json", "--sport", port];
         bench.traced(name, topology, &args)
     };
     let [report, before] = watched("before", &builtin(7), "40007");

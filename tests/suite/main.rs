@@ -5,6 +5,7 @@ mod architecture;
 mod back;
 mod blind;
 mod captures;
+mod changes;
 mod cli;
 mod clock;
 mod config;

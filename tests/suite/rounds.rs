@@ -493,19 +493,19 @@ fn a_watch_ends_when_it_is_to() {
 fn another_router_is_a_change_of_the_path() {
     let topology = line(&["", "silent = true", ""], "");
     let config = config(&topology, ProbeType::Udp, TARGET.into());
-    let (one, _) = watched(topology, &config, plan(2));
+    let (one, _) = watched(topology, &config, plan(20));
     let other = "[[hop]]\naddress = \"198.51.100.77\"\ndelay = \"1ms\"\n";
     let text = format!(
         "source = \"192.0.2.2\"\n[[hop]]\naddress = \"198.51.100.1\"\ndelay = \"1ms\"\n{other}\
          [[hop]]\naddress = \"198.51.100.33\"\ndelay = \"1ms\"\n[target]\ndelay = \"1ms\"\n"
     );
-    let mut rounds = Rounds::new(config.clone(), plan(2)).unwrap();
+    let mut rounds = Rounds::new(config.clone(), plan(20)).unwrap();
     let mut link = SimLink::new(Topology::parse(&text, "test").unwrap());
     let mut watcher = one;
     driver::run(&mut rounds, &mut link, &mut watcher).unwrap();
     let changes: Vec<_> =
         watcher.table.changes().iter().map(|it| (it.round, it.ttl, it.to)).collect();
-    assert_eq!(changes, [(3, 3, IpAddr::from([198, 51, 100, 33]))]);
+    assert_eq!(changes, [(21, 3, IpAddr::from([198, 51, 100, 33]))]);
 }
 
 proptest! {

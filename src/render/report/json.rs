@@ -15,7 +15,8 @@ use crate::render::extension::ExtensionRow;
 use crate::render::outage::OutageRow;
 use crate::render::rows::{BackRow, LoopRow, Millis, OriginRow, PlaceRow, is_zero};
 use crate::time::{Span, Timestamp};
-use crate::trace::table::{Change, Responder, Row};
+use crate::trace::changes::{Balanced, Change};
+use crate::trace::table::{Responder, Row};
 use crate::trace::verdict::Verdict;
 use crate::untrusted::Untrusted;
 
@@ -57,6 +58,8 @@ struct Body<'a> {
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
     looped: Option<LoopedRow>,
     changes: Vec<ChangeRow<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    balanced: Vec<BalancedRow<'a>>,
 }
 
 impl<'a> Body<'a> {
@@ -86,6 +89,7 @@ impl<'a> Body<'a> {
                 .looped()
                 .map(|it| LoopedRow { hops: LoopRow::of(it.last), rounds: it.rounds }),
             changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
+            balanced: table.balanced().iter().map(BalancedRow::of).collect(),
         }
     }
 }
@@ -235,7 +239,23 @@ impl<'a> Answering<'a> {
     }
 }
 
-/// Another host answered a probe of a hop than in the round before.
+/// Several hosts of a hop answer in turn.
+#[derive(Serialize)]
+struct BalancedRow<'a> {
+    round: u64,
+    at_ns: i64,
+    count: u8,
+    hosts: &'a [IpAddr],
+}
+
+impl<'a> BalancedRow<'a> {
+    fn of(balanced: &'a Balanced) -> Self {
+        let Balanced { round, at, ttl, responders } = balanced;
+        Self { round: *round, at_ns: at.nanos(), count: *ttl, hosts: responders }
+    }
+}
+
+/// Another host answers at a hop than before.
 #[derive(Serialize)]
 struct ChangeRow<'a> {
     round: u64,
@@ -245,6 +265,8 @@ struct ChangeRow<'a> {
     from_host: Cow<'a, Untrusted>,
     to: IpAddr,
     to_host: Cow<'a, Untrusted>,
+    /// The round with which that was certain.
+    judged_round: u64,
 }
 
 impl<'a> ChangeRow<'a> {
@@ -257,6 +279,7 @@ impl<'a> ChangeRow<'a> {
             from_host: whole.host(change.from),
             to: change.to,
             to_host: whole.host(change.to),
+            judged_round: change.judged,
         }
     }
 }

@@ -1,0 +1,347 @@
+//! Whether other routers answer at a hop than did before, or a balancer spreads its probes over several.
+//!
+//! Of each hop the last [`KEPT`] rounds since its last change are kept: who answered. They are split at every round into
+//! those before and a window of the latest. A hop has changed if somebody new answers in the window, and chance alone would part
+//! the two so at some such split less often than [`SIGNIFICANCE`] ([`chance`](crate::chance): the order of answers tells
+//! nothing if nothing changed). Three things are asked of a split: that nobody answers on both sides, of all probes or of those
+//! of one query (a flow) alone, and that one router answers in the window alone. It happened when the first of the new
+//! routers answered. A hop is balanced if answers alternate more often than one change can explain.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+use super::path::{Hop, Path, Probe};
+use crate::chance::{self, Seen};
+use crate::time::Timestamp;
+
+/// Rounds that are compared with each other, at most.
+pub const KEPT: usize = 64;
+/// The latest of them that may be a window.
+const WINDOW: usize = 32;
+/// With a chance below this, a split is a change: few enough for all splits, hops and rounds of a watch of hours.
+pub const SIGNIFICANCE: f64 = 1e-5;
+/// Responders that are told apart in these rounds; what further ones answer does not count.
+const KINDS: usize = 64;
+/// Answers of one round that are looked at.
+const ANSWERS: usize = 16;
+/// A sequence of answers that has so many stretches of one responder alternates.
+const STRETCHES: usize = 4;
+
+/// Another router answers than did before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// In which round it first did, from 1.
+    pub round: u64,
+    /// When that reply came.
+    pub at: Timestamp,
+    /// At which hop.
+    pub ttl: u8,
+    /// Who answered before, most often.
+    pub from: IpAddr,
+    /// Who answers now, most often.
+    pub to: IpAddr,
+    /// The round with which that was certain.
+    pub judged: u64,
+}
+
+/// Several routers, or addresses of one, answer at a hop in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balanced {
+    /// With which round that was certain, from 1.
+    pub round: u64,
+    /// When the reply came that shows it.
+    pub at: Timestamp,
+    /// At which hop.
+    pub ttl: u8,
+    /// Who answered so far, in order of first appearance.
+    pub responders: Vec<IpAddr>,
+}
+
+/// What a round told of a hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// It has changed.
+    Changed(Change),
+    /// It is balanced.
+    Balanced(Balanced),
+}
+
+/// Who answered a hop lately.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Recent {
+    rounds: VecDeque<Round>,
+    balanced: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Round {
+    number: u64,
+    answers: Vec<Answer>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    query: usize,
+    at: Timestamp,
+    responder: IpAddr,
+}
+
+/// A split of the kept rounds into so many before it and the rest.
+struct Split {
+    before: usize,
+    chance: f64,
+}
+
+impl Recent {
+    /// Takes in what a round tells of its hop; `number` is that of the round, from 1.
+    pub(super) fn add(&mut self, hop: &Hop, path: &Path, number: u64) -> Vec<Finding> {
+        let answers = hop.probes.iter().enumerate().filter_map(|(query, probe)| {
+            let reply = Probe::counted(probe).filter(|reply| path.is_of_hop(hop.ttl, reply))?;
+            Some(Answer { query, at: reply.at, responder: reply.responder })
+        });
+        self.take(hop.ttl, number, answers.take(ANSWERS).collect())
+    }
+
+    fn take(&mut self, ttl: u8, number: u64, answers: Vec<Answer>) -> Vec<Finding> {
+        if answers.is_empty() {
+            return Vec::new();
+        }
+        self.rounds.push_back(Round { number, answers });
+        if self.rounds.len() > KEPT {
+            self.rounds.pop_front();
+        }
+        let first = self.answers().next().map(|answer| answer.responder);
+        if self.answers().all(|answer| Some(answer.responder) == first) {
+            return Vec::new();
+        }
+        let changed = self.changed(ttl, number).map(Finding::Changed);
+        let balanced = self.alternates(ttl, number).map(Finding::Balanced);
+        changed.into_iter().chain(balanced).collect()
+    }
+
+    fn answers(&self) -> impl Iterator<Item = &Answer> {
+        self.rounds.iter().flat_map(|round| &round.answers)
+    }
+
+    /// Finds the split that chance is least likely to show, and forgets what was before it.
+    fn changed(&mut self, ttl: u8, judged: u64) -> Option<Change> {
+        let kinds = self.kinds();
+        let Split { before, chance } = self.unlikeliest(&kinds)?;
+        if chance >= SIGNIFICANCE {
+            return None;
+        }
+        let sides = self.sides(&kinds, before);
+        let later = self.rounds.iter().skip(before);
+        let mut first = later.flat_map(|round| round.answers.iter().map(|it| (round.number, *it)));
+        let (round, answer) = first.find(|(_, answer)| is_new(&kinds, &sides, answer.responder))?;
+        // Who is there on one side alone, if somebody is.
+        let most = |by: fn(&Seen) -> (bool, usize)| {
+            let most = kinds.iter().zip(&sides).max_by_key(|(_, seen)| by(seen));
+            most.map(|(responder, _)| *responder)
+        };
+        let from = most(|seen| (seen.1 == 0, seen.0))?;
+        let to = most(|seen| (seen.0 == 0, seen.1))?;
+        self.rounds.drain(..before);
+        self.balanced = false;
+        Some(Change { round, at: answer.at, ttl, from, to, judged })
+    }
+
+    /// Who answers, in order of first appearance.
+    fn kinds(&self) -> Vec<IpAddr> {
+        let mut kinds: Vec<IpAddr> = Vec::new();
+        for answer in self.answers() {
+            if kinds.len() < KINDS && !kinds.contains(&answer.responder) {
+                kinds.push(answer.responder);
+            }
+        }
+        kinds
+    }
+
+    /// How often each of these answered in the first rounds, and in the others.
+    fn sides(&self, kinds: &[IpAddr], first: usize) -> Vec<Seen> {
+        let mut sides = vec![(0, 0); kinds.len()];
+        for (at, round) in self.rounds.iter().enumerate() {
+            for answer in &round.answers {
+                let kind = kinds.iter().position(|it| *it == answer.responder);
+                if let Some((before, after)) = kind.and_then(|kind| sides.get_mut(kind)) {
+                    *(if at < first { before } else { after }) += 1;
+                }
+            }
+        }
+        sides
+    }
+
+    fn unlikeliest(&self, kinds: &[IpAddr]) -> Option<Split> {
+        let mut sides = self.sides(kinds, self.rounds.len());
+        let mut least: Option<Split> = None;
+        let later = self.rounds.iter().enumerate().skip(1).rev().take(WINDOW);
+        for (before, round) in later {
+            for answer in &round.answers {
+                let kind = kinds.iter().position(|it| *it == answer.responder);
+                if let Some(seen) = kind.and_then(|kind| sides.get_mut(kind)) {
+                    *seen = (seen.0 - 1, seen.1 + 1);
+                }
+            }
+            let Some(chance) = self.chance(kinds, &sides, before) else { continue };
+            if least.as_ref().is_none_or(|least| chance < least.chance) {
+                least = Some(Split { before, chance });
+            }
+        }
+        least
+    }
+
+    /// The chance of what a split shows; none if nobody new answers after it.
+    fn chance(&self, kinds: &[IpAddr], sides: &[Seen], before: usize) -> Option<f64> {
+        let least = of_one(sides)?;
+        if !sides.iter().any(|(was, is)| *was > 0 && *is > 0) {
+            return Some(least.min(chance::disjoint(sides)) * 2.0);
+        }
+        let later = || self.rounds.iter().skip(before).flat_map(|round| &round.answers);
+        let queries = self.answers().map(|answer| answer.query).max()? + 1;
+        // By the flow of a query, which another router has begun to answer.
+        let moved = (0..queries).filter(|query| {
+            let mut own = later().filter(|answer| answer.query == *query).peekable();
+            own.peek().is_some() && own.all(|answer| is_new(kinds, sides, answer.responder))
+        });
+        let of_query = moved.map(|query| chance::disjoint(&self.query_sides(kinds, before, query)));
+        let tests = 2.0 + f64::from(u32::try_from(queries).unwrap_or(u32::MAX));
+        Some(of_query.fold(least, f64::min) * tests)
+    }
+
+    fn query_sides(&self, kinds: &[IpAddr], first: usize, query: usize) -> Vec<Seen> {
+        let own = |round: &Round| {
+            let answers = round.answers.iter().filter(|it| it.query == query).copied().collect();
+            Round { number: round.number, answers }
+        };
+        Self { rounds: self.rounds.iter().map(own).collect(), balanced: false }.sides(kinds, first)
+    }
+
+    fn alternates(&mut self, ttl: u8, round: u64) -> Option<Balanced> {
+        if self.balanced {
+            return None;
+        }
+        let mut stretches = 0;
+        let mut last = None;
+        let mut responders: Vec<IpAddr> = Vec::new();
+        let mut shown = None;
+        for answer in self.answers() {
+            if last.replace(answer.responder) != Some(answer.responder) {
+                stretches += 1;
+            }
+            if !responders.contains(&answer.responder) {
+                responders.push(answer.responder);
+            }
+            if stretches == STRETCHES {
+                shown.get_or_insert(answer.at);
+            }
+        }
+        let at = shown?;
+        self.balanced = true;
+        Some(Balanced { round, at, ttl, responders })
+    }
+}
+
+/// Whether this one answers after the split alone.
+fn is_new(kinds: &[IpAddr], sides: &[Seen], responder: IpAddr) -> bool {
+    let kind = kinds.iter().position(|it| *it == responder);
+    kind.and_then(|kind| sides.get(kind)).is_some_and(|seen| seen.0 == 0)
+}
+
+/// The chance that the one of those who answer after the split alone that does so most often does not before.
+fn of_one(sides: &[Seen]) -> Option<f64> {
+    let (before, after) = sides.iter().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+    let most =
+        sides.iter().filter(|seen| seen.0 == 0).map(|seen| seen.1).max().filter(|it| *it > 0)?;
+    let as_often = sides.iter().filter(|seen| seen.0 + seen.1 >= most).count();
+    let as_often = u32::try_from(as_often).unwrap_or(u32::MAX);
+    Some(chance::within(most, after, before) * f64::from(as_often))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// What rounds of these responders tell, each a word of letters, one a query; `*` is silent.
+    fn told(rounds: impl IntoIterator<Item = String>) -> Vec<Finding> {
+        let mut recent = Recent::default();
+        let mut findings = Vec::new();
+        for (number, word) in (1..).zip(rounds) {
+            let answers = word.bytes().enumerate().filter(|(_, letter)| *letter != b'*');
+            let answers = answers.map(|(query, letter)| Answer {
+                query,
+                at: Timestamp::from_parts(i64::try_from(number).unwrap(), 0),
+                responder: Ipv4Addr::from([10, 0, 0, letter]).into(),
+            });
+            findings.extend(recent.take(7, number, answers.collect()));
+        }
+        findings
+    }
+
+    fn repeated(words: &[(&str, usize)]) -> Vec<String> {
+        let all = words.iter().flat_map(|(word, times)| vec![(*word).to_owned(); *times]);
+        all.collect()
+    }
+
+    fn last(address: IpAddr) -> char {
+        let IpAddr::V4(address) = address else { return '?' };
+        char::from(address.octets()[3])
+    }
+
+    /// "a>b@11<17": from the eleventh round on, certain with the seventeenth; "ab@4": balanced.
+    fn shown(findings: &[Finding]) -> String {
+        let shown = findings.iter().map(|turn| match turn {
+            Finding::Changed(Change { round, from, to, judged, at, .. }) => {
+                assert_eq!(at.nanos(), i64::try_from(*round).unwrap() * 1_000_000_000);
+                format!("{}>{}@{round}<{judged}", last(*from), last(*to))
+            }
+            Finding::Balanced(Balanced { round, responders, .. }) => {
+                let responders: String = responders.iter().map(|it| last(*it)).collect();
+                format!("{responders}@{round}")
+            }
+        });
+        shown.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_change_is_told_with_the_round_in_which_it_happened() {
+        for (words, expected) in [
+            (&[("a", 20), ("b", 20)][..], "a>b@21<26"),
+            (&[("a", 9), ("b", 20)], "a>b@10<21"),
+            (&[("aaa", 20), ("bbb", 9)], "a>b@21<22"),
+            (&[("aaa", 3), ("bbb", 9)], "a>b@4<7"),
+            (&[("aba", 20), ("aca", 20)], "ab@2 b>c@21<28 ac@28"),
+            (&[("ab*", 20), ("cd*", 20)], "ab@2 b>d@21<24 cd@24"),
+            (&[("a", 20), ("*", 5), ("b", 9)], "a>b@26<31"),
+            (&[("a", 30), ("b", 30), ("a", 30)], "a>b@31<35 b>a@61<65"),
+            (&[("a", 40), ("b", 2), ("a", 40)], ""),
+            (&[("a", 3), ("b", 3)], ""),
+        ] {
+            assert_eq!(shown(&told(repeated(words))), expected, "{words:?}");
+        }
+    }
+
+    /// Whatever the number of routers and of queries, and whatever is lost.
+    #[test]
+    fn balancing_is_told_once_and_is_no_change() {
+        for width in [2, 4, 40] {
+            for queries in [1, 3] {
+                for run in 0..4 {
+                    let mut rng = fastrand::Rng::with_seed(run);
+                    let mut letter = || if rng.f64() < 0.1 { b'*' } else { b'A' + rng.u8(..width) };
+                    let rounds = (0..60)
+                        .map(|_| (0..queries).map(|_| char::from(letter())).collect::<String>());
+                    let findings = told(rounds.collect::<Vec<_>>());
+                    assert!(
+                        matches!(findings[..], [Finding::Balanced(_)]),
+                        "{width} {queries} {run}: {findings:?}"
+                    );
+                }
+            }
+        }
+        // One router that answers from two addresses in turn.
+        let in_turn = (0..60).map(|round| if round % 2 == 0 { "a" } else { "b" }.to_owned());
+        assert_eq!(shown(&told(in_turn)), "ab@4");
+    }
+}
