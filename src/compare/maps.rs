@@ -279,7 +279,7 @@ impl MapComparison {
                 into.filter(|(_, certain)| *certain).map(|(from, _)| missed_by(from)).product()
             } else {
                 // One of them leads here, whichever that is.
-                into.map(|(from, _)| missed_by(from)).fold(None, likelier).unwrap_or(1.0)
+                into.map(|(from, _)| missed_by(from)).reduce(f64::max).unwrap_or(1.0)
             };
             missed.insert(node.id, p);
             let (address, ttls) = (node.address, node.ttls.clone());
@@ -299,11 +299,6 @@ impl MapComparison {
             }
         }
     }
-}
-
-/// The greater chance.
-fn likelier(most: Option<f64>, p: f64) -> Option<f64> {
-    Some(most.map_or(p, |most| most.max(p)))
 }
 
 #[cfg(test)]

@@ -84,6 +84,22 @@ fn a_counter_that_other_hops_share_merges_nobody() {
     }
 }
 
+/// Routers side by side, which share a counter with one at another hop that none of their flows passes.
+#[test]
+fn a_counter_that_another_branch_shares_proves_nothing() {
+    for (shape, letters) in
+        [(BY_PACKET[1], "cdef"), (BY_PACKET[2], "cde"), (BY_PACKET[2], "fgh"), (BY_FLOW[1], "cde")]
+    {
+        for seed in 1..=4 {
+            let shared = |letter| if letters.contains(letter) { "counter = 1\n" } else { "" };
+            let topology = shape.topology(seed, |letter| shared(letter).to_owned());
+            let network = run(topology, Plan::default()).network;
+            let several = network.routers.iter().filter(|it| !it.also.is_empty()).count();
+            assert_eq!((network.aliases.len(), several), (0, 0), "{} {letters} {seed}", shape.name);
+        }
+    }
+}
+
 /// Routers side by side by the flow, which share a counter with the router after them.
 #[test]
 fn a_counter_that_is_shared_along_the_path_proves_nothing() {

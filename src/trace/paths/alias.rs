@@ -64,7 +64,8 @@ fn are_near(one: &[Sample], other: &[Sample]) -> bool {
         <= most + 2.0 * f64::from(OVERTAKEN)
 }
 
-fn follows((before, id): Sample, (after, next): Sample) -> bool {
+/// Whether a counter that was at the first number may be at the second then.
+pub(super) fn follows((before, id): Sample, (after, next): Sample) -> bool {
     let seconds = after.since(before).secs_f64();
     let step = next.wrapping_sub(id);
     let overtaken = id.wrapping_sub(next) <= OVERTAKEN;

@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use super::alias::{self, Sample};
 use super::plan::Flows;
 use super::silence::telling;
 use crate::time::Timestamp;
@@ -24,6 +25,8 @@ const SILENT: usize = 2;
 const ATTEMPTS: usize = 8;
 /// Two numbers of one counter that are farther apart have too much room between them.
 const ROOM: u16 = 4_096;
+/// The same for routers of other flows.
+const STRANGERS_ROOM: u16 = 256;
 /// Replies may overtake one another by so many numbers.
 const OVERTAKEN: u16 = 4;
 
@@ -137,39 +140,39 @@ impl Counters {
         }
         let most = flows.iter().max_by_key(|(flow, count)| (**count, Reverse(**flow)));
         let Some(flow) = most.map(|(flow, _)| *flow) else { return Verdict::NoControl };
-        let foreign = |it: &&Sighting| {
-            it.ttl != ttl && flows.contains_key(&it.flow) && !group.contains(&it.responder)
-        };
+        let foreign = |it: &&Sighting| it.ttl != ttl && !group.contains(&it.responder);
         let mut fits: BTreeMap<IpAddr, (usize, usize)> = BTreeMap::new();
         let mut apart = BTreeSet::new();
         for control in self.sightings.iter().filter(foreign) {
-            let Some(fit) = lies_between(&own, control) else { continue };
+            let of_flow = flows.contains_key(&control.flow);
+            let room = if of_flow { ROOM } else { STRANGERS_ROOM };
+            let Some(fit) = lies_between(&own, control, room) else { continue };
             let (fitting, all) = fits.entry(control.responder).or_default();
             (*fitting, *all) = (*fitting + usize::from(fit), *all + 1);
-            if !fit {
+            if !fit && of_flow {
                 apart.insert(control.ttl);
             }
         }
-        let shared: BTreeSet<IpAddr> = fits
-            .into_iter()
-            .filter(|(_, (fitting, all))| fitting == all)
-            .map(|(responder, _)| responder)
-            .collect();
+        let fitting = fits.iter().filter(|(_, (fitting, all))| fitting == all);
+        let shared: BTreeSet<IpAddr> = fitting.map(|(responder, _)| *responder).collect();
         if !shared.is_empty() {
             return Verdict::Shared(shared);
         }
         let search = Search { counters: self, ttl, group, own: &own, flow, apart: &apart };
-        search.verdict()
+        match search.verdict() {
+            Verdict::OneRouter => search.strangers(&fits.into_keys().collect()),
+            verdict => verdict,
+        }
     }
 }
 
 /// Whether the control's number lies between those of the samples next to it; none if it is not clear which these are.
-fn lies_between(own: &[Sighting], control: &Sighting) -> Option<bool> {
+fn lies_between(own: &[Sighting], control: &Sighting, most: u16) -> Option<bool> {
     let before = own.iter().rfind(|it| it.at <= control.sent)?;
     let after = own.iter().find(|it| it.sent >= control.at)?;
     let room = after.id.wrapping_sub(before.id);
     let step = control.id.wrapping_sub(before.id).wrapping_add(OVERTAKEN);
-    (1..=ROOM).contains(&room).then_some(control.id != 0 && step <= room + 2 * OVERTAKEN)
+    (1..=most).contains(&room).then_some(control.id != 0 && step <= room + 2 * OVERTAKEN)
 }
 
 /// The search for control samples on both sides of a hop.
@@ -221,6 +224,44 @@ impl Search<'_> {
         } else {
             Verdict::NoControl
         }
+    }
+
+    /// Routers of other flows at other hops may count with the addresses as well: those whose numbers look like it are compared, too.
+    fn strangers(&self, compared: &BTreeSet<IpAddr>) -> Verdict {
+        let mut others: BTreeMap<IpAddr, Vec<&Sighting>> = BTreeMap::new();
+        for seen in self.counters.sightings.iter().filter(|it| it.ttl != self.ttl) {
+            if !self.group.contains(&seen.responder) && !compared.contains(&seen.responder) {
+                others.entry(seen.responder).or_default().push(seen);
+            }
+        }
+        for samples in others.values().filter(|samples| self.may_count_together(samples)) {
+            let Some(last) = samples.last() else { continue };
+            let asked =
+                self.counters.asked.get(&(last.flow, last.ttl)).copied().unwrap_or_default();
+            if asked.waiting {
+                return Verdict::Open(Vec::new());
+            }
+            let opened = self.own.first().is_some_and(|own| own.at <= last.sent);
+            let closed = self.own.iter().any(|own| own.sent >= last.at);
+            return match self.closing() {
+                Side::Waiting => Verdict::Open(Vec::new()),
+                Side::Closing if opened && !closed => Verdict::Open(vec![(self.flow, self.ttl)]),
+                _ if asked.probes < ATTEMPTS => Verdict::Open(vec![(last.flow, last.ttl)]),
+                _ => continue,
+            };
+        }
+        Verdict::OneRouter
+    }
+
+    /// Whether these numbers and those of the addresses go up in small steps together.
+    fn may_count_together(&self, samples: &[&Sighting]) -> bool {
+        let all = samples.iter().copied().chain(self.own);
+        let mut all: Vec<Sample> = all.map(|it| (it.at, it.id)).collect();
+        all.sort_unstable();
+        // Hops differ in their round trips: replies are not in the order in which they were numbered.
+        let overtaken = |pair: &[Sample]| pair[0].1.wrapping_sub(pair[1].1) <= STRANGERS_ROOM;
+        let follows = |pair: &[Sample]| alias::follows(pair[0], pair[1]) || overtaken(pair);
+        samples.iter().all(|it| it.id != 0) && all.windows(2).all(follows)
     }
 
     /// What is needed of the nearest of these hops that answers.
