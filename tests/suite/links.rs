@@ -1,4 +1,4 @@
-//! Links and routers of `rtrace paths` held against the simulated networks that they were found in; `examples/links.rs` does so in
+//! Links and routers of `rtrace paths` held against the simulated networks that they were found in; `examples/links` does so in
 //! hundreds of runs of each.
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use rtrace::trace::paths::{Plan, Reason};
 
 use truth::{BY_FLOW, BY_PACKET, Shape, Verdict, address, run};
 
-#[path = "../../benches/truth.rs"]
+#[path = "../../examples/links/truth.rs"]
 mod truth;
 
 /// All runs of these shapes with these seeds, with this line for each router.

@@ -301,10 +301,12 @@ impl Search<'_> {
     /// The addresses are asked once more, unless they do not answer any more.
     fn closing(&self) -> Side {
         let own = self.asked(self.ttl);
-        match own.waiting {
-            true => Side::Waiting,
-            false if own.probes > 2 * own.answers + ATTEMPTS => Side::Failed,
-            false => Side::Closing,
+        if own.waiting {
+            Side::Waiting
+        } else if own.probes > 2 * own.answers + ATTEMPTS {
+            Side::Failed
+        } else {
+            Side::Closing
         }
     }
 

@@ -45,10 +45,8 @@ const MISTAKEN: f64 = 1e-4;
 /// How often flows are repeated after a router with so many next hops until that is sure.
 pub(super) fn sure_repeats(next: usize) -> usize {
     let next = f64::from(u32::try_from(next.max(2)).unwrap_or(u32::MAX));
-    (1..)
-        .find(|repeats| next.powi(-*repeats) <= MISTAKEN)
-        .and_then(|repeats| usize::try_from(repeats).ok())
-        .unwrap_or(1)
+    let sure = |repeats: &i32| next.powi(-*repeats) <= MISTAKEN;
+    (1..=64).find(sure).and_then(|repeats| usize::try_from(repeats).ok()).unwrap_or(64)
 }
 
 /// How much is known of what is behind a router.
@@ -369,9 +367,10 @@ impl Graph {
     /// Whether packets of one flow surely pass this hop at one place.
     #[must_use]
     pub fn keeps_flows(&self, level: usize) -> bool {
-        match self.levels.get(level).is_some_and(Level::is_sole) {
-            true => self.is_surely_sole(level),
-            false => self.unproven(level).is_empty(),
+        if self.levels.get(level).is_some_and(Level::is_sole) {
+            self.is_surely_sole(level)
+        } else {
+            self.unproven(level).is_empty()
         }
     }
 

@@ -4,7 +4,6 @@
 //! limit their answers; then routers that share one IP-ID counter, and routers that answer with several addresses.
 //! Every link that is drawn is held against the network and against the flows that took it.
 
-#[path = "../benches/truth.rs"]
 mod truth;
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Maps of simulated networks held against what the networks are: by `examples/links.rs` in hundreds of runs, by
+//! Maps of simulated networks held against what the networks are: by `examples/links` in hundreds of runs, by
 //! `tests/suite/links.rs` in a few.
 
 use std::collections::{BTreeMap, BTreeSet};
