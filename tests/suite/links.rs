@@ -54,7 +54,7 @@ fn links_of_packets_that_part_are_uncertain() {
 fn a_router_that_was_missed_lends_no_link_to_another() {
     let shape = BY_FLOW[1];
     let mut missed = 0;
-    for seed in 1..=40 {
+    for seed in 1..=12 {
         let plan = Plan::default();
         let topology = shape.topology(seed, |_| String::new());
         let done = run(topology.clone(), plan);
@@ -62,7 +62,7 @@ fn a_router_that_was_missed_lends_no_link_to_another() {
         assert_eq!((verdict.made_up, verdict.miscounted), (0, 0), "{seed}: {verdict:?}");
         missed += verdict.truth - verdict.found;
     }
-    assert!(missed <= 26, "{missed}: about as often as the rule says");
+    assert!(missed <= 13, "{missed}: about as often as the rule says");
 }
 
 /// All routers count together, as behind a NAT: that proves nothing, and hides no choice for each packet.
