@@ -6,7 +6,9 @@
 //! is as unlikely to be, or has any router no next hop in both? That is to be below [`SIGNIFICANCE`]. Which differences then are the change goes by each run's
 //! confidence: of a router that showed `k` next hops to `n` flows, a further one that is as likely as the others is missed with a
 //! chance of `(k / (k + 1))ⁿ`; a router is missed if each link to it is, and one beyond others that are missed with them. What a run
-//! lacks that was not finished is no change. Links beyond a router that chooses for each packet may not exist and are left out.
+//! lacks that was not finished is no change. Links beyond a router that chooses for each packet may not exist and are left out. Links that are
+//! uncertain may not exist: one that only one map has is left out, and a router to which no certain link leads counts by the likeliest of the others
+//! alone; if it is silent, as loss makes routers look, it is no change.
 //!
 //! What is compared is the JSON document of `rtrace paths` (`schema/paths.schema.json`).
 
@@ -52,8 +54,8 @@ struct Index {
     /// The first silent node behind a node.
     silent: HashMap<usize, usize>,
     links: HashSet<(usize, usize)>,
-    /// Where links come from by where they lead, in the order of the document.
-    into: HashMap<usize, Vec<usize>>,
+    /// Where links come from by where they lead, in the order of the document, and whether they are certain.
+    into: HashMap<usize, Vec<(usize, bool)>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -87,6 +89,9 @@ struct Link {
     from: usize,
     to: usize,
     flows: u32,
+    /// Flows that were seen at the far end alone; they have shown what follows the near one all the same.
+    #[serde(default)]
+    assumed: u32,
     uncertain: bool,
 }
 
@@ -212,15 +217,16 @@ impl Index {
                 return None;
             }
         }
-        for Link { from, to, flows, .. } in &map.links {
+        for Link { from, to, flows, assumed, uncertain } in &map.links {
             let (known, all) = index.next.entry(*from).or_default();
-            (*known, *all) = (known.saturating_add(1), all.saturating_add(*flows));
+            let flows = flows.saturating_add(*assumed);
+            (*known, *all) = (known.saturating_add(1), all.saturating_add(flows));
             let silent = index.nodes.get(to).and_then(|at| map.nodes.get(*at));
             if silent.is_some_and(|node| node.address.is_none()) {
                 index.silent.entry(*from).or_insert(*to);
             }
             index.links.insert((*from, *to));
-            index.into.entry(*to).or_default().push(*from);
+            index.into.entry(*to).or_default().push((*from, !uncertain));
         }
         Some(index)
     }
@@ -376,7 +382,8 @@ impl MapComparison {
         let mut missed: BTreeMap<usize, f64> = BTreeMap::new();
         for node in &there.nodes {
             let into = there.index.into.get(&node.id).into_iter().flatten();
-            let silent = |from: &usize| other.index.silent.get(same.get(from)?).copied();
+            let silent =
+                |(from, _): &(usize, bool)| other.index.silent.get(same.get(from)?).copied();
             let alike = match node.address {
                 Some(address) => known.get(&address).map(|node| node.id),
                 None => into.clone().find_map(silent),
@@ -385,14 +392,20 @@ impl MapComparison {
                 same.insert(node.id, alike);
                 continue;
             }
-            let p = into.map(|from| match same.get(from) {
+            let missed_by = |from: &usize| match same.get(from) {
                 Some(from) => other.miss(*from),
                 None => missed.get(from).copied().unwrap_or(1.0),
-            });
-            let p = p.product();
+            };
+            let certain = into.clone().any(|(_, certain)| *certain);
+            let p = if certain {
+                into.filter(|(_, certain)| *certain).map(|(from, _)| missed_by(from)).product()
+            } else {
+                // One of them leads here, whichever that is.
+                into.map(|(from, _)| missed_by(from)).reduce(f64::max).unwrap_or(1.0)
+            };
             missed.insert(node.id, p);
             let (address, ttls) = (node.address, node.ttls.clone());
-            let change = other.rules_out(p);
+            let change = other.rules_out(p) && (certain || address.is_some());
             self.routers.push(RouterDifference { difference, address, ttls, p, change });
         }
         for link in there.links.iter().filter(|link| !link.uncertain) {
@@ -514,6 +527,54 @@ mod tests {
             (compare(&both, &one).verdict, compare(&both, &one).changed),
             (Verdict::Unclear, false)
         );
+    }
+
+    /// As a document without `uncertain` links has them, but of these links.
+    fn with_uncertain(mut map: Map, links: &[(usize, usize)]) -> Map {
+        for link in &mut map.links {
+            link.uncertain = links.contains(&(link.from, link.to));
+        }
+        map.index = Index::of(&map).unwrap();
+        map
+    }
+
+    #[test]
+    fn uncertain_links_are_no_evidence() {
+        let before = map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)]);
+        let after = || {
+            let links =
+                [(1, 2, 20), (1, 3, 20), (2, 3, 4), (2, 9, 20), (3, 9, 20), (1, 7, 20), (7, 9, 20)];
+            map(&[&[(0, 1, 20)][..], &links].concat())
+        };
+        assert_eq!(told(&compare(&before, &after())), ["Come *", "Come 2-3"]);
+        // A silent router to which no certain link leads may be loss.
+        let doubtful = with_uncertain(after(), &[(2, 3), (1, 7), (7, 9)]);
+        assert_eq!(told(&compare(&before, &doubtful)), ["Come *?"]);
+        assert!(!compare(&before, &doubtful).changed);
+        // Of a router with an address, the likeliest of the links counts: all of them may be missed together.
+        let narrow = [(0, 1, 20), (1, 2, 5), (1, 3, 5), (2, 9, 5), (3, 9, 5)];
+        let wide = [&narrow[..], &[(2, 4, 3), (3, 4, 3), (4, 9, 3)]].concat();
+        assert_eq!(told(&compare(&map(&narrow), &map(&wide))), ["Come 4"]);
+        let wide = with_uncertain(map(&wide), &[(2, 4), (3, 4)]);
+        assert_eq!(told(&compare(&map(&narrow), &wide)), ["Come 4"]);
+        let few = [(0, 1, 20), (1, 2, 4), (1, 3, 4), (2, 9, 4), (3, 9, 4)];
+        assert_eq!(told(&compare(&map(&few), &wide)), ["Come 4?"]);
+    }
+
+    /// Flows that were seen at the far end of a link alone have shown what follows the near one.
+    #[test]
+    fn assumed_flows_count_as_samples() {
+        let link = |flows: u32, assumed: u32, uncertain: bool| {
+            let mut map = map(&[(0, 1, 20), (1, 3, flows), (3, 9, flows)]);
+            for link in map.links.iter_mut().skip(1) {
+                (link.assumed, link.uncertain) = (assumed, uncertain);
+            }
+            map.index = Index::of(&map).unwrap();
+            map
+        };
+        let whole = map(&[(0, 1, 20), (1, 2, 9), (1, 3, 11), (2, 9, 9), (3, 9, 11)]);
+        assert_eq!(told(&compare(&whole, &link(3, 0, false))), ["Gone 2?"]);
+        assert_eq!(told(&compare(&whole, &link(3, 17, false))), ["Gone 2"]);
     }
 
     #[test]

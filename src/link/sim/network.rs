@@ -6,6 +6,9 @@
 //! §5.3.1, the target RFC 1122 §3.2.2: no errors about errors or later fragments, no answer to
 //! broken checksums. What is neither IPv4 nor IPv6 vanishes.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use super::datagram::Envelope;
 use super::flaw;
 use super::host;
@@ -33,6 +36,8 @@ pub(super) struct Network {
     topology: Topology,
     rng: fastrand::Rng,
     memories: Vec<Memory>,
+    /// The IP-ID counters that several places share, by their number.
+    counters: BTreeMap<u16, u16>,
 }
 
 /// What a place remembers from one reply to the next.
@@ -53,7 +58,9 @@ impl Network {
         };
         let bursts = topology.places.iter().map(|place| place.node.rate.map_or(0, |r| r.burst));
         let memories = bursts.map(memory).collect();
-        Self { topology, rng, memories }
+        let shared = topology.places.iter().filter_map(|place| place.node.counter);
+        let counters = shared.map(|number| (number, number.wrapping_mul(0x9e37))).collect();
+        Self { topology, rng, memories, counters }
     }
 
     pub(super) fn topology(&self) -> &Topology {
@@ -109,30 +116,7 @@ impl Network {
 
     /// The place to which the present one sends this datagram.
     fn choose(&mut self, transit: &Transit) -> usize {
-        let here = transit.here();
-        let Some(place) = self.topology.places.get(here) else { return TARGET };
-        if let [only] = place.next[..] {
-            return only;
-        }
-        let weight = |next: &usize| {
-            self.topology.places.get(*next).map_or(0, |place| u64::from(place.node.weight))
-        };
-        let total: u64 = place.next.iter().map(weight).sum();
-        let range = ..total.max(1);
-        let mut ticket = match place.node.balance {
-            Balance::Packet => self.rng.u64(range),
-            Balance::Flow => {
-                let salt = self.topology.seed.wrapping_add(here as u64);
-                fastrand::Rng::with_seed(transit.flow(salt)).u64(range)
-            }
-        };
-        let drawn = place.next.iter().find(|next| {
-            let weight = weight(next);
-            let drawn = ticket < weight;
-            ticket = ticket.saturating_sub(weight);
-            drawn
-        });
-        drawn.or(place.next.last()).copied().unwrap_or(TARGET)
+        choose(&self.topology, transit, &mut self.rng)
     }
 
     /// What the place that the datagram has reached says to it: a refusal, or a host's answer.
@@ -168,7 +152,7 @@ impl Network {
         if node.silent || !self.may_speak(here, &node, transit.at) {
             return arrivals;
         }
-        envelope.id = self.next_id(here);
+        envelope.id = self.next_id(here, node.counter);
         envelope.source = node.speaks_from(source, envelope.id);
         let mut reply = envelope.seal(message);
         if let Some(kind) = node.malformed {
@@ -252,12 +236,59 @@ impl Network {
         speaks
     }
 
-    fn next_id(&mut self, here: usize) -> u16 {
-        self.memories.get_mut(here).map_or(0, |memory| {
-            memory.ip_id = memory.ip_id.wrapping_add(1);
-            memory.ip_id
+    fn next_id(&mut self, here: usize, shared: Option<u16>) -> u16 {
+        let counter = match shared.and_then(|number| self.counters.get_mut(&number)) {
+            None => self.memories.get_mut(here).map(|memory| &mut memory.ip_id),
+            shared => shared,
+        };
+        counter.map_or(0, |counter| {
+            *counter = counter.wrapping_add(1);
+            *counter
         })
     }
+}
+
+/// The place to which that where this datagram is sends it.
+fn choose(topology: &Topology, transit: &Transit, rng: &mut fastrand::Rng) -> usize {
+    let here = transit.here();
+    let Some(place) = topology.places.get(here) else { return TARGET };
+    if let [only] = place.next[..] {
+        return only;
+    }
+    let weight =
+        |next: &usize| topology.places.get(*next).map_or(0, |place| u64::from(place.node.weight));
+    let total: u64 = place.next.iter().map(weight).sum();
+    let range = ..total.max(1);
+    let mut ticket = match place.node.balance {
+        Balance::Packet => rng.u64(range),
+        Balance::Flow => {
+            let salt = topology.seed.wrapping_add(here as u64);
+            fastrand::Rng::with_seed(transit.flow(salt)).u64(range)
+        }
+    };
+    let drawn = place.next.iter().find(|next| {
+        let weight = weight(next);
+        let drawn = ticket < weight;
+        ticket = ticket.saturating_sub(weight);
+        drawn
+    });
+    drawn.or(place.next.last()).copied().unwrap_or(TARGET)
+}
+
+/// The addresses of the routers, and of the target, that this datagram passes when nothing is lost and every router chooses by the
+/// flow: what a search for all paths may say of its flow.
+pub(super) fn path_of(topology: &Topology, datagram: &[u8]) -> Vec<Option<IpAddr>> {
+    let mut path = Vec::new();
+    let Some(mut transit) = Transit::depart(Timestamp::default(), datagram) else { return path };
+    let (destination, family) = (transit.header.destination, transit.header.rules.family);
+    let mut rng = fastrand::Rng::with_seed(topology.seed);
+    while path.len() < MAX_LINKS && transit.here() != TARGET {
+        let next = choose(topology, &transit, &mut rng);
+        transit.path.push(next);
+        let own = topology.places.get(next).and_then(|place| place.node.address.of(family));
+        path.push(if next == TARGET { Some(destination) } else { own });
+    }
+    path
 }
 
 /// By how much the link to this node is slower this time.

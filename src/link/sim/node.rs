@@ -271,6 +271,9 @@ pub struct Node {
     pub reply_from: Dual,
     /// Further addresses of its own: its replies come from each in turn.
     pub also: Vec<IpAddr>,
+    /// All nodes with this number fill in the IP-ID of their replies from one counter, as behind a NAT or a tunnel that numbers
+    /// anew what passes it.
+    pub counter: Option<u16>,
     /// How much longer than the way here the way back is.
     pub reply_delay: Span,
     /// How many routers lie on the way back, if not as many as on the way here.
@@ -324,6 +327,7 @@ impl Node {
             reply_ttl: 255,
             reply_from: Dual::default(),
             also: Vec::new(),
+            counter: None,
             reply_delay: Span::ZERO,
             return_hops: None,
             expiry: Expiry::Answer,

@@ -77,6 +77,7 @@ struct Keys {
     reply_from: Option<Ipv4Addr>,
     reply_from6: Option<Ipv6Addr>,
     also: Option<Vec<IpAddr>>,
+    counter: Option<u16>,
     silent: Option<bool>,
     rate: Option<Rate>,
     duplicate: Option<Chance>,
@@ -149,6 +150,8 @@ impl Topology {
     /// the router says so.
     ///
     /// The clock that stamps frames, set while the simulation runs: `clock = [{ after = "2s", by = "-3600s" }]`.
+    ///
+    /// Routers that count the IP-IDs of their replies together, wherever they are: `counter = 1` at each of them.
     ///
     /// What a router appends to its quotes: `mpls = [{ label = 100704, tc = 0, ttl = 1 }]`,
     /// `interface = { role = "incoming", ifindex = 3, address = "198.51.100.9", name = "eth0", mtu = 1500 }`,
@@ -319,6 +322,7 @@ impl Keys {
         set(&mut node.loss, self.loss.map(|chance| chance.0));
         set(&mut node.reply_loss, self.reply_loss.map(|chance| chance.0));
         set(&mut node.also, self.also.clone());
+        set(&mut node.counter, self.counter.map(Some));
         set(&mut node.silent, self.silent);
         set(&mut node.rate, self.rate.map(Some));
         set(&mut node.duplicate, self.duplicate.map(|chance| chance.0));

@@ -10,7 +10,7 @@ use super::super::rows::{self, HeadRow, TotalsRow};
 use super::{Edge, Map};
 use crate::probe::ProbeType;
 use crate::time::Span;
-use crate::trace::paths::{Completion, Diamond, Enumerated, Router};
+use crate::trace::paths::{Completion, Diamond, Enumerated, Network, Reason, Router, Unclear};
 use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
@@ -30,6 +30,7 @@ struct Document<'a> {
     links: Vec<LinkRow>,
     diamonds: Vec<DiamondRow>,
     aliases: Vec<Vec<usize>>,
+    unclear_aliases: Vec<UnclearRow>,
     loops: Vec<Vec<usize>>,
     totals: TotalsRow,
     reached: bool,
@@ -74,7 +75,15 @@ struct LinkRow {
     from: usize,
     to: usize,
     flows: usize,
+    assumed: usize,
     uncertain: bool,
+}
+
+#[derive(Serialize)]
+struct UnclearRow {
+    nodes: Vec<usize>,
+    reason: &'static str,
+    with: Vec<usize>,
 }
 
 #[derive(Serialize)]
@@ -117,6 +126,7 @@ impl<'a> Document<'a> {
             links: map.edges().iter().map(LinkRow::of).collect(),
             diamonds: network.diamonds.iter().map(DiamondRow::of).collect(),
             aliases: aliases.collect(),
+            unclear_aliases: network.unclear.iter().map(|it| UnclearRow::of(it, network)).collect(),
             loops: loops.collect(),
             totals: TotalsRow::of_all_paths(view.path),
             reached: view.path.reached(config),
@@ -154,7 +164,21 @@ impl<'a> NodeRow<'a> {
 
 impl LinkRow {
     fn of(edge: &Edge) -> Self {
-        Self { from: edge.from, to: edge.to, flows: edge.flows, uncertain: edge.uncertain }
+        let Edge { from, to, flows, assumed, uncertain } = *edge;
+        Self { from, to, flows, assumed, uncertain }
+    }
+}
+
+impl UnclearRow {
+    fn of(unclear: &Unclear, network: &Network) -> Self {
+        Self {
+            nodes: unclear.routers.iter().map(|router| router + 1).collect(),
+            reason: match unclear.reason {
+                Reason::SharedCounter => "shared-counter",
+                Reason::NoControl => "no-control",
+            },
+            with: network.routers_of(&unclear.with).map(|router| router + 1).collect(),
+        }
     }
 }
 

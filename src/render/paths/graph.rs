@@ -14,7 +14,7 @@ pub(super) fn write_dot(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     }
     for edge in map.edges() {
         let style = if edge.uncertain { ", style=dashed" } else { "" };
-        writeln!(out, "  n{} -> n{} [label=\"{}\"{style}];", edge.from, edge.to, edge.flows)?;
+        writeln!(out, "  n{} -> n{} [label=\"{}\"{style}];", edge.from, edge.to, edge.label())?;
     }
     writeln!(out, "}}")
 }
@@ -28,7 +28,7 @@ pub(super) fn write_mermaid(map: &Map<'_>, out: &mut impl Write) -> io::Result<(
     }
     for edge in map.edges() {
         let arrow = if edge.uncertain { "-.->" } else { "-->" };
-        writeln!(out, "  n{} {arrow}|{}| n{}", edge.from, edge.flows, edge.to)?;
+        writeln!(out, "  n{} {arrow}|{}| n{}", edge.from, edge.label(), edge.to)?;
     }
     Ok(())
 }

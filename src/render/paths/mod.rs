@@ -59,7 +59,17 @@ struct Edge {
     from: usize,
     to: usize,
     flows: usize,
+    /// Flows that were seen at its far end alone.
+    assumed: usize,
     uncertain: bool,
+}
+
+impl Edge {
+    /// How many flows take it, with "?" where it is uncertain.
+    fn label(&self) -> String {
+        let doubt = if self.uncertain { "?" } else { "" };
+        format!("{}{doubt}", self.flows)
+    }
 }
 
 impl Map<'_> {
@@ -73,12 +83,14 @@ impl Map<'_> {
             from: 0,
             to: index + 1,
             flows: router.flows.len(),
+            assumed: 0,
             uncertain: false,
         });
         let links = self.network.links.iter().map(|link| Edge {
             from: link.from + 1,
             to: link.to + 1,
             flows: link.flows,
+            assumed: link.assumed,
             uncertain: link.uncertain,
         });
         source.chain(links).collect()

@@ -76,10 +76,11 @@ fn write_links(edges: &[Edge], layout: &Layout, out: &mut impl Write) -> io::Res
     for (edge, parts) in edges.iter().zip(&layout.links) {
         let class = if edge.uncertain { "link unsure" } else { "link" };
         let stroke = 1.0 + real(edge.flows.max(1)).log10();
+        let doubt = if edge.uncertain { ", uncertain" } else { "" };
         let curve = if edge.from < edge.to { curve(parts) } else { arc(parts) };
         writeln!(
             out,
-            "<path class=\"{class}\" stroke-width=\"{stroke:.1}\" d=\"{curve}\"><title>#{} to #{}: {}\
+            "<path class=\"{class}\" stroke-width=\"{stroke:.1}\" d=\"{curve}\"><title>#{} to #{}: {}{doubt}\
              </title></path>",
             edge.from,
             edge.to,

@@ -4,7 +4,9 @@
 use std::io::{self, Write};
 
 use super::{Map, counted, in_ms};
-use crate::trace::paths::{Completion, Diamond, Enumerated, Network, Router};
+use crate::trace::paths::{
+    Completion, Diamond, Enumerated, Link, Network, Reason, Router, Unclear,
+};
 
 /// The width of the column of hops, unless it takes more.
 const HOPS: usize = 5;
@@ -51,6 +53,18 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         let group = ranges(group.iter().map(|router| router + 1), "#");
         writeln!(out, "{group} are one router: they count their packets together")?;
     }
+    for Unclear { routers, reason, with } in &network.unclear {
+        let group = ranges(routers.iter().map(|router| router + 1), "#");
+        let with = ranges(network.routers_of(with).map(|router| router + 1), "#");
+        let why = match reason {
+            Reason::SharedCounter => format!("so does {with} at another hop"),
+            Reason::NoControl => "no other hop could be compared".to_owned(),
+        };
+        writeln!(
+            out,
+            "{group} count their packets together, but {why}: whether they are one router is unclear"
+        )?;
+    }
     for round in &network.loops {
         let round = ranges(round.iter().map(|router| router + 1), "#");
         writeln!(out, "loop: {round} repeat; flows that go round there never arrive")?;
@@ -58,9 +72,14 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     let totals = map.view.path.totals;
     let asked = network.routers.iter().filter_map(|router| router.enumerated);
     let open = asked.filter(|enumerated| *enumerated == Enumerated::No).count();
+    let uncertain = network.links.iter().filter(|link| link.uncertain).count();
+    let uncertain = match uncertain {
+        0 => String::new(),
+        some => format!(" ({some} uncertain)"),
+    };
     write!(
         out,
-        "{}, {}, {}, {} unanswered",
+        "{}, {}{uncertain}, {}, {} unanswered",
         counted(network.routers.len() as u64, "router"),
         counted(network.links.len() as u64, "link"),
         counted(totals.sent, "probe"),
@@ -102,6 +121,20 @@ fn ttls(router: &Router) -> String {
     ranges(router.ttls.iter().map(|ttl| usize::from(*ttl)), "")
 }
 
+/// Where links lead, as ranges: those that are certain, then the others.
+fn numbers(links: &[Link]) -> String {
+    let led = |uncertain: bool| {
+        let links = links.iter().filter(move |link| link.uncertain == uncertain);
+        ranges(links.map(|link| link.to + 1), "#")
+    };
+    let (certain, uncertain) = (led(false), led(true).replace(',', "?,"));
+    match (certain.is_empty(), uncertain.is_empty()) {
+        (_, true) => certain,
+        (true, false) => format!("{uncertain}?"),
+        (false, false) => format!("{certain},{uncertain}?"),
+    }
+}
+
 /// Numbers in order, as ranges.
 fn ranges(numbers: impl Iterator<Item = usize>, sign: &str) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
@@ -118,21 +151,21 @@ fn ranges(numbers: impl Iterator<Item = usize>, sign: &str) -> String {
     said.collect::<Vec<_>>().join(",")
 }
 
-/// Where a router leads, if that is not to be seen: "  -> #2-5"; with "?" where there may be more, "~" where
-/// each packet goes its own way, "=" before other addresses of the router.
+/// Where a router leads, if that is not to be seen: "  -> #2-5,#7?", with "?" after those to which no link is certain; then "?" where there may be
+/// more, "~" where each packet goes its own way, "=" before other addresses of the router.
 fn leads(network: &Network, router: usize) -> String {
-    let next: Vec<usize> = network.next(router).map(|link| link.to).collect();
+    let next: Vec<Link> = network.next(router).copied().collect();
     let shown = network
         .diamonds
         .iter()
         .filter(|it| it.is_simple())
         .any(|it| it.from == Some(router) || it.routers().contains(&router))
-        || next == [router + 1]
+        || matches!(next[..], [Link { to, .. }] if to == router + 1)
             && !network.diamonds.iter().any(|it| it.routers().contains(&router));
     let mut said = String::new();
-    if !shown && !next.is_empty() {
+    if !next.is_empty() && (!shown || next.iter().any(|link| link.uncertain)) {
         said += "  -> ";
-        said += &ranges(next.into_iter().map(|next| next + 1), "#");
+        said += &numbers(&next);
     }
     let Some(it) = network.routers.get(router) else { return said };
     if !it.also.is_empty() {

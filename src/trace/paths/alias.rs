@@ -4,11 +4,13 @@
 //! Luckie and claffy, "Internet-Scale IPv4 Alias Resolution with MIDAR", 2013). If the replies of two addresses,
 //! in the order in which they came, go up in small steps through at least [`TURNS`] changes from one address to the
 //! other, the two are taken for one router: two counters would have to be as near to one another as one step is long.
-//! Replies without an IP-ID, and those that repeat that of the probe, say nothing; so over IPv6 nothing is known.
+//! Replies without an IP-ID, and those that repeat that of the probe, say nothing; so over IPv6 nothing is known. A counter may be
+//! that of a NAT or an emulator: see `counters`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use super::counters::{Controls, Verdict};
 use crate::time::Timestamp;
 use crate::trace::path::Probe;
 use crate::trace::reply::Reply;
@@ -36,6 +38,9 @@ pub(super) fn sample(probe: &Probe, reply: &Reply) -> Option<Sample> {
 pub(super) fn is_one_counter(one: &[Sample], other: &[Sample]) -> bool {
     let marked =
         |samples: &[Sample], mark| samples.iter().map(move |it| (*it, mark)).collect::<Vec<_>>();
+    if !are_near(one, other) {
+        return false;
+    }
     let mut both = [marked(one, false), marked(other, true)].concat();
     both.sort_unstable();
     // Of two counters that are near to one another, both come to the same numbers.
@@ -46,7 +51,21 @@ pub(super) fn is_one_counter(one: &[Sample], other: &[Sample]) -> bool {
         && both.windows(2).all(|pair| follows(pair[0].0, pair[1].0))
 }
 
-fn follows((before, id): Sample, (after, next): Sample) -> bool {
+/// Whether the first numbers of both may be of one counter: tells most of those apart that are not.
+fn are_near(one: &[Sample], other: &[Sample]) -> bool {
+    let (Some(first), Some(then)) =
+        (one.first().min(other.first()), one.first().max(other.first()))
+    else {
+        return false;
+    };
+    let steps = f64::from(u32::try_from(one.len() + other.len()).unwrap_or(u32::MAX));
+    let most = steps * STEP + STEP_PER_SECOND * then.0.since(first.0).secs_f64();
+    f64::from(then.1.wrapping_sub(first.1).wrapping_add(OVERTAKEN))
+        <= most + 2.0 * f64::from(OVERTAKEN)
+}
+
+/// Whether a counter that was at the first number may be at the second then.
+pub(super) fn follows((before, id): Sample, (after, next): Sample) -> bool {
     let seconds = after.since(before).secs_f64();
     let step = next.wrapping_sub(id);
     let overtaken = id.wrapping_sub(next) <= OVERTAKEN;
@@ -58,10 +77,13 @@ fn follows((before, id): Sample, (after, next): Sample) -> bool {
 pub(super) struct Aliases(HashMap<IpAddr, IpAddr>);
 
 impl Aliases {
-    /// Those that one flow has shown in turn, of probes that answers came to; `telling` gives the answer.
+    /// Those that one flow has shown in turn at the hop with this TTL, of probes that answers came to; `telling` gives the answer. Only where
+    /// the other hops of their flows count apart.
     pub(super) fn of(
+        ttl: u8,
         by_flow: &BTreeMap<u16, Vec<&Probe>>,
         telling: impl Fn(&Probe) -> Option<&Reply>,
+        controls: &Controls<'_>,
     ) -> Self {
         let mut wavering = BTreeSet::new();
         for probes in by_flow.values() {
@@ -78,15 +100,26 @@ impl Aliases {
             };
             samples.entry(reply.responder).or_default().extend(sample(probe, reply));
         }
-        let mut aliases = HashMap::new();
-        let mut routers: Vec<(IpAddr, Vec<Sample>)> = Vec::new();
-        for (address, own) in samples {
-            let same = routers.iter_mut().find(|(_, others)| is_one_counter(others, &own));
-            if let Some((least, others)) = same {
-                aliases.insert(address, *least);
+        let mut routers: Vec<(BTreeSet<IpAddr>, Vec<Sample>)> = Vec::new();
+        for (address, mut own) in samples {
+            own.sort_unstable();
+            let apart = |it: &IpAddr| controls.get().are_on_one_path(*it, address);
+            let same = routers.iter_mut().find(|(addresses, others)| {
+                is_one_counter(others, &own) && !addresses.iter().any(apart)
+            });
+            if let Some((addresses, others)) = same {
+                addresses.insert(address);
                 others.extend(own);
+                others.sort_unstable();
             } else {
-                routers.push((address, own));
+                routers.push((BTreeSet::from([address]), own));
+            }
+        }
+        let mut aliases = HashMap::new();
+        for (addresses, _) in routers.iter().filter(|(addresses, _)| addresses.len() > 1) {
+            if controls.get().judge(ttl, addresses) == Verdict::OneRouter {
+                let least = addresses.first().copied();
+                aliases.extend(addresses.iter().filter_map(|it| Some((*it, least?))));
             }
         }
         Self(aliases)

@@ -3,8 +3,9 @@
 //! A graph is made from the probes of a [`Path`] alone, so that a replay makes the same. A place is a router's
 //! address at one hop; the same address at another hop is another place. Where no flow passes both, branches of
 //! different lengths lead to one router, whose next hops are then counted together. A flow that nobody answers for
-//! at a hop passes a silent place there: one for each place that it comes from. Behind a place that a whole hop
-//! consists of, every flow has passed it, asked or not; unless some end before.
+//! at a hop passes a silent place there: one for each place that it comes from. After a place that is the only one of its hop,
+//! every flow has passed it, asked or not, unless some end before. That is how next hops are counted; it is an assumption, since another
+//! place of that hop may have been missed. So a link is certain only if one flow was seen at both its ends.
 //!
 //! Where a flow was asked twice and shown two routers, the router before chooses for each packet: from there
 //! to the next hop that is one place alone, flows say nothing of links. Where it was shown two addresses of one
@@ -15,6 +16,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::alias::Aliases;
 use super::circle;
+use super::counters::Controls;
 use super::level::{Level, Place};
 use super::plan::Flows;
 use super::silence::{Control, Open, telling};
@@ -33,6 +35,18 @@ pub struct Graph {
     apart: HashMap<IpAddr, Shown>,
     /// The flows whose end was seen, and the hop where it was seen first.
     ended: HashMap<u16, usize>,
+    /// For each hop, whether a router before it chooses for each packet.
+    shaky: Vec<bool>,
+}
+
+/// A router that chooses for each packet looks like one that does not with at most this chance, where links depend on it.
+const MISTAKEN: f64 = 1e-4;
+
+/// How often flows are repeated after a router with so many next hops until that is sure.
+pub(super) fn sure_repeats(next: usize) -> usize {
+    let next = f64::from(u32::try_from(next.max(2)).unwrap_or(u32::MAX));
+    let sure = |repeats: &i32| next.powi(-*repeats) <= MISTAKEN;
+    (1..=64).find(sure).and_then(|repeats| usize::try_from(repeats).ok()).unwrap_or(64)
 }
 
 /// How much is known of what is behind a router.
@@ -109,6 +123,13 @@ impl Believed {
     }
 }
 
+/// What the probes of a run say beside where each was answered.
+struct Evidence<'a> {
+    believed: Believed,
+    controls: Controls<'a>,
+    pending: Pending<'a>,
+}
+
 impl Graph {
     pub(super) fn of(path: &Path, ttls: (u8, u8), flows: Flows, pending: Pending<'_>) -> Self {
         let source = Place::new(None, false, None);
@@ -116,8 +137,14 @@ impl Graph {
             levels: vec![Level { places: vec![source], ..Level::default() }],
             apart: HashMap::new(),
             ended: HashMap::new(),
+            shaky: Vec::new(),
         };
-        let believed = Believed::of(path, flows);
+        let evidence = Evidence {
+            believed: Believed::of(path, flows),
+            controls: Controls::new(path, ttls, flows, pending.leaving),
+            pending,
+        };
+        let believed = &evidence.believed;
         for ttl in ttls.0..=ttls.1 {
             let probes = path.hop(ttl).map_or(&[][..], |hop| &hop.probes);
             let mut by_flow: BTreeMap<u16, Vec<&Probe>> = BTreeMap::new();
@@ -130,15 +157,12 @@ impl Graph {
                 by_flow.entry(*flow).or_default();
             }
             by_flow.retain(|flow, _| !graph.ended.contains_key(flow));
-            let leaving: Vec<u16> =
-                pending.leaving.iter().filter(|it| it.1 == ttl).map(|it| it.0).collect();
-            graph.add_level(ttl, &by_flow, &leaving, pending.silent_up_to, &believed);
+            graph.add_level(ttl, &by_flow, &evidence);
             let index = graph.levels.len() - 1;
             let places = graph.levels.last().into_iter().flat_map(|level| &level.places);
             let ending = places.filter(|place| place.ends).flat_map(|place| &place.flows);
             graph.ended.extend(ending.map(|flow| (*flow, index)));
         }
-        graph.doubt();
         graph.link();
         graph.find_circles();
         graph.put_together();
@@ -149,24 +173,26 @@ impl Graph {
         &mut self,
         ttl: u8,
         by_flow: &BTreeMap<u16, Vec<&Probe>>,
-        leaving: &[u16],
-        silent_up_to: Option<Timestamp>,
-        believed: &Believed,
+        evidence: &Evidence<'_>,
     ) {
+        let Evidence { believed, controls, pending: Pending { leaving, silent_up_to } } = evidence;
         let behind_an_end = !self.ended.is_empty();
         let mut level = Level { ttl, behind_an_end, ..Level::default() };
         let any = by_flow.values().flatten().any(|probe| telling(probe).is_some());
         let control = Control::of(by_flow);
-        let aliases = Aliases::of(by_flow, telling);
+        let aliases = Aliases::of(ttl, by_flow, telling, controls);
         for (flow, probes) in by_flow {
-            let (flow, leaves) = (*flow, leaving.iter().filter(|it| *it == flow).count());
+            let leaves = leaving.iter().filter(|it| **it == (*flow, ttl)).count();
+            let flow = *flow;
             let waits = |probe: &&&Probe| {
-                let silent = !any && probe.sent <= silent_up_to;
+                let silent = !any && probe.sent <= *silent_up_to;
                 probe.outcome == Outcome::Waiting && !silent
             };
             let answers = probes.iter().filter(|probe| telling(probe).is_some()).count();
             let waiting = leaves + probes.iter().filter(waits).count();
             level.asked.insert(flow, answers + waiting);
+            level.answered.insert(flow, answers);
+            level.tried.insert(flow, leaves + probes.len());
             if answers > 0 {
                 level.place_answers(flow, probes, &aliases, |it| believed.ends(flow, ttl, it));
             } else if waiting > 0 {
@@ -180,39 +206,46 @@ impl Graph {
                 level.open.insert(flow, Open::Unplaced);
             }
         }
+        level.find_together(controls);
         self.levels.push(level);
-    }
-
-    /// Marks the hops before one whose router was seen at a hop before already: flows part, and part before both.
-    fn doubt(&mut self) {
-        let (mut first, mut last) = (HashMap::new(), 0);
-        for (level, here) in self.levels.iter().enumerate() {
-            for address in here.places.iter().filter_map(|place| place.address) {
-                if *first.entry(address).or_insert(level) < level {
-                    last = level;
-                }
-            }
-        }
-        self.levels.iter_mut().take(last).for_each(|level| level.doubtful = true);
     }
 
     /// Draws the links, and marks who chooses for each packet.
     fn link(&mut self) {
-        for upper in 0..self.levels.len().saturating_sub(1) {
-            let shaky = self.is_shaky(upper);
+        for upper in 0..self.levels.len() {
+            let shaky = self.becomes_shaky(upper);
+            self.shaky.push(shaky);
             let Some((before, [below, ..])) = self.levels.split_at_mut_checked(upper + 1) else {
                 continue;
             };
             let Some(above) = before.last_mut() else { continue };
-            for (flow, to) in &below.at {
-                let from = above.place_of(*flow);
+            // A flow that was seen at several places came to each of them, if it has one place above.
+            let flows_at = |(to, place): (usize, &Place)| {
+                let own = |flow: &u16| !shaky || below.at.get(flow) == Some(&to);
+                place.flows.iter().copied().filter(own).map(|flow| (flow, to)).collect::<Vec<_>>()
+            };
+            for (flow, to) in below.places.iter().enumerate().flat_map(flows_at) {
+                let seen = upper == 0 || above.at.contains_key(&flow);
+                let from = above.place_of(flow);
                 let Some(place) = from.and_then(|from| above.places.get_mut(from)) else {
                     continue;
                 };
-                place.next.entry(*to).or_default().insert(*flow);
-                place.per_packet |= !shaky && below.wavering.contains(flow);
+                place.next.entry(to).or_default().insert(flow);
+                if seen {
+                    place.seen.entry(to).or_default().insert(flow);
+                }
+                place.per_packet |= !shaky && below.wavering.contains(&flow);
             }
         }
+    }
+
+    /// Whether flows say nothing of the links after this hop; of the hops before it that is known. One place is the only one for
+    /// certain once enough packets have shown no other: each went its own way.
+    fn becomes_shaky(&self, level: usize) -> bool {
+        let Some(above) = level.checked_sub(1) else { return false };
+        let chooses = |level: &Level| level.places.iter().any(|place| place.per_packet);
+        let shaky = self.is_shaky(above) || self.levels.get(above).is_some_and(chooses);
+        shaky && !self.is_surely_sole(level)
     }
 
     /// Marks where flows go round.
@@ -291,11 +324,76 @@ impl Graph {
         (0..=level).rev().find(|at| self.levels[*at].is_sole()).unwrap_or(0)
     }
 
-    /// Whether flows say nothing of the links behind this hop: a router before it chooses for each packet.
+    /// Whether flows say nothing of the links after this hop: a router before it chooses for each packet.
     #[must_use]
     pub fn is_shaky(&self, level: usize) -> bool {
-        let before = self.levels.get(self.parting(level)..level).unwrap_or_default();
-        before.iter().flat_map(|level| &level.places).any(|place| place.per_packet)
+        self.shaky.get(level) == Some(&true)
+    }
+
+    /// Whether all packets pass one place of this hop, even if a router before it chose for each packet.
+    fn is_surely_sole(&self, level: usize) -> bool {
+        let at = |level: &Level| level.is_sole() && level.answers() > sure_repeats(2);
+        level == 0 || self.levels.get(level).is_some_and(at)
+    }
+
+    /// Whether two routers of this hop share a next hop, and one of them has another one too: as it looks where packets of
+    /// one flow part before.
+    #[must_use]
+    pub fn is_crossed(&self, level: usize) -> bool {
+        let places = self.levels.get(level).map_or(&[][..], |level| &level.places);
+        let several = places.iter().filter(|place| place.next.len() > 1);
+        several.flat_map(|place| place.next.keys()).any(|to| self.before(level + 1, *to).len() > 1)
+    }
+
+    /// The routers before this hop, by level and index, of which it is not yet sure that they choose by the flow, and how many
+    /// repeats of flows are lacking for that.
+    pub(super) fn unproven(&self, level: usize) -> Vec<(usize, usize, usize)> {
+        let mut unproven = Vec::new();
+        for at in self.parting(level)..level {
+            let (Some(here), Some(below)) = (self.levels.get(at), self.levels.get(at + 1)) else {
+                continue;
+            };
+            for (index, place) in here.places.iter().enumerate().filter(|it| it.1.next.len() > 1) {
+                let lacking =
+                    sure_repeats(place.next.len()).saturating_sub(below.repeats(&place.flows));
+                if lacking > 0 {
+                    unproven.push((at, index, lacking));
+                }
+            }
+        }
+        unproven
+    }
+
+    /// Whether packets of one flow surely pass this hop at one place.
+    #[must_use]
+    pub fn keeps_flows(&self, level: usize) -> bool {
+        if self.levels.get(level).is_some_and(Level::is_sole) {
+            self.is_surely_sole(level)
+        } else {
+            self.unproven(level).is_empty()
+        }
+    }
+
+    /// Whether it is sure that packets go from this place to that of the next hop: one flow was seen at both, and each of its packets
+    /// takes the same way to the first. Silence is not seen where others answer: replies may be lost or limited.
+    #[must_use]
+    pub fn is_certain(&self, level: usize, from: usize, to: usize) -> bool {
+        let place = |level: usize, index: usize| self.levels.get(level)?.places.get(index);
+        let Some((above, below)) = place(level, from).zip(place(level + 1, to)) else {
+            return false;
+        };
+        let seen = above.seen.get(&to).is_some_and(|flows| !flows.is_empty());
+        let hidden = |level: usize, place: &Place| {
+            level > 0
+                && place.address.is_none()
+                && self.levels.get(level).is_some_and(|it| !it.is_silent())
+        };
+        let doubtful = above.per_packet
+            || self.is_crossed(level) && !self.levels.get(level).is_some_and(Level::is_sole);
+        seen && !self.is_shaky(level)
+            && !hidden(level, above)
+            && !hidden(level + 1, below)
+            && (!doubtful || self.keeps_flows(level))
     }
 
     /// How many places lead to more than one.

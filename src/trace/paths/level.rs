@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use super::alias::{self, Aliases, Sample};
+use super::counters::{Controls, Verdict};
 use super::silence::{Open, telling};
 use crate::time::Span;
 use crate::trace::loops::Stand;
@@ -27,8 +28,10 @@ pub struct Place {
     pub rtt: Option<Span>,
     /// How many probes were answered from here.
     pub answers: u64,
-    /// Places of the next hop by their index, with the flows that were seen to pass both.
+    /// Places of the next hop by their index, with the flows that were seen there and pass here, as far as is known.
     pub next: BTreeMap<usize, BTreeSet<u16>>,
+    /// Those of these flows that were seen here as well. The others were not: this was the only place of its hop that any flow showed.
+    pub seen: BTreeMap<usize, BTreeSet<u16>>,
     /// It sends packets of one flow different ways.
     pub per_packet: bool,
     /// Flows go round in a loop here: the places of its first round, by level and index.
@@ -53,12 +56,16 @@ pub struct Level {
     pub(super) open: BTreeMap<u16, Open>,
     /// The flows that were asked, and how often each was answered or may yet be.
     pub(super) asked: HashMap<u16, usize>,
+    /// How often each flow was asked, answered or not.
+    pub(super) tried: HashMap<u16, usize>,
+    /// How often each flow was answered.
+    pub(super) answered: HashMap<u16, usize>,
     /// The flows of which several routers were seen.
     pub(super) wavering: BTreeSet<u16>,
+    /// Places whose replies count on one counter, and what the other hops say of that.
+    pub(super) together: Vec<(BTreeSet<usize>, Verdict)>,
     /// Some flows end at a hop before: not every flow comes as far as here.
     pub(super) behind_an_end: bool,
-    /// Branches of different length are seen behind: that the one place which was seen here is all is to be seen too.
-    pub(super) doubtful: bool,
 }
 
 impl Level {
@@ -68,6 +75,7 @@ impl Level {
         !self.behind_an_end && matches!(&self.places[..], [only] if only.is_live())
     }
 
+    /// Where this flow passes, as far as is known: where it was seen, or the only place that any flow showed.
     pub(super) fn place_of(&self, flow: u16) -> Option<usize> {
         self.at.get(&flow).copied().or_else(|| self.is_sole().then_some(0))
     }
@@ -101,6 +109,33 @@ impl Level {
         self.asked.get(&flow).copied().unwrap_or(0)
     }
 
+    /// How many probes of this flow were sent here.
+    pub(super) fn tried(&self, flow: u16) -> usize {
+        self.tried.get(&flow).copied().unwrap_or(0)
+    }
+
+    /// How many probes were answered here.
+    pub(super) fn answers(&self) -> usize {
+        self.answered.values().sum()
+    }
+
+    /// How many probes were given up here.
+    pub(super) fn lost(&self) -> usize {
+        let tried: usize = self.tried.values().sum();
+        tried.saturating_sub(self.asked.values().sum())
+    }
+
+    /// Whether more than so many probes were given up for each that was answered.
+    pub(super) fn is_scarce(&self, times: usize) -> bool {
+        self.lost() > times * self.answers()
+    }
+
+    /// How often one of these flows was answered here after it had been answered before.
+    pub(super) fn repeats<'a>(&self, flows: impl IntoIterator<Item = &'a u16>) -> usize {
+        let answers = flows.into_iter().filter_map(|flow| self.answered.get(flow));
+        answers.map(|answers| answers.saturating_sub(1)).sum()
+    }
+
     /// Where each flow was seen.
     pub(super) fn seen(&self) -> &HashMap<u16, usize> {
         &self.at
@@ -127,6 +162,32 @@ impl Level {
             }
         }
         self.at.extend(first.map(|first| (flow, first)));
+    }
+
+    /// Finds the places whose replies count on one counter.
+    pub(super) fn find_together(&mut self, controls: &Controls<'_>) {
+        for place in &mut self.places {
+            place.counter.sort_unstable();
+        }
+        let mut groups: Vec<BTreeSet<usize>> = Vec::new();
+        let apart = |one: &Place, other: &Place| {
+            let pairs = one.addresses().flat_map(|one| other.addresses().map(move |it| (one, it)));
+            pairs
+                .into_iter()
+                .any(|(one, other)| one == other || controls.get().are_on_one_path(one, other))
+        };
+        for (at, place) in self.places.iter().enumerate() {
+            for (index, other) in self.places.iter().enumerate().skip(at + 1) {
+                if place.is_same_router(other) && !apart(place, other) {
+                    join(&mut groups, BTreeSet::from([at, index]));
+                }
+            }
+        }
+        for group in groups {
+            let places = group.iter().filter_map(|index| self.places.get(*index));
+            let addresses: BTreeSet<IpAddr> = places.flat_map(Place::addresses).collect();
+            self.together.push((group, controls.get().judge(self.ttl, &addresses)));
+        }
     }
 
     /// The index of this place, which is made if it is new.
@@ -169,6 +230,7 @@ impl Place {
             rtt: None,
             answers: 0,
             next: BTreeMap::new(),
+            seen: BTreeMap::new(),
             per_packet: false,
             circles: None,
             reply_ttl: None,
@@ -181,6 +243,11 @@ impl Place {
         !self.ends && self.circles.is_none()
     }
 
+    /// All addresses of its router.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.address.into_iter().chain(self.also.iter().copied())
+    }
+
     pub(super) fn stand(&self) -> Stand {
         match (self.address, self.reply_ttl) {
             _ if self.ends => Stand::Other,
@@ -190,7 +257,7 @@ impl Place {
         }
     }
 
-    /// Whether both are one router, as their IP-IDs have it.
+    /// Whether the replies of both count on one counter.
     #[must_use]
     pub fn is_same_router(&self, other: &Self) -> bool {
         alias::is_one_counter(&self.counter, &other.counter)
@@ -201,4 +268,16 @@ impl Place {
     pub fn samples(&self) -> usize {
         self.next.values().flatten().collect::<BTreeSet<_>>().len()
     }
+}
+
+/// Puts this group together with those that it has something in common with.
+pub(super) fn join(groups: &mut Vec<BTreeSet<usize>>, mut group: BTreeSet<usize>) {
+    groups.retain(|other| {
+        let apart = other.is_disjoint(&group);
+        if !apart {
+            group.extend(other);
+        }
+        apart
+    });
+    groups.push(group);
 }

@@ -7,6 +7,7 @@
 
 mod alias;
 mod circle;
+mod counters;
 mod diamond;
 mod graph;
 mod level;
@@ -20,7 +21,7 @@ mod strategy;
 pub use diamond::Diamond;
 pub use graph::{Graph, Shown};
 pub use level::{Level, Place};
-pub use network::{Completion, Enumerated, Link, Network, Router};
+pub use network::{Completion, Enumerated, Link, Network, Reason, Router, Unclear};
 pub use plan::{MAX_FLOWS, Plan};
 pub use rule::{Confidence, Enumeration, Rule};
 

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::counters::Verdict;
 use super::diamond::{self, Diamond, Edge, Shape};
 use super::graph::Graph;
-use super::level::Place;
+use super::level::{Level, Place, join};
 use super::plan::Plan;
 use super::rule::Rule;
 use super::strategy::{self, Step};
@@ -57,9 +58,12 @@ pub struct Link {
     pub from: usize,
     /// That of the next.
     pub to: usize,
-    /// How many flows were seen to take it.
+    /// How many flows were seen at both its ends.
     pub flows: usize,
-    /// It is seen by flows that a router chooses for anew with each packet: there may be no such link.
+    /// How many were seen at its far end alone, and pass the near one if it is the only router of its hop.
+    pub assumed: usize,
+    /// There may be no such link: no flow was seen at both its ends, or packets of one flow part before it, or one end is a router that
+    /// is silent where others answer.
     pub uncertain: bool,
 }
 
@@ -74,6 +78,26 @@ pub enum Completion {
     Incomplete,
 }
 
+/// Routers that may be one: they count their packets together, but others may do so, too.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unclear {
+    /// They, by their indices.
+    pub routers: BTreeSet<usize>,
+    /// Why that is no proof.
+    pub reason: Reason,
+    /// Routers at other hops of the same flows that count with them, by address.
+    pub with: BTreeSet<IpAddr>,
+}
+
+/// Why a common counter does not prove that routers are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Routers at other hops of the same flows count with them.
+    SharedCounter,
+    /// No other hop of their flows could be compared.
+    NoControl,
+}
+
 /// What a multipath trace has shown.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -84,6 +108,8 @@ pub struct Network {
     /// Those that count their packets together, and so are one machine, though flows show them as different next
     /// hops: by their indices, in order.
     pub aliases: Vec<BTreeSet<usize>>,
+    /// Those that count their packets together, which proves nothing here.
+    pub unclear: Vec<Unclear>,
     /// In order of routers.
     pub diamonds: Vec<Diamond>,
     /// Routers that send packets round and round until their TTL runs out, each loop in its order.
@@ -102,6 +128,23 @@ enum Identity {
     Silent(Option<usize>),
 }
 
+/// The flows that take a link.
+#[derive(Default)]
+struct Seen {
+    /// Those that were seen at both ends.
+    flows: BTreeSet<u16>,
+    /// Those and the others that were seen at the far end.
+    all: BTreeSet<u16>,
+    certain: bool,
+}
+
+impl Seen {
+    fn note(&mut self, from: &Place, to: usize) {
+        self.flows.extend(from.seen.get(&to).into_iter().flatten());
+        self.all.extend(from.next.get(&to).into_iter().flatten());
+    }
+}
+
 impl Network {
     /// What this graph shows of a run of so many probes.
     #[must_use]
@@ -112,6 +155,7 @@ impl Network {
             routers: Vec::new(),
             links: Vec::new(),
             aliases: Vec::new(),
+            unclear: Vec::new(),
             diamonds: Vec::new(),
             loops: Vec::new(),
             completion: match done {
@@ -122,7 +166,7 @@ impl Network {
             rule,
         };
         let mut known = BTreeMap::new();
-        let mut links: BTreeMap<(usize, usize), (BTreeSet<u16>, bool)> = BTreeMap::new();
+        let mut links: BTreeMap<(usize, usize), Seen> = BTreeMap::new();
         // Of the places of each hop; the prober itself is none.
         let mut routers: Vec<Vec<Option<usize>>> = vec![vec![None]];
         for (level, here) in graph.levels().iter().enumerate().skip(1) {
@@ -147,23 +191,23 @@ impl Network {
                     if from == index {
                         continue;
                     }
-                    let flows = graph.levels()[level - 1].places[at].next.get(&place);
-                    let (seen, sure) = links.entry((from, index)).or_default();
-                    seen.extend(flows.into_iter().flatten());
-                    *sure |= !graph.is_shaky(level - 1);
+                    let link = links.entry((from, index)).or_default();
+                    link.note(&graph.levels()[level - 1].places[at], place);
+                    link.certain |= graph.is_certain(level - 1, at, place);
                 }
             }
-            network.note_aliases(&here.places, &indices);
+            network.note_aliases(here, &indices);
             routers.push(indices);
             network.note_loops(&here.places, &routers);
         }
         network.links = links
             .into_iter()
-            .map(|((from, to), (flows, sure))| Link {
+            .map(|((from, to), seen)| Link {
                 from,
                 to,
-                flows: flows.len(),
-                uncertain: !sure,
+                flows: seen.flows.len(),
+                assumed: seen.all.len() - seen.flows.len(),
+                uncertain: !seen.certain,
             })
             .collect();
         network.put_in_order();
@@ -190,22 +234,43 @@ impl Network {
             *group = group.iter().map(|router| numbers[*router]).collect();
         }
         self.aliases.sort_unstable();
+        let aliases = &self.aliases;
+        self.unclear.retain_mut(|unclear| {
+            unclear.routers = unclear.routers.iter().map(|router| numbers[*router]).collect();
+            !aliases.iter().any(|group| unclear.routers.is_subset(group))
+        });
+        self.unclear.sort_unstable();
         for router in self.loops.iter_mut().flatten() {
             *router = numbers[*router];
         }
         self.diamonds = diamonds;
     }
 
-    /// Which of the places of a hop are one router.
-    fn note_aliases(&mut self, places: &[Place], indices: &[Option<usize>]) {
-        let live = || places.iter().zip(indices).filter(|(place, _)| !place.ends);
-        for (at, (place, index)) in live().enumerate() {
-            for (other, also) in live().skip(at + 1).filter(|(it, _)| it.is_same_router(place)) {
-                if let (Some(one), Some(two), true) =
-                    (*index, *also, other.address != place.address)
-                {
-                    join(&mut self.aliases, one, two);
+    /// Which of the places of a hop are one router, and which may be.
+    fn note_aliases(&mut self, level: &Level, indices: &[Option<usize>]) {
+        for (group, verdict) in &level.together {
+            let goes_on = |at: &&usize| level.places.get(**at).is_some_and(|place| !place.ends);
+            let routers = group.iter().filter(goes_on).filter_map(|at| *indices.get(*at)?);
+            let routers: BTreeSet<usize> = routers.collect();
+            if routers.len() < 2 {
+                continue;
+            }
+            let (reason, with) = match verdict {
+                Verdict::OneRouter => {
+                    join(&mut self.aliases, routers);
+                    continue;
                 }
+                Verdict::Shared(with) => (Reason::SharedCounter, with.clone()),
+                Verdict::NoControl | Verdict::Open(_) => (Reason::NoControl, BTreeSet::new()),
+            };
+            let known = self.unclear.iter_mut().find(|known| known.routers == routers);
+            match known {
+                None => self.unclear.push(Unclear { routers, reason, with }),
+                Some(known) if reason == Reason::SharedCounter => {
+                    known.reason = reason;
+                    known.with.extend(with);
+                }
+                Some(_) => {}
             }
         }
     }
@@ -252,23 +317,22 @@ impl Network {
         };
     }
 
+    /// The routers that have one of these addresses, by their index.
+    pub fn routers_of<'a>(
+        &'a self,
+        addresses: &'a BTreeSet<IpAddr>,
+    ) -> impl Iterator<Item = usize> + 'a {
+        let has = |router: &Router| {
+            router.address.iter().chain(&router.also).any(|it| addresses.contains(it))
+        };
+        let routers = self.routers.iter().enumerate();
+        routers.filter(move |(_, router)| has(router)).map(|(index, _)| index)
+    }
+
     /// Those to which this one sends packets, by their index.
     pub fn next(&self, router: usize) -> impl Iterator<Item = &Link> {
         self.links.iter().filter(move |link| link.from == router)
     }
-}
-
-/// Puts the groups of two together.
-fn join(groups: &mut Vec<BTreeSet<usize>>, one: usize, two: usize) {
-    let mut both = BTreeSet::from([one, two]);
-    groups.retain(|group| {
-        let apart = group.is_disjoint(&both);
-        if !apart {
-            both.extend(group);
-        }
-        apart
-    });
-    groups.push(both);
 }
 
 fn enumerated(graph: &Graph, rule: Rule, level: usize, place: &Place) -> Enumerated {

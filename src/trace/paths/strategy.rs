@@ -12,7 +12,9 @@
 
 use std::collections::BTreeSet;
 
-use super::graph::Graph;
+use super::counters::Verdict;
+use super::graph::{Graph, sure_repeats};
+use super::level::Place;
 use super::plan::MAX_FLOWS;
 use super::rule::Rule;
 use super::silence::Open;
@@ -25,6 +27,12 @@ const SILENT_HOPS: usize = 5;
 const SEARCH: usize = 128;
 /// The same of one that is silent: loss makes such ones, of which there are no more flows.
 const SEARCH_SILENT: usize = 16;
+/// So often flows are asked to be seen at the only router of a hop, for each router of the next.
+const SEEING: usize = 6;
+/// Where fewer probes of a hop are answered than are lost, so many are sent at a time.
+const FEW: usize = 2;
+/// Beside three for each that is answered, so many probes of a hop may be lost until it is asked no more for proof.
+const LOST: usize = 20;
 /// Most flows that are tried at a time in search of those of one router.
 const TRIED_AT_ONCE: usize = 64;
 
@@ -97,6 +105,8 @@ struct Need<'a> {
     search: bool,
     /// Flows are lacking that were not searched for.
     lacking: bool,
+    /// How many flows are asked to be seen at the only router of the hop.
+    seeing: usize,
 }
 
 impl<'a> Need<'a> {
@@ -111,6 +121,7 @@ impl<'a> Need<'a> {
             waiting: false,
             search,
             lacking: false,
+            seeing: 0,
         };
         let shaky = graph.is_shaky(upper);
         need.settle_open();
@@ -127,6 +138,9 @@ impl<'a> Need<'a> {
         }
         if need.is_met() && !shaky {
             need.test_packets();
+        }
+        if need.is_met() {
+            need.prove_flows();
         }
         need
     }
@@ -150,8 +164,15 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Flows that were asked and whose place is not known.
+    /// Flows that were asked and whose place is not known, and addresses that may be of one router.
     fn settle_open(&mut self) {
+        for (_, verdict) in &self.below().together {
+            let Verdict::Open(asks) = verdict else { continue };
+            self.waiting |= asks.is_empty();
+            let new = asks.iter().filter(|ask| !self.asks.contains(ask)).copied();
+            let new: Vec<(u16, u8)> = new.collect();
+            self.asks.extend(new);
+        }
         let open: Vec<(u16, Open)> = self.below().open().iter().map(|it| (*it.0, *it.1)).collect();
         for (flow, state) in open {
             match state {
@@ -230,19 +251,14 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Every place below is to have one above, and every one above one below. That all flows pass the only place
-    /// above is seen of one of each place below, where branches of different length are about: there a few flows that all
-    /// went the same way would make up links.
+    /// Every place below is to have one above, and every one above one below. That flows pass the only place above is to be seen of
+    /// one flow of each place below: another place there may have been missed.
     fn link_all(&mut self) {
         let (graph, upper) = (self.graph, self.upper);
         let above = &graph.levels()[upper];
-        let assumed = above.is_sole() && above.doubtful;
         for (index, place) in self.below().places.iter().enumerate() {
-            if assumed
-                && !place.flows.iter().any(|flow| above.is_asked(*flow))
-                && let Some(flow) = place.flows.first()
-            {
-                self.ask(*flow, upper);
+            if above.is_sole() && !above.places.iter().any(|it| it.seen.contains_key(&index)) {
+                self.see_above(place);
             }
             if graph.before(upper + 1, index).is_empty()
                 && let Some(flow) = place.flows.first()
@@ -255,6 +271,81 @@ impl<'a> Need<'a> {
                 self.ask(*flow, upper + 1);
             }
         }
+    }
+
+    /// Asks a flow of this place at the hop above, one after the other until one is answered or too many were not.
+    fn see_above(&mut self, place: &Place) {
+        let above = &self.graph.levels()[self.upper];
+        if place.flows.iter().any(|flow| above.open().get(flow) == Some(&Open::Waiting)) {
+            self.waiting = true;
+            return;
+        }
+        let tried: usize = place.flows.iter().map(|flow| above.tried(*flow)).sum();
+        let next = place.flows.iter().min_by_key(|flow| (above.tried(**flow), **flow));
+        let most = if above.is_scarce(4) { 1 } else { SEEING };
+        if let Some(flow) = next.filter(|_| tried < most) {
+            if above.is_scarce(1) && self.seeing >= FEW {
+                self.waiting = true;
+                return;
+            }
+            self.seeing += 1;
+            self.ask(*flow, self.upper);
+        }
+    }
+
+    /// Where links depend on it: whether packets of one flow pass this hop at one place. After a router that chooses for each packet, whether
+    /// this hop is one place for all of them.
+    fn prove_flows(&mut self) {
+        let (graph, upper) = (self.graph, self.upper);
+        let here = &graph.levels()[upper];
+        if here.is_sole() {
+            let chooses = here.live().any(|(_, place)| place.per_packet);
+            if chooses || graph.is_shaky(upper) {
+                self.prove_sole();
+            }
+            return;
+        }
+        let chooses = here.live().any(|(_, place)| place.per_packet);
+        if graph.is_shaky(upper) || !chooses && !graph.is_crossed(upper) {
+            return;
+        }
+        for (level, index, lacking) in graph.unproven(upper) {
+            let below = &graph.levels()[level + 1];
+            let flows = &graph.levels()[level].places[index].flows;
+            let answered = |flow: &&u16| (below.hopeful(**flow), u16::MAX - **flow);
+            let Some(flow) = flows.iter().filter(|it| below.is_asked(**it)).max_by_key(answered)
+            else {
+                continue;
+            };
+            let answered = below.repeats(flows);
+            let times = self.worthwhile(level + 1, answered, lacking);
+            self.asks.extend(std::iter::repeat_n((*flow, below.ttl), times));
+        }
+    }
+
+    /// More packets at a hop that seems to be one place.
+    fn prove_sole(&mut self) {
+        let here = &self.graph.levels()[self.upper];
+        let unseen = self.below().seen().keys().filter(|flow| !here.is_asked(**flow));
+        let unseen: BTreeSet<u16> = unseen.copied().collect();
+        let known = here.places.iter().flat_map(|place| &place.flows).copied();
+        let flows: Vec<u16> = unseen.into_iter().chain(known).collect();
+        let lacking = (sure_repeats(2) + 1).saturating_sub(here.answers());
+        let times = self.worthwhile(self.upper, here.answers(), lacking);
+        self.asks.extend(flows.iter().cycle().take(times).map(|flow| (*flow, here.ttl)));
+    }
+
+    /// How many more probes of those that are lacking to send now to a hop, where so many were answered of its flows: fewer at a time where
+    /// many are not answered, and in the end none.
+    fn worthwhile(&mut self, level: usize, answered: usize, lacking: usize) -> usize {
+        let here = &self.graph.levels()[level];
+        let coming = here.asked.values().sum::<usize>().saturating_sub(here.answers());
+        if lacking == 0 || here.lost() > 3 * answered + LOST {
+            return 0;
+        }
+        self.waiting |= coming > 0;
+        let lacking = if here.is_scarce(1) { lacking.min(FEW) } else { lacking };
+        if here.is_scarce(1) && coming > 0 { 0 } else { lacking.saturating_sub(coming) }
     }
 
     /// MDA-Lite: whether routers share next hops, by [`MESHING`] flows of each on the wider side.
