@@ -9,6 +9,7 @@ pub mod belief;
 mod claim;
 pub mod config;
 mod correlate;
+mod datagram;
 mod doubts;
 pub mod endpoint;
 mod engine;

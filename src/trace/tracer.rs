@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 
 use crate::probe::{Flow, ProbeKey, Transmit};
 use crate::time::{ClockStep, Span, Timestamp};
+use crate::wire::Frame;
 use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
-use crate::wire::{Frame, link, quoted};
 
 use super::belief::{Belief, Stray};
 use super::claim::Claim;
 use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
-use super::correlate::{Correlator, Idents, number};
+use super::correlate::{Correlator, Idents, Mark, number};
+use super::datagram::Datagram;
 use super::event::{Disposition, Event};
 use super::mtu;
 use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Sizer};
@@ -252,42 +253,77 @@ impl Tracer {
         self.path.totals.withdrawn = self.belief.is_withdrawn();
     }
 
-    /// As [`take_frame`](Self::take_frame), of a round that is over: by what the running one believes.
-    pub(super) fn take_late_frame(&mut self, running: &mut Self, frame: &Frame<'_>) -> Disposition {
+    /// As [`take_datagram`](Self::take_datagram), of a round that is over: by what the running one believes.
+    pub(super) fn take_late_reply(
+        &mut self,
+        running: &mut Self,
+        frame: &Frame<'_>,
+        datagram: &Datagram<'_>,
+    ) -> Disposition {
         std::mem::swap(&mut self.belief, &mut running.belief);
-        let disposition = self.take_frame(frame);
+        let disposition = self.handle_reply(frame, datagram);
         std::mem::swap(&mut self.belief, &mut running.belief);
         disposition
     }
 
-    /// The header and payload of a frame that looks like a probe of this trace, or of another round of it.
-    pub(super) fn own<'a>(&self, frame: &Frame<'a>) -> Option<(IpHeader, &'a [u8])> {
-        let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
-        let (header, payload) = ip::decode(datagram).ok()?;
-        self.correlator.own(&header, payload, frame.at)?;
-        Some((header, payload))
+    /// The key of a datagram that looks like a probe of this trace, or of another round of it.
+    pub(super) fn own(&self, datagram: &Datagram<'_>, at: Timestamp) -> Option<ProbeKey> {
+        self.correlator.own(&datagram.header, datagram.payload, at)
+    }
+
+    /// Whether a datagram comes from our port.
+    pub(super) fn is_from_us(&self, datagram: &Datagram<'_>) -> bool {
+        self.correlator.foreign(&datagram.header, datagram.payload).is_some()
+    }
+
+    /// Takes in a datagram that is no probe of this trace.
+    pub(super) fn note_foreign(&mut self, datagram: &Datagram<'_>) {
+        self.correlator.note_foreign(&datagram.header, datagram.payload);
+    }
+
+    /// Whether a datagram is to us, and so may be a reply.
+    pub(super) fn is_to_us(&self, datagram: &Datagram<'_>) -> bool {
+        datagram.header.destination == self.flow.source
+    }
+
+    /// By what the probes of a round that is over are found.
+    pub(super) fn marks(&self, running: &Self) -> impl Iterator<Item = Mark> {
+        self.correlator.marks(running.belief.is_strict())
+    }
+
+    /// By what the probes of other rounds are found that a datagram may be about.
+    pub(super) fn marks_in(
+        &self,
+        datagram: &Datagram<'_>,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Mark> {
+        self.correlator.marks_in(datagram, &self.belief, at)
     }
 
     /// As [`handle_frame`](Self::handle_frame), but what is unmatched is not counted yet.
     pub(super) fn take_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+        self.take_datagram(frame, Datagram::of(frame).as_ref())
+    }
+
+    /// The same of a frame that holds this datagram, if it holds one.
+    pub(super) fn take_datagram(
+        &mut self,
+        frame: &Frame<'_>,
+        datagram: Option<&Datagram<'_>>,
+    ) -> Disposition {
         self.expire(frame.at);
-        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else {
-            return Disposition::Unrelated;
-        };
-        let Ok((header, payload)) = ip::decode(datagram) else {
-            return Disposition::Unrelated;
-        };
-        if let Some(key) = self.correlator.own(&header, payload, frame.at) {
-            let disposition = self.handle_own(frame, &header, payload, key);
+        let Some(datagram) = datagram else { return Disposition::Unrelated };
+        let Datagram { header, payload, .. } = datagram;
+        if let Some(key) = self.own(datagram, frame.at) {
+            let disposition = self.handle_own(frame, header, payload, key);
             if disposition == Disposition::Unrelated {
-                self.correlator.note_foreign(&header, payload);
+                self.note_foreign(datagram);
             }
             return disposition;
         }
-        self.correlator.note_foreign(&header, payload);
-        if header.destination == self.flow.source {
-            let head = datagram.get(..header.header_len).unwrap_or_default();
-            return self.handle_reply(frame, &header, head, payload);
+        self.note_foreign(datagram);
+        if self.is_to_us(datagram) {
+            return self.handle_reply(frame, datagram);
         }
         Disposition::Unrelated
     }
@@ -420,37 +456,27 @@ impl Tracer {
     }
 
     /// What a datagram to us that was captured at this time says of a probe.
-    fn claim(&self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
-        Claim::of(&self.correlator, &self.belief, header, payload, at)
+    fn claim(&self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
+        Claim::of(&self.correlator, &self.belief, datagram, at)
     }
 
     /// A claim about a probe that is missing from the capture.
-    fn claim_missing(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
-        if !header.is_icmp() {
-            return None;
-        }
-        let icmp = ip::icmp(header.family(), payload).ok()?;
+    fn claim_missing(&mut self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
+        let icmp = datagram.icmp?;
         let last = if icmp.quotes {
-            let quote = quoted::decode(icmp.body).ok()?;
+            let quote = datagram.quote?;
             self.path.totals.orphans += u64::from(self.correlator.is_stray(&quote));
             number(self.config.probe, &ProbeKey::of(&quote.header, quote.payload)?)
         } else {
             icmp.echo_reply?.1
         };
-        if self.add_missing(last) { self.claim(header, payload, at) } else { None }
+        if self.add_missing(last) { self.claim(datagram, at) } else { None }
     }
 
-    /// `head` is the datagram's IP header, `payload` what follows it.
-    fn handle_reply(
-        &mut self,
-        frame: &Frame<'_>,
-        header: &IpHeader,
-        head: &[u8],
-        payload: &[u8],
-    ) -> Disposition {
-        let claim = self
-            .claim(header, payload, frame.at)
-            .or_else(|| self.claim_missing(header, payload, frame.at));
+    fn handle_reply(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) -> Disposition {
+        let Datagram { header, head, payload, .. } = datagram;
+        let claim =
+            self.claim(datagram, frame.at).or_else(|| self.claim_missing(datagram, frame.at));
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
@@ -459,10 +485,11 @@ impl Tracer {
         let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
         let damaged = || icmp_wrong() || head_wrong();
         let Some(claim) = claim else {
-            if self.correlator.is_about_us(header, payload) && !damaged() {
+            let Some(quote) = datagram.quote else { return Disposition::Unrelated };
+            if self.correlator.is_like_ours(&quote) && !damaged() {
                 return Disposition::Unmatched;
             }
-            let stray = self.correlator.stray(header, payload);
+            let stray = self.correlator.stray(&quote);
             self.stray = stray.filter(|stray| self.belief.counts(*stray) && !damaged());
             return self.stray.map_or(Disposition::Unrelated, |_| Disposition::Stray);
         };
