@@ -415,6 +415,12 @@ impl Correlator {
         ]
     }
 
+    /// Whether a datagram looks like an answer to a probe of ours, be there one like that or not.
+    pub(super) fn is_answer(&self, header: &IpHeader, payload: &[u8]) -> bool {
+        let answer = probe::answer(&self.flow, header, payload);
+        answer.is_some_and(|answer| self.has_ident(answer.key.ident))
+    }
+
     /// Whether a probe is one that is to confirm an answer.
     pub(super) fn is_confirmation(&self, key: &ProbeKey) -> bool {
         self.confirming.is_some_and(|ident| key.ident(self.flow.probe) == ident)

@@ -20,6 +20,7 @@ pub mod loss;
 pub mod mtu;
 pub mod path;
 pub mod paths;
+mod proof;
 pub mod reach;
 mod replies;
 pub mod reply;

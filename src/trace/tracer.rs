@@ -32,11 +32,13 @@ pub struct Tracer {
     /// What the frame was about that was last found to be none of ours.
     stray: Option<Stray>,
     pub(super) waiting: Waiting,
-    schedule: Option<Schedule>,
+    pub(super) schedule: Option<Schedule>,
     /// When a probe was last asked for.
-    polled: Timestamp,
+    pub(super) polled: Timestamp,
     /// By when the clock was last set.
     stepped: Option<Timestamp>,
+    /// An answer came to a probe that nobody sent. Such are not recorded: this decides only what is sent.
+    pub(super) guessed: bool,
     pub(super) events: VecDeque<Event>,
     ended: bool,
     /// It has ended, and that is still to be said.
@@ -93,6 +95,7 @@ impl Tracer {
             schedule: None,
             polled: Timestamp::default(),
             stepped: None,
+            guessed: false,
             // All that wait may be given up at a time, and a few more things happen then.
             events: VecDeque::with_capacity(reserved + 4),
             ended: false,
@@ -129,7 +132,10 @@ impl Tracer {
         self.schedule.as_ref()?;
         let shown = self.shown(now);
         self.polled = now;
-        let confirming = self.to_confirm(&shown);
+        let confirming = self.to_confirm(&shown).or_else(|| {
+            let (end, from) = self.end_to_confirm()?;
+            (from <= now).then_some(end)
+        });
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
         let datagram = match confirming {
             Some(ttl) => schedule.confirm(&self.config, now, ttl),
@@ -214,7 +220,10 @@ impl Tracer {
             let due = schedule.wake_at(&self.config, self.polled, &shown);
             let confirming =
                 self.to_confirm(&shown).and_then(|_| schedule.pause_ends(&self.config));
-            due.into_iter().chain(silent).chain(confirming).min()
+            let proving = self.end_to_confirm().map(|(_, from)| {
+                schedule.pause_ends(&self.config).map_or(from, |end| end.max(from))
+            });
+            due.into_iter().chain(silent).chain(confirming).chain(proving).min()
         });
         deadline.into_iter().chain(sending).min()
     }
@@ -229,9 +238,18 @@ impl Tracer {
 
     /// Takes one captured frame. Handling a probe's frame again changes nothing.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
-        let disposition = self.take_frame(frame);
+        let datagram = Datagram::of(frame);
+        let disposition = self.take_datagram(frame, datagram.as_ref());
         self.count_unmatched(disposition);
+        if let Some(datagram) = datagram.filter(|_| disposition == Disposition::Unrelated) {
+            self.note_unasked(&datagram);
+        }
         disposition
+    }
+
+    /// A datagram that is about no probe, of no other round either: it may be an answer to one that nobody sent.
+    pub(super) fn note_unasked(&mut self, datagram: &Datagram<'_>) {
+        self.guessed |= self.correlator.is_answer(&datagram.header, datagram.payload);
     }
 
     /// A frame that came to this was no other round's either.
@@ -251,6 +269,7 @@ impl Tracer {
     pub(super) fn succeed(&mut self, before: &mut Self) {
         self.belief = std::mem::take(&mut before.belief);
         self.path.totals.withdrawn = self.belief.is_withdrawn();
+        self.guessed = before.guessed;
     }
 
     /// As [`take_datagram`](Self::take_datagram), of a round that is over: by what the running one believes.
@@ -300,12 +319,8 @@ impl Tracer {
         self.correlator.marks_in(datagram, &self.belief, at)
     }
 
-    /// As [`handle_frame`](Self::handle_frame), but what is unmatched is not counted yet.
-    pub(super) fn take_frame(&mut self, frame: &Frame<'_>) -> Disposition {
-        self.take_datagram(frame, Datagram::of(frame).as_ref())
-    }
-
-    /// The same of a frame that holds this datagram, if it holds one.
+    /// As [`handle_frame`](Self::handle_frame) of a frame that holds this datagram, if it holds one; but what is unmatched is not
+    /// counted yet.
     pub(super) fn take_datagram(
         &mut self,
         frame: &Frame<'_>,
@@ -337,6 +352,7 @@ impl Tracer {
             && !schedule.is_unsure(&self.config, self.last_ttl())
             && self.waiting.are_all(&self.path, |at| self.is_irrelevant(at))
             && self.to_confirm(&shown).is_none()
+            && self.end_to_confirm().is_none()
     }
 
     /// The trace is over: done, interrupted, or at the end of a recording. Whatever still waits is
@@ -546,6 +562,7 @@ impl Tracer {
         totals.clock_faults += u64::from(clock_fault);
         totals.answered += u64::from(settles && !orphan);
         totals.orphans += u64::from(orphan);
+        self.path.doubts.repeated |= answer && duplicate;
         if answer && kept && at.ttl > 0 {
             self.path.doubts.answered.insert(at.ttl);
         }
@@ -575,13 +592,23 @@ impl Tracer {
 
     /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
     fn expire(&mut self, now: Timestamp) {
-        let due = self.waiting.expired(now, &self.path, &self.config);
-        for (_, at) in &due {
-            if let Some(probe) = self.path.probe_mut(*at) {
-                probe.outcome = Outcome::Lost;
+        let mut again = true;
+        while std::mem::take(&mut again) {
+            let due = self.waiting.expired(now, &self.path, &self.config);
+            let mut rest = due.iter();
+            for (_, at) in rest.by_ref() {
+                if let Some(probe) = self.path.probe_mut(*at) {
+                    probe.outcome = Outcome::Lost;
+                }
+                self.events.push_back(Event::Settled(*at));
+                again = self.note_lost(*at);
+                if again {
+                    break;
+                }
             }
-            self.events.push_back(Event::Settled(*at));
+            // What waits again for that was due before these.
+            rest.for_each(|(_, at)| self.waiting.push(*at, &self.path));
+            self.waiting.reuse(due);
         }
-        self.waiting.reuse(due);
     }
 }

@@ -117,7 +117,7 @@ impl Waiting {
     }
 
     /// All of them.
-    fn all(&self, path: &Path) -> impl Iterator<Item = ProbeRef> {
+    pub(super) fn all(&self, path: &Path) -> impl Iterator<Item = ProbeRef> {
         let entries = self.queues.iter().flat_map(|queue| &queue.sent);
         entries.filter(|it| waits(it, path)).map(|Reverse((_, at))| *at)
     }

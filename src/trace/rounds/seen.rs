@@ -187,6 +187,7 @@ impl Seen {
             return disposition;
         }
         self.current.count_unmatched(current);
+        self.current.note_unasked(datagram);
         current
     }
 
