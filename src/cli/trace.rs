@@ -122,12 +122,12 @@ pub(super) fn open_live(
     };
     let target = target::resolve(host, &args.options, |name| {
         if let Some(resolvers) = resolvers {
-            return Ok(resolvers.host(name));
+            return Ok(resolvers.host(name)?);
         }
         let resolvers = Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?;
         let found = resolvers.host(name);
         resolvers.end();
-        Ok(found)
+        Ok(found?)
     })?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
