@@ -324,7 +324,7 @@ pub(super) fn open_simulated(
     let flow = Flow { source, target, probe: wanted.probe, ident };
     let mut config = configure(args, task, name, &flow, randomness)?;
     if wanted.may_confirm(task) {
-        config.confirmation = Some(Confirmation { ident: ident ^ 1, seed: randomness.seed });
+        config.confirmation = Some(Confirmation { ident: ident ^ 0x101, seed: randomness.seed });
     }
     let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
