@@ -293,7 +293,7 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
             secret: key.map(Secret::new),
             first_port,
             send_wait,
-            confirmation: confirming.map(|seed| Confirmation { ident: 40_257, seed }),
+            confirmation: confirming.map(|seed| Confirmation { ident: 40_001, seed }),
             ..TraceConfig::of_flow(&flow)
         };
         if matches!(probe, ProbeType::Protocol(_)) {
