@@ -1,4 +1,4 @@
-//! Arbitrary frames: what a trace or watch recorded, with bits turned, cut short, spliced, checksums mended or not, in whichever
+//! Arbitrary frames: what a trace or watch recorded and what a forger sends, with bits turned, cut short, spliced, checksums mended or not, in whichever
 //! link header and out of order, among what it sent itself.
 
 use rtrace::time::{Span, Timestamp};
@@ -27,9 +27,11 @@ pub struct Hostile {
 
 /// About so many frames, shown to the run with this number.
 pub fn attacked(number: u64, frames: u64) -> Hostile {
-    let rounds = (number % 3 != 0).then_some((0.05, 40));
+    let rounds = (!number.is_multiple_of(3)).then_some((0.05, 40));
     let run = Run::number(number, rounds);
     let own = run.outcome(false).recorded;
+    let corpus =
+        own.iter().map(|(_, bytes)| bytes.clone()).chain(run.forged(1_000)).collect::<Vec<_>>();
     let mut rng = fastrand::Rng::with_seed(number);
     let mut engine = engine(&run);
     let (mut concerned, mut events, mut done) = (Vec::new(), Vec::new(), Hostile::default());
@@ -41,7 +43,7 @@ pub fn attacked(number: u64, frames: u64) -> Hostile {
                 concerned.push(captured);
             }
             done.frames += 1;
-            captured = arbitrary(&own, *at, &mut rng);
+            captured = arbitrary(&corpus, *at, &mut rng);
         }
     }
     done.recorded = concerned.len() as u64;
@@ -83,8 +85,8 @@ fn show(
     concerns
 }
 
-fn arbitrary(own: &[(Timestamp, Vec<u8>)], now: Timestamp, rng: &mut fastrand::Rng) -> Captured {
-    let any = |rng: &mut fastrand::Rng| own[rng.usize(..own.len())].1.clone();
+fn arbitrary(corpus: &[Vec<u8>], now: Timestamp, rng: &mut fastrand::Rng) -> Captured {
+    let any = |rng: &mut fastrand::Rng| corpus[rng.usize(..corpus.len())].clone();
     let mut bytes = any(rng);
     match rng.u8(..8) {
         0 => bytes.truncate(rng.usize(..=bytes.len())),
@@ -94,8 +96,8 @@ fn arbitrary(own: &[(Timestamp, Vec<u8>)], now: Timestamp, rng: &mut fastrand::R
             bytes.truncate(at);
             bytes.extend_from_slice(&other[at..]);
         }
-        2 => bytes = std::iter::repeat_with(|| rng.u8(..)).take(rng.usize(..200)).collect(),
-        3 => bytes.extend(std::iter::repeat_with(|| rng.u8(..)).take(rng.usize(..1_000))),
+        2 => bytes = random(200, rng),
+        3 => bytes.extend(random(1_000, rng)),
         _ => {}
     }
     for _ in 0..rng.usize(..6) {
@@ -110,6 +112,12 @@ fn arbitrary(own: &[(Timestamp, Vec<u8>)], now: Timestamp, rng: &mut fastrand::R
     let link = if rng.u8(..8) == 0 { LINKS[rng.usize(..LINKS.len())] } else { 101 };
     let at = now.after(Span::from_micros(rng.i64(-500..500)));
     (at, LinkType::from_number(link), bytes)
+}
+
+/// Fewer than so many octets.
+fn random(most: usize, rng: &mut fastrand::Rng) -> Vec<u8> {
+    let len = rng.usize(..most);
+    std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
 
 /// Rights the checksums of IPv4 and ICMP, where they are such.
