@@ -75,6 +75,9 @@ impl Serialize for Untrusted {
     }
 }
 
+/// What a spreadsheet takes for the beginning of a formula, also as wide as a letter of Chinese.
+const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+
 impl Untrusted {
     /// For a terminal: one line, with `?` for every character that is not [`harmless`]. This is also the form of strings
     /// in JSON, of labels in Prometheus and of comments in recordings, whose writers escape their own syntax.
@@ -117,7 +120,7 @@ impl Untrusted {
     pub fn cell(&self) -> String {
         let shown = self.shown();
         // Those that are not shown count too: a reader may strip what stands for them.
-        let formula = self.0.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let formula = self.0.starts_with(FORMULA);
         if formula { format!("'{shown}") } else { shown }
     }
 

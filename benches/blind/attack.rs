@@ -68,6 +68,8 @@ pub struct Run {
     /// The forger's sweep, and the packets that he sends a second.
     pub sweep: Sweep,
     pub rate: i64,
+    /// He has found out the source port, or identifier.
+    pub knows_port: bool,
     /// What all that is random begins with.
     pub seed: u64,
 }
@@ -103,7 +105,7 @@ impl Run {
         config.secret = Some(Secret::new(rng.u64(..)));
         config.flow_label = if target.is_ipv6() { rng.u32(..1 << 20) } else { 0 };
         config.queries = if rounds.is_some() { 1 } else { 3 };
-        Self { config, rounds, rewrite, sweep, rate: RATE, seed: number }
+        Self { config, rounds, rewrite, sweep, rate: RATE, knows_port: false, seed: number }
     }
 
     /// What it comes to, with or without the forger.
@@ -119,6 +121,17 @@ impl Run {
         driver::run(&mut *engine, &mut link, &mut outcome).unwrap();
         outcome.shown.sort();
         outcome
+    }
+
+    /// The first of the forger's frames.
+    pub fn forged(&self, count: usize) -> Vec<Vec<u8>> {
+        let mut forger = Forger::new(self);
+        let forge = |_| {
+            let mut frame = Vec::new();
+            forger.forge(&mut frame);
+            frame
+        };
+        (0..count).map(forge).collect()
     }
 
     /// What a replay of that comes to.
@@ -272,6 +285,7 @@ impl Link for Attacked {
 struct Forger {
     config: TraceConfig,
     sweep: Sweep,
+    knows_port: bool,
     rng: fastrand::Rng,
     sent: u32,
     /// The datagram that he quotes, but for the field that he sweeps.
@@ -281,7 +295,8 @@ struct Forger {
 impl Forger {
     fn new(run: &Run) -> Self {
         let rng = fastrand::Rng::with_seed(run.seed ^ 0xbad);
-        Self { config: run.config.clone(), sweep: run.sweep, rng, sent: 0, quote: Vec::new() }
+        let (config, quote) = (run.config.clone(), Vec::new());
+        Self { config, sweep: run.sweep, knows_port: run.knows_port, rng, sent: 0, quote }
     }
 
     /// Guesses what he does not know, and makes a probe of it.
@@ -289,7 +304,9 @@ impl Forger {
         let config = &self.config;
         let rng = &mut self.rng;
         let number = rng.u32(..90);
-        let flow = Flow { ident: rng.u16(1_024..), ..config.flow() };
+        let guessed = rng.u16(1_024..);
+        let ident = if self.knows_port { config.ident } else { guessed };
+        let flow = Flow { ident, ..config.flow() };
         let spec = ProbeSpec {
             flow,
             mode: config.flow_mode,

@@ -147,6 +147,20 @@ pub enum CaptureError {
         /// What was found.
         what: &'static str,
     },
+    /// A block is longer than what is read; reading stops here.
+    #[error(
+        "{name} has a block of {bytes} bytes before packet {packet}, more than the {} MiB that are read of one: only \
+         the packets before it can be used",
+        MAX_RECORD >> 20
+    )]
+    TooLong {
+        /// The file.
+        name: String,
+        /// The number of the packet that would have come next.
+        packet: u64,
+        /// As long as it says.
+        bytes: usize,
+    },
     /// A frame has another kind of link-layer header than the recording was opened for.
     #[error(
         "{name} records {recorded:?} frames and cannot hold one of {frame:?}: trace on one interface"
@@ -167,7 +181,7 @@ impl CaptureError {
     pub fn leaves_packets(&self) -> bool {
         match self {
             Self::Truncated { .. } => true,
-            Self::Damaged { packet, .. } => *packet > 1,
+            Self::Damaged { packet, .. } | Self::TooLong { packet, .. } => *packet > 1,
             _ => false,
         }
     }

@@ -273,20 +273,19 @@ fn comments<B: ByteOrder>(body: &[u8], offset: usize) -> impl Iterator<Item = Co
         .map(|(_, value)| String::from_utf8_lossy(value))
 }
 
-/// A name resolution block (4.5) that is read name by name.
+/// A name resolution block (4.5) that is read record by record: of each the first name, which is the address's own.
 #[derive(Debug)]
 pub(super) struct Names {
     order: Endianness,
     block_len: usize,
-    /// Where in the block the next record begins or, where that is the one that is being read, its next name.
+    /// Where in the block the next record begins.
     record: usize,
-    name: usize,
 }
 
 impl Names {
     /// Of a block of this length.
     pub(super) fn new(order: Endianness, block_len: usize) -> Self {
-        Self { order, block_len, record: BLOCK_HEAD, name: 0 }
+        Self { order, block_len, record: BLOCK_HEAD }
     }
 
     /// The length of the block.
@@ -312,15 +311,8 @@ impl Names {
                 _ => None,
             }
             .unwrap_or((IpAddr::from([0; 4]), &[]));
-            let rest = names.get(self.name..).unwrap_or_default();
-            let name = rest.split(|byte| *byte == 0).next().unwrap_or_default();
-            if rest.is_empty() {
-                self.record += 4 + value.len().next_multiple_of(4);
-                self.name = 0;
-            } else {
-                self.name += name.len() + 1;
-            }
-            if !name.is_empty() {
+            self.record += 4 + value.len().next_multiple_of(4);
+            if let Some(name) = names.split(|byte| *byte == 0).find(|name| !name.is_empty()) {
                 return Some((address, String::from_utf8_lossy(name).into_owned()));
             }
         }

@@ -210,6 +210,11 @@ impl<R: Read> CaptureReader<R> {
             Err(Stop::Truncated) => {
                 Err(CaptureError::Truncated { name: self.name.clone(), packets: self.packets })
             }
+            Err(Stop::TooLong(bytes)) => Err(CaptureError::TooLong {
+                name: self.name.clone(),
+                packet: self.packets + 1,
+                bytes,
+            }),
             Err(Stop::Damaged(what)) => Err(CaptureError::Damaged {
                 name: self.name.clone(),
                 packet: self.packets.saturating_add(1),
@@ -301,6 +306,8 @@ enum Stop {
     Io(io::Error),
     Truncated,
     Damaged(&'static str),
+    /// A block of so many bytes.
+    TooLong(usize),
 }
 
 impl From<io::Error> for Stop {
@@ -425,9 +432,14 @@ fn read_block<R: Read, B: ByteOrder>(
     names: &mut Option<pcapng::Names>,
 ) -> Result<Option<Found>, Stop> {
     let len = u32_at::<B>(buffer.bytes(), 4).and_then(|len| usize::try_from(len).ok());
-    let Some(len) = len.filter(|len| (BLOCK_MIN..=MAX_RECORD).contains(len)) else {
+    // Blocks are padded to 32 bits (3.1), and the customary limit of a file is that of a signed number.
+    let Some(len) = len.filter(|len| *len >= BLOCK_MIN && i32::try_from(*len).is_ok()) else {
         return Err("a length that no block has".into());
     };
+    if len > MAX_RECORD {
+        let padded = len.is_multiple_of(4);
+        return Err(if padded { Stop::TooLong(len) } else { "a length that no block has".into() });
+    }
     if !buffer.fill(len)? {
         return Err(Stop::Truncated);
     }

@@ -10,14 +10,22 @@ use crate::sandbox::{self, Active, Profile};
 
 /// Whether that is what these arguments of the process ask for.
 pub fn is_asked_for(given: &[OsString]) -> bool {
-    let is = |arg: &OsString, names: &[&str]| names.iter().any(|name| arg == name);
-    matches!(given, [_, one, other] if [(one, other), (other, one)].iter().any(|(version, verbose)| {
-        is(version, &["--version", "-V"]) && is(verbose, &["--verbose"])
-    }))
+    let args = given.get(1..).unwrap_or_default();
+    let has =
+        |names: &[&str]| args.iter().filter(|arg| names.iter().any(|name| arg == name)).count();
+    let (version, verbose, off) = (has(VERSION), has(&["--verbose"]), has(&[NO_SANDBOX]));
+    version > 0 && verbose > 0 && version + verbose + off == args.len()
 }
 
-/// Confines this process as a trace is, and reports what the kernel says of it.
-pub fn run() -> anyhow::Result<Status> {
+const VERSION: &[&str] = &["--version", "-V"];
+const NO_SANDBOX: &str = "--no-sandbox";
+
+/// Confines this process as a trace with the same arguments is, and reports what the kernel says of it.
+pub fn run(given: &[OsString]) -> anyhow::Result<Status> {
+    let off = given.iter().any(|arg| arg == NO_SANDBOX);
+    if off {
+        sandbox::switch_off();
+    }
     // Open before: it cannot be opened afterwards.
     let status = File::open("/proc/self/status");
     privilege::drop_for_good()?;
@@ -26,11 +34,11 @@ pub fn run() -> anyhow::Result<Status> {
     if let Ok(mut status) = status {
         let _ = status.read_to_string(&mut said);
     }
-    write_out(&described(active, &said), "the version")?;
+    write_out(&described(active, off, &said), "the version")?;
     Ok(Status::Reached)
 }
 
-fn described(active: Active, status: &str) -> String {
+fn described(active: Active, off: bool, status: &str) -> String {
     let field = |name: &str| {
         let mut lines = status.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(known, _)| *known == name).map(|(_, value)| value.trim())
@@ -48,10 +56,12 @@ fn described(active: Active, status: &str) -> String {
     let seccomp = match (active.calls, field("Seccomp")) {
         (Some(calls), Some("2") | None) => format!("{calls} system calls allowed"),
         (Some(_), Some(_)) => "NOT ACTIVE".to_owned(),
+        (None, _) if off => SWITCHED_OFF.to_owned(),
         (None, _) => format!("not active: no filter for {}", std::env::consts::ARCH),
     };
     let landlock = match active.landlock {
         Some(abi) => format!("ABI {abi}"),
+        None if off => SWITCHED_OFF.to_owned(),
         None => "not active: this kernel has none".to_owned(),
     };
     format!(
@@ -59,6 +69,8 @@ fn described(active: Active, status: &str) -> String {
         env!("CARGO_PKG_VERSION")
     )
 }
+
+const SWITCHED_OFF: &str = "switched off by --no-sandbox";
 
 #[cfg(test)]
 mod tests {
@@ -68,17 +80,20 @@ mod tests {
     fn what_the_kernel_says_counts() {
         let all = Active { calls: Some(50), landlock: Some(7) };
         let good = "CapPrm:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
-        let said = described(all, good);
+        let said = described(all, false, good);
         assert!(said.ends_with(
             "\ncapabilities: none\nno_new_privs: on\nseccomp: 50 system calls allowed\nLandlock: ABI 7\n"
         ), "{said}");
         let bad = "CapPrm:\t0000000000002000\nNoNewPrivs:\t0\nSeccomp:\t0\n";
         for words in ["capabilities: SOME", "no_new_privs: OFF", "seccomp: NOT ACTIVE"] {
-            assert!(described(all, bad).contains(words), "{words}");
+            assert!(described(all, false, bad).contains(words), "{words}");
         }
         for words in ["seccomp: not active: no filter for", "Landlock: not active"] {
-            assert!(described(Active::default(), good).contains(words), "{words}");
+            assert!(described(Active::default(), false, good).contains(words), "{words}");
         }
+        let off = described(Active::default(), true, good);
+        assert!(off.contains("seccomp: switched off by --no-sandbox\n"), "{off}");
+        assert!(off.contains("Landlock: switched off by --no-sandbox\n"), "{off}");
     }
 
     #[test]
@@ -86,10 +101,22 @@ mod tests {
         let asks = |line: &str| {
             is_asked_for(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>())
         };
-        for line in ["rtrace --version --verbose", "rtrace --verbose -V"] {
+        for line in [
+            "rtrace --version --verbose",
+            "rtrace --verbose -V",
+            "rtrace --verbose --version",
+            "rtrace --no-sandbox --verbose --version",
+            "rtrace --version --no-sandbox --verbose",
+        ] {
             assert!(asks(line), "{line}");
         }
-        for line in ["rtrace --version", "rtrace --verbose host", "rtrace -V --verbose host"] {
+        for line in [
+            "rtrace --version",
+            "rtrace --verbose host",
+            "rtrace -V --verbose host",
+            "rtrace --version --no-sandbox",
+            "rtrace --no-sandbox --verbose",
+        ] {
             assert!(!asks(line), "{line}");
         }
     }

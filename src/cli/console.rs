@@ -1,12 +1,13 @@
 //! The program's own output and its messages, which are often on one terminal.
 //!
-//! A report that is written piece by piece leaves the cursor in the middle of a line, and a message that comes then
-//! begins a new one. Here alone is known where the cursor is: all that is written to stdout and stderr goes through
-//! here, but for the screen, which has the terminal to itself.
+//! A report that is written piece by piece leaves the cursor in the middle of a line. A message that comes then waits for
+//! the end of that line, so that neither is torn; at the end of the run the line is broken off for it. Here alone is known
+//! where the cursor is: all that is written to stdout and stderr goes through here, but for the screen, which has the
+//! terminal to itself.
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::stat::fstat;
 
@@ -17,8 +18,43 @@ enum Stream {
     Stderr,
 }
 
-/// The stream whose last line has no end yet, if there is one.
-static UNFINISHED: Mutex<Option<Stream>> = Mutex::new(None);
+/// What is seen of both streams.
+struct Cursor {
+    /// The stream whose last line has no end yet, if there is one.
+    unfinished: Option<Stream>,
+    /// Whole lines for stderr that wait for that end.
+    held: Vec<u8>,
+}
+
+static CURSOR: Mutex<Cursor> = Mutex::new(Cursor { unfinished: None, held: Vec::new() });
+
+/// No more is held back, in bytes.
+const MOST_HELD: usize = 1 << 16;
+
+impl Cursor {
+    /// Whether a message would be seen in the middle of a line.
+    fn is_in_line(&self) -> bool {
+        match self.unfinished {
+            None => false,
+            Some(Stream::Stderr) => true,
+            Some(Stream::Stdout) => *ARE_ONE,
+        }
+    }
+
+    /// Writes what was held back.
+    fn release(&mut self) -> io::Result<()> {
+        io::stderr().lock().write_all(&std::mem::take(&mut self.held))
+    }
+
+    /// Ends the line for what is to be said now.
+    fn break_line(&mut self) -> io::Result<()> {
+        if self.is_in_line() {
+            self.unfinished = None;
+            io::stderr().lock().write_all(b"\n")?;
+        }
+        self.release()
+    }
+}
 
 /// A stream whose last character is remembered.
 pub struct Tracked<W> {
@@ -38,10 +74,15 @@ pub fn stderr() -> Tracked<io::Stderr> {
 
 impl<W: Write> Write for Tracked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = self.out.write(bytes)?;
+        let mut cursor = cursor();
+        let line = bytes.iter().position(|byte| *byte == b'\n').filter(|_| !cursor.held.is_empty());
+        let written = self.out.write(line.and_then(|end| bytes.get(..=end)).unwrap_or(bytes))?;
         if let Some(last) = bytes.get(..written).and_then(<[u8]>::last) {
-            *unfinished = (*last != b'\n').then_some(self.stream);
+            cursor.unfinished = (*last != b'\n').then_some(self.stream);
+        }
+        if line.is_some() && cursor.unfinished.is_none() {
+            self.out.flush()?;
+            let _ = cursor.release();
         }
         Ok(written)
     }
@@ -56,20 +97,25 @@ pub fn say(line: &str) {
     let _ = aside(format!("rtrace: {line}\n").as_bytes());
 }
 
-/// Writes whole lines to stderr, below what is unfinished where that is seen beside them.
+/// Writes whole lines to stderr: where a line is unfinished beside which they would be seen, after that.
 pub fn aside(lines: &[u8]) -> io::Result<()> {
-    let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut err = io::stderr().lock();
-    let beside = match *unfinished {
-        None => false,
-        Some(Stream::Stderr) => true,
-        Some(Stream::Stdout) => *ARE_ONE,
-    };
-    if beside {
-        *unfinished = None;
-        err.write_all(b"\n")?;
+    let mut cursor = cursor();
+    if cursor.is_in_line() && cursor.held.len() + lines.len() <= MOST_HELD {
+        cursor.held.extend_from_slice(lines);
+        return Ok(());
     }
-    err.write_all(lines)
+    cursor.break_line()?;
+    io::stderr().lock().write_all(lines)
+}
+
+/// Nothing more is written to an unfinished line: what waited for its end is said.
+pub fn end() {
+    // Nobody is left to be told if stderr is gone.
+    let _ = cursor().break_line();
+}
+
+fn cursor() -> MutexGuard<'static, Cursor> {
+    CURSOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether both streams lead to terminals, or to one file.

@@ -82,7 +82,7 @@ pub fn main() -> ExitCode {
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let given: Vec<OsString> = std::env::args_os().collect();
     if confinement::is_asked_for(&given) {
-        return ended(confinement::run());
+        return ended(confinement::run(&given));
     }
     let args = match config::arguments(given.clone()) {
         Ok(args) => args,
@@ -114,6 +114,7 @@ pub fn main() -> ExitCode {
 
 /// What a run came to, as an exit status; an error is said.
 fn ended(outcome: anyhow::Result<Status>) -> ExitCode {
+    console::end();
     match outcome {
         Ok(status) => status.into(),
         Err(error) => {

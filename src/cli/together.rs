@@ -89,11 +89,12 @@ fn read<R: Read, O: Observer>(
 }
 
 fn say_what_was_passed_over(endpoint: &Endpoint) {
-    let frames = endpoint.passed_over();
+    let (frames, traces) = (endpoint.passed_over(), endpoint.left_out());
     if frames > 0 {
         complain(&format!(
             "{frames} frames may belong to any of more than {SHARING} traces from one port: they were shown to \
-             the {SHARING} that began last, or to none; to see all, extract the packets of one target first"
+             the {SHARING} that began last, or to none, and {traces} traces may lack some of them; to see all, extract \
+             the packets of one target first"
         ));
     }
 }

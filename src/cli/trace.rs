@@ -123,12 +123,12 @@ pub(super) fn open_live(
     };
     let target = target::resolve(host, &args.options, |name| {
         if let Some(resolvers) = resolvers {
-            return Ok(resolvers.host(name));
+            return Ok(resolvers.host(name)?);
         }
         let resolvers = Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?;
         let found = resolvers.host(name);
         resolvers.end();
-        Ok(found)
+        Ok(found?)
     })?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
@@ -327,7 +327,7 @@ pub(super) fn open_simulated(
     let flow = Flow { source, target, probe: wanted.probe, ident };
     let mut config = configure(args, task, name, &flow, randomness)?;
     if wanted.may_confirm(task) {
-        config.confirmation = Some(Confirmation { ident: ident ^ 1, seed: randomness.seed });
+        config.confirmation = Some(Confirmation { ident: ident ^ 0x101, seed: randomness.seed });
     }
     let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));

@@ -307,7 +307,8 @@ impl Odds {
                 }
                 None => Next::Silent,
             };
-            routers.entry(*from).or_default().entry(next).or_default().0 += (link.flows + link.assumed) as usize;
+            routers.entry(*from).or_default().entry(next).or_default().0 +=
+                (link.flows + link.assumed) as usize;
         }
         for link in after.links.iter().filter(|link| certain(after, link)) {
             let Some(router) = routers.get_mut(&link.from) else { continue };

@@ -233,6 +233,23 @@ impl ProbeKey {
         self
     }
 
+    /// The key with the one of the two ways to write a checksum of zero that is all ones.
+    #[must_use]
+    pub fn with_one_zero(mut self, protocol: u8) -> Self {
+        let bare = self.without_checksum(protocol);
+        let at = match protocol {
+            ipv4::UDP | ipv4::UDP_LITE => 6..8,
+            ipv4::ICMP | crate::wire::ipv6::ICMPV6 => 2..4,
+            _ => return self,
+        };
+        if bare == self
+            && let Some(sum) = self.head.get_mut(at)
+        {
+            sum.fill(0xff);
+        }
+        self
+    }
+
     /// What address translation leaves alone: neither checksum nor source port or identifier.
     #[must_use]
     pub fn without_origin(self, protocol: u8) -> Self {

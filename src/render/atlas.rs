@@ -91,6 +91,9 @@ struct ReplyPacket {
     ttl: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     rtt: Option<Millis>,
+    /// Not of Atlas: why there is no RTT, where a step of the clock took it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    clock_fault: bool,
     size: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     flags: Option<String>,
@@ -224,6 +227,7 @@ impl ReplyPacket {
             from: reply.responder,
             ttl: reply.ttl,
             rtt: reply.measured().map(Millis),
+            clock_fault: reply.clock_fault,
             size: reply.len,
             flags: flags(reply.kind),
             ittl: reply.quote.map(|quote| quote.ttl).filter(|ttl| *ttl != 1),

@@ -112,6 +112,8 @@ const COLUMNS: &[Column] = &[
     ("reply_frame", |row| some(row.reply.map(|reply| reply.frame))),
     ("duplicates", |row| row.further(true).to_string()),
     ("more_replies", |row| (row.further(false) + row.probe.replies_dropped).to_string()),
+    // Why there is no RTT: the clock was set between probe and reply, or it is negative.
+    ("clock_fault", |row| some(row.reply.map(|reply| reply.clock_fault))),
 ];
 
 const ORIGIN_COLUMNS: &[Column] = &[

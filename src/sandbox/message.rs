@@ -39,7 +39,14 @@ pub(super) enum Answer {
     System(u32, Option<Untrusted>),
     /// Its addresses, or the resolver's reason.
     Host(Result<Vec<IpAddr>, Untrusted>),
+    /// There are no answers: the process could not be confined, for this reason.
+    Unconfined(Untrusted),
 }
+
+/// The kind of an answer to no question.
+const UNCONFINED: u8 = 4;
+/// The state of an answer that has a reason instead of a value.
+const REASON: u8 = 2;
 
 impl Question {
     fn kind(&self) -> u8 {
@@ -107,6 +114,9 @@ impl Answer {
                 });
                 (Question::Host(String::new()), Ok(Some(listed.collect())))
             }
+            Self::Unconfined(reason) => {
+                return [&[asker, UNCONFINED, 0, REASON], cut(&reason.shown()).as_bytes()].concat();
+            }
             Self::Host(Err(reason)) => {
                 (Question::Host(String::new()), Err(cut(&reason.shown()).as_bytes().to_vec()))
             }
@@ -116,7 +126,7 @@ impl Answer {
         let (state, value): (u8, Vec<u8>) = match value {
             Ok(None) => (0, Vec::new()),
             Ok(Some(value)) => (1, value),
-            Err(reason) => (2, reason),
+            Err(reason) => (REASON, reason),
         };
         [&[asker, question.kind(), length], key.as_slice(), &[state], &value].concat()
     }
@@ -129,6 +139,10 @@ impl Answer {
         let text = || str::from_utf8(value).ok().filter(|text| text.len() <= LONGEST_TEXT);
         let text = || text().map(Untrusted::from);
         let there = *state == 1;
+        let reason = || text().and_then(|reason| reason.prose());
+        if kind == UNCONFINED {
+            return Some((asker, Self::Unconfined(reason()?)));
+        }
         let answer = match Question::of(kind, key)? {
             Question::Name(address) => {
                 Self::Name(address, text().filter(|_| there).and_then(|name| name.host_name()))
@@ -140,9 +154,7 @@ impl Answer {
                 Self::Origin(address, there.then(|| numbers(value)).flatten())
             }
             Question::Host(_) if there => Self::Host(Ok(addresses(value)?)),
-            Question::Host(_) => Self::Host(Err(text()
-                .and_then(|reason| reason.prose())
-                .unwrap_or_else(|| "no answer".into()))),
+            Question::Host(_) => Self::Host(Err(reason().unwrap_or_else(|| "no answer".into()))),
         };
         Some((asker, answer))
     }
@@ -206,6 +218,7 @@ mod tests {
                 .prop_map(|(key, origin)| Answer::Origin(key, origin)),
             found.prop_map(|found| Answer::Host(Ok(found))),
             "[a-z][a-z ]{0,100}[a-z]".prop_map(|reason| Answer::Host(Err(reason.into()))),
+            "[a-z][a-z ]{0,100}[a-z]".prop_map(|reason| Answer::Unconfined(reason.into())),
         ]
     }
 
@@ -235,7 +248,7 @@ mod tests {
             let Some((_, answer)) = Answer::decode(&message) else { return Ok(()) };
             let text = match answer {
                 Answer::Name(_, text) | Answer::System(_, text) => text,
-                Answer::Host(Err(reason)) => Some(reason),
+                Answer::Host(Err(reason)) | Answer::Unconfined(reason) => Some(reason),
                 Answer::Host(Ok(found)) => {
                     prop_assert!(found.len() <= MOST_ADDRESSES);
                     None

@@ -69,6 +69,9 @@ pub enum SandboxError {
     /// There is no process to look up names.
     #[error("cannot start the process that looks up names: {0}: ask for addresses only with -n")]
     Names(#[source] std::io::Error),
+    /// The process that looks up names could not be confined, for this reason.
+    #[error("cannot confine the process that looks up names: {0}")]
+    Lookups(String),
     /// There is no process to read a file apart.
     #[error(
         "cannot start a process that reads the file: {0}: free some memory, or end other processes"

@@ -139,13 +139,14 @@ impl Resolvers {
     /// The addresses of a host, as the C library has them. To be asked before anything else is.
     ///
     /// # Errors
-    /// The resolver's reason.
-    pub fn host(&self, name: &str) -> Result<Vec<IpAddr>, Untrusted> {
+    /// [`SandboxError::Lookups`] where nobody can be asked; within, the resolver's reason.
+    pub fn host(&self, name: &str) -> Result<Result<Vec<IpAddr>, Untrusted>, SandboxError> {
         self.0.send(Question::Host(name.to_owned()).encode(0));
         let mut message = [0; LONGEST];
         match self.0.receive(&mut message) {
-            Some((_, Answer::Host(found))) => found,
-            _ => Err("the process that looks up names has ended".into()),
+            Some((_, Answer::Host(found))) => Ok(found),
+            Some((_, Answer::Unconfined(reason))) => Err(SandboxError::Lookups(reason.shown())),
+            _ => Ok(Err("the process that looks up names has ended".into())),
         }
     }
 
@@ -235,7 +236,12 @@ impl Shared {
     /// Hands out answers until there are no more.
     fn listen(&self) {
         let mut message = [0; LONGEST];
+        let mut why = None;
         while let Some((asker, answer)) = self.receive(&mut message) {
+            if let Answer::Unconfined(reason) = answer {
+                why = Some(SandboxError::Lookups(reason.shown()));
+                break;
+            }
             if let Some(asker) = lock(&self.askers).get(usize::from(asker)) {
                 asker.hear(answer);
             }
@@ -244,9 +250,11 @@ impl Shared {
         if !self.ending.load(Ordering::SeqCst) {
             self.kill();
             self.reap(None);
-            (self.tell)(
-                "the process that looks up names has ended: what it did not find is left out",
+            let why = why.map_or_else(
+                || "the process that looks up names has ended".to_owned(),
+                |why| why.to_string(),
             );
+            (self.tell)(&format!("{why}: what it did not find is left out"));
         }
     }
 
@@ -272,7 +280,7 @@ impl Asker {
             Answer::Name(key, value) => self.names.send((key, value)).is_ok(),
             Answer::Origin(key, value) => self.origins.send((key, value)).is_ok(),
             Answer::System(key, value) => self.systems.send((key, value)).is_ok(),
-            Answer::Host(_) => false,
+            Answer::Host(_) | Answer::Unconfined(_) => false,
         };
         if heard {
             (self.wake)();
@@ -301,16 +309,22 @@ fn look_up(socket: OwnedFd, server: Option<SocketAddr>, wait: Duration, parent: 
     // Ctrl-C and the like are the run's affair, and so is when this ends.
     let _ = SigSet::all().thread_block();
     let _ = setsid();
-    if privilege::drop_for_good().is_err() {
-        return;
+    let unconfined = |error: &SandboxError| {
+        let reason = Answer::Unconfined(error.to_string().into()).encode(0);
+        let _ = send(socket.as_raw_fd(), &reason, MsgFlags::MSG_NOSIGNAL);
+    };
+    // Before the signal is asked for: another identity forgets that.
+    if let Err(error) = privilege::drop_for_good() {
+        return unconfined(&error.into());
     }
     if set_pdeathsig(Signal::SIGKILL).is_err() || getppid() != parent {
         return;
     }
     let ports = [Some(dns::PORT), server.map(|server| server.port())];
     let ports = ports.into_iter().flatten().collect();
-    if enter(&Profile { looks_up: Some(ports), ..Profile::default() }).is_err() {
-        return;
+    let confined = enter(&Profile { looks_up: Some(ports), ..Profile::default() });
+    if let Err(error) = confined {
+        return unconfined(&error);
     }
     let socket = Arc::new(socket);
     let resolver = Arc::new(Resolver { server, wait, dns: OnceLock::new() });

@@ -79,7 +79,7 @@ impl Tracer {
     }
 
     /// Takes out all answers that are contradicted by now.
-    fn withdraw_contradicted(&mut self) {
+    pub(super) fn withdraw_contradicted(&mut self) {
         for ttl in self.path.doubts.to_withdraw().iter() {
             let probes = self.path.hop(ttl).map_or(0, |hop| hop.probes.len());
             for query in (0..probes).filter_map(|query| u16::try_from(query).ok()) {

@@ -300,6 +300,12 @@ impl Belief {
         }
     }
 
+    /// By how much a translation is known to change the checksums of a flow, if it leaves all else.
+    pub(super) fn difference(&self, flow: [u8; 4], at: Timestamp) -> Option<u16> {
+        let known = self.flows.get(&(flow, false));
+        known.filter(|(_, last)| at.since(*last) < REST).map(|(difference, _)| *difference)
+    }
+
     /// How many probes of a round that began then, and of all after it, a packet could hit.
     fn fellows(&self, fit: &Fit, since: Since) -> u64 {
         let ported = matches!(

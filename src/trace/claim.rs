@@ -3,11 +3,12 @@
 
 use super::belief::{Belief, Translated};
 use super::correlate::Correlator;
+use super::datagram::Datagram;
 use super::path::ProbeRef;
 use super::reply::{Quote, Reply, ReplyKind};
 use crate::time::Timestamp;
 use crate::wire::extension::{self, Extension};
-use crate::wire::ip::{self, IpHeader};
+use crate::wire::ip::IpHeader;
 use crate::wire::{Frame, quoted};
 
 /// Of which probe, and what.
@@ -27,10 +28,10 @@ impl Claim {
     pub(super) fn of(
         correlator: &Correlator,
         belief: &Belief,
-        header: &IpHeader,
-        payload: &[u8],
+        datagram: &Datagram<'_>,
         captured: Timestamp,
     ) -> Option<Self> {
+        let Datagram { header, payload, .. } = datagram;
         if !header.is_first {
             return None;
         }
@@ -45,13 +46,9 @@ impl Claim {
                 extension: None,
             });
         }
-        if !header.is_icmp() {
-            return None;
-        }
-        let family = header.family();
-        let icmp = ip::icmp(family, payload).ok().filter(|icmp| icmp.quotes)?;
+        let (icmp, family) = (datagram.icmp?, header.family());
         // What is appended to the quotes of others' datagrams is not taken in.
-        correlator.quoted(&quoted::decode(icmp.body).ok()?, belief, captured)?;
+        correlator.quoted(&datagram.quote?, belief, captured)?;
         let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
             extension::quoted_and_extension(icmp.body, words, family)
         });

@@ -17,12 +17,13 @@ use crate::probe::craft::is_of_key;
 use crate::probe::{self, Answer, AnswerKey, Flow, ProbeKey, ProbeType};
 use crate::time::Timestamp;
 use crate::wire::checksum::transport;
-use crate::wire::ip::{self, IpHeader};
+use crate::wire::ip::IpHeader;
 use crate::wire::ipv4;
-use crate::wire::quoted::{self, Quoted};
+use crate::wire::quoted::Quoted;
 
 use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
+use super::datagram::Datagram;
 use super::lenient::Lenient;
 use super::path::ProbeRef;
 use super::rewritten::Rewritten;
@@ -64,6 +65,23 @@ pub struct Listed {
 /// port.
 pub(super) fn number(probe: ProbeType, key: &ProbeKey) -> u16 {
     if probe == ProbeType::IcmpEcho { key.sequence() } else { key.destination_port() }
+}
+
+/// What a datagram shows of a probe by which it is found: that as it was sent, or what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Mark {
+    /// All of it.
+    Key(ProbeKey),
+    /// But for the checksum.
+    Left(ProbeKey),
+    /// But for the source port or identifier, too.
+    Origin(ProbeKey),
+    /// All but the IP-ID, once what translations did was undone.
+    Head([u8; 8]),
+    /// The IP-ID alone.
+    Id(u16),
+    /// What an answer repeats.
+    Answer(AnswerKey),
 }
 
 /// The probes of a trace by what they are recognised by.
@@ -215,10 +233,14 @@ impl Correlator {
 
     /// Takes in a datagram that is no probe of this trace: if it comes from our port, what quotes it is not meant for us.
     pub(super) fn note_foreign(&mut self, header: &IpHeader, payload: &[u8]) {
-        let key = ProbeKey::of(header, payload);
-        if let Some(key) = key.filter(|key| self.is_from_us(header, key)) {
+        if let Some(key) = self.foreign(header, payload) {
             self.rewritten.note_foreign(header, payload, key);
         }
+    }
+
+    /// The key of such a datagram, if it comes from our port.
+    pub(super) fn foreign(&self, header: &IpHeader, payload: &[u8]) -> Option<ProbeKey> {
+        ProbeKey::of(header, payload).filter(|key| self.is_from_us(header, key))
     }
 
     /// Takes in a probe that is missing from the capture.
@@ -320,9 +342,8 @@ impl Correlator {
         at.filter(|_| !self.is_orphan(quote)).map(|at| Found::plain(at, true))
     }
 
-    /// What an ICMP error quotes that is about a datagram to the target in the protocol of its probes.
-    pub(super) fn stray(&self, header: &IpHeader, payload: &[u8]) -> Option<Stray> {
-        let quote = quote_in(header, payload)?;
+    /// What a quote is of that is of a datagram to the target in the protocol of its probes.
+    pub(super) fn stray(&self, quote: &Quoted<'_>) -> Option<Stray> {
         let key = ProbeKey::of(&quote.header, quote.payload)?;
         let ports = |header: &IpHeader| (header.destination, header.protocol);
         let near = ports(&quote.header) == (self.flow.target, self.flow.protocol());
@@ -335,24 +356,17 @@ impl Correlator {
         near.then_some(Stray { origin })
     }
 
-    /// Whether an ICMP error quotes a probe as it was sent.
-    pub(super) fn is_quoted_in(&self, header: &IpHeader, payload: &[u8]) -> bool {
+    /// Whether a quote is of a probe as it was sent.
+    pub(super) fn quotes(&self, quote: &Quoted<'_>) -> bool {
         let flow = (self.flow.source, self.flow.target, self.flow.protocol());
-        quote_in(header, payload).is_some_and(|quote| {
-            let key = ProbeKey::of(&quote.header, quote.payload);
-            let same =
-                (quote.header.source, quote.header.destination, quote.header.protocol) == flow;
-            same && key.is_some_and(|key| self.knows(&key))
-        })
-    }
-
-    /// Whether an ICMP error is about a datagram that should have been a probe of this trace.
-    pub(super) fn is_about_us(&self, header: &IpHeader, payload: &[u8]) -> bool {
-        quote_in(header, payload).is_some_and(|quote| self.is_like_ours(&quote))
+        let header = &quote.header;
+        let key = ProbeKey::of(header, quote.payload);
+        (header.source, header.destination, header.protocol) == flow
+            && key.is_some_and(|key| self.knows(&key))
     }
 
     /// Whether a quote is of a datagram with our address and port, and not of one that was seen to be none of ours.
-    fn is_like_ours(&self, quote: &Quoted<'_>) -> bool {
+    pub(super) fn is_like_ours(&self, quote: &Quoted<'_>) -> bool {
         let key = ProbeKey::of(&quote.header, quote.payload);
         key.is_some_and(|key| {
             self.is_from_us(&quote.header, &key) && !self.rewritten.is_foreign(&quote.header, &key)
@@ -382,17 +396,70 @@ impl Correlator {
         Some((found, answer))
     }
 
+    /// By what each probe is found in what datagrams show, where that shows no other probe of this trace too.
+    pub(super) fn marks(&self, strict: bool) -> impl Iterator<Item = Mark> {
+        let (flow, probe) = (&self.flow, self.flow.probe);
+        let by_origin = !strict || matches!(probe, ProbeType::Protocol(_));
+        let origins = self.without_origin.iter().filter(move |(_, at)| by_origin && at.is_some());
+        let left = self.without_checksum.iter().filter(|(_, known)| known.is_some());
+        let keys = self.exact.keys().map(|key| Mark::Key(key.with_one_zero(flow.protocol())));
+        keys.chain(left.map(|(key, _)| Mark::Left(*key)))
+            .chain(origins.map(|(key, _)| Mark::Origin(*key)))
+            .chain(self.answers.keys().map(|key| Mark::Answer(*key)))
+            .chain(self.rewritten.marks())
+    }
+
+    /// By what probes of other rounds are found that a datagram to us may be about which is captured at this time.
+    ///
+    /// Of a mark that the probes of many rounds share one is enough, of the latest: if that is not believed, older ones are less.
+    /// Only where a translation is known to change checksums by so much, it must be the round whose checksum was that.
+    pub(super) fn marks_in(
+        &self,
+        datagram: &Datagram<'_>,
+        belief: &Belief,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Mark> {
+        let answer = probe::answer(&self.flow, &datagram.header, datagram.payload);
+        let quoted = datagram.quote.as_ref().map(|quote| self.marks_quoted(quote, belief, at));
+        let answer = answer.map(|answer| Mark::Answer(answer.key));
+        answer.into_iter().chain(quoted.into_iter().flatten().flatten())
+    }
+
+    fn marks_quoted(
+        &self,
+        quote: &Quoted<'_>,
+        belief: &Belief,
+        at: Timestamp,
+    ) -> [Option<Mark>; 6] {
+        let (header, protocol) = (&quote.header, self.flow.protocol());
+        let key = ProbeKey::of(header, quote.payload);
+        let Some(key) = key.filter(|_| header.protocol == protocol) else { return [None; 6] };
+        let to_target = header.destination == self.flow.target;
+        let as_sent = to_target && header.source == self.flow.source;
+        let flow = self.rewritten.flow_of(&key);
+        let undone = belief.difference(flow, at).and_then(|it| self.rewritten.without(&key, it));
+        let by_key = |key: ProbeKey| Mark::Key(key.with_one_zero(protocol));
+        let [head, id] = self.rewritten.marks_quoted(header, &key);
+        [
+            as_sent.then(|| by_key(key)),
+            as_sent.then(|| Mark::Left(key.without_checksum(protocol))),
+            undone.filter(|_| as_sent).map(by_key),
+            to_target.then(|| Mark::Origin(key.without_origin(protocol))),
+            Some(head),
+            Some(id),
+        ]
+    }
+
+    /// Whether a datagram looks like an answer to a probe of ours, be there one like that or not.
+    pub(super) fn is_answer(&self, header: &IpHeader, payload: &[u8]) -> bool {
+        let answer = probe::answer(&self.flow, header, payload);
+        answer.is_some_and(|answer| self.has_ident(answer.key.ident))
+    }
+
     /// Whether a probe is one that is to confirm an answer.
     pub(super) fn is_confirmation(&self, key: &ProbeKey) -> bool {
         self.confirming.is_some_and(|ident| key.ident(self.flow.probe) == ident)
     }
-}
-
-/// What an ICMP error quotes.
-fn quote_in<'a>(header: &IpHeader, payload: &'a [u8]) -> Option<Quoted<'a>> {
-    let icmp = ip::icmp(header.family(), payload).ok();
-    let icmp = icmp.filter(|icmp| header.is_icmp() && header.is_first && icmp.quotes)?;
-    quoted::decode(icmp.body).ok()
 }
 
 fn is_numbered(first: u32, key: &ProbeKey) -> bool {

@@ -67,6 +67,10 @@ pub(super) struct Doubts {
     pub(super) contradicted: Ttls,
     /// TTLs at which a second probe was answered too.
     pub(super) confirmed: Ttls,
+    /// A probe that was answered was answered once more.
+    pub(super) repeated: bool,
+    /// Only confirmed answers are believed: see [`proof`](super::proof).
+    pub(super) distrusting: bool,
 }
 
 impl Doubts {
@@ -94,7 +98,16 @@ impl Doubts {
 
     /// Whether an answer to a probe with this TTL is contradicted.
     pub(super) fn contradict(&self, ttl: u8) -> bool {
-        !self.trusting && ttl < self.least_length() && !self.confirmed.contains(ttl)
+        let doubted = self.distrusting || ttl < self.least_length();
+        !self.trusting && doubted && !self.confirmed.contains(ttl)
+    }
+
+    /// Whether anything but answers speaks for it that the path from `first` on ends at this TTL; `guessed` if somebody was seen
+    /// to guess.
+    pub(super) fn is_proven(&self, first: u8, end: u8, guessed: bool) -> bool {
+        let known = self.trusting || self.confirmed.contains(end) || self.known_length == end;
+        let guessed = guessed || self.repeated;
+        known || !guessed && end > first && self.ran_out.saturating_add(1) >= end
     }
 
     /// How long the path is known to be after a round that showed this and ended at `end`, if it was known to be `before`

@@ -9,7 +9,7 @@
 //! shown to those that share the target too, and where those are more, to the latest that had begun by then; where that
 //! leaves a trace out that may want it, it is [counted](Endpoint::passed_over).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::correlate::Idents;
@@ -31,10 +31,11 @@ pub struct Endpoint {
     /// The traces in order of their beginnings, by who may have sent a datagram.
     ports: HashMap<Port, Vec<Member>>,
     /// The same by whom it was sent to, too.
-    flows: HashMap<(Port, IpAddr), Vec<Member>>,
+    flows: HashMap<(Port, IpAddr), Sharing>,
     /// The same, from whatever port.
-    targets: HashMap<(IpAddr, u8, IpAddr), Vec<Member>>,
+    targets: HashMap<(IpAddr, u8, IpAddr), Sharing>,
     concerned: Vec<usize>,
+    left_out: HashSet<usize>,
     shown: u64,
     passed_over: u64,
 }
@@ -42,12 +43,22 @@ pub struct Endpoint {
 /// An address, a protocol, and a source port or identifier.
 type Port = (IpAddr, u8, u16);
 
+/// Traces that have something in common, in order of their beginnings.
+#[derive(Debug, Default)]
+struct Sharing {
+    members: Vec<Member>,
+    /// How many of them, from the first, have been found to be left out or over.
+    past: usize,
+}
+
 /// One of several traces that have something in common.
 #[derive(Clone, Copy, Debug)]
 struct Member {
     index: usize,
     /// The frame of its first probe.
     from: u64,
+    /// The frame of its last probe.
+    ends: u64,
     /// The frame of the last probe of this one or of one before it, and when that was captured.
     until: u64,
     ended: Timestamp,
@@ -79,16 +90,17 @@ impl Endpoint {
         };
         self.traces += 1;
         let join = |members: &mut Vec<Member>| {
+            let ends = until;
             let before = members.last().copied();
             let until = before.map_or(until, |last| last.until.max(until));
             let ended = before.map_or(ended, |last| last.ended.max(ended));
-            members.push(Member { index, from, until, ended });
+            members.push(Member { index, from, ends, until, ended });
         };
         for port in ports.into_iter().map(|port| (source, protocol, port)) {
             join(self.ports.entry(port).or_default());
-            join(self.flows.entry((port, target)).or_default());
+            join(&mut self.flows.entry((port, target)).or_default().members);
         }
-        join(self.targets.entry((source, protocol, target)).or_default());
+        join(&mut self.targets.entry((source, protocol, target)).or_default().members);
     }
 
     /// The traces that a frame may concern, in order.
@@ -111,6 +123,12 @@ impl Endpoint {
     #[must_use]
     pub fn passed_over(&self) -> u64 {
         self.passed_over
+    }
+
+    /// How many traces that is about.
+    #[must_use]
+    pub fn left_out(&self) -> usize {
+        self.left_out.len()
     }
 
     fn look_at(&mut self, frame: &Frame<'_>) {
@@ -146,8 +164,8 @@ impl Endpoint {
         let port = (source, protocol, port_of(&key, protocol));
         if !self.flows.contains_key(&(port, target)) {
             // Another port may be what translation gave it.
-            let to_target = self.targets.get(&(source, protocol, target)).filter(|traces| {
-                let last = traces.last().filter(|_| traces.len() > SHARING);
+            let to_target = self.targets.get_mut(&(source, protocol, target)).filter(|traces| {
+                let last = traces.members.last().filter(|_| traces.members.len() > SHARING);
                 last.is_none_or(|last| frame.at.since(last.ended) <= ANSWERED)
             });
             add(&mut self.concerned, to_target, frame.number);
@@ -163,14 +181,29 @@ impl Endpoint {
             self.concerned.extend(sharing.iter().map(|member| member.index));
             return true;
         }
-        let flow = self.flows.get(&(port, target));
-        flow.is_some() && add(&mut self.concerned, flow, frame)
+        let Some(flow) = self.flows.get_mut(&(port, target)) else { return false };
+        let all = add(&mut self.concerned, Some(&mut *flow), frame);
+        if !all {
+            flow.leave_out(&mut self.left_out, frame);
+        }
+        all
+    }
+}
+
+impl Sharing {
+    /// Those before the latest that have begun by this frame do not see what they may want; each is looked at once.
+    fn leave_out(&mut self, left_out: &mut HashSet<usize>, frame: u64) {
+        let begun = self.members.partition_point(|member| member.from <= frame);
+        let shown = begun.saturating_sub(SHARING);
+        let passed = self.members.get(self.past..shown).unwrap_or_default();
+        left_out.extend(passed.iter().filter(|it| it.ends >= frame).map(|it| it.index));
+        self.past = self.past.max(shown);
     }
 }
 
 /// Adds these traces or, if they are too many, the latest that have begun; says whether all that go on are among them.
-fn add(into: &mut Vec<usize>, members: Option<&Vec<Member>>, frame: u64) -> bool {
-    let members = members.map_or(&[][..], Vec::as_slice);
+fn add(into: &mut Vec<usize>, members: Option<&mut Sharing>, frame: u64) -> bool {
+    let members = members.map_or(&[][..], |sharing| &sharing.members);
     let (before, shown) = if members.len() <= SHARING {
         (&[][..], members)
     } else {

@@ -487,6 +487,16 @@ impl Path {
         self.direct_end.into_iter().chain(scouted).chain(answered).min()
     }
 
+    /// Where the path ends by answers alone that quote nothing, if nothing else speaks for that; `guessed` if somebody was
+    /// seen to guess.
+    pub(super) fn unproven_end(&self, guessed: bool) -> Option<u8> {
+        let end = self.end.filter(|end| self.end_by_target() == Some(*end))?;
+        let scouted = self.scouted().filter(|_| self.scouted_target);
+        let quoted = self.direct_end == Some(end) || scouted == Some(end);
+        let proven = quoted || self.doubts.is_proven(self.first_ttl, end, guessed);
+        (!proven).then_some(end)
+    }
+
     /// Where an error of somebody else ends it: nobody answers beyond, and not the target either.
     fn end_by_error(&self) -> Option<u8> {
         if self.scouted_target {

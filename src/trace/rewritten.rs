@@ -30,6 +30,7 @@
 use std::collections::HashMap;
 
 use super::belief::{Reading, Translated};
+use super::correlate::Mark;
 use super::path::ProbeRef;
 use crate::probe::{Flow, ProbeKey, ProbeType};
 use crate::wire::checksum::{checksum, plus, readdressed, replaced, transport};
@@ -215,6 +216,26 @@ impl Rewritten {
             value: self.origin_of(key),
         });
         Some(Read { at: sent.at, reading, translated })
+    }
+
+    /// By what each probe is found, where that shows no other.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Mark> {
+        let one = |slot: &Slot| matches!(slot, Slot::One(_));
+        let heads = self.by_head.iter().filter(move |(_, slot)| one(slot));
+        let ids = self.by_id.iter().filter(move |(_, slot)| one(slot));
+        heads.map(|(head, _)| Mark::Head(*head)).chain(ids.map(|(id, _)| Mark::Id(*id)))
+    }
+
+    /// By what the probe would be found that a quote with this header and key is of.
+    pub(super) fn marks_quoted(&self, header: &IpHeader, key: &ProbeKey) -> [Mark; 2] {
+        let head = self.undone(key.head, header);
+        [Mark::Head(self.index(head)), Mark::Id(key.ip_id)]
+    }
+
+    /// The key that a probe had whose checksum a translation changed by so much to that of this one.
+    pub(super) fn without(&self, key: &ProbeKey, difference: u16) -> Option<ProbeKey> {
+        let was = plus(self.sum_of(key.head)?, !difference);
+        Some(ProbeKey { head: self.with_sum(key.head, was), ..*key })
     }
 
     /// What is the same in all probes that a translation takes for one flow.

@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 
 use crate::probe::{Flow, ProbeKey, Transmit};
 use crate::time::{ClockStep, Span, Timestamp};
+use crate::wire::Frame;
 use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
-use crate::wire::{Frame, link, quoted};
 
 use super::belief::{Belief, Stray};
 use super::claim::Claim;
 use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
-use super::correlate::{Correlator, Idents, number};
+use super::correlate::{Correlator, Idents, Mark, number};
+use super::datagram::Datagram;
 use super::event::{Disposition, Event};
 use super::mtu;
 use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Sizer};
@@ -31,13 +32,15 @@ pub struct Tracer {
     /// What the frame was about that was last found to be none of ours.
     stray: Option<Stray>,
     pub(super) waiting: Waiting,
-    schedule: Option<Schedule>,
+    pub(super) schedule: Option<Schedule>,
     /// When a probe was last asked for.
-    polled: Timestamp,
+    pub(super) polled: Timestamp,
     /// By when the clock was last set.
     stepped: Option<Timestamp>,
     /// The same of steps of which nobody knows how long they took.
     unmeasured: Option<Timestamp>,
+    /// An answer came to a probe that nobody sent. Such are not recorded: this decides only what is sent.
+    pub(super) guessed: bool,
     pub(super) events: VecDeque<Event>,
     ended: bool,
     /// It has ended, and that is still to be said.
@@ -98,6 +101,7 @@ impl Tracer {
             polled: Timestamp::default(),
             stepped: None,
             unmeasured: None,
+            guessed: false,
             // All that wait may be given up at a time, and a few more things happen then.
             events: VecDeque::with_capacity(reserved + 4),
             ended: false,
@@ -134,7 +138,10 @@ impl Tracer {
         self.schedule.as_ref()?;
         let shown = self.shown(now);
         self.polled = now;
-        let confirming = self.to_confirm(&shown);
+        let confirming = self.to_confirm(&shown).or_else(|| {
+            let (end, from) = self.end_to_confirm()?;
+            (from <= now).then_some(end)
+        });
         let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
         let datagram = match confirming {
             Some(ttl) => schedule.confirm(&self.config, now, ttl),
@@ -222,7 +229,10 @@ impl Tracer {
             let due = schedule.wake_at(&self.config, self.polled, &shown);
             let confirming =
                 self.to_confirm(&shown).and_then(|_| schedule.pause_ends(&self.config));
-            due.into_iter().chain(silent).chain(confirming).min()
+            let proving = self.end_to_confirm().map(|(_, from)| {
+                schedule.pause_ends(&self.config).map_or(from, |end| end.max(from))
+            });
+            due.into_iter().chain(silent).chain(confirming).chain(proving).min()
         });
         deadline.into_iter().chain(sending).min()
     }
@@ -237,9 +247,18 @@ impl Tracer {
 
     /// Takes one captured frame. Handling a probe's frame again changes nothing.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
-        let disposition = self.take_frame(frame);
+        let datagram = Datagram::of(frame);
+        let disposition = self.take_datagram(frame, datagram.as_ref());
         self.count_unmatched(disposition);
+        if let Some(datagram) = datagram.filter(|_| disposition == Disposition::Unrelated) {
+            self.note_unasked(&datagram);
+        }
         disposition
+    }
+
+    /// A datagram that is about no probe, of no other round either: it may be an answer to one that nobody sent.
+    pub(super) fn note_unasked(&mut self, datagram: &Datagram<'_>) {
+        self.guessed |= self.correlator.is_answer(&datagram.header, datagram.payload);
     }
 
     /// A frame that came to this was no other round's either.
@@ -259,51 +278,81 @@ impl Tracer {
     pub(super) fn succeed(&mut self, before: &mut Self) {
         self.belief = std::mem::take(&mut before.belief);
         self.path.totals.withdrawn = self.belief.is_withdrawn();
+        self.guessed = before.guessed;
     }
 
-    /// As [`take_frame`](Self::take_frame), of a round that is over: by what the running one believes.
-    pub(super) fn take_late_frame(&mut self, running: &mut Self, frame: &Frame<'_>) -> Disposition {
+    /// As [`take_datagram`](Self::take_datagram), of a round that is over: by what the running one believes.
+    pub(super) fn take_late_reply(
+        &mut self,
+        running: &mut Self,
+        frame: &Frame<'_>,
+        datagram: &Datagram<'_>,
+    ) -> Disposition {
         std::mem::swap(&mut self.belief, &mut running.belief);
-        let disposition = self.take_frame(frame);
+        let disposition = self.handle_reply(frame, datagram);
         std::mem::swap(&mut self.belief, &mut running.belief);
         disposition
     }
 
-    /// The header and payload of a frame that looks like a probe of this trace, or of another round of it.
-    pub(super) fn own<'a>(&self, frame: &Frame<'a>) -> Option<(IpHeader, &'a [u8])> {
-        let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
-        let (header, payload) = ip::decode(datagram).ok()?;
-        self.correlator.own(&header, payload, frame.number)?;
-        Some((header, payload))
+    /// The key of a datagram that looks like a probe of this trace, or of another round of it.
+    pub(super) fn own(&self, datagram: &Datagram<'_>, frame: u64) -> Option<ProbeKey> {
+        self.correlator.own(&datagram.header, datagram.payload, frame)
     }
 
-    /// Whether a frame quotes one of its probes, of which nothing was rewritten on the way.
-    pub(super) fn is_quoted_by(&self, frame: &Frame<'_>) -> bool {
-        let datagram = link::ip_datagram(frame.link, frame.bytes).ok().flatten();
-        let decoded = datagram.and_then(|datagram| ip::decode(datagram).ok());
-        decoded.is_some_and(|(header, payload)| self.correlator.is_quoted_in(&header, payload))
+    /// Whether a datagram comes from our port.
+    pub(super) fn is_from_us(&self, datagram: &Datagram<'_>) -> bool {
+        self.correlator.foreign(&datagram.header, datagram.payload).is_some()
     }
 
-    /// As [`handle_frame`](Self::handle_frame), but what is unmatched is not counted yet.
-    pub(super) fn take_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+    /// Takes in a datagram that is no probe of this trace.
+    pub(super) fn note_foreign(&mut self, datagram: &Datagram<'_>) {
+        self.correlator.note_foreign(&datagram.header, datagram.payload);
+    }
+
+    /// Whether a datagram is to us, and so may be a reply.
+    pub(super) fn is_to_us(&self, datagram: &Datagram<'_>) -> bool {
+        datagram.header.destination == self.flow.source
+    }
+
+    /// Whether a datagram quotes one of its probes, of which nothing was rewritten on the way.
+    pub(super) fn is_quoted_in(&self, datagram: &Datagram<'_>) -> bool {
+        datagram.quote.is_some_and(|quote| self.correlator.quotes(&quote))
+    }
+
+    /// By what the probes of a round that is over are found.
+    pub(super) fn marks(&self, running: &Self) -> impl Iterator<Item = Mark> {
+        self.correlator.marks(running.belief.is_strict())
+    }
+
+    /// By what the probes of other rounds are found that a datagram may be about.
+    pub(super) fn marks_in(
+        &self,
+        datagram: &Datagram<'_>,
+        at: Timestamp,
+    ) -> impl Iterator<Item = Mark> {
+        self.correlator.marks_in(datagram, &self.belief, at)
+    }
+
+    /// As [`handle_frame`](Self::handle_frame) of a frame that holds this datagram, if it holds one; but what is unmatched is not
+    /// counted yet.
+    pub(super) fn take_datagram(
+        &mut self,
+        frame: &Frame<'_>,
+        datagram: Option<&Datagram<'_>>,
+    ) -> Disposition {
         self.expire(frame.at);
-        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else {
-            return Disposition::Unrelated;
-        };
-        let Ok((header, payload)) = ip::decode(datagram) else {
-            return Disposition::Unrelated;
-        };
-        if let Some(key) = self.correlator.own(&header, payload, frame.number) {
-            let disposition = self.handle_own(frame, &header, payload, key);
+        let Some(datagram) = datagram else { return Disposition::Unrelated };
+        let Datagram { header, payload, .. } = datagram;
+        if let Some(key) = self.own(datagram, frame.number) {
+            let disposition = self.handle_own(frame, header, payload, key);
             if disposition == Disposition::Unrelated {
-                self.correlator.note_foreign(&header, payload);
+                self.note_foreign(datagram);
             }
             return disposition;
         }
-        self.correlator.note_foreign(&header, payload);
-        if header.destination == self.flow.source {
-            let head = datagram.get(..header.header_len).unwrap_or_default();
-            return self.handle_reply(frame, &header, head, payload);
+        self.note_foreign(datagram);
+        if self.is_to_us(datagram) {
+            return self.handle_reply(frame, datagram);
         }
         Disposition::Unrelated
     }
@@ -317,6 +366,7 @@ impl Tracer {
             && !schedule.is_unsure(&self.config, self.last_ttl())
             && self.waiting.are_all(&self.path, |at| self.is_irrelevant(at))
             && self.to_confirm(&shown).is_none()
+            && self.end_to_confirm().is_none()
     }
 
     /// The trace is over: done, interrupted, or at the end of a recording. Whatever still waits is
@@ -437,37 +487,27 @@ impl Tracer {
     }
 
     /// What a datagram to us that was captured at this time says of a probe.
-    fn claim(&self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
-        Claim::of(&self.correlator, &self.belief, header, payload, at)
+    fn claim(&self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
+        Claim::of(&self.correlator, &self.belief, datagram, at)
     }
 
     /// A claim about a probe that is missing from the capture.
-    fn claim_missing(&mut self, header: &IpHeader, payload: &[u8], at: Timestamp) -> Option<Claim> {
-        if !header.is_icmp() {
-            return None;
-        }
-        let icmp = ip::icmp(header.family(), payload).ok()?;
+    fn claim_missing(&mut self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
+        let icmp = datagram.icmp?;
         let last = if icmp.quotes {
-            let quote = quoted::decode(icmp.body).ok()?;
+            let quote = datagram.quote?;
             self.path.totals.orphans += u64::from(self.correlator.is_stray(&quote));
             number(self.config.probe, &ProbeKey::of_cut(&quote.header, quote.payload)?)
         } else {
             icmp.echo_reply?.1
         };
-        if self.add_missing(last) { self.claim(header, payload, at) } else { None }
+        if self.add_missing(last) { self.claim(datagram, at) } else { None }
     }
 
-    /// `head` is the datagram's IP header, `payload` what follows it.
-    fn handle_reply(
-        &mut self,
-        frame: &Frame<'_>,
-        header: &IpHeader,
-        head: &[u8],
-        payload: &[u8],
-    ) -> Disposition {
-        let claim = self
-            .claim(header, payload, frame.at)
-            .or_else(|| self.claim_missing(header, payload, frame.at));
+    fn handle_reply(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) -> Disposition {
+        let Datagram { header, head, payload, .. } = datagram;
+        let claim =
+            self.claim(datagram, frame.at).or_else(|| self.claim_missing(datagram, frame.at));
         // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
         // the whole message was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
@@ -476,10 +516,11 @@ impl Tracer {
         let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
         let damaged = || icmp_wrong() || head_wrong();
         let Some(claim) = claim else {
-            if self.correlator.is_about_us(header, payload) && !damaged() {
+            let Some(quote) = datagram.quote else { return Disposition::Unrelated };
+            if self.correlator.is_like_ours(&quote) && !damaged() {
                 return Disposition::Unmatched;
             }
-            let stray = self.correlator.stray(header, payload);
+            let stray = self.correlator.stray(&quote);
             self.stray = stray.filter(|stray| self.belief.counts(*stray) && !damaged());
             return self.stray.map_or(Disposition::Unrelated, |_| Disposition::Stray);
         };
@@ -540,6 +581,7 @@ impl Tracer {
         totals.clock_faults += u64::from(clock_fault);
         totals.answered += u64::from(settles && !orphan);
         totals.orphans += u64::from(orphan);
+        self.path.doubts.repeated |= answer && duplicate;
         if answer && kept && at.ttl > 0 {
             self.path.doubts.answered.insert(at.ttl);
         }
@@ -571,13 +613,23 @@ impl Tracer {
 
     /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
     pub(super) fn expire(&mut self, now: Timestamp) {
-        let due = self.waiting.expired(now, &self.path, &self.config);
-        for (_, at) in &due {
-            if let Some(probe) = self.path.probe_mut(*at) {
-                probe.outcome = Outcome::Lost;
+        let mut again = true;
+        while std::mem::take(&mut again) {
+            let due = self.waiting.expired(now, &self.path, &self.config);
+            let mut rest = due.iter();
+            for (_, at) in rest.by_ref() {
+                if let Some(probe) = self.path.probe_mut(*at) {
+                    probe.outcome = Outcome::Lost;
+                }
+                self.events.push_back(Event::Settled(*at));
+                again = self.note_lost(*at);
+                if again {
+                    break;
+                }
             }
-            self.events.push_back(Event::Settled(*at));
+            // What waits again for that was due before these.
+            rest.for_each(|(_, at)| self.waiting.push(*at, &self.path));
+            self.waiting.reuse(due);
         }
-        self.waiting.reuse(due);
     }
 }

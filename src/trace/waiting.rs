@@ -24,7 +24,7 @@ const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     first_ttl: u8,
-    /// The scout, then those of each hop, then sizers with a TTL of none. One that was answered stays until it is found,
+    /// The scout and confirmations, then those of each hop, then sizers with a TTL of none. One that was answered stays until it is found,
     /// or until most are such.
     queues: Vec<Queue>,
     /// How many wait, and how many entries there are of those that do not.
@@ -86,10 +86,12 @@ impl Waiting {
         self.far_is_over = true;
     }
 
-    /// Where the probes with this TTL are; the scout is apart.
+    /// Where the probes with this TTL are; the scout is apart, and so are confirmations: how long they are waited for does not
+    /// depend on answers that are in doubt.
     fn index(&self, at: ProbeRef, ttl: u8) -> usize {
         let hop = usize::from(ttl.saturating_sub(self.first_ttl)) + 1;
-        if at == ProbeRef::SCOUT { 0 } else { hop.min(self.queues.len().saturating_sub(1)) }
+        let apart = at == ProbeRef::SCOUT || at.confirmation_index().is_some();
+        if apart { 0 } else { hop.min(self.queues.len().saturating_sub(1)) }
     }
 
     /// One more.
@@ -139,7 +141,7 @@ impl Waiting {
     }
 
     /// All of them.
-    fn all(&self, path: &Path) -> impl Iterator<Item = ProbeRef> {
+    pub(super) fn all(&self, path: &Path) -> impl Iterator<Item = ProbeRef> {
         let entries = self.queues.iter().flat_map(|queue| &queue.sent);
         entries.filter(|it| waits(it, path)).map(|Reverse((_, at))| *at)
     }

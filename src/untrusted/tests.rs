@@ -96,7 +96,7 @@ proptest! {
         // An escape is two characters; what is left has no quotes.
         let unescaped = text.dot().replace("\\\\", "").replace("\\\"", "");
         prop_assert!(!unescaped.contains(['"', '\\']), "{}", unescaped);
-        prop_assert!(!text.cell().starts_with(['=', '+', '-', '@', '\t', '\r']));
+        prop_assert!(!text.cell().starts_with(FORMULA));
         prop_assert!(text.word().chars().all(|c| c == '?' || c.is_alphanumeric() || "-_.:%".contains(c)));
     }
 }

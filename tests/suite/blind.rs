@@ -4,6 +4,10 @@
 mod attack;
 
 use attack::{PROBES, Run, SWEEPS, TARGETS};
+use rtrace::time::Span;
+use rtrace::trace::Engine;
+use rtrace::trace::rounds::{Plan, Rounds};
+use rtrace::wire::{Frame, LinkType};
 
 /// Every type of probe in both families under every sweep.
 const COMBINATIONS: u64 = (PROBES.len() * SWEEPS.len() * TARGETS.len()) as u64;
@@ -32,6 +36,40 @@ fn so_do_watches() {
         assert!(outcome.frames > 1_000, "{} {run:?}", outcome.frames);
         assert_eq!((forged, lost), (0, 0), "{run:?}");
     }
+}
+
+/// A flood of errors that fit no probe is looked at by a few rounds, not by all that are kept, also if it is by somebody who
+/// knows the port, whose errors fit the ports of each round.
+#[test]
+fn what_a_stray_costs_does_not_grow_with_the_rounds_that_are_kept() {
+    const STRAYS: usize = 2_000;
+    // UDP over both families, and as Paris over IPv6.
+    for number in [0, 1, 3] {
+        let run = Run { rewrite: "", ..Run::number(number, Some((0.01, 520))) };
+        let quiet = run.outcome(false);
+        let plan = Plan { interval: 0.01, rounds: Some(520), until: None };
+        let mut engine = Rounds::passive(run.config.clone(), plan).unwrap();
+        let mut last = None;
+        for (number, (at, bytes)) in (1..).zip(&quiet.recorded) {
+            engine.handle_frame(&frame(*at, bytes, number));
+            last = Some(*at);
+        }
+        let mut at = last.unwrap();
+        for knows_port in [false, true] {
+            let before = engine.shown();
+            for stray in (Run { knows_port, ..run.clone() }).forged(STRAYS) {
+                at = at.after(Span::from_nanos(5_000));
+                engine.handle_frame(&frame(at, &stray, 0));
+            }
+            let shown = usize::try_from(engine.shown() - before).unwrap();
+            assert!((STRAYS..=4 * STRAYS).contains(&shown), "{shown} {knows_port} {run:?}");
+        }
+    }
+}
+
+fn frame(at: rtrace::time::Timestamp, bytes: &[u8], number: u64) -> Frame<'_> {
+    let original_len = u32::try_from(bytes.len()).unwrap();
+    Frame { at, link: LinkType::Raw, bytes, original_len, number }
 }
 
 /// What the attack comes to where nothing of the probes is secret but port and IP-ID, as it was once.

@@ -43,6 +43,8 @@ struct Seen {
     sent: u64,
     frames: Vec<(Timestamp, Vec<u8>)>,
     events: Vec<Event>,
+    /// When a trace was over.
+    ended: Option<Timestamp>,
 }
 
 impl Observer for Seen {
@@ -163,6 +165,68 @@ fn an_answer_from_nearer_than_the_path_is_long_cuts_no_round() {
                 let most = silent.len() as u64 * rounds;
                 assert!(seen.confirmations as u64 <= most, "{case} {}", seen.confirmations);
             }
+        }
+    }
+}
+
+/// One trace over a link, and that its frames show the same again.
+fn traced(topology: Topology, config: &TraceConfig) -> Seen {
+    let mut seen = Seen::default();
+    let mut tracer = Tracer::new(config.clone()).unwrap();
+    let mut link = SimLink::new(topology);
+    driver::run(&mut tracer, &mut link, &mut seen).unwrap();
+    seen.ended = Some(link.now());
+    let mut again = Seen::default();
+    let mut passive = Tracer::passive(config.clone(), Idents::One).unwrap();
+    watch_again(&mut passive, &seen.frames, &mut again);
+    assert_eq!(again.events, seen.events, "a replay");
+    assert_eq!(again.rounds, seen.rounds, "a replay");
+    seen
+}
+
+/// Somebody who has found out the port answers each probe before any router does: to all of them at once, or to one alone,
+/// with nothing that shows that he guesses.
+#[test]
+fn who_knows_the_port_ends_no_trace_before_routers_have_their_say() {
+    for (number, (probe, answer)) in ATTACKS.into_iter().enumerate() {
+        for silent in [&[][..], &[2, 3], &[5, 6, 7, 8, 9], &[1, 2, 3, 4, 5, 6, 7, 8, 9]] {
+            let (target, queries) = (TARGETS[number % 2], [1, 3][silent.len() % 2]);
+            let quiet = line(9, silent);
+            let mut config = TraceConfig { queries, ..config(&quiet, probe, target) };
+            config.wait.max = 0.5;
+            let expected = traced(quiet.clone(), &config);
+            assert_eq!(expected.rounds[0].1, Some(10));
+            let first = match answer {
+                ForgedAnswer::Udp => u32::from(config.first_port),
+                ForgedAnswer::EchoReply => 1,
+                ForgedAnswer::SynAck | ForgedAnswer::Reset => u32::from(config.first_id) << 16,
+            };
+            let all = (first, first + 29 * u32::from(queries));
+            for (numbers, rate) in [(all, 20_000.0), ((first, first), 1_000.0)] {
+                let after = Span::ZERO;
+                let ports = (IDENT, IDENT);
+                let attack = Attack { answer, ports, numbers, from_port: 80, rate, after };
+                let seen = traced(quiet.clone().attacked(attack), &config);
+                let case = format!("{probe:?} {answer:?} {silent:?} {numbers:?}");
+                assert_eq!(seen.rounds, expected.rounds, "{case}");
+            }
+        }
+    }
+}
+
+/// An end that nothing but answers speaks for is confirmed while routers that say nothing are waited for.
+#[test]
+fn an_end_behind_a_silent_router_is_confirmed_while_that_is_waited_for() {
+    for (probe, _) in &ATTACKS[1..3] {
+        for (silent, confirmations) in [(&[][..], 0), (&[9], 1), (&[8], 0)] {
+            let topology = line(9, silent);
+            let config = config(&topology, *probe, TARGETS[0]);
+            let seen = traced(topology.clone(), &config);
+            let without = TraceConfig { confirmation: None, ..config };
+            let without = traced(topology, &without);
+            assert_eq!(seen.rounds, without.rounds);
+            assert_eq!(seen.confirmations, confirmations, "{probe:?} {silent:?}");
+            assert_eq!(seen.ended.unwrap(), without.ended.unwrap(), "{probe:?} {silent:?}");
         }
     }
 }
@@ -319,7 +383,7 @@ fn contradicted_answers_are_told() {
     assert_eq!((&probe["outcome"], &probe["replies"]), (&"lost".into(), &serde_json::json!([])));
     assert_eq!(probe["contradicted"][0]["responder"], TARGETS[0]);
     assert_eq!(json["confirmations"][0]["ttl"], 5);
-    assert_eq!(json["confirmations"][0]["source_port"], port ^ 1);
+    assert_eq!(json["confirmations"][0]["source_port"], port ^ 0x101);
     assert!(json["totals"]["contradicted"].as_u64().unwrap() >= 3);
     assert!(
         told(&["--format", "ndjson"])

@@ -177,8 +177,8 @@ fn lines_and_tables_have_them_too() {
     }
     let table = report("csv");
     let mut rows = table.lines();
-    assert!(rows.next().unwrap().ends_with(",more_replies,asn,as_name,country,city"));
-    assert!(rows.next().unwrap().ends_with(",0,,,,"), "{table}");
+    assert!(rows.next().unwrap().ends_with(",more_replies,clock_fault,asn,as_name,country,city"));
+    assert!(rows.next().unwrap().ends_with(",0,false,,,,"), "{table}");
     assert!(table.contains(",64500,\"Example Transit, Inc.\",US,New York\n"), "{table}");
     for form in ["atlas", "scamper"] {
         assert_eq!(report(form), run(&["--simulate", "--format", form, TARGET]).stdout);

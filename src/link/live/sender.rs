@@ -64,15 +64,25 @@ impl Sender {
         let raw = Raw::open(*source, config.protocol, *scope).map_err(fail("open a raw socket"))?;
         raw.prepare(endpoint(*source, 0, *scope), bound_to.as_deref())
             .map_err(fail("set up a raw socket"))?;
-        let take = |port| match PORTS.iter().find(|(number, ..)| *number == config.protocol) {
+        let take = |port: Option<u16>| match PORTS
+            .iter()
+            .find(|(number, ..)| *number == config.protocol)
+        {
             Some(&(number, transport, kind)) => {
                 let at = |port| endpoint(*source, port, *scope);
-                let held = match port {
-                    Some(port) => hold(number, kind, at(port)),
-                    None => hold_any(number, kind, at),
-                };
                 let address = at(port.unwrap_or(0));
-                held.map_err(|source| OpenError::Port { transport, address, source })
+                // Whatever else goes wrong, another port would not help.
+                let refused = |source: io::Error| match source.raw_os_error() {
+                    Some(libc::EADDRINUSE | libc::EADDRNOTAVAIL | libc::EACCES) => {
+                        OpenError::Port { transport, address, source }
+                    }
+                    _ => fail("open a socket that holds a port")(source),
+                };
+                let draw = || random::from(FIRST_FREE).map_err(fail("draw a random port"));
+                match port {
+                    Some(port) => hold(number, kind, at(port)).map_err(refused),
+                    None => hold_any(draw, |port| hold(number, kind, at(port)), refused),
+                }
             }
             None => {
                 random::from(1).map(|ident| (None, ident)).map_err(fail("take a random identifier"))
@@ -198,19 +208,19 @@ const TRIES: usize = 64;
 
 /// Binds a socket to a random port that is free: nobody is to guess it.
 fn hold_any(
-    protocol: u8,
-    kind: Type,
-    at: impl Fn(u16) -> SocketAddr,
-) -> io::Result<(Option<Socket>, u16)> {
+    draw: impl Fn() -> Result<u16, OpenError>,
+    hold: impl Fn(u16) -> io::Result<(Option<Socket>, u16)>,
+    refused: impl Fn(io::Error) -> OpenError,
+) -> Result<(Option<Socket>, u16), OpenError> {
     for _ in 0..TRIES {
-        match hold(protocol, kind, at(random::from(FIRST_FREE)?)) {
+        match hold(draw()?) {
             // Somebody has it, or it is one that takes a right.
             Err(error) if matches!(error.raw_os_error(), Some(libc::EADDRINUSE | libc::EACCES)) => {
             }
-            held => return held,
+            other => return other.map_err(refused),
         }
     }
-    hold(protocol, kind, at(0))
+    hold(0).map_err(refused)
 }
 
 /// Binds a socket to a port so that nobody else can; port 0 lets the kernel choose.

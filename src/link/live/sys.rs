@@ -299,8 +299,8 @@ pub struct Afterwards {
     child: Pid,
 }
 
-/// Has a process of its own do `last`, with the rights that this one has now: it waits, with nothing else
-/// to do, until the other end of its pipe is gone. `last` must neither allocate nor take a lock.
+/// Has a process of its own do `last`, with no right of those that this one has now but `CAP_NET_ADMIN`: it waits, with
+/// nothing else to do, until the other end of its pipe is gone. `last` must neither allocate nor take a lock.
 pub fn afterwards(last: impl FnOnce()) -> io::Result<Afterwards> {
     let (mut waits, end) = io::pipe()?;
     // SAFETY: whatever threads there are, the child does no more than system calls until it exits.
@@ -309,11 +309,34 @@ pub fn afterwards(last: impl FnOnce()) -> io::Result<Afterwards> {
         ForkResult::Child => {
             drop(end);
             let _ = setsid(); // Ctrl-C is for the other
+            keep_net_admin();
             while waits.read(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::Interrupted) {}
             last();
             // SAFETY: it never returns, and runs nothing that was registered in the parent.
             unsafe { libc::_exit(0) }
         }
+    }
+}
+
+/// Gives up every capability but that one, and the way back to others. Neither allocates nor takes a lock.
+fn keep_net_admin() {
+    /// capset(2): `_LINUX_CAPABILITY_VERSION_3`, whose sets are two words each, and bits of the first.
+    #[repr(C)]
+    struct Head(u32, libc::c_int);
+    #[repr(C)]
+    struct Sets {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    const VERSION: u32 = 0x2008_0522;
+    const NET_ADMIN: u32 = 1 << 12;
+    let head = Head(VERSION, 0);
+    let sets = [NET_ADMIN, 0].map(|bits| Sets { effective: bits, permitted: bits, inheritable: 0 });
+    // SAFETY: both structures are as capset(2) says, and live during the calls.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::syscall(libc::SYS_capset, &raw const head, sets.as_ptr());
     }
 }
 

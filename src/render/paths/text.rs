@@ -93,6 +93,10 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     if totals.orphans > 0 {
         write!(out, "; {} replies quote no probe that can be told", totals.orphans)?;
     }
+    if totals.clock_faults > 0 {
+        let left_out = counted(totals.clock_faults, "round trip");
+        write!(out, "; {left_out} across a step of the clock not measured")?;
+    }
     if open > 0 {
         write!(out, "; {open} of them may have more next hops than were found (?)")?;
     }

@@ -17,6 +17,7 @@
 //!
 //! After the last round what hops that answer at all still owe is waited for as long as a trace would wait.
 
+mod index;
 mod numbers;
 mod seen;
 mod sending;
@@ -31,6 +32,7 @@ use sending::Sending;
 
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::Idents;
+use super::datagram::Datagram;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
 use super::path::Path;
@@ -167,6 +169,12 @@ impl Rounds {
         Self { config, seen, sending: None, noted: None, longest_wait }
     }
 
+    /// How often a frame that is no probe was shown to a round.
+    #[must_use]
+    pub fn shown(&self) -> u64 {
+        self.seen.frames_shown
+    }
+
     /// What is asked in each round.
     #[must_use]
     pub fn config(&self) -> &TraceConfig {
@@ -243,8 +251,9 @@ impl Engine for Rounds {
 
     fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         let current = self.seen.number();
-        let number = match self.seen.whose(frame) {
-            Whose::Other => return self.seen.take_other(frame),
+        let datagram = Datagram::of(frame);
+        let number = match self.seen.whose(frame, datagram.as_ref()) {
+            Whose::Other => return self.seen.take_other(frame, datagram.as_ref()),
             Whose::ProbeOf(number) if number >= current => number,
             // It left too late, or is seen again.
             Whose::ProbeOf(_) | Whose::Nobodys => return Disposition::Unrelated,
@@ -256,7 +265,7 @@ impl Engine for Rounds {
             }
             self.begin(number);
         }
-        let disposition = self.seen.take_probe(frame);
+        let disposition = self.seen.take_probe(frame, datagram.as_ref());
         if let (Disposition::OwnProbe(_), Some(sending)) = (disposition, &mut self.sending) {
             sending.note_probe(number, frame.at);
         }

@@ -6,12 +6,13 @@
 use std::collections::VecDeque;
 
 use super::super::config::TraceConfig;
+use super::super::datagram::Datagram;
 use super::super::event::{Disposition, Event};
 use super::super::path::Path;
 use super::super::tracer::Tracer;
+use super::index::Index;
 use super::numbers::Numbers;
-use crate::probe::ProbeKey;
-use crate::time::ClockStep;
+use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
 
 /// The rounds whose frames were captured.
@@ -23,6 +24,10 @@ pub(super) struct Seen {
     over: VecDeque<Over>,
     /// How many of them are kept.
     kept: usize,
+    /// By what their probes are found.
+    index: Index,
+    /// How often a frame that is no probe was shown to a round.
+    pub(super) frames_shown: u64,
     /// Whether the last round that is not kept any more reached the target, and at which TTL the last that did.
     reached: bool,
     target: Option<u8>,
@@ -58,6 +63,8 @@ impl Seen {
             current,
             over: VecDeque::new(),
             kept,
+            index: Index::new(kept),
+            frames_shown: 0,
             reached: false,
             target: None,
             known_length: 0,
@@ -98,16 +105,17 @@ impl Seen {
         self.kept().find_map(Path::has_reached).unwrap_or(self.reached)
     }
 
-    /// What the frame is.
-    pub(super) fn whose(&self, frame: &Frame<'_>) -> Whose {
-        let Some((header, payload)) = self.current.own(frame) else { return Whose::Other };
+    /// What a frame is that holds this datagram.
+    pub(super) fn whose(&self, frame: &Frame<'_>, datagram: Option<&Datagram<'_>>) -> Whose {
+        let own = |datagram| Some((datagram, self.current.own(datagram, frame.number)?));
+        let Some((datagram, key)) = datagram.and_then(own) else { return Whose::Other };
         // Those that confirm answers are of no round by their numbers.
         let flow = self.current.config().flow();
-        let key = ProbeKey::of(&header, payload);
-        if key.is_some_and(|key| key.ident(flow.probe) != flow.ident) {
+        if key.ident(flow.probe) != flow.ident {
             return Whose::Other;
         }
-        let round = self.numbers.round_of(self.number(), &header, payload, frame.at);
+        let Datagram { header, payload, .. } = datagram;
+        let round = self.numbers.round_of(self.number(), header, payload, frame.at);
         round.map_or(Whose::Nobodys, Whose::ProbeOf)
     }
 
@@ -120,6 +128,7 @@ impl Seen {
             return;
         }
         round.finish();
+        self.index.add(round.marks(&self.current));
         self.over.push_front(Over { round, closed: false });
         if self.over.len() > self.kept {
             let Some(Over { round, .. }) = self.over.pop_back() else { return };
@@ -146,45 +155,78 @@ impl Seen {
     }
 
     /// Takes a probe of the current round.
-    pub(super) fn take_probe(&mut self, frame: &Frame<'_>) -> Disposition {
+    pub(super) fn take_probe(
+        &mut self,
+        frame: &Frame<'_>,
+        datagram: Option<&Datagram<'_>>,
+    ) -> Disposition {
         self.shown = None;
-        let disposition = self.current.take_frame(frame);
+        let disposition = self.current.take_datagram(frame, datagram);
         if let Disposition::OwnProbe(_) = disposition {
             self.numbers.note_probe(frame.at);
         }
         disposition
     }
 
-    /// Takes what is no probe: the latest round that knows what it is about has it.
-    pub(super) fn take_other(&mut self, frame: &Frame<'_>) -> Disposition {
+    /// Takes what is no probe of a round by its number: the latest round that knows what it is about has it.
+    pub(super) fn take_other(
+        &mut self,
+        frame: &Frame<'_>,
+        datagram: Option<&Datagram<'_>>,
+    ) -> Disposition {
         self.shown = None;
-        if let Some(ago) = self.quoted_round(frame) {
+        if let Some(ago) = datagram.and_then(|datagram| self.quoted_round(datagram, frame.at)) {
             self.current.expire(frame.at);
             self.shown = Some(ago);
-            let Some(over) = self.over.get_mut(ago) else { return Disposition::Unrelated };
-            return over.round.take_late_frame(&mut self.current, frame);
+            self.frames_shown += 1;
+            let (Some(over), Some(datagram)) = (self.over.get_mut(ago), datagram) else {
+                return Disposition::Unrelated;
+            };
+            return over.round.take_late_reply(&mut self.current, frame, datagram);
         }
-        let current = self.current.take_frame(frame);
-        if current.has_found_a_probe() {
+        self.frames_shown += 1;
+        let current = self.current.take_datagram(frame, datagram);
+        let Some(datagram) = datagram.filter(|_| !current.has_found_a_probe()) else {
             return current;
+        };
+        if self.current.is_from_us(datagram) {
+            self.over.iter_mut().for_each(|over| over.round.note_foreign(datagram));
         }
-        for (ago, over) in self.over.iter_mut().enumerate() {
-            let disposition = over.round.take_late_frame(&mut self.current, frame);
-            if disposition.has_found_a_probe() {
-                self.shown = Some(ago);
-                return disposition;
-            }
+        if let Some(disposition) = self.take_late(frame, datagram) {
+            return disposition;
         }
         self.current.count_unmatched(current);
+        self.current.note_unasked(datagram);
         current
     }
 
-    /// How many rounds ago that is, if it is over, of which a frame quotes a probe as it was sent: then that is none of another
-    /// round's which was rewritten on the way.
-    fn quoted_round(&self, frame: &Frame<'_>) -> Option<usize> {
-        let over = self.over.iter().map(|over| &over.round);
-        let mut rounds = std::iter::once(&self.current).chain(over);
-        rounds.position(|round| round.is_quoted_by(frame))?.checked_sub(1)
+    /// How many rounds ago that is, if it is over, of which a datagram quotes a probe as it was sent: then that is none of
+    /// another round's which was rewritten on the way.
+    fn quoted_round(&self, datagram: &Datagram<'_>, at: Timestamp) -> Option<usize> {
+        if self.current.is_quoted_in(datagram) || !self.current.is_to_us(datagram) {
+            return None;
+        }
+        let ago = self.index.ago(self.current.marks_in(datagram, at));
+        let quoted =
+            |ago: &usize| self.over.get(*ago).is_some_and(|over| over.round.is_quoted_in(datagram));
+        ago.iter().find(quoted)
+    }
+
+    /// Takes what is about a probe of a round that is over, if it is.
+    fn take_late(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) -> Option<Disposition> {
+        if !self.current.is_to_us(datagram) {
+            return None;
+        }
+        for ago in self.index.ago(self.current.marks_in(datagram, frame.at)).iter() {
+            let Some(over) = self.over.get_mut(ago) else { continue };
+            self.frames_shown += 1;
+            let disposition = over.round.take_late_reply(&mut self.current, frame, datagram);
+            if disposition.has_found_a_probe() {
+                self.shown = Some(ago);
+                return Some(disposition);
+            }
+        }
+        None
     }
 
     /// The next thing that happened.
@@ -229,3 +271,6 @@ impl Seen {
         self.shown = None;
     }
 }
+
+#[cfg(test)]
+mod tests;

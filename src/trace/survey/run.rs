@@ -137,7 +137,7 @@ impl Run {
     }
 
     /// Whether the probes of another run were to confirm answers to these: they came later, from one other port or with
-    /// another identifier, to hops of this one but the first, and fewer to each.
+    /// another identifier, to hops of this one, and fewer to each.
     fn is_confirmed_by(&self, other: &Self) -> bool {
         let of_one =
             self.idents.len() == 1 && other.idents.len() == 1 && self.idents != other.idents;
@@ -148,7 +148,7 @@ impl Run {
         };
         let few = |(ttl, count): (&u8, &usize)| {
             let asked = self.per_ttl.get(ttl).copied().unwrap_or(0);
-            (lowest..highest).contains(&ttl) && ttl > lowest && 2 * *count <= asked.max(2)
+            (lowest..=highest).contains(&ttl) && 2 * *count <= asked.max(2)
         };
         let ours = |it: &Sighting| it.looks_like_ours(&self.flow);
         let later = self.first.at < other.first.at && self.ends() > other.first.at;
