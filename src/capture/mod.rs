@@ -63,6 +63,9 @@ pub const INTERRUPTED: &str = "interrupted at ";
 /// The same where the last rounds of a watch are missing; how many rounds there were follows.
 pub const ROUNDS: &str = "rounds ";
 
+/// The same where probes were handed to the network stack and never left; how many follows.
+pub const NEVER_SENT: &str = "never sent ";
+
 /// The beginning of a line in the comment on statistics. It says by how many nanoseconds the stamps of later packets are
 /// ahead of the time of the run and, of a step of the clock, the moments between which it was set
 /// ([`ClockStep`](crate::time::ClockStep)).

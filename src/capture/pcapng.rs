@@ -12,7 +12,7 @@ use std::str::FromStr;
 use byteorder::ByteOrder;
 use pcap_file::Endianness;
 
-use super::{CLOCK_OFFSET, INTERRUPTED, ROUNDS};
+use super::{CLOCK_OFFSET, INTERRUPTED, NEVER_SENT, ROUNDS};
 use crate::time::{Span, Timestamp};
 use crate::wire::LinkType;
 
@@ -232,6 +232,11 @@ pub(super) fn interrupted<B: ByteOrder>(body: &[u8]) -> Option<Timestamp> {
 /// How many rounds there were, if the same says so.
 pub(super) fn rounds<B: ByteOrder>(body: &[u8]) -> Option<u64> {
     number::<B, _>(body, ROUNDS)
+}
+
+/// How many probes never left, if the same says so.
+pub(super) fn never_sent<B: ByteOrder>(body: &[u8]) -> Option<u64> {
+    number::<B, _>(body, NEVER_SENT)
 }
 
 /// How far stamps are ahead of the time of the run from here on, if the same says so, and since when.

@@ -18,6 +18,7 @@ enum Said {
     Name(IpAddr, String),
     Interrupted(Timestamp),
     Rounds(u64),
+    NeverSent(u64),
     ClockStep(ClockStep),
 }
 
@@ -40,6 +41,7 @@ fn read(file: &[u8]) -> (Vec<Said>, Option<CaptureError>) {
             Ok(Some(Item::Name { address, name })) => Said::Name(address, name),
             Ok(Some(Item::Interrupted { at })) => Said::Interrupted(at),
             Ok(Some(Item::Rounds { count })) => Said::Rounds(count),
+            Ok(Some(Item::NeverSent { count })) => Said::NeverSent(count),
             Ok(Some(Item::ClockStep(step))) => Said::ClockStep(step),
             Ok(None) => return (said, None),
             Err(error) => {
@@ -75,6 +77,10 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
             }
             Said::Rounds(count) => {
                 let comment = format!("clock: kernel\n{ROUNDS}{count}");
+                recording.statistics(Timestamp::from_nanos(1), 1, 0, Some(&comment)).unwrap();
+            }
+            Said::NeverSent(count) => {
+                let comment = format!("clock: kernel\n{NEVER_SENT}{count}");
                 recording.statistics(Timestamp::from_nanos(1), 1, 0, Some(&comment)).unwrap();
             }
             Said::ClockStep(step) => recording.clock_step(step).unwrap(),
@@ -436,10 +442,11 @@ fn any_content(link: LinkType) -> impl Strategy<Value = Vec<Said>> {
     let names = (any::<IpAddr>(), "[A-Za-z0-9._-]{1,20}").prop_map(|(a, n)| Said::Name(a, n));
     let cut = any::<i64>().prop_map(|at| Said::Interrupted(Timestamp::from_nanos(at)));
     let rounds = any::<u64>().prop_map(Said::Rounds);
+    let never_sent = any::<u64>().prop_map(Said::NeverSent);
     // Forward, so that no stamp lies before 1970.
     let step = (0..100_000_000_000_000_000_i64, any::<i64>(), any::<i64>());
     let step = step.prop_map(|(by, from, until)| step_of(by, from, until));
-    let others = prop_oneof![2 => names, 1 => cut, 1 => rounds, 1 => step];
+    let others = prop_oneof![2 => names, 1 => cut, 1 => rounds, 1 => never_sent, 1 => step];
     proptest::collection::vec(prop_oneof![3 => packets, 2 => others], 0..12)
 }
 

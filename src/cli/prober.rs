@@ -100,7 +100,7 @@ impl Parts {
     fn run<L: Link>(
         self,
         mut link: L,
-        account: impl FnOnce(&mut Session, &mut L, Status, bool),
+        account: impl FnOnce(&mut Session, &mut L, bool),
     ) -> (Status, RunFacts) {
         let Self { mut rounds, shared, stop, tape, meter, annotations, look_up } = self;
         let config = rounds.config().clone();
@@ -111,10 +111,10 @@ impl Parts {
             .stopped_by(stop);
         let mut status = session.run(&mut rounds, &mut link);
         if status != Status::Failed {
-            let reached = shared.lock().reached();
+            let reached = shared.lock().reached() && !session.has_never_sent();
             status = if reached { Status::Reached } else { Status::NotReached };
         }
-        account(&mut session, &mut link, status, Engine::path(&rounds).totals.is_lacking());
+        account(&mut session, &mut link, Engine::path(&rounds).totals.is_lacking());
         if !session.close_tape(link.now()) {
             status = Status::Failed;
         }
@@ -158,8 +158,8 @@ impl Watched for LiveLink {
     }
 
     fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober> {
-        let account = |session: &mut Session, link: &mut Self, status, silence| {
-            trace::account(session, link, interface, status, silence);
+        let account = |session: &mut Session, link: &mut Self, silence| {
+            trace::account(session, link, interface, silence);
         };
         parts.spawn(self.waking(), move |parts| parts.run(self, account))
     }
@@ -176,7 +176,7 @@ impl Watched for SimLink {
     }
 
     fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober> {
-        let account = |session: &mut Session, _: &mut Paced<Self>, _, _| {
+        let account = |session: &mut Session, _: &mut Paced<Self>, _| {
             let facts = session.facts_mut();
             (facts.link, facts.interface, facts.clock) =
                 ("simulated", interface, "virtual time".into());

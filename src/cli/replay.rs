@@ -21,7 +21,7 @@ use super::session::{Session, report_out};
 use super::together::{self, Watched};
 use super::{Status, complain, list, paths, write_bytes, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
-use crate::driver::Observer;
+use crate::driver::{NeverSent, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::names::{self, Names};
 use crate::privilege::files;
@@ -139,7 +139,11 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let ended_by = together::watch(again(&mut file, &name)?, &mut traces, &mut reports)?;
     let mut status = Status::Reached;
     for (index, Watched { mut engine, mut observer, .. }) in reports.into_iter().enumerate() {
-        let reported = observer.with(|session| session.conclude(&mut *engine));
+        let reported = observer.with(|session| {
+            let status = session.conclude(&mut *engine);
+            session.say_what_never_left(None);
+            status
+        });
         status = status.max(reported);
         if let Some(written) = observer.written.take() {
             drop((observer, engine));
@@ -252,6 +256,10 @@ impl Observer for Report {
         self.with(|session| session.clock_step(step));
     }
 
+    fn never_sent(&mut self, so_far: NeverSent) {
+        self.session.never_sent(so_far);
+    }
+
     fn missed(&mut self, rounds: u64, more: u64) {
         self.session.missed(rounds, more);
     }
@@ -335,7 +343,7 @@ pub(super) fn read_through<R: Read>(
             Ok(Some(Item::ClockStep(step))) => {
                 contents.clock_offset = contents.clock_offset.plus(step.by);
             }
-            Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
+            Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. } | Item::NeverSent { .. })) => {}
             Ok(None) => break,
             Err(error) if error.leaves_packets() => break,
             Err(error) => return Err(error.into()),

@@ -232,7 +232,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     resolvers.iter().for_each(Resolvers::stop);
 
     let silence = engine.path().totals.is_lacking();
-    account(&mut session, &mut link, interface.name, status, silence);
+    account(&mut session, &mut link, interface.name, silence);
     finish(&mut session, &link, facts_to, status)
 }
 
@@ -241,7 +241,6 @@ pub(super) fn account(
     session: &mut Session,
     link: &mut LiveLink,
     interface: Untrusted,
-    status: Status,
     silence: bool,
 ) {
     let facts = session.facts_mut();
@@ -271,12 +270,8 @@ pub(super) fn account(
             ));
         }
     }
-    if facts.concerning == 0 && facts.refused == 0 && status == Status::NotReached {
-        let name = facts.interface.shown();
-        complain(&format!(
-            "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
-        ));
-    }
+    let interface = facts.interface.clone();
+    session.say_what_never_left(Some(&interface));
 }
 
 /// The text of a topology; the built-in one has none.

@@ -221,7 +221,11 @@ pub fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> R
             carried = comments.iter().find_map(|text| Carried::from_comment(text));
         }
         Item::Name { address, name } => drop(names.insert(address, name)),
-        Item::Packet(_) | Item::Interrupted { .. } | Item::Rounds { .. } | Item::ClockStep(_) => {}
+        Item::Packet(_)
+        | Item::Interrupted { .. }
+        | Item::Rounds { .. }
+        | Item::NeverSent { .. }
+        | Item::ClockStep(_) => {}
     });
     let rounds = carried.as_ref().and_then(|carried| carried.rounds);
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);

@@ -118,7 +118,7 @@ impl<'a> Document<'a> {
             diamonds: network.diamonds.iter().map(DiamondRow::of).collect(),
             aliases: aliases.collect(),
             loops: loops.collect(),
-            totals: TotalsRow::of(view.path),
+            totals: TotalsRow::of(*view),
             reached: view.path.reached(config),
             completion: match network.completion {
                 Completion::Complete => "complete",

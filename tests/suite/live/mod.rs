@@ -16,6 +16,7 @@ pub(crate) mod lab;
 mod lookups;
 mod mtu;
 mod nat;
+mod never_sent;
 mod outages;
 mod paths;
 mod readers;
