@@ -30,7 +30,7 @@ use pcap_file::{DataLink, Endianness, TsResolution};
 use super::{CLOCK_OFFSET, CaptureError, Format, SNAPLEN};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::untrusted::Untrusted;
-use crate::wire::{Frame, LinkType};
+use crate::wire::{Frame, LinkType, link};
 
 /// The most bytes of text in one pcapng option or record, whose length field has 16 bits; room is
 /// left for an address and padding beside it.
@@ -95,21 +95,30 @@ impl<W: Write> Recording<W> {
         self.written
     }
 
-    /// Records a frame, and in pcapng what there is to say about it. Frames longer than 262,144
+    /// Records a frame, and in pcapng what there is to say about it. One of another link type, which came by another
+    /// interface, is given a header of that of the recording, without addresses. Frames longer than 262,144
     /// bytes are cut; times before 1970, which the formats cannot express, become 1970.
     ///
     /// # Errors
-    /// [`CaptureError::MixedLinks`] for a frame of another link type, which concerns this frame only;
+    /// [`CaptureError::MixedLinks`] for a frame of another link type without an IP datagram that could be framed anew, which concerns this frame only;
     /// [`CaptureError::Io`] when it cannot be written, now and for ever.
     pub fn frame(&mut self, frame: &Frame<'_>, comment: Option<&str>) -> Result<(), CaptureError> {
-        let frame = &Frame { at: self.stamp(frame.at), ..*frame };
+        let mut frame = Frame { at: self.stamp(frame.at), ..*frame };
+        let reframed;
         if frame.link != self.link {
-            return Err(CaptureError::MixedLinks {
+            let other = CaptureError::MixedLinks {
                 name: self.name.clone(),
                 recorded: self.link,
                 frame: frame.link,
-            });
+            };
+            reframed = link::reframed(frame.link, frame.bytes, self.link).ok_or(other)?;
+            let cut =
+                frame.original_len.saturating_sub(u32::try_from(frame.bytes.len()).unwrap_or(0));
+            let length = u32::try_from(reframed.len()).unwrap_or(u32::MAX);
+            (frame.link, frame.bytes) = (self.link, &reframed);
+            frame.original_len = length.saturating_add(cut);
         }
+        let frame = &frame;
         match self.format {
             Format::Pcap => self.write(|record| pcap_packet(frame, record)),
             Format::PcapNg => self.write(|record| put(enhanced_packet(frame, comment), record)),

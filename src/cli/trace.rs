@@ -104,6 +104,8 @@ pub(super) struct Opened<L> {
     pub link: L,
     pub config: TraceConfig,
     pub interface: Interface,
+    /// The interface that probes are to leave by.
+    pub leaves_by: Untrusted,
     /// The longest datagram that the first link takes, or that is asked for.
     pub largest: u16,
     pub prepared: Option<Prepared>,
@@ -138,6 +140,8 @@ pub(super) fn open_live(
     if any && clock == Clock::Hardware {
         bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
     }
+    let route_is_chosen = route.bound_to.is_some();
+    let leaves_by = Untrusted::from(route.interface.name.as_str());
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
         name: if any { route::ANY } else { &route.interface.name }.into(),
@@ -155,6 +159,7 @@ pub(super) fn open_live(
         source_port: wanted.port,
         any_source_port,
         confirming: wanted.may_confirm(task),
+        alone: route_is_chosen || clock == Clock::Hardware,
         any,
         clock,
         enduring: task.watch().is_some(),
@@ -165,10 +170,6 @@ pub(super) fn open_live(
         None => link,
     };
     interface.link = link.link_type();
-    if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
-        let name = interface.name.shown();
-        bail!("{name} is another kind of interface than before: choose that with -i");
-    }
     let ident = wanted.ident.unwrap_or(link.ident());
     let flow = Flow { source, target, probe, ident };
     let randomness = Randomness::of_kernel()?;
@@ -182,7 +183,7 @@ pub(super) fn open_live(
     }
     let destination = open_destination(args, task)?;
     let prepared = prepare_tape(destination, args, task, &config, &interface)?;
-    Ok(Opened { link, config, interface, largest, prepared })
+    Ok(Opened { link, config, interface, leaves_by, largest, prepared })
 }
 
 /// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
@@ -195,7 +196,7 @@ fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
 
 fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
     let resolvers = args.lookups.resolvers(!args.output.numeric, DEFAULT_WAIT)?;
-    let Opened { mut link, config, interface, largest, prepared } =
+    let Opened { mut link, config, interface, leaves_by, largest, prepared } =
         open_live(args, task, name, resolvers.as_ref())?;
     let facts_to = open_stats(args)?;
     let files = args.lookups.open()?;
@@ -232,7 +233,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     resolvers.iter().for_each(Resolvers::stop);
 
     let silence = engine.path().totals.is_lacking();
-    account(&mut session, &mut link, interface.name, silence);
+    account(&mut session, &mut link, (interface.name, &leaves_by), silence);
     finish(&mut session, &link, facts_to, status)
 }
 
@@ -240,7 +241,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
 pub(super) fn account(
     session: &mut Session,
     link: &mut LiveLink,
-    interface: Untrusted,
+    (interface, leaves_by): (Untrusted, &Untrusted),
     silence: bool,
 ) {
     let facts = session.facts_mut();
@@ -266,12 +267,11 @@ pub(super) fn account(
         if counted.elsewhere > 0 && silence {
             let (elsewhere, name) = (counted.elsewhere, facts.interface.shown());
             complain(&format!(
-                "{elsewhere} frames that may be replies came in by other interfaces than {name}: capture on all with -i any"
+                "{elsewhere} frames that may be replies came in by other interfaces than {name}: leave out -i to capture on all"
             ));
         }
     }
-    let interface = facts.interface.clone();
-    session.say_what_never_left(Some(&interface));
+    session.say_what_never_left(Some(leaves_by));
 }
 
 /// The text of a topology; the built-in one has none.
@@ -330,7 +330,8 @@ pub(super) fn open_simulated(
         filter: None,
     };
     let prepared = prepare_tape(destination, args, task, &config, &interface)?;
-    Ok(Opened { link, config, interface, largest, prepared })
+    let leaves_by = interface.name.clone();
+    Ok(Opened { link, config, interface, leaves_by, largest, prepared })
 }
 
 fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {

@@ -272,6 +272,7 @@ fn link() -> LiveLink {
         source_port: None,
         any_source_port: false,
         confirming: false,
+        alone: false,
         any: false,
         clock: Clock::Kernel,
         enduring: false,

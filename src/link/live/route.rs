@@ -318,7 +318,8 @@ fn by_index(index: u32, target: IpAddr) -> io::Result<Interface> {
     })
 }
 
-fn link_type(hardware: u16) -> LinkType {
+/// What frames begin with that are captured on an interface of this hardware type.
+pub(super) fn link_type(hardware: u16) -> LinkType {
     HARDWARE
         .iter()
         .find(|(number, _)| *number == hardware)

@@ -12,6 +12,7 @@ mod drops;
 mod endings;
 mod forged;
 mod inspect;
+mod interfaces;
 pub(crate) mod lab;
 mod lookups;
 mod mtu;
