@@ -278,7 +278,8 @@ fn send_due(
                 unechoed.extend_from_slice(transmit.datagram);
                 let original_len = u32::try_from(unechoed.len()).unwrap_or(u32::MAX);
                 let bytes = &unechoed;
-                let frame = Frame { at, link: LinkType::Raw, bytes, original_len, number: 0 };
+                let frame =
+                    Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number: 0 };
                 crank.ingest(frame, tracer, observer);
             }
             Err(error @ LinkError::Refused { .. }) => {

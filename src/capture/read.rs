@@ -219,6 +219,7 @@ impl<R: Read> CaptureReader<R> {
             link: packet.link,
             bytes,
             original_len: packet.original_len.max(len),
+            interface: 0,
             number: self.packets,
         }
     }

@@ -17,11 +17,12 @@ use super::target;
 use super::task::Task;
 use super::watch::{self, Watch};
 use super::{Status, complain, console};
-use crate::capture::Interface;
+use crate::capture::{Interface, Neighbours};
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
-use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
+use crate::link::live::route::{self, Route};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
 use crate::probe::{Flow, FlowMode, ProbeType, Secret};
@@ -141,6 +142,7 @@ pub(super) fn open_live(
         bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
     }
     let route_is_chosen = route.bound_to.is_some();
+    let neighbours = neighbours(&route, args.pcap.is_some() && !any);
     let leaves_by = Untrusted::from(route.interface.name.as_str());
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
@@ -182,8 +184,20 @@ pub(super) fn open_live(
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let destination = open_destination(args, task)?;
-    let prepared = prepare_tape(destination, args, task, &config, &interface)?;
+    let prepared = prepare_tape(destination, args, task, &config, (&interface, neighbours))?;
     Ok(Opened { link, config, interface, leaves_by, largest, prepared })
+}
+
+/// What a recording is to know of the other interfaces of this host, if that is asked for.
+fn neighbours(route: &Route, wanted: bool) -> Neighbours {
+    let others = if wanted { route::interfaces(route.source) } else { Vec::new() };
+    let others = others.into_iter().map(|(index, name, address)| {
+        let name = name.as_str().into();
+        (index, Interface { name, address, link: LinkType::Raw, filter: None })
+    });
+    // Frames of `any` are cooked, and of one interface.
+    let first = if wanted { route.interface.index } else { 0 };
+    Neighbours { first, others: others.collect() }
 }
 
 /// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
@@ -329,7 +343,8 @@ pub(super) fn open_simulated(
         link: LinkType::Raw,
         filter: None,
     };
-    let prepared = prepare_tape(destination, args, task, &config, &interface)?;
+    let prepared =
+        prepare_tape(destination, args, task, &config, (&interface, Neighbours::default()))?;
     let leaves_by = interface.name.clone();
     Ok(Opened { link, config, interface, leaves_by, largest, prepared })
 }
@@ -506,10 +521,10 @@ fn prepare_tape(
     args: &TraceArgs,
     task: Task<'_>,
     config: &TraceConfig,
-    interface: &Interface,
+    (interface, neighbours): (&Interface, Neighbours),
 ) -> anyhow::Result<Option<Prepared>> {
     let carried = || task.carried(config, args.output);
-    destination.map(|to| Prepared::new(to, carried(), interface.clone())).transpose()
+    destination.map(|to| Prepared::new(to, carried(), (interface.clone(), neighbours))).transpose()
 }
 
 /// Opened before privileges are dropped, like the recording.

@@ -89,6 +89,8 @@ pub(super) struct Captured<'a> {
     pub at: Timestamp,
     /// What it begins with.
     pub link: LinkType,
+    /// The number of the interface that it was seen on.
+    pub interface: u32,
     /// When the device received it, by the device's clock, if that is asked for.
     pub hardware: Option<Timestamp>,
     /// Whether it is on its way out.
@@ -207,8 +209,9 @@ impl Capture {
         // The option is on: a frame without a stamp would be a fault of the kernel's.
         let at = note.stamp.ok_or_else(|| io::Error::other("a frame has no stamp"));
         let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
+        let interface = interface(note);
         let (hardware, original_len) = (note.hardware, whole - begin.min(whole));
-        Some(at.map(|at| Captured { at, link, hardware, outgoing, bytes, original_len }))
+        Some(at.map(|at| Captured { at, link, interface, hardware, outgoing, bytes, original_len }))
     }
 
     /// The counters since the capture began.

@@ -441,9 +441,9 @@ impl LiveLink {
             None => captured.at,
             Some(hardware) => hardware.stamp(self.sender.as_fd(), &captured, now),
         };
-        let Captured { link, bytes, original_len, .. } = captured;
+        let Captured { link, interface, bytes, original_len, .. } = captured;
         let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);
-        Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
+        Ok(Received::Frame(Frame { at, link, bytes, original_len, interface, number: 0 }))
     }
 }
 

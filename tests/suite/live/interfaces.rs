@@ -39,11 +39,14 @@ fn complete(lab: &Lab, file: &Path, args: &[&str]) -> Value {
 fn replies_by_another_interface_count_whatever_is_recorded() {
     let Some(lab) = Lab::up("asymmetric") else { return };
     for target in [TARGET, "2001:db8:113::9"] {
-        for name in ["out.pcapng", "out.pcap"] {
+        for (name, interfaces) in [("out.pcapng", 2), ("out.pcap", 1)] {
             let file = lab.file(name);
             complete(&lab, &file, &[target]);
             let link = run(Command::new("capinfos").args(["-T", "-r", "-E"]).arg(&file));
             assert!(text(&link.stdout).contains("\tether"), "{}", text(&link.stdout));
+            let infos = text(&run(Command::new("capinfos").arg(&file)).stdout);
+            let count = format!("Number of interfaces in file: {interfaces}\n");
+            assert!(infos.contains(&count), "{infos}");
         }
     }
 }
