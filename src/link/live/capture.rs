@@ -174,8 +174,9 @@ impl Capture {
             match self.twins.find(datagram, note, at) {
                 None => self.waiting.push(at),
                 Some(other) if interface == self.index => {
-                    let place = self.waiting.iter_mut().find(|it| Some(**it) == other);
-                    place.into_iter().for_each(|it| *it = at);
+                    if let Some(it) = self.waiting.iter_mut().find(|it| Some(**it) == other) {
+                        *it = at;
+                    }
                 }
                 Some(_) => {}
             }

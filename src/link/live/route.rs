@@ -173,9 +173,12 @@ pub fn below(name: &str) -> Vec<u32> {
     lower.filter_map(|name| if_nametoindex(name.as_str()).ok()).collect()
 }
 
-/// The number, name and first address of each interface of this host, of the family of `like`.
+/// The number, the name and the first address of an interface, with the length of its prefix.
+pub type Named = (u32, String, Option<(IpAddr, u8)>);
+
+/// Number, name and first address of each interface of this host, of the family of `like`.
 #[must_use]
-pub fn interfaces(like: IpAddr) -> Vec<(u32, String, Option<(IpAddr, u8)>)> {
+pub fn interfaces(like: IpAddr) -> Vec<Named> {
     let described = |it: pnet_datalink::NetworkInterface| {
         let mut ours = it.ips.iter().filter(|net| net.is_ipv4() == like.is_ipv4());
         (it.index, it.name.clone(), ours.next().map(|net| (net.ip(), net.prefix())))

@@ -122,8 +122,8 @@ pub fn receive<'n, 'b>(
 /// (`PACKET_AUXDATA`).
 fn remarks(header: &libc::msghdr) -> (Option<Timestamp>, Option<Timestamp>, Option<u16>) {
     const ONE: libc::socklen_t = length_of::<libc::timespec>();
-    let stamp = |at: libc::timespec| Timestamp::from_parts(at.tv_sec, at.tv_nsec);
     const AUXDATA: libc::socklen_t = length_of::<libc::tpacket_auxdata>();
+    let stamp = |at: libc::timespec| Timestamp::from_parts(at.tv_sec, at.tv_nsec);
     let (mut software, mut hardware, mut network) = (None, None, None);
     // SAFETY: `header` is one that the kernel filled in, and its control buffer is still there. What is
     // read lies within a message, by the length it says, and may be any numbers.

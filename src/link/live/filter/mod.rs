@@ -121,6 +121,8 @@ enum Label {
     FromPort,
     Answer,
     Error,
+    /// Of somebody else.
+    Foreign,
     Accept,
     Whole,
     Drop,
@@ -129,7 +131,9 @@ enum Label {
     Bare,
 }
 
-use Label::{Accept, Answer, Bare, Drop, Error, Framed, FromPort, Ip, Next, Probe, Upper, Whole};
+use Label::{
+    Accept, Answer, Bare, Drop, Error, Foreign, Framed, FromPort, Ip, Next, Probe, Upper, Whole,
+};
 use bpf::Line::{At, Do};
 
 /// Goes on if the address at this place is `address`.
@@ -217,6 +221,11 @@ impl Filter {
         lines.extend(self.is_answer(ip, &family, otherwise));
         lines.push(At(Error));
         lines.extend(is_address(ip + family.target_at, self.source, Drop));
+        if self.target != self.source {
+            // What this host says to itself is that a probe did not leave: nobody on the path says that.
+            lines.extend(is_address(ip + family.source_at, self.source, Foreign));
+            lines.extend([equal(0, Drop, Drop), At(Foreign)]);
+        }
         lines.push(Do(LOAD_BYTE_AFTER, ip));
         lines.extend(family.errors.iter().map(|kind| equal((*kind).into(), Accept, Next)));
         lines.extend([At(Drop), Do(RETURN, 0), At(Accept)]);

@@ -164,6 +164,23 @@ fn check(protocol: u8, family: usize, expect: bool, what: &str, datagram: &[u8])
     }
 }
 
+/// That a probe could not leave is nothing that was said on the path.
+#[test]
+fn what_this_host_says_to_itself_is_dropped() {
+    for family in FAMILIES {
+        let about = [V4, V6][family].errors[0];
+        for (from, expect) in [(OURS, false), (ROUTER, true), (TARGET, true)] {
+            let protocol = [V4, V6][family].icmp;
+            let bytes = datagram(family, &[], protocol, [from, OURS], &icmp(about));
+            for probes in [ipv4::UDP, protocol] {
+                let program = filter(family, probes).program(None);
+                let frame = Packet { kind: OUTGOING, ..packet((LOOPBACK, 14), &bytes) };
+                assert_eq!(lets_through(&program, &frame), expect, "{from:?} {probes}");
+            }
+        }
+    }
+}
+
 /// Of what comes in by other interfaces than the wanted one and those below it an octet is kept, to be counted.
 #[test]
 fn of_other_interfaces_replies_are_counted() {
