@@ -37,7 +37,6 @@ fn a_watch_goes_on_after_an_outage() {
         let (said, stream): (Vec<&str>, Vec<&str>) =
             output.lines().partition(|line| line.starts_with("rtrace: "));
         link("up");
-        assert!(!said.iter().any(|line| line.contains("fit no probe")), "{said:?}");
         assert!(said.iter().any(|line| line.contains("they are missing")), "{said:?}");
         assert!(said.last().unwrap().contains("not seen leaving"), "{said:?}");
         let end: Value = serde_json::from_str(stream.last().unwrap()).unwrap();
