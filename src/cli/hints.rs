@@ -51,7 +51,7 @@ pub fn for_never_sent(it: NeverSent, interface: Option<&Untrusted>) -> Option<St
             probes(of)
         )),
         _ => Some(format!(
-            "{unseen} of {of} probes were not seen leaving {interface}: its queue is full, or a filter drops them. See: tc -s qdisc show dev {interface}"
+            "{unseen} of {of} probes were not seen leaving {interface}: its queue is full, or a filter or a silent next hop keeps them. See: tc -s qdisc show dev {interface}"
         )),
     };
     let refused = (refused > 1 || refused == 1 && unseen.is_some())
