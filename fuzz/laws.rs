@@ -383,7 +383,14 @@ fn timed(mut bytes: &[u8]) -> Vec<Frame<'_>> {
         let (frame, rest) = rest.split_at(rest.len().min(usize::from(*len)));
         at = at.after(Span::from_micros(100 * i64::from(u16::from_be_bytes([*high, *low]))));
         let original_len = u32::from(*len);
-        frames.push(Frame { at, link: LinkType::Raw, bytes: frame, original_len, number: 0 });
+        frames.push(Frame {
+            at,
+            link: LinkType::Raw,
+            bytes: frame,
+            original_len,
+            interface: 0,
+            number: 0,
+        });
         bytes = rest;
     }
     frames
@@ -402,6 +409,7 @@ fn frames(mut bytes: &[u8]) -> Vec<Frame<'_>> {
             link: link_type(*selector),
             bytes: frame,
             original_len: u32::from(*len),
+            interface: 0,
             number: frames.len() as u64 + 1,
         });
         bytes = rest;

@@ -1,6 +1,10 @@
 //! The one loop: asks the tracer what to send, asks the link for the next frame, hands the frame to
 //! the tracer, and tells an observer (recording, renderers) of both.
 
+mod departures;
+
+use self::departures::Departures;
+pub use self::departures::NeverSent;
 use crate::link::{Link, LinkError, Received};
 use crate::time::{ClockStep, Timestamp};
 use crate::trace::{Disposition, Engine, Event, Path};
@@ -17,6 +21,9 @@ pub trait Observer {
 
     /// The link refused a probe.
     fn refused(&mut self, _: &LinkError) {}
+
+    /// So many probes have by now been refused or not seen leaving.
+    fn never_sent(&mut self, _: NeverSent) {}
 
     /// So many rounds have now gone by of which no probe was seen leaving, and so many of them since the last call.
     fn missed(&mut self, _: u64, _: u64) {}
@@ -61,6 +68,9 @@ pub struct Crank {
     recorded: u64,
     /// Rounds that the observer knows to be missed.
     missed: u64,
+    /// What was handed to the link, and those that the observer knows never to have left.
+    departures: Departures,
+    never_sent: NeverSent,
     /// Steps of the clock that the observer is to be told of with the next frame that is recorded: no recording says what
     /// else happened before them.
     steps: Vec<ClockStep>,
@@ -87,7 +97,10 @@ impl Crank {
                     tracer.note_clock_step(&step);
                     self.steps.push(step);
                 }
-                Received::Quiet(_) | Received::Woken | Received::Rounds(_) => {}
+                Received::Quiet(_)
+                | Received::Woken
+                | Received::Rounds(_)
+                | Received::NeverSent(_) => {}
                 Received::End | Received::Cut(_) => return Ok(()),
             }
             show_events(tracer, observer);
@@ -134,6 +147,7 @@ impl Crank {
         observer: &mut dyn Observer,
     ) -> Result<bool, LinkError> {
         let outcome = turn(tracer, link, observer, self);
+        self.tell_never_sent(observer);
         let missed = tracer.missed();
         if missed > self.missed {
             observer.missed(missed, missed - self.missed);
@@ -162,11 +176,21 @@ impl Crank {
             frame.number = self.recorded + 1;
         }
         let disposition = tracer.handle_frame(&frame);
+        if let Disposition::OwnProbe(_) = disposition {
+            self.departures.leave();
+        }
         if disposition.concerns_the_trace() {
             self.recorded += 1;
             self.tell_steps(observer);
         }
         observer.frame(&frame, disposition, tracer.path());
+    }
+
+    fn tell_never_sent(&mut self, observer: &mut dyn Observer) {
+        let now = self.departures.never_sent();
+        if now.count() != std::mem::replace(&mut self.never_sent, now).count() {
+            observer.never_sent(now);
+        }
     }
 
     fn tell_steps(&mut self, observer: &mut dyn Observer) {
@@ -207,14 +231,17 @@ fn turn(
             // What was over before it is shown as it was then: in a replay nothing else says that time has passed.
             tracer.handle_timeout(frame.at);
             show_events(tracer, observer);
+            crank.departures.pass(frame.at);
             crank.ingest(frame, tracer, observer);
         }
         Received::Quiet(at) => {
             tracer.handle_timeout(at);
+            crank.departures.pass(at);
             observer.wake(tracer.path());
         }
         Received::Woken => observer.wake(tracer.path()),
         Received::Rounds(count) => tracer.note_rounds(count),
+        Received::NeverSent(count) => crank.departures.note(count),
         Received::ClockStep(step) => {
             tracer.note_clock_step(&step);
             crank.steps.push(step);
@@ -237,17 +264,20 @@ fn send_due(
     while let Some(transmit) = tracer.poll_transmit(link.now()) {
         let at = link.now();
         match link.send(&transmit) {
-            Ok(()) if echoes => {}
+            Ok(()) if echoes => crank.departures.hand(at),
             Ok(()) => {
+                crank.departures.hand(at);
                 unechoed.clear();
                 unechoed.extend_from_slice(transmit.datagram);
                 let original_len = u32::try_from(unechoed.len()).unwrap_or(u32::MAX);
                 let bytes = &unechoed;
-                let frame = Frame { at, link: LinkType::Raw, bytes, original_len, number: 0 };
+                let frame =
+                    Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number: 0 };
                 crank.ingest(frame, tracer, observer);
             }
             Err(error @ LinkError::Refused { .. }) => {
                 tracer.handle_refusal();
+                crank.departures.refuse();
                 observer.refused(&error);
             }
             Err(error) => return Err(error),

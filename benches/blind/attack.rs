@@ -144,7 +144,8 @@ impl Run {
         let mut outcome = Outcome::default();
         for (number, (at, bytes)) in (1..).zip(recorded) {
             let original_len = u32::try_from(bytes.len()).unwrap();
-            let frame = Frame { at: *at, link: LinkType::Raw, bytes, original_len, number };
+            let frame =
+                Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
             let disposition = engine.handle_frame(&frame);
             outcome.frame(&frame, disposition, engine.path());
             while let Some(event) = engine.poll_event() {
@@ -277,7 +278,14 @@ impl Link for Attacked {
         };
         let original_len = u32::try_from(self.frame.len()).unwrap();
         let link = LinkType::Raw;
-        Ok(Received::Frame(Frame { at, link, bytes: &self.frame, original_len, number: 0 }))
+        Ok(Received::Frame(Frame {
+            at,
+            link,
+            bytes: &self.frame,
+            original_len,
+            interface: 0,
+            number: 0,
+        }))
     }
 }
 

@@ -188,7 +188,14 @@ pub fn watch(
     };
     for (number, (at, bytes)) in (1..).zip(&frames) {
         let original_len = u32::try_from(bytes.len()).unwrap();
-        rounds.handle_frame(&Frame { at: *at, link: LinkType::Raw, bytes, original_len, number });
+        rounds.handle_frame(&Frame {
+            at: *at,
+            link: LinkType::Raw,
+            bytes,
+            original_len,
+            interface: 0,
+            number,
+        });
         tell(&mut rounds);
     }
     rounds.finish();

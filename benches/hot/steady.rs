@@ -213,7 +213,7 @@ fn handle_one(
     tallies: &mut Tallies,
 ) -> Disposition {
     let original_len = u32::try_from(bytes.len()).unwrap();
-    let frame = Frame { at, link: LinkType::Raw, bytes, original_len, number: 1 };
+    let frame = Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number: 1 };
     let before = allocations();
     let disposition = tracer.handle_frame(&frame);
     let made_by = match disposition {

@@ -23,7 +23,7 @@
 //! let interface = Interface { name: "tun0".into(), address: None, link, filter: None };
 //! let mut recording = Recording::new(&mut file, "out.pcap", Format::Pcap, &interface, "")?;
 //! let at = Timestamp::from_nanos(1_700_000_000_123_456_789);
-//! let frame = Frame { at, link, bytes: b"datagram", original_len: 8, number: 0 };
+//! let frame = Frame { at, link, bytes: b"datagram", original_len: 8, interface: 0, number: 0 };
 //! recording.frame(&frame, Some("probe ttl=1"))?;
 //!
 //! let mut reader = CaptureReader::new(&file[..], "out.pcap")?;
@@ -46,7 +46,7 @@ use std::io;
 use std::path::Path;
 
 pub use read::{CaptureReader, Item};
-pub use write::{Interface, Recording};
+pub use write::{Interface, Neighbours, Recording};
 
 use crate::wire::LinkType;
 
@@ -62,6 +62,9 @@ pub const INTERRUPTED: &str = "interrupted at ";
 
 /// The same where the last rounds of a watch are missing; how many rounds there were follows.
 pub const ROUNDS: &str = "rounds ";
+
+/// The same where probes were handed to the network stack and never left; how many follows.
+pub const NEVER_SENT: &str = "never sent ";
 
 /// The beginning of a line in the comment on statistics. It says by how many nanoseconds the stamps of later packets are
 /// ahead of the time of the run and, of a step of the clock, the moments between which it was set

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use byteorder::ByteOrder;
 use pcap_file::Endianness;
 
-use super::{CLOCK_OFFSET, INTERRUPTED, ROUNDS};
+use super::{CLOCK_OFFSET, INTERRUPTED, NEVER_SENT, ROUNDS};
 use crate::time::{Span, Timestamp};
 use crate::wire::LinkType;
 
@@ -238,6 +238,11 @@ pub(super) fn rounds<B: ByteOrder>(body: &[u8]) -> Option<u64> {
 /// Whether an interface statistics block counts packets, as one at the end of a recording does.
 pub(super) fn has_counts<B: ByteOrder>(body: &[u8]) -> bool {
     options::<B>(body.get(12..).unwrap_or_default()).any(|(code, _)| code == ISB_IFRECV)
+}
+
+/// How many probes never left, if the same says so.
+pub(super) fn never_sent<B: ByteOrder>(body: &[u8]) -> Option<u64> {
+    number::<B, _>(body, NEVER_SENT)
 }
 
 /// How far stamps are ahead of the time of the run from here on, if the same says so, and since when.

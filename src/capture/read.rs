@@ -70,6 +70,11 @@ pub enum Item<'a> {
         /// How many there were.
         count: u64,
     },
+    /// Probes of the run that this is a recording of never left (see [`NEVER_SENT`](super::NEVER_SENT)).
+    NeverSent {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// Reads a pcap or pcapng file.
@@ -288,6 +293,7 @@ impl<R: Read> CaptureReader<R> {
             link: packet.link,
             bytes,
             original_len: packet.original_len.max(len),
+            interface: 0,
             number: self.packets,
         }
     }
@@ -470,6 +476,7 @@ fn read_block<R: Read, B: ByteOrder>(
             }
             pending.extend(pcapng::has_counts::<B>(body).then_some(Item::Statistics));
             pending.extend(pcapng::rounds::<B>(body).map(|count| Item::Rounds { count }));
+            pending.extend(pcapng::never_sent::<B>(body).map(|count| Item::NeverSent { count }));
             pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));
         }
         _ => {}

@@ -18,6 +18,7 @@ enum Said {
     Name(IpAddr, String),
     Interrupted(Timestamp),
     Rounds(u64),
+    NeverSent(u64),
     ClockStep(ClockStep),
 }
 
@@ -41,6 +42,7 @@ fn read(file: &[u8]) -> (Vec<Said>, Option<CaptureError>) {
             Ok(Some(Item::Interrupted { at })) => Said::Interrupted(at),
             Ok(Some(Item::Rounds { count })) => Said::Rounds(count),
             Ok(Some(Item::Statistics)) => continue,
+            Ok(Some(Item::NeverSent { count })) => Said::NeverSent(count),
             Ok(Some(Item::ClockStep(step))) => Said::ClockStep(step),
             Ok(None) => return (said, None),
             Err(error) => {
@@ -64,7 +66,8 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
         match said {
             Said::Packet { at, bytes, original_len, .. } => {
                 let at = Timestamp::from_nanos(*at);
-                let frame = Frame { at, link, bytes, original_len: *original_len, number: 0 };
+                let frame =
+                    Frame { at, link, bytes, original_len: *original_len, interface: 0, number: 0 };
                 recording.frame(&frame, Some("probe ttl=1")).unwrap();
             }
             Said::Name(address, name) => {
@@ -76,6 +79,10 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
             }
             Said::Rounds(count) => {
                 let comment = format!("clock: kernel\n{ROUNDS}{count}");
+                recording.statistics(Timestamp::from_nanos(1), 1, 0, Some(&comment)).unwrap();
+            }
+            Said::NeverSent(count) => {
+                let comment = format!("clock: kernel\n{NEVER_SENT}{count}");
                 recording.statistics(Timestamp::from_nanos(1), 1, 0, Some(&comment)).unwrap();
             }
             Said::ClockStep(step) => recording.clock_step(step).unwrap(),
@@ -373,6 +380,7 @@ fn stamps_are_the_clocks_and_what_is_read_is_the_time_of_the_run() {
         link: LinkType::Raw,
         bytes: b"x",
         original_len: 1,
+        interface: 0,
         number: 0,
     };
     recording.frame(&frame, None).unwrap();
@@ -469,11 +477,51 @@ fn any_content(link: LinkType) -> impl Strategy<Value = Vec<Said>> {
     let names = (any::<IpAddr>(), "[A-Za-z0-9._-]{1,20}").prop_map(|(a, n)| Said::Name(a, n));
     let cut = any::<i64>().prop_map(|at| Said::Interrupted(Timestamp::from_nanos(at)));
     let rounds = any::<u64>().prop_map(Said::Rounds);
+    let never_sent = any::<u64>().prop_map(Said::NeverSent);
     // Forward, so that no stamp lies before 1970.
     let step = (0..100_000_000_000_000_000_i64, any::<i64>(), any::<i64>());
     let step = step.prop_map(|(by, from, until)| step_of(by, from, until));
-    let others = prop_oneof![2 => names, 1 => cut, 1 => rounds, 1 => step];
+    let others = prop_oneof![2 => names, 1 => cut, 1 => rounds, 1 => never_sent, 1 => step];
     proptest::collection::vec(prop_oneof![3 => packets, 2 => others], 0..12)
+}
+
+#[test]
+fn frames_of_other_interfaces_keep_their_headers_in_a_pcapng_and_get_the_first_ones_in_a_pcap() {
+    let datagram = [0x45, 0, 0, 4];
+    let framed = [[0; 12].as_slice(), &[8, 0], &datagram].concat();
+    let interface =
+        |name: &str, link| Interface { name: name.into(), address: None, link, filter: None };
+    let eth0 = interface("eth0", LinkType::Ethernet);
+    let neighbours = Neighbours { first: 2, others: vec![(3, interface("tun0", LinkType::Raw))] };
+    let written = |format| {
+        let mut file = Vec::new();
+        let recording = Recording::new(&mut file, "f", format, &eth0, "").unwrap();
+        let mut recording = recording.among(neighbours.clone());
+        for (number, link, bytes) in [
+            (2, LinkType::Ethernet, framed.as_slice()),
+            (3, LinkType::Raw, &datagram),
+            (7, LinkType::Raw, &datagram),
+            (3, LinkType::Raw, &datagram),
+            (0, LinkType::Raw, &datagram),
+        ] {
+            let original_len = u32::try_from(bytes.len()).unwrap();
+            let at = Timestamp::from_nanos(1);
+            let frame = Frame { at, link, bytes, original_len, interface: number, number: 0 };
+            recording.frame(&frame, None).unwrap();
+        }
+        file
+    };
+    let ethernet = packet(1, LinkType::Ethernet, &framed, 18);
+    let raw = packet(1, LinkType::Raw, &datagram, 4);
+    let classic = read(&written(Format::Pcap)).0;
+    assert_eq!(classic, vec![ethernet.clone(); 5]);
+    let file = written(Format::PcapNg);
+    let packets: Vec<_> = read(&file).0.into_iter().skip(1).collect();
+    assert_eq!(packets, [ethernet.clone(), raw.clone(), raw.clone(), raw, ethernet]);
+    for (name, times) in [("eth0", 1), ("tun0", 1), ("interface 7", 1)] {
+        let found = file.windows(name.len()).filter(|it| *it == name.as_bytes()).count();
+        assert_eq!(found, times, "{name}");
+    }
 }
 
 proptest! {

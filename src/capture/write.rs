@@ -30,7 +30,7 @@ use pcap_file::{DataLink, Endianness, TsResolution};
 use super::{CLOCK_OFFSET, CaptureError, Format, SNAPLEN};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::untrusted::Untrusted;
-use crate::wire::{Frame, LinkType};
+use crate::wire::{Frame, LinkType, link};
 
 /// The most bytes of text in one pcapng option or record, whose length field has 16 bits; room is
 /// left for an address and padding beside it.
@@ -49,6 +49,15 @@ pub struct Interface {
     pub filter: Option<String>,
 }
 
+/// The other interfaces of a host: frames may come by them too.
+#[derive(Clone, Debug, Default)]
+pub struct Neighbours {
+    /// The number of the interface that the recording begins with.
+    pub first: u32,
+    /// The others, with their numbers; what their frames begin with is as these say.
+    pub others: Vec<(u32, Interface)>,
+}
+
 /// A capture file being written.
 pub struct Recording<W> {
     writer: W,
@@ -56,6 +65,9 @@ pub struct Recording<W> {
     format: Format,
     link: LinkType,
     record: Vec<u8>,
+    neighbours: Option<Neighbours>,
+    /// The interfaces that have a block after the first, in order.
+    described: Vec<(u32, LinkType)>,
     /// How far stamps are ahead of the time of the run.
     clock_offset: Span,
     written: u64,
@@ -76,9 +88,18 @@ impl<W: Write> Recording<W> {
         section_comment: &str,
     ) -> Result<Self, CaptureError> {
         let (name, link) = (name.into(), interface.link);
-        let (record, clock_offset) = (Vec::new(), Span::ZERO);
-        let mut new =
-            Self { writer, name, format, link, record, clock_offset, written: 0, failed: None };
+        let mut new = Self {
+            writer,
+            name,
+            format,
+            link,
+            record: Vec::new(),
+            neighbours: None,
+            described: Vec::new(),
+            clock_offset: Span::ZERO,
+            written: 0,
+            failed: None,
+        };
         match format {
             Format::Pcap => new.write(|record| pcap_header(link, record))?,
             // Two blocks in one write: a section without interface is of no use.
@@ -90,29 +111,75 @@ impl<W: Write> Recording<W> {
         Ok(new)
     }
 
+    /// Knows the other interfaces: in a pcapng each has a block of its own before the first frame that came by it, and its
+    /// frames keep their own headers.
+    #[must_use]
+    pub fn among(mut self, neighbours: Neighbours) -> Self {
+        let wanted = self.format == Format::PcapNg && neighbours.first > 0;
+        self.neighbours = Some(neighbours).filter(|_| wanted);
+        self
+    }
+
+    /// The number of the block of the interface that a frame came by, which is written if need be; 0 is the first.
+    fn block_of(&mut self, frame: &Frame<'_>) -> Result<u32, CaptureError> {
+        let Frame { interface: index, link, .. } = *frame;
+        let Some(neighbours) = &self.neighbours else { return Ok(0) };
+        if index == 0 || index == neighbours.first && link == self.link {
+            return Ok(0);
+        }
+        let known = self.described.iter().position(|it| *it == (index, link));
+        let place = known.unwrap_or(self.described.len());
+        if known.is_none() {
+            let found = neighbours.others.iter().find(|(number, _)| *number == index);
+            let unknown = || Interface {
+                name: format!("interface {index}").as_str().into(),
+                address: None,
+                link,
+                filter: None,
+            };
+            let named = found.map_or_else(unknown, |(_, found)| found.clone());
+            let interface = Interface { link, ..named };
+            self.write(|record| put(interface_description(&interface), record))?;
+            self.described.push((index, link));
+        }
+        Ok(u32::try_from(place).unwrap_or(u32::MAX).saturating_add(1))
+    }
+
     /// How many bytes it has, if all of them could be written.
     pub fn written(&self) -> u64 {
         self.written
     }
 
-    /// Records a frame, and in pcapng what there is to say about it. Frames longer than 262,144
+    /// Records a frame, and in pcapng what there is to say about it. One of another link type, which came by another
+    /// interface, is given a header of that of the recording, without addresses. Frames longer than 262,144
     /// bytes are cut; times before 1970, which the formats cannot express, become 1970.
     ///
     /// # Errors
-    /// [`CaptureError::MixedLinks`] for a frame of another link type, which concerns this frame only;
+    /// [`CaptureError::MixedLinks`] for a frame of another link type without an IP datagram that could be framed anew, which concerns this frame only;
     /// [`CaptureError::Io`] when it cannot be written, now and for ever.
     pub fn frame(&mut self, frame: &Frame<'_>, comment: Option<&str>) -> Result<(), CaptureError> {
-        let frame = &Frame { at: self.stamp(frame.at), ..*frame };
-        if frame.link != self.link {
-            return Err(CaptureError::MixedLinks {
+        let mut frame = Frame { at: self.stamp(frame.at), ..*frame };
+        let block = self.block_of(&frame)?;
+        let reframed;
+        if block == 0 && frame.link != self.link {
+            let other = CaptureError::MixedLinks {
                 name: self.name.clone(),
                 recorded: self.link,
                 frame: frame.link,
-            });
+            };
+            reframed = link::reframed(frame.link, frame.bytes, self.link).ok_or(other)?;
+            let cut =
+                frame.original_len.saturating_sub(u32::try_from(frame.bytes.len()).unwrap_or(0));
+            let length = u32::try_from(reframed.len()).unwrap_or(u32::MAX);
+            (frame.link, frame.bytes) = (self.link, &reframed);
+            frame.original_len = length.saturating_add(cut);
         }
+        let frame = &frame;
         match self.format {
             Format::Pcap => self.write(|record| pcap_packet(frame, record)),
-            Format::PcapNg => self.write(|record| put(enhanced_packet(frame, comment), record)),
+            Format::PcapNg => {
+                self.write(|record| put(enhanced_packet(block, frame, comment), record))
+            }
         }
     }
 
@@ -289,10 +356,14 @@ fn interface_description(interface: &Interface) -> InterfaceDescriptionBlock<'_>
     InterfaceDescriptionBlock { linktype, snaplen: SNAPLEN, options }
 }
 
-fn enhanced_packet<'a>(frame: &Frame<'a>, comment: Option<&'a str>) -> EnhancedPacketBlock<'a> {
+fn enhanced_packet<'a>(
+    interface_id: u32,
+    frame: &Frame<'a>,
+    comment: Option<&'a str>,
+) -> EnhancedPacketBlock<'a> {
     let (bytes, captured_len) = captured(frame);
     EnhancedPacketBlock {
-        interface_id: 0,
+        interface_id,
         timestamp: since_epoch(frame.at),
         original_len: frame.original_len.max(captured_len),
         data: Cow::Borrowed(bytes),
@@ -395,6 +466,7 @@ mod tests {
         link: LinkType::Raw,
         bytes: &[0x45, b'\n', 3],
         original_len: 60,
+        interface: 0,
         number: 0,
     };
 

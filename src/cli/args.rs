@@ -42,7 +42,7 @@ Examples:
   sudo rtrace report --wide example.net             ten rounds, as mtr --report-wide
   rtrace --simulate 203.0.113.9                     try it: no network, no privilege
 
-Exit status: 0 the target was reached, 1 it was not, 2 usage, privilege or IO error, 130 after Ctrl-C.";
+Exit status: 0 the target was reached, 1 it was not or probes never left this host, 2 usage, privilege or IO error, 130 after Ctrl-C.";
 
 /// The value of `--simulate` that stands for the network that comes with rtrace.
 pub const BUILT_IN: &str = "built-in";

@@ -7,7 +7,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
 use super::args::Cli;
+use crate::driver::NeverSent;
 use crate::link::live::route::RouteError;
+use crate::untrusted::Untrusted;
 
 /// Names that are more alike than this (Jaro-Winkler) are taken for one another.
 const ALIKE: f64 = 0.85;
@@ -29,6 +31,33 @@ pub fn for_unresolved(name: &str) -> String {
         Some(command) => format!("did you mean the command rtrace {command}?"),
         None => "check the name, or give an address".to_owned(),
     }
+}
+
+/// How many probes never left, and what to look at: of a live run, at the interface that they were to leave by.
+pub fn for_never_sent(it: NeverSent, interface: Option<&Untrusted>) -> Option<String> {
+    let NeverSent { refused, unseen, of } = it;
+    let probes = |count: u64| if count == 1 { "probe" } else { "probes" };
+    let Some(interface) = interface.map(Untrusted::shown) else {
+        let count = it.count();
+        return (count > 0).then(|| {
+            format!("{count} {} of this run never left the host that probed", probes(count))
+        });
+    };
+    let seen = of.saturating_sub(it.count());
+    let unseen = match (unseen, seen) {
+        (0, _) => None,
+        (_, 0) => Some(format!(
+            "none of {of} {} was seen leaving {interface}: does its next hop answer? See: ip neigh show dev {interface}",
+            probes(of)
+        )),
+        _ => Some(format!(
+            "{unseen} of {of} probes were not seen leaving {interface}: its queue is full, or a filter or a silent next hop keeps them. See: tc -s qdisc show dev {interface}"
+        )),
+    };
+    let refused = (refused > 1 || refused == 1 && unseen.is_some())
+        .then(|| format!("{refused} of {of} probes were refused by the kernel and never left"));
+    let parts: Vec<_> = refused.into_iter().chain(unseen).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// The error of a route, where the interface that was asked for is a time: mtr's -i.
@@ -119,6 +148,26 @@ mod tests {
         let given: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
         let error = Cli::from_args(given.clone()).err()?;
         of_clap(&error, &given)
+    }
+
+    #[test]
+    fn what_never_left_has_a_likely_cause() {
+        let eth0 = Untrusted::from("eth0");
+        let said =
+            |refused, unseen, of| for_never_sent(NeverSent { refused, unseen, of }, Some(&eth0));
+        assert_eq!(said(0, 0, 9), None);
+        assert_eq!(said(1, 0, 9), None, "it was said when it happened");
+        for (refused, unseen, of, words) in [
+            (9, 0, 9, "9 of 9 probes were refused by the kernel and never left"),
+            (0, 3, 3, "none of 3 probes was seen leaving eth0: does its next hop answer?"),
+            (0, 2, 9, "2 of 9 probes were not seen leaving eth0: its queue is full"),
+            (1, 1, 9, "1 of 9 probes were refused by the kernel and never left; 1 of 9 probes"),
+        ] {
+            let said = said(refused, unseen, of).unwrap();
+            assert!(said.starts_with(words), "{said}");
+        }
+        let replayed = for_never_sent(NeverSent { unseen: 1, ..NeverSent::default() }, None);
+        assert_eq!(replayed.unwrap(), "1 probe of this run never left the host that probed");
     }
 
     #[test]

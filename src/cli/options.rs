@@ -40,7 +40,7 @@ pub struct TraceOptions {
     #[arg(long = "config", value_name = "FILE", help_heading = "Output")]
     pub config_file: Option<PathBuf>,
 
-    /// Use this interface: probes leave and replies are captured there; "any" captures on all
+    /// Use this interface alone: probes leave and are captured there; "any" records all interfaces cooked
     #[arg(short, long, value_name = "IFACE", help_heading = "Route")]
     pub iface: Option<String>,
 

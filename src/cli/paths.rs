@@ -78,8 +78,6 @@ pub struct Earlier {
     file: File,
     /// When its last frame was captured.
     pub last: Timestamp,
-    /// What its frames begin with.
-    pub link: LinkType,
     /// By how much the clock was set meanwhile.
     pub clock_offset: Span,
 }
@@ -135,10 +133,10 @@ impl Earlier {
         let found = read(&answer).with_context(|| format!("cannot go on with {name}"))?;
         let found = found
             .and_then(|(it, last, link, offset)| Some((it.paths?, it.trace, last, link, offset)));
-        let (plan, config, last, link, clock_offset) = found.with_context(|| {
+        let (plan, config, last, _, clock_offset) = found.with_context(|| {
             format!("{name} is no recording of rtrace paths that could be gone on with: it takes --pcap FILE.pcapng")
         })?;
-        Ok(Self { config, plan, name, file, last, link, clock_offset })
+        Ok(Self { config, plan, name, file, last, clock_offset })
     }
 
     /// Its frames, once more.

@@ -100,7 +100,7 @@ impl Parts {
     fn run<L: Link>(
         self,
         mut link: L,
-        account: impl FnOnce(&mut Session, &mut L, Status, bool),
+        account: impl FnOnce(&mut Session, &mut L, bool),
     ) -> (Status, RunFacts) {
         let Self { mut rounds, shared, stop, tape, meter, annotations, look_up } = self;
         let config = rounds.config().clone();
@@ -111,10 +111,10 @@ impl Parts {
             .stopped_by(stop);
         let mut status = session.run(&mut rounds, &mut link);
         if status != Status::Failed {
-            let reached = shared.lock().reached();
+            let reached = shared.lock().reached() && !session.has_never_sent();
             status = if reached { Status::Reached } else { Status::NotReached };
         }
-        account(&mut session, &mut link, status, Engine::path(&rounds).totals.is_lacking());
+        account(&mut session, &mut link, Engine::path(&rounds).totals.is_lacking());
         if !session.close_tape(link.now()) {
             status = Status::Failed;
         }
@@ -144,7 +144,12 @@ trait Watched: Link + Sized {
     fn waking(&self) -> impl Fn() + Send + Sync + 'static;
 
     /// Begins to probe through it.
-    fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober>;
+    fn start(
+        self,
+        parts: Parts,
+        interface: Untrusted,
+        leaves_by: Untrusted,
+    ) -> anyhow::Result<Prober>;
 }
 
 impl Watched for LiveLink {
@@ -157,9 +162,14 @@ impl Watched for LiveLink {
         move || waker.wake()
     }
 
-    fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober> {
-        let account = |session: &mut Session, link: &mut Self, status, silence| {
-            trace::account(session, link, interface, status, silence);
+    fn start(
+        self,
+        parts: Parts,
+        interface: Untrusted,
+        leaves_by: Untrusted,
+    ) -> anyhow::Result<Prober> {
+        let account = move |session: &mut Session, link: &mut Self, silence| {
+            trace::account(session, link, (interface, &leaves_by), silence);
         };
         parts.spawn(self.waking(), move |parts| parts.run(self, account))
     }
@@ -175,8 +185,8 @@ impl Watched for SimLink {
         || ()
     }
 
-    fn start(self, parts: Parts, interface: Untrusted) -> anyhow::Result<Prober> {
-        let account = |session: &mut Session, _: &mut Paced<Self>, _, _| {
+    fn start(self, parts: Parts, interface: Untrusted, _: Untrusted) -> anyhow::Result<Prober> {
+        let account = |session: &mut Session, _: &mut Paced<Self>, _| {
             let facts = session.facts_mut();
             (facts.link, facts.interface, facts.clock) =
                 ("simulated", interface, "virtual time".into());
@@ -240,7 +250,7 @@ impl Probers {
         let meters = watch::serve(server, &configs)?;
         let mut probers = Vec::new();
         for (opened, meter) in opened.into_iter().zip(meters) {
-            let Opened { link, config, interface, prepared, .. } = opened;
+            let Opened { link, config, interface, leaves_by, prepared, .. } = opened;
             let parts = Parts {
                 shared: Shared::new(&config, Some(watch.plan.interval)),
                 rounds: Rounds::new(config, watch.plan)?,
@@ -255,7 +265,7 @@ impl Probers {
                 .asking_again(),
                 look_up: !args.output.numeric,
             };
-            probers.push(link.start(parts, interface.name)?);
+            probers.push(link.start(parts, interface.name, leaves_by)?);
         }
         Ok(Self { all: probers, seen: 0, _names: resolvers })
     }

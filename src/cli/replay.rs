@@ -22,7 +22,7 @@ use super::session::{Session, report_out};
 use super::together::{self, Watched};
 use super::{Status, complain, list, paths, write_bytes, write_out};
 use crate::capture::{CaptureError, CaptureReader, Item};
-use crate::driver::Observer;
+use crate::driver::{NeverSent, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::names::{self, Names};
 use crate::privilege::files;
@@ -144,7 +144,11 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let mut status = Status::Reached;
     let mut torn = None;
     for (index, Watched { mut engine, mut observer, .. }) in reports.into_iter().enumerate() {
-        let reported = observer.with(|session| session.conclude(&mut *engine));
+        let reported = observer.with(|session| {
+            let status = session.conclude(&mut *engine);
+            session.say_what_never_left(None);
+            status
+        });
         if torn.is_none() && (ended_by.is_some() || contents.is_torn()) {
             let last = contents.last.map_or(Timestamp::UNKNOWN, |(at, _)| at);
             torn = Some(lacking::after_the_end(&name, engine.path(), &observer.config, last));
@@ -273,6 +277,10 @@ impl Observer for Report {
         self.with(|session| session.clock_step(step));
     }
 
+    fn never_sent(&mut self, so_far: NeverSent) {
+        self.session.never_sent(so_far);
+    }
+
     fn missed(&mut self, rounds: u64, more: u64) {
         self.session.missed(rounds, more);
     }
@@ -359,7 +367,7 @@ pub(super) fn read_through<R: Read>(
                 contents.clock_offset = contents.clock_offset.plus(step.by);
             }
             Ok(Some(Item::Statistics)) => contents.torn = false,
-            Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. })) => {}
+            Ok(Some(Item::Interrupted { .. } | Item::Rounds { .. } | Item::NeverSent { .. })) => {}
             Ok(None) => break,
             Err(error) if error.leaves_packets() => break,
             Err(error) => return Err(error.into()),

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::tape::Tape;
-use super::{Status, complain, console};
-use crate::capture::{CaptureError, INTERRUPTED, ROUNDS};
-use crate::driver::{Crank, Observer};
+use super::{Status, complain, console, hints};
+use crate::capture::{CaptureError, INTERRUPTED, NEVER_SENT, ROUNDS};
+use crate::driver::{Crank, NeverSent, Observer};
 use crate::enrich::Annotations;
 use crate::enrich::lookups::{Awaited, Lookup};
 use crate::link::live::Interrupt;
@@ -25,6 +25,7 @@ use crate::render::{Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::belief::MOST_MISFITS;
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
+use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 /// What a run needs besides a tracer and a link.
@@ -45,6 +46,8 @@ pub struct Session {
     cut: Option<Timestamp>,
     /// How many rounds there were, if the last are missing.
     rounds: Option<u64>,
+    /// Probes that never left.
+    never_sent: NeverSent,
     /// What was captured before.
     earlier: Option<ReplayLink<File>>,
     /// Somebody has seen enough.
@@ -88,6 +91,7 @@ impl Session {
             meter: None,
             cut: None,
             rounds: None,
+            never_sent: NeverSent::default(),
             earlier: None,
             stop: Arc::default(),
             began: Instant::now(),
@@ -182,6 +186,7 @@ impl Session {
         self.record_names();
         let ended = {
             let view = View::of(&self.config, tracer.path(), &self.annotations);
+            let view = View { never_sent: self.never_sent.count(), ..view };
             self.renderer.end(view)
         };
         self.note_output(ended);
@@ -190,8 +195,20 @@ impl Session {
             _ if self.failed => Status::Failed,
             Some(signal) => Status::Interrupted(signal),
             None if self.pipe_closed => Status::Reached,
-            None if tracer.reached() => Status::Reached,
+            None if tracer.reached() && self.never_sent.count() == 0 => Status::Reached,
             None => Status::NotReached,
+        }
+    }
+
+    /// Whether a probe never left.
+    pub fn has_never_sent(&self) -> bool {
+        self.never_sent.count() > 0
+    }
+
+    /// Says how many probes never left, and why that may be: of a live run, those that were to leave by `interface`.
+    pub fn say_what_never_left(&self, interface: Option<&Untrusted>) {
+        if let Some(line) = hints::for_never_sent(self.never_sent, interface) {
+            complain(&line);
         }
     }
 
@@ -204,6 +221,9 @@ impl Session {
         }
         if let Some(rounds) = self.rounds {
             comment = format!("{comment}\n{ROUNDS}{rounds}");
+        }
+        if self.never_sent.count() > 0 {
+            comment = format!("{comment}\n{NEVER_SENT}{}", self.never_sent.count());
         }
         self.record(|tape| {
             tape.statistics(at, received.unwrap_or(0), dropped.unwrap_or(0), &comment)
@@ -302,6 +322,14 @@ impl Observer for Session {
         self.facts.refused += 1;
         if self.facts.refused == 1 {
             complain(&error.to_string());
+        }
+    }
+
+    fn never_sent(&mut self, so_far: NeverSent) {
+        self.never_sent = so_far;
+        self.facts.unseen = so_far.unseen;
+        if let Some(meter) = &self.meter {
+            meter.never_sent(so_far.count());
         }
     }
 

@@ -20,7 +20,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::args::RotateOptions;
 use super::complain;
-use crate::capture::{CaptureError, Format, Interface, Recording};
+use crate::capture::{CaptureError, Format, Interface, Neighbours, Recording};
 use crate::privilege::{self, files};
 use crate::recording::{Carried, packet_comment};
 use crate::time::{ClockStep, Span, Timestamp};
@@ -69,6 +69,7 @@ pub struct Rotation {
     /// The path that was asked for: names are made of it.
     path: PathBuf,
     interface: Interface,
+    neighbours: Neighbours,
     carried: Carried,
     /// Those that are known so far.
     names: BTreeMap<IpAddr, Untrusted>,
@@ -125,7 +126,7 @@ impl Prepared {
     pub fn new(
         destination: Destination,
         carried: Carried,
-        interface: Interface,
+        (interface, neighbours): (Interface, Neighbours),
     ) -> anyhow::Result<Self> {
         let Destination { to, path } = destination;
         let (out, name) = match to {
@@ -136,6 +137,7 @@ impl Prepared {
                     directory,
                     path,
                     interface,
+                    neighbours,
                     carried,
                     names: BTreeMap::new(),
                     round: 0,
@@ -155,6 +157,7 @@ impl Prepared {
         let (format, comment) = (Format::from_path(&path), carried.to_comment());
         let out: Box<dyn Write + Send> = Box::new(out);
         let recording = Recording::new(out, name, format, &interface, &comment)?;
+        let recording = recording.among(neighbours);
         Ok(Self::Begun(Box::new(Tape::of(recording, None))))
     }
 
@@ -277,7 +280,9 @@ impl Rotation {
         self.files.push_back(file_name);
         let carried = Carried { first_round: self.round, ..self.carried.clone() };
         let (format, comment) = (Format::from_path(&self.path), carried.to_comment());
-        Recording::new(Box::new(file), shown, format, &self.interface, &comment)
+        let file: Box<dyn Write + Send> = Box::new(file);
+        let begun = Recording::new(file, shown, format, &self.interface, &comment)?;
+        Ok(begun.among(self.neighbours.clone()))
     }
 
     /// Removes the oldest files beyond those that are to be kept. Where that fails the file stays.

@@ -176,7 +176,11 @@ mod tests {
         for (at, bytes) in &frames {
             let original_len = u32::try_from(bytes.len()).unwrap();
             let link = LinkType::Raw;
-            tape.frame(&Frame { at: *at, link, bytes, original_len, number: 0 }, None).unwrap();
+            tape.frame(
+                &Frame { at: *at, link, bytes, original_len, interface: 0, number: 0 },
+                None,
+            )
+            .unwrap();
         }
         file
     }

@@ -18,11 +18,12 @@ use super::target;
 use super::task::Task;
 use super::watch::{self, Watch};
 use super::{Status, complain, console};
-use crate::capture::Interface;
+use crate::capture::{Interface, Neighbours};
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
-use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, route};
+use crate::link::live::route::{self, Route};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
 use crate::probe::{Flow, FlowMode, ProbeType, Secret};
@@ -105,6 +106,8 @@ pub(super) struct Opened<L> {
     pub link: L,
     pub config: TraceConfig,
     pub interface: Interface,
+    /// The interface that probes are to leave by.
+    pub leaves_by: Untrusted,
     /// The longest datagram that the first link takes, or that is asked for.
     pub largest: u16,
     pub prepared: Option<Prepared>,
@@ -140,6 +143,9 @@ pub(super) fn open_live(
     if any && clock == Clock::Hardware {
         bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
     }
+    let route_is_chosen = route.bound_to.is_some();
+    let neighbours = neighbours(&route, args.pcap.is_some() && !any);
+    let leaves_by = Untrusted::from(route.interface.name.as_str());
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
         name: if any { route::ANY } else { &route.interface.name }.into(),
@@ -158,6 +164,7 @@ pub(super) fn open_live(
         any_source_port,
         as_such: matches!(probe, ProbeType::Protocol(_)),
         confirming: wanted.may_confirm(task),
+        alone: route_is_chosen || clock == Clock::Hardware,
         any,
         clock,
         enduring: task.watch().is_some(),
@@ -168,10 +175,6 @@ pub(super) fn open_live(
         None => link,
     };
     interface.link = link.link_type();
-    if task.earlier().is_some_and(|earlier| earlier.link != interface.link) {
-        let name = interface.name.shown();
-        bail!("{name} is another kind of interface than before: choose that with -i");
-    }
     let ident = wanted.ident.unwrap_or(link.ident());
     let flow = Flow { source, target, probe, ident };
     let randomness = Randomness::of_kernel()?;
@@ -184,8 +187,20 @@ pub(super) fn open_live(
         bail!("{len} bytes are more than the MTU of {name}: ask for at most {mtu}");
     }
     let destination = open_destination(args, task)?;
-    let prepared = prepare_tape(destination, args, task, &config, &interface)?;
-    Ok(Opened { link, config, interface, largest, prepared })
+    let prepared = prepare_tape(destination, args, task, &config, (&interface, neighbours))?;
+    Ok(Opened { link, config, interface, leaves_by, largest, prepared })
+}
+
+/// What a recording is to know of the other interfaces of this host, if that is asked for.
+fn neighbours(route: &Route, wanted: bool) -> Neighbours {
+    let others = if wanted { route::interfaces(route.source) } else { Vec::new() };
+    let others = others.into_iter().map(|(index, name, address)| {
+        let name = name.as_str().into();
+        (index, Interface { name, address, link: LinkType::Raw, filter: None })
+    });
+    // Frames of `any` are cooked, and of one interface.
+    let first = if wanted { route.interface.index } else { 0 };
+    Neighbours { first, others: others.collect() }
 }
 
 /// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
@@ -198,7 +213,7 @@ fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
 
 fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
     let resolvers = args.lookups.resolvers(!args.output.numeric, DEFAULT_WAIT)?;
-    let Opened { mut link, config, interface, largest, prepared } =
+    let Opened { mut link, config, interface, leaves_by, largest, prepared } =
         open_live(args, task, name, resolvers.as_ref())?;
     let facts_to = open_stats(args)?;
     let files = args.lookups.open()?;
@@ -235,7 +250,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     resolvers.iter().for_each(Resolvers::stop);
 
     let silence = engine.path().totals.is_lacking();
-    account(&mut session, &mut link, interface.name, status, silence);
+    account(&mut session, &mut link, (interface.name, &leaves_by), silence);
     finish(&mut session, &link, facts_to, status)
 }
 
@@ -243,8 +258,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
 pub(super) fn account(
     session: &mut Session,
     link: &mut LiveLink,
-    interface: Untrusted,
-    status: Status,
+    (interface, leaves_by): (Untrusted, &Untrusted),
     silence: bool,
 ) {
     let facts = session.facts_mut();
@@ -270,16 +284,11 @@ pub(super) fn account(
         if counted.elsewhere > 0 && silence {
             let (elsewhere, name) = (counted.elsewhere, facts.interface.shown());
             complain(&format!(
-                "{elsewhere} frames that may be replies came in by other interfaces than {name}: capture on all with -i any"
+                "{elsewhere} frames that may be replies came in by other interfaces than {name}: leave out -i to capture on all"
             ));
         }
     }
-    if facts.concerning == 0 && facts.refused == 0 && status == Status::NotReached {
-        let name = facts.interface.shown();
-        complain(&format!(
-            "no probe was seen leaving {name}: does its next hop answer? See: ip neigh"
-        ));
-    }
+    session.say_what_never_left(Some(leaves_by));
 }
 
 /// The text of a topology; the built-in one has none.
@@ -337,8 +346,10 @@ pub(super) fn open_simulated(
         link: LinkType::Raw,
         filter: None,
     };
-    let prepared = prepare_tape(destination, args, task, &config, &interface)?;
-    Ok(Opened { link, config, interface, largest, prepared })
+    let prepared =
+        prepare_tape(destination, args, task, &config, (&interface, Neighbours::default()))?;
+    let leaves_by = interface.name.clone();
+    Ok(Opened { link, config, interface, leaves_by, largest, prepared })
 }
 
 fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
@@ -513,10 +524,10 @@ fn prepare_tape(
     args: &TraceArgs,
     task: Task<'_>,
     config: &TraceConfig,
-    interface: &Interface,
+    (interface, neighbours): (&Interface, Neighbours),
 ) -> anyhow::Result<Option<Prepared>> {
     let carried = || task.carried(config, args.output);
-    destination.map(|to| Prepared::new(to, carried(), interface.clone())).transpose()
+    destination.map(|to| Prepared::new(to, carried(), (interface.clone(), neighbours))).transpose()
 }
 
 /// Opened before privileges are dropped, like the recording.

@@ -30,6 +30,8 @@ pub enum Received<'a> {
     End,
     /// There were so many rounds of the watch that was recorded, whether captured or not.
     Rounds(u64),
+    /// So many probes of the run that was recorded never left.
+    NeverSent(u64),
     /// The run that was recorded was interrupted at this moment.
     Cut(Timestamp),
     /// The clock that stamps frames was set. The stamps of frames have it taken out of them already.

@@ -60,7 +60,11 @@ impl<L: Link> Link for Paced<L> {
         let at = match &received {
             Received::Frame(frame) => Some(frame.at),
             Received::Quiet(at) | Received::Cut(at) => Some(*at),
-            Received::Woken | Received::Rounds(_) | Received::End | Received::ClockStep(_) => None,
+            Received::Woken
+            | Received::Rounds(_)
+            | Received::NeverSent(_)
+            | Received::End
+            | Received::ClockStep(_) => None,
         };
         if let Some(at) = at.filter(|_| !self.hurried) {
             self.hurried = wait(self.began, at, &self.calls);

@@ -57,6 +57,7 @@ impl<R: Read> Link for ReplayLink<R> {
                 Ok(Received::Frame(frame))
             }
             Ok(Some(Item::Rounds { count })) => Ok(Received::Rounds(count)),
+            Ok(Some(Item::NeverSent { count })) => Ok(Received::NeverSent(count)),
             Ok(Some(Item::ClockStep(step))) => Ok(Received::ClockStep(step)),
             Ok(Some(item)) => {
                 if let Item::Interrupted { at } = item {

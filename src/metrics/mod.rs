@@ -61,6 +61,7 @@ pub struct Metrics {
     registry: Arc<Mutex<Registry>>,
     rounds: Family<OfTarget, Counter>,
     missed: Family<OfTarget, Counter>,
+    never_sent: Family<OfTarget, Counter>,
     clock_steps: Family<OfTarget, Counter>,
     reached: Family<OfTarget, Gauge>,
     rejected: Family<OfRejection, Gauge>,
@@ -78,6 +79,7 @@ impl Default for Metrics {
         let new = Self {
             registry: Arc::default(),
             missed: Family::default(),
+            never_sent: Family::default(),
             clock_steps: Family::default(),
             rounds: Family::default(),
             reached: Family::default(),
@@ -104,6 +106,11 @@ impl Metrics {
             "rounds_missed",
             "Of these, rounds of which no probe was seen leaving",
             self.missed.clone(),
+        );
+        rtrace.register(
+            "probes_never_sent",
+            "Probes that never left this host: refused, or not seen leaving",
+            self.never_sent.clone(),
         );
         rtrace.register(
             "clock_steps",
@@ -167,6 +174,7 @@ impl Metrics {
         let labels = OfTarget { target: target.clone() };
         self.rounds.get_or_create_owned(&labels);
         self.missed.get_or_create_owned(&labels);
+        self.never_sent.get_or_create_owned(&labels);
         self.clock_steps.get_or_create_owned(&labels);
         self.reached.get_or_create_owned(&labels);
         Meter { metrics: self.clone(), target, table: Table::new(), rejected: None, ahead: 0 }
@@ -237,6 +245,13 @@ impl Meter {
         self.metrics.rounds.get_or_create_owned(&labels).inc_by(rounds);
         self.metrics.missed.get_or_create_owned(&labels).inc_by(rounds);
         self.ahead += rounds;
+    }
+
+    /// So many probes never left so far. A counter does not go back for one that leaves late.
+    pub fn never_sent(&self, count: u64) {
+        let labels = OfTarget { target: self.target.clone() };
+        let counter = self.metrics.never_sent.get_or_create_owned(&labels);
+        counter.inner().fetch_max(count, Ordering::Relaxed);
     }
 
     /// The clock was set: round trips across the step are not observed.

@@ -117,7 +117,7 @@ impl<'a> Document<'a> {
             path_mtu: MtuRow::of(view.path, view.config),
             sizers: view.config.mtu.then(|| SizerRow::all(view, style)),
             confirmations: confirmations(view, style),
-            totals: TotalsRow::of(view.path),
+            totals: TotalsRow::of(view),
             stop: StopRow::of(view),
         }
     }

@@ -53,6 +53,8 @@ pub struct View<'a> {
     pub origins: Option<&'a Origins>,
     /// Where they are, if that is asked for.
     pub places: Option<&'a Places>,
+    /// How many probes are known never to have left.
+    pub never_sent: u64,
 }
 
 impl<'a> View<'a> {
@@ -60,7 +62,8 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn of(config: &'a TraceConfig, path: &'a Path, annotations: &'a Annotations) -> Self {
         let Annotations { names, origins, places } = annotations;
-        Self { config, path, names, origins: origins.as_ref(), places: places.as_ref() }
+        let (origins, places) = (origins.as_ref(), places.as_ref());
+        Self { config, path, names, origins, places, never_sent: 0 }
     }
 }
 

@@ -205,7 +205,7 @@ impl<W: Write> Renderer for Ndjson<W> {
         }
         self.lines.line(&Line::End {
             path_mtu: MtuRow::of(view.path, view.config),
-            totals: TotalsRow::of(view.path),
+            totals: TotalsRow::of(view),
             stop: StopRow::of(view),
         })
     }

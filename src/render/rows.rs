@@ -17,7 +17,7 @@ use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::loops::Loop;
 use crate::trace::path::Outcome;
 use crate::trace::reply::way_back;
-use crate::trace::{Path, Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
+use crate::trace::{Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
 use crate::untrusted::Untrusted;
 
 /// When a probe was captured on its way out, and in which frame.
@@ -422,18 +422,21 @@ pub(super) struct TotalsRow {
     orphans: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     withdrawn: bool,
+    /// Probes that never left this host: not among those sent.
+    #[serde(skip_serializing_if = "is_zero")]
+    never_sent: u64,
 }
 
 impl TotalsRow {
     /// Those of one path: what went beyond its end is not lost.
-    pub(super) fn of(path: &Path) -> Self {
-        let totals = Self::of_all_paths(path);
-        Self { lost: totals.lost.saturating_sub(path.unawaited()), ..totals }
+    pub(super) fn of(view: View<'_>) -> Self {
+        let totals = Self::of_all_paths(view);
+        Self { lost: totals.lost.saturating_sub(view.path.unawaited()), ..totals }
     }
 
     /// Those of many, which end at hops of their own.
-    pub(super) fn of_all_paths(path: &Path) -> Self {
-        let totals = path.totals;
+    pub(super) fn of_all_paths(view: View<'_>) -> Self {
+        let totals = view.path.totals;
         Self {
             sent: totals.sent,
             answered: totals.answered,
@@ -446,6 +449,7 @@ impl TotalsRow {
             clock_steps: totals.clock_steps,
             orphans: totals.orphans,
             withdrawn: totals.withdrawn,
+            never_sent: view.never_sent,
         }
     }
 }

@@ -38,6 +38,8 @@ pub struct RunFacts {
     pub elsewhere: Option<u64>,
     /// Probes that the kernel refused to send.
     pub refused: u64,
+    /// Probes that it took and that were not seen leaving.
+    pub unseen: u64,
     /// How long the run took, in milliseconds.
     pub duration_ms: f64,
 }
@@ -63,6 +65,7 @@ impl RunFacts {
             ("kernel dropped", count(self.kernel_dropped)),
             ("elsewhere", count(self.elsewhere)),
             ("probes refused", self.refused.to_string()),
+            ("probes not left", self.unseen.to_string()),
             ("duration", format!("{:.1} ms", self.duration_ms)),
         ];
         for (name, value) in rows {

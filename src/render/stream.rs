@@ -167,6 +167,7 @@ impl<W: Write> Renderer for Stream<W> {
             missed: table.missed(),
             target_reached: table.reached(),
             changes: table.changed(),
+            never_sent: view.never_sent,
             hops: judged.map(|(row, verdict)| TotalRow::of(row, verdict.loss)).collect(),
         })
     }
@@ -277,6 +278,8 @@ enum Line<'a> {
         missed: u64,
         target_reached: bool,
         changes: u64,
+        #[serde(skip_serializing_if = "rows::is_zero")]
+        never_sent: u64,
         hops: Vec<TotalRow>,
     },
 }

@@ -34,6 +34,9 @@ pub(super) const INDENT: &str = "    ";
 /// What follows a time that is not to be believed, or stands in its place where there is none.
 pub(super) const CLOCK_FAULT: &str = "!clock";
 
+/// What stands for a probe that is not in the capture: nobody was silent, for nobody was asked.
+const NOT_SENT: &str = "-";
+
 /// Traceroute's text.
 pub struct Text<W> {
     out: W,
@@ -69,6 +72,8 @@ pub struct Style {
 /// What is to be written next.
 enum Step<'a> {
     Write(Option<&'a Reply>),
+    /// A probe that was not captured on its way out.
+    Missing,
     NextQuery,
     NextHop,
     Wait,
@@ -86,6 +91,12 @@ impl<W: Write> Text<W> {
             match self.step(view, ended) {
                 Step::Write(reply) => {
                     self.write_probe(reply, view)?;
+                    self.query += 1;
+                    wrote = true;
+                }
+                Step::Missing => {
+                    self.begin_line()?;
+                    write!(self.out, " {NOT_SENT}")?;
                     self.query += 1;
                     wrote = true;
                 }
@@ -116,7 +127,7 @@ impl<W: Write> Text<W> {
             // With a scout all that lies beyond waits beside the others, and may turn out to be beyond the end.
             Some(probe) if !ended && probe.answer().is_none() && is_open(view, hop) => Step::Wait,
             Some(probe) if probe.is_settled() => self.written(probe, view),
-            None if ended && is_missing(view.path, hop, self.query) => Step::Write(None),
+            None if ended && is_missing(view.path, hop, self.query) => Step::Missing,
             None if ended => Step::NextQuery,
             Some(_) | None => Step::Wait,
         }
@@ -136,10 +147,12 @@ impl<W: Write> Text<W> {
         }
     }
 
+    fn begin_line(&mut self) -> io::Result<()> {
+        if self.query == 0 { write!(self.out, "\n{:2} ", self.ttl) } else { Ok(()) }
+    }
+
     fn write_probe(&mut self, reply: Option<&Reply>, view: View<'_>) -> io::Result<()> {
-        if self.query == 0 {
-            write!(self.out, "\n{:2} ", self.ttl)?;
-        }
+        self.begin_line()?;
         let Some(reply) = reply else { return write!(self.out, " *") };
         let extension = self.beside_address(reply);
         let ttl = self.style.back.then_some(reply.ttl);

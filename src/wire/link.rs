@@ -109,6 +109,26 @@ pub fn ip_datagram(link: LinkType, frame: &[u8]) -> Result<Option<&[u8]>, WireEr
     after_ethertype(frame, ethertype, offset)
 }
 
+/// The IP datagram in a frame behind a header of another link type, one in which nothing but the protocol is said; `None` if
+/// there is none, or no such header.
+#[must_use]
+pub fn reframed(link: LinkType, frame: &[u8], to: LinkType) -> Option<Vec<u8>> {
+    let datagram = ip_datagram(link, frame).ok()??;
+    let protocol = match datagram.first()? >> 4 {
+        4 => ETHERTYPE_IPV4,
+        6 => ETHERTYPE_IPV6,
+        _ => return None,
+    };
+    let protocol = protocol.to_be_bytes();
+    let header = match to {
+        LinkType::Raw => Vec::new(),
+        LinkType::Ethernet => [[0; 12].as_slice(), &protocol].concat(),
+        LinkType::Sll2 => [protocol.as_slice(), &[0; 18]].concat(),
+        _ => return None,
+    };
+    Some([header.as_slice(), datagram].concat())
+}
+
 /// The PPP frame at `offset`. RFC 1661 §2 and RFC 1662 §3.1: optional address and control bytes, then one or two
 /// protocol bytes (the low bit of the first says which). The result is in Ethernet's numbers.
 fn ppp(frame: &[u8], offset: usize) -> Result<(u16, usize), WireError> {

@@ -485,6 +485,7 @@ impl Link for Stopped {
                 link: LinkType::Raw,
                 bytes,
                 original_len: len,
+                interface: 0,
                 number: 0,
             }));
         }

@@ -86,7 +86,8 @@ fn watched(mut link: impl Link, config: &TraceConfig, rounds: u64) -> Seen {
 fn watch_again(engine: &mut dyn Engine, frames: &[(Timestamp, Vec<u8>)], seen: &mut Seen) {
     for (number, (at, bytes)) in (1..).zip(frames) {
         let original_len = u32::try_from(bytes.len()).unwrap();
-        let frame = Frame { at: *at, link: LinkType::Raw, bytes, original_len, number };
+        let frame =
+            Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
         engine.handle_timeout(*at);
         let disposition = engine.handle_frame(&frame);
         seen.frame(&frame, disposition, engine.path());

@@ -224,6 +224,7 @@ pub fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> R
         Item::Packet(_)
         | Item::Interrupted { .. }
         | Item::Rounds { .. }
+        | Item::NeverSent { .. }
         | Item::ClockStep(_)
         | Item::Statistics => {}
     });

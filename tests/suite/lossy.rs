@@ -127,6 +127,7 @@ impl Link for Lossy {
                 link: LinkType::Raw,
                 bytes,
                 original_len,
+                interface: 0,
                 number: 0,
             }));
         }

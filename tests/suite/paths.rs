@@ -80,7 +80,8 @@ fn replayed(
     let mut events = Vec::new();
     for (number, (at, bytes)) in (1..).zip(frames) {
         let original_len = u32::try_from(bytes.len()).unwrap();
-        let frame = Frame { at: *at, link: LinkType::Raw, bytes, original_len, number };
+        let frame =
+            Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
         paths.handle_frame(&frame);
         events.extend(std::iter::from_fn(|| paths.poll_event()));
     }

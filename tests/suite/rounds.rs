@@ -110,7 +110,8 @@ fn replayed(
     let mut watcher = Watcher::new();
     for (number, (at, bytes)) in (1..).zip(frames) {
         let original_len = u32::try_from(bytes.len()).unwrap();
-        let frame = Frame { at: *at, link: LinkType::Raw, bytes, original_len, number };
+        let frame =
+            Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
         let disposition = rounds.handle_frame(&frame);
         watcher.frame(&frame, disposition, rounds.path());
         while let Some(event) = rounds.poll_event() {

@@ -273,6 +273,7 @@ fn link() -> LiveLink {
         any_source_port: false,
         as_such: false,
         confirming: false,
+        alone: false,
         any: false,
         clock: Clock::Kernel,
         enduring: false,

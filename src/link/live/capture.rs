@@ -1,4 +1,4 @@
-//! The capturing side: a packet socket (packet(7)) bound by pnet, read in batches.
+//! The capturing side: one packet socket (packet(7)) for all interfaces, bound by pnet, read in batches.
 //!
 //! The socket is ours and made for the purpose before pnet gets it: opened with protocol 0, so that
 //! it receives nothing until pnet binds it, and then only what the filter lets through. pnet's own
@@ -6,15 +6,16 @@
 //! frame came from. We read with recvmmsg(2), as many frames as there are at a time, each with the
 //! kernel's stamp in a control message.
 //!
-//! An interface whose frames have no common link header, and all interfaces at once, are captured
-//! cooked: the kernel takes the link header off and we write an SLL2 header from what it says of the
-//! packet.
+//! One socket is enough, and closing one is what an exit waits for (`sys::ring`): where one interface alone is wanted, the
+//! filter passes an octet of what comes in by the others, so that it can be counted.
+//!
+//! An interface whose frames have no common link header is captured cooked, and so are all where that is asked for: we
+//! write an SLL2 header in front of the IP header from what the kernel says of the packet.
 //!
 //! Invariant: frames are handed out in the order in which they were read, each once, before any other
-//! is read.
+//! is read; of a frame that is seen on a bridge and on its member, one.
 
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -23,9 +24,10 @@ use pnet_datalink::{Config, NetworkInterface};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::attach;
-use super::filter::{Filter, Instruction};
+use super::filter::{Filter, Instruction, Only};
 use super::route::{self, ANY};
 use super::sys::{self, BATCH, Note};
+use super::twins::Twins;
 use crate::time::Timestamp;
 use crate::wire::LinkType;
 
@@ -39,19 +41,34 @@ pub(super) const ROOM: usize = 17 << 12;
 /// Length of an SLL2 header (<https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html>).
 const SLL2_LEN: usize = 20;
 
+/// Which frames are captured, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted<'a> {
+    /// The interface that probes are to leave by: its name, number, and what its frames begin with.
+    pub name: &'a str,
+    pub index: u32,
+    pub link: LinkType,
+    /// Whether only that.
+    pub alone: bool,
+    /// Whether all frames are to be cooked.
+    pub cooked: bool,
+}
+
 /// Frames of one interface, or of all.
 pub(super) struct Capture {
     socket: OwnedFd,
     link: LinkType,
+    index: u32,
+    alone: bool,
+    cooked: bool,
     /// The frames read last, in rooms of equal size, and what the kernel says of each.
     rooms: Vec<u8>,
     notes: [Note; BATCH],
-    /// Which of them are still to be handed out.
-    waiting: Range<usize>,
+    /// Which of them are still to be handed out, the next last.
+    waiting: Vec<usize>,
+    twins: Twins,
     totals: Statistics,
-    /// Unless it is on all interfaces.
-    elsewhere: Option<Elsewhere>,
-    /// Lets go of the sockets, and so has to be dropped after them.
+    /// Lets go of the socket, and so has to be dropped after it.
     _ring: Option<OwnedFd>,
 }
 
@@ -70,6 +87,10 @@ pub struct Statistics {
 pub(super) struct Captured<'a> {
     /// When the kernel saw it.
     pub at: Timestamp,
+    /// What it begins with.
+    pub link: LinkType,
+    /// The number of the interface that it was seen on.
+    pub interface: u32,
     /// When the device received it, by the device's clock, if that is asked for.
     pub hardware: Option<Timestamp>,
     /// Whether it is on its way out.
@@ -80,32 +101,33 @@ pub(super) struct Captured<'a> {
 }
 
 impl Capture {
-    /// Begins to capture what `filter` lets through on the interface with this name and number, or
-    /// on all if the number is 0.
-    pub(super) fn open(name: &str, index: u32, filter: &Filter) -> io::Result<Self> {
-        let cooked = filter.link == LinkType::Sll2;
-        let kind = if cooked { Type::DGRAM } else { Type::RAW };
-        let socket = Socket::new(Domain::PACKET, kind, Some(Protocol::from(0)))?;
+    /// Begins to capture what `filter` lets through.
+    pub(super) fn open(wanted: &Wanted<'_>, filter: &Filter) -> io::Result<Self> {
+        let Wanted { name, index, alone, cooked, .. } = *wanted;
+        let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         // The first needs CAP_NET_ADMIN; without it the system's limit stands.
         setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
             .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        let socket = bind(socket, name, index, &filter.program())?;
-        let elsewhere = (index > 0).then(|| Elsewhere::open(name, index, filter)).transpose()?;
-        let sockets = [Some(socket.as_fd()), elsewhere.as_ref().map(|it| it.0.as_fd())];
+        sys::ask_for_network_headers(&socket)?;
+        let only = alone.then(|| Only { index, below: route::below(name) });
+        let socket = bind(socket, &filter.program(only.as_ref()))?;
         Ok(Self {
-            _ring: sys::ring(&sockets.into_iter().flatten().collect::<Vec<_>>()),
+            _ring: sys::ring(&[socket.as_fd()]),
             socket,
-            elsewhere,
-            link: filter.link,
+            link: if cooked { LinkType::Sll2 } else { wanted.link },
+            index,
+            alone,
+            cooked,
             rooms: vec![0; BATCH * ROOM],
             notes: [Note::NONE; BATCH],
-            waiting: 0..0,
+            waiting: Vec::with_capacity(BATCH),
+            twins: Twins::default(),
             totals: Statistics::default(),
         })
     }
 
-    /// What frames begin with.
+    /// What frames of the interface that probes are to leave by begin with.
     pub(super) fn link(&self) -> LinkType {
         self.link
     }
@@ -116,43 +138,81 @@ impl Capture {
     }
 
     /// Reads the frames that are there, once all those read before are handed out; says whether there
-    /// may be more of them than there was room for.
+    /// may be more of them than there was room for. If so, there is one to be handed out.
     pub(super) fn read(&mut self) -> io::Result<bool> {
-        let headroom = headroom(self.link);
-        let rooms = self.rooms.chunks_exact_mut(ROOM).filter_map(|room| room.get_mut(headroom..));
-        match sys::receive(&self.socket, 0, rooms, &mut self.notes) {
-            Ok(read) => {
-                self.waiting = 0..read.len();
-                Ok(read.len() == BATCH)
+        loop {
+            let rooms = self.rooms.chunks_exact_mut(ROOM);
+            let rooms = rooms.filter_map(|room| room.get_mut(SLL2_LEN..));
+            let count = match sys::receive(&self.socket, 0, rooms, &mut self.notes) {
+                Ok(read) => read.len(),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => return Ok(false),
+                    _ => return Err(error),
+                },
+            };
+            self.sort(count);
+            if self.has_frame() || count < BATCH {
+                return Ok(count == BATCH);
             }
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(false),
-                _ => Err(error),
-            },
         }
+    }
+
+    /// Counts what came by other interfaces, if one alone is wanted, and passes over frames that were seen on another
+    /// interface already: of two in this batch, that on the interface of the probes stays.
+    fn sort(&mut self, count: usize) {
+        self.waiting.clear();
+        for at in 0..count {
+            let Some(note) = self.notes.get(at) else { continue };
+            let interface = interface(note);
+            if self.alone && interface != self.index {
+                self.totals.elsewhere += 1;
+                continue;
+            }
+            let room = self.rooms.get(at * ROOM + SLL2_LEN..).unwrap_or_default();
+            let end = note.length.min(ROOM - SLL2_LEN);
+            let datagram = room.get(network(note)..end).unwrap_or_default();
+            match self.twins.find(datagram, note, at) {
+                None => self.waiting.push(at),
+                Some(other) if interface == self.index => {
+                    if let Some(it) = self.waiting.iter_mut().find(|it| Some(**it) == other) {
+                        *it = at;
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        self.twins.end_batch();
+        self.waiting.reverse();
     }
 
     /// When the next of them was stamped.
     pub(super) fn next_stamp(&self) -> Option<Timestamp> {
-        let waiting = self.waiting.clone().next()?;
-        self.notes.get(waiting)?.stamp
+        self.notes.get(*self.waiting.last()?)?.stamp
     }
 
     /// The next of the frames that were read.
     pub(super) fn next(&mut self) -> Option<io::Result<Captured<'_>>> {
-        let index = self.waiting.next()?;
+        let index = self.waiting.pop()?;
         let note = self.notes.get(index)?;
         let room = self.rooms.chunks_exact_mut(ROOM).nth(index)?;
-        if let Some(header) = room.first_chunk_mut().filter(|_| self.link == LinkType::Sll2) {
+        let link =
+            if self.cooked { LinkType::Sll2 } else { route::link_type(note.address.sll_hatype) };
+        let whole = SLL2_LEN + note.length;
+        let begin = if link == LinkType::Sll2 {
+            let begin = network(note);
+            let header = room.get_mut(begin..).and_then(<[u8]>::first_chunk_mut)?;
             *header = sll2(&note.address);
-        }
-        let original_len = headroom(self.link) + note.length;
-        let bytes = room.get(..original_len).unwrap_or(room);
+            begin
+        } else {
+            SLL2_LEN
+        };
+        let bytes = room.get(begin..whole).or_else(|| room.get(begin..)).unwrap_or_default();
         // The option is on: a frame without a stamp would be a fault of the kernel's.
         let at = note.stamp.ok_or_else(|| io::Error::other("a frame has no stamp"));
         let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
-        let hardware = note.hardware;
-        Some(at.map(|at| Captured { at, hardware, outgoing, bytes, original_len }))
+        let interface = interface(note);
+        let (hardware, original_len) = (note.hardware, whole - begin.min(whole));
+        Some(at.map(|at| Captured { at, link, interface, hardware, outgoing, bytes, original_len }))
     }
 
     /// The counters since the capture began.
@@ -160,36 +220,23 @@ impl Capture {
         let new = sys::packet_statistics(&self.socket)?;
         self.totals.received += u64::from(new.packets);
         self.totals.dropped += u64::from(new.drops);
-        if let Some(elsewhere) = &self.elsewhere {
-            self.totals.elsewhere += elsewhere.count()?;
-        }
-        Ok(self.totals)
+        let Statistics { received, elsewhere, .. } = self.totals;
+        Ok(Statistics { received: received.saturating_sub(elsewhere), ..self.totals })
     }
 }
 
-/// Counts what the filter of a capture would let through on the other interfaces, and keeps none of it.
-pub(super) struct Elsewhere(OwnedFd);
-
-impl Elsewhere {
-    /// Begins to count, beside a capture on the interface with this name and number.
-    pub(super) fn open(name: &str, index: u32, filter: &Filter) -> io::Result<Self> {
-        let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(0)))?;
-        // What does not find room is counted as well.
-        setsockopt(&socket, sockopt::RcvBuf, &0)?;
-        let mut seen = route::below(name);
-        seen.push(index);
-        bind(socket, ANY, 0, &filter.elsewhere(&seen)).map(Self)
-    }
-
-    /// How many frames there were since it was last asked.
-    pub(super) fn count(&self) -> io::Result<u64> {
-        sys::packet_statistics(&self.0).map(|counted| counted.packets.into())
-    }
+/// The number of the interface that it was seen on.
+pub(super) fn interface(note: &Note) -> u32 {
+    note.address.sll_ifindex.cast_unsigned()
 }
 
-/// Lets what passes the filter reach a packet socket, from the interface with this name and number, or from
-/// all if the number is 0.
-fn bind(socket: Socket, name: &str, index: u32, filter: &[Instruction]) -> io::Result<OwnedFd> {
+/// Where the IP header begins.
+fn network(note: &Note) -> usize {
+    note.network.map_or(0, usize::from).min(ROOM - SLL2_LEN)
+}
+
+/// Lets what passes the filter reach a packet socket, from all interfaces.
+fn bind(socket: Socket, filter: &[Instruction]) -> io::Result<OwnedFd> {
     attach(&SockRef::from(&socket), filter)?;
     sys::lock_filter(&socket)?;
     let ours = OwnedFd::from(socket.try_clone()?);
@@ -202,9 +249,9 @@ fn bind(socket: Socket, name: &str, index: u32, filter: &[Instruction]) -> io::R
         ..Config::default()
     };
     let interface = NetworkInterface {
-        name: name.to_owned(),
+        name: ANY.to_owned(),
         description: String::new(),
-        index,
+        index: 0,
         mac: None,
         ips: Vec::new(),
         flags: 0,
@@ -218,11 +265,6 @@ impl AsFd for Capture {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
-}
-
-/// How much room is left before a frame for a header of our making.
-fn headroom(link: LinkType) -> usize {
-    if link == LinkType::Sll2 { SLL2_LEN } else { 0 }
 }
 
 /// The SLL2 header for a packet from this address. `sll_protocol` is in network byte order already,

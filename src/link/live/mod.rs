@@ -20,6 +20,7 @@ mod stamping;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod twins;
 mod wake;
 
 use std::io;
@@ -33,7 +34,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use socket2::{SockFilter, SockRef};
 
-use self::capture::{Capture, Captured};
+use self::capture::{Capture, Captured, Wanted};
 use self::clocks::{Clocks, Kernel, Settings};
 use self::filter::{Filter, Instruction};
 use self::hardware::Hardware;
@@ -71,7 +72,9 @@ pub struct LiveConfig {
     pub as_such: bool,
     /// Whether some probes come from a second port or with a second identifier: those that confirm answers.
     pub confirming: bool,
-    /// Whether to capture on all interfaces, not just on that of the route.
+    /// Whether to capture on that interface alone; what comes by others is counted.
+    pub alone: bool,
+    /// Whether all frames are to be cooked, whatever interface they come by.
     pub any: bool,
     /// Whose stamps the frames are to have.
     pub clock: Clock,
@@ -194,11 +197,7 @@ impl LiveLink {
     /// See [`OpenError`].
     pub fn open(config: &LiveConfig) -> Result<Self, OpenError> {
         let Route { interface, source, .. } = &config.route;
-        let (name, index, link) = if config.any {
-            (ANY, 0, LinkType::Sll2)
-        } else {
-            (interface.name.as_str(), interface.index, interface.link)
-        };
+        let name = if config.any { ANY } else { interface.name.as_str() };
         let hardware = match config.clock {
             Clock::Kernel => None,
             Clock::Hardware => Some(Hardware::switch_on(name)?),
@@ -206,16 +205,21 @@ impl LiveLink {
         let timeline = Timeline::beginning(&Kernel.read(), GRACE);
         let sender = Sender::open(config)?;
         let filter = Filter {
-            link,
             source: *source,
             target: config.target,
             protocol: config.protocol,
             source_port: Some(sender.ident()).filter(|_| !config.any_source_port),
             second_port: sender.second_ident(),
             as_such: config.as_such,
-            loopback: config.any || interface.is_loopback,
         };
-        let capture = Capture::open(name, index, &filter)
+        let wanted = Wanted {
+            name: &interface.name,
+            index: interface.index,
+            link: interface.link,
+            alone: config.alone,
+            cooked: config.any,
+        };
+        let capture = Capture::open(&wanted, &filter)
             .map_err(|source| OpenError::socket("capture", name, source))?;
         if hardware.is_some() {
             hardware::ask(&capture, hardware::RECEIVED)
@@ -260,7 +264,7 @@ impl LiveLink {
         self.sender.second_ident()
     }
 
-    /// What frames begin with.
+    /// What frames begin with on the interface that probes are to leave by.
     #[must_use]
     pub fn link_type(&self) -> LinkType {
         self.capture.link()
@@ -430,7 +434,6 @@ impl LiveLink {
             Ok(at) => at.unwrap_or_default(),
             Err(step) => return Ok(Received::ClockStep(step)),
         };
-        let link = self.capture.link();
         let captured = match self.capture.next() {
             Some(Ok(captured)) => Captured { at, ..captured },
             Some(Err(source)) => return Err(broken(&self.interface, source)),
@@ -441,9 +444,9 @@ impl LiveLink {
             None => captured.at,
             Some(hardware) => hardware.stamp(self.sender.as_fd(), &captured, now),
         };
-        let Captured { bytes, original_len, .. } = captured;
+        let Captured { link, interface, bytes, original_len, .. } = captured;
         let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);
-        Ok(Received::Frame(Frame { at, link, bytes, original_len, number: 0 }))
+        Ok(Received::Frame(Frame { at, link, bytes, original_len, interface, number: 0 }))
     }
 }
 

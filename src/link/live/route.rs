@@ -173,6 +173,19 @@ pub fn below(name: &str) -> Vec<u32> {
     lower.filter_map(|name| if_nametoindex(name.as_str()).ok()).collect()
 }
 
+/// The number, the name and the first address of an interface, with the length of its prefix.
+pub type Named = (u32, String, Option<(IpAddr, u8)>);
+
+/// Number, name and first address of each interface of this host, of the family of `like`.
+#[must_use]
+pub fn interfaces(like: IpAddr) -> Vec<Named> {
+    let described = |it: pnet_datalink::NetworkInterface| {
+        let mut ours = it.ips.iter().filter(|net| net.is_ipv4() == like.is_ipv4());
+        (it.index, it.name.clone(), ours.next().map(|net| (net.ip(), net.prefix())))
+    };
+    pnet_datalink::interfaces().into_iter().map(described).collect()
+}
+
 /// The route to `target`, by the interface `iface` and from `source` where these are given. `iface`
 /// may be [`ANY`]: that concerns capturing only, the route is the kernel's. `zone` is what followed
 /// the target after a '%', the name or the number of an interface; it binds like `iface`, and a
@@ -318,7 +331,8 @@ fn by_index(index: u32, target: IpAddr) -> io::Result<Interface> {
     })
 }
 
-fn link_type(hardware: u16) -> LinkType {
+/// What frames begin with that are captured on an interface of this hardware type.
+pub(super) fn link_type(hardware: u16) -> LinkType {
     HARDWARE
         .iter()
         .find(|(number, _)| *number == hardware)

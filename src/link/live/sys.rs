@@ -39,6 +39,8 @@ pub struct Note {
     pub stamp: Option<Timestamp>,
     /// When the device received or sent it, on a clock of its own, if the socket asks for that.
     pub hardware: Option<Timestamp>,
+    /// Where its IP header is: on packet sockets that ask for it.
+    pub network: Option<u16>,
     /// Where it came from: on packet sockets only.
     pub address: libc::sockaddr_ll,
 }
@@ -49,6 +51,7 @@ impl Note {
         length: 0,
         stamp: None,
         hardware: None,
+        network: None,
         address: libc::sockaddr_ll {
             sll_family: 0,
             sll_protocol: 0,
@@ -109,17 +112,19 @@ pub fn receive<'n, 'b>(
     let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
     for (header, note) in headers.iter().zip(notes.iter_mut()).take(read) {
         note.length = usize::try_from(header.msg_len).unwrap_or(usize::MAX);
-        (note.stamp, note.hardware) = stamps(&header.msg_hdr);
+        (note.stamp, note.hardware, note.network) = remarks(&header.msg_hdr);
     }
     Ok(notes.get(..read).unwrap_or(notes))
 }
 
 /// What a received message's control messages say of when it was seen: by the kernel
-/// (`SO_TIMESTAMPNS`), and by the device (`SO_TIMESTAMPING`, whose third stamp that is).
-fn stamps(header: &libc::msghdr) -> (Option<Timestamp>, Option<Timestamp>) {
+/// (`SO_TIMESTAMPNS`), and by the device (`SO_TIMESTAMPING`, whose third stamp that is); and where its IP header is
+/// (`PACKET_AUXDATA`).
+fn remarks(header: &libc::msghdr) -> (Option<Timestamp>, Option<Timestamp>, Option<u16>) {
     const ONE: libc::socklen_t = length_of::<libc::timespec>();
+    const AUXDATA: libc::socklen_t = length_of::<libc::tpacket_auxdata>();
     let stamp = |at: libc::timespec| Timestamp::from_parts(at.tv_sec, at.tv_nsec);
-    let (mut software, mut hardware) = (None, None);
+    let (mut software, mut hardware, mut network) = (None, None, None);
     // SAFETY: `header` is one that the kernel filled in, and its control buffer is still there. What is
     // read lies within a message, by the length it says, and may be any numbers.
     unsafe {
@@ -137,10 +142,15 @@ fn stamps(header: &libc::msghdr) -> (Option<Timestamp>, Option<Timestamp>) {
                 let [_, _, raw] = bytes.cast::<[libc::timespec; 3]>().read_unaligned();
                 hardware = Some(stamp(raw)).filter(|at| *at != Timestamp::default());
             }
+            if (cmsg_level, cmsg_type) == (libc::SOL_PACKET, libc::PACKET_AUXDATA)
+                && cmsg_len >= libc::CMSG_LEN(AUXDATA) as _
+            {
+                network = Some(bytes.cast::<libc::tpacket_auxdata>().read_unaligned().tp_net);
+            }
             message = libc::CMSG_NXTHDR(header, message);
         }
     }
-    (software, hardware)
+    (software, hardware, network)
 }
 
 /// The length of a structure as socket calls want it.
@@ -173,15 +183,25 @@ pub fn descriptor(sender: &TransportSender) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(sender.socket.fd) }
 }
 
+/// Has a packet socket say where in each frame the IP header is.
+pub fn ask_for_network_headers(socket: &impl AsFd) -> io::Result<()> {
+    switch_on(socket, libc::SOL_PACKET, libc::PACKET_AUXDATA)
+}
+
 /// Has nobody take the filter of a socket off or put another one on, whatever becomes of this process.
 pub fn lock_filter(socket: &impl AsFd) -> io::Result<()> {
+    switch_on(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER)
+}
+
+/// Switches an option on that is a number.
+fn switch_on(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is open; the kernel reads an integer of that size.
     let result = unsafe {
         libc::setsockopt(
             socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LOCK_FILTER,
+            level,
+            option,
             (&raw const on).cast(),
             length_of::<libc::c_int>(),
         )

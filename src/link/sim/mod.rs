@@ -184,6 +184,7 @@ impl Link for SimLink {
                     link: LinkType::Raw,
                     bytes: &self.frame,
                     original_len: u32::try_from(self.frame.len()).unwrap_or(u32::MAX),
+                    interface: 0,
                     number: 0,
                 }))
             }

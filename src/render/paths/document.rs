@@ -128,7 +128,7 @@ impl<'a> Document<'a> {
             aliases: aliases.collect(),
             unclear_aliases: network.unclear.iter().map(|it| UnclearRow::of(it, network)).collect(),
             loops: loops.collect(),
-            totals: TotalsRow::of_all_paths(view.path),
+            totals: TotalsRow::of_all_paths(*view),
             reached: view.path.reached(config),
             completion: match network.completion {
                 Completion::Complete => "complete",

@@ -88,7 +88,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     match network.completion {
         Completion::Complete => {}
         Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
-        Completion::Incomplete => write!(out, "; incomplete: it was interrupted (see --resume)")?,
+        Completion::Incomplete => write!(out, "; incomplete: not all was asked (see --resume)")?,
     }
     if totals.orphans > 0 {
         write!(out, "; {} replies quote no probe that can be told", totals.orphans)?;

@@ -51,6 +51,9 @@ struct Body<'a> {
     clock_steps: u64,
     #[serde(skip_serializing_if = "is_zero")]
     contradicted: u64,
+    /// Probes that never left this host: not among those sent.
+    #[serde(skip_serializing_if = "is_zero")]
+    never_sent: u64,
     #[serde(skip_serializing_if = "is_zero")]
     unreached_rounds: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,6 +86,7 @@ impl<'a> Body<'a> {
             missed_rounds: table.missed(),
             clock_steps: whole.clock_steps,
             contradicted: table.contradicted(),
+            never_sent: whole.view.never_sent,
             unreached_rounds: table.reach().unreached(),
             outage: table.reach().outage().map(OutageRow::of),
             looped: table

@@ -3,7 +3,7 @@
 //! What is to be asked is decided anew when what was to be asked has gone out and something is new. The rate
 //! is that of every probe; a probe handed to the link counts as under way until its own frame is captured.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::graph::{Graph, Pending};
 use super::plan::{self, Flows, Plan};
@@ -19,6 +19,10 @@ const CATCH_UP: Span = Span::from_millis(10);
 const FIRST_SILENCE: Span = Span::from_millis(500);
 /// News that cannot wait.
 const URGENT: usize = usize::MAX;
+/// How often a probe of one flow to one hop is tried that never leaves.
+const TRIES: u8 = 2;
+/// So many probes in a row that never left show that no others will.
+const HOPELESS: u32 = 64;
 /// While so many probes are under way, one answer is not worth deciding again.
 const WORTH: usize = 8;
 
@@ -48,6 +52,9 @@ pub(super) struct Sender {
     asks: VecDeque<(u16, u8)>,
     /// Handed out and not yet captured.
     leaving: Vec<Leaving>,
+    /// How often each ask was handed out in vain, and how many probes were since one left.
+    in_vain: BTreeMap<(u16, u8), u8>,
+    in_a_row: u32,
     /// How many probes were handed out.
     serial: u32,
     /// Before that, the rate lets no further one out.
@@ -75,6 +82,8 @@ impl Sender {
         Self {
             asks: VecDeque::new(),
             leaving: Vec::new(),
+            in_vain: BTreeMap::new(),
+            in_a_row: 0,
             serial: 0,
             next_at: Timestamp::default(),
             polled: Timestamp::default(),
@@ -131,7 +140,10 @@ impl Sender {
         let step = strategy::next(&graph, rule, run.plan.every_router);
         self.complete = step == Step::Done;
         if let Step::Ask(asks) = step {
-            self.asks.extend(asks);
+            let tried = |ask: &(u16, u8)| self.in_vain.get(ask).is_some_and(|it| *it >= TRIES);
+            self.asks.extend(asks.into_iter().filter(|ask| !tried(ask)));
+            // What never leaves cannot be found out.
+            self.complete = self.asks.is_empty() && self.leaving.is_empty();
         }
     }
 
@@ -169,6 +181,7 @@ impl Sender {
         self.leaving.retain(|it| it.key != key);
         if self.leaving.len() < known {
             self.confirmed = true;
+            self.in_a_row = 0;
         } else {
             self.serial = self.serial.saturating_add(1);
         }
@@ -176,18 +189,24 @@ impl Sender {
 
     /// The link did not take the last probe. If it has never taken one, it is of no use to try more.
     pub(super) fn refused(&mut self) {
-        self.leaving.pop();
-        self.futile |= !self.confirmed;
-        self.news = URGENT;
+        let refused = self.leaving.pop();
+        self.give_up(refused.map(|it| it.ask));
     }
 
     /// Gives up on probes whose frames have not shown up, and on all if none ever has.
     pub(super) fn expire(&mut self, run: &Run, now: Timestamp) {
-        let tried = self.leaving.len();
-        self.leaving.retain(|it| it.at.after(run.max_wait()) > now);
-        if self.leaving.len() < tried {
+        let late = |it: &mut Leaving| it.at.after(run.max_wait()) <= now;
+        let given_up: Vec<_> = self.leaving.extract_if(.., late).map(|it| it.ask).collect();
+        self.give_up(given_up);
+    }
+
+    fn give_up(&mut self, asks: impl IntoIterator<Item = (u16, u8)>) {
+        for ask in asks {
+            let tries = self.in_vain.entry(ask).or_default();
+            *tries = tries.saturating_add(1);
+            self.in_a_row += 1;
             self.news = URGENT;
-            self.futile |= !self.confirmed;
+            self.futile |= !self.confirmed || self.in_a_row >= HOPELESS;
         }
     }
 

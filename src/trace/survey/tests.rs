@@ -74,7 +74,7 @@ fn with_frames(frames: &[(i64, Vec<u8>)], mut take: impl FnMut(&Frame<'_>)) {
     for (number, (at, bytes)) in (1..).zip(frames) {
         let at = Timestamp::from_nanos(at * 1_000_000);
         let original_len = u32::try_from(bytes.len()).unwrap();
-        take(&Frame { at, link: LinkType::Raw, bytes, original_len, number });
+        take(&Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number });
     }
 }
 
@@ -321,6 +321,7 @@ fn memory_is_bounded() {
             link: LinkType::Raw,
             bytes: &bytes,
             original_len,
+            interface: 0,
             number: 1,
         });
     }
@@ -336,6 +337,7 @@ fn memory_is_bounded() {
             link: LinkType::Raw,
             bytes: &bytes,
             original_len: 60,
+            interface: 0,
             number: 1,
         });
     }

@@ -56,6 +56,9 @@ pub const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX).cast_unsign
 /// What kind of interface it is on.
 pub const HARDWARE_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_HATYPE).cast_unsigned();
 
+/// From here on places are counted from the IP header, whatever is before it.
+pub const NETWORK: u32 = libc::SKF_NET_OFF.cast_unsigned();
+
 #[expect(clippy::cast_possible_truncation, reason = "codes are eight bits wide")]
 const fn op(code: u32) -> u16 {
     code as u16

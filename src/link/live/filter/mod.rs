@@ -20,10 +20,9 @@ use std::net::IpAddr;
 
 use self::bpf::{
     HARDWARE_TYPE, INTERFACE, LOAD_BYTE, LOAD_BYTE_AFTER, LOAD_HALF, LOAD_HALF_AFTER,
-    LOAD_HEADER_LEN, LOAD_WORD, PACKET_TYPE, PROTOCOL, RETURN, SET_HEADER_LEN, any_bit, assemble,
-    equal,
+    LOAD_HEADER_LEN, LOAD_WORD, NETWORK, PACKET_TYPE, PROTOCOL, RETURN, SET_HEADER_LEN, any_bit,
+    assemble, equal,
 };
-use crate::wire::LinkType;
 use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, tcp};
 
 pub use self::bpf::{DROP_ALL, Instruction};
@@ -33,9 +32,6 @@ type Line = bpf::Line<Label>;
 /// What the filter is to let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// What captured frames begin with; [`LinkType::Sll2`] for a cooked socket, whose filter sees
-    /// the frame from its IP header on.
-    pub link: LinkType,
     /// Our address.
     pub source: IpAddr,
     /// The address traced, of the same family.
@@ -49,18 +45,29 @@ pub struct Filter {
     pub second_port: Option<u16>,
     /// Whether our probes are all that has their protocol, whatever else it looks like.
     pub as_such: bool,
-    /// Whether the interface is the loopback, or all interfaces and so the loopback too: there each
-    /// packet is seen going out and coming in, and the second sight is dropped.
-    pub loopback: bool,
+}
+
+/// The one interface of which frames are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Only {
+    /// Its number.
+    pub index: u32,
+    /// Those that it is made of: what it receives is seen there first.
+    pub below: Vec<u32>,
 }
 
 const OUTGOING: u32 = 4; // PACKET_OUTGOING
 const LOOPBACK: u32 = 772; // ARPHRD_LOOPBACK
+const ETHERNET: u32 = 1; // ARPHRD_ETHER
+/// Length of an Ethernet header.
+const ETHERNET_LEN: u32 = 14;
 const FRAGMENT_OFFSET: u32 = 0x1fff;
 const FRAGMENT_OFFSET_V6: u32 = 0xfff8;
 /// Where in a TCP header the flags are.
 const TCP_FLAGS: u32 = 13;
 const WHOLE_FRAME: u32 = u32::MAX;
+/// What is kept of a frame that is only counted.
+const OCTET: u32 = 1;
 
 /// What differs between the families: numbers, and places counted from the IP header.
 struct Family {
@@ -116,11 +123,19 @@ enum Label {
     FromPort,
     Answer,
     Error,
+    /// Of somebody else.
+    Foreign,
     Accept,
+    Whole,
     Drop,
+    /// Where the program for Ethernet begins, and that for other kinds of interface.
+    Framed,
+    Bare,
 }
 
-use Label::{Accept, Answer, Drop, Error, FromPort, Ip, Next, Probe, Upper};
+use Label::{
+    Accept, Answer, Bare, Drop, Error, Foreign, Framed, FromPort, Ip, Next, Probe, Upper, Whole,
+};
 use bpf::Line::{At, Do};
 
 /// Goes on if the address at this place is `address`.
@@ -139,21 +154,56 @@ const fn low_word(bits: u128) -> u32 {
 }
 
 impl Filter {
-    /// The program.
+    /// The program for a socket that captures on all interfaces: it lets frames through whole or, of other interfaces
+    /// than that in `only`, one octet of what came in.
+    ///
+    /// Ethernet headers have one length; frames of other interfaces are looked at from where the kernel says that their
+    /// IP header is. (That works for Ethernet only as far as the driver has put the headers in one piece.)
     #[must_use]
-    pub fn program(&self) -> Vec<Instruction> {
-        let ip = if self.link == LinkType::Ethernet { 14 } else { 0 };
-        let family = if self.target.is_ipv4() { V4 } else { V6 };
+    pub fn program(&self, only: Option<&Only>) -> Vec<Instruction> {
+        let framed = self.lines(ETHERNET_LEN, only);
+        let mut program = assemble(&Self::entrance(only, framed.len()));
+        program.truncate(program.len() - framed.len());
+        program.extend(framed);
+        program.extend(self.lines(NETWORK, only));
+        program
+    }
+
+    /// Drops what is wanted of no interface, and goes on by the kind of interface; the program for Ethernet has so many
+    /// instructions.
+    fn entrance(only: Option<&Only>, framed: usize) -> Vec<Line> {
         let mut lines = Vec::new();
-        if self.loopback {
-            lines.extend([
-                Do(LOAD_WORD, HARDWARE_TYPE),
-                equal(LOOPBACK, Next, Ip),
-                Do(LOAD_WORD, PACKET_TYPE),
-                equal(OUTGOING, Next, Drop),
-            ]);
+        if let Some(Only { index, below }) = only {
+            lines.extend([Do(LOAD_WORD, INTERFACE), equal(*index, Ip, Next)]);
+            lines.extend(below.iter().map(|index| equal(*index, Drop, Next)));
+            lines.extend([Do(LOAD_WORD, PACKET_TYPE), equal(OUTGOING, Drop, Ip)]);
+            lines.extend([At(Drop), Do(RETURN, 0), At(Ip)]);
         }
-        lines.extend([At(Ip), Do(LOAD_WORD, PROTOCOL), equal(family.ethertype, Next, Drop)]);
+        lines.extend([
+            Do(LOAD_WORD, HARDWARE_TYPE),
+            equal(ETHERNET, Framed, Next),
+            equal(LOOPBACK, Framed, Bare),
+            At(Framed),
+        ]);
+        // Where the other program is, which is not of these lines.
+        lines.extend((0..framed).map(|_| Do(RETURN, 0)));
+        lines.push(At(Bare));
+        lines
+    }
+
+    /// The program for frames whose IP header is at this place.
+    fn lines(&self, ip: u32, only: Option<&Only>) -> Vec<Instruction> {
+        let family = if self.target.is_ipv4() { V4 } else { V6 };
+        let mut lines = vec![
+            // On the loopback each packet is seen going out and coming in: the second sight is dropped.
+            Do(LOAD_WORD, HARDWARE_TYPE),
+            equal(LOOPBACK, Next, Ip),
+            Do(LOAD_WORD, PACKET_TYPE),
+            equal(OUTGOING, Next, Drop),
+            At(Ip),
+            Do(LOAD_WORD, PROTOCOL),
+            equal(family.ethertype, Next, Drop),
+        ];
         lines.extend(if self.target.is_ipv4() { upper_v4(ip) } else { upper_v6(ip) });
         lines.extend([
             At(Upper), // its number is loaded, the headers before it are measured
@@ -173,27 +223,20 @@ impl Filter {
         lines.extend(self.is_answer(ip, &family, otherwise));
         lines.push(At(Error));
         lines.extend(is_address(ip + family.target_at, self.source, Drop));
+        if self.target != self.source {
+            // What this host says to itself is that a probe did not leave: nobody on the path says that.
+            lines.extend(is_address(ip + family.source_at, self.source, Foreign));
+            lines.extend([equal(0, Drop, Drop), At(Foreign)]);
+        }
         lines.push(Do(LOAD_BYTE_AFTER, ip));
         lines.extend(family.errors.iter().map(|kind| equal((*kind).into(), Accept, Next)));
-        lines.extend([At(Drop), Do(RETURN, 0), At(Accept), Do(RETURN, WHOLE_FRAME)]);
+        lines.extend([At(Drop), Do(RETURN, 0), At(Accept)]);
+        if let Some(Only { index, .. }) = only {
+            lines.extend([Do(LOAD_WORD, INTERFACE), equal(*index, Whole, Next)]);
+            lines.extend([Do(RETURN, OCTET), At(Whole)]);
+        }
+        lines.push(Do(RETURN, WHOLE_FRAME));
         assemble(&lines)
-    }
-
-    /// The program for a cooked socket that lets through of the same what comes in by other interfaces than these.
-    #[must_use]
-    pub fn elsewhere(&self, interfaces: &[u32]) -> Vec<Instruction> {
-        let mut lines = vec![Do(LOAD_WORD, INTERFACE)];
-        lines.extend(interfaces.iter().map(|index| equal(*index, Drop, Next)));
-        lines.extend([
-            Do(LOAD_WORD, PACKET_TYPE),
-            equal(OUTGOING, Drop, Accept),
-            At(Drop),
-            Do(RETURN, 0),
-            At(Accept),
-        ]);
-        let mut program = assemble(&lines);
-        program.extend(Self { link: LinkType::Sll2, loopback: true, ..*self }.program());
-        program
     }
 
     /// What a probe shows beyond its addresses.
@@ -217,7 +260,7 @@ impl Filter {
             (icmp, _) if icmp == family.icmp => {
                 vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_request.into(), Accept, Answer)]
             }
-            _ => vec![Do(RETURN, WHOLE_FRAME)],
+            _ => vec![equal(0, Accept, Accept)],
         }
     }
 
@@ -243,7 +286,7 @@ impl Filter {
             (icmp, _) if icmp == family.icmp => {
                 vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_reply.into(), Accept, otherwise)]
             }
-            _ => vec![Do(RETURN, WHOLE_FRAME)],
+            _ => vec![equal(0, Accept, Accept)],
         }
     }
 }

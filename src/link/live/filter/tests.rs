@@ -16,12 +16,21 @@ struct Packet {
     protocol: u32,
     kind: u32,
     hardware: u32,
+    /// How long its link header is.
+    header: u32,
 }
 
 /// What the kernel does with `packet`: the machine of the BSD Packet Filter, as far as used.
 fn lets_through(program: &[Instruction], packet: &Packet) -> bool {
+    kept(program, packet) > 0
+}
+
+/// How much of it is kept.
+fn kept(program: &[Instruction], packet: &Packet) -> u32 {
     let (mut a, mut x, mut pc) = (0_u32, 0_u32, 0_usize);
     let load = |at: u32, size: usize| {
+        // Counted from the IP header.
+        let at = at.checked_sub(NETWORK).map_or(at, |at| at + packet.header);
         let at = usize::try_from(at).unwrap();
         let bytes = packet.bytes.get(at..at + size)?;
         Some(bytes.iter().fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte)))
@@ -30,7 +39,7 @@ fn lets_through(program: &[Instruction], packet: &Packet) -> bool {
         let Instruction { code, jt, jf, k } = program[pc];
         pc += 1;
         let loaded = match code {
-            RETURN => return k != 0,
+            RETURN => return k,
             LOAD_WORD if k == PROTOCOL => Some(packet.protocol),
             LOAD_WORD if k == PACKET_TYPE => Some(packet.kind),
             LOAD_WORD if k == HARDWARE_TYPE => Some(packet.hardware),
@@ -41,7 +50,7 @@ fn lets_through(program: &[Instruction], packet: &Packet) -> bool {
             LOAD_HALF_AFTER => load(x + k, 2),
             LOAD_BYTE_AFTER => load(x + k, 1),
             LOAD_HEADER_LEN => {
-                let Some(byte) = load(k, 1) else { return false };
+                let Some(byte) = load(k, 1) else { return 0 };
                 x = (byte & 0xf) * 4;
                 continue;
             }
@@ -56,7 +65,7 @@ fn lets_through(program: &[Instruction], packet: &Packet) -> bool {
             }
             other => panic!("instruction {other:#x} is not used"),
         };
-        let Some(value) = loaded else { return false };
+        let Some(value) = loaded else { return 0 };
         a = value;
     }
 }
@@ -66,14 +75,12 @@ const FAMILIES: [usize; 2] = [0, 1];
 
 fn filter(family: usize, protocol: u8) -> Filter {
     Filter {
-        link: LinkType::Raw,
         source: OURS[family].parse().unwrap(),
         target: TARGET[family].parse().unwrap(),
         protocol,
         source_port: Some(PORT),
         second_port: None,
         as_such: false,
-        loopback: false,
     }
 }
 
@@ -117,11 +124,17 @@ fn icmp(kind: u8) -> Vec<u8> {
     vec![kind, 0, 0, 0, 0, 0, 0, 0]
 }
 
-fn packet(link: LinkType, datagram: &[u8]) -> Packet {
-    let header: &[u8] = if link == LinkType::Ethernet { &[0; 14] } else { &[] };
+/// Kinds of interface, each with the length of its link header: Ethernet, a tunnel, PPP.
+const LINKS: [(u32, u8); 3] = [(ETHERNET, 14), (65_534, 0), (512, 4)];
+/// The second of them.
+const TUNNEL: (u32, u8) = LINKS[1];
+
+fn packet((hardware, header): (u32, u8), datagram: &[u8]) -> Packet {
+    let header_bytes = vec![0; header.into()];
     let protocol = if datagram.first().is_some_and(|b| b >> 4 == 6) { 0x86dd } else { 0x0800 };
     let kind = if is_from_us(datagram) { OUTGOING } else { CAME_IN[0] };
-    Packet { bytes: [header, datagram].concat(), protocol, kind, hardware: 1 }
+    let bytes = [header_bytes.as_slice(), datagram].concat();
+    Packet { bytes, protocol, kind, hardware, header: header.into() }
 }
 
 /// How packets come in: to this host, to all, to a group, to another host (`PACKET_HOST` and so on).
@@ -138,10 +151,10 @@ fn is_from_us(datagram: &[u8]) -> bool {
 /// Whether the filter for probes of `protocol` lets the datagram through, on any link. What has our address and
 /// comes in never passes.
 fn check(protocol: u8, family: usize, expect: bool, what: &str, datagram: &[u8]) {
-    for link in [LinkType::Ethernet, LinkType::Raw, LinkType::Sll2] {
-        let filter = Filter { link, ..filter(family, protocol) };
-        for loopback in [false, true] {
-            let program = Filter { loopback, ..filter }.program();
+    for link in LINKS {
+        let only = Only { index: OTHER_INTERFACE, below: vec![1, 2] };
+        for only in [None, Some(&only)] {
+            let program = filter(family, protocol).program(only);
             let passed = lets_through(&program, &packet(link, datagram));
             assert_eq!(passed, expect, "{what}, IPv{}, {link:?}, {protocol}", [4, 6][family]);
             for kind in CAME_IN.into_iter().filter(|_| is_from_us(datagram)) {
@@ -152,19 +165,45 @@ fn check(protocol: u8, family: usize, expect: bool, what: &str, datagram: &[u8])
     }
 }
 
-/// Nor is what came in by another interface counted as a reply there.
+/// That a probe could not leave is nothing that was said on the path.
 #[test]
-fn what_came_in_elsewhere_with_our_address_is_not_counted() {
+fn what_this_host_says_to_itself_is_dropped() {
     for family in FAMILIES {
-        let elsewhere = filter(family, ipv4::UDP).elsewhere(&[7]);
-        for (way, payload, expect) in [
-            ([OURS, TARGET], ports(PORT, 33434), false),
-            ([TARGET, OURS], ports(33434, PORT), true),
+        let about = [V4, V6][family].errors[0];
+        for (from, expect) in [(OURS, false), (ROUTER, true), (TARGET, true)] {
+            let protocol = [V4, V6][family].icmp;
+            let bytes = datagram(family, &[], protocol, [from, OURS], &icmp(about));
+            for probes in [ipv4::UDP, protocol] {
+                let program = filter(family, probes).program(None);
+                let frame = Packet { kind: OUTGOING, ..packet((LOOPBACK, 14), &bytes) };
+                assert_eq!(lets_through(&program, &frame), expect, "{from:?} {probes}");
+            }
+        }
+    }
+}
+
+/// Of what comes in by other interfaces than the wanted one and those below it an octet is kept, to be counted.
+#[test]
+fn of_other_interfaces_replies_are_counted() {
+    let only = |index, below: &[u32]| Only { index, below: below.to_vec() };
+    for family in FAMILIES {
+        for (only, there, elsewhere) in [
+            (None, true, WHOLE_FRAME),
+            (Some(only(OTHER_INTERFACE, &[9])), true, WHOLE_FRAME),
+            (Some(only(7, &[9])), false, OCTET),
+            (Some(only(7, &[9, OTHER_INTERFACE])), false, 0),
         ] {
-            let bytes = datagram(family, &[], ipv4::UDP, way, &payload);
-            for kind in CAME_IN {
-                let came_in = Packet { kind, ..packet(LinkType::Sll2, &bytes) };
-                assert_eq!(lets_through(&elsewhere, &came_in), expect, "{way:?} {kind}");
+            let program = filter(family, ipv4::UDP).program(only.as_ref());
+            for link in LINKS {
+                let ours = datagram(family, &[], ipv4::UDP, [OURS, TARGET], &ports(PORT, 33434));
+                assert_eq!(lets_through(&program, &packet(link, &ours)), there, "{only:?}");
+                let answer = datagram(family, &[], ipv4::UDP, [TARGET, OURS], &ports(33434, PORT));
+                for (bytes, expect) in [(&ours, 0), (&answer, elsewhere)] {
+                    for kind in CAME_IN {
+                        let came_in = Packet { kind, ..packet(link, bytes) };
+                        assert_eq!(kept(&program, &came_in), expect, "{only:?} {kind}");
+                    }
+                }
             }
         }
     }
@@ -224,7 +263,7 @@ fn the_kernels_own_resets_are_no_probes() {
 fn two_ports_pass_and_no_third() {
     let all = FAMILIES.into_iter().flat_map(|it| [(it, ipv4::UDP), (it, ipv4::TCP)]);
     for (family, protocol) in all {
-        let two = Filter { second_port: Some(PORT + 7), ..filter(family, protocol) }.program();
+        let two = Filter { second_port: Some(PORT + 7), ..filter(family, protocol) }.program(None);
         for (port, expect) in [(PORT, true), (PORT + 7, true), (PORT + 1, false)] {
             for (way, ports) in [([OURS, TARGET], (port, 80)), ([TARGET, OURS], (80, port))] {
                 for flags in [tcp::Flags::SYN, tcp::Flags::RST] {
@@ -232,7 +271,7 @@ fn two_ports_pass_and_no_third() {
                     let bytes = datagram(family, &[], protocol, way, &bytes);
                     let reset = protocol == ipv4::TCP && flags == tcp::Flags::RST;
                     let expect = expect && !(reset && way == [OURS, TARGET]);
-                    let passed = lets_through(&two, &packet(LinkType::Raw, &bytes));
+                    let passed = lets_through(&two, &packet(TUNNEL, &bytes));
                     assert_eq!(passed, expect, "{protocol} {way:?} {ports:?} {flags:?}");
                 }
             }
@@ -244,7 +283,7 @@ fn two_ports_pass_and_no_third() {
 fn connections_of_any_port_pass_by_what_begins_and_ends_them() {
     let both = tcp::Flags(tcp::Flags::SYN.0 | tcp::Flags::ACK.0);
     for family in FAMILIES {
-        let any = Filter { source_port: None, ..filter(family, ipv4::TCP) }.program();
+        let any = Filter { source_port: None, ..filter(family, ipv4::TCP) }.program(None);
         for (way, flags, expect) in [
             ([OURS, TARGET], tcp::Flags::SYN, true),
             ([OURS, TARGET], tcp::Flags::ACK, false),
@@ -256,7 +295,7 @@ fn connections_of_any_port_pass_by_what_begins_and_ends_them() {
             ([ROUTER, OURS], tcp::Flags::RST, false),
         ] {
             let bytes = datagram(family, &[], ipv4::TCP, way, &segment(7, 80, flags));
-            let passed = lets_through(&any, &packet(LinkType::Raw, &bytes));
+            let passed = lets_through(&any, &packet(TUNNEL, &bytes));
             assert_eq!(passed, expect, "{way:?} {flags:?}");
         }
     }
@@ -350,7 +389,7 @@ fn the_other_family_is_dropped() {
 fn loopback_frames_pass_on_their_way_out_only() {
     for family in FAMILIES {
         let itself = filter(family, ipv4::UDP);
-        let itself = Filter { loopback: true, target: itself.source, ..itself }.program();
+        let itself = Filter { target: itself.source, ..itself }.program(None);
         for (hardware, kind, expect) in
             [(LOOPBACK, OUTGOING, true), (LOOPBACK, 0, false), (1, 0, true), (1, OUTGOING, true)]
         {
@@ -360,7 +399,7 @@ fn loopback_frames_pass_on_their_way_out_only() {
                 ([V4, V6][family].icmp, icmp(3), false),
             ] {
                 let bytes = datagram(family, &[], protocol, [OURS, OURS], &payload);
-                let frame = Packet { kind, hardware, ..packet(LinkType::Raw, &bytes) };
+                let frame = Packet { kind, ..packet((hardware, 14), &bytes) };
                 let expect = expect && (!probe || kind == OUTGOING);
                 assert_eq!(lets_through(&itself, &frame), expect, "{hardware} {kind}");
             }
@@ -371,5 +410,5 @@ fn loopback_frames_pass_on_their_way_out_only() {
 #[test]
 fn nothing_passes_a_socket_that_is_only_held() {
     let bytes = datagram(0, &[], ipv4::ICMP, [ROUTER, OURS], &icmp(11));
-    assert!(!lets_through(&DROP_ALL, &packet(LinkType::Raw, &bytes)));
+    assert!(!lets_through(&DROP_ALL, &packet(TUNNEL, &bytes)));
 }

@@ -242,6 +242,7 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
         let target: IpAddr = "fd00::2".parse().unwrap();
         let route = resolve(target, None, None, None).unwrap();
         let config = LiveConfig {
+            alone: false,
             route,
             target,
             protocol: ipv4::UDP,

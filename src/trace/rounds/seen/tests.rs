@@ -39,7 +39,7 @@ fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
     let millis = i64::try_from(number).unwrap();
     let at = Timestamp::from_nanos(1_700_000_000_000_000_000).after(Span::from_millis(millis));
     let original_len = u32::try_from(bytes.len()).unwrap();
-    Frame { at, link: LinkType::Raw, bytes, original_len, number }
+    Frame { at, link: LinkType::Raw, bytes, original_len, number, interface: 0 }
 }
 
 /// As [`Seen::take_other`], but every round is asked.

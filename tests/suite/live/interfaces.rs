@@ -1,0 +1,120 @@
+//! Hosts with several interfaces: probes and replies are captured wherever they pass, each once.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::lab::{Lab, TARGET, replay, run, text};
+
+fn ip(lab: &Lab, host: &str, lines: &[&str]) {
+    for line in lines {
+        run(lab.on(host, "ip").args(line.split(' ')));
+    }
+}
+
+/// A trace that reaches its target and loses nothing, its recording and its JSON; the replay of that is the same.
+fn complete(lab: &Lab, file: &Path, args: &[&str]) -> Value {
+    let live = lab.rtrace(["-n", "--json", "--pcap"]).arg(file).args(args).output().unwrap();
+    let (report, said) = (text(&live.stdout), text(&live.stderr));
+    assert_eq!((live.status.code(), said.as_str()), (Some(0), ""), "{args:?}: {report}");
+    let document: Value = serde_json::from_str(&report).expect("JSON");
+    let again = replay(file, ["--json"]);
+    if file.extension().is_some_and(|it| it == "pcapng") {
+        assert_eq!(again, report, "{args:?}");
+    } else {
+        let again: Value = serde_json::from_str(&again).expect("JSON");
+        assert_eq!((&again["hops"], &again["totals"]), (&document["hops"], &document["totals"]));
+    }
+    let totals = &document["totals"];
+    assert_eq!(
+        (&totals["lost"], &totals["duplicate"]),
+        (&0.into(), &0.into()),
+        "{args:?} {totals}"
+    );
+    document
+}
+
+#[test]
+fn replies_by_another_interface_count_whatever_is_recorded() {
+    let Some(lab) = Lab::up("asymmetric") else { return };
+    for target in [TARGET, "2001:db8:113::9"] {
+        for (name, interfaces) in [("out.pcapng", 2), ("out.pcap", 1)] {
+            let file = lab.file(name);
+            complete(&lab, &file, &[target]);
+            let link = run(Command::new("capinfos").args(["-T", "-r", "-E"]).arg(&file));
+            assert!(text(&link.stdout).contains("\tether"), "{}", text(&link.stdout));
+            let infos = text(&run(Command::new("capinfos").arg(&file)).stdout);
+            let count = format!("Number of interfaces in file: {interfaces}\n");
+            assert!(infos.contains(&count), "{infos}");
+        }
+    }
+}
+
+/// Of 20 targets some are behind each of two default routes.
+#[test]
+fn a_host_with_two_default_routes_traces_by_either() {
+    let Some(lab) = Lab::up("asymmetric") else { return };
+    ip(
+        &lab,
+        "src",
+        &[
+            "-6 route replace ::/0 nexthop via fd00:0:0:1::2 dev eth0 nexthop via fd00:0:0:9::2 dev eth1",
+            "route replace default nexthop via 10.0.1.2 dev eth0 nexthop via 10.0.9.2 dev eth1",
+        ],
+    );
+    // The lab has no way back to the second address.
+    ip(
+        &lab,
+        "r3",
+        &["route add 10.0.9.0/24 via 10.0.3.1", "-6 route add fd00:0:0:9::/64 via fd00:0:0:3::1"],
+    );
+    let file = lab.file("two.pcapng");
+    let mut lengths = Vec::new();
+    for number in 20..30 {
+        ip(
+            &lab,
+            "dst",
+            &[
+                &format!("addr add 203.0.113.{number}/24 dev eth0"),
+                &format!("addr add 2001:db8:113::{number}/64 dev eth0 nodad"),
+            ],
+        );
+        for target in [format!("203.0.113.{number}"), format!("2001:db8:113::{number}")] {
+            let document = complete(&lab, &file, &["-q1", &target]);
+            lengths.push((target.contains(':'), document["hops"].as_array().unwrap().len()));
+        }
+    }
+    // By the second one a router less is passed.
+    for six in [false, true] {
+        for length in [3, 4] {
+            assert!(lengths.contains(&(six, length)), "IPv6: {six}, {length}: {lengths:?}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_on_a_bridge_and_its_member_is_one() {
+    let Some(lab) = Lab::up("concurrent") else { return };
+    ip(
+        &lab,
+        "src",
+        &[
+            "link add br0 type bridge forward_delay 0",
+            "link set br0 up",
+            "link set eth0 master br0",
+            "addr flush dev eth0",
+            "addr add 10.0.1.1/24 dev br0",
+            "route add default via 10.0.1.2",
+        ],
+    );
+    let file = lab.file("bridge.pcapng");
+    for options in [&[TARGET][..], &[TARGET, "-i", "br0"], &[TARGET, "-I"]] {
+        let document = complete(&lab, &file, options);
+        let frames = run(Command::new("tcpdump").arg("-nr").arg(&file)).stdout;
+        let frames = text(&frames).lines().count() as u64;
+        let answered = document["totals"]["answered"].as_u64().unwrap();
+        let sent = document["totals"]["sent"].as_u64().unwrap();
+        assert_eq!(frames, sent + answered, "{options:?}");
+    }
+}
