@@ -1,6 +1,7 @@
 //! What somebody seems to have meant whose command line cannot be taken as it is: each hint says what to type instead.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 
 use anyhow::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -8,7 +9,8 @@ use clap::{Command, CommandFactory};
 
 use super::args::Cli;
 use crate::driver::NeverSent;
-use crate::link::live::route::RouteError;
+use super::complain;
+use crate::link::live::route::{self, RouteError};
 use crate::untrusted::Untrusted;
 
 /// Names that are more alike than this (Jaro-Winkler) are taken for one another.
@@ -69,6 +71,16 @@ pub fn of_route(error: RouteError, iface: Option<&str>) -> Error {
             )
         }
         _ => error.into(),
+    }
+}
+
+/// Says that this host itself is the first balancer: what lies beyond its other next hops is not looked at.
+pub fn of_balancing(target: IpAddr) {
+    if let Some(hops) = route::balancing(target) {
+        complain(&format!(
+            "hop 0: this host balances what it sends to {target} over {hops}: paths by a next hop that no probe took \
+             are missing; -i looks at those of one interface"
+        ));
     }
 }
 

@@ -144,6 +144,9 @@ pub(super) fn open_live(
         bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
     }
     let route_is_chosen = route.bound_to.is_some();
+    if matches!(task, Task::Paths(_)) && !route_is_chosen {
+        hints::of_balancing(target);
+    }
     let neighbours = neighbours(&route, args.pcap.is_some() && !any);
     let leaves_by = Untrusted::from(route.interface.name.as_str());
     let (source, mtu) = (route.source, route.interface.mtu);

@@ -553,8 +553,8 @@ mod tests {
         assert_eq!(told(&compare(&before, &doubtful)), ["Come *?"]);
         assert!(!compare(&before, &doubtful).changed);
         // Of a router with an address, the likeliest of the links counts: all of them may be missed together.
-        let narrow = [(0, 1, 20), (1, 2, 5), (1, 3, 5), (2, 9, 5), (3, 9, 5)];
-        let wide = [&narrow[..], &[(2, 4, 3), (3, 4, 3), (4, 9, 3)]].concat();
+        let narrow = [(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)];
+        let wide = [&narrow[..], &[(2, 4, 9), (3, 4, 9), (4, 9, 9)]].concat();
         assert_eq!(told(&compare(&map(&narrow), &map(&wide))), ["Come 4"]);
         let wide = with_uncertain(map(&wide), &[(2, 4), (3, 4)]);
         assert_eq!(told(&compare(&map(&narrow), &wide)), ["Come 4?"], "no certain link tells");

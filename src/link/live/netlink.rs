@@ -30,6 +30,17 @@ pub struct RouteAnswer {
     pub source: Option<IpAddr>,
     /// Whether the destination is an address of this host.
     pub local: bool,
+    /// Whether it is the broadcast address of a network that this host is on.
+    pub broadcast: bool,
+}
+
+/// One of several that a route balances what it carries over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextHop {
+    /// The interface that it is reached by.
+    pub interface: u32,
+    /// Its address, unless the destination is on that link.
+    pub gateway: Option<IpAddr>,
 }
 
 /// What the kernel says of an interface.
@@ -74,7 +85,36 @@ pub fn route(
         interface: interface.map(|index| u32::from_ne_bytes(*index)).ok_or_else(cut_short)?,
         source: source.or_else(|| value(libc::RTA_PREFSRC).and_then(address)),
         local: kind == libc::RTN_LOCAL,
+        broadcast: kind == libc::RTN_BROADCAST,
     })
+}
+
+/// The next hops among which the route to `target` balances; none where it does not.
+///
+/// # Errors
+/// The kernel's, as of [`route`].
+pub fn next_hops(target: IpAddr) -> io::Result<Vec<NextHop>> {
+    /// Length of `struct rtnexthop`.
+    const HOP_LEN: usize = 8;
+    let (family, host_bits) = if target.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
+    let mut body = vec![0; ROUTE_LEN];
+    body[..2].copy_from_slice(&[family, host_bits]);
+    // The route itself, and not the one next hop that is chosen.
+    body[8..].copy_from_slice(&libc::RTM_F_FIB_MATCH.to_ne_bytes());
+    attribute(&mut body, libc::RTA_DST, &octets(target));
+    let answer = ask(libc::RTM_GETROUTE, &body)?;
+    let mut found = attributes(&answer, ROUTE_LEN).filter(|(kind, _)| *kind == libc::RTA_MULTIPATH);
+    let mut rest = found.next().map_or(&[][..], |(_, value)| value);
+    let mut hops = Vec::new();
+    while let Some([a, b, _, _, index @ ..]) = rest.first_chunk::<HOP_LEN>() {
+        let length = usize::from(u16::from_ne_bytes([*a, *b]));
+        let Some(hop) = rest.get(..length).filter(|hop| hop.len() >= HOP_LEN) else { break };
+        let mut gateways = attributes(hop, HOP_LEN).filter(|(kind, _)| *kind == libc::RTA_GATEWAY);
+        let gateway = gateways.next().and_then(|(_, value)| address(value));
+        hops.push(NextHop { interface: u32::from_ne_bytes(*index), gateway });
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Ok(hops)
 }
 
 /// Asks what the interface with this index is.

@@ -138,6 +138,12 @@ pub enum RouteError {
         /// The kernel's reason.
         source: io::Error,
     },
+    /// The target is the broadcast address of a network that this host is on.
+    #[error("cannot trace to {target}: it is the broadcast address of a network of this host: choose the address of one host")]
+    Broadcast {
+        /// The target.
+        target: IpAddr,
+    },
     /// The kernel would not say how it routes.
     #[error("cannot ask the kernel about interfaces: {0}: check that netlink is permitted here")]
     Kernel(#[source] io::Error),
@@ -220,6 +226,9 @@ pub fn resolve(
         },
     };
     let first = netlink::route(target, source, bound).map_err(unroutable)?;
+    if first.broadcast {
+        return Err(RouteError::Broadcast { target });
+    }
     let chosen = first.source.ok_or_else(|| unroutable(io::ErrorKind::AddrNotAvailable.into()))?;
     let answer = netlink::route(target, Some(chosen), bound).map_err(unroutable)?;
     let interface = by_index(answer.interface, target).map_err(RouteError::Kernel)?;
@@ -229,6 +238,18 @@ pub fn resolve(
     }
     let scope = bound.filter(|_| is_link_local(target)).unwrap_or(0);
     Ok(Route { interface, source: chosen, bound_to: asked.map(|interface| interface.name), scope })
+}
+
+/// The next hops among which this host balances what it sends to `target`, in words; `None` where it does not.
+#[must_use]
+pub fn balancing(target: IpAddr) -> Option<String> {
+    let hops = netlink::next_hops(target).ok().filter(|hops| hops.len() > 1)?;
+    let words = hops.iter().map(|hop| {
+        let name = netlink::link(hop.interface).map(|link| Untrusted::from(link.name).shown());
+        let name = name.unwrap_or_else(|_| format!("interface {}", hop.interface));
+        hop.gateway.map_or_else(|| name.clone(), |gateway| format!("{gateway} by {name}"))
+    });
+    Some(words.collect::<Vec<_>>().join(" and "))
 }
 
 /// The interface that probes are bound to, by `-i` or by the target's zone.

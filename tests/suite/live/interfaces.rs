@@ -91,6 +91,20 @@ fn a_host_with_two_default_routes_traces_by_either() {
             assert!(lengths.contains(&(six, length)), "IPv6: {six}, {length}: {lengths:?}");
         }
     }
+    // The first balancer is the host itself.
+    for (target, hops) in [
+        ("203.0.113.20", "10.0.1.2 by eth0 and 10.0.9.2 by eth1"),
+        ("2001:db8:113::20", "fd00:0:0:1::2 by eth0 and fd00:0:0:9::2 by eth1"),
+    ] {
+        let said = format!("hop 0: this host balances what it sends to {target} over {hops}: ");
+        let paths = lab.rtrace(["paths", "-n", target]).output().unwrap();
+        assert!(text(&paths.stderr).contains(&said), "{paths:?}");
+        let by_one = lab.rtrace(["paths", "-n", "-i", "eth0", target]).output().unwrap();
+        assert!(!text(&by_one.stderr).contains("hop 0"), "{by_one:?}");
+    }
+    let broadcast = lab.rtrace(["10.0.1.255"]).output().unwrap();
+    assert_eq!((broadcast.status.code(), broadcast.stdout.len()), (Some(2), 0), "{broadcast:?}");
+    assert!(text(&broadcast.stderr).contains("the broadcast address of a network"));
 }
 
 #[test]

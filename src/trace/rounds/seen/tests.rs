@@ -42,10 +42,17 @@ fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
     Frame { at, link: LinkType::Raw, bytes, original_len, number, interface: 0 }
 }
 
-/// As [`Seen::take_other`], but every round is asked.
+/// As [`Seen::take_other`], but every round is asked: the one first of which a probe is quoted as it was sent.
 fn ask_all(seen: &mut Seen, frame: &Frame<'_>) -> Disposition {
     let datagram = Datagram::of(frame).unwrap();
     seen.shown = None;
+    let over = seen.over.iter().map(|over| &over.round);
+    let mut rounds = std::iter::once(&seen.current).chain(over);
+    let quoted = rounds.position(|round| round.is_quoted_in(&datagram));
+    if let Some(ago) = quoted.and_then(|at| at.checked_sub(1)) {
+        seen.shown = Some(ago);
+        return seen.over[ago].round.take_late_reply(&mut seen.current, frame, &datagram);
+    }
     let current = seen.current.take_datagram(frame, Some(&datagram));
     if current.has_found_a_probe() {
         return current;
