@@ -298,6 +298,13 @@ impl Correlator {
         at.filter(|_| !self.is_orphan(quote)).map(|at| Found::plain(at, true))
     }
 
+    /// The probe that a damaged ICMP error seems to quote. It is only counted there, so likeness is enough.
+    pub(super) fn resembling(&self, header: &IpHeader, payload: &[u8]) -> Option<ProbeRef> {
+        let quote = quote_in(header, payload)?;
+        let key = ProbeKey::of(&quote.header, quote.payload)?;
+        self.likely(&quote, &key).map(|found| found.at)
+    }
+
     /// What an ICMP error quotes that is about a datagram to the target in the protocol of its probes.
     pub(super) fn stray(&self, header: &IpHeader, payload: &[u8]) -> Option<Stray> {
         let quote = quote_in(header, payload)?;

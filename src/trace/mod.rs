@@ -14,6 +14,7 @@ pub mod endpoint;
 mod engine;
 mod event;
 pub mod inspect;
+pub mod limit;
 pub mod loops;
 pub mod loss;
 pub mod mtu;

@@ -18,6 +18,7 @@ mod hostile;
 mod identity;
 mod inspect;
 mod laws;
+mod limits;
 mod live;
 mod lookups;
 mod lossy;

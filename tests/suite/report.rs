@@ -200,7 +200,7 @@ fn all_hosts_of_a_hop_are_there() {
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(
         table.lines().next(),
-        Some("Mtr_Version,Start_Time,Status,Host,Hop,Ip,Loss%,Snt, ,Last,Avg,Best,Wrst,StDev,")
+        Some("Mtr_Version,Start_Time,Status,Host,Hop,Ip,Loss%,Snt, ,Last,Avg,Best,Wrst,StDev,Loss,Damaged,")
     );
     assert_eq!(rows.iter().map(|row| row[4]).collect::<Vec<_>>(), ["Hop", "1", "2", "2", "3"]);
     for (row, host) in rows[2..4].iter().zip(hosts) {
