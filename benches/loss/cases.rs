@@ -9,7 +9,7 @@ use rtrace::link::sim::{SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::trace::loss::{LossWatch, Turn};
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::table::Table;
+use rtrace::trace::table::{Row, Table};
 use rtrace::trace::verdict::{Loss, Verdict};
 use rtrace::trace::{Event, Path, TraceConfig};
 
@@ -65,7 +65,7 @@ impl Outcome {
 
     /// Probes that were not answered at hops that answer at all.
     pub fn lost(&self) -> u64 {
-        self.table.rows().iter().filter(|row| !row.responders.is_empty()).map(|it| it.lost()).sum()
+        self.table.rows().iter().filter(|row| !row.responders.is_empty()).map(Row::lost).sum()
     }
 }
 

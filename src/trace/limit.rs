@@ -22,11 +22,13 @@ mod window;
 /// As many of a hop's latest probes are remembered.
 const KEPT: usize = 512;
 /// A limit is one if it is so much likelier than chance, as a natural logarithm: many limits are tried, and one fits by chance.
-const SURE: f64 = 9.0;
+const SURE: f64 = 12.0;
 /// Limits that are less likely than the best by no more than this may be the true one.
 const NEAR: f64 = 3.0;
+/// Limits that differ by less than this fit equally well.
+const ALIKE: f64 = 1.0;
 /// By how many seconds a probe may reach the router earlier or later than its place in time says.
-const JITTER: f64 = 0.005;
+const JITTER: f64 = 0.02;
 /// The chance that a limit does other than is predicted of it.
 const FLAW: f64 = 0.01;
 
@@ -75,7 +77,7 @@ pub(super) fn asked<'a>(hop: &'a Hop, path: &'a Path) -> impl Iterator<Item = As
     let round = u32::try_from(path.round & u64::from(u32::MAX)).unwrap_or_default();
     let settled = (0..).zip(&hop.probes).filter(|(_, probe)| probe.is_settled());
     settled.filter_map(move |(query, probe)| {
-        let answered = probe.counted().filter(mine).is_some() || probe.is_damaged();
+        let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
         Some(Asked { round, query, sent: probe.sent?, answered })
     })
 }
@@ -93,7 +95,7 @@ impl std::fmt::Debug for Record {
         f.debug_struct("Record")
             .field("probes", &self.probes)
             .field("before", &self.before)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -198,8 +200,9 @@ pub(super) fn explain(probes: &[Asked]) -> Explained {
     }
     let near = fits.iter().filter(|(likelihood, ..)| *likelihood >= best - NEAR);
     let unexplained = near.map(|(.., lost)| *lost).min().unwrap_or(lost);
-    let likeliest = fits.iter().max_by(|(a, ..), (b, ..)| a.total_cmp(b));
-    let limit = likeliest.filter(|(it, ..)| *it >= chance + SURE).map(|(_, limit, _)| *limit);
+    // Of those that fit as well as any, the first is the most common.
+    let first = fits.iter().find(|(likelihood, ..)| *likelihood >= best - ALIKE);
+    let limit = first.filter(|_| best >= chance + SURE).map(|(_, limit, _)| *limit);
     Explained { limit, lost, unexplained: unexplained.min(not_at_the_end(probes)) }
 }
 
@@ -209,11 +212,11 @@ pub(super) fn explain(probes: &[Asked]) -> Explained {
 fn not_at_the_end(probes: &[Asked]) -> u64 {
     let (mut lost, mut others, mut queries) = (0, 0, 1);
     for round in probes.chunk_by(|a, b| a.round == b.round) {
-        let last = round.iter().rposition(|asked| asked.answered).map_or(0, |last| last + 1);
+        let until = round.iter().rposition(|asked| asked.answered).unwrap_or(0);
         let first_is_lost = round.first().is_some_and(|asked| !asked.answered);
         for (index, asked) in round.iter().enumerate().filter(|(_, asked)| !asked.answered) {
             lost += 1;
-            others += u64::from(first_is_lost || index < last);
+            others += u64::from(first_is_lost || index < until);
             queries = queries.max(u64::from(asked.query) + 1);
         }
     }

@@ -11,6 +11,9 @@ use super::shares::Share;
 
 /// As many losses that no limit explains prove that the path loses.
 const PROOF: u64 = 2;
+/// Who loses this share hardly ever answers; an outage leaves answers before it, so many in a row.
+const HARDLY: f64 = 0.8;
+const IN_A_ROW: usize = 4;
 /// Hops share a limit if the number of their answers varies by less than this part of what it does by chance, over so many rounds.
 const STEADIER: f64 = 0.3;
 const STEADY: usize = 8;
@@ -94,7 +97,15 @@ impl Evidence<'_> {
     /// Whether it proves loss that is due to no limit.
     fn proves_loss(self) -> bool {
         let Explained { lost, unexplained, .. } = self.explained;
-        unexplained >= PROOF && 2 * unexplained >= lost
+        unexplained >= PROOF && 3 * unexplained >= lost
+    }
+
+    /// Whether it hardly ever answers, and never a few times in a row: as who gets what is left of a limit that others share.
+    /// An outage loses as much, but not before it begins.
+    fn is_starved(self) -> bool {
+        let mut runs = self.probes.chunk_by(|a, b| a.answered == b.answered);
+        let in_a_row = runs.any(|run| run.len() >= IN_A_ROW && run.iter().all(|it| it.answered));
+        self.share.part() >= HARDLY && !in_a_row
     }
 
     /// Whether as much was lost here as there, as far as can be told.
@@ -112,7 +123,9 @@ pub(super) fn of(hops: &[Evidence<'_>], end: Option<usize>) -> Vec<Verdict> {
     for (index, own) in hops.iter().enumerate().rev() {
         let later = hops.iter().enumerate().zip(&verdicts).skip(index + 1);
         let honest = later.filter(|((_, hop), verdict)| {
-            verdict.loss != Loss::RateLimited && hop.share.lost < hop.share.sent
+            verdict.loss != Loss::RateLimited
+                && hop.share.lost < hop.share.sent
+                && !hop.is_starved()
         });
         let behind: Vec<(usize, Evidence<'_>)> =
             honest.map(|((index, hop), _)| (index, *hop)).collect();
@@ -120,8 +133,12 @@ pub(super) fn of(hops: &[Evidence<'_>], end: Option<usize>) -> Vec<Verdict> {
     }
     let (lossy, told): (Vec<&Evidence<'_>>, Vec<&mut Verdict>) =
         hops.iter().zip(&mut verdicts).filter(|(_, verdict)| verdict.loss == Loss::Path).unzip();
-    if share_a_limit(&lossy) {
-        told.into_iter().for_each(|verdict| verdict.loss = Loss::Unclear);
+    let most_are_lost = lossy.iter().all(|hop| hop.share.part() >= HARDLY);
+    let is_limited = hops.iter().any(|hop| hop.explained.limit.is_some());
+    if share_a_limit(&lossy) || most_are_lost && is_limited {
+        for verdict in told {
+            verdict.loss = Loss::Unclear;
+        }
     }
     verdicts
 }
@@ -176,6 +193,9 @@ fn judge(own: Evidence<'_>, behind: &[(usize, Evidence<'_>)], is_end: bool) -> V
     }
     if limit.is_some() {
         return Verdict { limit, ..plain(Loss::RateLimited) };
+    }
+    if own.is_starved() {
+        return Verdict { loss: Loss::Unclear, behind: pools.last().map(of), limit: None };
     }
     let shared = |(_, pool): (usize, Evidence<'_>)| 2.0 * pool.share.part() >= share.part();
     let is_shared = pools.clone().all(shared)

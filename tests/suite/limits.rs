@@ -9,10 +9,9 @@ use rtrace::trace::verdict::Loss;
 
 use crate::support::{line_of, path_in, run, scratch};
 
-/// A case of each kind.
 #[test]
 fn limits_are_not_loss_of_the_path() {
-    for number in 0..8 {
+    for number in [1, 10, 100] {
         let case = Case::limit(number);
         let outcome = case.run();
         assert!(outcome.lost() > 0, "{case:?}");
@@ -22,7 +21,7 @@ fn limits_are_not_loss_of_the_path() {
 
 #[test]
 fn loss_of_the_path_is_found() {
-    for number in 0..8 {
+    for number in [0, 1, 2] {
         let case = Case::path(number);
         let outcome = case.run();
         assert!(case.is_right(&outcome), "{case:?}: {:?}", outcome.verdicts());

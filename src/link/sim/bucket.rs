@@ -38,23 +38,26 @@ impl Bucket {
 
     /// Fills for so many seconds, while others take from it now and then.
     fn rest(&mut self, rate: Rate, seconds: f64, rng: &mut fastrand::Rng) {
-        let most = f64::from(rate.burst);
         let mut left = seconds;
         if rate.others > 0.0 {
             // What was so long ago makes no difference any more.
-            left = left.min(20.0 * most / rate.per_second);
-        }
-        while rate.others > 0.0 {
-            let next = -rng.f64().max(f64::MIN_POSITIVE).ln() / rate.others;
-            if next > left {
-                break;
+            left = left.min(20.0 * f64::from(rate.burst) / rate.per_second);
+            loop {
+                let next = -rng.f64().max(f64::MIN_POSITIVE).ln() / rate.others;
+                if next > left {
+                    break;
+                }
+                left -= next;
+                self.fill(rate, next);
+                if self.tokens >= 1.0 {
+                    self.tokens -= 1.0;
+                }
             }
-            left -= next;
-            self.tokens = (self.tokens + next * rate.per_second).min(most);
-            if self.tokens >= 1.0 {
-                self.tokens -= 1.0;
-            }
         }
-        self.tokens = (self.tokens + left * rate.per_second).min(most);
+        self.fill(rate, left);
+    }
+
+    fn fill(&mut self, rate: Rate, seconds: f64) {
+        self.tokens = (self.tokens + seconds * rate.per_second).min(f64::from(rate.burst));
     }
 }

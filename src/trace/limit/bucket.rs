@@ -30,7 +30,7 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Limit> + use<> {
             .map(|held| (answered - f64::from(burst) * held - 0.5) / seconds.max(1e-3));
         let is_met =
             move |rate: &f64| *rate >= SLOWEST && (*rate <= FASTER * asked || burst <= at_once);
-        let rates = steady.into_iter().chain(RATES).filter(is_met);
+        let rates = RATES.into_iter().chain(steady).filter(is_met);
         rates.map(move |per_second| Limit { per_second, burst })
     })
 }

@@ -7,6 +7,8 @@ use super::{Asked, Fit, JITTER, Limit};
 use crate::time::{Span, Timestamp};
 
 const SECOND: Span = Span::from_millis(1_000);
+/// One a second is a bucket of one.
+const LEAST: u64 = 2;
 /// As many numbers of answers in a second are tried.
 const TRIED: usize = 6;
 
@@ -20,9 +22,12 @@ struct Second {
 /// The limits that seconds with losses suggest: how many answers they leave in each.
 pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = (Limit, u64)> + use<> {
     let seconds = seconds(probes);
-    let lossy = seconds.iter().filter(|it| it.answered < it.asked && it.answered > 0);
-    let answered: BTreeSet<u64> = lossy.map(|it| it.answered).collect();
-    answered.into_iter().rev().take(TRIED).map(|most| {
+    let lossy = seconds.iter().filter(|it| it.answered < it.asked);
+    // Where a second ends is not known to the millisecond: one more may have been answered in it.
+    let answered = lossy.flat_map(|it| [it.answered, it.answered + 1]);
+    let most = seconds.iter().map(|it| it.answered).max();
+    let tried: BTreeSet<u64> = answered.chain(most).filter(|most| *most >= LEAST).collect();
+    tried.into_iter().rev().take(TRIED).map(|most| {
         let burst = u32::try_from(most).unwrap_or(u32::MAX);
         (Limit { per_second: f64::from(burst), burst }, most)
     })
@@ -49,7 +54,7 @@ fn seconds(probes: &[Asked]) -> Vec<Second> {
 pub(super) fn fit(most: u64, probes: &[Asked], floor: f64) -> Option<Fit> {
     let mut fit = Fit::default();
     let mut began: Option<Timestamp> = None;
-    let mut asked_in = 0;
+    let (mut asked_in, mut was_unsure) = (0, false);
     for Asked { sent, answered, .. } in probes.iter().copied() {
         let lasted = began.map_or(f64::INFINITY, |began| sent.since(began).secs_f64());
         // Whether a second is over that is nearly over is seen from whether there is an answer.
@@ -58,7 +63,11 @@ pub(super) fn fit(most: u64, probes: &[Asked], floor: f64) -> Option<Fit> {
             (began, asked_in) = (Some(sent), 0);
         }
         asked_in += 1;
+        let still = unsure && was_unsure;
+        was_unsure = unsure;
         match (answered, asked_in <= most) {
+            // That the second is not over yet is one chance for all that are lost meanwhile.
+            (false, _) if still => fit.refused += 1,
             _ if unsure => fit.open += 1,
             (true, true) => fit.answered += 1,
             (true, false) => fit.flaws += 1,
