@@ -237,16 +237,28 @@ impl Case {
 
     /// Watches it.
     pub fn run(&self) -> Outcome {
-        let topology = Topology::parse(&self.topology, self.what).unwrap();
-        let source = topology.source_for(TARGET);
+        let mut outcome = Outcome::default();
+        self.show(&mut outcome);
+        outcome
+    }
+
+    /// What is asked in each round.
+    pub fn config(&self) -> TraceConfig {
+        let source = self.network().source_for(TARGET);
         let flow = Flow { source, target: TARGET, probe: self.probe, ident: 40_000 };
         let config = TraceConfig::of_flow(&flow).scouting();
-        let config = TraceConfig { queries: self.queries, max_ttl: 20, ..config };
+        TraceConfig { queries: self.queries, max_ttl: 20, ..config }
+    }
+
+    /// Shows it to somebody.
+    pub fn show(&self, observer: &mut dyn Observer) {
         let plan = Plan { interval: self.interval, rounds: Some(self.rounds), until: None };
-        let mut rounds = Rounds::new(config, plan).unwrap();
-        let mut outcome = Outcome::default();
-        driver::run(&mut rounds, &mut SimLink::new(topology), &mut outcome).unwrap();
-        outcome
+        let mut rounds = Rounds::new(self.config(), plan).unwrap();
+        driver::run(&mut rounds, &mut SimLink::new(self.network()), observer).unwrap();
+    }
+
+    fn network(&self) -> Topology {
+        Topology::parse(&self.topology, self.what).unwrap()
     }
 
     /// Whether it is told for what it is: no limit is said to be loss of the path, and loss of the path is said to be that.

@@ -4,8 +4,11 @@
 mod cases;
 
 use cases::Case;
+use rtrace::driver::Observer;
+use rtrace::metrics::{Meter, Metrics};
 use rtrace::probe::ProbeType;
 use rtrace::trace::verdict::Loss;
+use rtrace::trace::{Event, Path};
 
 use crate::support::{line_of, path_in, run, scratch};
 
@@ -49,6 +52,42 @@ fn linux_limits_are_recognised_with_a_silent_target() {
         assert!((0.8..1.2).contains(&limit.per_second), "{limit:?}");
     }
     assert!(outcome.turns.iter().all(|turn| turn.loss != Loss::Path), "{:?}", outcome.turns);
+}
+
+/// Counts for Prometheus.
+struct Counting(Meter);
+
+impl Observer for Counting {
+    fn event(&mut self, event: Event, path: &Path) {
+        self.0.handle(event, path);
+    }
+}
+
+/// What the loss of a hop means is a metric, one at a time; damaged replies are another.
+#[test]
+fn metrics_tell_the_verdict_and_the_damage() {
+    let limit = "rate = { per_second = 1, burst = 6 }";
+    let case = Case {
+        what: "metrics",
+        topology: line_of(&[limit, "malformed = \"bad-checksum\""], "500us", "loss = 0.3"),
+        probe: ProbeType::IcmpEcho,
+        queries: 3,
+        interval: 1.0,
+        rounds: 30,
+        lossy: Some(3),
+    };
+    let metrics = Metrics::default();
+    case.show(&mut Counting(metrics.meter(&case.config())));
+    let text = metrics.text();
+    let losses: Vec<&str> = text.lines().filter(|it| it.starts_with("rtrace_loss{")).collect();
+    assert_eq!(losses.len(), 3, "{text}");
+    for (hop, loss) in [(1, "rate-limited"), (2, "none"), (3, "path")] {
+        let label = format!("hop=\"{hop}\",loss=\"{loss}\"}} 1");
+        assert!(losses.iter().any(|line| line.ends_with(&label)), "{losses:?}");
+    }
+    let damaged =
+        text.lines().find(|it| it.starts_with("rtrace_probes_damaged") && it.contains("hop=\"2\""));
+    assert!(damaged.unwrap().ends_with(" 90"), "{text}");
 }
 
 /// Each form shows damaged replies as such, and none of them as loss.

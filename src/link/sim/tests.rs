@@ -212,10 +212,7 @@ fn rate_limits_let_a_burst_out_and_then_so_many_a_second() {
         (rate(10.0, 1), [1; 8]),
         // A second later the bucket has been filled again; by others it is used up.
         (all(Rate { per_second: 1.0, burst: 1, window: true, ..Rate::default() }), [1; 8]),
-        (
-            all(Rate { per_second: 1.0, burst: 1, others: 1e6, ..Rate::default() }),
-            [1, 0, 0, 0, 0, 0, 0, 0],
-        ),
+        (all(Rate { per_second: 1.0, burst: 1, others: 1e6, ..Rate::default() }), [0; 8]),
         (Node { silent: true, ..router(1) }, [0; 8]),
     ] {
         let topology = Topology::new(0).hop(node);
