@@ -8,8 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
 use super::args::Cli;
-use crate::driver::NeverSent;
 use super::complain;
+use crate::driver::NeverSent;
 use crate::link::live::route::{self, RouteError};
 use crate::untrusted::Untrusted;
 

@@ -49,6 +49,13 @@ struct OfHop {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfLoss {
+    target: String,
+    hop: u8,
+    loss: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfAddress {
     target: String,
     hop: u8,
@@ -70,6 +77,8 @@ pub struct Metrics {
     answered: Family<OfHop, Counter>,
     late: Family<OfHop, Counter>,
     lost: Family<OfHop, Gauge>,
+    damaged: Family<OfHop, Gauge>,
+    loss: Family<OfLoss, Gauge>,
     changes: Family<OfHop, Counter>,
     rtts: Family<OfAddress, Histogram, fn() -> Histogram>,
 }
@@ -89,6 +98,8 @@ impl Default for Metrics {
             answered: Family::default(),
             late: Family::default(),
             lost: Family::default(),
+            damaged: Family::default(),
+            loss: Family::default(),
             changes: Family::default(),
             rtts: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
         };
@@ -145,6 +156,12 @@ impl Metrics {
             self.lost.clone(),
         );
         rtrace.register(
+            "probes_damaged",
+            "Probes answered by damaged replies alone: they are not lost",
+            self.damaged.clone(),
+        );
+        rtrace.register("loss", "What the lost probes of a hop mean", self.loss.clone());
+        rtrace.register(
             "path_changes",
             "How often the hop changed: another router answers than before, balancing apart",
             self.changes.clone(),
@@ -177,7 +194,14 @@ impl Metrics {
         self.never_sent.get_or_create_owned(&labels);
         self.clock_steps.get_or_create_owned(&labels);
         self.reached.get_or_create_owned(&labels);
-        Meter { metrics: self.clone(), target, table: Table::new(), rejected: None, ahead: 0 }
+        Meter {
+            metrics: self.clone(),
+            target,
+            table: Table::new(),
+            rejected: None,
+            losses: Vec::new(),
+            ahead: 0,
+        }
     }
 }
 
@@ -188,6 +212,8 @@ pub struct Meter {
     table: Table,
     /// The rejection that is shown.
     rejected: Option<OfRejection>,
+    /// What is said of the loss of hops.
+    losses: Vec<OfLoss>,
     /// Missing rounds that are counted here, and in the table with the next one.
     ahead: u64,
 }
@@ -213,6 +239,9 @@ impl Meter {
         }
         for row in self.table.rows() {
             self.show(row);
+        }
+        if event == Event::Ended {
+            self.show_losses();
         }
         self.show_reach();
     }
@@ -315,6 +344,27 @@ impl Meter {
         drop(metrics.changes.get_or_create_owned(&labels));
         let lost = i64::try_from(row.lost()).unwrap_or(i64::MAX);
         metrics.lost.get_or_create_owned(&labels).set(lost);
+        let damaged = i64::try_from(row.damaged).unwrap_or(i64::MAX);
+        metrics.damaged.get_or_create_owned(&labels).set(damaged);
+    }
+
+    /// What the loss of each hop means: 1 for that, and nothing else is said of the hop.
+    fn show_losses(&mut self) {
+        let rows = self.table.rows().iter().zip(self.table.verdicts());
+        let losses: Vec<OfLoss> = rows
+            .map(|(row, verdict)| OfLoss {
+                target: self.target.clone(),
+                hop: row.ttl,
+                loss: verdict.loss.word().to_owned(),
+            })
+            .collect();
+        for before in self.losses.iter().filter(|before| !losses.contains(before)) {
+            self.metrics.loss.remove(before);
+        }
+        for now in &losses {
+            self.metrics.loss.get_or_create_owned(now).set(1);
+        }
+        self.losses = losses;
     }
 
     fn of_hop(&self, hop: u8) -> OfHop {

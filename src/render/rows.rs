@@ -14,6 +14,7 @@ use super::extension::{ExtensionRow, hex};
 use crate::enrich::lookups::Lookup;
 use crate::probe::{FlowMode, ProbeType, craft};
 use crate::time::{ClockStep, Span, Timestamp};
+use crate::trace::limit::Limit;
 use crate::trace::loops::Loop;
 use crate::trace::path::Outcome;
 use crate::trace::reply::way_back;
@@ -397,6 +398,12 @@ impl BackRow {
         let (_, back_hops) = way_back(reply.ttl);
         Self { back_hops, asymmetric: there.is_some_and(|there| u16::from(there) != back_hops) }
     }
+}
+
+/// A limit in words.
+pub(super) fn limit(limit: Limit) -> String {
+    let Limit { per_second, burst } = limit;
+    format!("it answers some {per_second:.1} a second, {burst} at once")
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -322,6 +322,9 @@ struct HopRow {
     received: u64,
     #[serde(skip_serializing_if = "rows::is_zero")]
     late: u64,
+    /// Answered by damaged replies alone.
+    #[serde(skip_serializing_if = "rows::is_zero")]
+    damaged: u64,
     /// The smallest, and whose it is.
     rtt_ns: Option<i64>,
     responder: Option<IpAddr>,
@@ -348,6 +351,7 @@ impl HopRow {
             sent: hop.settled() as u64,
             received: answers().count() as u64,
             late: counted.filter(|reply| reply.late).count() as u64,
+            damaged: hop.damaged() as u64,
             rtt_ns: fastest.and_then(Reply::measured).map(Span::nanos),
             responder: fastest.map(|reply| reply.responder),
             responders: if responders.len() > 1 { responders } else { Vec::new() },
@@ -389,6 +393,8 @@ struct TotalRow {
     sent: u64,
     received: u64,
     late: u64,
+    #[serde(skip_serializing_if = "rows::is_zero")]
+    damaged: u64,
     lost: u64,
     loss: &'static str,
     #[serde(flatten)]
@@ -403,6 +409,7 @@ impl TotalRow {
             sent: row.sent,
             received: row.received,
             late: row.late,
+            damaged: row.damaged,
             lost: row.lost(),
             loss: loss.word(),
             rtts: RttRow::of(&row.rtts),

@@ -342,6 +342,12 @@ impl Correlator {
         at.filter(|_| !self.is_orphan(quote)).map(|at| Found::plain(at, true))
     }
 
+    /// The probe that a damaged ICMP error seems to quote. It is only counted there, so likeness is enough.
+    pub(super) fn resembling(&self, quote: &Quoted<'_>) -> Option<ProbeRef> {
+        let key = ProbeKey::of(&quote.header, quote.payload)?;
+        self.likely(quote, &key).map(|found| found.at)
+    }
+
     /// What a quote is of that is of a datagram to the target in the protocol of its probes.
     pub(super) fn stray(&self, quote: &Quoted<'_>) -> Option<Stray> {
         let key = ProbeKey::of(&quote.header, quote.payload)?;

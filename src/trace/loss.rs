@@ -10,18 +10,21 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
+use super::limit::{self, Asked};
 use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reply::Reply;
 use super::rounds::MOST_KEPT;
 use super::shares::Share;
-use super::verdict::{self, Loss};
+use super::verdict::{self, Evidence, Loss};
 
 /// How many rounds are watched for loss.
 pub const WINDOW: usize = 10;
 /// How many it takes for a judgement.
 pub const LEAST: usize = 5;
 /// How many tell what loss means.
-pub const JUDGED: usize = 60;
+pub const JUDGED: usize = 100;
+/// After so many rounds it is judged again what loss means that lasts.
+pub const AGAIN: u64 = 5;
 /// Loss begins where at least one in so many probes is lost.
 pub const STARTS: u64 = 5;
 /// Loss ends where fewer than one in so many probes are lost.
@@ -36,7 +39,7 @@ pub struct LossWatch {
 /// A hop's last rounds.
 #[derive(Debug, Default)]
 struct Recent {
-    rounds: VecDeque<Asked>,
+    rounds: VecDeque<Round>,
     /// Who answered last.
     responder: Option<IpAddr>,
     /// The latest rounds that are too young to be judged.
@@ -46,9 +49,10 @@ struct Recent {
 }
 
 #[derive(Debug)]
-struct Asked {
-    round: u64,
+struct Round {
+    number: u64,
     share: Share,
+    probes: Vec<Asked>,
 }
 
 /// What happens to the loss of a hop.
@@ -87,9 +91,11 @@ impl LossWatch {
         for hop in &asked {
             self.hops.entry(hop.ttl).or_default().add(hop, path);
         }
-        let losses = self.losses(&asked, end);
+        let again = path.round % AGAIN == AGAIN - 1;
+        let is_due = |hop: &&Hop| self.hops.get(&hop.ttl).is_some_and(|it| it.is_due(again));
+        let losses = asked.iter().any(is_due).then(|| self.losses(&asked, end));
         let turns = asked.iter().filter_map(|hop| {
-            let loss = losses.get(&hop.ttl).copied()?;
+            let loss = losses.as_ref().and_then(|losses| losses.get(&hop.ttl).copied());
             self.hops.get_mut(&hop.ttl)?.turn(hop.ttl, loss)
         });
         turns.collect()
@@ -98,21 +104,31 @@ impl LossWatch {
     /// What the loss of each of these hops means.
     fn losses(&self, asked: &[&Hop], end: Option<u8>) -> BTreeMap<u8, Loss> {
         let recent = asked.iter().filter_map(|hop| self.hops.get_key_value(&hop.ttl));
-        let (ttls, shares): (Vec<u8>, Vec<Share>) =
-            recent.map(|(ttl, recent)| (*ttl, recent.share(JUDGED).1)).unzip();
+        let (ttls, recent): (Vec<u8>, Vec<(Share, Vec<Asked>)>) =
+            recent.map(|(ttl, recent)| (*ttl, recent.judged())).unzip();
+        let hops = recent.iter().map(|(share, probes)| Evidence {
+            share: *share,
+            explained: limit::explain(probes),
+            probes,
+        });
+        let hops: Vec<Evidence<'_>> = hops.collect();
         let end = end.and_then(|end| ttls.iter().position(|ttl| *ttl == end));
-        let losses = verdict::of(&shares, end).into_iter().map(|verdict| verdict.loss);
+        let losses = verdict::of(&hops, end).into_iter().map(|verdict| verdict.loss);
         ttls.into_iter().zip(losses).collect()
     }
 
     /// Takes in a late reply, the first to its probe, that came after its round had been taken in.
     pub fn add_late(&mut self, path: &Path, at: ProbeRef) {
         let Some(recent) = self.hops.get_mut(&at.ttl) else { return };
-        let late_by = recent.rounds.iter().rev().position(|asked| asked.round == path.round);
+        let late_by = recent.rounds.iter().rev().position(|round| round.number == path.round);
         let Some(late_by) = late_by else { return };
         let index = recent.rounds.len() - 1 - late_by;
-        if let Some(Asked { share, .. }) = recent.rounds.get_mut(index) {
-            share.lost = share.lost.saturating_sub(1);
+        let probe = path.probe(at);
+        if let Some(Round { share, probes, .. }) = recent.rounds.get_mut(index) {
+            // One that a damaged reply had answered was not lost before.
+            let was_lost = probe.is_some_and(|probe| probe.damaged == 0);
+            share.lost = share.lost.saturating_sub(was_lost.into());
+            limit::note_late(probes, probe.and_then(|probe| probe.sent));
             recent.young = recent.young.max(late_by + 1).min(MOST_KEPT);
         }
     }
@@ -120,27 +136,45 @@ impl LossWatch {
 
 impl Recent {
     fn add(&mut self, hop: &Hop, path: &Path) {
-        let round = path.round;
         let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
         let answers = hop.probes.iter().filter_map(Probe::counted).filter(mine);
         self.responder = answers.clone().next_back().map(|it| it.responder).or(self.responder);
-        let (sent, answered) = (hop.settled() as u64, answers.count() as u64);
-        self.rounds
-            .push_back(Asked { round, share: Share { lost: sent.saturating_sub(answered), sent } });
+        let sent = hop.settled() as u64;
+        let lost = sent.saturating_sub((answers.count() + hop.damaged()) as u64);
+        let (share, probes) = (Share { lost, sent }, limit::asked(hop, path).collect());
+        self.rounds.push_back(Round { number: path.round, share, probes });
         if self.rounds.len() > JUDGED + MOST_KEPT {
             self.rounds.pop_front();
         }
     }
 
-    /// Of so many rounds, the youngest left out: how many there are, and what was lost in them.
-    fn share(&self, rounds: usize) -> (usize, Share) {
-        let old = self.rounds.iter().rev().skip(self.young).take(rounds);
-        old.fold((0, Share::default()), |(count, sum), asked| (count + 1, sum.with(asked.share)))
+    /// So many rounds, the youngest left out, the latest first.
+    fn old(&self, rounds: usize) -> impl DoubleEndedIterator<Item = &Round> + ExactSizeIterator {
+        self.rounds.iter().rev().skip(self.young).take(rounds)
     }
 
-    fn turn(&mut self, ttl: u8, loss: Loss) -> Option<Turn> {
+    /// Of so many rounds, the youngest left out: how many there are, and what was lost in them.
+    fn share(&self, rounds: usize) -> (usize, Share) {
+        let old = self.old(rounds);
+        (old.len(), old.fold(Share::default(), |sum, round| sum.with(round.share)))
+    }
+
+    /// What tells what its loss means: how much was lost, and all probes.
+    fn judged(&self) -> (Share, Vec<Asked>) {
+        let rounds = self.old(JUDGED).rev();
+        (self.share(JUDGED).1, rounds.flat_map(|round| &round.probes).copied().collect())
+    }
+
+    /// Whether it is to be judged what its loss means: it begins or, with `again`, lasts.
+    fn is_due(&self, again: bool) -> bool {
+        let (count, Share { lost, sent }) = self.share(WINDOW);
+        count >= LEAST && if self.losing.is_some() { again } else { lost * STARTS >= sent }
+    }
+
+    fn turn(&mut self, ttl: u8, judged: Option<Loss>) -> Option<Turn> {
         let responder = self.responder?;
         let (count, Share { lost, sent }) = self.share(WINDOW);
+        let loss = judged.or(self.losing)?;
         let kind = match self.losing {
             _ if count < LEAST => return None,
             None if lost * STARTS >= sent => TurnKind::Begins,

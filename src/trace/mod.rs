@@ -18,6 +18,7 @@ mod engine;
 mod event;
 pub mod inspect;
 mod lenient;
+pub mod limit;
 pub mod loops;
 pub mod loss;
 pub mod mtu;

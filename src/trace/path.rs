@@ -97,6 +97,8 @@ pub struct Probe {
     /// Answers from the target's address that are not believed, for the path is longer than that: the first
     /// [`REPLIES_KEPT`]. They are no replies.
     pub contradicted: Contradicted,
+    /// Replies to it that were damaged on their way, and are not believed.
+    pub damaged: u16,
 }
 
 impl Probe {
@@ -108,7 +110,17 @@ impl Probe {
     pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
         let outcome = Outcome::Waiting;
         let (replies, contradicted) = (Replies::default(), Contradicted::default());
-        Self { key, ttl, sent, frame, outcome, replies, replies_dropped: 0, contradicted }
+        Self {
+            key,
+            ttl,
+            sent,
+            frame,
+            outcome,
+            replies,
+            replies_dropped: 0,
+            contradicted,
+            damaged: 0,
+        }
     }
 
     /// How long after it was captured this moment lies, if both are known.
@@ -134,6 +146,12 @@ impl Probe {
     #[must_use]
     pub fn counted(&self) -> Option<&Reply> {
         self.answer().or_else(|| self.replies.iter().find(|reply| reply.late))
+    }
+
+    /// Whether it was answered, but only by replies that were damaged on their way: it is not lost.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged > 0 && self.counted().is_none()
     }
 
     /// Whether no more is waited for.
@@ -166,6 +184,12 @@ impl Hop {
     #[must_use]
     pub fn settled(&self) -> usize {
         self.probes.iter().filter(|probe| probe.is_settled()).count()
+    }
+
+    /// How many of its probes were only answered by damaged replies.
+    #[must_use]
+    pub fn damaged(&self) -> usize {
+        self.probes.iter().filter(|probe| probe.is_settled() && probe.is_damaged()).count()
     }
 
     /// The RTT of the first of its probes that was answered in time by a clock that runs forward, and which that is.

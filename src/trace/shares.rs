@@ -32,6 +32,11 @@ impl Share {
         float(self.lost) / float(self.sent.max(1))
     }
 
+    /// By how much the number of those lost varies where each is lost by the same chance.
+    pub fn variance(self) -> f64 {
+        self.part() * (1.0 - self.part()) * float(self.sent)
+    }
+
     /// Whether it is below `other` by more than chance, if `chances` such comparisons are made and one that
     /// holds is enough.
     pub fn is_clearly_below(self, other: Self, chances: usize) -> bool {

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::changes::{Balanced, Change, Finding, Recent};
 use super::event::Event;
+use super::limit::{Explained, Record};
 use super::loops::Loop;
 use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reach::{Reach, Turn};
@@ -15,7 +16,7 @@ use super::reply::Reply;
 use super::rounds::MOST_KEPT;
 use super::shares::Share;
 use super::summary::Summary;
-use super::verdict::{self, Loss, Verdict};
+use super::verdict::{self, Evidence, Loss, Verdict};
 use crate::time::Span;
 
 /// Rounds of which a hop's history is kept.
@@ -74,6 +75,8 @@ pub struct Row {
     pub received: u64,
     /// Those answered after they had been given up.
     pub late: u64,
+    /// Those answered by damaged replies alone, which are not believed.
+    pub damaged: u64,
     /// Rounds in which it was asked, but for one that was cut off.
     asked: u64,
     /// The RTTs, late ones too.
@@ -86,6 +89,7 @@ pub struct Row {
     recent: Recent,
     /// As many of the latest rounds may still be answered: as such a reply has ever been late by.
     young: usize,
+    record: Record,
 }
 
 /// One of those who answered at a hop.
@@ -110,8 +114,16 @@ pub struct Cell {
     pub received: u16,
     /// Those answered after they had been given up.
     pub late: u16,
+    /// Those answered by damaged replies alone.
+    pub damaged: u16,
     /// The smallest RTT among those in time.
     pub rtt: Option<Span>,
+}
+
+impl Cell {
+    fn unanswered(self) -> u16 {
+        self.sent.saturating_sub(self.received + self.late + self.damaged)
+    }
 }
 
 impl Row {
@@ -121,25 +133,27 @@ impl Row {
             sent: 0,
             received: 0,
             late: 0,
+            damaged: 0,
             asked: 0,
             rtts: Summary::default(),
             responders: Vec::new(),
             history: VecDeque::new(),
             recent: Recent::default(),
             young: 0,
+            record: Record::default(),
         }
     }
 
     /// Probes that were never answered, and will not be.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.sent.saturating_sub(self.received + self.late + self.owed())
+        self.sent.saturating_sub(self.received + self.late + self.damaged + self.owed())
     }
 
     /// Probes whose answers may still come: those of the latest rounds of a hop whose replies have been late by as many.
     fn owed(&self) -> u64 {
         let young = self.history.iter().rev().take(self.young);
-        young.map(|cell| u64::from(cell.sent.saturating_sub(cell.received + cell.late))).sum()
+        young.map(|cell| u64::from(cell.unanswered())).sum()
     }
 
     /// As many of the latest rounds may still be answered.
@@ -156,6 +170,17 @@ impl Row {
 
     fn share(&self) -> Share {
         Share { lost: self.lost(), sent: self.sent.saturating_sub(self.owed()) }
+    }
+
+    /// What limits make of its lost probes.
+    #[must_use]
+    pub fn explained(&self) -> Explained {
+        self.record.explained()
+    }
+
+    fn evidence(&self) -> Evidence<'_> {
+        let probes = self.record.probes();
+        Evidence { share: self.share(), explained: self.explained(), probes }
     }
 
     fn remember(&mut self, cell: Cell) {
@@ -193,10 +218,15 @@ impl Row {
             sent: u16::try_from(hop.settled()).unwrap_or(u16::MAX),
             received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
             late: u16::try_from(counted().filter(|reply| reply.late).count()).unwrap_or(u16::MAX),
+            damaged: u16::try_from(hop.damaged()).unwrap_or(u16::MAX),
             rtt: answers().filter_map(Reply::measured).min(),
         };
         self.sent += u64::from(cell.sent);
         self.received += u64::from(cell.received);
+        self.damaged += u64::from(cell.damaged);
+        if !path.cut_off {
+            self.record.add(hop, path);
+        }
         self.asked += u64::from(cell.sent > 0 && !path.cut_off);
         self.remember(cell);
         self.late += counted().filter(|reply| reply.late).count() as u64;
@@ -324,6 +354,10 @@ impl Table {
     /// are left out.
     #[must_use]
     pub fn with_running(&self, path: &Path) -> Self {
+        // What is known of the limits of rows is kept in the copy.
+        for row in &self.rows {
+            let _ = row.explained();
+        }
         let mut table = self.clone();
         drop(table.add(&path.settled()));
         table.length = table.length.max(self.length);
@@ -343,6 +377,10 @@ impl Table {
         let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return false };
         let Some(row) = self.rows.get_mut(place) else { return false };
         row.late += 1;
+        let probe = path.probe(at);
+        let was_damaged = probe.is_some_and(|probe| probe.damaged > 0);
+        row.damaged = row.damaged.saturating_sub(was_damaged.into());
+        row.record.add_late(probe.and_then(|probe| probe.sent));
         row.note(reply, self.rounds);
         let late_by = self.last.unwrap_or(0).saturating_sub(path.round);
         let late_by = usize::try_from(late_by).unwrap_or(usize::MAX);
@@ -351,6 +389,7 @@ impl Table {
         let cell = row.history.iter_mut().rev().nth(late_by);
         if let Some(cell) = cell {
             cell.late = cell.late.saturating_add(1);
+            cell.damaged = cell.damaged.saturating_sub(was_damaged.into());
         }
         self.end_late(path, place);
         true
@@ -451,8 +490,8 @@ impl Table {
     /// What the lost probes of each row mean.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let shares: Vec<Share> = self.rows().iter().map(Row::share).collect();
-        verdict::of(&shares, self.ends.then(|| shares.len().saturating_sub(1)))
+        let hops: Vec<Evidence<'_>> = self.rows().iter().map(Row::evidence).collect();
+        verdict::of(&hops, self.ends.then(|| hops.len().saturating_sub(1)))
     }
 
     /// The TTL of the hop that answers as the end of the path, where one does.

@@ -517,6 +517,11 @@ impl Tracer {
         let damaged = || icmp_wrong() || head_wrong();
         let Some(claim) = claim else {
             let Some(quote) = datagram.quote else { return Disposition::Unrelated };
+            if damaged()
+                && let Some(at) = self.correlator.resembling(&quote)
+            {
+                return self.take_damaged(self.path.by_now(at));
+            }
             if self.correlator.is_like_ours(&quote) && !damaged() {
                 return Disposition::Unmatched;
             }
@@ -526,8 +531,7 @@ impl Tracer {
         };
         let at = self.path.by_now(claim.at);
         if damaged() {
-            self.path.totals.damaged += 1;
-            return Disposition::Damaged(at);
+            return self.take_damaged(at);
         }
         let translated = claim.translated;
         let reply = claim.into_reply(frame, header);
@@ -539,6 +543,15 @@ impl Tracer {
         }
         self.learn(at, &reply);
         Disposition::Reply(at, self.take_reply(at, reply))
+    }
+
+    /// Counts a reply to this probe that is not believed, for it was damaged on its way.
+    fn take_damaged(&mut self, at: ProbeRef) -> Disposition {
+        self.path.totals.damaged += 1;
+        if let Some(probe) = self.path.probe_mut(at) {
+            probe.damaged = probe.damaged.saturating_add(1);
+        }
+        Disposition::Damaged(at)
     }
 
     /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.

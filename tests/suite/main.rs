@@ -21,6 +21,7 @@ mod identity;
 mod inspect;
 mod late;
 mod laws;
+mod limits;
 mod links;
 mod live;
 mod lookups;

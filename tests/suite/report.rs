@@ -75,6 +75,7 @@ HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
   1.|-- 198.51.100.1               0.0%    14    1.0   1.0   1.0   1.0   0.0
   2.|-- 198.51.100.2               0.0%    14    2.0   2.0   2.0   2.0   0.0
   3.|-- 203.0.113.9               35.7%    14    3.0   3.0   3.0   3.0   0.0
+  loss on the path at hops 3: at the first of them or before it
   !H from 00:00:04 to 00:00:09 by 198.51.100.2: target not reached in 5 of 14 rounds
 ";
     assert_eq!((over.stdout.as_str(), over.status), (expected, 0), "{}", over.stderr);
@@ -230,7 +231,9 @@ fn all_hosts_of_a_hop_are_there() {
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(
         table.lines().next(),
-        Some("Mtr_Version,Start_Time,Status,Host,Hop,Ip,Loss%,Snt, ,Last,Avg,Best,Wrst,StDev,")
+        Some(
+            "Mtr_Version,Start_Time,Status,Host,Hop,Ip,Loss%,Snt, ,Last,Avg,Best,Wrst,StDev,Loss,Damaged,"
+        )
     );
     assert_eq!(rows.iter().map(|row| row[4]).collect::<Vec<_>>(), ["Hop", "1", "2", "2", "3"]);
     for (row, host) in rows[2..4].iter().zip(hosts) {

@@ -154,8 +154,10 @@ fn loss_of_the_path_is_said_to_be_that() {
         told.iter().all(|(_, ttl, loss)| *ttl > 1 && *loss != Some("rate-limited")),
         "{told:?}"
     );
+    // A bucket that runs dry looks the same in the first rounds.
     let target = told.iter().filter(|(_, ttl, _)| *ttl == 4).collect::<Vec<_>>();
-    assert_eq!(target, [&("loss-begins", 4, Some("path"))], "{told:?}");
+    assert_eq!(target[0].0, "loss-begins", "{told:?}");
+    assert_eq!(target.last().unwrap().2, Some("path"), "{told:?}");
 }
 
 #[test]
@@ -174,7 +176,9 @@ fn an_outage_begins_and_ends_once() {
         let lasted = reached["at_ns"].as_i64().unwrap() - unreached["since_ns"].as_i64().unwrap();
         assert_eq!(lasted / 1_000_000_000, 6);
         let losses = losses(&lines);
-        assert!(losses.contains(&("loss-begins", 3, Some("path"))), "{losses:?}");
+        // While it lasts a limit could look so; not once all is answered again.
+        assert_eq!(losses[0].0, "loss-begins", "{losses:?}");
+        assert!(losses.contains(&("loss-judged", 3, Some("path"))), "{losses:?}");
         let rounds = of(&lines, "round");
         let down = rounds.iter().filter(|round| round["target_reached"] == false).count();
         assert_eq!((down, &lines.last().unwrap()["target_reached"]), (6, &true.into()));

@@ -139,7 +139,9 @@ pub enum RouteError {
         source: io::Error,
     },
     /// The target is the broadcast address of a network that this host is on.
-    #[error("cannot trace to {target}: it is the broadcast address of a network of this host: choose the address of one host")]
+    #[error(
+        "cannot trace to {target}: it is the broadcast address of a network of this host: choose the address of one host"
+    )]
     Broadcast {
         /// The target.
         target: IpAddr,

@@ -8,6 +8,7 @@
 
 mod appendix;
 mod attack;
+mod bucket;
 mod clock;
 mod datagram;
 mod family;

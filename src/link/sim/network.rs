@@ -9,12 +9,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::bucket::Bucket;
 use super::datagram::Envelope;
 use super::flaw;
 use super::host;
-use super::node::{Balance, Expiry, Node};
+use super::node::{Balance, Expiry, Node, Rate};
 use super::refusal::{Fate, Refusal, judge, leave};
-use super::topology::{TARGET, Topology};
+use super::topology::{Place, TARGET, Topology};
 use super::transit::Transit;
 use crate::time::{Span, Timestamp};
 
@@ -44,20 +45,18 @@ pub(super) struct Network {
 #[derive(Debug)]
 struct Memory {
     ip_id: u16,
-    tokens: f64,
-    refilled: Timestamp,
+    /// What is left of its limits: for one peer, and for all.
+    buckets: [Bucket; 2],
 }
 
 impl Network {
     pub(super) fn new(topology: Topology) -> Self {
         let mut rng = fastrand::Rng::with_seed(topology.seed);
-        let memory = |burst| Memory {
+        let mut memory = |place: &Place| Memory {
             ip_id: rng.u16(..),
-            tokens: f64::from(burst),
-            refilled: Timestamp::default(),
+            buckets: [place.node.rate, place.node.rate_all].map(Bucket::full),
         };
-        let bursts = topology.places.iter().map(|place| place.node.rate.map_or(0, |r| r.burst));
-        let memories = bursts.map(memory).collect();
+        let memories = topology.places.iter().map(&mut memory).collect();
         let shared = topology.places.iter().filter_map(|place| place.node.counter);
         let counters = shared.map(|number| (number, number.wrapping_mul(0x9e37))).collect();
         Self { topology, rng, memories, counters }
@@ -221,19 +220,25 @@ impl Network {
         Some((back.before(CLOSE).max(transit.departed), forged.seal(message)))
     }
 
-    /// Whether the rate limit lets a reply out now; takes its token if so.
+    /// Whether the limits let a reply out now; takes its token of each if so.
     fn may_speak(&mut self, here: usize, node: &Node, at: Timestamp) -> bool {
-        let (Some(rate), Some(memory)) = (node.rate, self.memories.get_mut(here)) else {
-            return true;
-        };
-        let rested = at.since(memory.refilled).secs_f64().max(0.0);
-        memory.tokens = (memory.tokens + rested * rate.per_second).min(f64::from(rate.burst));
-        memory.refilled = memory.refilled.max(at);
-        let speaks = memory.tokens >= 1.0;
-        if speaks {
-            memory.tokens -= 1.0;
-        }
-        speaks
+        let all = self.takes(here, 1, node.rate_all, at);
+        all && self.takes(here, 0, node.rate, at)
+    }
+
+    fn takes(&mut self, here: usize, which: usize, rate: Option<Rate>, at: Timestamp) -> bool {
+        let Some(rate) = rate else { return true };
+        let place = rate.shared.and_then(|shared| self.first_of(which, shared)).unwrap_or(here);
+        let bucket = self.memories.get_mut(place).and_then(|it| it.buckets.get_mut(which));
+        bucket.is_none_or(|bucket| bucket.take(rate, at, &mut self.rng))
+    }
+
+    /// The first place whose limit is this shared one: the bucket is there.
+    fn first_of(&self, which: usize, shared: u8) -> Option<usize> {
+        self.topology.places.iter().position(|place| {
+            let rate = [place.node.rate, place.node.rate_all].get(which).copied().flatten();
+            rate.is_some_and(|rate| rate.shared == Some(shared))
+        })
     }
 
     fn next_id(&mut self, here: usize, shared: Option<u16>) -> u16 {

@@ -151,14 +151,22 @@ pub enum Forged {
     Source,
 }
 
-/// A token bucket that limits how many replies a router sends.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+/// What limits how many replies a router sends: a token bucket, or a number for each second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
     /// Replies per second in the long run; above 0.
     pub per_second: f64,
     /// Replies at once after a rest; at least 1.
     pub burst: u32,
+    /// `burst` replies in each second, as BSD's; a second begins with the first reply after the one before is over.
+    #[serde(default)]
+    pub window: bool,
+    /// As many replies a second are sent to others, at random.
+    #[serde(default)]
+    pub others: f64,
+    /// Routers with the same number share one limit.
+    pub shared: Option<u8>,
 }
 
 /// Some replies are held back, to come out of order or too late.
@@ -238,8 +246,10 @@ pub struct Node {
     pub reply_loss: f64,
     /// Forwards, but never answers.
     pub silent: bool,
-    /// How many replies it sends at most.
+    /// How many replies it sends at most to one peer.
     pub rate: Option<Rate>,
+    /// How many it sends to all peers together; asked first, as Linux does.
+    pub rate_all: Option<Rate>,
     /// The chance that a reply arrives twice.
     pub duplicate: f64,
     /// Some of its replies come late.
@@ -308,6 +318,7 @@ impl Node {
             reply_loss: 0.0,
             silent: false,
             rate: None,
+            rate_all: None,
             duplicate: 0.0,
             hold: None,
             unreachable: None,

@@ -116,8 +116,11 @@ fn temper(node: &Node, rng: &mut fastrand::Rng) -> Node {
         loss: chance(rng) / 2.0,
         reply_loss: chance(rng),
         silent: once_in(rng, 10),
-        rate: once_in(rng, 8)
-            .then(|| Rate { per_second: 0.2 + rng.f64() * 20.0, burst: rng.u32(1..=4) }),
+        rate: once_in(rng, 8).then(|| Rate {
+            per_second: 0.2 + rng.f64() * 20.0,
+            burst: rng.u32(1..=4),
+            ..Rate::default()
+        }),
         duplicate: chance(rng),
         hold: once_in(rng, 8).then(|| Hold { chance: rng.f64(), delay: micros(rng, 12_000_000) }),
         unreachable: once_in(rng, 40)

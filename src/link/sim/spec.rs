@@ -80,6 +80,7 @@ struct Keys {
     counter: Option<u16>,
     silent: Option<bool>,
     rate: Option<Rate>,
+    rate_all: Option<Rate>,
     duplicate: Option<Chance>,
     hold: Option<HoldKeys>,
     unreachable: Option<Code>,
@@ -141,6 +142,9 @@ impl Topology {
     /// `quote = 28` (or `"full"`; `quote6` for IPv6), `malformed = "bad-checksum"`, `forged = "ports"`,
     /// `ports = [53, 80]` (or `"open"`, `"closed"`), `advice = "source-quench"`, `"reassembly-time"`,
     /// `{ redirect = "198.51.100.3" }`, `{ parameter-problem = 8 }` or `{ icmp = { type = 40, code = 0 } }`.
+    ///
+    /// Limits: `rate_all` is one for all peers together, as Linux has beside that of each peer; in either, `window = true` is BSD's limit
+    /// in each second, `others = 900` what others take of it a second, and routers with the same `shared = 1` have one in common.
     ///
     /// What is replaced in all that is forwarded: `rewrite = { id = 77, destination = "203.0.113.8", port = 53 }`.
     ///
@@ -313,7 +317,8 @@ impl Keys {
         if self.weight == Some(0) || self.reply_ttl == Some(0) {
             return Err("`weight` and `reply_ttl` are at least 1".into());
         }
-        if self.rate.is_some_and(|rate| !(rate.per_second > 0.0 && rate.burst > 0)) {
+        let mut rates = self.rate.into_iter().chain(self.rate_all);
+        if rates.any(|rate| !(rate.per_second > 0.0 && rate.burst > 0 && rate.others >= 0.0)) {
             return Err("`rate` needs a `per_second` above 0 and a `burst` of at least 1".into());
         }
         node.address = self.addresses().or(node.address);
@@ -325,6 +330,7 @@ impl Keys {
         set(&mut node.counter, self.counter.map(Some));
         set(&mut node.silent, self.silent);
         set(&mut node.rate, self.rate.map(Some));
+        set(&mut node.rate_all, self.rate_all.map(Some));
         set(&mut node.duplicate, self.duplicate.map(|chance| chance.0));
         let hold = self.hold.map(|hold| Hold { chance: hold.chance.0, delay: hold.delay.0 });
         set(&mut node.hold, hold.map(Some));

@@ -202,10 +202,17 @@ fn a_duplicate_is_the_same_bytes_and_replies_count_their_ids() {
 
 #[test]
 fn rate_limits_let_a_burst_out_and_then_so_many_a_second() {
-    let rate = |per_second, burst| Node { rate: Some(Rate { per_second, burst }), ..router(1) };
+    let rate = |per_second, burst| Node {
+        rate: Some(Rate { per_second, burst, ..Rate::default() }),
+        ..router(1)
+    };
+    let all = |rate| Node { rate_all: Some(rate), ..router(1) };
     for (node, wanted) in [
         (rate(0.25, 2), [1, 1, 0, 0, 1, 0, 0, 0]),
         (rate(10.0, 1), [1; 8]),
+        // A second later the bucket has been filled again; by others it is used up.
+        (all(Rate { per_second: 1.0, burst: 1, window: true, ..Rate::default() }), [1; 8]),
+        (all(Rate { per_second: 1.0, burst: 1, others: 1e6, ..Rate::default() }), [0; 8]),
         (Node { silent: true, ..router(1) }, [0; 8]),
     ] {
         let topology = Topology::new(0).hop(node);

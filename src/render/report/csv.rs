@@ -12,6 +12,8 @@ use crate::time::Span;
 
 const VERSION: &str = "MTR.0.95";
 const TITLES: [&str; 6] = ["Mtr_Version", "Start_Time", "Status", "Host", "Hop", "Ip"];
+/// What mtr does not have comes last: what the loss of the hop means, and how many answers were damaged.
+const OURS: [&str; 2] = ["Loss", "Damaged"];
 
 pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let columns = &whole.layout.columns;
@@ -20,10 +22,10 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let titles = columns.iter().map(|column| column.title);
     let system = whole.view.origins.map(|_| "Asn");
     let head = TITLES.into_iter().chain(system);
-    table.write_record(head.chain(titles).chain([""])).map_err(as_io)?;
+    table.write_record(head.chain(titles).chain(OURS).chain([""])).map_err(as_io)?;
     let second = whole.began.map(|at| at.nanos().div_euclid(1_000_000_000).to_string());
     let second = second.unwrap_or_default();
-    for row in whole.table.rows() {
+    for (row, verdict) in whole.table.rows().iter().zip(whole.table.verdicts()) {
         let hosts = row.responders.iter();
         let mut hosts: Vec<_> = hosts
             .map(|host| (whole.host(host.address), Some(host.address), Figures::of_host(row, host)))
@@ -44,7 +46,8 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
             ];
             let cells = columns.iter().map(|column| cell((column.value)(figures)));
             let about = about.into_iter().chain(whole.system(address));
-            table.write_record(about.chain(cells)).map_err(as_io)?;
+            let ours = [verdict.loss.word().to_owned(), row.damaged.to_string()];
+            table.write_record(about.chain(cells).chain(ours)).map_err(as_io)?;
         }
     }
     table.flush()

@@ -16,6 +16,7 @@ use crate::render::outage::OutageRow;
 use crate::render::rows::{BackRow, LoopRow, Millis, OriginRow, PlaceRow, is_zero};
 use crate::time::{Span, Timestamp};
 use crate::trace::changes::{Balanced, Change};
+use crate::trace::limit::Limit;
 use crate::trace::table::{Responder, Row};
 use crate::trace::verdict::Verdict;
 use crate::untrusted::Untrusted;
@@ -126,7 +127,12 @@ struct Hub<'a> {
     times: Times,
     ip: Option<IpAddr>,
     late: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    damaged: u64,
     loss: &'static str,
+    /// The limit that its answers follow, where they show one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitRow>,
     /// In percent.
     loss_behind: Option<f64>,
     /// The first and the last of these hops.
@@ -155,7 +161,9 @@ impl<'a> Hub<'a> {
             times: Times::of(figures),
             ip: row.responders.first().map(|host| host.address),
             late: row.late,
+            damaged: row.damaged,
             loss: verdict.loss.word(),
+            limit: verdict.limit.map(LimitRow::of),
             loss_behind: verdict.behind.map(|behind| percent(behind.loss)),
             hops_behind: verdict.behind.map(|behind| {
                 let ttl = |index: usize| whole.table.rows().get(index).map_or(0, |row| row.ttl);
@@ -167,6 +175,20 @@ impl<'a> Hub<'a> {
             asked_rounds: whole.table.asked(row),
             hosts: row.responders.iter().map(|host| Answering::of(row, host, whole)).collect(),
         }
+    }
+}
+
+/// A limit of a hop's answers.
+#[derive(Serialize)]
+struct LimitRow {
+    per_second: f64,
+    burst: u32,
+}
+
+impl LimitRow {
+    /// With three decimals.
+    fn of(limit: Limit) -> Self {
+        Self { per_second: (limit.per_second * 1e3).round() / 1e3, burst: limit.burst }
     }
 }
 

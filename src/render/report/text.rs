@@ -5,11 +5,11 @@ use std::io::{self, Write};
 
 use super::{NOBODY, Whole};
 use crate::render::columns::{Column, Figures, Value};
-use crate::render::outage;
 use crate::render::text::loop_words;
+use crate::render::{outage, rows as words};
 use crate::time::Span;
 use crate::trace::Reply;
-use crate::trace::table::Looped;
+use crate::trace::table::{Looped, Row};
 use crate::trace::verdict::Loss;
 use crate::wire::extension::Object;
 
@@ -111,11 +111,34 @@ fn write_labels(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
     Ok(())
 }
 
+/// At which hops the path loses, and at which that is not clear.
+fn write_losses(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
+    let verdicts = whole.table.verdicts();
+    let hops = |loss: Loss| {
+        let rows = whole.table.rows().iter().zip(&verdicts);
+        let hops = rows.filter(|(_, verdict)| verdict.loss == loss);
+        hops.map(|(row, _)| row.ttl.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let path = hops(Loss::Path);
+    if !path.is_empty() {
+        writeln!(out, "  loss on the path at hops {path}: at the first of them or before it")?;
+    }
+    let unclear = hops(Loss::Unclear);
+    if !unclear.is_empty() {
+        writeln!(out, "  loss or a limit, unclear, at hops {unclear}")?;
+    }
+    Ok(())
+}
+
 /// Which of the losses are none, and which rounds.
 fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let rows = whole.table.rows();
     for (row, verdict) in rows.iter().zip(whole.table.verdicts()) {
-        let Some(behind) = verdict.behind.filter(|_| verdict.loss == Loss::RateLimited) else {
+        let limited = verdict.loss == Loss::RateLimited;
+        let Some(behind) = verdict.behind.filter(|_| limited) else {
+            if let Some(limit) = verdict.limit.filter(|_| limited) {
+                writeln!(out, "{:3}. rate-limited, not loss: {}", row.ttl, words::limit(limit))?;
+            }
             continue;
         };
         let what = if behind.loss > 0.0 { "rate-limited beyond" } else { "rate-limited, not" };
@@ -125,6 +148,11 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
             (first, last) => format!("hops {first} to {last} behind lose"),
         };
         writeln!(out, "{:3}. {what} loss: {lose} {:.1}%", row.ttl, behind.loss * 100.0)?;
+    }
+    write_losses(out, whole)?;
+    let damaged = rows.iter().filter(|row| row.damaged > 0);
+    for Row { ttl, damaged, .. } in damaged {
+        writeln!(out, "{ttl:3}. damaged: {damaged} answered with a wrong checksum, not lost")?;
     }
     let asked = rows.iter().filter_map(|row| Some((row.ttl, whole.table.asked(row)?)));
     for (ttl, asked) in asked {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::model::{System, Target};
 use super::state::UiState;
 use crate::render::annotation::annotation;
+use crate::render::rows::limit;
 use crate::time::Span;
 use crate::trace::table::{Responder, Row};
 use crate::trace::verdict::Loss;
@@ -25,14 +26,24 @@ pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
 
 fn counts(row: &Row) -> String {
     let (sent, received, late, lost) = (row.sent, row.received, row.late, row.lost());
-    format!("{sent} sent, {received} answered in time, {late} late, {lost} lost")
+    let damaged = match row.damaged {
+        0 => String::new(),
+        damaged => format!(", {damaged} answered with a wrong checksum"),
+    };
+    format!("{sent} sent, {received} answered in time, {late} late, {lost} lost{damaged}")
 }
 
 /// What its loss means, in words.
 fn meaning(target: &Target, index: usize, row: &Row) -> String {
     let share = row.loss() * 100.0;
-    match target.table.loss(index) {
+    let verdicts = target.table.verdicts();
+    let verdict = verdicts.get(index);
+    match verdict.map_or(Loss::None, |verdict| verdict.loss) {
         Loss::None => "no loss".to_owned(),
+        Loss::RateLimited if verdict.is_some_and(|verdict| verdict.behind.is_none()) => {
+            let limit = verdict.and_then(|verdict| verdict.limit).map(limit);
+            format!("{share:.1}% rate-limited, not loss: {}", limit.unwrap_or_default())
+        }
         Loss::RateLimited => format!(
             "{share:.1}% rate-limited, not loss: hops behind it lose clearly less, and all their \
              packets pass it"
@@ -40,7 +51,7 @@ fn meaning(target: &Target, index: usize, row: &Row) -> String {
         Loss::Path => {
             format!("{share:.1}% loss, here or on the way: the hops before it tell")
         }
-        Loss::Unclear => format!("{share:.1}% not answered: too few to tell loss from a limit"),
+        Loss::Unclear => format!("{share:.1}% not answered: loss or a limit, it is unclear"),
         Loss::Silent => {
             "it has never answered; hops behind it show whether it passes packets".into()
         }

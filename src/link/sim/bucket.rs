@@ -1,0 +1,63 @@
+//! What is left of a limit: the tokens of a bucket, or how many replies there were in the running second.
+
+use super::node::Rate;
+use crate::time::{Span, Timestamp};
+
+const SECOND: Span = Span::from_millis(1_000);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bucket {
+    /// How many replies may be sent now.
+    tokens: f64,
+    /// When that was last reckoned; of a limit for each second, when the running one began.
+    since: Timestamp,
+}
+
+impl Bucket {
+    /// One that has rested.
+    pub(super) fn full(rate: Option<Rate>) -> Self {
+        Self { tokens: rate.map_or(0.0, |rate| f64::from(rate.burst)), since: Timestamp::default() }
+    }
+
+    /// Whether a reply may be sent at this time; it counts if so.
+    pub(super) fn take(&mut self, rate: Rate, at: Timestamp, rng: &mut fastrand::Rng) -> bool {
+        let rested = at.since(self.since).secs_f64().max(0.0);
+        let most = f64::from(rate.burst);
+        if !rate.window {
+            self.rest(rate, rested, rng);
+            self.since = self.since.max(at);
+        } else if at.since(self.since) >= SECOND {
+            (self.tokens, self.since) = (most, at);
+        }
+        let speaks = self.tokens >= 1.0;
+        if speaks {
+            self.tokens -= 1.0;
+        }
+        speaks
+    }
+
+    /// Fills for so many seconds, while others take from it now and then.
+    fn rest(&mut self, rate: Rate, seconds: f64, rng: &mut fastrand::Rng) {
+        let mut left = seconds;
+        if rate.others > 0.0 {
+            // What was so long ago makes no difference any more.
+            left = left.min(20.0 * f64::from(rate.burst) / rate.per_second);
+            loop {
+                let next = -rng.f64().max(f64::MIN_POSITIVE).ln() / rate.others;
+                if next > left {
+                    break;
+                }
+                left -= next;
+                self.fill(rate, next);
+                if self.tokens >= 1.0 {
+                    self.tokens -= 1.0;
+                }
+            }
+        }
+        self.fill(rate, left);
+    }
+
+    fn fill(&mut self, rate: Rate, seconds: f64) {
+        self.tokens = (self.tokens + seconds * rate.per_second).min(f64::from(rate.burst));
+    }
+}

@@ -1,0 +1,229 @@
+//! Whether the lost probes of a hop look like those that a limit leaves unanswered, or like chance.
+//!
+//! A router that limits its answers keeps a bucket of tokens: it fills with time, and every answer takes one. So what it leaves
+//! unanswered follows from what was asked before: the first query after a rest is answered and later ones are not, and it
+//! gives as many answers a second whatever it is asked. What a path loses follows from nothing: of two probes a
+//! millisecond apart it may lose the first. BSD counts in windows of a second instead.
+//!
+//! [`Record::explained`] tries many limits, from the slowest that routers have to the fastest. Each predicts which
+//! probes are answered, given what was answered before; the likelihood of what was seen says how well, against losses by
+//! chance alone. What remains is a count on the safe side: losses that no limit explains which fits nearly as well as
+//! the best one. Linux's limit is 1 a second and 6 at once for each peer, BSD's are 100 to 250 a second.
+
+use std::sync::OnceLock;
+
+use super::path::{Hop, Path};
+use super::reply::Reply;
+use crate::time::Timestamp;
+
+mod bucket;
+mod window;
+
+/// As many of a hop's latest probes are remembered.
+const KEPT: usize = 512;
+/// A limit is one if it is so much likelier than chance, as a natural logarithm: many limits are tried, and one fits by chance.
+const SURE: f64 = 12.0;
+/// Limits that are less likely than the best by no more than this may be the true one.
+const NEAR: f64 = 3.0;
+/// Limits that differ by less than this fit equally well.
+const ALIKE: f64 = 1.0;
+/// By how many seconds a probe may reach the router earlier or later than its place in time says.
+const JITTER: f64 = 0.02;
+/// The chance that a limit does other than is predicted of it.
+const FLAW: f64 = 0.01;
+
+/// What limits the answers of a hop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    /// Answers a second in the long run.
+    pub per_second: f64,
+    /// Answers at once after a rest.
+    pub burst: u32,
+}
+
+/// What limits make of a hop's lost probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Explained {
+    /// The likeliest limit, where it is much likelier than chance.
+    pub limit: Option<Limit>,
+    /// Lost probes that were looked at.
+    pub lost: u64,
+    /// How many of them no limit explains that may be the true one.
+    pub unexplained: u64,
+}
+
+/// The probes of a hop: when the latest were sent and whether they were answered, and what was made of those before.
+#[derive(Clone, Default)]
+pub struct Record {
+    probes: Vec<Asked>,
+    before: Explained,
+    explained: OnceLock<Explained>,
+}
+
+/// A probe, and whether it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    sent: Timestamp,
+    /// The number of its round, modulo 2^32.
+    pub(super) round: u32,
+    /// Which of the hop's probes of the round, from 0.
+    query: u16,
+    pub(super) answered: bool,
+}
+
+/// The probes of a hop in a round that are settled.
+pub(super) fn asked<'a>(hop: &'a Hop, path: &'a Path) -> impl Iterator<Item = Asked> + 'a {
+    let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
+    let round = u32::try_from(path.round & u64::from(u32::MAX)).unwrap_or_default();
+    let settled = (0..).zip(&hop.probes).filter(|(_, probe)| probe.is_settled());
+    settled.filter_map(move |(query, probe)| {
+        let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
+        Some(Asked { round, query, sent: probe.sent?, answered })
+    })
+}
+
+/// The probe that was sent then was answered after all.
+pub(super) fn note_late(probes: &mut [Asked], sent: Option<Timestamp>) {
+    if let Some(asked) = probes.iter_mut().rev().find(|asked| Some(asked.sent) == sent) {
+        asked.answered = true;
+    }
+}
+
+/// What is computed from the probes is left out: they say it all.
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Record")
+            .field("probes", &self.probes)
+            .field("before", &self.before)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Record {
+    /// Takes in the probes of a round.
+    pub(super) fn add(&mut self, hop: &Hop, path: &Path) {
+        if self.probes.len() >= KEPT {
+            self.fold();
+        }
+        self.probes.extend(asked(hop, path));
+        self.explained.take();
+    }
+
+    /// The probe that was sent then was answered after all.
+    pub(super) fn add_late(&mut self, sent: Option<Timestamp>) {
+        note_late(&mut self.probes, sent);
+        self.explained.take();
+    }
+
+    /// What was made of these probes is kept, and they are not.
+    fn fold(&mut self) {
+        self.before = self.explained();
+        self.probes.clear();
+        self.explained.take();
+    }
+
+    /// The latest probes.
+    pub(super) fn probes(&self) -> &[Asked] {
+        &self.probes
+    }
+
+    /// What limits make of its lost probes.
+    #[must_use]
+    pub fn explained(&self) -> Explained {
+        *self.explained.get_or_init(|| {
+            let latest = explain(&self.probes);
+            Explained {
+                limit: latest.limit.or(self.before.limit),
+                lost: self.before.lost + latest.lost,
+                unexplained: self.before.unexplained + latest.unexplained,
+            }
+        })
+    }
+}
+
+/// How well a limit fits, and what it leaves unexplained.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fit {
+    /// Probes that it must have answered, as far as it goes: how many were answered, and how many lost.
+    answered: u64,
+    lost: u64,
+    /// Lost probes that it explains for certain.
+    refused: u64,
+    /// Probes that it may have answered or not.
+    open: u64,
+    /// Answers that it cannot have given.
+    flaws: u64,
+}
+
+impl Fit {
+    /// The logarithm of the likelihood of what was seen.
+    fn likelihood(self) -> f64 {
+        by_chance(self.lost, self.answered) - self.cost() + float(self.refused) * (1.0 - FLAW).ln()
+    }
+
+    /// By how much it is less likely at least.
+    fn cost(self) -> f64 {
+        float(self.open) * std::f64::consts::LN_2 - float(self.flaws) * FLAW.ln()
+    }
+}
+
+/// The logarithm of the likelihood that of so many in all these are lost, each by the same chance.
+fn by_chance(lost: u64, answered: u64) -> f64 {
+    let all = float(lost + answered);
+    let term = |count: u64| if count == 0 { 0.0 } else { float(count) * (float(count) / all).ln() };
+    term(lost) + term(answered)
+}
+
+/// What limits make of these.
+pub(super) fn explain(probes: &[Asked]) -> Explained {
+    let lost = probes.iter().filter(|asked| !asked.answered).count() as u64;
+    let answered = probes.len() as u64 - lost;
+    if lost == 0 || answered == 0 {
+        return Explained { limit: None, lost, unexplained: lost };
+    }
+    let chance = by_chance(lost, answered);
+    let mut best = chance;
+    let mut fits: Vec<(f64, Limit, u64)> = Vec::new();
+    let mut add = |limit: Limit, fit: &dyn Fn(f64) -> Option<Fit>| {
+        if let Some(fit) = fit(best - NEAR) {
+            let likelihood = fit.likelihood();
+            best = best.max(likelihood);
+            fits.push((likelihood, limit, fit.lost));
+        }
+    };
+    for limit in bucket::limits(probes) {
+        add(limit, &|floor| bucket::fit(limit, probes, f64::from(limit.burst), floor));
+        add(limit, &|floor| bucket::fit(limit, probes, 0.0, floor));
+    }
+    for (limit, most) in window::limits(probes) {
+        add(limit, &|floor| window::fit(most, probes, floor));
+    }
+    let near = fits.iter().filter(|(likelihood, ..)| *likelihood >= best - NEAR);
+    let unexplained = near.map(|(.., lost)| *lost).min().unwrap_or(lost);
+    // Of those that fit as well as any, the first is the most common.
+    let first = fits.iter().find(|(likelihood, ..)| *likelihood >= best - ALIKE);
+    let limit = first.filter(|_| best >= chance + SURE).map(|(_, limit, _)| *limit);
+    Explained { limit, lost, unexplained: unexplained.min(not_at_the_end(probes)) }
+}
+
+/// How many were lost, as far as losses at the end of rounds tell: whatever a limit shares its tokens with, it answers the first
+/// query of a round and not the last, and the path loses each as often. So of losses after which a round has no more answers
+/// only as many count as there have to be beside the others.
+fn not_at_the_end(probes: &[Asked]) -> u64 {
+    let (mut lost, mut others, mut queries) = (0, 0, 1);
+    for round in probes.chunk_by(|a, b| a.round == b.round) {
+        let until = round.iter().rposition(|asked| asked.answered).unwrap_or(0);
+        let first_is_lost = round.first().is_some_and(|asked| !asked.answered);
+        for (index, asked) in round.iter().enumerate().filter(|(_, asked)| !asked.answered) {
+            lost += 1;
+            others += u64::from(first_is_lost || index < until);
+            queries = queries.max(u64::from(asked.query) + 1);
+        }
+    }
+    if queries == 1 { lost } else { lost.min((others * queries).div_ceil(queries - 1)) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 probes")]
+fn float(count: u64) -> f64 {
+    count as f64
+}

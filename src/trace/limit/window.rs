@@ -1,0 +1,82 @@
+//! Limits of so many answers in each second, as BSD has them (`ppsratecheck`): a second begins with the first probe after the
+//! one before is over.
+
+use std::collections::BTreeSet;
+
+use super::{Asked, Fit, JITTER, Limit};
+use crate::time::{Span, Timestamp};
+
+const SECOND: Span = Span::from_millis(1_000);
+/// One a second is a bucket of one.
+const LEAST: u64 = 2;
+/// As many numbers of answers in a second are tried.
+const TRIED: usize = 6;
+
+/// A second of a window: as many were asked, and as many answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    asked: u64,
+    answered: u64,
+}
+
+/// The limits that seconds with losses suggest: how many answers they leave in each.
+pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = (Limit, u64)> + use<> {
+    let seconds = seconds(probes);
+    let lossy = seconds.iter().filter(|it| it.answered < it.asked);
+    // Where a second ends is not known to the millisecond: one more may have been answered in it.
+    let answered = lossy.flat_map(|it| [it.answered, it.answered + 1]);
+    let most = seconds.iter().map(|it| it.answered).max();
+    let tried: BTreeSet<u64> = answered.chain(most).filter(|most| *most >= LEAST).collect();
+    tried.into_iter().rev().take(TRIED).map(|most| {
+        let burst = u32::try_from(most).unwrap_or(u32::MAX);
+        (Limit { per_second: f64::from(burst), burst }, most)
+    })
+}
+
+/// What each second came to.
+fn seconds(probes: &[Asked]) -> Vec<Second> {
+    let mut seconds: Vec<Second> = Vec::new();
+    let mut began: Option<Timestamp> = None;
+    for asked in probes {
+        if began.is_none_or(|began| asked.sent.since(began) >= SECOND) {
+            began = Some(asked.sent);
+            seconds.push(Second::default());
+        }
+        if let Some(second) = seconds.last_mut() {
+            second.asked += 1;
+            second.answered += u64::from(asked.answered);
+        }
+    }
+    seconds
+}
+
+/// How well a limit of so many answers a second fits; `None` if it is less likely than `floor`.
+pub(super) fn fit(most: u64, probes: &[Asked], floor: f64) -> Option<Fit> {
+    let mut fit = Fit::default();
+    let mut began: Option<Timestamp> = None;
+    let (mut asked_in, mut was_unsure) = (0, false);
+    for Asked { sent, answered, .. } in probes.iter().copied() {
+        let lasted = began.map_or(f64::INFINITY, |began| sent.since(began).secs_f64());
+        // Whether a second is over that is nearly over is seen from whether there is an answer.
+        let unsure = (lasted - 1.0).abs() < JITTER && asked_in >= most;
+        if if unsure { answered } else { lasted >= 1.0 } {
+            (began, asked_in) = (Some(sent), 0);
+        }
+        asked_in += 1;
+        let still = unsure && was_unsure;
+        was_unsure = unsure;
+        match (answered, asked_in <= most) {
+            // That the second is not over yet is one chance for all that are lost meanwhile.
+            (false, _) if still => fit.refused += 1,
+            _ if unsure => fit.open += 1,
+            (true, true) => fit.answered += 1,
+            (true, false) => fit.flaws += 1,
+            (false, true) => fit.lost += 1,
+            (false, false) => fit.refused += 1,
+        }
+        if -fit.cost() < floor {
+            return None;
+        }
+    }
+    Some(fit)
+}
