@@ -251,7 +251,9 @@ pub fn balancing(target: IpAddr) -> Option<String> {
         let name = name.unwrap_or_else(|_| format!("interface {}", hop.interface));
         hop.gateway.map_or_else(|| name.clone(), |gateway| format!("{gateway} by {name}"))
     });
-    Some(words.collect::<Vec<_>>().join(" and "))
+    let mut words: Vec<String> = words.collect();
+    words.sort();
+    Some(words.join(" and "))
 }
 
 /// The interface that probes are bound to, by `-i` or by the target's zone.

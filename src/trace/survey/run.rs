@@ -114,7 +114,7 @@ impl Run {
 
     /// Whether this is a trace, and not some datagrams whose TTL happens to be low.
     pub(super) fn is_trace(&self) -> bool {
-        let expired = self.probes.iter().any(|it| it.expired);
+        let expired = self.probes.iter().chain(&self.confirmations).any(|it| it.expired);
         let near = self.per_ttl.keys().next().is_some_and(|ttl| *ttl <= NEAR);
         let climbs = self.per_ttl.len() > 2 || self.per_ttl.len() == 2 && near;
         let trace_port = self.flow.probe == ProbeType::Udp && self.lowest >= LOWEST_TRACE_PORT;
@@ -285,10 +285,10 @@ pub(super) fn with_confirmations(mut runs: Vec<Run>) -> Vec<Run> {
     for run in runs {
         match traces.last_mut().filter(|last| last.is_confirmed_by(&run)) {
             Some(last) => last.confirmations.extend(run.probes),
-            None if run.is_trace() => traces.push(run),
-            None => {}
+            None => traces.push(run),
         }
     }
+    traces.retain(Run::is_trace);
     traces
 }
 

@@ -157,8 +157,9 @@ fn replies_alone_show_the_hops_and_no_times() {
     assert_eq!(run.status, 2);
 }
 
-/// Number and responders.
+/// Number and responders; `-` stands for a probe that was not captured.
 fn hop(line: &str) -> String {
+    let line = line.replace(" -", " *");
     let mut words: Vec<&str> = line.split(' ').collect();
     words.dedup_by(|one, other| *one == "*" && *other == "*");
     words.join(" ")
