@@ -2,8 +2,8 @@
 //!
 //! The sequences of hops are laid beside each other ([`align`]), so that what is behind a router that was put in or
 //! taken out has only moved. Hops that share a router are in common; others there are branches, and no change. Whether what
-//! lies between two hops in common is a change is one question to the whole trace ([`evidence`](super::evidence)): if an unchanged
-//! path shows as much with a chance below [`SIGNIFICANCE`], the path has changed, at the hops that are unlikely by themselves. Else
+//! lies between two hops in common is a change is one question to the whole trace (`evidence`): if an unchanged
+//! path shows as much with a chance below `SIGNIFICANCE`, the path has changed, at the hops that are unlikely by themselves. Else
 //! it is unclear, and other branches perhaps. Of a run that was not finished, what it lacks beyond its last hop is no change.
 
 use std::collections::BTreeSet;

@@ -1,9 +1,9 @@
 //! Two maps of all paths to one target, compared: which routers and links are gone or come.
 //!
 //! No run finds all for certain, so what one map lacks may still be there. Whether the maps differ by more than chance is one
-//! question to both ([`Odds`]): at each router that both have, the flows that went on from it to each next hop are
-//! compared by counting their assignments to the two runs ([`chance`](crate::chance)). How often is any next hop in one run alone that
-//! is as unlikely to be, or has any router no next hop in both? That is to be below [`SIGNIFICANCE`]. Which differences then are the change goes by each run's
+//! question to both (`Odds`): at each router that both have, the flows that went on from it to each next hop are
+//! compared by counting their assignments to the two runs ([`chance`]). How often is any next hop in one run alone that
+//! is as unlikely to be, or has any router no next hop in both? That is to be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
 //! confidence: of a router that showed `k` next hops to `n` flows, a further one that is as likely as the others is missed with a
 //! chance of `(k / (k + 1))ⁿ`; a router is missed if each link to it is, and one beyond others that are missed with them. What a run
 //! lacks that was not finished is no change. Links beyond a router that chooses for each packet may not exist and are left out. Links that are

@@ -2,7 +2,7 @@
 //!
 //! Of each hop the last [`KEPT`] rounds since its last change are kept: who answered. They are split at every round into
 //! those before and a window of the latest. A hop has changed if somebody new answers in the window, and chance alone would part
-//! the two so at some such split less often than [`SIGNIFICANCE`] ([`chance`](crate::chance): the order of answers tells
+//! the two so at some such split less often than [`SIGNIFICANCE`] ([`chance`]: the order of answers tells
 //! nothing if nothing changed). Three things are asked of a split: that nobody answers on both sides, of all probes or of those
 //! of one query (a flow) alone, and that one router answers in the window alone. It happened when the first of the new
 //! routers answered. A hop is balanced if answers alternate more often than one change can explain.

@@ -34,7 +34,7 @@ pub(super) const RESERVED_WATCHING: usize = 128;
 /// Where nothing was asked for, MAX adapts: it is ten times the largest RTT seen so far, but at least a
 /// second and never more than `max`. So a path with silent hops costs a second, not five. What lies beyond the farthest hop
 /// that answered may be farther away in time than all before it: while nothing has ended the path, it gets
-/// [three seconds](Self::far), once a trace.
+/// three seconds, once a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
