@@ -25,6 +25,9 @@ pub trait Observer {
     /// So many probes have by now been refused or not seen leaving.
     fn never_sent(&mut self, _: NeverSent) {}
 
+    /// So many frames that may be replies have by now been seen on interfaces that are not captured on.
+    fn elsewhere(&mut self, _: u64) {}
+
     /// So many rounds have now gone by of which no probe was seen leaving, and so many of them since the last call.
     fn missed(&mut self, _: u64, _: u64) {}
 
@@ -148,6 +151,7 @@ impl Crank {
     ) -> Result<bool, LinkError> {
         let outcome = turn(tracer, link, observer, self);
         self.tell_never_sent(observer);
+        observer.elsewhere(link.elsewhere());
         let missed = tracer.missed();
         if missed > self.missed {
             observer.missed(missed, missed - self.missed);

@@ -84,6 +84,16 @@ pub fn of_balancing(target: IpAddr) {
     }
 }
 
+/// That replies may have come by interfaces that -i leaves out.
+pub fn for_elsewhere(frames: u64, interface: &Untrusted) -> String {
+    let name = Some(interface.shown()).filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| "that of -i".to_owned());
+    let frames = if frames == 1 { "1 frame".to_owned() } else { format!("{frames} frames") };
+    format!(
+        "{frames} that may be replies came in by other interfaces than {name}: leave out -i to capture on all"
+    )
+}
+
 /// What clap's error leaves unsaid, as a whole line that takes its place.
 pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let words: Vec<&str> = given.iter().skip(1).filter_map(|word| word.to_str()).collect();

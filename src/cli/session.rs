@@ -56,6 +56,11 @@ pub struct Session {
     facts: RunFacts,
     /// That what was rewritten is not believed any more has been said.
     withdrawn: bool,
+    /// Frames that may be replies, on interfaces that are not captured on; and that this was said.
+    elsewhere: u64,
+    told_elsewhere: bool,
+    /// Some probes of the round before were not answered.
+    lacking: bool,
     failed: bool,
     pipe_closed: bool,
     /// Nobody reads the recording any more: that ends the run, which came as far as it came.
@@ -101,6 +106,9 @@ impl Session {
                 ..RunFacts::default()
             },
             withdrawn: false,
+            elsewhere: 0,
+            told_elsewhere: false,
+            lacking: false,
             failed: false,
             pipe_closed: false,
             recording_closed: false,
@@ -203,6 +211,12 @@ impl Session {
     /// Whether a probe never left.
     pub fn has_never_sent(&self) -> bool {
         self.never_sent.count() > 0
+    }
+
+    /// Whether frames came in by other interfaces than the one that is captured on is worth a word now, and was not said before.
+    pub fn misses_elsewhere(&mut self, silence: bool) -> bool {
+        let missing = self.elsewhere > 0 && silence;
+        missing && !std::mem::replace(&mut self.told_elsewhere, true)
     }
 
     /// Says how many probes never left, and why that may be: of a live run, those that were to leave by `interface`.
@@ -316,6 +330,14 @@ impl Observer for Session {
             meter.handle(event, path);
         }
         self.render(Some(event), path);
+        match event {
+            Event::Ended => self.lacking = path.totals.is_lacking(),
+            // A further round.
+            Event::Sent(_) if self.lacking && self.misses_elsewhere(true) => {
+                complain(&hints::for_elsewhere(self.elsewhere, &self.facts.interface));
+            }
+            _ => {}
+        }
     }
 
     fn refused(&mut self, error: &LinkError) {
@@ -323,6 +345,10 @@ impl Observer for Session {
         if self.facts.refused == 1 {
             complain(&error.to_string());
         }
+    }
+
+    fn elsewhere(&mut self, frames: u64) {
+        self.elsewhere = frames;
     }
 
     fn never_sent(&mut self, so_far: NeverSent) {

@@ -248,6 +248,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
+    session.facts_mut().interface = interface.name.clone();
     let mut engine = task.engine(config, largest)?;
     let status = session.run(&mut *engine, &mut link);
     resolvers.iter().for_each(Resolvers::stop);
@@ -284,11 +285,8 @@ pub(super) fn account(
             ));
         }
         facts.elsewhere = Some(counted.elsewhere);
-        if counted.elsewhere > 0 && silence {
-            let (elsewhere, name) = (counted.elsewhere, facts.interface.shown());
-            complain(&format!(
-                "{elsewhere} frames that may be replies came in by other interfaces than {name}: leave out -i to capture on all"
-            ));
+        if session.misses_elsewhere(silence) {
+            complain(&hints::for_elsewhere(counted.elsewhere, &session.facts_mut().interface));
         }
     }
     session.say_what_never_left(Some(leaves_by));

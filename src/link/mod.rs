@@ -61,6 +61,11 @@ pub trait Link {
     fn echoes(&self) -> bool {
         true
     }
+
+    /// How many frames that may be replies were seen on interfaces that are not captured on.
+    fn elsewhere(&self) -> u64 {
+        0
+    }
 }
 
 /// Why a link failed.

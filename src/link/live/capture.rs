@@ -215,6 +215,11 @@ impl Capture {
         Some(at.map(|at| Captured { at, link, interface, hardware, outgoing, bytes, original_len }))
     }
 
+    /// How many frames came in by interfaces that are not captured on.
+    pub(super) fn elsewhere(&self) -> u64 {
+        self.totals.elsewhere
+    }
+
     /// The counters since the capture began.
     pub(super) fn statistics(&mut self) -> io::Result<Statistics> {
         let new = sys::packet_statistics(&self.socket)?;

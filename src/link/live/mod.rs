@@ -347,6 +347,10 @@ fn broken(interface: &str, source: io::Error) -> LinkError {
 }
 
 impl Link for LiveLink {
+    fn elsewhere(&self) -> u64 {
+        self.capture.elsewhere()
+    }
+
     fn now(&self) -> Timestamp {
         self.timeline.at(self.clocks.steady())
     }

@@ -1,6 +1,6 @@
 //! Ways back and loops over routers of the kernel, the former beside what traceroute prints.
 
-use super::lab::{Lab, TARGET, replay, run, text, trace};
+use super::lab::{Lab, RTRACE, TARGET, replay, run, text, trace};
 
 const TARGET6: &str = "2001:db8:113::9";
 
@@ -64,5 +64,14 @@ fn answers_by_another_interface_are_told_of() {
         for options in [&[][..], &["-i", "any"]] {
             assert_eq!(said(options), (Some(0), String::new()));
         }
+        // A watch says it while it runs, once.
+        let mut watch = lab.on("src", "sh");
+        watch.args(["-c", "exec \"$0\" \"$@\" 2>&1", RTRACE, "watch", "-n", "--interval", "0.2"]);
+        watch.args(["--format", "ndjson", "--rounds", "4", "-i", "eth0", target]);
+        let output = text(&watch.output().unwrap().stdout);
+        let said: Vec<usize> =
+            output.match_indices("other interfaces than eth0").map(|it| it.0).collect();
+        let last = output.find("\"round\":4,").unwrap();
+        assert!(said.len() == 1 && said[0] < last, "{output}");
     }
 }
