@@ -35,10 +35,14 @@ pub fn attacked(number: u64, frames: u64) -> Hostile {
     let mut rng = fastrand::Rng::with_seed(number);
     let mut engine = engine(&run);
     let (mut concerned, mut events, mut done) = (Vec::new(), Vec::new(), Hostile::default());
+    let mut now = Timestamp::default();
     let each = frames / own.len().max(1) as u64 + 1;
     for (at, bytes) in &own {
         let mut captured = (*at, LinkType::Raw, bytes.clone());
         for _ in 0..each {
+            // A link's stamps never go back.
+            now = now.max(captured.0);
+            captured.0 = now;
             if show(&mut *engine, &captured, done.frames, &mut events) {
                 concerned.push(captured);
             }

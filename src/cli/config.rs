@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -20,7 +20,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::args::{Cli, ConfigArgs, normalise};
 use super::{Status, paths, write_out};
-use crate::privilege::{self, Identity, NamedBy, files};
+use crate::privilege::{self, Identity, NamedBy};
 use crate::sandbox::{self, Profile};
 use crate::untrusted::Untrusted;
 
@@ -326,7 +326,7 @@ fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, String)>> {
     };
     // Nothing that was asked for, or in a home that is somebody else's.
     let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::PermissionDenied];
-    match files::read(&path).and_then(io::read_to_string) {
+    match super::read_text(&path) {
         Err(error) if asked.is_none() && absent.contains(&error.kind()) => Ok(None),
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             bail!(

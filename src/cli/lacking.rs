@@ -87,7 +87,9 @@ pub(super) fn after_the_end(
         1 => "the answer to 1 probe, and ".to_owned(),
         open => format!("the answers to {open} probes, and "),
     };
-    format!("{name} ends before the run did: {answers}whatever was sent later may be missing")
+    format!(
+        "{name} has no end of the run (it was cut short, or saved anew by another tool): {answers}whatever was sent later may be missing"
+    )
 }
 
 /// What is said of a trace of which the file holds no probe.

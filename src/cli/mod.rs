@@ -33,13 +33,15 @@ mod values;
 mod watch;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
 use signal_hook::consts::SIGXFSZ;
 
+use crate::privilege::files;
 use crate::untrusted::Untrusted;
 use args::{Action, Cli, WatchArgs};
 use task::Task;
@@ -176,6 +178,20 @@ fn in_one_line(error: &anyhow::Error) -> String {
         }
     }
     line
+}
+
+/// The text of a topology or configuration file has no more octets than this.
+const LONGEST_TEXT: u64 = 4 << 20;
+
+/// What a topology or configuration file says.
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    files::read(path)?.take(LONGEST_TEXT + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST_TEXT {
+        let message = format!("it has more than {} MiB", LONGEST_TEXT >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(text)
 }
 
 /// Writes `text`, which is `what`, to stdout. A closed pipe is not an error.

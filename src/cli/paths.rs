@@ -199,7 +199,7 @@ impl PathsArgs {
 }
 
 /// Options of a trace that multipath traces have no use for.
-pub const UNUSED: [&str; 8] = [
+pub const UNUSED: [&str; 9] = [
     "--queries",
     "--flow",
     "--sim-queries",
@@ -208,6 +208,7 @@ pub const UNUSED: [&str; 8] = [
     "--inspect",
     "--extensions",
     "--back",
+    "--csv",
 ];
 
 fn is_unused(arg: &clap::Arg) -> bool {
@@ -225,6 +226,7 @@ pub fn refused(options: &TraceOptions, output: OutputOptions) -> Option<String> 
         output.inspect,
         output.extensions,
         output.back,
+        output.csv,
     ];
     let (name, _) = UNUSED.iter().zip(given).find(|(_, given)| *given)?;
     Some(format!("{name} is not for rtrace paths: leave it out"))

@@ -332,10 +332,28 @@ pub(super) fn open(path: &Path) -> anyhow::Result<File> {
     if is_pipe { copied(&mut file, &path.display().to_string()) } else { Ok(file) }
 }
 
+/// By so many octets it is known whether what comes in can be read at all.
+const FIRST: u64 = 4_096;
+
+/// Whether these are the first octets of a capture, or of a JSON document.
+fn may_be_read(first: &[u8]) -> bool {
+    let is_document = matches!(first.trim_ascii_start().first(), Some(b'{' | b'[') | None);
+    let magic = first.first_chunk::<4>().map(|magic| u32::from_be_bytes(*magic));
+    let magics = [0xa1b2_c3d4, 0xd4c3_b2a1, 0xa1b2_3c4d, 0x4d3c_b2a1, 0x0a0d_0d0a];
+    is_document || magic.is_some_and(|magic| magics.contains(&magic))
+}
+
 fn copied(from: &mut dyn Read, name: &str) -> anyhow::Result<File> {
     let copy = tempfile::tempfile().with_context(|| format!("cannot make a copy of {name}"));
     let mut copy = copy?;
-    io::copy(from, &mut copy).with_context(|| format!("cannot copy {name}"))?;
+    let mut first = Vec::new();
+    let copying = || format!("cannot copy {name}");
+    from.take(FIRST).read_to_end(&mut first).with_context(copying)?;
+    copy.write_all(&first).with_context(copying)?;
+    // What is neither a capture nor a document is not waited for to its end.
+    if may_be_read(&first) {
+        io::copy(from, &mut copy).with_context(copying)?;
+    }
     copy.rewind().with_context(|| format!("cannot read the copy of {name}"))?;
     Ok(copy)
 }

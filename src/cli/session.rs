@@ -192,6 +192,12 @@ impl Session {
             self.annotations.wait_all();
         }
         self.record_names();
+        if self.recording_closed {
+            complain(
+                "nobody reads the recording any more: the run has ended early, without a report",
+            );
+            self.renderer = Box::new(Discard);
+        }
         let ended = {
             let view = View::of(&self.config, tracer.path(), &self.annotations);
             let view = View { never_sent: self.never_sent.count(), ..view };
@@ -202,6 +208,7 @@ impl Session {
         match signal {
             _ if self.failed => Status::Failed,
             Some(signal) => Status::Interrupted(signal),
+            None if self.recording_closed => Status::NotReached,
             None if self.pipe_closed => Status::Reached,
             None if tracer.reached() && self.never_sent.count() == 0 => Status::Reached,
             None => Status::NotReached,

@@ -1,7 +1,6 @@
 //! `rtrace TARGET`: a live trace, or one through a simulated network.
 
 use std::fs::File;
-use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -297,8 +296,7 @@ pub(super) fn read_topology(file: &Path) -> anyhow::Result<Option<String>> {
     if file == Path::new(BUILT_IN) {
         return Ok(None);
     }
-    let text = files::read(file).and_then(io::read_to_string);
-    text.map(Some).with_context(|| format!("cannot read {}", file.display()))
+    super::read_text(file).map(Some).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// The simulated network, with the recording of what happens there.

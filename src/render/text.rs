@@ -257,6 +257,29 @@ pub(super) fn branches_line(path: &Path) -> Option<String> {
     Some(format!("{INDENT}branches: routers answer beyond hop {end} too: {}", hops.join(", ")))
 }
 
+/// An answer of the target, where it was reached but no line shows that.
+fn unseen_answer(view: View<'_>) -> Option<(u8, &Reply)> {
+    let path = view.path;
+    let of_target = |ttl: u8, reply: &Reply| path.is_of_target(ttl, reply);
+    let mut shown = path.reported().iter().flat_map(|hop| {
+        hop.probes.iter().filter_map(Probe::answer).map(move |reply| (hop.ttl, reply))
+    });
+    if !path.reached(view.config) || shown.any(|(ttl, reply)| of_target(ttl, reply)) {
+        return None;
+    }
+    let all = path.probes();
+    let mut replies =
+        all.flat_map(|(ttl, probe)| probe.replies.iter().map(move |reply| (ttl, reply)));
+    replies.find(|(ttl, reply)| of_target(*ttl, reply))
+}
+
+/// What is said of an answer of the target that stands in no line.
+fn unseen_line(ttl: u8, reply: &Reply) -> String {
+    let late = if reply.late { ", after its probe had timed out" } else { "" };
+    let rtt = reply.rtt.map_or_else(String::new, |rtt| format!(" after {rtt} ms"));
+    format!("{INDENT}reached: {} answered a probe with TTL {ttl}{rtt}{late}", reply.responder)
+}
+
 /// What is said of answers that are not believed.
 pub(super) fn contradicted_line(it: Contradiction) -> String {
     let Contradiction { ttl, responder, answers } = it;
@@ -312,6 +335,9 @@ impl<W: Write> Renderer for Text<W> {
         }
         if let Some(line) = branches_line(view.path) {
             writeln!(self.out, "{line}")?;
+        }
+        if let Some((ttl, reply)) = unseen_answer(view) {
+            writeln!(self.out, "{}", unseen_line(ttl, reply))?;
         }
         for contradiction in view.path.contradictions() {
             writeln!(self.out, "{}", contradicted_line(contradiction))?;

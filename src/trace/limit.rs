@@ -75,7 +75,8 @@ pub(super) struct Asked {
 pub(super) fn asked<'a>(hop: &'a Hop, path: &'a Path) -> impl Iterator<Item = Asked> + 'a {
     let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
     let round = u32::try_from(path.round & u64::from(u32::MAX)).unwrap_or_default();
-    let settled = (0..).zip(&hop.probes).filter(|(_, probe)| probe.is_settled());
+    let settled =
+        (0..).zip(&hop.probes).filter(|(_, probe)| probe.is_settled() && !probe.is_in_doubt());
     settled.filter_map(move |(query, probe)| {
         let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
         Some(Asked { round, query, sent: probe.sent?, answered })

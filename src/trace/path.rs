@@ -133,6 +133,12 @@ impl Probe {
         self.answer().is_none() && self.contradicted.iter().any(|reply| !reply.late)
     }
 
+    /// Whether nothing but contradicted answers came to it: it may have been answered, or lost.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.counted().is_none() && !self.contradicted.is_empty()
+    }
+
     /// The reply that settled it.
     #[must_use]
     pub fn answer(&self) -> Option<&Reply> {
@@ -180,16 +186,18 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// How many of its probes were answered or given up: not those that were under way when a watch was cut off.
+    /// How many of its probes were answered or given up: not those that were under way when a watch was cut off, nor those
+    /// to which only contradicted answers came, of which nobody knows.
     #[must_use]
     pub fn settled(&self) -> usize {
-        self.probes.iter().filter(|probe| probe.is_settled()).count()
+        self.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt()).count()
     }
 
     /// How many of its probes were only answered by damaged replies.
     #[must_use]
     pub fn damaged(&self) -> usize {
-        self.probes.iter().filter(|probe| probe.is_settled() && probe.is_damaged()).count()
+        let damaged = |probe: &&Probe| probe.is_damaged() && !probe.is_in_doubt();
+        self.probes.iter().filter(|probe| probe.is_settled()).filter(damaged).count()
     }
 
     /// The RTT of the first of its probes that was answered in time by a clock that runs forward, and which that is.

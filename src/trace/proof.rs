@@ -21,7 +21,7 @@ impl Tracer {
     /// that may be.
     pub(super) fn end_to_confirm(&self) -> Option<(u8, Timestamp)> {
         let schedule = self.schedule.as_ref().filter(|_| self.config.confirmation.is_some())?;
-        let end = self.path.unproven_end(self.guessed)?;
+        let end = self.path.unproven_end(self.guessed || self.path.totals.contradicted > 0)?;
         if schedule.has_confirmed(end) {
             return None;
         }

@@ -53,9 +53,11 @@ impl Reach {
         if let Some(reached) = path.has_reached() {
             let sent = path.probes().filter_map(|(_, probe)| probe.sent).min();
             let replied = path.target_reply().map(|reply| reply.at);
-            let at = replied.or(sent).unwrap_or_default();
-            let rejection = path.rejection().cloned();
-            self.open.push_back(Round { number: path.round, at, reached, rejection });
+            // A round of which nothing left says nothing of the target.
+            if let Some(at) = replied.or(sent) {
+                let rejection = path.rejection().cloned();
+                self.open.push_back(Round { number: path.round, at, reached, rejection });
+            }
         }
         let last = self.open.back().map_or(Timestamp::default(), |round| round.at);
         let mut turns = Vec::new();

@@ -392,3 +392,62 @@ fn comparisons_and_evidence_take_the_options_of_other_documents() {
         assert_eq!(String::from_utf8_lossy(&configured.unwrap().stdout), with(&[]).stdout);
     }
 }
+
+#[test]
+fn endless_files_are_refused_and_pipes_that_hold_no_capture_are_not_read_to_their_end() {
+    for option in ["--simulate=/dev/zero", "--config=/dev/zero"] {
+        let refused = run(&[option, TARGET]);
+        assert_eq!((refused.status, refused.stdout.as_str()), (2, ""), "{refused:?}");
+        assert!(refused.stderr.contains("/dev/zero: it has more than 4 MiB"), "{refused:?}");
+    }
+    let mut child = rtrace()
+        .args(["replay", "-"])
+        .stdin(fs::File::open("/dev/zero").unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+    assert!(stderr.contains("is not a pcap or pcapng file"), "{stderr}");
+}
+
+#[test]
+fn a_recording_that_nobody_reads_any_more_ends_the_run_without_a_report() {
+    for command in [&["report", "--format", "json"][..], &["inspect"], &["-n"]] {
+        let mut child = rtrace()
+            .args(command)
+            .args(["--simulate", "--pcap", "-", TARGET])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = [0; 10];
+        let mut recording = child.stdout.take().unwrap();
+        recording.read_exact(&mut first).unwrap();
+        drop(recording);
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        // A short run may be over before the pipe is closed: then it is whole.
+        let status = child.wait().unwrap().code();
+        let ended = stderr.contains("nobody reads the recording any more");
+        assert!(status == Some(i32::from(ended)), "{command:?} {status:?} {stderr}");
+        assert!(!ended || !stderr.contains("203.0.113.9)\n 1"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_target_that_was_reached_stands_in_the_text() {
+    let dir = scratch();
+    let file = path_in(&dir, "far.toml");
+    let hops = "[[hop]]\naddress = \"198.51.100.1\"\n[[hop]]\nsilent = true\naddress = \"198.51.100.2\"\ndelay = \"900ms\"\n";
+    fs::write(&file, hops).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    for options in [&["-N", "3"][..], &["-N", "1", "-q", "1"], &["-N", "3", "-I"], &[]] {
+        let traced = run(&[&["-n", &simulate, TARGET], options].concat());
+        assert_eq!(traced.status, 0, "{options:?}");
+        let hops: String = traced.stdout.lines().skip(1).collect();
+        assert!(hops.contains(TARGET), "{options:?}: {}", traced.stdout);
+    }
+}

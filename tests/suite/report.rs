@@ -325,3 +325,21 @@ fn what_makes_no_sense_for_rounds_is_refused_in_one_line() {
         assert_eq!(refused.stderr.lines().count(), 1, "{args:?}: {}", refused.stderr);
     }
 }
+
+/// An answer that quotes nothing and comes from a shorter branch is not believed, but it is no loss either.
+#[test]
+fn contradicted_answers_are_no_loss() {
+    let dir = scratch();
+    let topology = path_in(&dir, "branches.toml");
+    let text = "[[hop]]\naddress = \"10.9.0.1\"\nbalance = \"flow\"\n\
+        [[hop]]\nrouters = [{ address = \"10.9.1.1\", next = [\"x\"] }, { address = \"10.9.1.2\", next = [\"y\"] }]\n\
+        [[hop]]\nname = \"x\"\naddress = \"10.9.2.1\"\n[[hop]]\nname = \"y\"\naddress = \"10.9.3.1\"\n";
+    fs::write(&topology, text).unwrap();
+    let simulate = format!("--simulate={}", topology.display());
+    let report = run(&["report", "-I", "-q3", "--rounds", "40", "--json", &simulate, TARGET]);
+    let document = json(&report);
+    assert!(document["report"]["contradicted"].as_u64() > Some(0), "{document}");
+    for hub in document["report"]["hubs"].as_array().unwrap() {
+        assert_eq!((&hub["Loss%"], &hub["loss"]), (&0.0.into(), &"none".into()), "{hub}");
+    }
+}

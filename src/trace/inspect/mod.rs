@@ -262,6 +262,9 @@ fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Co
     let header_octets = octets.get(..quoted_header.header_len);
     let route = fields::route(sent);
     let routed = !route.is_empty();
+    // What a network card completes after the capture (offload) was not changed by the path, and what is filled with anything
+    // (-P) has no checksum.
+    let unfinished = Verdict::of(&header, sent_body) == Some(Verdict::Wrong);
     let mut it = Comparison {
         at,
         responder: reply.responder,
@@ -280,14 +283,12 @@ fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Co
             .then(|| header_octets.is_some_and(|it| checksum(it) == 0)),
         // Of a routed datagram it is that with its last destination.
         checksum: Verdict::of_quote(&quoted_header, quoted_body, &header, sent_body)
-            .filter(|_| !routed),
+            .filter(|it| !(routed || unfinished && *it == Verdict::Wrong)),
         checksum_field: fields::checksum_field(&header),
         whole: len >= header.total_len,
         manners: quoting::manners(&header, sent, octets),
         routed,
     };
-    // What a network card completes after the capture (offload) was not changed by the path.
-    let unfinished = Verdict::of(&header, sent_body) == Some(Verdict::Wrong);
     // Read as what was sent, whatever the quote says that it is.
     let both = extract(&header, sent, sent_body).zip(extract(&header, octets, quoted_body));
     for ((field, sent), (_, quoted)) in both {

@@ -10,7 +10,8 @@ use super::super::reply::Reply;
 impl Path {
     /// Whether a reply to a probe with this TTL is one of the target: of its own address, or of another beyond which
     /// nobody is.
-    fn is_of_target(&self, ttl: u8, reply: &Reply) -> bool {
+    #[must_use]
+    pub fn is_of_target(&self, ttl: u8, reply: &Reply) -> bool {
         reply.is_of_target(self.target) || reply.kind.delivered() && ttl > self.farthest
     }
 

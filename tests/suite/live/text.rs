@@ -35,7 +35,7 @@ fn hop(line: &str) -> Option<Hop> {
     let ttl = words.next()?.parse().ok()?;
     let (mut probes, mut responder) = (Vec::<String>::new(), "?");
     while let Some(word) = words.next() {
-        if word == "*" {
+        if word == "*" || word == "-" {
             probes.push("*".to_owned());
         } else if let (Some(last), true) = (probes.last_mut(), word.starts_with('!')) {
             *last = format!("{last} {word}");
