@@ -111,14 +111,18 @@ impl<W: Write> Text<W> {
     }
 
     fn step<'a>(&self, view: View<'a>, ended: bool) -> Step<'a> {
-        let Some(hop) = view.path.reported().iter().find(|hop| hop.ttl == self.ttl) else {
+        let hop = view.path.reported().iter().find(|hop| hop.ttl == self.ttl);
+        // Of the path as far as it goes, probes that never left have a place too.
+        let kept = ended && view.never_sent > 0;
+        if hop.is_none() && !(kept && view.path.end.is_some_and(|end| self.ttl <= end)) {
             return Step::Wait;
-        };
+        }
         if self.query >= view.config.queries {
             let last = view.path.end == Some(self.ttl) || self.ttl == view.config.max_ttl;
             // What is the last hop may still change: see `Path::end`.
             return if last { Step::Wait } else { Step::NextHop };
         }
+        let Some(hop) = hop else { return Step::Missing };
         match hop.probes.get(usize::from(self.query)) {
             // What is not quoted may yet be contradicted.
             Some(probe) if !ended && probe.answer().is_some_and(|it| it.quote.is_none()) => {
@@ -127,7 +131,7 @@ impl<W: Write> Text<W> {
             // With a scout all that lies beyond waits beside the others, and may turn out to be beyond the end.
             Some(probe) if !ended && probe.answer().is_none() && is_open(view, hop) => Step::Wait,
             Some(probe) if probe.is_settled() => self.written(probe, view),
-            None if ended && is_missing(view.path, hop, self.query) => Step::Missing,
+            None if kept || ended && is_missing(view.path, hop, self.query) => Step::Missing,
             None if ended => Step::NextQuery,
             Some(_) | None => Step::Wait,
         }

@@ -177,21 +177,18 @@ fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     let standing = [(*over, " OVER"), (state.frozen, " PAUSED")];
     let standing = standing.into_iter().filter(|(is, _)| *is && seen.playback.is_none());
     spans.extend(standing.map(|(_, word)| Span::styled(word, theme.warning())));
+    // First what is wrong: the line may be cut.
+    let wrong = |said: String| Span::styled(format!("  {said}"), theme.warning());
+    let looped = table.looped().filter(|looped| looped.lasts);
+    spans.extend(looped.map(|looped| wrong(super::text::loop_words(looped.last))));
+    let running = table.reach().outage().filter(|outage| outage.until.is_none());
+    spans.extend(running.map(|it| wrong(super::outage::in_words(it, |host| host.to_string()))));
     let every = interval.map_or_else(String::new, |interval| format!("  every {interval} s"));
     spans.push(Span::raw(format!("  {} to {to}{every}", config.source)));
     if seen.playback.is_none() {
         let round = table.rounds().saturating_add(*missing);
         let missed = missed(table.missed().saturating_add(*missing));
         spans.push(Span::raw(format!("  round {round}{missed}  {}", clock(*now))));
-    }
-    let running = table.reach().outage().filter(|outage| outage.until.is_none());
-    if let Some(outage) = running {
-        let said = super::outage::in_words(outage, |address| address.to_string());
-        spans.push(Span::styled(format!("  {said}"), theme.warning()));
-    }
-    if let Some(looped) = table.looped().filter(|looped| looped.lasts) {
-        let said = super::text::loop_words(looped.last);
-        spans.push(Span::styled(format!("  {said}"), theme.warning()));
     }
     Line::from(spans)
 }
