@@ -30,7 +30,7 @@
 //!         }
 //!         Received::Quiet(at) => tracer.handle_timeout(at),
 //!         Received::ClockStep(step) => tracer.note_clock_step(&step),
-//!         Received::Woken | Received::Rounds(_) => {}
+//!         Received::Woken | Received::Rounds(_) | Received::NeverSent(_) => {}
 //!         Received::End | Received::Cut(_) => break,
 //!     }
 //!     while let Some(event) = tracer.poll_event() {
