@@ -6,6 +6,7 @@
 //! those of draft-ietf-opsawg-pcapng.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
@@ -14,6 +15,7 @@ use pcap_file::Endianness;
 
 use super::{CLOCK_OFFSET, INTERRUPTED, NEVER_SENT, ROUNDS};
 use crate::time::{Span, Timestamp};
+use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -26,6 +28,9 @@ const INTERFACES: usize = 1 << 16;
 /// How many comments of a section are read. That of rtrace is the first.
 const COMMENTS: usize = 1 << 10;
 
+/// Names of interfaces are cut behind so many octets: no system has longer ones.
+const LONGEST_NAME: usize = 255;
+
 /// The length of a block without body: type, length, and the length again.
 pub(super) const BLOCK_MIN: usize = 12;
 /// Type and length, before the body of a block.
@@ -33,6 +38,7 @@ const BLOCK_HEAD: usize = 8;
 
 const OPT_END: u16 = 0;
 const OPT_COMMENT: u16 = 1;
+const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
 const ISB_IFRECV: u16 = 4;
@@ -77,6 +83,8 @@ impl Resolution {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PacketSource {
     pub(super) link: LinkType,
+    /// Its number: see [`Interfaces`].
+    interface: u32,
     snaplen: u32,
     resolution: Resolution,
     offset: i64,
@@ -98,10 +106,42 @@ impl PacketSource {
 pub(super) struct Packet {
     pub(super) at: Timestamp,
     pub(super) link: LinkType,
+    pub(super) interface: u32,
     pub(super) record_len: usize,
     pub(super) offset: usize,
     pub(super) captured: usize,
     pub(super) original_len: u32,
+}
+
+/// The interfaces of a whole file, numbered from 1 in the order of their blocks. Those of one name are one.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    numbers: HashMap<String, u32>,
+    last: u32,
+}
+
+impl Interfaces {
+    /// Those that have numbers already; further ones follow.
+    pub(super) fn known(known: &BTreeMap<u32, Untrusted>) -> Self {
+        let numbers = known.iter().map(|(number, name)| (name.shown(), *number));
+        Self { numbers: numbers.collect(), last: known.keys().last().copied().unwrap_or(0) }
+    }
+
+    /// By their numbers; those without a name are left out.
+    pub(super) fn names(&self) -> BTreeMap<u32, Untrusted> {
+        self.numbers.iter().map(|(name, number)| (*number, name.as_str().into())).collect()
+    }
+
+    fn number(&mut self, name: Option<&[u8]>) -> u32 {
+        let name = name.map(|name| name.get(..LONGEST_NAME).unwrap_or(name));
+        let name = name.map(|name| String::from_utf8_lossy(name).into_owned());
+        if let Some(number) = name.as_ref().and_then(|name| self.numbers.get(name)) {
+            return *number;
+        }
+        self.last = self.last.saturating_add(1);
+        self.numbers.extend(name.map(|name| (name, self.last)));
+        self.last
+    }
 }
 
 /// The section being read: its byte order and the interfaces described so far.
@@ -113,11 +153,19 @@ pub(super) struct Section {
     /// The first [`INTERFACES`], and how many more there are.
     interfaces: Vec<PacketSource>,
     further: usize,
+    /// Those of this section and of all before it.
+    pub(super) numbered: Interfaces,
 }
 
 impl Section {
     pub(super) fn new(order: Endianness) -> Self {
-        Self { order, clock_offset: Span::ZERO, interfaces: Vec::new(), further: 0 }
+        let numbered = Interfaces::default();
+        Self { order, clock_offset: Span::ZERO, interfaces: Vec::new(), further: 0, numbered }
+    }
+
+    /// The section that follows this one.
+    pub(super) fn next(&mut self, order: Endianness) -> Self {
+        Self { numbered: std::mem::take(&mut self.numbered), ..Self::new(order) }
     }
 
     /// Takes note of an interface description block (4.2).
@@ -127,18 +175,22 @@ impl Section {
         };
         let mut source = PacketSource {
             link: LinkType::from_number(link.into()),
+            interface: 0,
             snaplen,
             resolution: Resolution::from_option(6),
             offset: 0,
         };
+        let mut name = None;
         for (code, value) in options::<B>(body.get(8..).unwrap_or_default()) {
             match (code, value) {
+                (IF_NAME, value) => name = Some(value),
                 (IF_TSRESOL, [value]) => source.resolution = Resolution::from_option(*value),
                 (IF_TSOFFSET, [_, _, _, _, _, _, _, _]) => source.offset = B::read_i64(value),
                 _ => {}
             }
         }
         if self.interfaces.len() < INTERFACES {
+            source.interface = self.numbered.number(name);
             self.interfaces.push(source);
         } else {
             self.further = self.further.saturating_add(1);
@@ -183,6 +235,7 @@ impl Section {
         Ok(Packet {
             at: source.at(ticks).before(self.clock_offset),
             link: source.link,
+            interface: source.interface,
             record_len: body.len().saturating_add(BLOCK_MIN),
             offset: BLOCK_HEAD + HEADER,
             captured,
@@ -200,6 +253,7 @@ impl Section {
         Ok(Packet {
             at: Timestamp::UNKNOWN,
             link: source.link,
+            interface: source.interface,
             record_len: body.len().saturating_add(BLOCK_MIN),
             offset: BLOCK_HEAD + 4,
             captured: captured.min(room),
@@ -372,6 +426,7 @@ mod tests {
             (6, i64::MIN, 0, i64::MIN),
         ] {
             let source = PacketSource {
+                interface: 1,
                 link: LinkType::Raw,
                 snaplen: 0,
                 resolution: Resolution::from_option(option),

@@ -5,7 +5,7 @@
 //! are there, and only if its length is one that a packet can have.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
 use std::net::IpAddr;
 
@@ -15,9 +15,10 @@ use pcap_file::pcapng::RawBlock;
 use pcap_file::{Endianness, TsResolution};
 
 use super::buffer::Buffer;
-use super::pcapng::{self, BLOCK_MIN, Packet, Section, u32_at};
+use super::pcapng::{self, BLOCK_MIN, Interfaces, Packet, Section, u32_at};
 use super::{CaptureError, MAX_RECORD};
 use crate::time::{ClockStep, Span, Timestamp};
+use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
 
 /// The length of the header of a classic pcap file.
@@ -177,6 +178,24 @@ impl<R: Read> CaptureReader<R> {
         self
     }
 
+    /// Gives frames of interfaces with these names these numbers.
+    #[must_use]
+    pub fn numbering_interfaces(mut self, known: &BTreeMap<u32, Untrusted>) -> Self {
+        if let Decoder::PcapNg(section) = &mut self.decoder {
+            section.numbered = Interfaces::known(known);
+        }
+        self
+    }
+
+    /// The names of the interfaces that the file has described so far, by the numbers that frames have.
+    #[must_use]
+    pub fn interfaces(&self) -> BTreeMap<u32, Untrusted> {
+        match &self.decoder {
+            Decoder::Pcap { .. } => BTreeMap::new(),
+            Decoder::PcapNg(section) => section.numbered.names(),
+        }
+    }
+
     /// The next thing the file says; `None` at its end and after an error.
     ///
     /// # Errors
@@ -293,7 +312,7 @@ impl<R: Read> CaptureReader<R> {
             link: packet.link,
             bytes,
             original_len: packet.original_len.max(len),
-            interface: 0,
+            interface: packet.interface,
             number: self.packets,
         }
     }
@@ -394,7 +413,9 @@ fn find_record<R: Read>(
     // A fraction of more than a second is carried over, as Wireshark does.
     let at = Timestamp::from_parts(record.ts_sec.into(), i64::from(record.ts_frac) * unit);
     let original_len = record.orig_len;
-    Ok(Some(Found::Packet(Packet { at, link, record_len, offset: HEADER, captured, original_len })))
+    let (interface, offset) = (0, HEADER);
+    let packet = Packet { at, link, interface, record_len, offset, captured, original_len };
+    Ok(Some(Found::Packet(packet)))
 }
 
 /// The next packet, section or name of a pcapng file.
@@ -407,7 +428,7 @@ fn find_block<R: Read>(
 ) -> Result<Option<Found>, Stop> {
     while header(buffer, BLOCK_MIN)? {
         if buffer.bytes().starts_with(&pcapng::SECTION_HEADER.to_be_bytes()) {
-            *section = Section::new(section_order(buffer.bytes())?);
+            *section = section.next(section_order(buffer.bytes())?);
         }
         let found = match section.order {
             Endianness::Big => read_block::<_, BigEndian>(buffer, section, pending, names)?,

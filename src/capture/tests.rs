@@ -522,6 +522,25 @@ fn frames_of_other_interfaces_keep_their_headers_in_a_pcapng_and_get_the_first_o
         let found = file.windows(name.len()).filter(|it| *it == name.as_bytes()).count();
         assert_eq!(found, times, "{name}");
     }
+    let numbers = |known: &[(u32, &str)]| {
+        let known = known.iter().map(|(number, name)| (*number, (*name).into())).collect();
+        let reader = CaptureReader::new(&file[..], "f").unwrap();
+        let mut reader = reader.numbering_interfaces(&known);
+        let mut numbers = Vec::new();
+        while let Some(item) = reader.next().unwrap() {
+            numbers.extend(match item {
+                Item::Packet(frame) => Some(frame.interface),
+                _ => None,
+            });
+        }
+        let names = reader.interfaces().into_iter().map(|(number, name)| (number, name.shown()));
+        (numbers, names.collect::<Vec<_>>())
+    };
+    let named = |names: [(u32, &str); 3]| names.map(|(number, name)| (number, name.to_owned()));
+    let names = named([(1, "eth0"), (2, "tun0"), (3, "interface 7")]).to_vec();
+    assert_eq!(numbers(&[]), (vec![1, 2, 3, 2, 1], names));
+    let names = named([(2, "tun0"), (9, "eth0"), (10, "interface 7")]).to_vec();
+    assert_eq!(numbers(&[(9, "eth0"), (2, "tun0")]), (vec![9, 2, 10, 2, 9], names));
 }
 
 proptest! {

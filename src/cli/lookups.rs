@@ -98,7 +98,8 @@ impl LookupOptions {
         let names = known.or(asked).unwrap_or_else(|| Names::fixed::<&str>([]));
         let Databases { origins: asn_db, places } = databases.clone();
         let origins = asn_db.map(Origins::of_database).or(origins.filter(|_| self.as_lookup));
-        Annotations { names, origins, places: places.map(Places::of_database) }
+        let places = places.map(Places::of_database);
+        Annotations { origins, places, ..names.into() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! `rtrace paths`: what it asks besides a trace, and in which forms it is written.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::fd::AsFd;
@@ -23,6 +24,7 @@ use crate::sandbox;
 use crate::time::{Span, Timestamp};
 use crate::trace::TraceConfig;
 use crate::trace::paths::{Confidence, Plan};
+use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
 /// `rtrace paths TARGET`.
@@ -139,12 +141,16 @@ impl Earlier {
         Ok(Self { config, plan, name, file, last, clock_offset })
     }
 
-    /// Its frames, once more.
-    pub fn frames(&self) -> anyhow::Result<ReplayLink<File>> {
+    /// Its frames, once more; those of interfaces with these names have these numbers.
+    pub fn frames(
+        &self,
+        interfaces: &BTreeMap<u32, Untrusted>,
+    ) -> anyhow::Result<ReplayLink<File>> {
         let again = || format!("cannot read {} a second time", self.name);
         let mut file = self.file.try_clone().with_context(again)?;
         file.rewind().with_context(again)?;
-        Ok(ReplayLink::new(CaptureReader::new(file, &self.name)?))
+        let reader = CaptureReader::new(file, &self.name)?;
+        Ok(ReplayLink::new(reader.numbering_interfaces(interfaces)))
     }
 
     /// When it was over: nothing that was sent then is still waited for.

@@ -4,7 +4,7 @@
 //! what its packets show; then once more for all its traces ([`together`]).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::net::IpAddr;
@@ -52,6 +52,8 @@ pub(super) struct Contents {
     refused: Option<String>,
     names: HashMap<IpAddr, Option<Untrusted>>,
     names_left_out: bool,
+    /// The names of interfaces, by the numbers that frames have.
+    interfaces: BTreeMap<u32, Untrusted>,
     /// The traces that its packets show, if it does not carry the configuration of one.
     found: Vec<Found>,
     /// How many more there are.
@@ -127,7 +129,9 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     }
     let known = (!args.resolve).then(|| Names::shared(contents.names()));
     let (databases, resolvers) = (files.read()?, resolvers.as_ref());
-    let annotations = args.lookups.annotations(known, &databases, resolvers, || (), LOOKUP_WAIT);
+    let mut annotations =
+        args.lookups.annotations(known, &databases, resolvers, || (), LOOKUP_WAIT);
+    annotations.interfaces = std::mem::take(&mut contents.interfaces);
     let annotations = Rc::new(RefCell::new(annotations));
     let joints = Joints::of(args.output.form(), traces.chosen.len());
     let mut reports = Vec::new();
@@ -391,6 +395,7 @@ pub(super) fn read_through<R: Read>(
             Err(error) => return Err(error.into()),
         }
     }
+    contents.interfaces = reader.interfaces();
     if contents.carried.is_none() {
         contents.overflowed = survey.overflowed();
         contents.replies_alone = survey.replies_alone();

@@ -1,5 +1,6 @@
 //! `rtrace TARGET`: a live trace, or one through a simulated network.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -109,6 +110,8 @@ pub(super) struct Opened<L> {
     pub leaves_by: Untrusted,
     /// The longest datagram that the first link takes, or that is asked for.
     pub largest: u16,
+    /// The names of the interfaces of this host by their numbers, where the report may tell of several.
+    pub interfaces: BTreeMap<u32, Untrusted>,
     pub prepared: Option<Prepared>,
 }
 
@@ -143,10 +146,12 @@ pub(super) fn open_live(
         bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
     }
     let route_is_chosen = route.bound_to.is_some();
-    if matches!(task, Task::Paths(_)) && !route_is_chosen {
+    let of_all_paths = matches!(task, Task::Paths(_));
+    if of_all_paths && !route_is_chosen {
         hints::of_balancing(target);
     }
-    let neighbours = neighbours(&route, args.pcap.is_some() && !any);
+    let neighbours = neighbours(&route, (args.pcap.is_some() || of_all_paths) && !any);
+    let interfaces = if of_all_paths { names_of(&neighbours) } else { BTreeMap::new() };
     let leaves_by = Untrusted::from(route.interface.name.as_str());
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
@@ -190,7 +195,7 @@ pub(super) fn open_live(
     }
     let destination = open_destination(args, task)?;
     let prepared = prepare_tape(destination, args, task, &config, (&interface, neighbours))?;
-    Ok(Opened { link, config, interface, leaves_by, largest, prepared })
+    Ok(Opened { link, config, interface, leaves_by, largest, interfaces, prepared })
 }
 
 /// What a recording is to know of the other interfaces of this host, if that is asked for.
@@ -205,6 +210,12 @@ fn neighbours(route: &Route, wanted: bool) -> Neighbours {
     Neighbours { first, others: others.collect() }
 }
 
+/// The names of all interfaces, as a recording says them.
+fn names_of(neighbours: &Neighbours) -> BTreeMap<u32, Untrusted> {
+    let names = neighbours.others.iter();
+    names.map(|(index, interface)| (*index, interface.name.shown().into())).collect()
+}
+
 /// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
 /// limit if it is less.
 fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
@@ -215,7 +226,7 @@ fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
 
 fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
     let resolvers = args.lookups.resolvers(!args.output.numeric, DEFAULT_WAIT)?;
-    let Opened { mut link, config, interface, leaves_by, largest, prepared } =
+    let Opened { mut link, config, interface, leaves_by, largest, interfaces, prepared } =
         open_live(args, task, name, resolvers.as_ref())?;
     let facts_to = open_stats(args)?;
     let files = args.lookups.open()?;
@@ -243,6 +254,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     if task.watch().is_some() {
         annotations = annotations.asking_again();
     }
+    annotations.interfaces = interfaces;
     let mut session = session(args, task, &config, annotations)?
         .recording_to(tape)
         .metered_by(meter)
@@ -348,7 +360,8 @@ pub(super) fn open_simulated(
     let prepared =
         prepare_tape(destination, args, task, &config, (&interface, Neighbours::default()))?;
     let leaves_by = interface.name.clone();
-    Ok(Opened { link, config, interface, leaves_by, largest, prepared })
+    let interfaces = BTreeMap::from([(0, leaves_by.clone())]);
+    Ok(Opened { link, config, interface, leaves_by, largest, interfaces, prepared })
 }
 
 fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow::Result<Status> {
@@ -364,12 +377,13 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
         ..Profile::default()
     })?;
     let topology = (file, text.as_deref());
-    let Opened { mut link, config, prepared, largest, .. } =
+    let Opened { mut link, config, prepared, interfaces, largest, .. } =
         open_simulated(args, task, name, topology, destination)?;
     let names = Names::fixed(link.topology().names().clone());
     let (databases, resolvers) = (files.read()?, resolvers.as_ref());
-    let annotations =
+    let mut annotations =
         args.lookups.annotations(Some(names), &databases, resolvers, || (), DEFAULT_WAIT);
+    annotations.interfaces = interfaces;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
     let meter = watch::serve(server, &[&config])?.pop().flatten();
     let interrupt = Interrupt::install(None).context("cannot take over Ctrl-C")?;
@@ -394,8 +408,10 @@ fn session(
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
     let renderer = task.renderer(args.output, report_out(to_stderr));
+    let frames = |earlier: &Earlier| earlier.frames(&annotations.interfaces);
+    let earlier = task.earlier().map(frames).transpose()?;
     let session = Session::with_renderer(config, renderer, annotations, look_up);
-    Ok(session.going_on_from(task.earlier().map(Earlier::frames).transpose()?))
+    Ok(session.going_on_from(earlier))
 }
 
 /// Where the run's facts go.

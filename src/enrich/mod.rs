@@ -12,6 +12,7 @@ pub mod origins;
 pub mod places;
 pub mod pool;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -20,7 +21,9 @@ use names::Names;
 use origins::Origins;
 use places::Places;
 
-/// All that is said of the responders of a trace, each kind only if it is asked for.
+use crate::untrusted::Untrusted;
+
+/// All that is said of a trace elsewhere, each kind only if it is asked for.
 pub struct Annotations {
     /// Their names.
     pub names: Names,
@@ -28,11 +31,13 @@ pub struct Annotations {
     pub origins: Option<Origins>,
     /// Where they are.
     pub places: Option<Places>,
+    /// The names of the interfaces of the host that probes, by the numbers that frames have.
+    pub interfaces: BTreeMap<u32, Untrusted>,
 }
 
 impl From<Names> for Annotations {
     fn from(names: Names) -> Self {
-        Self { names, origins: None, places: None }
+        Self { names, origins: None, places: None, interfaces: BTreeMap::new() }
     }
 }
 
@@ -40,8 +45,8 @@ impl Annotations {
     /// What could not be had may still come, for runs that are long and report at their end.
     #[must_use]
     pub fn asking_again(self) -> Self {
-        let Self { names, origins, places } = self;
-        Self { names: names.asking_again(), origins: origins.map(Origins::asking_again), places }
+        let Self { names, origins, .. } = self;
+        Self { names: names.asking_again(), origins: origins.map(Origins::asking_again), ..self }
     }
 
     fn kinds(&self) -> impl Iterator<Item = &dyn Awaited<IpAddr>> {

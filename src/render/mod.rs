@@ -28,6 +28,7 @@ pub mod stream;
 pub mod text;
 pub mod tui;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::enrich::Annotations;
@@ -36,6 +37,7 @@ use crate::enrich::origins::Origins;
 use crate::enrich::places::Places;
 use crate::time::ClockStep;
 use crate::trace::{Disposition, Event, Path, TraceConfig};
+use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 use text::Style;
@@ -53,6 +55,8 @@ pub struct View<'a> {
     pub origins: Option<&'a Origins>,
     /// Where they are, if that is asked for.
     pub places: Option<&'a Places>,
+    /// The names of the interfaces of the host that probes, by the numbers that frames have.
+    pub interfaces: &'a BTreeMap<u32, Untrusted>,
     /// How many probes are known never to have left.
     pub never_sent: u64,
 }
@@ -61,9 +65,9 @@ impl<'a> View<'a> {
     /// A view of a path with all that is said of it elsewhere.
     #[must_use]
     pub fn of(config: &'a TraceConfig, path: &'a Path, annotations: &'a Annotations) -> Self {
-        let Annotations { names, origins, places } = annotations;
+        let Annotations { names, origins, places, interfaces } = annotations;
         let (origins, places) = (origins.as_ref(), places.as_ref());
-        Self { config, path, names, origins, places, never_sent: 0 }
+        Self { config, path, names, origins, places, interfaces, never_sent: 0 }
     }
 }
 

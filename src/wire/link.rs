@@ -109,6 +109,20 @@ pub fn ip_datagram(link: LinkType, frame: &[u8]) -> Result<Option<&[u8]>, WireEr
     after_ethertype(frame, ethertype, offset)
 }
 
+/// The address of the machine on the link that a frame was sent to, where the link header says one.
+#[must_use]
+pub fn next_hop(link: LinkType, frame: &[u8]) -> Option<[u8; 6]> {
+    let address = *frame.first_chunk().filter(|_| link == LinkType::Ethernet)?;
+    (address != [0; 6]).then_some(address)
+}
+
+/// The number of the interface that a cooked frame was seen on, as its header says.
+#[must_use]
+pub fn cooked_interface(link: LinkType, frame: &[u8]) -> Option<u32> {
+    let number = frame.get(4..)?.first_chunk().filter(|_| link == LinkType::Sll2)?;
+    Some(u32::from_be_bytes(*number))
+}
+
 /// The IP datagram in a frame behind a header of another link type, one in which nothing but the protocol is said; `None` if
 /// there is none, or no such header.
 #[must_use]

@@ -31,7 +31,7 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// How long the frame was on the wire; at least `bytes.len()`.
     pub original_len: u32,
-    /// The number that the kernel has for the interface that it was seen on; 0 if that is not known.
+    /// The number that the kernel, or the recording, has for the interface that it was seen on; 0 if that is not known.
     pub interface: u32,
     /// Its number in the recording, from 1, as Wireshark counts. On a live or simulated link this
     /// is 0: the driver numbers the frames that it records.

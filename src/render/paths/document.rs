@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use super::super::annotation::annotation;
 use super::super::rows::{self, HeadRow, TotalsRow};
+use super::host::Host;
 use super::{Edge, Map};
 use crate::probe::ProbeType;
 use crate::time::Span;
-use crate::trace::paths::{Completion, Diamond, Enumerated, Network, Reason, Router, Unclear};
+use crate::trace::paths::{
+    Completion, Diamond, Enumerated, Network, Reason, Router, Split, Unclear,
+};
 use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
@@ -26,6 +29,8 @@ struct Document<'a> {
     #[serde(flatten)]
     head: HeadRow<'a>,
     asked: AskedRow,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<HostRow>,
     nodes: Vec<NodeRow<'a>>,
     links: Vec<LinkRow>,
     diamonds: Vec<DiamondRow>,
@@ -52,6 +57,21 @@ struct AskedRow {
     max_probes: u32,
     /// For each router, in the end.
     epsilon: f64,
+}
+
+#[derive(Serialize)]
+struct HostRow {
+    split: &'static str,
+    exits: Vec<ExitRow>,
+}
+
+#[derive(Serialize)]
+struct ExitRow {
+    interface: Untrusted,
+    next_hop: Option<String>,
+    flows: Vec<u16>,
+    probes: u64,
+    nodes: Vec<usize>,
 }
 
 #[derive(Serialize)]
@@ -122,6 +142,7 @@ impl<'a> Document<'a> {
                 max_probes: plan.max_probes,
                 epsilon: network.rule.epsilon(),
             },
+            host: map.host.map(HostRow::of),
             nodes: numbered.map(|(id, router)| NodeRow::of(id, router, map)).collect(),
             links: map.edges().iter().map(LinkRow::of).collect(),
             diamonds: network.diamonds.iter().map(DiamondRow::of).collect(),
@@ -162,9 +183,27 @@ impl<'a> NodeRow<'a> {
     }
 }
 
+impl HostRow {
+    fn of(host: &Host) -> Self {
+        let exits = host.exits.iter().map(|exit| ExitRow {
+            interface: exit.interface.clone(),
+            next_hop: exit.next_hop.clone(),
+            flows: exit.flows.iter().copied().collect(),
+            probes: exit.probes,
+            nodes: exit.routers.iter().map(|router| router + 1).collect(),
+        });
+        let split = match host.split {
+            Split::Flow => "flow",
+            Split::Packet => "packet",
+            Split::Time => "time",
+        };
+        Self { split, exits: exits.collect() }
+    }
+}
+
 impl LinkRow {
     fn of(edge: &Edge) -> Self {
-        let Edge { from, to, flows, assumed, uncertain } = *edge;
+        let Edge { from, to, flows, assumed, uncertain, .. } = *edge;
         Self { from, to, flows, assumed, uncertain }
     }
 }

@@ -3,6 +3,7 @@
 
 mod document;
 mod graph;
+mod host;
 mod layers;
 mod svg;
 mod text;
@@ -12,7 +13,11 @@ use std::io::{self, Write};
 use super::annotation::annotation;
 use super::rows;
 use super::{Form, Renderer, View};
-use crate::trace::paths::{Network, Plan, Router, network};
+use crate::trace::paths::{Exits, Network, Plan, Router, network};
+use crate::trace::{Disposition, Path};
+use crate::untrusted::Untrusted;
+use crate::wire::Frame;
+use host::Host;
 
 pub use document::VERSION;
 
@@ -22,19 +27,29 @@ pub struct PathsReport<W> {
     form: Form,
     numeric: bool,
     plan: Plan,
+    exits: Exits,
 }
 
 impl<W: Write> PathsReport<W> {
     /// A report to `out`; with `numeric`, addresses without names.
     pub fn new(out: W, form: Form, numeric: bool, plan: Plan) -> Self {
-        Self { out, form, numeric, plan }
+        Self { out, form, numeric, plan, exits: Exits::default() }
     }
 }
 
 impl<W: Write> Renderer for PathsReport<W> {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+        if let Disposition::OwnProbe(at) = disposition {
+            self.exits.note(frame, at);
+        }
+    }
+
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         let network = network(view.config, &self.plan, view.path);
-        let map = Map { network: &network, plan: self.plan, view, numeric: self.numeric };
+        let host = self.exits.host_routing(view.config, view.path, &network);
+        let host = host.map(|routing| Host::of(routing, view.interfaces));
+        let (plan, numeric) = (self.plan, self.numeric);
+        let map = Map { network: &network, host: host.as_ref(), plan, view, numeric };
         match self.form {
             Form::Json => document::write(&map, &mut self.out)?,
             Form::Dot => graph::write_dot(&map, &mut self.out)?,
@@ -49,6 +64,8 @@ impl<W: Write> Renderer for PathsReport<W> {
 /// What is reported, and how.
 struct Map<'a> {
     network: &'a Network,
+    /// What this host did, if it used several exits.
+    host: Option<&'a Host>,
     plan: Plan,
     view: View<'a>,
     numeric: bool,
@@ -62,6 +79,8 @@ struct Edge {
     /// Flows that were seen at its far end alone.
     assumed: usize,
     uncertain: bool,
+    /// The exits of this host that lead there, where it has several.
+    exits: Vec<Untrusted>,
 }
 
 impl Edge {
@@ -70,21 +89,24 @@ impl Edge {
         let doubt = if self.uncertain { "?" } else { "" };
         format!("{}{doubt}", self.flows)
     }
+
+    /// The exits of this host that lead there, where it has several: " by eth0 and eth1".
+    fn by(&self) -> Untrusted {
+        let names: Vec<_> = self.exits.iter().map(Untrusted::shown).collect();
+        if names.is_empty() { String::new() } else { format!(" by {}", names.join(" and ")) }.into()
+    }
 }
 
 impl Map<'_> {
     /// All links, and those from the prober to the routers of the first hop.
     fn edges(&self) -> Vec<Edge> {
-        let routers = &self.network.routers;
-        let first_ttl = routers.iter().filter_map(|router| router.ttls.first()).min();
-        let first = routers.iter().enumerate();
-        let first = first.filter(|(_, router)| router.ttls.first() == first_ttl);
-        let source = first.map(|(index, router)| Edge {
+        let source = self.network.first.iter().map(|(index, flows)| Edge {
             from: 0,
             to: index + 1,
-            flows: router.flows.len(),
+            flows: *flows,
             assumed: 0,
             uncertain: false,
+            exits: self.host.map_or_else(Vec::new, |host| host.exits_to(*index)),
         });
         let links = self.network.links.iter().map(|link| Edge {
             from: link.from + 1,
@@ -92,8 +114,15 @@ impl Map<'_> {
             flows: link.flows,
             assumed: link.assumed,
             uncertain: link.uncertain,
+            exits: Vec::new(),
         });
         source.chain(links).collect()
+    }
+
+    /// This host by its address, and what it did with packets if it used several exits.
+    fn source(&self) -> String {
+        let did = self.host.map_or("", |host| host.did());
+        format!("{}{did}", self.view.config.source)
     }
 
     /// A router by name and address, with what it says to flows that end.

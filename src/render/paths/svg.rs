@@ -80,11 +80,12 @@ fn write_links(edges: &[Edge], layout: &Layout, out: &mut impl Write) -> io::Res
         let curve = if edge.from < edge.to { curve(parts) } else { arc(parts) };
         writeln!(
             out,
-            "<path class=\"{class}\" stroke-width=\"{stroke:.1}\" d=\"{curve}\"><title>#{} to #{}: {}{doubt}\
+            "<path class=\"{class}\" stroke-width=\"{stroke:.1}\" d=\"{curve}\"><title>#{} to #{}: {}{}{doubt}\
              </title></path>",
             edge.from,
             edge.to,
-            counted(edge.flows as u64, "flow")
+            counted(edge.flows as u64, "flow"),
+            edge.by().xml()
         )?;
     }
     Ok(())
@@ -122,8 +123,12 @@ fn arc(parts: &[(Point, Point)]) -> String {
 
 impl Card {
     fn prober(map: &Map<'_>) -> Self {
-        let source = map.view.config.source.to_string();
-        Self { tip: source.clone(), lines: vec![source], classes: "box end".to_owned() }
+        let exits = map.host.into_iter().flat_map(|host| &host.exits);
+        let exits = exits.map(|exit| {
+            format!("{}: {}", exit.name.shown(), counted(exit.flows.len() as u64, "flow"))
+        });
+        let lines: Vec<String> = std::iter::once(map.source()).chain(exits).collect();
+        Self { tip: lines.join("\n"), lines, classes: "box end".to_owned() }
     }
 
     fn of(map: &Map<'_>, id: usize, router: &Router) -> Self {

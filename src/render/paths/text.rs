@@ -30,6 +30,9 @@ pub(super) fn write(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         .collect();
     let widest = names.iter().map(width).max().unwrap_or(0);
     let hops = network.routers.iter().map(|it| width(&ttls(it))).max().unwrap_or(0).max(HOPS);
+    if let Some(host) = map.host {
+        writeln!(out, "{:>hops$}  {:digits$}  {}", 0, "#0", host.sentence())?;
+    }
     for ((index, router), name) in network.routers.iter().enumerate().zip(&names) {
         let flows = router.flows.len();
         let noun = if flows == 1 { "flow" } else { "flows" };
@@ -91,7 +94,8 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         Completion::Incomplete => write!(out, "; incomplete: not all was asked (see --resume)")?,
     }
     if totals.orphans > 0 {
-        write!(out, "; {} replies quote no probe that can be told", totals.orphans)?;
+        let replies = if totals.orphans == 1 { "reply matches" } else { "replies match" };
+        write!(out, "; {} {replies} no probe of this run", totals.orphans)?;
     }
     if totals.clock_faults > 0 {
         let left_out = counted(totals.clock_faults, "round trip");
@@ -140,7 +144,7 @@ fn numbers(links: &[Link]) -> String {
 }
 
 /// Numbers in order, as ranges.
-fn ranges(numbers: impl Iterator<Item = usize>, sign: &str) -> String {
+pub(super) fn ranges(numbers: impl Iterator<Item = usize>, sign: &str) -> String {
     let mut ranges: Vec<(usize, usize)> = Vec::new();
     for number in numbers {
         match ranges.last_mut().filter(|(_, last)| *last + 1 == number) {

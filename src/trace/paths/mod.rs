@@ -9,6 +9,7 @@ mod alias;
 mod circle;
 mod counters;
 mod diamond;
+mod exits;
 mod graph;
 mod level;
 mod network;
@@ -19,6 +20,7 @@ mod silence;
 mod strategy;
 
 pub use diamond::Diamond;
+pub use exits::{Exit, Exited, Exits, HostRouting, Split};
 pub use graph::{Graph, Shown};
 pub use level::{Level, Place};
 pub use network::{Completion, Enumerated, Link, Network, Reason, Router, Unclear};

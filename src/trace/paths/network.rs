@@ -103,6 +103,8 @@ pub enum Reason {
 pub struct Network {
     /// Each before those that it leads to, branch by branch; side by side, by address.
     pub routers: Vec<Router>,
+    /// How many flows were seen at each router of the first hop there, by its index.
+    pub first: BTreeMap<usize, usize>,
     /// By the routers' order.
     pub links: Vec<Link>,
     /// Those that count their packets together, and so are one machine, though flows show them as different next
@@ -153,6 +155,7 @@ impl Network {
         let done = strategy::next(graph, rule, plan.every_router) == Step::Done;
         let mut network = Self {
             routers: Vec::new(),
+            first: BTreeMap::new(),
             links: Vec::new(),
             aliases: Vec::new(),
             unclear: Vec::new(),
@@ -184,6 +187,9 @@ impl Network {
                 let index = *known.entry(identity).or_insert(network.routers.len());
                 let enumerated = found.is_live().then(|| enumerated(graph, rule, level, found));
                 network.see(index, here.ttl, found, enumerated);
+                if level == 1 {
+                    *network.first.entry(index).or_default() += found.flows.len();
+                }
                 indices[place] = Some(index);
                 for at in before {
                     let Some(from) = above.get(at).copied().flatten() else { continue };
@@ -226,6 +232,7 @@ impl Network {
             numbers[*router] = number;
         }
         self.routers = order.iter().map(|router| self.routers[*router].clone()).collect();
+        self.first = self.first.iter().map(|(router, flows)| (numbers[*router], *flows)).collect();
         for link in &mut self.links {
             (link.from, link.to) = (numbers[link.from], numbers[link.to]);
         }

@@ -87,9 +87,9 @@ impl Sources {
             Arc::new(Database::read(database.to_bytes().as_slice(), "x", kind).unwrap())
         };
         Annotations {
-            names: Names::fixed(topology.names().clone()),
             origins: Some(Origins::of_database(read(self.systems(), Kind::Origins))),
             places: Some(Places::of_database(read(self.cities(), Kind::Places))),
+            ..Names::fixed(topology.names().clone()).into()
         }
     }
 }

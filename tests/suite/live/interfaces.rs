@@ -107,6 +107,74 @@ fn a_host_with_two_default_routes_traces_by_either() {
     assert!(text(&broadcast.stderr).contains("the broadcast address of a network"));
 }
 
+/// Probes to even ports leave by eth0, others by eth1: by rules on marks, as hosts with several uplinks have them.
+fn balance_by_port(lab: &Lab) {
+    let rules = "table inet uplinks { chain out { type route hook output priority mangle;
+        udp dport & 1 == 1 meta mark set 1; }; }";
+    run(lab.on("src", "nft").arg(rules));
+    ip(
+        lab,
+        "src",
+        &["route add default via 10.0.9.2 dev eth1 table 100", "rule add fwmark 1 table 100"],
+    );
+    ip(lab, "r3", &["route add 10.0.9.0/24 via 10.0.3.1"]);
+}
+
+/// The exits of a document: interface, how many flows, and the addresses of the routers that they lead to.
+fn exits(document: &Value) -> Vec<(String, usize, Vec<String>)> {
+    let address = |node: &Value| {
+        let id = usize::try_from(node.as_u64().unwrap()).unwrap();
+        document["nodes"][id - 1]["address"].as_str().unwrap().to_owned()
+    };
+    let exits = document["host"]["exits"].as_array().unwrap().iter().map(|exit| {
+        let nodes = exit["nodes"].as_array().unwrap().iter().map(address).collect();
+        let interface = exit["interface"].as_str().unwrap().to_owned();
+        (interface, exit["flows"].as_array().unwrap().len(), nodes)
+    });
+    exits.collect()
+}
+
+#[test]
+fn a_host_that_balances_is_the_first_balancer_of_the_map() {
+    let Some(lab) = Lab::up("asymmetric") else { return };
+    balance_by_port(&lab);
+    let (file, resumed) = (lab.file("paths.pcapng"), lab.file("resumed.pcapng"));
+    let paths = |options: &[&str]| {
+        let live = lab.rtrace(["paths", "-n", TARGET, "--pcap"]).arg(&file).args(options).output();
+        text(&live.unwrap().stdout)
+    };
+    for form in ["text", "json", "dot", "mermaid", "svg"] {
+        let report = paths(&["--format", form]);
+        assert_eq!(replay(&file, ["--format", form]), report);
+        assert!(report.contains("eth1"), "{report}");
+    }
+    let check = |report: &str| {
+        let document: Value = serde_json::from_str(report).expect("JSON");
+        assert_eq!(document["host"]["split"], "flow", "{report}");
+        let exits = exits(&document);
+        let [(one, even, first), (other, odd, second)] = &exits[..] else { panic!("{exits:?}") };
+        assert_eq!((one.as_str(), first), ("eth0", &vec!["10.0.1.2".to_owned()]));
+        assert_eq!((other.as_str(), second), ("eth1", &vec!["10.0.9.2".to_owned()]));
+        assert!(even.abs_diff(*odd) <= 1, "{exits:?}");
+    };
+    let report = paths(&["--json"]);
+    check(&report);
+    // The second router is passed by flows of both exits, at two hops.
+    let document: Value = serde_json::from_str(&report).expect("JSON");
+    for (link, exit) in document["links"].as_array().unwrap().iter().zip(exits(&document)) {
+        assert_eq!((&link["from"], &link["flows"]), (&0.into(), &exit.1.into()), "{report}");
+    }
+    // With `any`, frames say only the number.
+    let any = paths(&["-i", "any", "--json"]);
+    assert_eq!(replay(&file, ["--json"]), any);
+    assert!(any.contains("\"interface\": \"interface "), "{any}");
+    paths(&["--max-probes", "9"]);
+    let mut more = lab.rtrace(["paths", "-n", "--json", TARGET, "--resume"]);
+    let report = text(&more.arg(&file).arg("--pcap").arg(&resumed).output().unwrap().stdout);
+    assert_eq!(replay(&resumed, ["--json"]), report);
+    check(&report);
+}
+
 #[test]
 fn a_frame_on_a_bridge_and_its_member_is_one() {
     let Some(lab) = Lab::up("concurrent") else { return };
