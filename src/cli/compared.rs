@@ -18,7 +18,7 @@ const DIGITS: usize = 40;
 pub fn trace(found: &Comparison) -> String {
     let mut text = String::new();
     for hop in &found.hops {
-        // A silent router that is gone or come has no name, but the hops behind it moved.
+        // A silent router that was removed or added has no name, but the hops behind it moved.
         let _ =
             writeln!(text, "{:2}  {}", hop.ttl.after.or(hop.ttl.before).unwrap_or(0), said(hop));
     }
@@ -60,10 +60,10 @@ pub fn trace(found: &Comparison) -> String {
 
 fn said(hop: &HopDifference) -> String {
     let said = match &hop.what {
-        Difference::Gone(before) => format!("gone: {}", list(before)),
-        Difference::Come(after) => format!("come: {}", list(after)),
-        Difference::Changed(Pair { before, after }) => {
-            format!("changed: {} is now {}", list(before), list(after))
+        Difference::Removed(before) => format!("removed: {}", list(before)),
+        Difference::Added(after) => format!("added: {}", list(after)),
+        Difference::Replaced(Pair { before, after }) => {
+            format!("replaced: {} by {}", list(before), list(after))
         }
         Difference::Silent(before) => format!("does not answer now: {}", list(before)),
         Difference::Answers(after) => format!("answers now: {}", list(after)),
@@ -139,7 +139,7 @@ fn rtts(found: &Rtts) -> String {
     if !found.too_few.is_empty() {
         let _ = writeln!(
             text,
-            "too few RTTs at {} to tell a shift of one hop alone at p < {SIGNIFICANCE}: 5 each do (-q 5)",
+            "too few RTTs at {} to find a shift of one hop alone at p < {SIGNIFICANCE}: 5 each are enough (-q 5)",
             hops(&found.too_few)
         );
     }
@@ -163,10 +163,10 @@ pub fn map(found: &MapComparison) -> String {
     let mut text = String::new();
     let name = |address: Option<IpAddr>| address.map_or("*".to_owned(), |it| it.to_string());
     let said = |difference: Missing, change: bool| match (difference, change) {
-        (Missing::Gone, true) => "gone",
-        (Missing::Come, true) => "come",
-        (Missing::Gone, false) => "not found now, perhaps by chance",
-        (Missing::Come, false) => "not found before, perhaps by chance",
+        (Missing::Removed, true) => "removed",
+        (Missing::Added, true) => "added",
+        (Missing::Removed, false) => "not found now, perhaps by chance",
+        (Missing::Added, false) => "not found before, perhaps by chance",
     };
     for router in &found.routers {
         let ttl = router.ttls.first().copied().unwrap_or_default();

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn hops_behind_one_that_is_gone_or_come_are_only_moved() {
+    fn hops_behind_one_that_was_removed_or_added_are_only_moved() {
         for [before, after] in [
             ["abcdef", "abcdef"],
             ["abcdef", "abc-ef"],

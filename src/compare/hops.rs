@@ -1,4 +1,4 @@
-//! Two traces compared hop by hop: what is gone, come or changed since the first.
+//! Two traces compared hop by hop: what was removed, added or replaced since the first.
 //!
 //! The sequences of hops are laid beside each other ([`align`]), so that what is behind a router that was put in or
 //! taken out has only moved. Hops that share a router are in common; others there are branches, and no change. Whether what
@@ -90,11 +90,11 @@ pub type Stacks = BTreeSet<Option<String>>;
 #[serde(rename_all = "kebab-case", tag = "difference", content = "responders")]
 pub enum Difference {
     /// Is not on the path any more.
-    Gone(Responders),
+    Removed(Responders),
     /// Is new on it.
-    Come(Responders),
-    /// Others answer.
-    Changed(Pair<Responders>),
+    Added(Responders),
+    /// Others answer in place of those.
+    Replaced(Pair<Responders>),
     /// Does not answer any more.
     Silent(Responders),
     /// Did not answer, and does now.
@@ -319,8 +319,8 @@ fn or_next<'a>(
 fn differences(before: Option<&Hop>, after: Option<&Hop>) -> Vec<Difference> {
     let (before, after) = match (before, after) {
         (Some(before), Some(after)) => (before, after),
-        (Some(before), None) => return vec![Difference::Gone(before.responders())],
-        (None, Some(after)) => return vec![Difference::Come(after.responders())],
+        (Some(before), None) => return vec![Difference::Removed(before.responders())],
+        (None, Some(after)) => return vec![Difference::Added(after.responders())],
         (None, None) => return Vec::new(),
     };
     let both = Pair { before: before.responders(), after: after.responders() };
@@ -330,7 +330,7 @@ fn differences(before: Option<&Hop>, after: Option<&Hop>) -> Vec<Difference> {
         (false, true) => found.push(Difference::Silent(both.before)),
         (true, _) => found.push(Difference::Answers(both.after)),
         _ if before.shares_a_router_with(after) => found.push(Difference::Branches(both)),
-        _ => found.push(Difference::Changed(both)),
+        _ => found.push(Difference::Replaced(both)),
     }
     for (responder, was) in &before.labels {
         if let Some(is) = after.labels.get(responder).filter(|is| was.is_disjoint(is)) {

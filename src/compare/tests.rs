@@ -42,7 +42,7 @@ fn reached(hops: &str) -> Trace {
     trace(hops, None, "target-reached")
 }
 
-/// "gone 4" and the like, with "?" if it is no change.
+/// "removed 4" and the like, with "?" if it is no change.
 fn told(found: &Comparison) -> String {
     let list = |set: &super::hops::Responders| {
         let numbers = set.iter().map(|it| it.to_string().replace("10.0.0.", ""));
@@ -51,11 +51,11 @@ fn told(found: &Comparison) -> String {
     let mut told = String::new();
     for HopDifference { ttl, what, change, .. } in &found.hops {
         let what = match what {
-            Difference::Gone(who) => format!("gone {}", list(who)),
-            Difference::Come(who) => format!("come {}", list(who)),
+            Difference::Removed(who) => format!("removed {}", list(who)),
+            Difference::Added(who) => format!("added {}", list(who)),
             Difference::Silent(who) => format!("silent {}", list(who)),
             Difference::Answers(who) => format!("answers {}", list(who)),
-            Difference::Changed(both) => format!("{} > {}", list(&both.before), list(&both.after)),
+            Difference::Replaced(both) => format!("{} > {}", list(&both.before), list(&both.after)),
             Difference::Branches(both) => format!("{} ~ {}", list(&both.before), list(&both.after)),
             Difference::Labels { responder, .. } => format!("labels {responder}"),
         };
@@ -67,7 +67,7 @@ fn told(found: &Comparison) -> String {
 }
 
 #[test]
-fn hops_are_gone_come_changed_or_branches() {
+fn hops_are_removed_added_replaced_or_branches() {
     for (before, after, expected) in [
         ("1 1 1|2 3 2|4 4 4|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "2: 2 3 ~ 3?"),
         // Three draws on each side are no proof, six are.
@@ -86,11 +86,11 @@ fn hops_are_gone_come_changed_or_branches() {
         // A balanced hop besides hides nothing, and is none of it.
         ("1x6|2 3 2 3 2 3|4x6|9x6", "1x6|3 2 2 3 3 2|5x6|9x6", "3: 4 > 5"),
         // One that is taken out moves the others.
-        ("1x4|2x4|3x4|4x4|9x4", "1x4|3x4|4x4|9x4", "2: gone 2"),
-        ("1 1 1|2 2 2|3 3 3|4 4 4|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "2: gone 2"),
-        ("1x6|3x6|9x6", "1x6|3x6|4x6|9x6", "3: come 4"),
-        ("1 1 1|3 3 3|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "3: come 4?"),
-        ("1x6|*x6|3x6|9x6", "1x6|3x6|9x6", "2: gone "),
+        ("1x4|2x4|3x4|4x4|9x4", "1x4|3x4|4x4|9x4", "2: removed 2"),
+        ("1 1 1|2 2 2|3 3 3|4 4 4|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "2: removed 2"),
+        ("1x6|3x6|9x6", "1x6|3x6|4x6|9x6", "3: added 4"),
+        ("1 1 1|3 3 3|9 9 9", "1 1 1|3 3 3|4 4 4|9 9 9", "3: added 4?"),
+        ("1x6|*x6|3x6|9x6", "1x6|3x6|9x6", "2: removed "),
         ("1x8|2x8|9x8", "1x8|*x8|9x8", "2: silent 2"),
         ("1x8|*x8|9x8", "1x8|2x8|9x8", "2: answers 2"),
         ("1 1 1|* * *|9 9 9", "1 1 1|2 2 *|9 9 9", "2: answers 2?"),

@@ -86,11 +86,11 @@ fn load_balancing_raises_no_alarm_and_another_router_does() {
             let [after, _] = trace("after", &replaced(seed), seed);
             let (status, said, _) = bench.diff(&before, &after);
             assert_eq!(status, 1, "{seed}: {said}");
-            assert!(said.contains(" 5  changed: 198.51.100.22 is now 198.51.100.99\n"), "{said}");
+            assert!(said.contains(" 5  replaced: 198.51.100.22 by 198.51.100.99\n"), "{said}");
             let [after, _] = trace("after", &shortened(seed), seed);
             let (status, said, _) = bench.diff(&before, &after);
             assert_eq!(status, 1, "{seed}: {said}");
-            assert!(said.contains(" 5  gone: 198.51.100.22 (was hop 5)\n"), "{said}");
+            assert!(said.contains(" 5  removed: 198.51.100.22 (was hop 5)\n"), "{said}");
             assert!(!said.contains("\n 6  ") && said.contains("length: 10 is now 9\n"), "{said}");
         }
         // One flow may take another branch next time, unless it is the same one.

@@ -121,13 +121,19 @@ fn write_losses(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     };
     let path = hops(Loss::Path);
     if !path.is_empty() {
-        writeln!(out, "  loss on the path at hops {path}: at the first of them or before it")?;
+        let where_it_is = if path.contains(',') { "the first of them" } else { "this hop" };
+        writeln!(out, "  loss on the path at {}: at {where_it_is} or before it", hops_of(&path))?;
     }
     let unclear = hops(Loss::Unclear);
     if !unclear.is_empty() {
-        writeln!(out, "  loss or a limit, unclear, at hops {unclear}")?;
+        writeln!(out, "  loss or a limit, unclear, at {}", hops_of(&unclear))?;
     }
     Ok(())
+}
+
+/// "hop 7", or "hops 7, 8".
+fn hops_of(ttls: &str) -> String {
+    format!("hop{} {ttls}", if ttls.contains(',') { "s" } else { "" })
 }
 
 /// Which of the losses are none, and which rounds.
