@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use super::lookups::LookupOptions;
 pub use super::options::TraceOptions;
@@ -109,7 +110,7 @@ pub enum Action {
 #[derive(Debug, Args)]
 pub struct TraceArgs {
     /// Host name or address to trace; an IPv6 link-local address with its zone after "%"
-    #[arg(value_name = "TARGET", required = true)]
+    #[arg(value_name = "TARGET", required = true, value_parser = NonEmptyStringValueParser::new())]
     pub target: Option<String>,
 
     /// Probes and waiting.
@@ -307,13 +308,31 @@ pub struct ReplayArgs {
 }
 
 impl ReplayArgs {
+    /// A report of a recording in place of the screen of a watch.
+    pub fn of_screen(screen: &ScreenArgs, file: &Path) -> Self {
+        let watch = &screen.watch;
+        Self {
+            file: file.to_owned(),
+            rest: Vec::new(),
+            target: None,
+            further: Vec::new(),
+            options: watch.trace.options.clone(),
+            output: watch.trace.output,
+            look: watch.look.clone(),
+            lookups: watch.trace.lookups.clone(),
+            list: false,
+            trace: None,
+            resolve: false,
+        }
+    }
+
     /// Sorts apart the address, the length of the probes and the files, of which several can be listed, but not reported.
     fn sort_out(&mut self) -> Result<(), clap::Error> {
         for word in std::mem::take(&mut self.rest) {
             let text = word.to_string_lossy();
             if text.parse::<u64>().is_ok() {
                 let len = within(28_u16, u16::MAX)(&text).map_err(|error| {
-                    let message = format!("invalid value '{text}' for '[PACKETLEN]': {error}");
+                    let message = format!("invalid value {text} for PACKETLEN: {error}");
                     clap::Error::raw(ErrorKind::ValueValidation, message)
                 })?;
                 self.options.packet_len_option.get_or_insert(len);
@@ -344,7 +363,7 @@ impl Cli {
     /// # Errors
     /// When clap does not take them, which is also how it says that help is asked for.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut cli = Self::try_parse_from(normalise(args))?;
+        let mut cli = parsed(normalise(args))?;
         if let Some(Action::Inspect(trace)) = &mut cli.command {
             trace.output.inspect = true;
             // Where ways part, what one hop quotes says nothing of the next on another way.
@@ -394,6 +413,25 @@ fn contradiction(form: Form) -> clap::Error {
     clap::Error::raw(ErrorKind::ArgumentConflict, message)
 }
 
+/// The commands and their options. A number below 0 after an option is its value, though not a good one.
+pub fn command() -> Command {
+    fn with_values(command: Command) -> Command {
+        let command = command.mut_args(|arg| {
+            let has_value = arg.get_action().takes_values();
+            let is_option = has_value && !arg.is_positional() && !arg.is_require_equals_set();
+            if is_option { arg.allow_negative_numbers(true) } else { arg }
+        });
+        command.mut_subcommands(with_values)
+    }
+    with_values(Cli::command())
+}
+
+fn parsed(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
 /// Whether a command has this name.
 pub fn is_command(name: &str) -> bool {
     Cli::command().find_subcommand(name).is_some()
@@ -405,7 +443,7 @@ pub fn command_behind(given: &[OsString]) -> Option<&str> {
     let mut moved = given.to_vec();
     let name = moved.remove(at);
     moved.insert(1, name);
-    let would_do = at > 1 && Cli::try_parse_from(normalise(moved)).is_ok();
+    let would_do = at > 1 && parsed(normalise(moved)).is_ok();
     given.get(at).and_then(|name| name.to_str()).filter(|_| would_do)
 }
 
@@ -515,7 +553,7 @@ mod tests {
             ("rtrace -t 256 host", ["--tos", "0 to 255"]),
             ("rtrace -z -1 host", ["--sendwait", "0 to"]),
             ("rtrace host 27", ["PACKETLEN", "28 to 65535"]),
-            ("rtrace -s x host", ["--source", "invalid IP"]),
+            ("rtrace -s x host", ["--source", "an IPv4 or IPv6 address"]),
             ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
             ("rtrace --clock sun host", ["--clock", "kernel or hardware"]),
             ("rtrace --clock kernel --simulate host", ["--clock", "cannot be used with"]),

@@ -68,7 +68,7 @@ const KEYS: &[Key] = &[
     Key::new("as-lookup", "false", Flag("--as-lookup")),
     Key::new("resolver", AUTO, Value("--resolver")),
     Key::new("family", AUTO, FAMILY),
-    Key::new("interface", AUTO, Value("--iface")),
+    Key::new("interface", AUTO, Value("--iface")).unless(&["simulate"]),
     Key::new("clock", AUTO, Value("--clock")).unless(&["simulate"]),
     Key::new("probe", "\"udp\"", PROBE).unless(&["protocol"]),
     Key::new("flow", "\"classic\"", Value("--flow")),

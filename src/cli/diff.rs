@@ -39,6 +39,10 @@ const BLANKS: u64 = 4_096;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
+    let stdin = |path: &Path| path == Path::new("-");
+    if stdin(&args.before) && stdin(&args.after) {
+        bail!("stdin can be read once: name a file for one of the two");
+    }
     let open = |path| -> anyhow::Result<Named<'_>> { Ok((path, replay::open(path)?)) };
     let (before, after) = (open(&args.before)?, open(&args.after)?);
     sandbox::enter(&Profile::default())?;
@@ -54,7 +58,13 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
             let found = maps::compare(&before, &after);
             (written(&found, json, compared::map)?, found.changed)
         }
-        _ => bail!("one is of all paths, the other is not: compare two of one kind"),
+        (before, _) => {
+            let names = [&args.before, &args.after].map(|path| replay::name_of(path));
+            let [one, other] = names;
+            let (of_all, of_one) =
+                if let Read::Map(_) = before { (one, other) } else { (other, one) };
+            bail!("{of_all} is of all paths and {of_one} of one: compare two of one kind");
+        }
     };
     write_out(&text, "the comparison")?;
     Ok(if changed { Status::NotReached } else { Status::Reached })
@@ -70,7 +80,7 @@ enum Read {
 }
 
 fn read((path, mut file): Named<'_>) -> anyhow::Result<Read> {
-    let name = path.display().to_string();
+    let name = replay::name_of(path);
     let read = is_document(&mut file)
         .and_then(|is| if is { documented(&mut file) } else { recorded(&mut file, &name) });
     read.with_context(|| format!("cannot compare {name}"))

@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
 use super::args::Cli;
-use super::complain;
+use super::{complain, usage};
 use crate::driver::NeverSent;
 use crate::link::live::route::{self, RouteError};
 use crate::untrusted::Untrusted;
@@ -66,12 +66,24 @@ pub fn for_never_sent(it: NeverSent, interface: Option<&Untrusted>) -> Option<St
 pub fn of_route(error: RouteError, iface: Option<&str>) -> Error {
     match (&error, iface) {
         (RouteError::NoSuchInterface { .. }, Some(name)) if name.parse::<f64>().is_ok() => {
-            anyhow::anyhow!(
-                "there is no interface {name}: -i names an interface; for the time between rounds use --interval {name}"
-            )
+            no_time(name)
         }
         _ => error.into(),
     }
+}
+
+/// That -i names no interface of the simulated host.
+pub fn of_simulated_interface(name: &str) -> Error {
+    if name.parse::<f64>().is_ok() {
+        return no_time(name);
+    }
+    anyhow::anyhow!("there is no interface {name} in the simulated network: leave out -i")
+}
+
+fn no_time(name: &str) -> Error {
+    anyhow::anyhow!(
+        "there is no interface {name}: -i names an interface; for the time between rounds use --interval {name}"
+    )
 }
 
 /// Says that this host itself is the first balancer: what lies beyond its other next hops is not looked at.
@@ -114,9 +126,11 @@ pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let meant = similar_command(first).filter(|_| command.is_empty());
     let is_number = value.parse::<f64>().is_ok() || value.starts_with("0x");
     let optional = words.windows(2).find(|pair| matches!(pair[0], "--simulate" | "--stats"));
-    if let Some([option, file]) = optional.filter(|_| argument.contains("PACKETLEN")) {
+    if let Some([option, file]) = optional.filter(|_| argument.contains("PACKETLEN") && !is_number)
+    {
+        let several = several_targets(command, value);
         return Some(format!(
-            "{value} is not a packet length: if {file} is the file of {option}, write {option}={file}"
+            "{several}; if {file} is the file of {option}, write {option}={file}"
         ));
     }
     if argument.contains("PACKETLEN") && (meant.is_some() || !is_number) {
@@ -130,7 +144,8 @@ pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let wide = wide && value.split(',').all(|part| part.parse::<f64>().is_err());
     wide.then(|| {
         format!(
-            "{value} is not a time: -w is how long to wait; for names that are not cut use --wide"
+            "{} is not a time: -w is how long to wait for replies; for names that are not cut use --wide",
+            usage::shown(value)
         )
     })
 }
@@ -148,17 +163,19 @@ fn several_targets(command: &str, value: &str) -> String {
 
 /// Which commands have an option that this one has not.
 fn of_other_commands(argument: &str, command: &str) -> Option<String> {
-    let long = argument.strip_prefix("--")?.split(['=', ' ']).next()?;
+    let name = argument.split(['=', ' ']).next()?;
     let commands = Cli::command();
-    let has = |it: &Command| {
-        it.get_arguments().any(|arg| arg.get_long() == Some(long) && !arg.is_hide_set())
+    let is_it = |arg: &&clap::Arg| match name.strip_prefix("--") {
+        Some(long) => arg.get_long() == Some(long),
+        None => arg.get_short().is_some_and(|short| name == format!("-{short}")),
     };
+    let has = |it: &Command| it.get_arguments().filter(is_it).any(|arg| !arg.is_hide_set());
     let names = commands.get_subcommands().filter(|it| has(it)).map(Command::get_name);
     let names: Vec<String> = names.map(|name| format!("rtrace {name}")).collect();
     let here =
         if command.is_empty() { "a single trace".to_owned() } else { format!("rtrace {command}") };
     (!names.is_empty()).then(|| {
-        format!("--{long} is not an option of {here}: it is one of {}", names.join(" and "))
+        format!("{name} is not an option of {here}: it is one of {}", usage::listed(&names))
     })
 }
 
@@ -167,7 +184,8 @@ mod tests {
     use super::*;
 
     fn hint(line: &str) -> Option<String> {
-        let given: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
+        let words = line.split_whitespace().map(|word| if word == "''" { "" } else { word });
+        let given: Vec<OsString> = words.map(Into::into).collect();
         let error = Cli::from_args(given.clone()).err()?;
         of_clap(&error, &given)
     }
@@ -203,7 +221,15 @@ mod tests {
             ("rtrace a b", "b is not a packet length: rtrace takes one target"),
             ("rtrace report a b", "b is not a packet length: rtrace report takes one target"),
             ("rtrace report -w example.net", "use --wide"),
-            ("rtrace --simulate net 203.0.113.9", "write --simulate=net"),
+            (
+                "rtrace --simulate net 203.0.113.9",
+                "one target; rtrace watch takes several on its screen; if net is the file of --simulate, write --simulate=net",
+            ),
+            (
+                "rtrace -oL example.net",
+                "-o is not an option of a single trace: it is one of rtrace replay, rtrace watch and rtrace report",
+            ),
+            ("rtrace report -w ''", "'' is not a time"),
             (
                 "rtrace --rotate 1M example.net",
                 "--rotate is not an option of a single trace: it is one of rtrace watch and rtrace report",

@@ -74,7 +74,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
 
 /// The traces of one recording; that there are none is said.
 fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result<Vec<Row>> {
-    let name = path.display().to_string();
+    let name = replay::name_of(path);
     let reader = replay::reader(&mut file, &name)?;
     let mut contents = replay::read_through(reader, args.options.hints())?;
     let chosen = Chosen { target: args.target, number: None };

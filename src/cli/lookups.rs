@@ -29,7 +29,7 @@ const GEO_DB: &str = "\
 Show country and city of responders from this database, in the form of GeoLite2-City or IPinfo's: {US/New_York}";
 
 /// What is looked up besides names, and where all of it comes from.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Names, AS, place")]
 pub struct LookupOptions {
     /// Ask this DNS server for whatever is looked up, not the C library and the system's: an address,

@@ -29,6 +29,7 @@ mod targets;
 mod task;
 mod together;
 mod trace;
+mod usage;
 mod values;
 mod watch;
 
@@ -145,26 +146,7 @@ fn refuse(error: &clap::Error, given: &[OsString]) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let text = error.to_string();
-    let paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>());
-    let said = paragraphs.map(|words| words.join(" "));
-    // An option that there is not is not meant as a value.
-    let useful = said.filter(|part| {
-        part.starts_with("error:")
-            || (part.starts_with("tip:") && !part.starts_with("tip: to pass"))
-    });
-    let line = useful.collect::<Vec<_>>().join("; ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line).trim_end_matches('.');
-    let first = given.get(1).and_then(|arg| arg.to_str());
-    if let Some(name) = args::command_behind(given) {
-        complain(&format!("the command comes before its options: rtrace {name} ..."));
-        return Status::Failed.into();
-    }
-    match (hints::of_clap(error, given), first.filter(|name| args::is_command(name))) {
-        (Some(hint), _) => complain(&hint),
-        (None, Some(name)) => complain(&format!("{line}; see rtrace {name} --help")),
-        (None, None) => complain(&format!("{line}; see rtrace --help")),
-    }
+    complain(&usage::refusal(error, given));
     Status::Failed.into()
 }
 

@@ -7,8 +7,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 
-use super::values::{parse_flow, parse_send_wait, parse_wait, within};
+use super::values::{parse_address, parse_flow, parse_send_wait, parse_wait, within};
 use crate::probe::{FlowMode, ProbeType};
 use crate::trace::config::MAX_QUERIES;
 use crate::trace::survey::SurveyHints;
@@ -16,7 +17,7 @@ use crate::trace::{TraceConfig, Wait};
 use crate::wire::extension::Family;
 
 /// What shapes a trace, and is needed again to replay a recording that does not tell.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TraceOptions {
     /// Length of each probe in bytes, IP header included: 28 to 65535 [default: 60; IPv6: 80; in a
@@ -41,11 +42,11 @@ pub struct TraceOptions {
     pub config_file: Option<PathBuf>,
 
     /// Use this interface alone: probes leave and are captured there; "any" records all interfaces cooked
-    #[arg(short, long, value_name = "IFACE", help_heading = "Route")]
+    #[arg(short, long, value_name = "IFACE", help_heading = "Route", value_parser = NonEmptyStringValueParser::new())]
     pub iface: Option<String>,
 
     /// Use this address of this host as the source
-    #[arg(short, long, value_name = "ADDRESS", help_heading = "Route")]
+    #[arg(short, long, value_name = "ADDRESS", help_heading = "Route", value_parser = parse_address)]
     pub source: Option<IpAddr>,
 
     /// Use this source port [default: a random one that is free]
@@ -112,7 +113,7 @@ pub struct TraceOptions {
 }
 
 /// Which type of probe is sent; UDP to rising ports if none is chosen.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[group(multiple = false)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag; at most one is given")]
 pub struct ProbeKind {

@@ -12,7 +12,8 @@ use clap::Args;
 use super::args::{OutputOptions, TraceArgs, TraceOptions};
 use super::output::forms;
 use super::task::Task;
-use super::{Status, in_one_line, replay, trace};
+use super::values::{between, within};
+use super::{Status, in_one_line, replay, trace, usage};
 use crate::capture::CaptureReader;
 use crate::link::replay::ReplayLink;
 use crate::privilege::files;
@@ -39,7 +40,7 @@ pub struct PathsArgs {
     pub trace: TraceArgs,
 
     /// Find all next hops of a router with this chance, in percent: 50 to 99.9999 [default: 95]
-    #[arg(long, value_name = "PERCENT", help_heading = "Paths")]
+    #[arg(long, value_name = "PERCENT", help_heading = "Paths", value_parser = between(50.0, 99.9999, ""))]
     pub confidence: Option<f64>,
 
     /// Find all of the whole graph with that chance, not only those of each router
@@ -50,12 +51,12 @@ pub struct PathsArgs {
     #[arg(long, help_heading = "Paths")]
     pub mda: bool,
 
-    /// Most probes per second [default: 1000]
-    #[arg(long, value_name = "N", help_heading = "Paths")]
+    /// Most probes per second: 0.1 to 1000000 [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Paths", value_parser = between(0.1, 1e6, ""))]
     pub rate: Option<f64>,
 
     /// Most probes, those of --resume included: 1 to 65000 [default: 10000]
-    #[arg(long, value_name = "N", help_heading = "Paths")]
+    #[arg(long, value_name = "N", help_heading = "Paths", value_parser = within(1_u32, 65_000))]
     pub max_probes: Option<u32>,
 
     /// Go on where this recording of rtrace paths stopped, with its flows
@@ -132,11 +133,11 @@ impl Earlier {
             written(reader.and_then(replay::carried))
         })?;
         file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
-        let found = read(&answer).with_context(|| format!("cannot go on with {name}"))?;
+        let found = read(&answer).with_context(|| format!("cannot resume {name}"))?;
         let found = found
             .and_then(|(it, last, link, offset)| Some((it.paths?, it.trace, last, link, offset)));
         let (plan, config, last, _, clock_offset) = found.with_context(|| {
-            format!("{name} is no recording of rtrace paths that could be gone on with: it takes --pcap FILE.pcapng")
+            format!("cannot resume {name}: it is no recording of rtrace paths, or not in the form of a .pcapng")
         })?;
         Ok(Self { config, plan, name, file, last, clock_offset })
     }
@@ -168,7 +169,7 @@ impl Earlier {
         if asked != self.config || asked.flow() != *flow {
             let (name, target) = (&self.name, self.config.target);
             bail!(
-                "{name} is gone on with as it was begun, to {target}: leave out what is different"
+                "--resume keeps the options of {name}, a run to {target}: leave out the options that differ"
             );
         }
         Ok(asked)
@@ -181,7 +182,7 @@ pub fn run(args: &PathsArgs) -> anyhow::Result<Status> {
     if let (Some(from), Some(to)) = (&earlier, &args.trace.pcap)
         && files::is_at(&from.file, to)
     {
-        bail!("{} is gone on with: record to another file", from.name);
+        bail!("--resume reads {}: give --pcap the name of another file", from.name);
     }
     let plan = args.plan(earlier.as_ref().map_or_else(Plan::default, |earlier| earlier.plan));
     let search = Search { plan, earlier };
@@ -241,13 +242,14 @@ pub fn refused(options: &TraceOptions, output: OutputOptions) -> Option<String> 
 /// Why what was recorded, of all paths or another trace, cannot be written in this form, if so.
 pub fn misfit(form: Form, of_paths: bool) -> Option<String> {
     let (forms, what) = if of_paths {
-        (&Form::OF_PATHS[..], "all paths are written")
+        (&Form::OF_PATHS[..], "a map of all paths")
     } else {
-        (&Form::ALL[..], "a trace that is not of all paths is written")
+        (&Form::ALL[..], "a trace, which this recording is of")
     };
     (!forms.contains(&form)).then(|| {
-        let names: Vec<_> = forms.iter().map(|form| form.describe().0).collect();
-        format!("{what} as {}: leave out the form, or choose one of these", names.join(", "))
+        let name = |form: &Form| form.describe().0.to_owned();
+        let names: Vec<String> = forms.iter().map(name).collect();
+        format!("{} is no form of {what}: choose one of {}", name(&form), usage::listed(&names))
     })
 }
 

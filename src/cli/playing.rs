@@ -7,8 +7,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
-
 use super::args::ScreenArgs;
 use super::replay::{self, Chosen, LOOKUP_WAIT, Recorded};
 use super::screen::{self, Left, Scene};
@@ -18,7 +16,6 @@ use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::link::LinkError;
 use crate::player::Player;
-use crate::render::Form;
 use crate::render::tui::{Command, Snapshot, Tab};
 use crate::sandbox::{self, Profile};
 use crate::time::Span;
@@ -35,10 +32,7 @@ const PIECE: u64 = 1_000;
 
 /// Runs the command.
 pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> {
-    let (trace, name) = (&args.watch.trace, path.display().to_string());
-    if !screen::is_possible() || trace.output.form() != Form::Text {
-        bail!("a recording is shown on a terminal: without one, rtrace replay {name} reports it");
-    }
+    let (trace, name) = (&args.watch.trace, replay::name_of(path));
     let resolvers = trace.lookups.resolvers(false, LOOKUP_WAIT)?;
     let (file, files) = (Arc::new(replay::open(path)?), trace.lookups.open()?);
     sandbox::enter(&Profile { screen: true, asks: resolvers.as_ref(), ..Profile::default() })?;

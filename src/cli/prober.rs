@@ -10,9 +10,10 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 
 use super::Status;
-use super::args::{ScreenArgs, TraceArgs};
+use super::args::{ReplayArgs, ScreenArgs, TraceArgs};
 use super::lookups::Databases;
 use super::playing;
+use super::replay;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
 use super::tape::{Destination, Prepared, Tape, is_stdout};
@@ -41,7 +42,11 @@ use crate::untrusted::Untrusted;
 /// Runs the command.
 pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if let Some(file) = &args.replay {
-        return playing::run(args, file);
+        let on_screen = screen::is_possible() && args.watch.trace.output.form() == Form::Text;
+        return match on_screen {
+            true => playing::run(args, file),
+            false => replay::run(&ReplayArgs::of_screen(args, file), None),
+        };
     }
     let numbers = args.targets.iter().skip(1).find(|name| name.parse::<u32>().is_ok());
     if let Some(number) = numbers {
@@ -55,7 +60,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
         && !is_stdout(trace.pcap.as_deref());
     if !on_screen {
         if args.targets.len() > 1 {
-            bail!("several targets are for the screen: report them one by one, without a screen");
+            bail!("several targets are shown on the screen of a terminal only: give one target");
         }
         return trace::run(trace, Task::Watch(&watch));
     }

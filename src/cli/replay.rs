@@ -117,7 +117,7 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     if args.list {
         return list::run(args);
     }
-    let name = args.file.display().to_string();
+    let name = name_of(&args.file);
     let resolvers = args.lookups.resolvers(args.resolve, LOOKUP_WAIT)?;
     let (mut file, files) = (open(&args.file)?, args.lookups.open()?);
     sandbox::enter(&Profile { asks: resolvers.as_ref(), ..Profile::default() })?;
@@ -325,15 +325,20 @@ pub fn carried<R: Read>(
     Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link, offset))))
 }
 
+/// What messages call a recording.
+pub(super) fn name_of(path: &Path) -> String {
+    if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() }
+}
+
 /// A file that can be read twice: stdin and pipes are copied to a temporary one first.
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {
     if path == Path::new("-") {
-        return copied(&mut io::stdin().lock(), "stdin");
+        return copied(&mut io::stdin().lock(), &name_of(path));
     }
     let opened = files::read(path).with_context(|| format!("cannot open {}", path.display()));
     let mut file = opened?;
     let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
-    if is_pipe { copied(&mut file, &path.display().to_string()) } else { Ok(file) }
+    if is_pipe { copied(&mut file, &name_of(path)) } else { Ok(file) }
 }
 
 /// By so many octets it is known whether what comes in can be read at all.

@@ -26,7 +26,7 @@ use crate::wire::{Frame, link};
 
 /// Runs the command.
 pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
-    let name = args.file.display().to_string();
+    let name = replay::name_of(&args.file);
     let mut file = replay::open(&args.file)?;
     sandbox::enter(&Profile::default())?;
     let mut contents =
@@ -143,7 +143,11 @@ impl Finder {
     fn nothing(&self, file: &FilePath) -> anyhow::Error {
         let file = file.display();
         let frame = match self.wanted {
-            Wanted::Hop(ttl) => return anyhow!("{file}: no probe of hop {ttl}"),
+            Wanted::Hop(ttl) => {
+                return anyhow!(
+                    "{file} has no probe of hop {ttl}: `rtrace replay {file}` shows its hops"
+                );
+            }
             Wanted::Frame(frame) => frame,
         };
         let near: Vec<_> = self.near.iter().flatten().map(u64::to_string).collect();

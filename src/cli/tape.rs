@@ -81,9 +81,12 @@ pub struct Rotation {
     files: VecDeque<PathBuf>,
 }
 
+/// The names of stdout.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
 /// Whether this recording goes to stdout.
 pub fn is_stdout(pcap: Option<&Path>) -> bool {
-    pcap == Some(Path::new("-"))
+    pcap.is_some_and(|path| STDOUT.iter().any(|name| path == Path::new(name)))
 }
 
 impl Destination {
@@ -98,7 +101,8 @@ impl Destination {
         let to = if is_stdout(Some(&path)) {
             if io::stdout().is_terminal() {
                 bail!(
-                    "stdout is a terminal: give --pcap the name of a file, or send stdout to one"
+                    "--pcap {}: stdout is a terminal, and a recording is no text: name a file, or send stdout to one",
+                    path.display()
                 );
             }
             // Not through `Stdout`, which holds back what follows the last line feed.
@@ -107,7 +111,12 @@ impl Destination {
         } else {
             let opened = files::to_write(&path);
             let to = opened.with_context(|| format!("cannot write to {}", path.display()));
-            To::File(to.context(cannot)?)
+            let to = to.context(cannot)?;
+            if to.is_terminal() {
+                let path = path.display();
+                bail!("--pcap {path}: it is a terminal, and a recording is no text: name a file");
+            }
+            To::File(to)
         };
         Ok(Self { to, path })
     }

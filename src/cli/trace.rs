@@ -22,7 +22,7 @@ use crate::capture::{Interface, Neighbours};
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
-use crate::link::live::route::{self, Route};
+use crate::link::live::route::{self, Route, RouteError};
 use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
@@ -38,6 +38,8 @@ use crate::wire::extension::Family;
 
 /// What the first link of a simulated network takes: as Ethernet.
 const SIMULATED_MTU: u32 = 1_500;
+/// The interface of the host there.
+const SIMULATED: &str = "simulated";
 
 /// Refuses a file that is to be written and to be something else too.
 pub(super) fn check_files(args: &TraceArgs) -> anyhow::Result<()> {
@@ -341,6 +343,14 @@ pub(super) fn open_simulated(
     };
     let wanted = Wanted::of(args, task);
     target::check(target)?;
+    let iface = args.options.iface.as_deref();
+    if let Some(name) = iface.filter(|name| ![SIMULATED, route::ANY].contains(name)) {
+        return Err(hints::of_simulated_interface(name));
+    }
+    if let Some(address) = wanted.source.filter(|it| it.is_ipv4() != target.is_ipv4()) {
+        let family = if target.is_ipv4() { "IPv4" } else { "IPv6" };
+        return Err(RouteError::OtherFamily { address, target, family }.into());
+    }
     let source = wanted.source.unwrap_or(topology.source_for(target));
     let randomness = Randomness::of_seed(topology.seed());
     let ident = wanted.ident.or(wanted.port).unwrap_or(randomness.ident);
@@ -352,7 +362,7 @@ pub(super) fn open_simulated(
     let largest = largest(&mut config, SIMULATED_MTU);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {
-        name: "simulated".into(),
+        name: SIMULATED.into(),
         address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
         link: LinkType::Raw,
         filter: None,
@@ -394,7 +404,7 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
     let status = session.run(&mut *task.engine(config, largest)?, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
-        ("simulated", "simulated".into(), "virtual time".into());
+        (SIMULATED, SIMULATED.into(), "virtual time".into());
     finish(&mut session, &link, facts_to, status)
 }
 
@@ -513,13 +523,13 @@ fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> a
         bail!("--mtu and inspect are two reports: ask for one of them");
     }
     if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
-        bail!("--mtu needs probes of any length, and TCP's have one: use UDP, or -I");
+        bail!("--mtu needs probes of variable length; TCP probes have a fixed one: use UDP, or -I");
     }
     if let Some(len) = args.options.packet_len().filter(|len| *len <= config.packet_len) {
         bail!("--mtu tries longer probes than {len} bytes: ask for more, or leave it out");
     }
     if config.flow_mode == FlowMode::Dublin {
-        bail!("--mtu needs probes of any length, and --flow dublin varies it: use --flow paris");
+        bail!("--mtu chooses the length of probes, and --flow dublin varies it: use --flow paris");
     }
     Ok(())
 }

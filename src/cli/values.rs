@@ -1,7 +1,7 @@
 //! The values that options take: how each is read, and what is said of one that is wrong.
 
 use std::fmt::Display;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::link::live::Clock;
 use crate::probe::FlowMode;
@@ -14,6 +14,20 @@ fn number(text: &str, range: std::ops::RangeInclusive<f64>, unit: &str) -> Resul
     value.ok_or_else(|| {
         format!("it must be a number from {} to {}{unit}", range.start(), range.end())
     })
+}
+
+/// An address of either family.
+pub fn parse_address(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| "it must be an IPv4 or IPv6 address".to_owned())
+}
+
+/// A number from `low` to `high`, of whatever `unit` says.
+pub fn between(
+    low: f64,
+    high: f64,
+    unit: &'static str,
+) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    move |text| number(text, low..=high, unit)
 }
 
 /// `-w MAX[,HERE[,NEAR]]`: factors that are left out are switched off.

@@ -27,7 +27,7 @@ const REPORTED_ROUNDS: u64 = 10;
 const INTERVAL: f64 = 1.0;
 
 /// How the report of rounds looks, and so that of their replay.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ReportOptions {
     /// Do not cut long names, as mtr --report-wide
     #[arg(long, alias = "report-wide", help_heading = "Report of rounds")]

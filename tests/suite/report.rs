@@ -75,7 +75,7 @@ HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
   1.|-- 198.51.100.1               0.0%    14    1.0   1.0   1.0   1.0   0.0
   2.|-- 198.51.100.2               0.0%    14    2.0   2.0   2.0   2.0   0.0
   3.|-- 203.0.113.9               35.7%    14    3.0   3.0   3.0   3.0   0.0
-  loss on the path at hops 3: at the first of them or before it
+  loss on the path at hop 3: at this hop or before it
   !H from 00:00:04 to 00:00:09 by 198.51.100.2: target not reached in 5 of 14 rounds
 ";
     assert_eq!((over.stdout.as_str(), over.status), (expected, 0), "{}", over.stderr);
