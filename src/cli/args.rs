@@ -9,6 +9,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use super::help;
 pub use super::lookups::LookupOptions;
 pub use super::options::TraceOptions;
 pub use super::output::DocumentOptions;
@@ -31,20 +32,6 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-const EXAMPLES: &str = "\
-Examples:
-  sudo rtrace example.net                           the path to a host
-  sudo rtrace -i eth0 --pcap out.pcapng example.net record every probe and reply
-  rtrace replay out.pcapng                          the same report again, from the packets
-  rtrace replay out.pcapng --json | jq .stop        as JSON
-  sudo rtrace --format ndjson example.net           each event when it happens, one a line
-  sudo rtrace --pcap - example.net | tshark -r -    watch the packets go by
-  sudo rtrace paths --format svg example.net        all paths, as a drawing
-  sudo rtrace report --wide example.net             ten rounds, as mtr --report-wide
-  rtrace --simulate 203.0.113.9                     try it: no network, no privilege
-
-Exit status: 0 the target was reached, 1 it was not or probes never left this host, 2 usage, privilege or IO error, 130 after Ctrl-C.";
-
 /// The value of `--simulate` that stands for the network that comes with rtrace.
 pub const BUILT_IN: &str = "built-in";
 /// The value of `--stats` that stands for stderr.
@@ -57,7 +44,7 @@ pub const STDERR: &str = "-";
     version,
     about,
     long_about = None,
-    after_help = EXAMPLES,
+    after_help = help::ALL,
     styles = STYLES,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
@@ -81,28 +68,36 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Trace the path to a host: the spelled-out form, for a host called "replay"
+    #[command(after_help = help::TRACE)]
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
+    #[command(after_help = help::REPLAY)]
     Replay(ReplayArgs),
     /// Trace the paths to hosts again and again and show what they do over time; or show such a recording
+    #[command(after_help = help::WATCH)]
     Watch(ScreenArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect --flow paris
     #[command(
+        after_help = help::INSPECT,
         mut_arg("format", |arg| arg.value_parser(forms(&Form::OF_INSPECTION))),
         mut_arg("inspect", |arg| arg.hide(true)),
         mut_arg("mtu", |arg| arg.hide(true))
     )]
     Inspect(TraceArgs),
-    /// Compare two traces of one path: exit status 0 if it is the same path, 1 if it has changed
+    /// Compare two traces of one path, or two maps of all paths: whether they have changed
+    #[command(after_help = help::DIFF)]
     Diff(DiffArgs),
     /// Show a probe of a recording and its reply, field by field and byte by byte
+    #[command(after_help = help::SHOW)]
     Show(ShowArgs),
     /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
-    #[command(mut_arg("report", |arg| arg.hide(true)))]
+    #[command(after_help = help::REPORT, mut_arg("report", |arg| arg.hide(true)))]
     Report(WatchArgs),
     /// Find all paths to a host: every router and link that load balancers spread flows over
+    #[command(after_help = help::PATHS)]
     Paths(PathsArgs),
     /// Say where the configuration file is and what it sets, or what it could hold
+    #[command(after_help = help::CONFIG)]
     Config(ConfigArgs),
 }
 
@@ -192,8 +187,8 @@ pub struct WatchArgs {
 /// When a recording goes on in another file.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct RotateOptions {
-    /// Record in another file as soon as one has so many bytes and a round ends: 10k, 100MB, 1GiB. FILE
-    /// becomes FILE with the time, out-20261124T120000.123Z.pcapng
+    /// Start another file when a round ends and this one has reached SIZE: 10k, 100MB, 1GiB. Names get the time:
+    /// out-20261124T120000.123Z.pcapng
     #[arg(long, value_name = "SIZE", help_heading = "Rounds", requires = "pcap", value_parser = parse_size)]
     pub rotate: Option<u64>,
 

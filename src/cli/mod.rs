@@ -8,6 +8,7 @@ mod config;
 mod confinement;
 mod console;
 mod diff;
+mod help;
 mod hints;
 mod keyboard;
 mod lacking;
