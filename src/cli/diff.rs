@@ -10,9 +10,9 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::args::DiffArgs;
-use super::replay::{self, Recorded};
+use super::contents::{self, Recorded};
 use super::together::{self, Watched};
-use super::{Status, compared, complain, write_out};
+use super::{Status, compared, complain, twice, write_out};
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
 use crate::compare::{self, Trace, document};
@@ -43,7 +43,7 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
     if stdin(&args.before) && stdin(&args.after) {
         bail!("stdin can be read once: name a file for one of the two");
     }
-    let open = |path| -> anyhow::Result<Named<'_>> { Ok((path, replay::open(path)?)) };
+    let open = |path| -> anyhow::Result<Named<'_>> { Ok((path, twice::open(path)?)) };
     let (before, after) = (open(&args.before)?, open(&args.after)?);
     sandbox::enter(&Profile::default())?;
     let json = args.form.form() == Form::Json;
@@ -59,7 +59,7 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
             (written(&found, json, compared::map)?, found.changed)
         }
         (before, _) => {
-            let names = [&args.before, &args.after].map(|path| replay::name_of(path));
+            let names = [&args.before, &args.after].map(|path| twice::name_of(path));
             let [one, other] = names;
             let (of_all, of_one) =
                 if let Read::Map(_) = before { (one, other) } else { (other, one) };
@@ -80,7 +80,7 @@ enum Read {
 }
 
 fn read((path, mut file): Named<'_>) -> anyhow::Result<Read> {
-    let name = replay::name_of(path);
+    let name = twice::name_of(path);
     let read = is_document(&mut file)
         .and_then(|is| if is { documented(&mut file) } else { recorded(&mut file, &name) });
     read.with_context(|| format!("cannot compare {name}"))
@@ -111,7 +111,7 @@ fn documented(file: &mut File) -> anyhow::Result<Read> {
 
 /// What a recording holds: its first trace, or all rounds of it, or the map of all paths.
 fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
-    let mut contents = replay::read_through(replay::reader(file, name)?, SurveyHints::default())?;
+    let mut contents = contents::read_through(twice::reader(file, name)?, SurveyHints::default())?;
     let (number, recorded, mut traces) = contents.first(name)?;
     let engine = recorded.engine()?;
     let Recorded { config, plan, .. } = recorded;
@@ -119,7 +119,7 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
     let joined =
         Joined { quoted: Quoted::default(), config, trace: None, left_out: 0, longest: 0, map };
     let mut watched = [Watched::new(number, engine, joined)];
-    if let Some(error) = together::watch(replay::again(file, name)?, &mut traces, &mut watched)? {
+    if let Some(error) = together::watch(twice::again(file, name)?, &mut traces, &mut watched)? {
         complain(&error.to_string());
     }
     let [Watched { engine, observer, .. }] = watched;

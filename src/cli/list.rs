@@ -11,9 +11,9 @@ use jiff::Timestamp as Calendar;
 use serde::Serialize;
 
 use super::args::ReplayArgs;
-use super::replay::{self, Chosen};
+use super::contents::{self, Chosen};
 use super::together::{self, Watched};
-use super::{Status, complain, in_one_line, write_out};
+use super::{Status, complain, in_one_line, twice, write_out};
 use crate::driver::Observer;
 use crate::probe::ProbeType;
 use crate::render::Form;
@@ -46,7 +46,7 @@ struct Row {
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
     let paths = || std::iter::once(&args.file).chain(&args.further);
     let opened: Vec<(&PathBuf, anyhow::Result<File>)> =
-        paths().map(|path| (path, replay::open(path))).collect();
+        paths().map(|path| (path, twice::open(path))).collect();
     sandbox::enter(&Profile::default())?;
     let (mut rows, mut status) = (Vec::new(), Status::Reached);
     for (path, file) in opened {
@@ -74,9 +74,9 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<Status> {
 
 /// The traces of one recording; that there are none is said.
 fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result<Vec<Row>> {
-    let name = replay::name_of(path);
-    let reader = replay::reader(&mut file, &name)?;
-    let mut contents = replay::read_through(reader, args.options.hints())?;
+    let name = twice::name_of(path);
+    let reader = twice::reader(&mut file, &name)?;
+    let mut contents = contents::read_through(reader, args.options.hints())?;
     let chosen = Chosen { target: args.target, number: None };
     let mut traces = contents.traces(&name, &args.options, chosen);
     let mut watched = Vec::new();
@@ -88,7 +88,7 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
         watched.push(Watched::new(number, engine, listed));
     }
     if let Some(error) =
-        together::watch(replay::again(&mut file, &name)?, &mut traces, &mut watched)?
+        together::watch(twice::again(&mut file, &name)?, &mut traces, &mut watched)?
     {
         complain(&error.to_string());
     }

@@ -13,7 +13,7 @@ use super::args::{OutputOptions, TraceArgs, TraceOptions};
 use super::output::forms;
 use super::task::Task;
 use super::values::{between, within};
-use super::{Status, in_one_line, replay, trace, usage};
+use super::{Status, contents, in_one_line, trace, usage};
 use crate::capture::CaptureReader;
 use crate::link::replay::ReplayLink;
 use crate::privilege::files;
@@ -130,7 +130,7 @@ impl Earlier {
         let answer = sandbox::apart(file.as_fd(), || {
             let reader = file.try_clone().map_err(Into::into);
             let reader = reader.and_then(|file| Ok(CaptureReader::new(file, &name)?));
-            written(reader.and_then(replay::carried))
+            written(reader.and_then(contents::carried))
         })?;
         file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
         let found = read(&answer).with_context(|| format!("cannot resume {name}"))?;

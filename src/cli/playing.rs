@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::args::ScreenArgs;
-use super::replay::{self, Chosen, LOOKUP_WAIT, Recorded};
+use super::contents::{self, Chosen, Recorded};
+use super::replay::LOOKUP_WAIT;
 use super::screen::{self, Left, Scene};
-use super::{Status, complain};
+use super::{Status, complain, twice};
 use crate::capture::CaptureReader;
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
@@ -32,9 +33,9 @@ const PIECE: u64 = 1_000;
 
 /// Runs the command.
 pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> {
-    let (trace, name) = (&args.watch.trace, replay::name_of(path));
+    let (trace, name) = (&args.watch.trace, twice::name_of(path));
     let resolvers = trace.lookups.resolvers(false, LOOKUP_WAIT)?;
-    let (file, files) = (Arc::new(replay::open(path)?), trace.lookups.open()?);
+    let (file, files) = (Arc::new(twice::open(path)?), trace.lookups.open()?);
     sandbox::enter(&Profile { screen: true, asks: resolvers.as_ref(), ..Profile::default() })?;
     let open = {
         let name = name.clone();
@@ -43,7 +44,7 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
             Ok(CaptureReader::new(again, &name)?.finding_clock_steps())
         }
     };
-    let mut contents = replay::read_through(open()?, trace.options.hints())?;
+    let mut contents = contents::read_through(open()?, trace.options.hints())?;
     let mut traces = contents.traces(&name, &trace.options, Chosen::default()).chosen;
     let names = contents.names();
     if traces.is_empty() {

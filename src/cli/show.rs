@@ -11,10 +11,10 @@ use anyhow::{Context, anyhow};
 use ratatui::crossterm::terminal;
 
 use super::args::ShowArgs;
+use super::contents::{self, Chosen};
 use super::options::TraceOptions;
-use super::replay::{self, Chosen};
 use super::together::{self, Watched};
-use super::{Status, complain, write_out};
+use super::{Status, complain, twice, write_out};
 use crate::capture::{CaptureReader, Item};
 use crate::driver::Observer;
 use crate::render::Form;
@@ -26,11 +26,11 @@ use crate::wire::{Frame, link};
 
 /// Runs the command.
 pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
-    let name = replay::name_of(&args.file);
-    let mut file = replay::open(&args.file)?;
+    let name = twice::name_of(&args.file);
+    let mut file = twice::open(&args.file)?;
     sandbox::enter(&Profile::default())?;
     let mut contents =
-        replay::read_through(replay::reader(&mut file, &name)?, SurveyHints::default())?;
+        contents::read_through(twice::reader(&mut file, &name)?, SurveyHints::default())?;
     let options = TraceOptions::default();
     let chosen = Chosen { target: None, number: args.trace };
     let mut traces = contents.traces(&name, &options, chosen);
@@ -47,7 +47,7 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
         in_rounds |= recorded.rounds.is_some();
         watched.push(Watched::new(number, recorded.engine()?, Finder::of(args)));
     }
-    let again = replay::again(&mut file, &name)?;
+    let again = twice::again(&mut file, &name)?;
     if let Some(error) = together::watch(again, &mut traces, &mut watched)? {
         complain(&error.to_string());
     }
@@ -64,7 +64,7 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
         round: in_rounds.then_some(found.round),
         what: found.what,
     };
-    let again = replay::again(&mut file, &name)?;
+    let again = twice::again(&mut file, &name)?;
     let shown = found.evidence(place, args.frame, again, args.form.form() == Form::Json)?;
     write_out(&shown, "what was found")?;
     Ok(Status::Reached)

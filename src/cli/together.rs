@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Read;
 
 use super::complain;
-use super::replay::Traces;
+use super::contents::Traces;
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{Crank, Observer};
 use crate::link::replay::ReplayLink;
