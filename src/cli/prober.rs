@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use super::Status;
 use super::args::{ReplayArgs, ScreenArgs, TraceArgs};
 use super::lookups::Databases;
 use super::playing;
@@ -20,6 +19,7 @@ use super::tape::{Destination, Prepared, Tape, is_stdout};
 use super::task::Task;
 use super::trace::{self, Opened};
 use super::watch::{self, Watch};
+use super::{Status, facts};
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
@@ -68,7 +68,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
         bail!("--pcap and --stats are of one target: run a watch for each");
     }
     trace::check_files(trace)?;
-    let facts_to = trace::open_stats(trace)?;
+    let facts_to = facts::open_stats(trace)?;
     let mut probers = Probers::start(args, &watch)?;
     let left = screen::show(&mut probers, args.state(trace.output.numeric));
     let (status, facts) = probers.end();
@@ -174,7 +174,7 @@ impl Watched for LiveLink {
         leaves_by: Untrusted,
     ) -> anyhow::Result<Prober> {
         let account = move |session: &mut Session, link: &mut Self, silence| {
-            trace::account(session, link, (interface, &leaves_by), silence);
+            facts::account(session, link, (interface, &leaves_by), silence);
         };
         parts.spawn(self.waking(), move |parts| parts.run(self, account))
     }

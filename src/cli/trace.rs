@@ -1,23 +1,21 @@
 //! `rtrace TARGET`: a live trace, or one through a simulated network.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
 use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
-use super::awaiting;
-use super::hints;
+use super::configure::{configure, largest};
+use super::facts::{self, FactsTo};
 use super::paths::Earlier;
 use super::randomness::Randomness;
 use super::session::{Session, report_out};
-use super::tape::{Destination, Prepared, create, is_stdout};
-use super::target;
+use super::tape::{Destination, Prepared, is_stdout};
 use super::task::Task;
 use super::watch::{self, Watch};
-use super::{Status, complain, console};
+use super::{Status, awaiting, complain, hints, target};
 use crate::capture::{Interface, Neighbours};
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
@@ -26,8 +24,7 @@ use crate::link::live::route::{self, Route, RouteError};
 use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
-use crate::probe::{Flow, FlowMode, ProbeType, Secret};
-use crate::render::stats::RunFacts;
+use crate::probe::{Flow, ProbeType};
 use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
 use crate::trace::TraceConfig;
@@ -218,19 +215,11 @@ fn names_of(neighbours: &Neighbours) -> BTreeMap<u32, Untrusted> {
     names.map(|(index, interface)| (*index, interface.name.shown().into())).collect()
 }
 
-/// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
-/// limit if it is less.
-fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
-    let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-    config.mtu_limit = config.mtu_limit.filter(|limit| *limit < mtu);
-    config.mtu_limit.unwrap_or(mtu)
-}
-
 fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> {
     let resolvers = args.lookups.resolvers(!args.output.numeric, DEFAULT_WAIT)?;
     let Opened { mut link, config, interface, leaves_by, largest, interfaces, prepared } =
         open_live(args, task, name, resolvers.as_ref())?;
-    let facts_to = open_stats(args)?;
+    let facts_to = facts::open_stats(args)?;
     let files = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
     privilege::drop_for_good()?;
@@ -267,42 +256,8 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     resolvers.iter().for_each(Resolvers::stop);
 
     let silence = engine.path().totals.is_lacking();
-    account(&mut session, &mut link, (interface.name, &leaves_by), silence);
+    facts::account(&mut session, &mut link, (interface.name, &leaves_by), silence);
     finish(&mut session, &link, facts_to, status)
-}
-
-/// What is known of how a live run went, and with `silence` left some probes without an answer; what is amiss is said.
-pub(super) fn account(
-    session: &mut Session,
-    link: &mut LiveLink,
-    (interface, leaves_by): (Untrusted, &Untrusted),
-    silence: bool,
-) {
-    let facts = session.facts_mut();
-    (facts.link, facts.interface, facts.clock) = ("live", interface, link.clock().into());
-    facts.unstamped = link.unstamped();
-    if let Some(unstamped) = facts.unstamped.filter(|unstamped| *unstamped > 0) {
-        let of = facts.frames;
-        complain(&format!(
-            "{unstamped} of {of} frames had no hardware stamp and were given the kernel's: round \
-             trips from or to one of them mix two clocks"
-        ));
-    }
-    if let Ok(counted) = link.statistics() {
-        facts.kernel_received = Some(counted.received);
-        facts.kernel_dropped = Some(counted.dropped);
-        if counted.dropped > 0 {
-            let dropped = counted.dropped;
-            complain(&format!(
-                "the kernel dropped {dropped} captured frames: replies may be missing"
-            ));
-        }
-        facts.elsewhere = Some(counted.elsewhere);
-        if session.misses_elsewhere(silence) {
-            complain(&hints::for_elsewhere(counted.elsewhere, &session.facts_mut().interface));
-        }
-    }
-    session.say_what_never_left(Some(leaves_by));
 }
 
 /// The text of a topology; the built-in one has none.
@@ -379,7 +334,7 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
     let files = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
     let text = read_topology(file)?;
-    let (destination, facts_to) = (open_destination(args, task)?, open_stats(args)?);
+    let (destination, facts_to) = (open_destination(args, task)?, facts::open_stats(args)?);
     sandbox::enter(&Profile {
         serves: server.is_some(),
         rotates_in: destination.as_ref().and_then(Destination::directory),
@@ -424,29 +379,6 @@ fn session(
     Ok(session.going_on_from(earlier))
 }
 
-/// Where the run's facts go.
-pub(super) enum FactsTo {
-    Nowhere,
-    Stderr,
-    File(File),
-}
-
-impl FactsTo {
-    /// Writes them.
-    pub fn write(self, facts: &RunFacts) -> anyhow::Result<()> {
-        let written = match self {
-            Self::Nowhere => Ok(()),
-            Self::Stderr => {
-                let mut text = Vec::new();
-                let written = facts.write_text(&mut text);
-                written.and_then(|()| console::aside(&text))
-            }
-            Self::File(mut file) => facts.write_json(&mut file),
-        };
-        written.context("cannot write the statistics")
-    }
-}
-
 fn finish(
     session: &mut Session,
     link: &dyn Link,
@@ -456,82 +388,6 @@ fn finish(
     let closed = session.close_tape(link.now());
     facts_to.write(session.facts_mut())?;
     Ok(if closed { status } else { Status::Failed })
-}
-
-fn configure(
-    args: &TraceArgs,
-    task: Task<'_>,
-    name: &str,
-    flow: &Flow,
-    randomness: Randomness,
-) -> anyhow::Result<TraceConfig> {
-    if let Some(earlier) = task.earlier() {
-        return earlier.go_on(&args.options, flow);
-    }
-    let Flow { probe, ident, .. } = *flow;
-    let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
-    let defaults = TraceConfig::of_flow(&Flow { ident, ..*flow });
-    let Randomness { key, first_id, flow_label, .. } = randomness;
-    let known_port = args.options.sport.is_some() && probe.has_ports();
-    let known_label = args.options.flow_label.is_some() && flow.target.is_ipv6();
-    let defaults = TraceConfig {
-        // As its recording says it, so that a replay writes the same.
-        target_name: Untrusted::from(name).shown().into(),
-        first_id,
-        flow_label: if flow.target.is_ipv6() { flow_label } else { 0 },
-        secret: Some(Secret { key, known_port, known_label }),
-        ..defaults
-    };
-    // Who says how many probes may be under way wants traceroute's order.
-    let serial = args.options.in_flight.is_some();
-    let mut config = if serial { defaults } else { defaults.scouting() };
-    task.configure(&mut config);
-    args.options.apply(&mut config);
-    if config.packet_len < config.least_len() {
-        let least = config.least_len();
-        bail!(
-            "{} bytes are too short for such probes: choose a packet length of at least {least}",
-            config.packet_len
-        );
-    }
-    if let FlowMode::Dublin = config.flow_mode
-        && probe != ProbeType::Udp
-    {
-        bail!("--flow dublin is for UDP to rising ports: leave out the probe type, or use paris");
-    }
-    if config.mtu {
-        check_mtu(args, task.watch(), &config)?;
-    }
-    let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
-    if is_tcp && config.packet_len != config.least_len() {
-        bail!("TCP probes carry no payload: leave out the packet length");
-    }
-    if config.first_ttl > config.max_ttl {
-        let (first, max) = (config.first_ttl, config.max_ttl);
-        bail!("--max-hops {max} is below --first {first}: choose a larger --max-hops");
-    }
-    config.check()?;
-    Ok(config)
-}
-
-/// What a search for the path MTU does not go with.
-fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> anyhow::Result<()> {
-    if watch.is_some() {
-        bail!("--mtu is for one trace: leave it out, or trace without watch and report");
-    }
-    if args.output.inspect {
-        bail!("--mtu and inspect are two reports: ask for one of them");
-    }
-    if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
-        bail!("--mtu needs probes of variable length; TCP probes have a fixed one: use UDP, or -I");
-    }
-    if let Some(len) = args.options.packet_len().filter(|len| *len <= config.packet_len) {
-        bail!("--mtu tries longer probes than {len} bytes: ask for more, or leave it out");
-    }
-    if config.flow_mode == FlowMode::Dublin {
-        bail!("--mtu chooses the length of probes, and --flow dublin varies it: use --flow paris");
-    }
-    Ok(())
 }
 
 /// Opens what the recording goes to, if there is to be one.
@@ -553,13 +409,4 @@ fn prepare_tape(
 ) -> anyhow::Result<Option<Prepared>> {
     let carried = || task.carried(config, args.output);
     destination.map(|to| Prepared::new(to, carried(), (interface.clone(), neighbours))).transpose()
-}
-
-/// Opened before privileges are dropped, like the recording.
-pub(super) fn open_stats(args: &TraceArgs) -> anyhow::Result<FactsTo> {
-    Ok(match args.stats.as_deref() {
-        None => FactsTo::Nowhere,
-        Some(path) if path == Path::new(STDERR) => FactsTo::Stderr,
-        Some(path) => FactsTo::File(create(path).context("cannot begin the statistics")?),
-    })
 }
