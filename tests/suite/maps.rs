@@ -83,8 +83,8 @@ fn a_run_is_gone_on_with() {
     }
     for (more, words) in [
         (&["--pcap", from][..], "record to another file"),
-        (&["-t", "4"], "leave out what is different"),
-        (&["--sport", "7"], "leave out what is different"),
+        (&["-t", "4"], "leave out the options that differ"),
+        (&["--sport", "7"], "leave out the options that differ"),
     ] {
         let args = ["paths", "--simulate", "target.example", "--resume", from];
         let failed = run(&[&args[..], more].concat());
