@@ -71,26 +71,30 @@ fn what_is_wrong_is_said_in_one_line_with_status_2() {
 #[test]
 fn options_that_are_wrong_name_themselves() {
     for (args, words) in [
-        (vec!["-q", "0", TARGET], ["--queries", "1 to 1000"]),
-        (vec!["-m", "300", TARGET], ["--max-hops", "1 to 255"]),
+        (vec!["-q", "0", TARGET], ["for -q", "1 to 1000"]),
+        (vec!["-m", "300", TARGET], ["for -m", "1 to 255"]),
         (vec![TARGET, "5"], ["PACKETLEN", "28 to 65535"]),
-        (vec!["--frobnicate", TARGET], ["--frobnicate", "unexpected"]),
+        (vec!["--frobnicate", TARGET], ["--frobnicate", "there is no option"]),
         (vec!["--simulate", "paths", TARGET], ["before its options", "rtrace paths"]),
         (vec![TARGET, "watch", "--rounds=2"], ["before its options", "rtrace watch"]),
         (
             vec!["watch", "--format", "dot", TARGET],
-            ["[possible values: text, json, ndjson, csv];", "rtrace watch --help"],
+            ["choose one of text, json, ndjson and csv;", "rtrace watch --help"],
         ),
         (
             vec!["paths", "--format", "csv", TARGET],
-            ["text, json, dot, mermaid, svg]", "rtrace paths --help"],
+            ["text, json, dot, mermaid and svg;", "rtrace paths --help"],
         ),
-        (vec!["paths", "-N5", TARGET], ["--sim-queries is not for rtrace paths", "leave it out"]),
+        (vec!["paths", "-N5", TARGET], ["-N is not for rtrace paths", "leave it out"]),
         (
             vec!["watch", "--simulate", "--until=2020-01-01T00:00:00Z", TARGET],
             ["past", "2026-01-01"],
         ),
-        (vec!["show", "f.pcap", "0"], ["[FRAME]", "at least 1"]),
+        (vec!["report", "--simulate", "-i", "0.2", TARGET], ["interface 0.2", "--interval 0.2"]),
+        (vec!["--simulate", "-i", "eth9", TARGET], ["interface eth9", "leave out -i"]),
+        (vec!["--simulate", "-s", "::1", TARGET], ["::1 cannot be the source", "an IPv4 address"]),
+        (vec!["diff", "-", "-"], ["stdin can be read once", "name a file"]),
+        (vec!["show", "f.pcap", "0"], ["for FRAME", "at least 1"]),
     ] {
         let failed = run(&args);
         assert_eq!(failed.status, 2, "{args:?}");
@@ -254,11 +258,11 @@ fn diff_says_by_its_status_whether_the_path_has_changed() {
     assert_eq!((same.status, same.stderr.as_str()), (0, ""), "{}", same.stdout);
     let changed = diff(&other, &[]);
     assert_eq!(changed.status, 1, "{}", changed.stdout);
-    assert!(changed.stdout.contains("5  changed: 198.51.100.22 is now 198.51.100.99\n"));
+    assert!(changed.stdout.contains("5  replaced: 198.51.100.22 by 198.51.100.99\n"));
     let found: serde_json::Value = serde_json::from_str(&diff(&other, &["--json"]).stdout).unwrap();
     assert_eq!(
         (&found["changed"], &found["hops"][0]["difference"]),
-        (&true.into(), &"changed".into())
+        (&true.into(), &"replaced".into())
     );
     let wrong = diff(std::path::Path::new("/etc/passwd"), &[]);
     assert_eq!((wrong.status, wrong.stderr.lines().count()), (2, 1), "{}", wrong.stderr);

@@ -82,7 +82,7 @@ fn a_run_is_gone_on_with() {
         assert_eq!(replay(&whole, &["--json"]).stdout, text, "{kind:?}");
     }
     for (more, words) in [
-        (&["--pcap", from][..], "record to another file"),
+        (&["--pcap", from][..], "the name of another file"),
         (&["-t", "4"], "leave out the options that differ"),
         (&["--sport", "7"], "leave out the options that differ"),
     ] {
@@ -152,18 +152,15 @@ fn a_recording_of_all_paths_is_refused_what_all_paths_are_refused() {
 #[test]
 fn what_paths_cannot_do_is_said() {
     for (args, words) in [
-        (
-            &["paths", "-q", "3", "--simulate", "203.0.113.9"][..],
-            "--queries is not for rtrace paths",
-        ),
+        (&["paths", "-q", "3", "--simulate", "203.0.113.9"][..], "-q is not for rtrace paths"),
         (&["paths", "--ack", "--simulate", "203.0.113.9"], "UDP, ICMP echo or TCP SYN"),
         (&["paths", "--confidence", "100", "--simulate", "203.0.113.9"], "50 to 99.9999"),
         (
             &["paths", "--format", "csv", "--simulate", "203.0.113.9"],
-            "text, json, dot, mermaid, svg",
+            "text, json, dot, mermaid and svg",
         ),
-        (&["--format", "dot", "--simulate", "203.0.113.9"], "ndjson, csv, atlas, scamper"),
-        (&["paths", "--rate", "0", "--simulate", "203.0.113.9"], "probes a second"),
+        (&["--format", "dot", "--simulate", "203.0.113.9"], "ndjson, csv, atlas and scamper"),
+        (&["paths", "--rate", "0", "--simulate", "203.0.113.9"], "from 0.1 to 1000000"),
     ] {
         let failed = run(args);
         assert_eq!((failed.status, failed.stdout.as_str()), (2, ""), "{args:?}");

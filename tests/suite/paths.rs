@@ -13,7 +13,8 @@ use rtrace::link::sim::{START, SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::paths::{
-    Completion, Confidence, Enumerated, Enumeration, Network, Paths, Plan, Rule, network,
+    Completion, Confidence, Enumerated, Enumeration, Exits, HostRouting, Network, Paths, Plan,
+    Rule, Split, network,
 };
 use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use rtrace::wire::{Frame, LinkType};
@@ -473,5 +474,57 @@ proptest! {
         prop_assert_eq!(&path, &live.path);
         let again = network(&config, &plan, &path);
         prop_assert_eq!(format!("{again:?}"), format!("{:?}", live.network));
+    }
+}
+
+/// The exits of a run, and what decides by which each probe leaves: its destination port, and how many left before it.
+struct Leaving<F> {
+    by: F,
+    exits: Exits,
+    count: usize,
+}
+
+impl<F: Fn(u16, usize) -> (u32, [u8; 6])> Observer for Leaving<F> {
+    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        let Disposition::OwnProbe(at) = disposition else { return };
+        let port = path.probe(at).unwrap().key.destination_port();
+        let (interface, next_hop) = (self.by)(port, self.count);
+        let bytes = [&next_hop[..], &[0; 6], &[0x08, 0x00], frame.bytes].concat();
+        let link = LinkType::Ethernet;
+        self.exits.note(&Frame { link, bytes: &bytes, interface, ..*frame }, at);
+        self.count += 1;
+    }
+}
+
+/// What the frames of a run prove of the host that probed.
+fn host_routing(by: impl Fn(u16, usize) -> (u32, [u8; 6])) -> Option<HostRouting> {
+    let topology = Topology::builtin();
+    let config = config(&topology, ProbeType::Udp, TARGET.into());
+    let plan = Plan::default();
+    let mut paths = Paths::new(config.clone(), plan).unwrap();
+    let mut leaving = Leaving { by, exits: Exits::default(), count: 0 };
+    driver::run(&mut paths, &mut SimLink::new(topology), &mut leaving).unwrap();
+    let network = network(&config, &plan, paths.path());
+    leaving.exits.host_routing(&config, paths.path(), &network)
+}
+
+#[test]
+fn several_exits_of_the_host_are_told_with_what_decided() {
+    const ONE: [u8; 6] = [2, 0, 0, 0, 0, 1];
+    const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 2];
+    assert_eq!(host_routing(|_, _| (1, ONE)), None);
+    for (split, routing) in [
+        (Split::Flow, host_routing(|port, _| (1 + u32::from(port % 2), ONE))),
+        (Split::Packet, host_routing(|_, count| (1 + u32::try_from(count % 2).unwrap(), ONE))),
+        (Split::Time, host_routing(|_, count| (1 + u32::from(count > 20), ONE))),
+        (Split::Flow, host_routing(|port, _| (1, if port % 2 == 0 { ONE } else { OTHER }))),
+    ] {
+        let routing = routing.unwrap();
+        assert_eq!((routing.split, routing.exits.len()), (split, 2), "{routing:?}");
+        let [(first, one), (second, other)] = &routing.exits[..] else { panic!("{routing:?}") };
+        assert!(first < second && one.probes > 0 && other.probes > 0, "{routing:?}");
+        assert_eq!(one.flows.is_disjoint(&other.flows), split == Split::Flow, "{routing:?}");
+        // They lead to the one router of the first hop.
+        assert_eq!(one.routers, BTreeSet::from([0]), "{routing:?}");
     }
 }

@@ -311,8 +311,8 @@ fn what_makes_no_sense_for_rounds_is_refused_in_one_line() {
     let path = recording.to_str().unwrap();
     assert_eq!(run(&["report", "--simulate", TARGET, "--rounds", "1", "--pcap", path]).status, 0);
     for (args, words) in [
-        (vec!["report", TARGET, "--format", "atlas"], "text, json, ndjson, csv]"),
-        (vec!["watch", "--report", TARGET, "--format", "scamper"], "text, json, ndjson, csv]"),
+        (vec!["report", TARGET, "--format", "atlas"], "text, json, ndjson and csv"),
+        (vec!["watch", "--report", TARGET, "--format", "scamper"], "text, json, ndjson and csv"),
         (vec!["report", TARGET, "--inspect"], "--inspect is for one trace"),
         (vec!["replay", path, "--format", "atlas"], "atlas is for one trace"),
         (vec!["report", TARGET, "--columns", "LSZ"], "E median"),

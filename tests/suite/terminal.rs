@@ -12,7 +12,7 @@ use nix::sys::termios::{Termios, tcgetattr};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::support::{path_in, root, run, scratch};
+use crate::support::{path_in, replay, root, rtrace, run, scratch};
 
 const TARGET: &str = "203.0.113.9";
 /// What terminals are told: to show their other screen, and to go back; to show the cursor.
@@ -203,7 +203,45 @@ fn what_cannot_be_shown_is_said_in_a_line() {
     }
     let piped = run(&["watch", "--replay", &text(&empty)]);
     assert_eq!((piped.status, piped.stderr.lines().count()), (2, 1), "{}", piped.stderr);
-    assert!(piped.stderr.contains("rtrace replay"), "{}", piped.stderr);
+    assert!(piped.stderr.contains("nothing was recorded"), "{}", piped.stderr);
+}
+
+/// A terminal that is none to draw on gets the report that a pipe gets, of a watch and of its recording.
+#[test]
+fn a_dumb_terminal_gets_the_report() {
+    let dir = scratch();
+    let recording = path_in(&dir, "a.pcapng");
+    let file = recording.to_str().unwrap();
+    let dumb = ["env", "TERM=dumb"];
+    let report = run(&["report", "--simulate", "--pcap", file, "target.example"]).stdout;
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    for args in
+        [&["watch", "--simulate", "-c", "10", "target.example"][..], &["watch", "--replay", file]]
+    {
+        let (output, status) = OnTerminal::start_by(&dumb, args).finish();
+        assert_eq!((lines(&output), status), (lines(&report), Some(0)), "{args:?}");
+        let piped = run(args);
+        assert_eq!((piped.stdout, piped.status), (report.clone(), 0), "{args:?}");
+    }
+    let json = replay(&recording, &["--json"]).stdout;
+    assert_eq!(run(&["watch", "--replay", file, "--json"]).stdout, json);
+}
+
+#[test]
+fn a_recording_is_not_written_to_a_terminal() {
+    for file in ["-", "/dev/stdout", "/dev/fd/1", "/dev/tty"] {
+        let args = ["--simulate", "--pcap", file, "target.example"];
+        let (output, status) = OnTerminal::start(&args).finish();
+        let said = format!("rtrace: --pcap {file}: ");
+        assert!(status == Some(2) && output.starts_with(&said), "{output}");
+        assert!(output.contains("is a terminal") && output.lines().count() == 1, "{output}");
+    }
+    // A pipe takes it under either name, and the report goes to stderr.
+    let [short, long] = ["-", "/dev/stdout"].map(|file| {
+        rtrace().args(["--simulate", "--pcap", file, "target.example"]).output().unwrap()
+    });
+    assert_eq!((&short.stdout, &short.stderr), (&long.stdout, &long.stderr));
+    assert!(short.stderr.starts_with(b"traceroute to "));
 }
 
 /// Runs a program with files of at most 1,024 octets: a recording cannot be gone on with, in the middle of a line of

@@ -112,9 +112,6 @@ impl Exits {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 /// The router, by its index, whose answer this is to a probe of a flow at the first hop, or that was silent.
 fn at_first_hop(network: &Network, ttl: u8, flow: u16, responder: Option<IpAddr>) -> Option<usize> {
     network.routers.iter().position(|router| {
