@@ -536,10 +536,10 @@ fn frames_of_other_interfaces_keep_their_headers_in_a_pcapng_and_get_the_first_o
         let names = reader.interfaces().into_iter().map(|(number, name)| (number, name.shown()));
         (numbers, names.collect::<Vec<_>>())
     };
-    let named = |names: [(u32, &str); 3]| names.map(|(number, name)| (number, name.to_owned()));
-    let names = named([(1, "eth0"), (2, "tun0"), (3, "interface 7")]).to_vec();
+    let owned = |pairs: [(u32, &str); 3]| pairs.map(|(number, name)| (number, name.to_owned()));
+    let names = owned([(1, "eth0"), (2, "tun0"), (3, "interface 7")]).to_vec();
     assert_eq!(numbers(&[]), (vec![1, 2, 3, 2, 1], names));
-    let names = named([(2, "tun0"), (9, "eth0"), (10, "interface 7")]).to_vec();
+    let names = owned([(2, "tun0"), (9, "eth0"), (10, "interface 7")]).to_vec();
     assert_eq!(numbers(&[(9, "eth0"), (2, "tun0")]), (vec![9, 2, 10, 2, 9], names));
 }
 

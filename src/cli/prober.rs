@@ -43,10 +43,10 @@ use crate::untrusted::Untrusted;
 pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if let Some(file) = &args.replay {
         let on_screen = screen::is_possible() && args.watch.trace.output.form() == Form::Text;
-        return match on_screen {
-            true => playing::run(args, file),
-            false => replay::run(&ReplayArgs::of_screen(args, file), None),
-        };
+        if !on_screen {
+            return replay::run(&ReplayArgs::of_screen(args, file), None);
+        }
+        return playing::run(args, file);
     }
     let numbers = args.targets.iter().skip(1).find(|name| name.parse::<u32>().is_ok());
     if let Some(number) = numbers {

@@ -2,7 +2,7 @@
 //!
 //! A renderer is told of every event and may look at the whole path; what it writes is a function of
 //! configuration, frames and annotations alone, so that a replay writes the same bytes. Names and whatever
-//! else is text from elsewhere are [`Untrusted`](crate::untrusted::Untrusted): each form asks them for what fits.
+//! else is text from elsewhere are [`Untrusted`]: each form asks them for what fits.
 //!
 //! [`Form`] is the table of the forms there are. Each is one file; what they share is in `rows`.
 

@@ -23,11 +23,16 @@ fn maps_are_as_they_were() {
     }
 }
 
-#[test]
-fn every_form_replays_and_the_document_is_as_its_schema_says() {
+/// The schema of maps.
+pub fn validator() -> jsonschema::Validator {
     let schema = fs::read_to_string(root().join("schema/paths.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
-    let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+#[test]
+fn every_form_replays_and_the_document_is_as_its_schema_says() {
+    let validator = validator();
     let dir = scratch();
     let recording = path_in(&dir, "paths.pcapng");
     let file = recording.to_str().unwrap();

@@ -82,9 +82,9 @@ impl Host {
 
 impl NamedExit {
     fn of(exit: Exit, exited: Exited, names: &BTreeMap<u32, Untrusted>) -> Self {
-        let named = names.get(&exit.interface).filter(|name| name.shown() != ANY);
+        let known = names.get(&exit.interface).filter(|name| name.shown() != ANY);
         let numbered = || format!("interface {}", exit.cooked.unwrap_or(exit.interface)).into();
-        let interface: Untrusted = named.cloned().unwrap_or_else(numbered);
+        let interface: Untrusted = known.cloned().unwrap_or_else(numbered);
         let next_hop =
             exit.next_hop.map(|address| address.map(|octet| format!("{octet:02x}")).join(":"));
         let Exited { flows, probes, routers } = exited;

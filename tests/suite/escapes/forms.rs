@@ -89,6 +89,9 @@ impl Sources {
         Annotations {
             origins: Some(Origins::of_database(read(self.systems(), Kind::Origins))),
             places: Some(Places::of_database(read(self.cities(), Kind::Places))),
+            interfaces: [(0, &self.interface), (1, &self.name)]
+                .map(|(number, name)| (number, name.as_str().into()))
+                .into(),
             ..Names::fixed(topology.names().clone()).into()
         }
     }
@@ -105,7 +108,10 @@ struct Watcher {
 impl Observer for Watcher {
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         self.model.frame(frame, disposition, path);
-        self.renderers.iter_mut().for_each(|it| it.frame(frame, disposition, path));
+        // Of a host with two interfaces.
+        let interface = u32::from(frame.number.is_multiple_of(2));
+        let frame = Frame { interface, ..*frame };
+        self.renderers.iter_mut().for_each(|it| it.frame(&frame, disposition, path));
     }
 
     fn event(&mut self, event: Event, path: &Path) {

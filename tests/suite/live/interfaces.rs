@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::lab::{Lab, TARGET, replay, run, text};
+use crate::maps::validator;
 
 fn ip(lab: &Lab, host: &str, lines: &[&str]) {
     for line in lines {
@@ -150,6 +151,7 @@ fn a_host_that_balances_is_the_first_balancer_of_the_map() {
     }
     let check = |report: &str| {
         let document: Value = serde_json::from_str(report).expect("JSON");
+        assert_eq!(validator().validate(&document).map_err(|it| it.to_string()), Ok(()));
         assert_eq!(document["host"]["split"], "flow", "{report}");
         let exits = exits(&document);
         let [(one, even, first), (other, odd, second)] = &exits[..] else { panic!("{exits:?}") };
