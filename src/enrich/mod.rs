@@ -2,7 +2,7 @@
 //!
 //! Nothing in here feeds back into the tracer: a name changes how a hop is printed, never whether
 //! or when it is probed. Whatever is said comes from strangers, be it by DNS or in a file: it is
-//! [`Untrusted`](crate::untrusted::Untrusted), and kept only as far as it is good for what it is to be.
+//! [`Untrusted`], and kept only as far as it is good for what it is to be.
 
 pub mod database;
 pub mod dns;
