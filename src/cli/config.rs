@@ -15,6 +15,8 @@ use clap::builder::PossibleValue;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory};
+use nix::errno::Errno;
+use nix::sys::stat::lstat;
 use nix::unistd::{Uid, User};
 use toml::de::{DeTable, DeValue};
 
@@ -214,6 +216,11 @@ fn knowing<'a>(commands: &'a Command, option: &str) -> Option<&'a Command> {
 /// The process's arguments and, behind the command, what the configuration file adds to them.
 pub fn arguments(args: impl IntoIterator<Item = OsString>) -> anyhow::Result<Vec<OsString>> {
     let mut args = normalise(args);
+    // Most users have no such file: then the arguments are parsed once.
+    let names_one = |arg: &OsString| arg.as_encoded_bytes().starts_with(b"--config");
+    if !args.iter().any(names_one) && !own_path().is_some_and(|path| may_be_there(&path)) {
+        return Ok(args);
+    }
     let commands = Cli::command();
     // What clap does not take it says again when it is in earnest.
     let Ok(matches) = commands.clone().try_get_matches_from(&args) else { return Ok(args) };
@@ -337,6 +344,11 @@ fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, String)>> {
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
         Ok(text) => Ok(Some((path, text))),
     }
+}
+
+/// Whether there may be a file there: what is there is seen once it is opened with care.
+fn may_be_there(path: &Path) -> bool {
+    !matches!(lstat(path), Err(Errno::ENOENT | Errno::ENOTDIR))
 }
 
 /// Where the user's own file is: that of whoever called sudo, for it is they who typed the command, and the environment

@@ -28,7 +28,6 @@ use crate::link::paced::Paced;
 use crate::link::sim::SimLink;
 use crate::metrics::Meter;
 use crate::metrics::serve::Server;
-use crate::privilege;
 use crate::render::Form;
 use crate::render::stats::RunFacts;
 use crate::render::tui::{Command, Shared, Snapshot, Tab};
@@ -234,7 +233,6 @@ impl Probers {
             let open = |name: &String| trace::open_live(trace, task, name, asks);
             let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
             let server = watch.listen()?;
-            privilege::drop_for_good()?;
             let mut prepared = opened.iter().filter_map(|it| it.prepared.as_ref());
             let rotates_in = prepared.find_map(Prepared::directory);
             let profile = Profile { serves: server.is_some(), rotates_in, ..profile };

@@ -21,7 +21,7 @@ use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
 use crate::link::live::route::{self, Route, RouteError};
-use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink};
+use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, Stamping};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
 use crate::probe::{Flow, ProbeType};
@@ -121,6 +121,7 @@ pub(super) fn open_live(
     name: &str,
     resolvers: Option<&Resolvers>,
 ) -> anyhow::Result<Opened<LiveLink>> {
+    let stamping = Stamping::ask();
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),
         None => (name, None),
@@ -175,7 +176,7 @@ pub(super) fn open_live(
         clock,
         enduring: task.watch().is_some(),
     };
-    let link = privilege::raised(|| LiveLink::open(&asked))?;
+    let link = privilege::raised(|| LiveLink::open(&asked, stamping))?;
     let link = match task.earlier() {
         Some(earlier) => link.going_on(earlier.last, earlier.clock_offset),
         None => link,
@@ -222,7 +223,6 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     let facts_to = facts::open_stats(args)?;
     let files = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
-    privilege::drop_for_good()?;
     sandbox::enter(&Profile {
         network: true,
         serves: server.is_some(),

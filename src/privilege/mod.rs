@@ -5,8 +5,9 @@
 //! 1. [`assume_invoker`], before anything else, arguments included. A set-user-ID or set-group-ID run takes the real
 //!    user's identity; root through sudo, run0, doas or pkexec takes that of the user who called it; root whom nobody
 //!    called stays root. Of all capabilities only those that rtrace has a use for stay permitted, and none is in
-//!    effect. `no_new_privs` is set, the bounding set is emptied. So no file is ever opened with more rights than those
-//!    of the user who named it, and configuration and names are read without a privilege in effect.
+//!    effect. `no_new_privs` is set, so that the bounding set means nothing any more: no program that is run gains a
+//!    capability. So no file is ever opened with more rights than those of the user who named it, and configuration and
+//!    names are read without a privilege in effect.
 //! 2. [`raised`], around the opening of sockets: what is permitted is in effect there, and only there.
 //! 3. [`drop_for_good`], after the sockets and before the first thread: no capability is left in any set, and there is
 //!    no way back to another user. Files of `--rotate` are made after it, by the same user without capabilities.
@@ -21,7 +22,6 @@ mod walk;
 
 use std::sync::OnceLock;
 
-use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{
@@ -29,14 +29,16 @@ use nix::unistd::{
     setresuid,
 };
 
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+
 pub use self::invoker::{Identity, NamedBy};
 
 /// For raw and packet sockets; to switch on a card's stamps; for ports below 1024 (`--sport`, `--prometheus`).
-const NETWORK: &[Capability] =
-    &[Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN, Capability::CAP_NET_BIND_SERVICE];
+const NETWORK: CapabilitySet =
+    CapabilitySet::NET_RAW.union(CapabilitySet::NET_ADMIN).union(CapabilitySet::NET_BIND_SERVICE);
 
 /// Root's right to all files, which is root's own only where nobody called it.
-const FILES: &[Capability] = &[Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH];
+const FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DAC_READ_SEARCH);
 
 /// Who this process became, once it did.
 static ASSUMED: OnceLock<Identity> = OnceLock::new();
@@ -86,8 +88,6 @@ pub fn assume_invoker() -> Result<Identity, PrivilegeError> {
     let before = (user_ids()?, group_ids()?);
     let identity = invoker::of_process(before, |name| std::env::var_os(name))?;
     prctl::set_no_new_privs().map_err(|errno| refused("set no_new_privs", &errno))?;
-    // First the bounding set, then the user: each step takes capabilities that the next one ends.
-    drop_bounding()?;
     become_user(before, identity).map_err(|(step, errno)| match identity.named_by {
         NamedBy::Variable(variable) => PrivilegeError::Invoker {
             variable,
@@ -96,8 +96,7 @@ pub fn assume_invoker() -> Result<Identity, PrivilegeError> {
         },
         NamedBy::Process | NamedBy::RealUser => refused(step, &errno),
     })?;
-    keep_only(identity)?;
-    if caps::read(None, CapSet::Permitted).is_ok_and(|permitted| !permitted.is_empty()) {
+    if !keep_only(identity)?.is_empty() {
         // No core file and no tracer gets at sockets that take a privilege to open. A change of user may permit it.
         prctl::set_dumpable(false).map_err(|errno| refused("forbid tracing", &errno))?;
     }
@@ -108,8 +107,10 @@ pub fn assume_invoker() -> Result<Identity, PrivilegeError> {
 /// Who this process became, or who it is if it did not become anyone.
 #[must_use]
 pub fn identity() -> Identity {
-    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
-    ASSUMED.get().copied().unwrap_or(Identity { uid, gid, named_by: NamedBy::Process })
+    ASSUMED.get().copied().unwrap_or_else(|| {
+        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+        Identity { uid, gid, named_by: NamedBy::Process }
+    })
 }
 
 /// Does something with the capabilities in effect that are permitted for the network. Where there are none it is done
@@ -118,17 +119,16 @@ pub fn raised<T>(work: impl FnOnce() -> T) -> T {
     with_effective(NETWORK, work)
 }
 
-fn with_effective<T>(wanted: &[Capability], work: impl FnOnce() -> T) -> T {
-    let before = caps::read(None, CapSet::Effective).unwrap_or_default();
-    let permitted = caps::read(None, CapSet::Permitted).unwrap_or_default();
-    let more = wanted.iter().copied().filter(|cap| permitted.contains(cap));
-    let raised: CapsHashSet = before.iter().copied().chain(more).collect();
-    if raised == before || caps::set(None, CapSet::Effective, &raised).is_err() {
+fn with_effective<T>(wanted: CapabilitySet, work: impl FnOnce() -> T) -> T {
+    let Ok(before) = capabilities(None) else { return work() };
+    let effective = before.effective | (wanted & before.permitted);
+    let raised = CapabilitySets { effective, ..before };
+    if raised == before || set_capabilities(None, raised).is_err() {
         return work();
     }
     let result = work();
     // To lower a set needs no right. `drop_for_good` looks after it.
-    let _ = caps::set(None, CapSet::Effective, &before);
+    let _ = set_capabilities(None, before);
     result
 }
 
@@ -137,40 +137,26 @@ fn with_effective<T>(wanted: &[Capability], work: impl FnOnce() -> T) -> T {
 /// # Errors
 /// See [`PrivilegeError`].
 pub fn drop_for_good() -> Result<(), PrivilegeError> {
-    prctl::set_no_new_privs().map_err(|errno| refused("set no_new_privs", &errno))?;
-    drop_bounding()?;
-    for (set, step) in SETS {
-        caps::clear(None, *set).map_err(|error| refused(step, &error))?;
+    if ASSUMED.get().is_none() {
+        prctl::set_no_new_privs().map_err(|errno| refused("set no_new_privs", &errno))?;
     }
-    for (set, _) in SETS {
-        let left = caps::read(None, *set).map_err(|error| refused("read capabilities", &error))?;
-        if !left.is_empty() {
-            return Err(PrivilegeError::Left("a capability"));
-        }
+    set_capabilities(None, NONE).map_err(|errno| refused("clear the capabilities", &errno))?;
+    if read()? != NONE {
+        return Err(PrivilegeError::Left("a capability"));
     }
-    verify_ids(geteuid().as_raw(), getegid().as_raw())
+    let Identity { uid, gid, .. } = identity();
+    verify_ids(uid, gid)
 }
 
-/// The sets to be emptied, in an order that the kernel allows: none may exceed the next.
-const SETS: &[(CapSet, &str)] = &[
-    (CapSet::Ambient, "clear the ambient capabilities"),
-    (CapSet::Effective, "clear the effective capabilities"),
-    (CapSet::Permitted, "clear the permitted capabilities"),
-    (CapSet::Inheritable, "clear the inheritable capabilities"),
-];
+/// No capability. The ambient set is no larger than what is permitted and inheritable: the kernel empties it with them.
+const NONE: CapabilitySets = CapabilitySets {
+    effective: CapabilitySet::empty(),
+    permitted: CapabilitySet::empty(),
+    inheritable: CapabilitySet::empty(),
+};
 
-/// Empties the bounding set, where we may (`CAP_SETPCAP`). Where we may not, `no_new_privs` already
-/// keeps the set from ever being used.
-fn drop_bounding() -> Result<(), PrivilegeError> {
-    if !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false) {
-        return Ok(());
-    }
-    let here = |cap: &Capability| caps::has_cap(None, CapSet::Bounding, *cap).unwrap_or(false);
-    for cap in caps::all().into_iter().filter(here) {
-        caps::drop(None, CapSet::Bounding, cap)
-            .map_err(|error| refused("clear the bounding capabilities", &error))?;
-    }
-    Ok(())
+fn read() -> Result<CapabilitySets, PrivilegeError> {
+    capabilities(None).map_err(|errno| refused("read capabilities", &errno))
 }
 
 /// Sets real, effective and saved ids. Whoever is named by the environment gets the groups of that user; those of a
@@ -195,29 +181,18 @@ fn become_user(
     prctl::set_keepcaps(false).map_err(|errno| (to_keep, errno))
 }
 
-/// Reduces what is permitted to what there is a use for, with nothing in effect and nothing to inherit.
-fn keep_only(identity: Identity) -> Result<(), PrivilegeError> {
+/// Reduces what is permitted to what there is a use for, with nothing in effect and nothing to inherit; says what that is.
+fn keep_only(identity: Identity) -> Result<CapabilitySet, PrivilegeError> {
     // A set-user-ID file lends what a trace needs, and nothing else of the network.
     let lent = identity.named_by == NamedBy::RealUser;
-    let network = NETWORK.iter().filter(|cap| !lent || **cap == Capability::CAP_NET_RAW);
-    let files = FILES.iter().filter(|_| identity.uid == 0);
-    let useful: CapsHashSet = network.chain(files).copied().collect();
-    for (set, step) in SETS {
-        let there = caps::read(None, *set).unwrap_or_default();
-        let kept = match set {
-            CapSet::Permitted => there.intersection(&useful).copied().collect(),
-            _ => CapsHashSet::new(),
-        };
-        if kept == there {
-            continue;
-        }
-        let reduced = match set {
-            CapSet::Ambient => caps::clear(None, *set),
-            _ => caps::set(None, *set, &kept),
-        };
-        reduced.map_err(|error| refused(step, &error))?;
+    let network = if lent { CapabilitySet::NET_RAW } else { NETWORK };
+    let files = if identity.uid == 0 { FILES } else { CapabilitySet::empty() };
+    let before = read()?;
+    let kept = CapabilitySets { permitted: before.permitted & (network | files), ..NONE };
+    if kept != before {
+        set_capabilities(None, kept).map_err(|errno| refused("give up capabilities", &errno))?;
     }
-    Ok(())
+    Ok(kept.permitted)
 }
 
 /// Trusts nobody: reads everything back, and tries to become root again.

@@ -125,8 +125,10 @@ impl LossWatch {
         let index = recent.rounds.len() - 1 - late_by;
         let probe = path.probe(at);
         if let Some(Round { share, probes, .. }) = recent.rounds.get_mut(index) {
-            // One that a damaged reply had answered was not lost before.
-            let was_lost = probe.is_some_and(|probe| probe.damaged == 0);
+            // One in doubt did not count as sent; one that a damaged reply had answered was not lost.
+            let was_in_doubt = probe.is_some_and(Probe::is_doubted);
+            let was_lost = !was_in_doubt && probe.is_some_and(|probe| probe.damaged == 0);
+            share.sent += u64::from(was_in_doubt);
             share.lost = share.lost.saturating_sub(was_lost.into());
             limit::note_late(probes, probe.and_then(|probe| probe.sent));
             recent.young = recent.young.max(late_by + 1).min(MOST_KEPT);

@@ -133,10 +133,10 @@ impl Probe {
         self.answer().is_none() && self.contradicted.iter().any(|reply| !reply.late)
     }
 
-    /// Whether nothing but contradicted answers came to it: it may have been answered, or lost.
+    /// Whether nothing but contradicted answers came to it, one of them in time: it may have been answered, or lost.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        self.counted().is_none() && !self.contradicted.is_empty()
+        self.counted().is_none() && self.is_doubted()
     }
 
     /// The reply that settled it.

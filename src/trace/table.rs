@@ -378,7 +378,10 @@ impl Table {
         let Some(row) = self.rows.get_mut(place) else { return false };
         row.late += 1;
         let probe = path.probe(at);
-        let was_damaged = probe.is_some_and(|probe| probe.damaged > 0);
+        // One in doubt did not count as sent.
+        let was_in_doubt = probe.is_some_and(Probe::is_doubted);
+        let was_damaged = !was_in_doubt && probe.is_some_and(|probe| probe.damaged > 0);
+        row.sent += u64::from(was_in_doubt);
         row.damaged = row.damaged.saturating_sub(was_damaged.into());
         row.record.add_late(probe.and_then(|probe| probe.sent));
         row.note(reply, self.rounds);
@@ -388,6 +391,7 @@ impl Table {
         row.young = row.young.max(late_by.saturating_add(2)).min(MOST_KEPT);
         let cell = row.history.iter_mut().rev().nth(late_by);
         if let Some(cell) = cell {
+            cell.sent = cell.sent.saturating_add(was_in_doubt.into());
             cell.late = cell.late.saturating_add(1);
             cell.damaged = cell.damaged.saturating_sub(was_damaged.into());
         }

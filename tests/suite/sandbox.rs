@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::{UnlinkatFlags, getppid, unlinkat};
-use rtrace::link::live::{Clock, LiveConfig, LiveLink, route};
+use rtrace::link::live::{Clock, LiveConfig, LiveLink, Stamping, route};
 use rtrace::sandbox::{self, Profile};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -265,7 +265,7 @@ fn link() -> LiveLink {
     assert!(up.success());
     let target = Ipv4Addr::LOCALHOST.into();
     let route = route::resolve(target, None, None, None).unwrap();
-    LiveLink::open(&LiveConfig {
+    let config = LiveConfig {
         route,
         target,
         protocol: 17,
@@ -277,8 +277,8 @@ fn link() -> LiveLink {
         any: false,
         clock: Clock::Kernel,
         enduring: false,
-    })
-    .unwrap()
+    };
+    LiveLink::open(&config, Stamping::ask()).unwrap()
 }
 
 /// The first packet socket that this process has, as somebody would find it who looks for one.

@@ -48,6 +48,7 @@ use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
 
 pub use self::capture::Statistics;
+pub use self::stamping::Stamping;
 pub use self::wake::{Interrupt, Waker};
 
 /// How long after its stamp a frame may take to become readable: the kernel stamps it, then runs the
@@ -191,11 +192,12 @@ enum Ready {
 }
 
 impl LiveLink {
-    /// Opens every socket there is to open; needs `CAP_NET_RAW`, after that no privilege.
+    /// Opens every socket there is to open; needs `CAP_NET_RAW`, after that no privilege. The kernel was asked for stamps
+    /// before: see [`Stamping`].
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(config: &LiveConfig) -> Result<Self, OpenError> {
+    pub fn open(config: &LiveConfig, stamping: Stamping) -> Result<Self, OpenError> {
         let Route { interface, source, .. } = &config.route;
         let name = if config.any { ANY } else { interface.name.as_str() };
         let hardware = match config.clock {
@@ -226,7 +228,7 @@ impl LiveLink {
                 .and_then(|()| hardware::ask(&sender, hardware::SENT))
                 .map_err(|source| OpenError::socket("ask for hardware stamps", name, source))?;
         }
-        stamping::settle();
+        stamping.settle();
         let (waker, wakeups) = wake::channel()
             .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
         Ok(Self {

@@ -1,5 +1,5 @@
-//! Two questions to the kernel over rtnetlink: how would this datagram be routed, and what is this
-//! interface?
+//! Questions to the kernel over rtnetlink: how would this datagram be routed, what is this interface, and
+//! which addresses has it?
 //!
 //! Only netlink answers the first one exactly (policy routing, one address on two interfaces), and
 //! it answers the second for the network namespace we are in, which `/sys/class/net` does not when
@@ -10,6 +10,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use ipnetwork::IpNetwork;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket,
 };
@@ -20,6 +21,10 @@ const HEADER_LEN: usize = 16;
 const ROUTE_LEN: usize = 12;
 /// Length of `struct ifinfomsg`.
 const LINK_LEN: usize = 16;
+/// Length of `struct ifaddrmsg`.
+const ADDRESS_LEN: usize = 8;
+#[expect(clippy::cast_possible_truncation, reason = "NLM_F_DUMP is 0x300")]
+const DUMP: u16 = libc::NLM_F_DUMP as u16;
 
 /// What the kernel would do with a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,88 +61,184 @@ pub struct LinkAnswer {
     pub mtu: u32,
 }
 
-/// Asks for the route to `target`, as `ip route get` does: from `source` and by the interface with
-/// index `interface`, where these are given.
-///
-/// # Errors
-/// The kernel's: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES` (prohibited), `EINVAL` (black hole).
-pub fn route(
-    target: IpAddr,
-    source: Option<IpAddr>,
-    interface: Option<u32>,
-) -> io::Result<RouteAnswer> {
-    let (family, host_bits) = if target.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
-    let mut body = vec![0; ROUTE_LEN];
-    body[..3].copy_from_slice(&[family, host_bits, source.map_or(0, |_| host_bits)]);
-    attribute(&mut body, libc::RTA_DST, &octets(target));
-    if let Some(source) = source {
-        attribute(&mut body, libc::RTA_SRC, &octets(source));
+/// A socket that the kernel is asked by.
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn open() -> io::Result<Self> {
+        let protocol = SockProtocol::NetlinkRoute;
+        Ok(Self(socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?))
     }
-    if let Some(index) = interface {
-        attribute(&mut body, libc::RTA_OIF, &index.to_ne_bytes());
+
+    /// Asks for the route to `target`, as `ip route get` does: from `source` and by the interface with
+    /// index `interface`, where these are given.
+    ///
+    /// # Errors
+    /// The kernel's: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES` (prohibited), `EINVAL` (black hole).
+    pub fn route(
+        &self,
+        target: IpAddr,
+        source: Option<IpAddr>,
+        interface: Option<u32>,
+    ) -> io::Result<RouteAnswer> {
+        let (family, host_bits) = if target.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
+        let mut body = vec![0; ROUTE_LEN];
+        body[..3].copy_from_slice(&[family, host_bits, source.map_or(0, |_| host_bits)]);
+        attribute(&mut body, libc::RTA_DST, &octets(target));
+        if let Some(source) = source {
+            attribute(&mut body, libc::RTA_SRC, &octets(source));
+        }
+        if let Some(index) = interface {
+            attribute(&mut body, libc::RTA_OIF, &index.to_ne_bytes());
+        }
+        let answer = self.ask(libc::RTM_GETROUTE, &body)?;
+        let kind = *answer.get(7).ok_or_else(cut_short)?;
+        let find = |wanted| attributes(&answer, ROUTE_LEN).find(|(kind, _)| *kind == wanted);
+        let value = |wanted| find(wanted).map(|(_, value)| value);
+        let interface = value(libc::RTA_OIF).and_then(|value| value.first_chunk::<4>());
+        Ok(RouteAnswer {
+            interface: interface.map(|index| u32::from_ne_bytes(*index)).ok_or_else(cut_short)?,
+            source: source.or_else(|| value(libc::RTA_PREFSRC).and_then(address)),
+            local: kind == libc::RTN_LOCAL,
+            broadcast: kind == libc::RTN_BROADCAST,
+        })
     }
-    let answer = ask(libc::RTM_GETROUTE, &body)?;
-    let kind = *answer.get(7).ok_or_else(cut_short)?;
-    let find = |wanted| attributes(&answer, ROUTE_LEN).find(|(kind, _)| *kind == wanted);
-    let value = |wanted| find(wanted).map(|(_, value)| value);
-    let interface = value(libc::RTA_OIF).and_then(|value| value.first_chunk::<4>());
-    Ok(RouteAnswer {
-        interface: interface.map(|index| u32::from_ne_bytes(*index)).ok_or_else(cut_short)?,
-        source: source.or_else(|| value(libc::RTA_PREFSRC).and_then(address)),
-        local: kind == libc::RTN_LOCAL,
-        broadcast: kind == libc::RTN_BROADCAST,
-    })
+
+    /// The next hops among which the route to `target` balances; none where it does not.
+    ///
+    /// # Errors
+    /// The kernel's, as of [`route`].
+    pub fn next_hops(&self, target: IpAddr) -> io::Result<Vec<NextHop>> {
+        /// Length of `struct rtnexthop`.
+        const HOP_LEN: usize = 8;
+        let (family, host_bits) = if target.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
+        let mut body = vec![0; ROUTE_LEN];
+        body[..2].copy_from_slice(&[family, host_bits]);
+        // The route itself, and not the one next hop that is chosen.
+        body[8..].copy_from_slice(&libc::RTM_F_FIB_MATCH.to_ne_bytes());
+        attribute(&mut body, libc::RTA_DST, &octets(target));
+        let answer = self.ask(libc::RTM_GETROUTE, &body)?;
+        let mut found =
+            attributes(&answer, ROUTE_LEN).filter(|(kind, _)| *kind == libc::RTA_MULTIPATH);
+        let mut rest = found.next().map_or(&[][..], |(_, value)| value);
+        let mut hops = Vec::new();
+        while let Some([a, b, _, _, index @ ..]) = rest.first_chunk::<HOP_LEN>() {
+            let length = usize::from(u16::from_ne_bytes([*a, *b]));
+            let Some(hop) = rest.get(..length).filter(|hop| hop.len() >= HOP_LEN) else { break };
+            let mut gateways =
+                attributes(hop, HOP_LEN).filter(|(kind, _)| *kind == libc::RTA_GATEWAY);
+            let gateway = gateways.next().and_then(|(_, value)| address(value));
+            hops.push(NextHop { interface: u32::from_ne_bytes(*index), gateway });
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+        Ok(hops)
+    }
+
+    /// Asks what the interface with this index is.
+    ///
+    /// # Errors
+    /// The kernel's: `ENODEV` when there is none.
+    pub fn link(&self, index: u32) -> io::Result<LinkAnswer> {
+        let mut body = vec![0; LINK_LEN];
+        body[4..8].copy_from_slice(&index.to_ne_bytes());
+        let answer = self.ask(libc::RTM_GETLINK, &body)?;
+        let head: [u8; LINK_LEN] = *answer.first_chunk().ok_or_else(cut_short)?;
+        let find = |wanted| {
+            let mut found = attributes(&answer, LINK_LEN).filter(|(kind, _)| *kind == wanted);
+            found.next().map(|(_, value)| value)
+        };
+        let name = find(libc::IFLA_IFNAME).ok_or_else(cut_short)?;
+        let mtu = find(libc::IFLA_MTU).and_then(|value| value.first_chunk::<4>());
+        Ok(LinkAnswer {
+            name: String::from_utf8_lossy(name.split(|b| *b == 0).next().unwrap_or(name))
+                .into_owned(),
+            hardware: u16::from_ne_bytes([head[2], head[3]]),
+            flags: u32::from_ne_bytes([head[8], head[9], head[10], head[11]]),
+            mtu: mtu.map_or(0, |mtu| u32::from_ne_bytes(*mtu)),
+        })
+    }
+
+    /// The addresses of the interface with this index, of the family of `like`, in the kernel's order.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn addresses(&self, index: u32, like: IpAddr) -> io::Result<Vec<IpNetwork>> {
+        let family = if like.is_ipv4() { AF_INET } else { AF_INET6 };
+        let mut body = vec![0; ADDRESS_LEN];
+        body[0] = family;
+        self.request(libc::RTM_GETADDR, DUMP, &body)?;
+        let mut found = Vec::new();
+        loop {
+            let answers = self.receive()?;
+            let mut rest = &answers[..];
+            while let Some((kind, body)) = message(&mut rest) {
+                if i32::from(kind) == libc::NLMSG_DONE {
+                    return Ok(found);
+                }
+                let body = intact(kind, body)?;
+                found.extend(address_of(body).filter(|(of, _)| *of == index).map(|(_, net)| net));
+            }
+        }
+    }
+
+    /// Sends one request and gives the body of its answer.
+    fn ask(&self, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+        self.request(kind, 0, body)?;
+        let answer = self.receive()?;
+        let (kind, body) = message(&mut &answer[..]).ok_or_else(cut_short)?;
+        intact(kind, body).map(<[u8]>::to_vec)
+    }
+
+    fn request(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+        #[expect(clippy::cast_possible_truncation, reason = "NLM_F_REQUEST is 1")]
+        const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
+        let total = u32::try_from(HEADER_LEN + body.len()).map_err(io::Error::other)?;
+        let mut request = Vec::with_capacity(HEADER_LEN + body.len());
+        request.extend(total.to_ne_bytes());
+        request.extend(kind.to_ne_bytes());
+        request.extend((REQUEST | flags).to_ne_bytes());
+        request.extend([0; 8]); // sequence and port: one question at a time
+        request.extend(body);
+        send(self.0.as_raw_fd(), &request, MsgFlags::empty())?;
+        Ok(())
+    }
+
+    fn receive(&self) -> io::Result<Vec<u8>> {
+        let mut answer = vec![0; 32 * 1024]; // as iproute2 has it: links with many attributes are long
+        let read = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+        answer.truncate(read);
+        Ok(answer)
+    }
 }
 
-/// The next hops among which the route to `target` balances; none where it does not.
-///
-/// # Errors
-/// The kernel's, as of [`route`].
-pub fn next_hops(target: IpAddr) -> io::Result<Vec<NextHop>> {
-    /// Length of `struct rtnexthop`.
-    const HOP_LEN: usize = 8;
-    let (family, host_bits) = if target.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
-    let mut body = vec![0; ROUTE_LEN];
-    body[..2].copy_from_slice(&[family, host_bits]);
-    // The route itself, and not the one next hop that is chosen.
-    body[8..].copy_from_slice(&libc::RTM_F_FIB_MATCH.to_ne_bytes());
-    attribute(&mut body, libc::RTA_DST, &octets(target));
-    let answer = ask(libc::RTM_GETROUTE, &body)?;
-    let mut found = attributes(&answer, ROUTE_LEN).filter(|(kind, _)| *kind == libc::RTA_MULTIPATH);
-    let mut rest = found.next().map_or(&[][..], |(_, value)| value);
-    let mut hops = Vec::new();
-    while let Some([a, b, _, _, index @ ..]) = rest.first_chunk::<HOP_LEN>() {
-        let length = usize::from(u16::from_ne_bytes([*a, *b]));
-        let Some(hop) = rest.get(..length).filter(|hop| hop.len() >= HOP_LEN) else { break };
-        let mut gateways = attributes(hop, HOP_LEN).filter(|(kind, _)| *kind == libc::RTA_GATEWAY);
-        let gateway = gateways.next().and_then(|(_, value)| address(value));
-        hops.push(NextHop { interface: u32::from_ne_bytes(*index), gateway });
-        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-    }
-    Ok(hops)
+/// The type and the body of the first message there, which is taken off; none if it is cut short.
+fn message<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
+    let head: [u8; HEADER_LEN] = *rest.first_chunk()?;
+    let length = usize::try_from(u32::from_ne_bytes([head[0], head[1], head[2], head[3]])).ok()?;
+    let body = rest.get(HEADER_LEN..length)?;
+    *rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    Some((u16::from_ne_bytes([head[4], head[5]]), body))
 }
 
-/// Asks what the interface with this index is.
-///
-/// # Errors
-/// The kernel's: `ENODEV` when there is none.
-pub fn link(index: u32) -> io::Result<LinkAnswer> {
-    let mut body = vec![0; LINK_LEN];
-    body[4..8].copy_from_slice(&index.to_ne_bytes());
-    let answer = ask(libc::RTM_GETLINK, &body)?;
-    let head: [u8; LINK_LEN] = *answer.first_chunk().ok_or_else(cut_short)?;
-    let find = |wanted| {
-        let mut found = attributes(&answer, LINK_LEN).filter(|(kind, _)| *kind == wanted);
-        found.next().map(|(_, value)| value)
-    };
-    let name = find(libc::IFLA_IFNAME).ok_or_else(cut_short)?;
-    let mtu = find(libc::IFLA_MTU).and_then(|value| value.first_chunk::<4>());
-    Ok(LinkAnswer {
-        name: String::from_utf8_lossy(name.split(|b| *b == 0).next().unwrap_or(name)).into_owned(),
-        hardware: u16::from_ne_bytes([head[2], head[3]]),
-        flags: u32::from_ne_bytes([head[8], head[9], head[10], head[11]]),
-        mtu: mtu.map_or(0, |mtu| u32::from_ne_bytes(*mtu)),
-    })
+/// The body of a message, unless that is an error.
+fn intact(kind: u16, body: &[u8]) -> io::Result<&[u8]> {
+    if i32::from(kind) != libc::NLMSG_ERROR {
+        return Ok(body);
+    }
+    let code = i32::from_ne_bytes(*body.first_chunk().ok_or_else(cut_short)?);
+    Err(io::Error::from_raw_os_error(code.saturating_neg()))
+}
+
+/// The interface and the address that an answer is about: our own where the other end of a link has one too.
+fn address_of(answer: &[u8]) -> Option<(u32, IpNetwork)> {
+    let [_, prefix, _, _, index @ ..] = *answer.first_chunk::<ADDRESS_LEN>()?;
+    let find = |wanted| attributes(answer, ADDRESS_LEN).find(|(kind, _)| *kind == wanted);
+    let (_, value) = find(libc::IFA_LOCAL).or_else(|| find(libc::IFA_ADDRESS))?;
+    Some((u32::from_ne_bytes(index), IpNetwork::new(address(value)?, prefix).ok()?))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "AF_INET is 2")]
@@ -179,37 +280,6 @@ fn attributes(answer: &[u8], fixed: usize) -> impl Iterator<Item = (u16, &[u8])>
     })
 }
 
-/// Sends one request and gives the body of its answer.
-fn ask(kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
-    #[expect(clippy::cast_possible_truncation, reason = "NLM_F_REQUEST is 1")]
-    const REQUEST: u16 = libc::NLM_F_REQUEST as u16;
-    let channel: OwnedFd = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkRoute,
-    )?;
-    let total = u32::try_from(HEADER_LEN + body.len()).map_err(io::Error::other)?;
-    let mut request = Vec::with_capacity(HEADER_LEN + body.len());
-    request.extend(total.to_ne_bytes());
-    request.extend(kind.to_ne_bytes());
-    request.extend(REQUEST.to_ne_bytes());
-    request.extend([0; 8]); // sequence and port: one question, one answer
-    request.extend(body);
-    send(channel.as_raw_fd(), &request, MsgFlags::empty())?;
-
-    let mut answer = vec![0; 32 * 1024]; // as iproute2 has it: links with many attributes are long
-    let read = recv(channel.as_raw_fd(), &mut answer, MsgFlags::empty())?;
-    answer.truncate(read);
-    let head: [u8; HEADER_LEN] = *answer.first_chunk().ok_or_else(cut_short)?;
-    let body = answer.split_off(HEADER_LEN);
-    if i32::from(u16::from_ne_bytes([head[4], head[5]])) == libc::NLMSG_ERROR {
-        let code = i32::from_ne_bytes(*body.first_chunk().ok_or_else(cut_short)?);
-        return Err(io::Error::from_raw_os_error(code.saturating_neg()));
-    }
-    Ok(body)
-}
-
 fn cut_short() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the kernel's netlink answer is cut short")
 }
@@ -223,10 +293,15 @@ mod tests {
     #[test]
     fn loopback_is_local_and_known() {
         for localhost in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
-            let answer = route(localhost, None, None).unwrap();
+            let kernel = Channel::open().unwrap();
+            let answer = kernel.route(localhost, None, None).unwrap();
             assert_eq!((answer.source, answer.local), (Some(localhost), true));
-            let link = link(answer.interface).unwrap();
+            let link = kernel.link(answer.interface).unwrap();
             assert_eq!((link.name.as_str(), link.hardware), ("lo", libc::ARPHRD_LOOPBACK));
+            let addresses = kernel.addresses(answer.interface, localhost).unwrap();
+            assert!(addresses.iter().any(|net| net.ip() == localhost), "{addresses:?}");
+            assert_eq!(kernel.addresses(u32::MAX, localhost).unwrap(), []);
+            assert!(kernel.link(u32::MAX >> 1).is_err());
         }
     }
 

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use nix::net::if_::if_nametoindex;
 
-use super::netlink;
+use super::netlink::Channel;
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
@@ -211,9 +211,10 @@ pub fn resolve(
     if let Some(address) = source.filter(|address| address.is_ipv4() != target.is_ipv4()) {
         return Err(RouteError::OtherFamily { address, target, family });
     }
-    let asked = asked_for(target, zone, iface)?;
+    let kernel = Channel::open().map_err(RouteError::Kernel)?;
+    let asked = asked_for(&kernel, target, zone, iface)?;
     let bound = asked.as_ref().map(|interface| interface.index);
-    if let Some(address) = source.filter(|address| !is_ours(*address, bound)) {
+    if let Some(address) = source.filter(|address| !is_ours(&kernel, *address, bound)) {
         return Err(RouteError::ForeignSource { address });
     }
     let lacks_address = |interface: &Interface| source.is_none() && interface.address.is_none();
@@ -227,13 +228,13 @@ pub fn resolve(
             source: explained(reason),
         },
     };
-    let first = netlink::route(target, source, bound).map_err(unroutable)?;
+    let first = kernel.route(target, source, bound).map_err(unroutable)?;
     if first.broadcast {
         return Err(RouteError::Broadcast { target });
     }
     let chosen = first.source.ok_or_else(|| unroutable(io::ErrorKind::AddrNotAvailable.into()))?;
-    let answer = netlink::route(target, Some(chosen), bound).map_err(unroutable)?;
-    let interface = by_index(answer.interface, target).map_err(RouteError::Kernel)?;
+    let answer = kernel.route(target, Some(chosen), bound).map_err(unroutable)?;
+    let interface = by_index(&kernel, answer.interface, target).map_err(RouteError::Kernel)?;
     // The kernel would lend the address of another interface: an answer to it may never come back.
     if asked.as_ref().is_some_and(lacks_address) && lacks_address(&interface) {
         return Err(RouteError::NoAddress { name: interface.name.into(), family });
@@ -245,9 +246,10 @@ pub fn resolve(
 /// The next hops among which this host balances what it sends to `target`, in words; `None` where it does not.
 #[must_use]
 pub fn balancing(target: IpAddr) -> Option<String> {
-    let hops = netlink::next_hops(target).ok().filter(|hops| hops.len() > 1)?;
+    let kernel = Channel::open().ok()?;
+    let hops = kernel.next_hops(target).ok().filter(|hops| hops.len() > 1)?;
     let words = hops.iter().map(|hop| {
-        let name = netlink::link(hop.interface).map(|link| Untrusted::from(link.name).shown());
+        let name = kernel.link(hop.interface).map(|link| Untrusted::from(link.name).shown());
         let name = name.unwrap_or_else(|_| format!("interface {}", hop.interface));
         hop.gateway.map_or_else(|| name.clone(), |gateway| format!("{gateway} by {name}"))
     });
@@ -258,14 +260,15 @@ pub fn balancing(target: IpAddr) -> Option<String> {
 
 /// The interface that probes are bound to, by `-i` or by the target's zone.
 fn asked_for(
+    kernel: &Channel,
     target: IpAddr,
     zone: Option<&str>,
     iface: Option<&str>,
 ) -> Result<Option<Interface>, RouteError> {
     let iface = iface.filter(|name| *name != ANY);
-    let by_iface = iface.map(|name| named(name, name_index(name), target)).transpose()?;
-    let by_zone =
-        zone.map(|zone| named(zone, name_index(zone).or_else(|| zone.parse().ok()), target));
+    let by_iface = iface.map(|name| named(kernel, name, name_index(name), target)).transpose()?;
+    let zone_index = |zone: &str| name_index(zone).or_else(|| zone.parse().ok());
+    let by_zone = zone.map(|zone| named(kernel, zone, zone_index(zone), target));
     match (by_iface, by_zone.transpose()?) {
         (None, None) if is_link_local(target) => {
             Err(RouteError::NoZone { target, example: some_interface().into() })
@@ -309,8 +312,8 @@ fn explained(reason: io::Error) -> io::Error {
 
 /// Whether the kernel takes `address` for one of this host. The second question is for addresses
 /// within a VRF, which only count there.
-fn is_ours(address: IpAddr, bound: Option<u32>) -> bool {
-    let local = |bound| netlink::route(address, None, bound).is_ok_and(|answer| answer.local);
+fn is_ours(kernel: &Channel, address: IpAddr, bound: Option<u32>) -> bool {
+    let local = |bound| kernel.route(address, None, bound).is_ok_and(|answer| answer.local);
     local(None) || (bound.is_some() && local(bound))
 }
 
@@ -319,14 +322,19 @@ fn name_index(name: &str) -> Option<u32> {
 }
 
 /// The interface of this index, if it is there and up; `name` is what the user called it.
-fn named(name: &str, index: Option<u32>, target: IpAddr) -> Result<Interface, RouteError> {
+fn named(
+    kernel: &Channel,
+    name: &str,
+    index: Option<u32>,
+    target: IpAddr,
+) -> Result<Interface, RouteError> {
     let missing = || {
         let mut others: Vec<String> =
             pnet_datalink::interfaces().into_iter().map(|interface| interface.name).collect();
         others.push(ANY.to_owned());
         RouteError::NoSuchInterface { name: name.into(), others: others.join(", ").into() }
     };
-    let interface = by_index(index.ok_or_else(missing)?, target).map_err(|error| {
+    let interface = by_index(kernel, index.ok_or_else(missing)?, target).map_err(|error| {
         // A number that was taken at its word.
         if error.raw_os_error() == Some(libc::ENODEV) {
             missing()
@@ -342,14 +350,14 @@ fn named(name: &str, index: Option<u32>, target: IpAddr) -> Result<Interface, Ro
 }
 
 /// The interface of this index, with its address as `target` would see it.
-fn by_index(index: u32, target: IpAddr) -> io::Result<Interface> {
-    let answer = netlink::link(index)?;
+fn by_index(kernel: &Channel, index: u32, target: IpAddr) -> io::Result<Interface> {
+    let answer = kernel.link(index)?;
     let has = |flag: i32| answer.flags & flag.cast_unsigned() != 0;
     Ok(Interface {
         index,
         link: link_type(answer.hardware),
         mtu: answer.mtu,
-        address: address(index, target),
+        address: address(kernel, index, target)?,
         is_loopback: has(libc::IFF_LOOPBACK),
         is_up: has(libc::IFF_UP),
         name: answer.name,
@@ -364,16 +372,11 @@ pub(super) fn link_type(hardware: u16) -> LinkType {
         .map_or(LinkType::Sll2, |(_, link)| *link)
 }
 
-/// The first address of an interface of the family of `target`, of its scope before others. Aliases
-/// ("eth0:1") are entries of their own there, with the same index.
-fn address(index: u32, target: IpAddr) -> Option<IpNetwork> {
-    let interfaces = pnet_datalink::interfaces();
-    let ours = interfaces.iter().filter(|interface| interface.index == index);
-    let usable = ours
-        .flat_map(|interface| &interface.ips)
-        .filter_map(|network| IpNetwork::new(network.ip(), network.prefix()).ok())
-        .filter(|network| network.is_ipv4() == target.is_ipv4() && !network.ip().is_unspecified());
-    usable.min_by_key(|network| is_link_local(network.ip()) != is_link_local(target))
+/// The first address of an interface of the family of `target`, of its scope before others.
+fn address(kernel: &Channel, index: u32, target: IpAddr) -> io::Result<Option<IpNetwork>> {
+    let usable = kernel.addresses(index, target)?.into_iter();
+    let usable = usable.filter(|network| !network.ip().is_unspecified());
+    Ok(usable.min_by_key(|network| is_link_local(network.ip()) != is_link_local(target)))
 }
 
 #[cfg(test)]

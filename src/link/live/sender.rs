@@ -13,7 +13,6 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use pnet::packet::ip::IpNextHeaderProtocol;
 use pnet::packet::ipv4::Ipv4Packet;
 use pnet::transport::TransportChannelType::Layer3;
@@ -156,8 +155,6 @@ impl Raw {
         let protocol = if protocol == 0 { u8::MAX } else { protocol };
         if source.is_ipv4() {
             let (raw, _) = transport_channel(0, Layer3(IpNextHeaderProtocol(protocol)))?;
-            // Not for a program that is run: pnet leaves that open.
-            fcntl(sys::descriptor(&raw), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
             return Ok(Self::V4(raw));
         }
         let raw = Socket::new(Domain::IPV6, Type::RAW, Some(i32::from(protocol).into()))?;
@@ -235,7 +232,10 @@ fn hold(protocol: u8, kind: Type, wanted: SocketAddr) -> io::Result<(Option<Sock
     };
     attach(&SockRef::from(&socket), &filter::DROP_ALL)?;
     socket.bind(&wanted.into())?;
-    let port = socket.local_addr()?.as_socket().map_or(0, |address| address.port());
+    let port = match wanted.port() {
+        0 => socket.local_addr()?.as_socket().map_or(0, |address| address.port()),
+        port => port,
+    };
     Ok((Some(socket), port))
 }
 

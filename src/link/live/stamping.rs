@@ -19,16 +19,26 @@ use super::sys::{self, BATCH, Note};
 const TRIES: usize = 50;
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// Returns once stamps are real, or when it has waited long enough: stamps that are a little late
-/// are no reason not to trace. The socket to be stamped must have been switched on before.
-pub(super) fn settle() {
-    let probe = Loop::open();
-    for _ in 0..TRIES {
-        // Without a loopback interface that is up there is nothing to try, only time to pass.
-        if probe.as_ref().is_ok_and(|probe| probe.is_stamped().unwrap_or(false)) {
-            return;
+/// Stamping, asked for but perhaps not on yet.
+pub struct Stamping(io::Result<Loop>);
+
+impl Stamping {
+    /// Asks for it: the sooner, the less there is to wait for when the link is opened.
+    #[must_use]
+    pub fn ask() -> Self {
+        Self(Loop::open())
+    }
+
+    /// Returns once stamps are real, or when it has waited long enough: stamps that are a little late
+    /// are no reason not to trace. The socket to be stamped must have been switched on before.
+    pub(super) fn settle(self) {
+        for _ in 0..TRIES {
+            // Without a loopback interface that is up there is nothing to try, only time to pass.
+            if self.0.as_ref().is_ok_and(|it| it.is_stamped().unwrap_or(false)) {
+                return;
+            }
+            thread::sleep(PAUSE);
         }
-        thread::sleep(PAUSE);
     }
 }
 

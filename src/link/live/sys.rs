@@ -3,7 +3,7 @@
 //! nix has `recvmmsg`, but a batch of its kind serves once: the kernel leaves in each header how much
 //! room it used, and nix hands the next call that as the room there is.
 
-#![expect(unsafe_code, reason = "recvmmsg, ioctls, a socket option, io_uring, a fork")]
+#![expect(unsafe_code, reason = "recvmmsg, ioctls, a socket option, io_uring, a signal, a fork")]
 
 use std::ffi::{c_char, c_ulong};
 use std::io::{self, PipeWriter, Read};
@@ -15,6 +15,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 use pnet::transport::TransportSender;
 
+use super::wake::Waker;
 use crate::time::Timestamp;
 
 /// Most messages read at a time.
@@ -336,6 +337,15 @@ pub fn afterwards(last: impl FnOnce()) -> io::Result<Afterwards> {
             unsafe { libc::_exit(0) }
         }
     }
+}
+
+/// Has this signal wake a link, beside what it does already.
+///
+/// # Errors
+/// The kernel's, when a handler cannot be installed.
+pub(super) fn wake_at(signal: libc::c_int, waker: Waker) -> io::Result<()> {
+    // SAFETY: a flag is stored and a socket written to, which a handler may do (signal-safety(7)).
+    unsafe { signal_hook::low_level::register(signal, move || waker.wake()) }.map(drop)
 }
 
 /// Gives up every capability but that one, and the way back to others. Neither allocates nor takes a lock.

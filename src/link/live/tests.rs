@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
 
-use caps::{CapSet, Capability};
 use nix::sched::{CloneFlags, unshare};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 use super::route::resolve;
 use super::*;
@@ -41,6 +41,10 @@ fn ip(command: &str) {
 }
 
 /// For probes of this protocol along the kernel's own route, or that by an interface.
+fn open_link(config: &LiveConfig) -> Result<LiveLink, OpenError> {
+    LiveLink::open(config, Stamping::ask())
+}
+
 fn config(target: IpAddr, zone: Option<&str>, iface: Option<&str>, protocol: u8) -> LiveConfig {
     let route = resolve(target, zone, iface, None).unwrap();
     let any = iface == Some(ANY);
@@ -60,7 +64,7 @@ fn config(target: IpAddr, zone: Option<&str>, iface: Option<&str>, protocol: u8)
 }
 
 fn open(target: Ipv4Addr, iface: Option<&str>) -> LiveLink {
-    LiveLink::open(&config(target.into(), None, iface, ipv4::UDP)).unwrap()
+    open_link(&config(target.into(), None, iface, ipv4::UDP)).unwrap()
 }
 
 /// A probe of 28 bytes, without checksums: the kernel fills in that of the IP header.
@@ -270,7 +274,7 @@ fn no_device_here_has_hardware_stamps() {
     in_namespace(LAB, || {
         for (target, iface) in [(LOCALHOST, "lo"), ([10, 0, 0, 2].into(), "up0")] {
             let config = config(target.into(), None, None, ipv4::UDP);
-            let error = LiveLink::open(&LiveConfig { clock: Clock::Hardware, ..config });
+            let error = open_link(&LiveConfig { clock: Clock::Hardware, ..config });
             let error = error.err().unwrap().to_string();
             let line = format!("{iface} has no hardware stamps for both directions (see: ethtool ");
             assert!(error.starts_with(&line), "{error}");
@@ -296,22 +300,21 @@ fn what_is_to_be_done_afterwards_is_done_by_another_process() {
 #[test]
 fn what_is_done_afterwards_is_done_with_the_rights_from_before() {
     use std::io::{Read, Write};
-    const RIGHT: Capability = Capability::CAP_NET_ADMIN;
-    let has = || caps::has_cap(None, CapSet::Effective, RIGHT).unwrap();
+    const RIGHT: CapabilitySet = CapabilitySet::NET_ADMIN;
+    let has = || capabilities(None).unwrap().effective.contains(RIGHT);
     if !has() {
         return eprintln!("skipped: needs root");
     }
     let drop_all = move || {
         let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         let last = sys::afterwards(|| {
-            let rights = caps::read(None, CapSet::Permitted).unwrap();
-            let alone = has() && rights.iter().all(|it| *it == RIGHT);
+            let alone = has() && capabilities(None).unwrap().permitted == RIGHT;
             drop(Write::write(&mut &theirs, &[u8::from(alone)]));
         })
         .unwrap();
-        for set in [CapSet::Effective, CapSet::Permitted] {
-            caps::clear(None, set).unwrap();
-        }
+        let none = CapabilitySet::empty();
+        let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+        set_capabilities(None, none).unwrap();
         assert!(!has());
         drop(last);
         let mut had = [0];
@@ -329,7 +332,7 @@ fn a_port_in_use_is_named() {
         let taken = Some(first.ident());
         let config =
             LiveConfig { source_port: taken, ..config(LOCALHOST.into(), None, None, ipv4::UDP) };
-        let error = LiveLink::open(&config).err().unwrap().to_string();
+        let error = open_link(&config).err().unwrap().to_string();
         let port = first.ident();
         assert!(error.starts_with(&format!("cannot take UDP port 127.0.0.1:{port}: ")), "{error}");
     });

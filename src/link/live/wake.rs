@@ -6,8 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::{flag, low_level::pipe};
+use signal_hook::flag;
+
+use super::sys;
 
 /// Makes a link's wait return [`Received::Woken`](crate::link::Received::Woken).
 ///
@@ -21,7 +25,8 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Ends the link's present wait, or the next one if it is not waiting. Never blocks.
+    /// Ends the link's present wait, or the next one if it is not waiting. Never blocks, allocates nothing and takes no
+    /// lock, so that a signal handler may call it.
     pub fn wake(&self) {
         self.called.store(true, Ordering::SeqCst);
         // If the pipe is full, the link has enough reasons to wake; if it is closed, it is gone.
@@ -38,9 +43,9 @@ pub(super) struct Wakeups {
 
 /// Both ends.
 pub(super) fn channel() -> io::Result<(Waker, Wakeups)> {
-    let (ours, theirs) = UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    theirs.set_nonblocking(true)?;
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
+    let (ours, theirs) = (UnixStream::from(ours), UnixStream::from(theirs));
     let called = Arc::new(AtomicBool::new(false));
     let waker = Waker { called: Arc::clone(&called), pipe: Arc::new(theirs) };
     Ok((waker, Wakeups { called, pipe: ours }))
@@ -86,8 +91,7 @@ impl Interrupt {
             let value = usize::try_from(signal).map_err(io::Error::other)?;
             flag::register_usize(signal, Arc::clone(&number), value)?;
             if let Some(waker) = waker {
-                flag::register(signal, Arc::clone(&waker.called))?;
-                pipe::register(signal, waker.pipe.try_clone()?)?;
+                sys::wake_at(signal, waker.clone())?;
             }
         }
         Ok(Self(number))

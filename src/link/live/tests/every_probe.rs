@@ -160,7 +160,7 @@ fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
                 };
                 for any in [false, true] {
                     let config = LiveConfig { any, ..config(target, zone, None, protocol) };
-                    let mut live = LiveLink::open(&config).unwrap();
+                    let mut live = open_link(&config).unwrap();
                     let sent = craft(&config, live.ident(), port);
                     ask(&mut live, target, &sent, expect);
                 }
@@ -178,7 +178,7 @@ fn what_the_sending_socket_says_of_a_probe_has_the_bytes_that_were_captured() {
         for (target, zone) in TARGETS {
             let target: IpAddr = target.parse().unwrap();
             let config = config(target, zone, None, ipv4::UDP);
-            let mut live = LiveLink::open(&config).unwrap();
+            let mut live = open_link(&config).unwrap();
             let flags = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
             setsockopt(&live.sender, sockopt::Timestamping, &flags).unwrap();
@@ -213,7 +213,7 @@ fn an_address_of_this_host_answers_over_the_loopback() {
                 (icmp, (icmp, echo_reply)),
             ] {
                 let config = config(target, zone, None, protocol);
-                let mut live = LiveLink::open(&config).unwrap();
+                let mut live = open_link(&config).unwrap();
                 let sent = craft(&config, live.ident(), CLOSED_PORT);
                 ask(&mut live, target, &sent, expect);
             }
@@ -254,7 +254,7 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
             clock: Clock::Kernel,
             enduring: false,
         };
-        let mut live = LiveLink::open(&config).unwrap();
+        let mut live = open_link(&config).unwrap();
         let right = craft(&config, live.ident(), CLOSED_PORT);
         let long = [right.clone(), vec![0; 1_500]].concat();
         let ipv4 = datagram(LOCALHOST, LOCALHOST, live.ident());
@@ -280,17 +280,17 @@ fn ports_are_held_in_both_families_and_only_where_there_are_any() {
                 ..config(target, zone, None, protocol)
             };
             for (protocol, name) in [(ipv4::UDP, "UDP"), (ipv4::TCP, "TCP")] {
-                let first = LiveLink::open(&config(protocol, None)).unwrap();
-                let again = LiveLink::open(&config(protocol, Some(first.ident())));
+                let first = open_link(&config(protocol, None)).unwrap();
+                let again = open_link(&config(protocol, Some(first.ident())));
                 let error = again.err().unwrap().to_string();
                 assert!(error.starts_with(&format!("cannot take {name} port ")), "{error}");
             }
             for protocol in [ipv4::UDP_LITE, ipv4::TCP] {
-                let live = LiveLink::open(&config(protocol, Some(4_567))).unwrap();
+                let live = open_link(&config(protocol, Some(4_567))).unwrap();
                 assert_eq!(live.ident(), 4_567);
             }
             for protocol in [0, ipv4::ICMP, ipv6::ICMPV6, UNKNOWN_PROTOCOL, u8::MAX] {
-                let live = LiveLink::open(&config(protocol, Some(1))).unwrap();
+                let live = open_link(&config(protocol, Some(1))).unwrap();
                 assert_ne!(live.ident(), 0);
             }
         }

@@ -31,7 +31,7 @@ fn what_comes_in_with_our_address_is_no_probe() {
 /// Sends a probe, has the neighbour send it back in many ways and then an answer of its own, and expects the probe
 /// and both answers, the second of them the last frame on the cable, and nothing in between.
 fn reflect(config: &LiveConfig, namespace: &str) {
-    let mut live = LiveLink::open(config).unwrap();
+    let mut live = open_link(config).unwrap();
     let mut neighbour = on_the_far_end(namespace);
     let probe = craft(config, live.ident(), CLOSED_PORT);
     live.send(&Transmit { destination: config.target, datagram: &probe }).unwrap();
