@@ -145,7 +145,7 @@ pub struct TraceArgs {
     mut_arg("inspect", |arg| arg.hide(true)),
     mut_arg("mtu", |arg| arg.hide(true)),
     mut_arg("queries", |arg| arg.help("Probes per hop and round: 1 to 1000 [default: 1]")),
-    mut_arg("back", |arg| arg.help("Reports as JSON and the screen always have the length of the way back; the others never")),
+    mut_arg("back", |arg| arg.help("Reports as JSON and the screen always have the length of the return path; the others never")),
     mut_arg("geo_db", |arg| arg.help("Show on the screen and in JSON where responders are: from this database, city or country"))
 )]
 pub struct WatchArgs {
@@ -153,7 +153,7 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// From the beginning of a round to that of the next: seconds, or 1s, 100ms; 0.01 to 86400 [default: 1]
+    /// Time between the starts of two rounds: seconds, or 1s, 100ms; 0.01 to 86400 [default: 1]
     #[arg(long, value_name = "TIME", help_heading = "Rounds", value_parser = parse_interval)]
     pub interval: Option<f64>,
 

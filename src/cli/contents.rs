@@ -14,6 +14,7 @@ use super::lacking::{self, Lacking};
 use crate::capture::{CaptureReader, Item};
 use crate::enrich::names;
 use crate::recording::Carried;
+use crate::render::counted;
 use crate::time::{Span, Timestamp};
 use crate::trace::endpoint::Endpoint;
 use crate::trace::paths::{Paths, Plan};
@@ -286,7 +287,7 @@ impl Contents {
     }
 
     fn nothing_found(&self, name: &str, chosen: Chosen) -> String {
-        let packets = self.packets;
+        let packets = counted(self.packets, "packet");
         let to = chosen.target.map_or(String::new(), |target| format!(" to {target}"));
         if let Some(number) = chosen.number {
             return format!(
@@ -296,12 +297,11 @@ impl Contents {
         let alone = self.replies_alone;
         if alone > 0 {
             return format!(
-                "{name}: no trace{to} found among {packets} packets: {alone} replies of routers are there without \
-                 their probes, and not enough to tell the hops; capture what is sent, too"
+                "{name}: no trace{to} found among {packets}: it holds {} of routers without their probes, \
+                 too few to find the hops; capture what is sent, too",
+                counted(alone as u64, "reply")
             );
         }
-        format!(
-            "{name}: no trace{to} found among {packets} packets: is this a capture of a traceroute?"
-        )
+        format!("{name}: no trace{to} found among {packets}: is this a capture of a traceroute?")
     }
 }

@@ -10,6 +10,7 @@ use super::session::Session;
 use super::tape::create;
 use super::{complain, console, hints};
 use crate::link::live::LiveLink;
+use crate::render::counted;
 use crate::render::stats::RunFacts;
 use crate::untrusted::Untrusted;
 
@@ -30,18 +31,19 @@ pub(super) fn account(
              trips from or to one of them mix two clocks"
         ));
     }
-    if let Ok(counted) = link.statistics() {
-        facts.kernel_received = Some(counted.received);
-        facts.kernel_dropped = Some(counted.dropped);
-        if counted.dropped > 0 {
-            let dropped = counted.dropped;
+    if let Ok(totals) = link.statistics() {
+        facts.kernel_received = Some(totals.received);
+        facts.kernel_dropped = Some(totals.dropped);
+        if totals.dropped > 0 {
+            let dropped = totals.dropped;
             complain(&format!(
-                "the kernel dropped {dropped} captured frames: replies may be missing"
+                "the kernel dropped {}: replies may be missing",
+                counted(dropped, "captured frame")
             ));
         }
-        facts.elsewhere = Some(counted.elsewhere);
+        facts.elsewhere = Some(totals.elsewhere);
         if session.misses_elsewhere(silence) {
-            complain(&hints::for_elsewhere(counted.elsewhere, &session.facts_mut().interface));
+            complain(&hints::for_elsewhere(totals.elsewhere, &session.facts_mut().interface));
         }
     }
     session.say_what_never_left(Some(leaves_by));

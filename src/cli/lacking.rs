@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::render::counted;
 use crate::time::{Span, Timestamp};
 use crate::trace::{Path, Probe, TraceConfig};
 use crate::wire::quoted;
@@ -32,8 +33,9 @@ impl Lacking {
     pub(super) fn sentences(&self, name: &str, packets: u64) -> Vec<String> {
         let unread = self.unread.iter().map(|(number, count)| {
             format!(
-                "{name} has {count} packets of link type {number}, which rtrace does not read: \
-                 capture on an Ethernet, PPP, cooked or raw IP interface"
+                "{name} has {} of link type {number}, which rtrace does not read: \
+                 capture on an Ethernet, PPP, cooked or raw IP interface",
+                counted(*count, "packet")
             )
         });
         let untimed = (self.untimed > 0).then(|| {
@@ -45,9 +47,9 @@ impl Lacking {
         });
         let cut = (self.cut > 0).then(|| {
             format!(
-                "{name} holds too little of {} ICMP errors to tell which probe they are about: \
+                "{name} holds too little of {} to identify the probe: \
                  capture with a larger snap length",
-                self.cut
+                counted(self.cut, "ICMP error")
             )
         });
         unread.chain(untimed).chain(cut).collect()

@@ -38,7 +38,7 @@ pub struct LookupOptions {
     pub resolver: Option<SocketAddr>,
 
     /// Show the autonomous systems of responders, by Team Cymru's DNS zones if no --asn-db is given:
-    /// [AS1/AS2], [*] if there is none, [!!] if it cannot be told
+    /// [AS1/AS2], [*] if there is none, [!!] if it is not known
     #[arg(short = 'A', long)]
     pub as_lookup: bool,
 

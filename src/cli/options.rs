@@ -77,8 +77,8 @@ pub struct TraceOptions {
     #[arg(short = 'F', long, help_heading = "Probes")]
     pub dont_fragment: bool,
 
-    /// Find out the path MTU and where the path narrows, as F=NUM at the hop behind and in words at the end;
-    /// PACKETLEN is then the longest that is tried, and routers are found with short probes. Implies -F
+    /// Find the path MTU and where the path narrows: F=NUM at the hop after it, and in words at the end;
+    /// PACKETLEN is then the longest probe that is tried. Implies -F
     #[arg(long, help_heading = "Probes")]
     pub mtu: bool,
 
@@ -102,8 +102,8 @@ pub struct TraceOptions {
     #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
     pub wait: Option<Wait>,
 
-    /// Most probes under way at a time, hop after hop as traceroute: 1 to 65535 [default: a scout
-    /// with the highest TTL first, by whose answer all that is missing is sent at once]
+    /// Most probes in flight, hop after hop as traceroute: 1 to 65535 [default: a scout with the
+    /// highest TTL first; its answer says how many hops to probe at once]
     #[arg(short = 'N', long = "sim-queries", value_name = "N", help_heading = "Waiting", value_parser = within(1_u16, u16::MAX))]
     pub in_flight: Option<u16>,
 

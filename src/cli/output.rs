@@ -21,8 +21,8 @@ pub struct OutputOptions {
     #[arg(short, long, help_heading = "Output")]
     pub extensions: bool,
 
-    /// Show over how many hops replies seem to have come back, where these are not as many as there: '-N' in
-    /// the text, a count in JSON
+    /// Show the estimated length of the return path, where it differs from the forward path: '-N' in the text,
+    /// a count in JSON
     #[arg(long, help_heading = "Output")]
     pub back: bool,
 

@@ -39,11 +39,11 @@ pub struct PathsArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// Find all next hops of a router with this chance, in percent: 50 to 99.9999 [default: 95]
+    /// Confidence of finding every next hop of a router, in percent: 50 to 99.9999 [default: 95]
     #[arg(long, value_name = "PERCENT", help_heading = "Paths", value_parser = between(50.0, 99.9999, ""))]
     pub confidence: Option<f64>,
 
-    /// Find all of the whole graph with that chance, not only those of each router
+    /// The confidence is that of the whole graph, not of each router
     #[arg(long, help_heading = "Paths")]
     pub whole_graph: bool,
 
@@ -59,7 +59,7 @@ pub struct PathsArgs {
     #[arg(long, value_name = "N", help_heading = "Paths", value_parser = within(1_u32, 65_000))]
     pub max_probes: Option<u32>,
 
-    /// Go on where this recording of rtrace paths stopped, with its flows
+    /// Resume the run that this recording of rtrace paths is of, with its flows and options
     #[arg(long, value_name = "FILE", help_heading = "Paths")]
     pub resume: Option<PathBuf>,
 }

@@ -172,10 +172,7 @@ impl Observer for Finder {
                 return self.excuse(frame, "is a probe that an earlier frame has, as on lo");
             }
             Disposition::Unmatched => {
-                return self.excuse(
-                    frame,
-                    "quotes a probe that it cannot be told of, so much was rewritten",
-                );
+                return self.excuse(frame, "quotes a probe too heavily rewritten to identify");
             }
             Disposition::Stray => {
                 return self.excuse(frame, "quotes a datagram to the target that is no probe");

@@ -41,7 +41,7 @@ impl ScreenArgs {
                 ])
                 .help_heading("Rounds");
         let theme =
-            arg!(--theme <THEME> "Colours of the screen: dark, light or plain, for the ground that they are on [default: dark; plain with NO_COLOR]")
+            arg!(--theme <THEME> "Colour theme of the screen: dark, light or plain [default: dark; plain with NO_COLOR]")
                 .value_parser(Theme::from_str)
                 .help_heading("Output");
         let command = command.arg(replay).arg(theme);

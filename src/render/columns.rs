@@ -152,11 +152,14 @@ impl FromStr for Columns {
     type Err = String;
 
     fn from_str(letters: &str) -> Result<Self, String> {
-        let columns: Option<Vec<_>> = letters.chars().map(by_letter).collect();
-        match columns.filter(|columns| (1..=MOST).contains(&columns.len())) {
-            Some(columns) => Ok(Self(columns)),
-            None => Err(format!("it must be 1 to {MOST} of the letters {}", describe())),
+        if let Some(letter) = letters.chars().find(|letter| by_letter(*letter).is_none()) {
+            return Err(format!("{letter} is none of the letters {}", describe()));
         }
+        let columns: Vec<_> = letters.chars().filter_map(by_letter).collect();
+        if !(1..=MOST).contains(&columns.len()) {
+            return Err(format!("it must be 1 to {MOST} of the letters {}", describe()));
+        }
+        Ok(Self(columns))
     }
 }
 
@@ -180,6 +183,8 @@ mod tests {
             let error = wrong.parse::<Columns>().unwrap_err();
             assert!(error.contains("E median"), "{error}");
         }
+        let error = "LYX".parse::<Columns>().unwrap_err();
+        assert!(error.starts_with("Y is none of the letters L loss, "), "{error}");
         assert_eq!("lS n".parse::<Columns>().unwrap().to_string(), "LS N");
     }
 }

@@ -9,7 +9,7 @@ use super::annotation::annotation;
 use super::extension::hex;
 use super::rows::{self, HeadRow, StopRow};
 use super::text::{INDENT, contradicted_line, loop_line};
-use super::{Renderer, View};
+use super::{Renderer, View, counted};
 use crate::trace::inspect::changes::Change;
 use crate::trace::inspect::checksums::Verdict;
 use crate::trace::inspect::oddities::{Odd, Oddity};
@@ -81,7 +81,8 @@ impl<W: Write> Inspect<W> {
             0 => {}
             orphans => writeln!(
                 self.out,
-                "{orphans} replies quote something that no probe can be told from: it was rewritten, or is not ours."
+                "{} without a probe: the quote was rewritten too much to identify one, or is not of this run.",
+                counted(orphans, "reply")
             )?,
         }
         Ok(())

@@ -71,6 +71,15 @@ impl<'a> View<'a> {
     }
 }
 
+/// A count with its noun: "1 reply", "2 replies".
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    match noun.strip_suffix('y') {
+        _ if count == 1 => format!("1 {noun}"),
+        Some(stem) => format!("{count} {stem}ies"),
+        None => format!("{count} {noun}s"),
+    }
+}
+
 /// One form of report. A form that is written as a whole needs [`end`](Self::end) only.
 pub trait Renderer {
     /// Before the first event.

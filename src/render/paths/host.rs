@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::counted;
 use super::text::ranges;
+use crate::render::counted;
 use crate::trace::paths::{Exit, Exited, HostRouting, Split};
 use crate::untrusted::Untrusted;
 

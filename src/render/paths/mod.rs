@@ -147,11 +147,6 @@ impl Map<'_> {
     }
 }
 
-/// So many of these, in words.
-fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
-}
-
 /// A round trip as reports write it.
 fn in_ms(router: &Router) -> String {
     router.rtt.map_or("*".to_owned(), |rtt| format!("{rtt} ms"))

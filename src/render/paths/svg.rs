@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::layers::{self, Layout, Point, Size, real};
-use super::{Edge, Map, counted, in_ms};
+use super::{Edge, Map, in_ms};
+use crate::render::counted;
 use crate::trace::paths::{Enumerated, Router};
 use crate::untrusted::Untrusted;
 

@@ -3,7 +3,8 @@
 
 use std::io::{self, Write};
 
-use super::{Map, counted, in_ms};
+use super::{Map, in_ms};
+use crate::render::counted;
 use crate::trace::paths::{
     Completion, Diamond, Enumerated, Link, Network, Reason, Router, Unclear,
 };
@@ -94,8 +95,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         Completion::Incomplete => write!(out, "; incomplete: not all was asked (see --resume)")?,
     }
     if totals.orphans > 0 {
-        let replies = if totals.orphans == 1 { "reply matches" } else { "replies match" };
-        write!(out, "; {} {replies} no probe of this run", totals.orphans)?;
+        write!(out, "; {} without a probe of this run", counted(totals.orphans, "reply"))?;
     }
     if totals.clock_faults > 0 {
         let left_out = counted(totals.clock_faults, "round trip");

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::{NOBODY, Whole};
 use crate::render::columns::{Column, Figures, Value};
 use crate::render::text::loop_words;
-use crate::render::{outage, rows as words};
+use crate::render::{counted, outage, rows as words};
 use crate::time::Span;
 use crate::trace::Reply;
 use crate::trace::table::{Looped, Row};
@@ -178,7 +178,8 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     if contradicted > 0 {
         writeln!(
             out,
-            "  contradicted: {contradicted} answers of {target} not believed, other replies say otherwise"
+            "  contradicted: {} of {target} not believed, other replies say otherwise",
+            counted(contradicted, "answer")
         )?;
     }
     let (missed, rounds) = (whole.table.missed(), whole.table.rounds());

@@ -103,7 +103,7 @@ fn six_octets_of_a_quote_are_enough_in_a_capture_cut_short() {
     }
     let short = file(Form::Pcap(1), false, &ETHERNET, 60, &datagrams(TEN_HOPS));
     let run = replay(&bench.write("short", &short), &["-n"]);
-    let said = "holds too little of 33 ICMP errors to tell which probe they are about";
+    let said = "holds too little of 33 ICMP errors to identify the probe";
     assert!(run.stderr.contains(said), "{}", run.stderr);
 }
 
@@ -150,7 +150,7 @@ fn replies_alone_show_the_hops_and_no_times() {
     let trace = datagrams("tests/captures/linux-tcp.pcap");
     let run = bench.replay(&replies(&trace), &[]);
     assert!(
-        run.stderr.contains("9 replies of routers are there without their probes"),
+        run.stderr.contains("it holds 9 replies of routers without their probes"),
         "{}",
         run.stderr
     );
