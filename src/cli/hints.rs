@@ -29,9 +29,24 @@ fn similar_command(word: &str) -> Option<String> {
 
 /// What to do about a name that does not resolve.
 pub fn for_unresolved(name: &str) -> String {
-    match similar_command(name) {
-        Some(command) => format!("did you mean the command rtrace {command}?"),
-        None => "check the name, or give an address".to_owned(),
+    if let Some(command) = similar_command(name) {
+        return format!("did you mean the command rtrace {command}?");
+    }
+    let address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Some(bare) = bare.filter(|bare| address(bare)) {
+        return format!("write {bare}, without brackets");
+    }
+    if let Some((_, rest)) = name.split_once("://") {
+        let host = rest.split(['/', ':']).next().unwrap_or(rest);
+        return format!("it is a URL: give the host alone, {host}");
+    }
+    match name.rsplit_once([':', '/']) {
+        Some((host, end)) if end.parse::<u16>().is_ok() && !host.is_empty() => {
+            let port = if name.contains('/') { "" } else { ", and a port as -p" };
+            format!("give the host alone, {host}{port}")
+        }
+        _ => "check the name, or give an address".to_owned(),
     }
 }
 
@@ -125,7 +140,9 @@ pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let value = text(ContextKind::InvalidValue)?;
     let meant = similar_command(first).filter(|_| command.is_empty());
     let is_number = value.parse::<f64>().is_ok() || value.starts_with("0x");
-    let optional = words.windows(2).find(|pair| matches!(pair[0], "--simulate" | "--stats"));
+    let optional = words
+        .windows(2)
+        .find(|pair| matches!(pair[0], "--simulate" | "--stats") && !pair[1].starts_with('-'));
     if let Some([option, file]) = optional.filter(|_| argument.contains("PACKETLEN") && !is_number)
     {
         let several = several_targets(command, value);
@@ -245,5 +262,13 @@ mod tests {
         }
         assert!(for_unresolved("wacth").contains("rtrace watch"));
         assert!(for_unresolved("example.net").contains("check the name"));
+        for (name, hint) in [
+            ("[::1]", "write ::1, without brackets"),
+            ("http://example.net:80/x", "it is a URL: give the host alone, example.net"),
+            ("example.net:80", "give the host alone, example.net, and a port as -p"),
+            ("192.0.2.1/24", "give the host alone, 192.0.2.1"),
+        ] {
+            assert_eq!(for_unresolved(name), hint);
+        }
     }
 }

@@ -138,6 +138,9 @@ impl Report {
         {
             bail!(reason);
         }
+        if rounds.is_some() && args.options.mtu {
+            bail!("--mtu is for one trace, and this recording is of rounds: leave it out");
+        }
         let output = OutputOptions {
             numeric: args.output.numeric || numeric && !args.resolve,
             extensions: args.output.extensions || extensions,

@@ -114,6 +114,18 @@ pub(super) struct Opened<L> {
     pub prepared: Option<Prepared>,
 }
 
+/// What is before a "%" in the name of a target, and the interface after it.
+fn host_and_zone(name: &str) -> anyhow::Result<(&str, Option<&str>)> {
+    let (host, zone) = match name.split_once('%') {
+        Some((host, zone)) => (host, Some(zone)),
+        None => (name, None),
+    };
+    if host.is_empty() || zone == Some("") {
+        bail!("{name} is not a target: an address with its interface is written as fe80::1%eth0");
+    }
+    Ok((host, zone))
+}
+
 /// Opens all that takes privilege. What the target's name stands for is asked of `resolvers`, or of others of that kind.
 pub(super) fn open_live(
     args: &TraceArgs,
@@ -122,10 +134,7 @@ pub(super) fn open_live(
     resolvers: Option<&Resolvers>,
 ) -> anyhow::Result<Opened<LiveLink>> {
     let stamping = Stamping::ask();
-    let (host, zone) = match name.split_once('%') {
-        Some((host, zone)) => (host, Some(zone)),
-        None => (name, None),
-    };
+    let (host, zone) = host_and_zone(name)?;
     let target = target::resolve(host, &args.options, |name| {
         if let Some(resolvers) = resolvers {
             return Ok(resolvers.host(name)?);

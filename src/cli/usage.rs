@@ -82,6 +82,13 @@ impl<'a> Typed<'a> {
         let argument = arguments.first().cloned().unwrap_or_default();
         let value = first(ContextKind::InvalidValue);
         Some(match error.kind() {
+            ErrorKind::TooManyValues => {
+                format!("{argument} takes no value: leave out ={}", value?)
+            }
+            ErrorKind::UnknownArgument if argument == "-=" => {
+                let (option, value) = self.words.iter().find_map(|word| word.split_once('='))?;
+                format!("{option} takes no value: leave out ={value}")
+            }
             ErrorKind::UnknownArgument if argument.starts_with('-') => {
                 let meant = first(ContextKind::SuggestedArg);
                 let meant = meant.map_or(String::new(), |it| format!(": did you mean {it}?"));

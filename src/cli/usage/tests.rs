@@ -69,6 +69,12 @@ fn an_error_names_what_was_typed_and_says_what_to_do() {
         ("rtrace paths -q 3 host", "-q is not for rtrace paths: leave it out"),
         ("rtrace show", "rtrace show needs FILE and FRAME; see rtrace show --help"),
         ("rtrace watch", "rtrace watch needs TARGET; see rtrace watch --help"),
+        ("rtrace --json=1 host", "--json takes no value: leave out =1; see rtrace --help"),
+        ("rtrace -n=3 host", "-n takes no value: leave out =3; see rtrace --help"),
+        (
+            "rtrace --simulate --mtu 20 host",
+            "host is not a packet length: rtrace takes one target; rtrace watch takes several on its screen",
+        ),
         ("rtrace -x host", "there is no option -x; see rtrace --help"),
         ("rtrace host --jsn", "there is no option --jsn: did you mean --json?; see rtrace --help"),
         ("rtrace diff a b c", "c is one argument too many; see rtrace diff --help"),

@@ -59,7 +59,10 @@ impl Plan {
             return wrong("number of probes", "1 to 65000");
         }
         if !matches!(config.probe, ProbeType::Udp | ProbeType::IcmpEcho | ProbeType::TcpSyn) {
-            return wrong("probe type", "UDP, ICMP echo or TCP SYN, of which flows can be made");
+            return wrong(
+                "probe type",
+                "UDP, ICMP echo or TCP SYN, for others have no flows: leave it out, or use -I or -T",
+            );
         }
         if config.probe == ProbeType::Udp && config.first_port > u16::MAX - MAX_FLOWS {
             return wrong("first port", "1 to 33535, for there is a port for each flow");
