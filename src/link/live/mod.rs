@@ -166,7 +166,7 @@ pub struct LiveLink {
     sender: Sender,
     capture: Capture,
     /// Waited for before the first probe.
-    stamping: Option<Stamping>,
+    stamping: Stamping,
     waker: Waker,
     wakeups: Wakeups,
     /// The card, if it is its clock that counts.
@@ -235,7 +235,7 @@ impl LiveLink {
         Ok(Self {
             sender,
             capture,
-            stamping: Some(stamping),
+            stamping,
             waker,
             wakeups,
             hardware,
@@ -360,9 +360,7 @@ impl Link for LiveLink {
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
-        if let Some(stamping) = self.stamping.take() {
-            stamping.settle();
-        }
+        self.stamping.settle();
         self.expecting = true; // a probe is usually captured before the call that sends it returns
         self.sender.send(transmit)
     }

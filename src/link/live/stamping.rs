@@ -12,8 +12,8 @@ use nix::poll::ppoll;
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
 
-use super::realtime;
 use super::sys::{self, BATCH, Note};
+use super::{random, realtime};
 
 /// How often to try: 100 ms in all. Seen: one or two tries, and up to a hundred on a machine that is overloaded.
 const TRIES: usize = 500;
@@ -21,21 +21,30 @@ const TRIES: usize = 500;
 const BLIND: usize = 50;
 const PAUSE: TimeSpec = TimeSpec::new(0, 200_000);
 
+/// How many ports are tried.
+const PORTS: usize = 8;
+
 /// Stamping, asked for but perhaps not on yet.
-pub struct Stamping(io::Result<Loop>);
+pub struct Stamping {
+    probe: io::Result<Loop>,
+    is_settled: bool,
+}
 
 impl Stamping {
     /// Asks for it: the sooner, the less there is to wait for before the first probe.
     #[must_use]
     pub fn ask() -> Self {
-        Self(Loop::open())
+        Self { probe: Loop::open(), is_settled: false }
     }
 
-    /// Returns once stamps are real, or when it has waited long enough: stamps that are a little late
+    /// Returns once stamps are real, at once if it has done so before, or when it has waited long enough: stamps that are a little late
     /// are no reason not to trace. The socket to be stamped must have been switched on before.
-    pub(super) fn settle(self) {
+    pub(super) fn settle(&mut self) {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
         for tried in 0..TRIES {
-            let is_stamped = self.0.as_ref().ok().and_then(|it| it.is_stamped().ok());
+            let is_stamped = self.probe.as_ref().ok().and_then(|it| it.is_stamped().ok());
             if is_stamped.unwrap_or(tried >= BLIND) {
                 return;
             }
@@ -53,10 +62,19 @@ struct Loop {
 
 impl Loop {
     fn open() -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        // Of the ports that were drawn for it one is free: the kernel would have to be asked which it chose.
+        let mut bound = Err(io::ErrorKind::AddrInUse.into());
+        for _ in 0..PORTS {
+            let address =
+                SocketAddr::from((Ipv4Addr::LOCALHOST, random::from(random::FIRST_FREE)?));
+            bound = UdpSocket::bind(address).map(|socket| Self { socket, address });
+            if bound.is_ok() {
+                break;
+            }
+        }
+        let bound = bound?;
+        setsockopt(&bound.socket, sockopt::ReceiveTimestampns, &true)?;
+        Ok(bound)
     }
 
     /// The loopback delivers while it sends; what is not there at once counts as not stamped.
