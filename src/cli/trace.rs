@@ -159,13 +159,14 @@ pub(super) fn open_live(
     if of_all_paths && !route_is_chosen {
         hints::of_balancing(target);
     }
+    let address = args.pcap.is_some().then(|| route.interface.address(target)).flatten();
     let neighbours = neighbours(&route, (args.pcap.is_some() || of_all_paths) && !any);
     let interfaces = if of_all_paths { names_of(&neighbours) } else { BTreeMap::new() };
     let leaves_by = Untrusted::from(route.interface.name.as_str());
     let (source, mtu) = (route.source, route.interface.mtu);
     let mut interface = Interface {
         name: if any { route::ANY } else { &route.interface.name }.into(),
-        address: route.interface.address.map(|net| (net.ip(), net.prefix())),
+        address: address.map(|net| (net.ip(), net.prefix())),
         link: route.interface.link,
         filter: None,
     };

@@ -1,4 +1,4 @@
-//! Two maps of all paths to one target, compared: which routers and links were removed or added.
+//! Two maps of all paths to one target, compared: which routers and links are gone or come.
 //!
 //! No run finds all for certain, so what one map lacks may still be there. Whether the maps differ by more than chance is one
 //! question to both (`Odds`): at each router that both have, the flows that went on from it to each next hop are
@@ -126,9 +126,11 @@ pub struct MapComparison {
 #[serde(rename_all = "kebab-case")]
 pub enum Missing {
     /// From the second.
-    Removed,
+    #[serde(rename = "removed")]
+    Gone,
     /// From the first.
-    Added,
+    #[serde(rename = "added")]
+    Come,
 }
 
 /// A router that one map lacks.
@@ -243,8 +245,8 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
         ..MapComparison::default()
     };
     found.p = Odds::of(before, after).chance();
-    found.note_missing(Missing::Removed, before, after);
-    found.note_missing(Missing::Added, after, before);
+    found.note_missing(Missing::Gone, before, after);
+    found.note_missing(Missing::Come, after, before);
     found.judge();
     let known = after.known();
     for (address, was) in before.known() {
@@ -329,9 +331,9 @@ impl Odds {
             let (before, after) =
                 counts.iter().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
             for (next, (was, is)) in router {
-                let [removed, added] = alone.entry(*next).or_insert([1.0; 2]);
-                *removed *= chance::within(was + is, before, after);
-                *added *= chance::within(was + is, after, before);
+                let [gone, come] = alone.entry(*next).or_insert([1.0; 2]);
+                *gone *= chance::within(was + is, before, after);
+                *come *= chance::within(was + is, after, before);
                 let (all_was, all_is) = seen.entry(*next).or_default();
                 (*all_was, *all_is) = (*all_was + was, *all_is + is);
             }
@@ -341,9 +343,9 @@ impl Odds {
                 apart = apart.min(disjoint);
             }
         }
-        let of_one = alone.iter().filter_map(|(next, [removed, added])| match seen.get(next)? {
-            (_, 0) => Some(*removed),
-            (0, _) => Some(*added),
+        let of_one = alone.iter().filter_map(|(next, [gone, come])| match seen.get(next)? {
+            (_, 0) => Some(*gone),
+            (0, _) => Some(*come),
             _ => None,
         });
         let least = of_one.fold(1.0, f64::min);
@@ -359,15 +361,15 @@ impl MapComparison {
     fn judge(&mut self) {
         let certain = self.p < SIGNIFICANCE;
         let finished = |difference: Missing| match difference {
-            Missing::Removed => !self.unfinished.after,
-            Missing::Added => !self.unfinished.before,
+            Missing::Gone => !self.unfinished.after,
+            Missing::Come => !self.unfinished.before,
         };
         let routers = self.routers.iter().map(|it| (it.difference, it.p));
         let all = routers.chain(self.links.iter().map(|it| (it.difference, it.p)));
         let least = all.filter(|it| finished(it.0)).map(|it| it.1).fold(1.0, f64::min);
-        let [removed, added] = [Missing::Removed, Missing::Added].map(finished);
+        let [gone, come] = [Missing::Gone, Missing::Come].map(finished);
         let judge = |difference: Missing, p: f64, change: &mut bool| {
-            let finished = if difference == Missing::Removed { removed } else { added };
+            let finished = if difference == Missing::Gone { gone } else { come };
             *change = certain && (*change || finished && p <= least);
         };
         self.routers.iter_mut().for_each(|it| judge(it.difference, it.p, &mut it.change));
@@ -489,15 +491,15 @@ mod tests {
         // Half of the next hops are not seen by 3 flows, but by 20.
         let few = map(&[(0, 1, 20), (1, 3, 3), (3, 9, 3)]);
         let many = map(&[(0, 1, 20), (1, 3, 20), (3, 9, 20)]);
-        assert_eq!(told(&compare(&whole, &few)), ["Removed 2?"]);
+        assert_eq!(told(&compare(&whole, &few)), ["Gone 2?"]);
         assert!(!compare(&whole, &few).changed);
-        assert_eq!(told(&compare(&whole, &many)), ["Removed 2"]);
-        assert_eq!(told(&compare(&many, &whole)), ["Added 2"]);
+        assert_eq!(told(&compare(&whole, &many)), ["Gone 2"]);
+        assert_eq!(told(&compare(&many, &whole)), ["Come 2"]);
         assert!(compare(&many, &whole).changed);
     }
 
     #[test]
-    fn a_next_hop_that_many_flows_took_and_none_takes_now_was_removed() {
+    fn a_next_hop_that_many_flows_took_and_none_takes_now_is_gone() {
         for percent in [95.0, 99.0] {
             for k in 1..=4 {
                 let next = |known: usize| (2..2 + known).map(move |id| (1, id, 20));
@@ -518,7 +520,7 @@ mod tests {
         }
     }
 
-    /// What the stopping rule asks at 95 % shows another only next hop, not that one of two was removed.
+    /// What the stopping rule asks at 95 % shows another only next hop, not that one of two is gone.
     #[test]
     fn few_flows_are_unclear() {
         let [one, other] = [2, 3].map(|id| map(&[(0, 1, 6), (1, id, 6), (id, 9, 6)]));
@@ -547,19 +549,19 @@ mod tests {
                 [(1, 2, 20), (1, 3, 20), (2, 3, 4), (2, 9, 20), (3, 9, 20), (1, 7, 20), (7, 9, 20)];
             map(&[&[(0, 1, 20)][..], &links].concat())
         };
-        assert_eq!(told(&compare(&before, &after())), ["Added *", "Added 2-3"]);
+        assert_eq!(told(&compare(&before, &after())), ["Come *", "Come 2-3"]);
         // A silent router to which no certain link leads may be loss.
         let doubtful = with_uncertain(after(), &[(2, 3), (1, 7), (7, 9)]);
-        assert_eq!(told(&compare(&before, &doubtful)), ["Added *?"]);
+        assert_eq!(told(&compare(&before, &doubtful)), ["Come *?"]);
         assert!(!compare(&before, &doubtful).changed);
         // Of a router with an address, the likeliest of the links counts: all of them may be missed together.
         let narrow = [(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)];
         let wide = [&narrow[..], &[(2, 4, 9), (3, 4, 9), (4, 9, 9)]].concat();
-        assert_eq!(told(&compare(&map(&narrow), &map(&wide))), ["Added 4"]);
+        assert_eq!(told(&compare(&map(&narrow), &map(&wide))), ["Come 4"]);
         let wide = with_uncertain(map(&wide), &[(2, 4), (3, 4)]);
-        assert_eq!(told(&compare(&map(&narrow), &wide)), ["Added 4?"], "no certain link tells");
+        assert_eq!(told(&compare(&map(&narrow), &wide)), ["Come 4?"], "no certain link tells");
         let few = [(0, 1, 20), (1, 2, 4), (1, 3, 4), (2, 9, 4), (3, 9, 4)];
-        assert_eq!(told(&compare(&map(&few), &wide)), ["Added 4?"]);
+        assert_eq!(told(&compare(&map(&few), &wide)), ["Come 4?"]);
     }
 
     /// Flows that were seen at the far end of a link alone have shown what follows the near one.
@@ -574,8 +576,8 @@ mod tests {
             map
         };
         let whole = map(&[(0, 1, 20), (1, 2, 9), (1, 3, 11), (2, 9, 9), (3, 9, 11)]);
-        assert_eq!(told(&compare(&whole, &link(3, 0, false))), ["Removed 2?"]);
-        assert_eq!(told(&compare(&whole, &link(3, 17, false))), ["Removed 2"]);
+        assert_eq!(told(&compare(&whole, &link(3, 0, false))), ["Gone 2?"]);
+        assert_eq!(told(&compare(&whole, &link(3, 17, false))), ["Gone 2"]);
     }
 
     #[test]
@@ -598,9 +600,9 @@ mod tests {
             (3, 9, 20),
             (7, 9, 20),
         ]);
-        assert_eq!(told(&compare(&before, &crossed)), ["Removed 2-9", "Added 2-3"]);
+        assert_eq!(told(&compare(&before, &crossed)), ["Gone 2-9", "Come 2-3"]);
         let loud = map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)]);
-        assert_eq!(told(&compare(&before, &loud)), ["Removed *"]);
+        assert_eq!(told(&compare(&before, &loud)), ["Gone *"]);
         assert!(matches!(Map::parse(b"{}"), Err(ParseError::Kind(_))));
     }
 }

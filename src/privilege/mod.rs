@@ -88,19 +88,22 @@ pub fn assume_invoker() -> Result<Identity, PrivilegeError> {
     let before = (user_ids()?, group_ids()?);
     let identity = invoker::of_process(before, |name| std::env::var_os(name))?;
     prctl::set_no_new_privs().map_err(|errno| refused("set no_new_privs", &errno))?;
-    become_user(before, identity).map_err(|(step, errno)| match identity.named_by {
-        NamedBy::Variable(variable) => PrivilegeError::Invoker {
-            variable,
-            value: std::env::var(variable).unwrap_or_default(),
-            reason: format!("cannot {step}: {}", errno.desc()),
-        },
-        NamedBy::Process | NamedBy::RealUser => refused(step, &errno),
-    })?;
+    let changed =
+        become_user(before, identity).map_err(|(step, errno)| match identity.named_by {
+            NamedBy::Variable(variable) => PrivilegeError::Invoker {
+                variable,
+                value: std::env::var(variable).unwrap_or_default(),
+                reason: format!("cannot {step}: {}", errno.desc()),
+            },
+            NamedBy::Process | NamedBy::RealUser => refused(step, &errno),
+        })?;
     if !keep_only(identity)?.is_empty() {
         // No core file and no tracer gets at sockets that take a privilege to open. A change of user may permit it.
         prctl::set_dumpable(false).map_err(|errno| refused("forbid tracing", &errno))?;
     }
-    verify_ids(identity.uid, identity.gid)?;
+    if changed {
+        verify_ids(identity.uid, identity.gid)?;
+    }
     Ok(*ASSUMED.get_or_init(|| identity))
 }
 
@@ -144,8 +147,11 @@ pub fn drop_for_good() -> Result<(), PrivilegeError> {
     if read()? != NONE {
         return Err(PrivilegeError::Left("a capability"));
     }
-    let Identity { uid, gid, .. } = identity();
-    verify_ids(uid, gid)
+    // Who assumed an identity has proved it then, and has no right to change it since.
+    if ASSUMED.get().is_none() {
+        verify_ids(geteuid().as_raw(), getegid().as_raw())?;
+    }
+    Ok(())
 }
 
 /// No capability. The ambient set is no larger than what is permitted and inheritable: the kernel empties it with them.
@@ -159,17 +165,17 @@ fn read() -> Result<CapabilitySets, PrivilegeError> {
     capabilities(None).map_err(|errno| refused("read capabilities", &errno))
 }
 
-/// Sets real, effective and saved ids. Whoever is named by the environment gets the groups of that user; those of a
+/// Sets real, effective and saved ids, and says whether they were others. Whoever is named by the environment gets the groups of that user; those of a
 /// real user are the kernel's already.
 fn become_user(
     (users, groups): (ResUid, ResGid),
     to: Identity,
-) -> Result<(), (&'static str, Errno)> {
+) -> Result<bool, (&'static str, Errno)> {
     let (user, group) = (Uid::from_raw(to.uid), Gid::from_raw(to.gid));
     if [users.real, users.effective, users.saved] == [user; 3]
         && [groups.real, groups.effective, groups.saved] == [group; 3]
     {
-        return Ok(());
+        return Ok(false);
     }
     let to_keep = "keep capabilities while the user changes";
     prctl::set_keepcaps(true).map_err(|errno| (to_keep, errno))?;
@@ -178,7 +184,8 @@ fn become_user(
     }
     setresgid(group, group, group).map_err(|errno| ("change the group", errno))?;
     setresuid(user, user, user).map_err(|errno| ("change the user", errno))?;
-    prctl::set_keepcaps(false).map_err(|errno| (to_keep, errno))
+    prctl::set_keepcaps(false).map_err(|errno| (to_keep, errno))?;
+    Ok(true)
 }
 
 /// Reduces what is permitted to what there is a use for, with nothing in effect and nothing to inherit; says what that is.

@@ -165,6 +165,8 @@ impl OpenError {
 pub struct LiveLink {
     sender: Sender,
     capture: Capture,
+    /// Waited for before the first probe.
+    stamping: Stamping,
     waker: Waker,
     wakeups: Wakeups,
     /// The card, if it is its clock that counts.
@@ -228,12 +230,12 @@ impl LiveLink {
                 .and_then(|()| hardware::ask(&sender, hardware::SENT))
                 .map_err(|source| OpenError::socket("ask for hardware stamps", name, source))?;
         }
-        stamping.settle();
         let (waker, wakeups) = wake::channel()
             .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
         Ok(Self {
             sender,
             capture,
+            stamping,
             waker,
             wakeups,
             hardware,
@@ -358,6 +360,7 @@ impl Link for LiveLink {
     }
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        self.stamping.settle();
         self.expecting = true; // a probe is usually captured before the call that sends it returns
         self.sender.send(transmit)
     }

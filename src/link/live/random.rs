@@ -5,6 +5,9 @@ use std::io;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
+/// Ports from here on are for whoever wants one.
+pub const FIRST_FREE: u16 = 1_024;
+
 /// How many numbers the kernel is asked for at a time: as many octets as are all there at once (getrandom(2)).
 const POOL: usize = 8;
 

@@ -30,8 +30,6 @@ pub struct Interface {
     pub link: LinkType,
     /// The longest datagram it takes, in bytes.
     pub mtu: u32,
-    /// Its first address of the target's family and, if it has one, scope; with the prefix length.
-    pub address: Option<IpNetwork>,
     /// Whether it is the loopback interface, on which each packet is seen twice.
     pub is_loopback: bool,
     /// Whether it is up.
@@ -217,7 +215,10 @@ pub fn resolve(
     if let Some(address) = source.filter(|address| !is_ours(&kernel, *address, bound)) {
         return Err(RouteError::ForeignSource { address });
     }
-    let lacks_address = |interface: &Interface| source.is_none() && interface.address.is_none();
+    let lacks_address = |interface: &Interface| {
+        let found = || first_address(&kernel, interface.index, target);
+        source.is_none() && found().is_ok_and(|address| address.is_none())
+    };
     let unroutable = |reason: io::Error| match &asked {
         Some(interface) if lacks_address(interface) => {
             RouteError::NoAddress { name: interface.name.as_str().into(), family }
@@ -234,7 +235,7 @@ pub fn resolve(
     }
     let chosen = first.source.ok_or_else(|| unroutable(io::ErrorKind::AddrNotAvailable.into()))?;
     let answer = kernel.route(target, Some(chosen), bound).map_err(unroutable)?;
-    let interface = by_index(&kernel, answer.interface, target).map_err(RouteError::Kernel)?;
+    let interface = by_index(&kernel, answer.interface).map_err(RouteError::Kernel)?;
     // The kernel would lend the address of another interface: an answer to it may never come back.
     if asked.as_ref().is_some_and(lacks_address) && lacks_address(&interface) {
         return Err(RouteError::NoAddress { name: interface.name.into(), family });
@@ -266,9 +267,9 @@ fn asked_for(
     iface: Option<&str>,
 ) -> Result<Option<Interface>, RouteError> {
     let iface = iface.filter(|name| *name != ANY);
-    let by_iface = iface.map(|name| named(kernel, name, name_index(name), target)).transpose()?;
+    let by_iface = iface.map(|name| named(kernel, name, name_index(name))).transpose()?;
     let zone_index = |zone: &str| name_index(zone).or_else(|| zone.parse().ok());
-    let by_zone = zone.map(|zone| named(kernel, zone, zone_index(zone), target));
+    let by_zone = zone.map(|zone| named(kernel, zone, zone_index(zone)));
     match (by_iface, by_zone.transpose()?) {
         (None, None) if is_link_local(target) => {
             Err(RouteError::NoZone { target, example: some_interface().into() })
@@ -322,19 +323,14 @@ fn name_index(name: &str) -> Option<u32> {
 }
 
 /// The interface of this index, if it is there and up; `name` is what the user called it.
-fn named(
-    kernel: &Channel,
-    name: &str,
-    index: Option<u32>,
-    target: IpAddr,
-) -> Result<Interface, RouteError> {
+fn named(kernel: &Channel, name: &str, index: Option<u32>) -> Result<Interface, RouteError> {
     let missing = || {
         let mut others: Vec<String> =
             pnet_datalink::interfaces().into_iter().map(|interface| interface.name).collect();
         others.push(ANY.to_owned());
         RouteError::NoSuchInterface { name: name.into(), others: others.join(", ").into() }
     };
-    let interface = by_index(kernel, index.ok_or_else(missing)?, target).map_err(|error| {
+    let interface = by_index(kernel, index.ok_or_else(missing)?).map_err(|error| {
         // A number that was taken at its word.
         if error.raw_os_error() == Some(libc::ENODEV) {
             missing()
@@ -349,15 +345,14 @@ fn named(
     }
 }
 
-/// The interface of this index, with its address as `target` would see it.
-fn by_index(kernel: &Channel, index: u32, target: IpAddr) -> io::Result<Interface> {
+/// The interface of this index.
+fn by_index(kernel: &Channel, index: u32) -> io::Result<Interface> {
     let answer = kernel.link(index)?;
     let has = |flag: i32| answer.flags & flag.cast_unsigned() != 0;
     Ok(Interface {
         index,
         link: link_type(answer.hardware),
         mtu: answer.mtu,
-        address: address(kernel, index, target)?,
         is_loopback: has(libc::IFF_LOOPBACK),
         is_up: has(libc::IFF_UP),
         name: answer.name,
@@ -372,8 +367,16 @@ pub(super) fn link_type(hardware: u16) -> LinkType {
         .map_or(LinkType::Sll2, |(_, link)| *link)
 }
 
+impl Interface {
+    /// Its first address of the family of `target` and, if it has one, of that scope; with the prefix length.
+    #[must_use]
+    pub fn address(&self, target: IpAddr) -> Option<IpNetwork> {
+        first_address(&Channel::open().ok()?, self.index, target).ok()?
+    }
+}
+
 /// The first address of an interface of the family of `target`, of its scope before others.
-fn address(kernel: &Channel, index: u32, target: IpAddr) -> io::Result<Option<IpNetwork>> {
+fn first_address(kernel: &Channel, index: u32, target: IpAddr) -> io::Result<Option<IpNetwork>> {
     let usable = kernel.addresses(index, target)?.into_iter();
     let usable = usable.filter(|network| !network.ip().is_unspecified());
     Ok(usable.min_by_key(|network| is_link_local(network.ip()) != is_link_local(target)))

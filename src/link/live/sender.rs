@@ -77,7 +77,7 @@ impl Sender {
                     }
                     _ => fail("open a socket that holds a port")(source),
                 };
-                let draw = || random::from(FIRST_FREE).map_err(fail("draw a random port"));
+                let draw = || random::from(random::FIRST_FREE).map_err(fail("draw a random port"));
                 match port {
                     Some(port) => hold(number, kind, at(port)).map_err(refused),
                     None => hold_any(draw, |port| hold(number, kind, at(port)), refused),
@@ -198,8 +198,6 @@ impl Raw {
     }
 }
 
-/// Ports from here on are for whoever wants one.
-const FIRST_FREE: u16 = 1_024;
 /// How many random ports are tried before the kernel is asked for one, which chooses from fewer.
 const TRIES: usize = 64;
 

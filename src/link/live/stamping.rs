@@ -6,59 +6,83 @@
 //! datagram is sent over the loopback until one comes back stamped before it was read.
 
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
-use std::thread;
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
+use nix::poll::ppoll;
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 
-use super::realtime;
 use super::sys::{self, BATCH, Note};
+use super::{random, realtime};
 
-/// How often to try, and how long to pause in between: 10 ms in all. Seen: one or two tries.
-const TRIES: usize = 50;
-const PAUSE: Duration = Duration::from_micros(200);
+/// How often to try: 100 ms in all. Seen: one or two tries, and up to a hundred on a machine that is overloaded.
+const TRIES: usize = 500;
+/// As often where there is nothing to try, such as without a loopback interface that is up: only time is to pass.
+const BLIND: usize = 50;
+const PAUSE: TimeSpec = TimeSpec::new(0, 200_000);
+
+/// How many ports are tried.
+const PORTS: usize = 8;
 
 /// Stamping, asked for but perhaps not on yet.
-pub struct Stamping(io::Result<Loop>);
+pub struct Stamping {
+    probe: io::Result<Loop>,
+    is_settled: bool,
+}
 
 impl Stamping {
-    /// Asks for it: the sooner, the less there is to wait for when the link is opened.
+    /// Asks for it: the sooner, the less there is to wait for before the first probe.
     #[must_use]
     pub fn ask() -> Self {
-        Self(Loop::open())
+        Self { probe: Loop::open(), is_settled: false }
     }
 
-    /// Returns once stamps are real, or when it has waited long enough: stamps that are a little late
+    /// Returns once stamps are real, at once if it has done so before, or when it has waited long enough: stamps that are a little late
     /// are no reason not to trace. The socket to be stamped must have been switched on before.
-    pub(super) fn settle(self) {
-        for _ in 0..TRIES {
-            // Without a loopback interface that is up there is nothing to try, only time to pass.
-            if self.0.as_ref().is_ok_and(|it| it.is_stamped().unwrap_or(false)) {
+    pub(super) fn settle(&mut self) {
+        if std::mem::replace(&mut self.is_settled, true) {
+            return;
+        }
+        for tried in 0..TRIES {
+            let is_stamped = self.probe.as_ref().ok().and_then(|it| it.is_stamped().ok());
+            if is_stamped.unwrap_or(tried >= BLIND) {
                 return;
             }
-            thread::sleep(PAUSE);
+            // Not by sleeping, which a sandbox may not have.
+            let _ = ppoll(&mut [], Some(PAUSE), None);
         }
     }
 }
 
 /// A UDP socket that talks to itself.
-struct Loop(UdpSocket);
+struct Loop {
+    socket: UdpSocket,
+    address: SocketAddr,
+}
 
 impl Loop {
     fn open() -> io::Result<Self> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-        socket.connect(socket.local_addr()?)?;
-        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
-        Ok(Self(socket))
+        // Of the ports that were drawn for it one is free: the kernel would have to be asked which it chose.
+        let mut bound = Err(io::ErrorKind::AddrInUse.into());
+        for _ in 0..PORTS {
+            let address =
+                SocketAddr::from((Ipv4Addr::LOCALHOST, random::from(random::FIRST_FREE)?));
+            bound = UdpSocket::bind(address).map(|socket| Self { socket, address });
+            if bound.is_ok() {
+                break;
+            }
+        }
+        let bound = bound?;
+        setsockopt(&bound.socket, sockopt::ReceiveTimestampns, &true)?;
+        Ok(bound)
     }
 
     /// The loopback delivers while it sends; what is not there at once counts as not stamped.
     fn is_stamped(&self) -> io::Result<bool> {
-        self.0.send(&[0])?;
+        self.socket.send_to(&[0], self.address)?;
         let before_reading = realtime();
         let mut notes = [Note::NONE; BATCH];
-        let read = sys::receive(&self.0, 0, [[0].as_mut_slice()].into_iter(), &mut notes)?;
+        let read = sys::receive(&self.socket, 0, [[0].as_mut_slice()].into_iter(), &mut notes)?;
         Ok(read.iter().any(|note| note.stamp.is_some_and(|at| at <= before_reading)))
     }
 }

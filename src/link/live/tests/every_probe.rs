@@ -313,7 +313,11 @@ fn routes_of_ipv6_are_the_kernels_and_know_zones() {
             assert_eq!(route.source.to_string(), source, "{target}");
             assert_eq!(route.scope != 0, scoped, "{target}");
             if interface == "up0" {
-                assert_eq!(route.interface.address.unwrap().ip(), route.source, "{target}");
+                assert_eq!(
+                    route.interface.address(route.source).unwrap().ip(),
+                    route.source,
+                    "{target}"
+                );
             }
         }
         let index = if_index("up0").to_string();
