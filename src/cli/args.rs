@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::NonEmptyStringValueParser;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
 use super::help;
 pub use super::lookups::LookupOptions;
@@ -421,10 +421,13 @@ pub fn command() -> Command {
     with_values(Cli::command())
 }
 
+/// What these arguments ask for. No option takes a number below 0: only an error is worth the time to look for one.
 fn parsed(args: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let mut command = command();
-    let matches = command.try_get_matches_from_mut(args)?;
-    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    let error = match Cli::try_parse_from(&args) {
+        Err(error) if error.kind() == ErrorKind::UnknownArgument => error,
+        parsed => return parsed,
+    };
+    Err(command().try_get_matches_from(args).err().unwrap_or(error))
 }
 
 /// Whether a command has this name.
