@@ -1,6 +1,7 @@
 //! The report as `mtr --report` writes it and, wide, `mtr --report-wide`: to the byte, apart from what is said in
 //! the [module above](super) and from notes below the table.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{NOBODY, Whole};
@@ -10,7 +11,7 @@ use crate::render::{outage, rows as words};
 use crate::time::Span;
 use crate::trace::Reply;
 use crate::trace::table::{Looped, Row};
-use crate::trace::verdict::Loss;
+use crate::trace::verdict::{Loss, Reason};
 use crate::wire::extension::Object;
 
 /// Where the columns begin, unless names are not cut.
@@ -111,21 +112,25 @@ fn write_labels(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
     Ok(())
 }
 
-/// At which hops the path loses, and at which that is not clear.
+/// At which hops the path loses, and at which that is not clear, and why.
 fn write_losses(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let verdicts = whole.table.verdicts();
-    let hops = |loss: Loss| {
-        let rows = whole.table.rows().iter().zip(&verdicts);
-        let hops = rows.filter(|(_, verdict)| verdict.loss == loss);
-        hops.map(|(row, _)| row.ttl.to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let path = hops(Loss::Path);
+    let mut path = Vec::new();
+    let mut unclear: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
+    for (row, verdict) in whole.table.rows().iter().zip(&verdicts) {
+        match verdict.loss {
+            Loss::Path => path.push(row.ttl.to_string()),
+            Loss::Unclear(reason) => unclear.entry(reason).or_default().push(row.ttl.to_string()),
+            Loss::None | Loss::RateLimited | Loss::Silent => {}
+        }
+    }
     if !path.is_empty() {
+        let path = path.join(", ");
         writeln!(out, "  loss on the path at hops {path}: at the first of them or before it")?;
     }
-    let unclear = hops(Loss::Unclear);
-    if !unclear.is_empty() {
-        writeln!(out, "  loss or a limit, unclear, at hops {unclear}")?;
+    for (reason, hops) in unclear {
+        let (hops, why) = (hops.join(", "), reason.sentence());
+        writeln!(out, "  loss or a limit, unclear, at hops {hops}: {why}")?;
     }
     Ok(())
 }
