@@ -88,7 +88,8 @@ impl Line {
     fn long(rng: &mut fastrand::Rng) -> Self {
         let mut line = Self::of(rng);
         let spare = line.hops.clone();
-        line.hops = (0..rng.usize(2..=18)).map(|index| spare[index % spare.len()].clone()).collect();
+        line.hops =
+            (0..rng.usize(2..=18)).map(|index| spare[index % spare.len()].clone()).collect();
         line
     }
 
@@ -267,7 +268,8 @@ impl Case {
                 with_others(&format!("rate = {{ per_second = 50, burst = {burst} }}"), rng)
             }),
             6 => ("Linux's for each and for all, with others", |rng| {
-                let all = LINUX_ALL.replace("50 }", &format!("50, others = {} }}", rng.u32(0..1_300)));
+                let all =
+                    LINUX_ALL.replace("50 }", &format!("50, others = {} }}", rng.u32(0..1_300)));
                 format!("{LINUX}\n{all}")
             }),
             _ => ("a mix", |rng| {

@@ -40,7 +40,9 @@ impl<W: Write> Renderer for Csv<W> {
         let hops = view.path.hops().iter();
         let numbered = hops.flat_map(|hop| {
             let at = |query| ProbeRef { ttl: hop.ttl, query };
-            (0..).zip(&hop.probes).map(move |(query, it)| (at(query), hop.ttl, u32::from(query) + 1, it))
+            (0..)
+                .zip(&hop.probes)
+                .map(move |(query, it)| (at(query), hop.ttl, u32::from(query) + 1, it))
         });
         // A scout that is no hop's was the last probe of all, and is past the end of the path.
         let queries = u32::from(view.config.queries);

@@ -136,9 +136,7 @@ impl<'a> HopRow<'a> {
     fn of(hop: &'a Hop, view: View<'a>, style: Style) -> Self {
         let numbered = (1..).zip(&hop.probes);
         let is_past_end = view.path.is_past_end(ProbeRef { ttl: hop.ttl, query: 0 });
-        let row = |(query, probe)| {
-            ProbeRow::of((hop.ttl, query), probe, is_past_end, view, style)
-        };
+        let row = |(query, probe)| ProbeRow::of((hop.ttl, query), probe, is_past_end, view, style);
         Self { ttl: hop.ttl, probes: numbered.map(row).collect() }
     }
 }

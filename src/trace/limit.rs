@@ -63,7 +63,7 @@ pub struct Record {
 /// A probe, and whether it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
-    sent: Timestamp,
+    pub(super) sent: Timestamp,
     /// The number of its round, modulo 2^32.
     pub(super) round: u32,
     /// Which of the hop's probes of the round, from 0.
@@ -208,16 +208,20 @@ pub(super) fn explain(probes: &[Asked]) -> Explained {
     let first = fits.iter().find(|(likelihood, ..)| *likelihood >= best - ALIKE);
     let limit = first.filter(|_| best >= chance + SURE).map(|(_, limit, _)| *limit);
     let unexplained = unexplained.min(not_at_the_end(probes));
-    Explained { limit, lost, unexplained: if is_of_a_second(probes) { 0 } else { unexplained } }
+    Explained { limit, lost, unexplained: if are_of_a_second(probes) { 0 } else { unexplained } }
 }
 
 /// Whether all losses are of one second: whatever else the router answered in it, a limit of so many a second leaves the rest of it
 /// unanswered.
-fn is_of_a_second(probes: &[Asked]) -> bool {
+fn are_of_a_second(probes: &[Asked]) -> bool {
     let mut lost = probes.iter().filter(|asked| !asked.answered).map(|asked| asked.sent);
-    let first = lost.next();
-    let ends = first.zip(lost.last());
-    ends.is_some_and(|(first, last)| last.since(first).secs_f64() < 1.0 + JITTER)
+    let ends = lost.next().zip(lost.next_back());
+    ends.is_some_and(|(first, last)| is_of_a_second(first, last))
+}
+
+/// Whether these moments may be of one second of a limit.
+pub(super) fn is_of_a_second(first: Timestamp, last: Timestamp) -> bool {
+    last.since(first).secs_f64() < 1.0 + JITTER
 }
 
 /// How many were lost, as far as losses at the end of rounds tell: whatever a limit shares its tokens with, it answers the first

@@ -57,6 +57,14 @@ struct Round {
     probes: Vec<Asked>,
 }
 
+/// By what the loss of a hop is judged.
+struct Judged {
+    share: Share,
+    probes: Vec<Asked>,
+    /// Its answers are ICMP errors.
+    errors: bool,
+}
+
 /// What happens to the loss of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnKind {
@@ -106,9 +114,9 @@ impl LossWatch {
     /// What the loss of each of these hops means.
     fn losses(&self, asked: &[&Hop], end: Option<u8>) -> BTreeMap<u8, Loss> {
         let recent = asked.iter().filter_map(|hop| self.hops.get_key_value(&hop.ttl));
-        let (ttls, recent): (Vec<u8>, Vec<(Share, Vec<Asked>, bool)>) =
+        let (ttls, recent): (Vec<u8>, Vec<Judged>) =
             recent.map(|(ttl, recent)| (*ttl, recent.judged())).unzip();
-        let hops = recent.iter().map(|(share, probes, errors)| Evidence {
+        let hops = recent.iter().map(|Judged { share, probes, errors }| Evidence {
             share: *share,
             explained: limit::explain(probes),
             probes,
@@ -142,9 +150,9 @@ impl Recent {
     fn add(&mut self, hop: &Hop, path: &Path) {
         let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
         let answers = hop.probes.iter().filter_map(Probe::counted).filter(mine);
-        let last = answers.clone().next_back();
-        let last = last.map(|it| (it.responder, it.kind.icmp().is_some()));
-        self.responder = last.or(self.responder);
+        let newest = answers.clone().next_back();
+        let newest = newest.map(|it| (it.responder, it.kind.icmp().is_some()));
+        self.responder = newest.or(self.responder);
         let sent = hop.settled() as u64;
         let answered = answers.count() + hop.damaged();
         if self.since.is_none() && answered > 0 {
@@ -171,10 +179,13 @@ impl Recent {
         (old.len(), old.fold(Share::default(), |sum, round| sum.with(round.share)))
     }
 
-    /// What tells what its loss means: how much was lost, all probes, and whether its answers are ICMP errors.
-    fn judged(&self) -> (Share, Vec<Asked>, bool) {
-        let probes = self.old(JUDGED).rev().flat_map(|round| &round.probes).copied().collect();
-        (self.share(JUDGED).1, probes, self.responder.is_some_and(|(_, is_error)| is_error))
+    /// What tells what its loss means.
+    fn judged(&self) -> Judged {
+        Judged {
+            share: self.share(JUDGED).1,
+            probes: self.old(JUDGED).rev().flat_map(|round| &round.probes).copied().collect(),
+            errors: self.responder.is_some_and(|(_, is_error)| is_error),
+        }
     }
 
     /// Whether it is to be judged what its loss means: it begins or, with `again`, lasts.

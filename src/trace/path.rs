@@ -575,7 +575,8 @@ impl Path {
     /// How many probes, the scout among them, were not answered and went past the end of the path: nobody waited for those.
     #[must_use]
     pub fn unawaited(&self) -> u64 {
-        let hops = self.hops().iter().map(|hop| (ProbeRef { ttl: hop.ttl, query: 0 }, &hop.probes[..]));
+        let hops =
+            self.hops().iter().map(|hop| (ProbeRef { ttl: hop.ttl, query: 0 }, &hop.probes[..]));
         let scout = self.scout.iter().map(|it| (ProbeRef::SCOUT, std::slice::from_ref(it)));
         let past = hops.chain(scout).filter(|(at, _)| self.is_past_end(*at));
         let open = past.flat_map(|(_, probes)| probes).filter(|probe| probe.answer().is_none());

@@ -96,7 +96,9 @@ impl Reason {
             Self::HardlyAnswers => "too few probes were answered to tell",
             Self::SharedLimit => "together they answer alike in each round, as under one limit",
             Self::LikeLimited => "nearer hops that limit their answers lose as much",
-            Self::TargetErrors => "only the target loses, and hosts limit the errors that it answers with: compare -I or -T",
+            Self::TargetErrors => {
+                "only the target loses, and hosts limit the errors that it answers with: compare -I or -T"
+            }
             Self::Differs => "hops beyond lose neither as much nor clearly less",
         }
     }

@@ -232,7 +232,10 @@ fn no_loss_begins_where_a_silent_router_begins_to_answer() {
         let end = lines.last().unwrap();
         assert_eq!(end["hops"][1]["responders"], serde_json::json!(["198.51.100.2"]));
         let rejected = of(&lines, "rejected").len();
-        assert_eq!((rejected, &end["target_reached"]), (usize::from(!says.is_empty()), &says.is_empty().into()));
+        assert_eq!(
+            (rejected, &end["target_reached"]),
+            (usize::from(!says.is_empty()), &says.is_empty().into())
+        );
     }
 }
 

@@ -18,13 +18,10 @@ pub(super) struct Bucket {
 /// How many are sent to others in so many seconds.
 fn others(rate: Rate, seconds: f64, rng: &mut fastrand::Rng) -> f64 {
     let mut sent = 0.0;
-    let mut left = seconds;
-    while rate.others > 0.0 {
-        left -= -rng.f64().max(f64::MIN_POSITIVE).ln() / rate.others;
-        if left < 0.0 {
-            break;
-        }
-        sent += 1.0;
+    let mut left = if rate.others > 0.0 { seconds } else { 0.0 };
+    while left > 0.0 {
+        left += rng.f64().max(f64::MIN_POSITIVE).ln() / rate.others;
+        sent += if left > 0.0 { 1.0 } else { 0.0 };
     }
     sent
 }

@@ -31,7 +31,8 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Limit> + use<> {
         let held = (given - per_second * lasted).round();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
         let burst = (1.0..1e6).contains(&held).then_some(held as u32)?;
-        (per_second >= SLOWEST && per_second <= FASTER * asked).then_some(Limit { per_second, burst })
+        (per_second >= SLOWEST && per_second <= FASTER * asked)
+            .then_some(Limit { per_second, burst })
     });
     let common = BURSTS.into_iter().flat_map(move |burst| {
         // A bucket that is never full tells its rate by what it gave, whatever it held at first.

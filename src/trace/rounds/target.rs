@@ -113,7 +113,9 @@ impl Path {
         let other = |reply: &Reply| !reply.kind.in_transit() && !reply.kind.is_advice();
         let error = first(&|ttl, reply| self.is_rejection(ttl, reply))
             .or_else(|| first(&|ttl, reply| other(reply) && !self.is_of_target(ttl, reply)))
-            .or_else(|| first(&|_, reply| reply.responder == self.target && !reply.kind.is_advice()));
+            .or_else(|| {
+                first(&|_, reply| reply.responder == self.target && !reply.kind.is_advice())
+            });
         if let Some(error) = error {
             return Instead::Error { first: error.clone(), others: self.others_like(error) };
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::limit::{Asked, Explained};
+use super::super::limit::{Asked, Explained, is_of_a_second};
 use super::super::shares::Share;
 
 /// As many losses that no limit explains prove that the path loses.
@@ -72,34 +72,36 @@ impl Evidence<'_> {
         rejected >= PROOF && 3 * rejected >= lost
     }
 
-    /// Whether its probes are lost in some rounds in a row, all of them, and hardly any before and after.
+    /// Whether its probes are lost in some rounds in a row, all of them and for more than the second of a limit, and hardly any before and
+    /// after.
     pub(super) fn is_outage(self) -> bool {
         let rounds = self.probes.chunk_by(|a, b| a.round == b.round);
-        let rounds: Vec<Share> = rounds.map(|round| share(round)).collect();
-        let mut outside = Share::default();
-        let mut longest = 0;
-        for run in rounds.chunk_by(|a, b| is_down(*a) == is_down(*b)) {
-            if run.len() >= OUTAGE && run.iter().all(|round| is_down(*round)) {
-                longest = longest.max(run.len());
+        let rounds: Vec<&[Asked]> = rounds.collect();
+        let is_down = |round: &[Asked]| round.iter().all(|asked| !asked.answered);
+        let (mut outside, mut any) = (Share::default(), false);
+        for run in rounds.chunk_by(|a, b| is_down(a) == is_down(b)) {
+            if run.len() >= OUTAGE && run.iter().all(|round| is_down(round)) && !is_short(run) {
+                any = true;
             } else {
-                outside = run.iter().fold(outside, |sum, round| sum.with(*round));
+                outside = run.iter().fold(outside, |sum, round| sum.with(share(round)));
             }
         }
-        longest > 0 && outside.sent > outside.lost && outside.lost * OUTSIDE <= outside.sent
+        any && outside.sent > outside.lost && outside.lost * OUTSIDE <= outside.sent
     }
 
     /// Whether it and hops beyond it, the nearest first, lose probes as they do by one cause, rather than each for itself.
     pub(super) fn has_one_cause<'b>(self, beyond: impl Iterator<Item = Evidence<'b>>) -> bool {
         let (mut all, mut each) = (self.share, self.share.ln_likelihood());
-        self.share.sent >= ENOUGH && beyond.into_iter().any(|hop| {
-            if self.share.is_clearly_below(hop.share, 1) {
-                each += ODD.ln();
-                return false;
-            }
-            all = all.with(hop.share);
-            each += hop.share.ln_likelihood();
-            all.ln_likelihood() - each >= ONE_CAUSE.ln()
-        })
+        self.share.sent >= ENOUGH
+            && beyond.into_iter().any(|hop| {
+                if self.share.is_clearly_below(hop.share, 1) {
+                    each += ODD.ln();
+                    return false;
+                }
+                all = all.with(hop.share);
+                each += hop.share.ln_likelihood();
+                all.ln_likelihood() - each >= ONE_CAUSE.ln()
+            })
     }
 
     /// Whether it proves loss that is due to no limit.
@@ -153,8 +155,11 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-fn is_down(round: Share) -> bool {
-    round.lost == round.sent
+/// Whether these rounds are of one second.
+fn is_short(rounds: &[&[Asked]]) -> bool {
+    let mut sent = rounds.iter().copied().flatten().map(|asked| asked.sent);
+    let ends = sent.next().zip(sent.next_back());
+    ends.is_none_or(|(first, last)| is_of_a_second(first, last))
 }
 
 /// Whether these hops give as many answers in each round, all together, as they do not where each probe is lost by chance.
