@@ -84,6 +84,15 @@ impl Line {
         Self { hops, target: delay(rng) }
     }
 
+    /// As [`of`](Self::of), of any length.
+    fn long(rng: &mut fastrand::Rng) -> Self {
+        let mut line = Self::of(rng);
+        let spare = line.hops.clone();
+        line.hops =
+            (0..rng.usize(2..=18)).map(|index| spare[index % spare.len()].clone()).collect();
+        line
+    }
+
     fn text(&self, seed: u64) -> String {
         let mut text = format!("seed = {seed}\nsource = \"192.0.2.2\"\n");
         for (number, hop) in (1..).zip(&self.hops) {
@@ -109,6 +118,39 @@ fn any_limit(rng: &mut fastrand::Rng) -> String {
 fn bsd_limit(rng: &mut fastrand::Rng) -> String {
     let most = pick(rng, &[1, 2, 5, 10, 20, 50, 100, 200]);
     format!("rate = {{ per_second = {most}, burst = {most}, window = true }}")
+}
+
+/// A token bucket of any rate and burst, small ones as often as large ones.
+fn any_bucket(rng: &mut fastrand::Rng) -> String {
+    let (rate, burst) = (0.2 * 1_000_f64.powf(rng.f64()), 100_f64.powf(rng.f64()).round());
+    format!("rate = {{ per_second = {rate:.3}, burst = {burst} }}")
+}
+
+/// Any number in each second.
+fn any_window(rng: &mut fastrand::Rng) -> String {
+    let most = 200_f64.powf(rng.f64()).round();
+    format!("rate = {{ per_second = {most}, burst = {most}, window = true }}")
+}
+
+/// The same limit, of whose answers others get up to a third more than there are.
+fn with_others(limit: &str, rng: &mut fastrand::Rng) -> String {
+    let rate = limit.split("per_second = ").nth(1).and_then(|it| it.split(',').next());
+    let rate: f64 = rate.and_then(|rate| rate.parse().ok()).unwrap();
+    limit.replace(" }", &format!(", others = {:.3} }}", rate * rng.f64() * 1.3))
+}
+
+/// The same limit, of whose answers others get another part, if they get any.
+fn busy(limit: &str, rng: &mut fastrand::Rng) -> String {
+    let part = |it: &str| format!("others = {:.3}", it.parse::<f64>().unwrap() * rng.f64() * 1.5);
+    let mut part = part;
+    let mut text = String::new();
+    let mut rest = limit;
+    while let Some((before, after)) = rest.split_once("others = ") {
+        let (number, after) = after.split_once(' ').unwrap();
+        text = text + before + &part(number) + " ";
+        rest = after;
+    }
+    text + rest
 }
 
 impl Case {
@@ -190,6 +232,67 @@ impl Case {
             }
         };
         let topology = line.text(number);
+        Self { what, topology, probe, queries, interval, rounds, lossy: None }
+    }
+
+    /// As [`limit`](Self::limit), of limits that nothing was tuned on: any rate and burst, also between those that makers have, tokens that
+    /// others use up, and paths of any length. How busy routers are is their own: if all of them were as busy as each other, it would be as if the
+    /// first link lost.
+    pub fn held_out(number: u64) -> Self {
+        let seeds = (0..).map(|attempt| (number + 1).wrapping_mul(0x9e37_79b9) + attempt * 7_919);
+        let mut cases = seeds.map(|seed| Self::any_held_out(number, seed));
+        cases.find(|case| case.run().lost() > 0).unwrap()
+    }
+
+    fn any_held_out(number: u64, seed: u64) -> Self {
+        let rng = &mut fastrand::Rng::with_seed(seed);
+        let mut line = Line::long(rng);
+        let mut probe = pick(rng, &PROBES);
+        let queries = rng.u16(1..=10);
+        let interval = pick(rng, &[0.1, 0.15, 0.3, 0.4, 0.7, 1.0, 1.0, 1.0, 1.3, 3.0, 7.0]);
+        let rounds = rng.u64(10..=100);
+        let silent = "silent = true";
+        let (what, limit): (&str, fn(&mut fastrand::Rng) -> String) = match number % 8 {
+            0 => ("a bucket of any rate and burst", any_bucket),
+            1 => ("a bucket of any rate and burst that others use up", |rng| {
+                with_others(&any_bucket(rng), rng)
+            }),
+            2 => ("so many in each second", any_window),
+            3 => ("so many in each second, with others", |rng| with_others(&any_window(rng), rng)),
+            4 => ("Cisco's 2 a second, one at once", |rng| {
+                let cisco = "rate = { per_second = 2, burst = 1 }";
+                if rng.bool() { cisco.to_owned() } else { with_others(cisco, rng) }
+            }),
+            5 => ("Juniper's 50 a second, with others", |rng| {
+                let burst = pick(rng, &[1, 10, 50, 250]);
+                with_others(&format!("rate = {{ per_second = 50, burst = {burst} }}"), rng)
+            }),
+            6 => ("Linux's for each and for all, with others", |rng| {
+                let all =
+                    LINUX_ALL.replace("50 }", &format!("50, others = {} }}", rng.u32(0..1_300)));
+                format!("{LINUX}\n{all}")
+            }),
+            _ => ("a mix", |rng| {
+                let limit = if rng.bool() { any_bucket(rng) } else { any_window(rng) };
+                if rng.bool() { limit } else { with_others(&limit, rng) }
+            }),
+        };
+        let (one, share) = (limit(rng), rng.u32(1..=4));
+        let same = rng.bool();
+        for hop in &mut line.hops {
+            // All of them, or some.
+            if rng.u32(..4) < share {
+                let own = limit(rng);
+                hop.push_str(&if same { busy(&one, rng) } else { own });
+            }
+        }
+        let own = limit(rng);
+        line.target.push_str(pick(rng, &["", silent, silent, &own]));
+        if line.target.contains("rate") {
+            // What is limited are errors.
+            probe = ProbeType::Udp;
+        }
+        let topology = line.text(seed);
         Self { what, topology, probe, queries, interval, rounds, lossy: None }
     }
 

@@ -13,6 +13,8 @@ fn main() {
     let mut next = |default| args.next().unwrap_or(default);
     let (limits, paths, first) = (next(200), next(200), next(0));
     report("limits, taken for loss of the path", first..first + limits, Case::limit);
+    let held_out = "other limits, which others use up, taken for loss of the path";
+    report(held_out, first..first + limits, Case::held_out);
     report("paths that lose, not found", first..first + paths, Case::path);
 }
 

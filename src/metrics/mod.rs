@@ -17,8 +17,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::trace::reach::Outage;
 use crate::trace::table::{Row, Table};
-use crate::trace::{Event, Path, Probe, Reply, ReplyKind, TraceConfig};
+use crate::trace::verdict::Reason;
+use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
 
 /// The address of those who are too many to be told apart.
 pub const OTHER: &str = "other";
@@ -53,6 +55,8 @@ struct OfLoss {
     target: String,
     hop: u8,
     loss: String,
+    /// Why that is unclear; empty if it is not.
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -229,7 +233,7 @@ impl Meter {
         match event {
             Event::Ended if !path.is_empty() => self.add(path),
             Event::Belated(at, index) => {
-                if self.table.add_late(path, at, index)
+                if self.table.add_late(path, at, index).0
                     && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
                 {
                     self.observe(at.ttl, reply);
@@ -307,15 +311,11 @@ impl Meter {
         let looped = self.table.looped().is_some_and(|looped| looped.lasts);
         self.metrics.looped.get_or_create_owned(&labels).set(looped.into());
         let outage = self.table.reach().outage().filter(|outage| outage.until.is_none());
-        let rejection = outage.and_then(|outage| outage.rejection.as_ref());
-        let rejected = rejection.and_then(|reply| match reply.kind {
-            ReplyKind::Icmp { icmp_type, code, .. } => Some(OfRejection {
-                target: self.target.clone(),
-                address: reply.responder.to_string(),
-                icmp_type,
-                icmp_code: code,
-            }),
-            ReplyKind::Answer { .. } => None,
+        let rejection = outage.and_then(Outage::error);
+        let rejected = rejection.and_then(|reply| {
+            let (icmp_type, icmp_code) = reply.kind.icmp()?;
+            let (target, address) = (self.target.clone(), reply.responder.to_string());
+            Some(OfRejection { target, address, icmp_type, icmp_code })
         });
         if rejected == self.rejected {
             return;
@@ -356,6 +356,7 @@ impl Meter {
                 target: self.target.clone(),
                 hop: row.ttl,
                 loss: verdict.loss.word().to_owned(),
+                reason: verdict.loss.reason().map_or("", Reason::word),
             })
             .collect();
         for before in self.losses.iter().filter(|before| !losses.contains(before)) {

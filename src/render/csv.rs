@@ -10,7 +10,7 @@ use super::annotation::annotation;
 use super::rows::{self, Identity, OriginRow, PlaceRow, Said};
 use super::{Renderer, View};
 use crate::time::{Span, Timestamp};
-use crate::trace::{Probe, Reply};
+use crate::trace::{Probe, ProbeRef, Reply};
 use crate::untrusted::Untrusted;
 
 /// The table.
@@ -38,12 +38,18 @@ impl<W: Write> Renderer for Csv<W> {
         let columns = || asked.iter().filter(|(asked, _)| *asked).flat_map(|(_, columns)| *columns);
         table.write_record(columns().map(|(title, _)| title)).map_err(as_io)?;
         let hops = view.path.hops().iter();
-        let numbered = hops.flat_map(|hop| (1..).zip(&hop.probes).map(|(n, it)| (hop.ttl, n, it)));
+        let numbered = hops.flat_map(|hop| {
+            let at = |query| ProbeRef { ttl: hop.ttl, query };
+            (0..)
+                .zip(&hop.probes)
+                .map(move |(query, it)| (at(query), hop.ttl, u32::from(query) + 1, it))
+        });
         // A scout that is no hop's was the last probe of all, and is past the end of the path.
         let queries = u32::from(view.config.queries);
-        let scout = view.path.scout.iter().map(|scout| (scout.ttl, queries, scout));
-        for (ttl, query, probe) in numbered.chain(scout) {
-            let row = Row::of(ttl, query, probe, view, self.numeric);
+        let scout = view.path.scout.iter();
+        let scout = scout.map(|scout| (ProbeRef::SCOUT, scout.ttl, queries, scout));
+        for (at, ttl, query, probe) in numbered.chain(scout) {
+            let row = Row::of(at, (ttl, query), probe, view, self.numeric);
             table.write_record(columns().map(|(_, value)| value(&row))).map_err(as_io)?;
         }
         table.flush()
@@ -62,6 +68,7 @@ pub(super) fn as_io(error: csv::Error) -> io::Error {
 struct Row<'a> {
     view: View<'a>,
     numeric: bool,
+    at: ProbeRef,
     ttl: u8,
     query: u32,
     probe: &'a Probe,
@@ -76,9 +83,9 @@ const COLUMNS: &[Column] = &[
     ("target", |row| row.view.config.target.to_string()),
     ("ttl", |row| row.ttl.to_string()),
     ("query", |row| row.query.to_string()),
-    ("outcome", |row| rows::outcome(row.probe).to_owned()),
+    ("outcome", |row| rows::outcome(row.probe, row.past_end()).to_owned()),
     // Sent before it was known that the path ends earlier: the text leaves it out.
-    ("past_end", |row| row.view.path.end.is_some_and(|end| row.ttl > end).to_string()),
+    ("past_end", |row| row.past_end().to_string()),
     ("sent_ns", |row| some(rows::sent(row.probe).map(|(at, _)| Timestamp::nanos(at)))),
     ("frame", |row| some(rows::sent(row.probe).map(|(_, frame)| frame))),
     ("source_port", |row| some(row.identity.source_port)),
@@ -131,10 +138,20 @@ const PLACE_COLUMNS: &[Column] = &[
 ];
 
 impl<'a> Row<'a> {
-    fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, numeric: bool) -> Self {
+    fn of(
+        at: ProbeRef,
+        (ttl, query): (u8, u32),
+        probe: &'a Probe,
+        view: View<'a>,
+        numeric: bool,
+    ) -> Self {
         let late = || probe.replies.iter().find(|reply| reply.late);
         let (identity, reply) = (Identity::of(probe, view.config), probe.answer().or_else(late));
-        Self { view, numeric, ttl, query, probe, identity, reply }
+        Self { view, numeric, at, ttl, query, probe, identity, reply }
+    }
+
+    fn past_end(&self) -> bool {
+        self.view.path.is_past_end(self.at)
     }
 
     fn name(&self) -> Option<&'a Untrusted> {

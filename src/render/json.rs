@@ -14,7 +14,7 @@ use super::rows::{
 };
 use super::text::Style;
 use super::{Renderer, View};
-use crate::trace::{Hop, Probe, Reply, Sizer};
+use crate::trace::{Hop, Probe, ProbeRef, Reply, Sizer};
 use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
@@ -113,7 +113,10 @@ impl<'a> Document<'a> {
             head: HeadRow::of("rtrace-trace", VERSION, view.config),
             asked: AskedRow::of(view.config),
             hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, style)).collect(),
-            scout: scout.map(|it| ProbeRow::of(it.ttl, queries, it, view, style)),
+            scout: scout.map(|it| {
+                let is_past_end = view.path.is_past_end(ProbeRef::SCOUT);
+                ProbeRow::of((it.ttl, queries), it, is_past_end, view, style)
+            }),
             path_mtu: MtuRow::of(view.path, view.config),
             sizers: view.config.mtu.then(|| SizerRow::all(view, style)),
             confirmations: confirmations(view, style),
@@ -126,13 +129,14 @@ impl<'a> Document<'a> {
 /// They are query 0 of their TTL.
 fn confirmations(view: View<'_>, style: Style) -> Vec<ProbeRow<'_>> {
     let all = view.path.confirmations.iter();
-    all.map(|probe| ProbeRow::of(probe.ttl, 0, probe, view, style)).collect()
+    all.map(|probe| ProbeRow::of((probe.ttl, 0), probe, false, view, style)).collect()
 }
 
 impl<'a> HopRow<'a> {
     fn of(hop: &'a Hop, view: View<'a>, style: Style) -> Self {
         let numbered = (1..).zip(&hop.probes);
-        let row = |(query, probe)| ProbeRow::of(hop.ttl, query, probe, view, style);
+        let is_past_end = view.path.is_past_end(ProbeRef { ttl: hop.ttl, query: 0 });
+        let row = |(query, probe)| ProbeRow::of((hop.ttl, query), probe, is_past_end, view, style);
         Self { ttl: hop.ttl, probes: numbered.map(row).collect() }
     }
 }
@@ -142,14 +146,20 @@ impl<'a> SizerRow<'a> {
         let numbered = (u32::from(view.config.queries) + 1..).zip(&view.path.sizers);
         let row = |(query, sizer): (u32, &'a Sizer)| Self {
             len: sizer.len,
-            probe: ProbeRow::of(sizer.probe.ttl, query, &sizer.probe, view, style),
+            probe: ProbeRow::of((sizer.probe.ttl, query), &sizer.probe, false, view, style),
         };
         numbered.map(row).collect()
     }
 }
 
 impl<'a> ProbeRow<'a> {
-    fn of(ttl: u8, query: u32, probe: &'a Probe, view: View<'a>, style: Style) -> Self {
+    fn of(
+        (ttl, query): (u8, u32),
+        probe: &'a Probe,
+        is_past_end: bool,
+        view: View<'a>,
+        style: Style,
+    ) -> Self {
         let row = |reply: &'a Reply| NamedReplyRow {
             responder: reply.responder,
             name: rows::name(view, reply.responder, style.numeric),
@@ -160,7 +170,7 @@ impl<'a> ProbeRow<'a> {
         };
         Self {
             sent: SentRow::of(ttl, query, probe, view.config),
-            outcome: rows::outcome(probe),
+            outcome: rows::outcome(probe, is_past_end),
             replies: probe.replies.iter().map(row).collect(),
             replies_dropped: probe.replies_dropped,
             contradicted: probe.contradicted.iter().map(row).collect(),

@@ -73,7 +73,8 @@ impl<W: Write> Ndjson<W> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let reply_frame = probe.answer().map(|reply| reply.frame);
         let (ttl, query) = place(at, view);
-        self.lines.line(&Line::Settled { ttl, query, outcome: rows::outcome(probe), reply_frame })
+        let outcome = rows::outcome(probe, probe.unawaited);
+        self.lines.line(&Line::Settled { ttl, query, outcome, reply_frame })
     }
 
     fn placed(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {

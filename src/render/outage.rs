@@ -5,25 +5,30 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::annotation::annotation;
-use super::rows::Said;
+use super::rows::{Said, is_zero};
 use super::tui::moment::clock;
 use crate::trace::Reply;
 use crate::trace::reach::Outage;
+use crate::trace::rounds::Instead;
 
-/// Who rejects probes to the target, and how.
+/// Who answers in place of the target, and with which ICMP error.
 #[derive(Serialize)]
 pub(super) struct RejectionRow {
     responder: IpAddr,
     annotation: Option<String>,
     icmp_type: Option<u8>,
     icmp_code: Option<u8>,
+    /// How many others answer so.
+    #[serde(skip_serializing_if = "is_zero")]
+    others: u64,
 }
 
 impl RejectionRow {
-    pub(super) fn of(reply: &Reply) -> Self {
-        let Said { icmp_type, icmp_code, .. } = Said::by(reply.kind);
-        let annotation = annotation(reply.kind);
-        Self { responder: reply.responder, annotation, icmp_type, icmp_code }
+    pub(super) fn of(outage: &Outage) -> Option<Self> {
+        let Instead::Error { first, others } = &outage.instead else { return None };
+        let Said { icmp_type, icmp_code, .. } = Said::by(first.kind);
+        let annotation = annotation(first.kind);
+        Some(Self { responder: first.responder, annotation, icmp_type, icmp_code, others: *others })
     }
 }
 
@@ -38,6 +43,8 @@ pub(super) struct OutageRow {
     until_ns: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<RejectionRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_believed: Option<&'static str>,
 }
 
 impl OutageRow {
@@ -47,8 +54,18 @@ impl OutageRow {
             since_ns: outage.since.nanos(),
             until_round: outage.until.map(|(round, _)| round.saturating_add(1)),
             until_ns: outage.until.map(|(_, at)| at.nanos()),
-            rejected: outage.rejection.as_ref().map(RejectionRow::of),
+            rejected: RejectionRow::of(outage),
+            not_believed: not_believed(outage),
         }
+    }
+}
+
+/// Why the answers are not believed that come, if none other does.
+pub(super) fn not_believed(outage: &Outage) -> Option<&'static str> {
+    match outage.instead {
+        Instead::Damaged => Some("damaged"),
+        Instead::Contradicted => Some("contradicted"),
+        Instead::Nothing | Instead::Error { .. } => None,
     }
 }
 
@@ -59,12 +76,25 @@ pub(super) fn in_words(outage: &Outage, host: impl Fn(IpAddr) -> String) -> Stri
         Some((_, until)) => format!("from {since} to {}", clock(until)),
         None => format!("since {since}"),
     };
-    let Some(rejection) = &outage.rejection else { return format!("no answer {when}") };
-    let RejectionRow { annotation, icmp_type, icmp_code, .. } = RejectionRow::of(rejection);
-    let numbers = || match (icmp_type, icmp_code) {
-        (Some(icmp_type), Some(code)) => format!("ICMP type {icmp_type} code {code}"),
-        _ => "rejected".to_owned(),
+    let Instead::Error { first, others } = &outage.instead else {
+        return not_believed(outage)
+            .map_or(format!("no answer {when}"), |why| format!("only {why} answers {when}"));
     };
-    let what = annotation.unwrap_or_else(numbers);
-    format!("{what} {when} by {}", host(rejection.responder))
+    let by = host(first.responder);
+    let by = match others {
+        0 => by,
+        1 => format!("{by} and 1 other"),
+        others => format!("{by} and {others} others"),
+    };
+    format!("{} {when} by {by}", error_in_words(first))
+}
+
+/// What an error says: as traceroute writes it, if it has a word for it.
+fn error_in_words(error: &Reply) -> String {
+    let numbers = || match error.kind.icmp() {
+        _ if error.kind.in_transit() => "only time exceeded".to_owned(),
+        Some((icmp_type, code)) => format!("ICMP type {icmp_type} code {code}"),
+        None => "rejected".to_owned(),
+    };
+    annotation(error.kind).unwrap_or_else(numbers)
 }

@@ -181,10 +181,11 @@ impl<'a> PlaceRow<'a> {
     }
 }
 
-/// What a report calls the fate of a probe.
-pub(super) fn outcome(probe: &Probe) -> &'static str {
+/// What a report calls the fate of a probe: nobody waits for one that went past the end of the path, so it is not lost.
+pub(super) fn outcome(probe: &Probe, is_past_end: bool) -> &'static str {
     match probe.outcome {
         Outcome::Answered(_) => "answered",
+        Outcome::Waiting | Outcome::Lost if is_past_end => "past-end",
         Outcome::Waiting | Outcome::Lost => "lost",
     }
 }

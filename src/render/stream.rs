@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::lines::Lines;
 use super::ndjson::place;
-use super::outage::RejectionRow;
+use super::outage::{self, RejectionRow};
 use super::rows::{self, AskedRow, ClockStepRow, HeadRow, LoopRow};
 use super::{Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
@@ -25,7 +25,7 @@ use crate::trace::reach;
 use crate::trace::rounds::Plan;
 use crate::trace::summary::Summary;
 use crate::trace::table::{Row, Table};
-use crate::trace::verdict::Loss;
+use crate::trace::verdict::{Loss, Reason};
 use crate::trace::{Event, Hop, Path, Probe, ProbeRef, Reply, TraceConfig};
 use crate::untrusted::Untrusted;
 
@@ -141,10 +141,15 @@ impl<W: Write> Renderer for Stream<W> {
         match event {
             Some(Event::Replied(at, index)) => self.replied(at, index, view),
             Some(Event::Belated(at, index)) => {
-                if self.table.add_late(view.path, at, index) {
+                let (counts, turns) = self.table.add_late(view.path, at, index);
+                if counts {
                     self.losses.add_late(view.path, at);
                 }
-                self.replied(at, index, view)
+                self.replied(at, index, view)?;
+                for turn in turns {
+                    self.lines.line(&reach_line(turn, view))?;
+                }
+                Ok(())
             }
             Some(Event::Ended) => self.round(view),
             Some(
@@ -180,7 +185,14 @@ fn reach_line(turn: reach::Turn, view: View<'_>) -> Line<'static> {
             round: outage.round.saturating_add(1),
             target: view.config.target,
             since_ns: outage.since.nanos(),
-            rejected: outage.rejection.as_ref().map(RejectionRow::of),
+            rejected: RejectionRow::of(&outage),
+            not_believed: outage::not_believed(&outage),
+        },
+        reach::Turn::Rejected { round, outage } => Line::Rejected {
+            round: round.saturating_add(1),
+            target: view.config.target,
+            since_ns: outage.since.nanos(),
+            rejected: RejectionRow::of(&outage),
         },
         reach::Turn::Reached { round, at } => Line::Reached {
             round: round.saturating_add(1),
@@ -248,6 +260,14 @@ enum Line<'a> {
         target: IpAddr,
         since_ns: i64,
         #[serde(skip_serializing_if = "Option::is_none")]
+        rejected: Option<RejectionRow>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_believed: Option<&'static str>,
+    },
+    Rejected {
+        round: u64,
+        target: IpAddr,
+        since_ns: i64,
         rejected: Option<RejectionRow>,
     },
     Reached {
@@ -370,6 +390,9 @@ struct LossRow {
     /// What it means, while it lasts.
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<&'static str>,
+    /// Why that is unclear, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 impl LossRow {
@@ -383,6 +406,7 @@ impl LossRow {
             sent,
             lost,
             loss: (kind != TurnKind::Ends).then_some(loss.word()),
+            reason: loss.reason().filter(|_| kind != TurnKind::Ends).map(Reason::word),
         }
     }
 }
@@ -397,6 +421,8 @@ struct TotalRow {
     damaged: u64,
     lost: u64,
     loss: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     #[serde(flatten)]
     rtts: RttRow,
     responders: Vec<IpAddr>,
@@ -412,6 +438,7 @@ impl TotalRow {
             damaged: row.damaged,
             lost: row.lost(),
             loss: loss.word(),
+            reason: loss.reason().map(Reason::word),
             rtts: RttRow::of(&row.rtts),
             responders: row.responders.iter().map(|it| it.address).collect(),
         }

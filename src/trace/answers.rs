@@ -1,6 +1,7 @@
 //! What becomes of answers that quote nothing when there is evidence against them (see [`doubts`](super::doubts)): they are
 //! taken out of the replies, and where a second probe confirms them, put back.
 
+use super::config::Wait;
 use super::event::Event;
 use super::path::{Outcome, Probe, ProbeRef, REPLIES_KEPT};
 use super::reply::Reply;
@@ -14,9 +15,11 @@ impl Tracer {
         self
     }
 
-    /// Late answers say where the path ends if they took no longer than so many seconds.
+    /// Late answers say where the path ends if they took no longer than so many seconds, and an unknown target is waited for as long
+    /// as a trace would wait.
     pub(super) fn waiting(mut self, longest: f64) -> Self {
         self.path.longest_wait = Span::from_secs_f64(longest);
+        self.path.far = Wait { max: longest, ..self.config.wait }.unknown();
         self
     }
 

@@ -82,6 +82,11 @@ impl Wait {
         self.adaptive.then(|| FAR.min(Span::from_secs_f64(self.max)))
     }
 
+    /// How long a target is waited for of which nothing is known.
+    pub(super) fn unknown(&self) -> Span {
+        self.far().unwrap_or(Span::from_secs_f64(self.max))
+    }
+
     /// How long after it was sent that is, for every probe of a hop.
     pub(super) fn patience(
         &self,

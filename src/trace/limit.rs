@@ -63,12 +63,14 @@ pub struct Record {
 /// A probe, and whether it was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
-    sent: Timestamp,
+    pub(super) sent: Timestamp,
     /// The number of its round, modulo 2^32.
     pub(super) round: u32,
     /// Which of the hop's probes of the round, from 0.
     query: u16,
     pub(super) answered: bool,
+    /// A router nearer than the hop said that it does not forward it: no limit of the hop leaves it unanswered.
+    pub(super) rejected: bool,
 }
 
 /// The probes of a hop in a round that are settled.
@@ -79,14 +81,15 @@ pub(super) fn asked<'a>(hop: &'a Hop, path: &'a Path) -> impl Iterator<Item = As
         (0..).zip(&hop.probes).filter(|(_, probe)| probe.is_settled() && !probe.is_in_doubt());
     settled.filter_map(move |(query, probe)| {
         let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
-        Some(Asked { round, query, sent: probe.sent?, answered })
+        let rejected = !answered && probe.counted().is_some_and(Reply::may_end);
+        Some(Asked { round, query, sent: probe.sent?, answered, rejected })
     })
 }
 
 /// The probe that was sent then was answered after all.
 pub(super) fn note_late(probes: &mut [Asked], sent: Option<Timestamp>) {
     if let Some(asked) = probes.iter_mut().rev().find(|asked| Some(asked.sent) == sent) {
-        asked.answered = true;
+        (asked.answered, asked.rejected) = (true, false);
     }
 }
 
@@ -204,7 +207,21 @@ pub(super) fn explain(probes: &[Asked]) -> Explained {
     // Of those that fit as well as any, the first is the most common.
     let first = fits.iter().find(|(likelihood, ..)| *likelihood >= best - ALIKE);
     let limit = first.filter(|_| best >= chance + SURE).map(|(_, limit, _)| *limit);
-    Explained { limit, lost, unexplained: unexplained.min(not_at_the_end(probes)) }
+    let unexplained = unexplained.min(not_at_the_end(probes));
+    Explained { limit, lost, unexplained: if are_of_a_second(probes) { 0 } else { unexplained } }
+}
+
+/// Whether all losses are of one second: whatever else the router answered in it, a limit of so many a second leaves the rest of it
+/// unanswered.
+fn are_of_a_second(probes: &[Asked]) -> bool {
+    let mut lost = probes.iter().filter(|asked| !asked.answered).map(|asked| asked.sent);
+    let ends = lost.next().zip(lost.next_back());
+    ends.is_some_and(|(first, last)| is_of_a_second(first, last))
+}
+
+/// Whether these moments may be of one second of a limit.
+pub(super) fn is_of_a_second(first: Timestamp, last: Timestamp) -> bool {
+    last.since(first).secs_f64() < 1.0 + JITTER
 }
 
 /// How many were lost, as far as losses at the end of rounds tell: whatever a limit shares its tokens with, it answers the first

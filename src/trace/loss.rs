@@ -2,7 +2,7 @@
 //!
 //! What is watched is a hop's last [`WINDOW`] rounds, from the [`LEAST`]th on. It begins to lose when a
 //! [fifth](STARTS) of the probes of these rounds is lost or more, and ends when less than a [tenth](ENDS) is; between
-//! the two nothing changes. A hop that never answered loses nothing. A late reply is not lost: where some came, as many
+//! the two nothing changes. A hop that never answered loses nothing, and nothing of the rounds before its first answer, whatever that says. A late reply is not lost: where some came, as many
 //! of the latest rounds are left out as such a reply has ever been late by. What the loss of a hop means is
 //! [judged](super::verdict) by the last [`JUDGED`] rounds of all hops, for it takes more of them; so a loss that could not be
 //! told from a limit when it began may be told later.
@@ -40,8 +40,10 @@ pub struct LossWatch {
 #[derive(Debug, Default)]
 struct Recent {
     rounds: VecDeque<Round>,
-    /// Who answered last.
-    responder: Option<IpAddr>,
+    /// Who answered last, and whether with an ICMP error.
+    responder: Option<(IpAddr, bool)>,
+    /// The number of the first round that it answered, in time or late: before, it was silent and lost nothing.
+    since: Option<u64>,
     /// The latest rounds that are too young to be judged.
     young: usize,
     /// While it loses probes: what that was last said to mean.
@@ -53,6 +55,14 @@ struct Round {
     number: u64,
     share: Share,
     probes: Vec<Asked>,
+}
+
+/// By what the loss of a hop is judged.
+struct Judged {
+    share: Share,
+    probes: Vec<Asked>,
+    /// Its answers are ICMP errors.
+    errors: bool,
 }
 
 /// What happens to the loss of a hop.
@@ -104,12 +114,13 @@ impl LossWatch {
     /// What the loss of each of these hops means.
     fn losses(&self, asked: &[&Hop], end: Option<u8>) -> BTreeMap<u8, Loss> {
         let recent = asked.iter().filter_map(|hop| self.hops.get_key_value(&hop.ttl));
-        let (ttls, recent): (Vec<u8>, Vec<(Share, Vec<Asked>)>) =
+        let (ttls, recent): (Vec<u8>, Vec<Judged>) =
             recent.map(|(ttl, recent)| (*ttl, recent.judged())).unzip();
-        let hops = recent.iter().map(|(share, probes)| Evidence {
+        let hops = recent.iter().map(|Judged { share, probes, errors }| Evidence {
             share: *share,
             explained: limit::explain(probes),
             probes,
+            errors: *errors,
         });
         let hops: Vec<Evidence<'_>> = hops.collect();
         let end = end.and_then(|end| ttls.iter().position(|ttl| *ttl == end));
@@ -124,6 +135,7 @@ impl LossWatch {
         let Some(late_by) = late_by else { return };
         let index = recent.rounds.len() - 1 - late_by;
         let probe = path.probe(at);
+        recent.since = Some(recent.since.map_or(path.round, |since| since.min(path.round)));
         if let Some(Round { share, probes, .. }) = recent.rounds.get_mut(index) {
             // One in doubt did not count as sent; one that a damaged reply had answered was not lost.
             let was_in_doubt = probe.is_some_and(Probe::is_doubted);
@@ -140,9 +152,15 @@ impl Recent {
     fn add(&mut self, hop: &Hop, path: &Path) {
         let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
         let answers = hop.probes.iter().filter_map(Probe::counted).filter(mine);
-        self.responder = answers.clone().next_back().map(|it| it.responder).or(self.responder);
+        let newest = answers.clone().next_back();
+        let newest = newest.map(|it| (it.responder, it.kind.icmp().is_some()));
+        self.responder = newest.or(self.responder);
         let sent = hop.settled() as u64;
-        let lost = sent.saturating_sub((answers.count() + hop.damaged()) as u64);
+        let answered = answers.count() + hop.damaged();
+        if self.since.is_none() && answered > 0 {
+            self.since = Some(path.round);
+        }
+        let lost = sent.saturating_sub(answered as u64);
         let (share, probes) = (Share { lost, sent }, limit::asked(hop, path).collect());
         self.rounds.push_back(Round { number: path.round, share, probes });
         if self.rounds.len() > JUDGED + MOST_KEPT {
@@ -150,9 +168,11 @@ impl Recent {
         }
     }
 
-    /// So many rounds, the youngest left out, the latest first.
+    /// So many rounds since the first answer, the youngest left out, the latest first.
     fn old(&self, rounds: usize) -> impl DoubleEndedIterator<Item = &Round> + ExactSizeIterator {
-        self.rounds.iter().rev().skip(self.young).take(rounds)
+        let since = self.since.unwrap_or(u64::MAX);
+        let silent = self.rounds.partition_point(|round| round.number < since);
+        self.rounds.range(silent..).rev().skip(self.young).take(rounds)
     }
 
     /// Of so many rounds, the youngest left out: how many there are, and what was lost in them.
@@ -161,10 +181,13 @@ impl Recent {
         (old.len(), old.fold(Share::default(), |sum, round| sum.with(round.share)))
     }
 
-    /// What tells what its loss means: how much was lost, and all probes.
-    fn judged(&self) -> (Share, Vec<Asked>) {
-        let rounds = self.old(JUDGED).rev();
-        (self.share(JUDGED).1, rounds.flat_map(|round| &round.probes).copied().collect())
+    /// What tells what its loss means.
+    fn judged(&self) -> Judged {
+        Judged {
+            share: self.share(JUDGED).1,
+            probes: self.old(JUDGED).rev().flat_map(|round| &round.probes).copied().collect(),
+            errors: self.responder.is_some_and(|(_, is_error)| is_error),
+        }
     }
 
     /// Whether it is to be judged what its loss means: it begins or, with `again`, lasts.
@@ -174,7 +197,7 @@ impl Recent {
     }
 
     fn turn(&mut self, ttl: u8, judged: Option<Loss>) -> Option<Turn> {
-        let responder = self.responder?;
+        let (responder, _) = self.responder?;
         let (count, Share { lost, sent }) = self.share(WINDOW);
         let loss = judged.or(self.losing)?;
         let kind = match self.losing {

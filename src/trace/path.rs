@@ -99,6 +99,8 @@ pub struct Probe {
     pub contradicted: Contradicted,
     /// Replies to it that were damaged on their way, and are not believed.
     pub damaged: u16,
+    /// When it was given up, the path was known to end before it, so that nobody waited for an answer.
+    pub unawaited: bool,
 }
 
 impl Probe {
@@ -120,6 +122,7 @@ impl Probe {
             replies_dropped: 0,
             contradicted,
             damaged: 0,
+            unawaited: false,
         }
     }
 
@@ -288,6 +291,8 @@ pub struct Path {
     /// Probes from another port or identifier, each to a TTL with a contradicted answer, in order of capture; none but with
     /// [`TraceConfig::confirmation`].
     pub confirmations: Vec<Probe>,
+    /// When the last frame was captured that concerns it; of a round that is over, the first of the next. Nothing else came until then.
+    pub(super) until: Timestamp,
     /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving.
     pub missed_after: u64,
     /// Nothing is waited for any more, in this round or those before.
@@ -316,6 +321,8 @@ pub struct Path {
     pub(super) doubts: Doubts,
     /// How long a late answer may take that says where the path ends.
     pub(super) longest_wait: Span,
+    /// How long the target is waited for while nothing is known of it.
+    pub(super) far: Span,
     /// Which of a watch's [rounds](super::rounds) it is, from 0.
     pub round: u64,
     /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
@@ -334,6 +341,7 @@ impl Path {
             seen: 0,
             end: None,
             scout: None,
+            until: Timestamp::default(),
             missed_after: 0,
             waited_out: false,
             cut_off: false,
@@ -350,6 +358,7 @@ impl Path {
             errors: Ttls::default(),
             doubts: Doubts::of_tool(uneven),
             longest_wait: Span::from_secs_f64(config.wait.max.max(Wait::default().max)),
+            far: config.wait.unknown(),
             round: 0,
             uneven,
             totals: Totals::default(),
@@ -557,12 +566,20 @@ impl Path {
         self.end.is_none().then_some(self.farthest)
     }
 
-    /// How many probes, the scout among them, were not answered and went beyond the end of the path: nobody waited for those.
+    /// Whether a probe went past the end of the path, where nobody waits for answers: the scout is of no hop then.
+    #[must_use]
+    pub fn is_past_end(&self, at: ProbeRef) -> bool {
+        self.last_ttl().is_some_and(|last| at == ProbeRef::SCOUT || at.ttl > last)
+    }
+
+    /// How many probes, the scout among them, were not answered and went past the end of the path: nobody waited for those.
     #[must_use]
     pub fn unawaited(&self) -> u64 {
-        let Some(last) = self.last_ttl() else { return 0 };
-        let beyond = self.hops().iter().filter(|hop| hop.ttl > last).flat_map(|hop| &hop.probes);
-        let open = beyond.chain(&self.scout).filter(|probe| probe.answer().is_none());
+        let hops =
+            self.hops().iter().map(|hop| (ProbeRef { ttl: hop.ttl, query: 0 }, &hop.probes[..]));
+        let scout = self.scout.iter().map(|it| (ProbeRef::SCOUT, std::slice::from_ref(it)));
+        let past = hops.chain(scout).filter(|(at, _)| self.is_past_end(*at));
+        let open = past.flat_map(|(_, probes)| probes).filter(|probe| probe.answer().is_none());
         open.count() as u64
     }
 

@@ -1,15 +1,17 @@
-//! Whether the rounds of a watch reach the target: when they stop to, who rejects the probes, and when they do again.
+//! Whether the rounds of a watch reach the target: when they stop to, what comes instead, and when they do again.
 //!
-//! A round counts once a late answer of the target is not to be expected any more: where such answers have been late by
-//! some rounds, as many of the latest are left open.
+//! A round counts once an answer of the target is not to be expected any more: a router rejects its probes, or it was silent for
+//! long enough. Where such answers have been late by some rounds, as many of the latest are left open.
 
 use std::collections::VecDeque;
 
-use super::config::FAR;
 use super::path::Path;
 use super::reply::Reply;
-use super::rounds::MOST_KEPT;
+use super::rounds::{Instead, MOST_KEPT};
 use crate::time::Timestamp;
+
+/// Errors of one outage that are told; further ones are not.
+const TOLD: usize = 16;
 
 /// What is known of the target over all rounds.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Reach {
     /// The numbers of the last that count and did not: late answers may still come to them.
     doubtful: VecDeque<u64>,
     outage: Option<Outage>,
+    /// The errors of this outage that were told.
+    told: Vec<Reply>,
     /// A late answer came to the round that an outage began with, so that it began later, if at all.
     withdrawn: bool,
 }
@@ -30,7 +34,9 @@ struct Round {
     number: u64,
     at: Timestamp,
     reached: bool,
-    rejection: Option<Reply>,
+    /// A router rejected it: it will not reach the target.
+    rejected: bool,
+    instead: Instead,
 }
 
 /// Rounds that did not reach the target: after others that did, or from the first on.
@@ -40,10 +46,24 @@ pub struct Outage {
     pub round: u64,
     /// When its first probe was sent.
     pub since: Timestamp,
-    /// The last rejection of a probe, if there was one.
-    pub rejection: Option<Reply>,
+    /// What came last in place of an answer of the target.
+    pub instead: Instead,
     /// The number of the round that reached the target again, and when it answered.
     pub until: Option<(u64, Timestamp)>,
+}
+
+impl Outage {
+    /// Who answers with which error, if somebody does.
+    #[must_use]
+    pub fn error(&self) -> Option<&Reply> {
+        self.instead.error()
+    }
+
+    fn hear(&mut self, instead: Instead) {
+        if instead.is_known() && (instead.error().is_some() || self.error().is_none()) {
+            self.instead = instead;
+        }
+    }
 }
 
 impl Reach {
@@ -55,43 +75,60 @@ impl Reach {
             let replied = path.target_reply().map(|reply| reply.at);
             // A round of which nothing left says nothing of the target.
             if let Some(at) = replied.or(sent) {
-                let rejection = path.rejection().cloned();
-                self.open.push_back(Round { number: path.round, at, reached, rejection });
+                let (number, rejected) = (path.round, path.is_rejected());
+                let instead = path.instead();
+                self.open.push_back(Round { number, at, reached, rejected, instead });
             }
         }
-        let last = self.open.back().map_or(Timestamp::default(), |round| round.at);
-        let mut turns = Vec::new();
-        while let Some(first) = self.open.front() {
-            let is_young = self.open.len() <= young;
-            // As long as nothing is known of the target, an answer may take so long to come.
-            let may_be_far = self.reached.is_none() && !first.reached && last.since(first.at) < FAR;
-            if (is_young || may_be_far) && !path.waited_out {
-                break;
-            }
-            let Some(round) = self.open.pop_front() else { break };
-            turns.extend(self.count(round));
-        }
+        let turns = self.settle(path, young);
         if path.missed_after > 0 {
             self.reached = self.reached.map(|_| false);
         }
         turns
     }
 
-    /// A late answer of the target came to a round that had been taken in.
-    pub(super) fn add_late(&mut self, path: &Path) {
-        if path.target_ttl().is_none() {
-            return;
+    /// Counts the rounds to which no answer of the target is to be expected any more, as this path tells.
+    fn settle(&mut self, path: &Path, young: usize) -> Vec<Turn> {
+        let mut turns = Vec::new();
+        while let Some(first) = self.open.front() {
+            let is_young = self.open.len() <= young;
+            let is_unknown = self.reached.is_none() && !first.reached;
+            let may_be_far = is_unknown && path.until.since(first.at) < path.far;
+            if (is_young || may_be_far) && !first.rejected && !path.waited_out {
+                break;
+            }
+            let Some(round) = self.open.pop_front() else { break };
+            turns.extend(self.count(round));
         }
+        turns
+    }
+
+    /// A late reply came to a round that had been taken in: says what is known of the target by it.
+    pub(super) fn add_late(&mut self, path: &Path, young: usize) -> Vec<Turn> {
+        let reached = path.target_ttl().is_some();
         if let Some(round) = self.open.iter_mut().find(|round| round.number == path.round) {
-            round.reached = true;
-            return;
+            (round.reached, round.rejected) = (round.reached || reached, path.is_rejected());
+            round.instead = path.instead();
+            return if round.rejected { self.settle(path, young) } else { Vec::new() };
         }
-        let Some(place) = self.doubtful.iter().position(|number| *number == path.round) else {
-            return;
+        if reached {
+            self.withdraw(path.round);
+            return Vec::new();
+        }
+        let running = self.outage.as_mut().filter(|outage| outage.until.is_none());
+        let Some(outage) = running.filter(|outage| outage.round <= path.round) else {
+            return Vec::new();
         };
+        outage.hear(path.instead());
+        self.tell(path.round).into_iter().collect()
+    }
+
+    /// The target did answer this round, which had counted as one that did not reach it.
+    fn withdraw(&mut self, number: u64) {
+        let Some(place) = self.doubtful.iter().position(|it| *it == number) else { return };
         self.doubtful.remove(place);
         self.unreached = self.unreached.saturating_sub(1);
-        if self.outage.take_if(|it| it.round == path.round && it.until.is_none()).is_some() {
+        if self.outage.take_if(|it| it.round == number && it.until.is_none()).is_some() {
             self.withdrawn = true;
         } else if self.reached == Some(false) && self.outage.is_none() && !self.withdrawn {
             self.reached = None;
@@ -108,14 +145,15 @@ impl Reach {
 
     fn count(&mut self, round: Round) -> Option<Turn> {
         let before = self.reached.replace(round.reached);
-        let Round { number, at, reached, rejection } = round;
+        let Round { number, at, reached, instead, .. } = round;
         if !reached {
             self.note_unreached(number);
         }
         match (before, reached) {
             (Some(true) | None, false) => {
-                self.outage = Some(Outage { round: number, since: at, rejection, until: None });
-                self.outage.clone().map(Turn::Unreached)
+                let outage = Outage { round: number, since: at, instead, until: None };
+                self.told = outage.error().cloned().into_iter().collect();
+                Some(Turn::Unreached(self.outage.insert(outage).clone()))
             }
             (Some(false), true) => {
                 self.withdrawn = false;
@@ -126,18 +164,28 @@ impl Reach {
             }
             // That it is not reached was said when the round before did not, which was answered since.
             (Some(false), false) if std::mem::take(&mut self.withdrawn) => {
-                self.outage = Some(Outage { round: number, since: at, rejection, until: None });
-                None
+                self.outage = Some(Outage { round: number, since: at, instead, until: None });
+                self.tell(number)
             }
             (Some(false), false) => {
-                let running = self.outage.as_mut().filter(|outage| outage.until.is_none());
-                if let (Some(outage), Some(rejection)) = (running, rejection) {
-                    outage.rejection = Some(rejection);
-                }
-                None
+                self.outage.as_mut().filter(|outage| outage.until.is_none())?.hear(instead);
+                self.tell(number)
             }
             _ => None,
         }
+    }
+
+    /// Whether the error that was heard last in this outage, of this round, is to be told: the first of its kind of who answers so.
+    fn tell(&mut self, round: u64) -> Option<Turn> {
+        let outage = self.outage.as_ref()?;
+        let error = outage.error()?;
+        let what = |reply: &Reply| (reply.responder, reply.kind.icmp());
+        let known = self.told.iter().any(|told| what(told) == what(error));
+        if known || self.told.len() >= TOLD {
+            return None;
+        }
+        self.told.push(error.clone());
+        Some(Turn::Rejected { round, outage: outage.clone() })
     }
 
     /// Whether the last round that counts reached the target, or one that is open did.
@@ -164,6 +212,13 @@ impl Reach {
 pub enum Turn {
     /// It is not reached any more.
     Unreached(Outage),
+    /// While it is not, an error comes of a kind or from a router that was not told yet.
+    Rejected {
+        /// The number of the round whose probe it answers, from 0.
+        round: u64,
+        /// What is not reached since when, with the error.
+        outage: Outage,
+    },
     /// It is reached again, or for the first time after rounds that did not.
     Reached {
         /// The number of the round, from 0.

@@ -58,6 +58,13 @@ impl ReplyKind {
         known.contains(&(family, icmp_type, code))
     }
 
+    /// Type and code of an ICMP error.
+    #[must_use]
+    pub fn icmp(self) -> Option<(u8, u8)> {
+        let Self::Icmp { icmp_type, code, .. } = self else { return None };
+        Some((icmp_type, code))
+    }
+
     /// Time exceeded in transit: what a router on the way says.
     #[must_use]
     pub fn in_transit(self) -> bool {

@@ -32,6 +32,11 @@ impl Share {
         float(self.lost) / float(self.sent.max(1))
     }
 
+    /// The logarithm of how likely these are in their order, if any chance of loss is as likely as any other.
+    pub fn ln_likelihood(self) -> f64 {
+        -float(self.sent + 1).ln() - ln_choose(self.sent, self.lost)
+    }
+
     /// By how much the number of those lost varies where each is lost by the same chance.
     pub fn variance(self) -> f64 {
         self.part() * (1.0 - self.part()) * float(self.sent)
@@ -71,9 +76,17 @@ fn by_chance(own: Share, both: Share) -> f64 {
     sum
 }
 
-/// The logarithm of the number of ways to choose `some` of `all`.
+/// The logarithm of the number of ways to choose `some` of `all`; of many by Stirling's formula, which is close then.
 fn ln_choose(all: u64, some: u64) -> f64 {
-    (0..some).map(|index| (float(all - index) / float(some - index)).ln()).sum()
+    let some = some.min(all - some);
+    if some <= COUNTED {
+        return (0..some).map(|index| (float(all - index) / float(some - index)).ln()).sum();
+    }
+    let ln_factorial = |count: u64| {
+        let count = float(count);
+        (count + 0.5) * count.ln() - count + 0.5 * std::f64::consts::TAU.ln() + 1.0 / (12.0 * count)
+    };
+    ln_factorial(all) - ln_factorial(some) - ln_factorial(all - some)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 probes")]

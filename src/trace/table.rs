@@ -41,7 +41,7 @@ pub struct Table {
     reach: Reach,
     /// Answers that were not believed.
     contradicted: u64,
-    /// The last of these answered as the end of the path.
+    /// The last of these answered as the target.
     ends: bool,
     looped: Option<Looped>,
     /// The number of the last round that said where it ends.
@@ -180,7 +180,9 @@ impl Row {
 
     fn evidence(&self) -> Evidence<'_> {
         let probes = self.record.probes();
-        Evidence { share: self.share(), explained: self.explained(), probes }
+        let last = self.responders.last().map(|it| it.reply.kind);
+        let errors = last.is_some_and(|kind| kind.icmp().is_some());
+        Evidence { share: self.share(), explained: self.explained(), probes, errors }
     }
 
     fn remember(&mut self, cell: Cell) {
@@ -300,7 +302,7 @@ impl Table {
             // As in mtr, one more: that the path goes on there, and nobody answers.
             None => self.length.max(known + 1),
         };
-        self.ends = path.end.is_some() || (self.ends && self.length == length);
+        self.ends = path.target_ttl().is_some() || (self.ends && self.length == length);
         let target = self.rows().last().map_or(0, |row| row.young);
         let turns = self.reach.add(path, target);
         self.contradicted += path.totals.contradicted;
@@ -344,7 +346,8 @@ impl Table {
         let end = path.last_ttl().and_then(|end| self.rows.iter().position(|row| row.ttl == end));
         match end {
             Some(end) => {
-                (self.length, self.ends, self.ended_by) = (end + 1, true, Some(path.round));
+                self.ends = path.target_ttl().is_some() || (self.ends && self.length == end + 1);
+                (self.length, self.ended_by) = (end + 1, Some(path.round));
             }
             None => self.length = self.length.max(place + 1),
         }
@@ -364,18 +367,26 @@ impl Table {
         table
     }
 
-    /// Takes in a reply that came after its round had been taken in; says whether it counts: the first to its
-    /// probe does.
-    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> bool {
+    /// Takes in a reply that came after its round had been taken in; says whether it counts, as the first to its
+    /// probe does, and what is known of the target by it.
+    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> (bool, Vec<Turn>) {
         let late = path.probe(at).and_then(|probe| probe.replies.iter().position(|it| it.late));
-        let reply = path.probe(at).and_then(|probe| probe.replies.get(index));
-        let Some(reply) = reply.filter(|_| late == Some(index)) else { return false };
-        self.reach.add_late(path);
-        if !path.is_of_hop(at.ttl, reply) {
-            return false;
+        if late != Some(index) {
+            return (false, Vec::new());
         }
-        let Some(place) = self.rows.iter().position(|row| row.ttl == at.ttl) else { return false };
-        let Some(row) = self.rows.get_mut(place) else { return false };
+        let young = self.rows().last().map_or(0, |row| row.young);
+        let turns = self.reach.add_late(path, young);
+        (self.count_late(path, at, index).is_some(), turns)
+    }
+
+    /// The same for its row; `None` if it is none of that hop.
+    fn count_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> Option<()> {
+        let reply = path.probe(at)?.replies.get(index)?;
+        if !path.is_of_hop(at.ttl, reply) {
+            return None;
+        }
+        let place = self.rows.iter().position(|row| row.ttl == at.ttl)?;
+        let row = self.rows.get_mut(place)?;
         row.late += 1;
         let probe = path.probe(at);
         // One in doubt did not count as sent.
@@ -396,7 +407,7 @@ impl Table {
             cell.damaged = cell.damaged.saturating_sub(was_damaged.into());
         }
         self.end_late(path, place);
-        true
+        Some(())
     }
 
     /// How many of the rounds are missing: no probe of theirs was seen leaving.
@@ -498,7 +509,7 @@ impl Table {
         verdict::of(&hops, self.ends.then(|| hops.len().saturating_sub(1)))
     }
 
-    /// The TTL of the hop that answers as the end of the path, where one does.
+    /// The TTL of the hop that answers as the target, where one does.
     #[must_use]
     pub fn end(&self) -> Option<u8> {
         self.rows().last().filter(|_| self.ends).map(|row| row.ttl)

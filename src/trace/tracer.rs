@@ -449,6 +449,7 @@ impl Tracer {
         if let Some(schedule) = &mut self.schedule {
             schedule.note_left(key);
         }
+        self.path.until = frame.at;
         self.events.push_back(Event::Sent(at));
         Disposition::OwnProbe(at)
     }
@@ -556,6 +557,7 @@ impl Tracer {
 
     /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
     fn take_reply(&mut self, at: ProbeRef, mut reply: Reply) -> Option<usize> {
+        self.path.until = reply.at;
         let probe = self.path.probe_mut(at)?;
         let advice = reply.kind.is_advice();
         let settles = probe.outcome == Outcome::Waiting && !advice;
@@ -631,8 +633,9 @@ impl Tracer {
             let due = self.waiting.expired(now, &self.path, &self.config);
             let mut rest = due.iter();
             for (_, at) in rest.by_ref() {
+                let unawaited = self.path.is_past_end(*at);
                 if let Some(probe) = self.path.probe_mut(*at) {
-                    probe.outcome = Outcome::Lost;
+                    (probe.outcome, probe.unawaited) = (Outcome::Lost, unawaited);
                 }
                 self.events.push_back(Event::Settled(*at));
                 again = self.note_lost(*at);

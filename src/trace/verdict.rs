@@ -4,19 +4,12 @@
 //! behind it in the same share, at least. So if hops behind answer clearly more than one, it is that hop itself
 //! that answers less than it is asked. `docs/watch.md` says what follows from that, and what does not.
 
-use std::collections::BTreeMap;
+use super::limit::Limit;
 
-use super::limit::{Asked, Explained, Limit};
-use super::shares::Share;
+mod evidence;
 
-/// As many losses that no limit explains prove that the path loses.
-const PROOF: u64 = 2;
-/// Who loses this share hardly ever answers; an outage leaves answers before it, so many in a row.
-const HARDLY: f64 = 0.8;
-const IN_A_ROW: usize = 4;
-/// Hops share a limit if the number of their answers varies by less than this part of what it does by chance, over so many rounds.
-const STEADIER: f64 = 0.3;
-const STEADY: usize = 8;
+pub(super) use evidence::Evidence;
+use evidence::share_a_limit;
 
 /// What lost probes of a hop mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +20,8 @@ pub enum Loss {
     RateLimited,
     /// They were lost here or, as the hops behind tell the same, before.
     Path,
-    /// Too few were sent or lost to tell the two apart, or nothing answers behind a hop that is not the end.
-    Unclear,
+    /// That cannot be told.
+    Unclear(Reason),
     /// It never answered.
     Silent,
 }
@@ -41,8 +34,72 @@ impl Loss {
             Self::None => "none",
             Self::RateLimited => "rate-limited",
             Self::Path => "path",
-            Self::Unclear => "unclear",
+            Self::Unclear(_) => "unclear",
             Self::Silent => "silent",
+        }
+    }
+
+    /// Why it cannot be told what they mean, if so.
+    #[must_use]
+    pub const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Unclear(reason) => Some(reason),
+            _ => None,
+        }
+    }
+}
+
+/// Why it cannot be told whether the path loses probes or a limit leaves them unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// Too few were lost.
+    TooFew,
+    /// It is not the target, and no hop beyond it answers that could be compared.
+    NothingBeyond,
+    /// A limit leaves as many unanswered.
+    LimitFits,
+    /// It answers too seldom, and never a few times in a row.
+    HardlyAnswers,
+    /// The hops that lose give as many answers in each round together.
+    SharedLimit,
+    /// Nearer hops that are found to limit their answers lose as much.
+    LikeLimited,
+    /// Only the target loses, and it answers with ICMP errors, which hosts limit.
+    TargetErrors,
+    /// Hops beyond lose neither as much nor clearly less.
+    Differs,
+}
+
+impl Reason {
+    /// The word for it in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::TooFew => "too-few",
+            Self::NothingBeyond => "nothing-beyond",
+            Self::LimitFits => "limit-fits",
+            Self::HardlyAnswers => "hardly-answers",
+            Self::SharedLimit => "shared-limit",
+            Self::LikeLimited => "like-limited",
+            Self::TargetErrors => "target-errors",
+            Self::Differs => "differs-beyond",
+        }
+    }
+
+    /// The same as a sentence.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::TooFew => "too few probes were lost to tell",
+            Self::NothingBeyond => "no hop beyond answers that could be compared",
+            Self::LimitFits => "a limit explains the losses as well",
+            Self::HardlyAnswers => "too few probes were answered to tell",
+            Self::SharedLimit => "together they answer alike in each round, as under one limit",
+            Self::LikeLimited => "nearer hops that limit their answers lose as much",
+            Self::TargetErrors => {
+                "only the target loses, and hosts limit the errors that it answers with: compare -I or -T"
+            }
+            Self::Differs => "hops beyond lose neither as much nor clearly less",
         }
     }
 }
@@ -69,54 +126,8 @@ pub struct Behind {
     pub loss: f64,
 }
 
-/// What is known of a hop's lost probes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Evidence<'a> {
-    /// How many there are, and of how many.
-    pub(super) share: Share,
-    /// What limits make of them.
-    pub(super) explained: Explained,
-    /// Its latest probes.
-    pub(super) probes: &'a [Asked],
-}
-
-impl Evidence<'_> {
-    fn with(self, other: Self) -> Self {
-        let (lost, unexplained) = (self.explained.lost, self.explained.unexplained);
-        Self {
-            probes: &[],
-            share: self.share.with(other.share),
-            explained: Explained {
-                limit: None,
-                lost: lost + other.explained.lost,
-                unexplained: unexplained + other.explained.unexplained,
-            },
-        }
-    }
-
-    /// Whether it proves loss that is due to no limit.
-    fn proves_loss(self) -> bool {
-        let Explained { lost, unexplained, .. } = self.explained;
-        unexplained >= PROOF && 3 * unexplained >= lost
-    }
-
-    /// Whether it hardly ever answers, and never a few times in a row: as who gets what is left of a limit that others share.
-    /// An outage loses as much, but not before it begins.
-    fn is_starved(self) -> bool {
-        let mut runs = self.probes.chunk_by(|a, b| a.answered == b.answered);
-        let in_a_row = runs.any(|run| run.len() >= IN_A_ROW && run.iter().all(|it| it.answered));
-        self.share.part() >= HARDLY && !in_a_row
-    }
-
-    /// Whether as much was lost here as there, as far as can be told.
-    fn is_like(self, other: Self) -> bool {
-        let below = |a: Share, b: Share| a.is_clearly_below(b, 1);
-        !below(self.share, other.share) && !below(other.share, self.share)
-    }
-}
-
 /// What the lost probes of each hop mean, the hops in their order; `end` is the index of the one that answers as
-/// the end of the path.
+/// the target.
 pub(super) fn of(hops: &[Evidence<'_>], end: Option<usize>) -> Vec<Verdict> {
     let mut verdicts = vec![Verdict { loss: Loss::None, behind: None, limit: None }; hops.len()];
     // From the far end: those that limit their answers are no measure for those before them.
@@ -131,37 +142,48 @@ pub(super) fn of(hops: &[Evidence<'_>], end: Option<usize>) -> Vec<Verdict> {
             honest.map(|((index, hop), _)| (index, *hop)).collect();
         verdicts[index] = judge(*own, &behind, end == Some(index));
     }
-    let (lossy, told): (Vec<&Evidence<'_>>, Vec<&mut Verdict>) =
-        hops.iter().zip(&mut verdicts).filter(|(_, verdict)| verdict.loss == Loss::Path).unzip();
-    let most_are_lost = lossy.iter().all(|hop| hop.share.part() >= HARDLY);
-    let is_limited = hops.iter().any(|hop| hop.explained.limit.is_some());
-    if share_a_limit(&lossy) || most_are_lost && is_limited {
-        for verdict in told {
-            verdict.loss = Loss::Unclear;
-        }
+    doubt(hops, &mut verdicts);
+    if let Some(end) = end {
+        believe_end(hops, end, &mut verdicts);
     }
     verdicts
 }
 
-/// Whether these hops give as many answers in each round, all together, as they do not where each probe is lost by chance.
-fn share_a_limit(hops: &[&Evidence<'_>]) -> bool {
-    let mut rounds: BTreeMap<u32, u64> = BTreeMap::new();
-    let mut by_chance = 0.0;
-    for Evidence { probes, .. } in hops {
-        let mut share = Share::default();
-        for Asked { round, answered, .. } in *probes {
-            *rounds.entry(*round).or_default() += u64::from(!answered);
-            share = share.with(Share { lost: u64::from(!answered), sent: 1 });
+/// Where hops limit their answers, those that answer alike may do so too.
+fn doubt(hops: &[Evidence<'_>], verdicts: &mut [Verdict]) {
+    let path = |(hop, verdict): &(&Evidence<'_>, &Verdict)| {
+        verdict.loss == Loss::Path && !hop.is_rejected()
+    };
+    let lossy: Vec<&Evidence<'_>> =
+        hops.iter().zip(&*verdicts).filter(path).map(|(hop, _)| hop).collect();
+    let most_are_lost = lossy.iter().all(|hop| hop.is_nearly_silent());
+    let is_limited = hops.iter().any(|hop| hop.explained.limit.is_some());
+    let is_shared = share_a_limit(&lossy) || most_are_lost && is_limited;
+    let mut limited: Vec<&Evidence<'_>> = Vec::new();
+    for (hop, verdict) in hops.iter().zip(verdicts) {
+        if verdict.loss == Loss::RateLimited {
+            limited.push(hop);
+        } else if path(&(hop, verdict)) {
+            let is_like = || limited.iter().any(|limited| hop.is_like(**limited));
+            if is_shared {
+                verdict.loss = Loss::Unclear(Reason::SharedLimit);
+            } else if !hop.is_outage() && is_like() {
+                verdict.loss = Loss::Unclear(Reason::LikeLimited);
+            }
         }
-        by_chance += share.variance();
     }
-    let lost = rounds
-        .values()
-        .fold(Share::default(), |sum, lost| sum.with(Share { lost: *lost, sent: 1 }));
-    let mean = lost.part();
-    let variance: f64 =
-        rounds.values().map(|lost| (Share { lost: *lost, sent: 1 }.part() - mean).powi(2)).sum();
-    rounds.len() >= STEADY && variance < by_chance * STEADIER
+}
+
+/// What a target loses that only answers with errors is loss of the path where a hop before it loses as much by that.
+fn believe_end(hops: &[Evidence<'_>], end: usize, verdicts: &mut [Verdict]) {
+    let Some((before, [own, ..])) = verdicts.split_at_mut_checked(end) else { return };
+    if own.loss != Loss::Unclear(Reason::TargetErrors) {
+        return;
+    }
+    let mut lossy = hops.iter().zip(before).filter(|(_, verdict)| verdict.loss == Loss::Path);
+    if lossy.any(|(hop, _)| hops[end].is_like(*hop)) {
+        own.loss = Loss::Path;
+    }
 }
 
 /// What is made of one hop, given those behind it that can be a measure, the nearest first.
@@ -191,17 +213,57 @@ fn judge(own: Evidence<'_>, behind: &[(usize, Evidence<'_>)], is_end: bool) -> V
     if let Some(lowest) = lowest {
         return Verdict { loss: Loss::RateLimited, behind: Some(of(lowest)), limit };
     }
-    if limit.is_some() {
+    let beyond = pools.clone().last();
+    if limit.is_some() && !own.is_rejected() {
         return Verdict { limit, ..plain(Loss::RateLimited) };
     }
-    if own.is_starved() {
-        return Verdict { loss: Loss::Unclear, behind: pools.last().map(of), limit: None };
-    }
     let shared = |(_, pool): (usize, Evidence<'_>)| 2.0 * pool.share.part() >= share.part();
-    let is_shared = pools.clone().all(shared)
-        && behind.iter().any(|(_, hop)| hop.is_like(own))
-        && pools.clone().last().is_some_and(|(_, pool)| own.with(pool).proves_loss());
-    // What the target does not answer is what a user misses, whatever it is that drops it, but for its own limit.
-    let loss = if is_shared || is_end && own.proves_loss() { Loss::Path } else { Loss::Unclear };
-    Verdict { loss, behind: pools.last().map(of), limit: None }
+    let loss = if own.is_rejected() {
+        Loss::Path
+    } else if own.is_starved() {
+        Loss::Unclear(Reason::HardlyAnswers)
+    } else if is_end {
+        of_end(own)
+    } else if behind.is_empty() {
+        Loss::Unclear(Reason::NothingBeyond)
+    } else {
+        let is_shared = pools.clone().all(shared);
+        of_router(own, behind, beyond.map_or(own, |(_, pool)| own.with(pool)), is_shared)
+    };
+    Verdict { loss, behind: beyond.map(of), limit: None }
+}
+
+/// What the target does not answer is what a user misses, whatever it is that drops it, but for a limit of its own.
+fn of_end(own: Evidence<'_>) -> Loss {
+    match () {
+        () if !own.proves_loss() => unproven(own),
+        () if Evidence::favours_first(&[own]) => Loss::Unclear(Reason::LimitFits),
+        () if own.errors && !own.is_outage() => Loss::Unclear(Reason::TargetErrors),
+        () => Loss::Path,
+    }
+}
+
+/// What a router does not answer is loss of the path if those beyond it lose as much for the same cause; `all` is the evidence of
+/// all of them.
+fn of_router(
+    own: Evidence<'_>,
+    behind: &[(usize, Evidence<'_>)],
+    all: Evidence<'_>,
+    is_shared: bool,
+) -> Loss {
+    let beyond = || behind.iter().map(|(_, hop)| *hop);
+    let with_beyond: Vec<Evidence<'_>> = std::iter::once(own).chain(beyond()).collect();
+    let favours_first = Evidence::favours_first(&[own]) || Evidence::favours_first(&with_beyond);
+    let is_alike = || beyond().any(|hop| hop.is_like(own));
+    match () {
+        () if !all.proves_loss() => unproven(all),
+        () if own.is_mostly_explained() || favours_first => Loss::Unclear(Reason::LimitFits),
+        () if !is_shared || !is_alike() => Loss::Unclear(Reason::Differs),
+        () if own.is_outage() || own.has_one_cause(beyond()) => Loss::Path,
+        () => Loss::Unclear(Reason::TooFew),
+    }
+}
+
+fn unproven(all: Evidence<'_>) -> Loss {
+    Loss::Unclear(if all.is_little() { Reason::TooFew } else { Reason::LimitFits })
 }

@@ -89,6 +89,19 @@ fn every_golden_is_as_the_schema_says() {
             .map(|e| format!("{}: {e}", e.instance_path()))
             .collect();
         assert!(faults.is_empty(), "{}: {faults:#?}", fixture.display());
+        // Those that nobody waited for are not lost.
+        let hops = document["hops"].as_array().unwrap().iter();
+        let probes = hops.flat_map(|hop| hop["probes"].as_array().unwrap());
+        let lost = probes.filter(|probe| probe["outcome"] == "lost").count() as u64;
+        let others: u64 = ["sizers", "confirmations"]
+            .iter()
+            .filter_map(|rows| document[rows].as_array())
+            .flatten()
+            .filter(|probe| probe["outcome"] == "lost")
+            .count() as u64;
+        let scout = u64::from(document["scout"]["outcome"] == "lost");
+        let all = lost + others + scout;
+        assert_eq!(Some(all), document["totals"]["lost"].as_u64(), "{}", fixture.display());
     }
     let mut wrong = read(fixtures()[0].join("expected.json"));
     wrong["totals"]["sent"] = "three".into();

@@ -7,7 +7,7 @@ use cases::Case;
 use rtrace::driver::Observer;
 use rtrace::metrics::{Meter, Metrics};
 use rtrace::probe::ProbeType;
-use rtrace::trace::verdict::Loss;
+use rtrace::trace::verdict::{Loss, Reason};
 use rtrace::trace::{Event, Path};
 
 use crate::support::{line_of, path_in, run, scratch};
@@ -18,6 +18,10 @@ fn limits_are_not_loss_of_the_path() {
         let case = Case::limit(number);
         let outcome = case.run();
         assert!(outcome.lost() > 0, "{case:?}");
+        assert!(case.is_right(&outcome), "{case:?}: {:?}", outcome.verdicts());
+    }
+    for case in [1, 2, 3].map(Case::held_out) {
+        let outcome = case.run();
         assert!(case.is_right(&outcome), "{case:?}: {:?}", outcome.verdicts());
     }
 }
@@ -54,6 +58,87 @@ fn linux_limits_are_recognised_with_a_silent_target() {
     assert!(outcome.turns.iter().all(|turn| turn.loss != Loss::Path), "{:?}", outcome.turns);
 }
 
+/// Hosts limit the errors that they answer with, and others use that up; of other answers a target loses what the path does.
+#[test]
+fn loss_at_the_target_alone_is_of_the_path_unless_it_answers_with_errors() {
+    for (probe, expected) in [
+        (ProbeType::Udp, Loss::Unclear(Reason::TargetErrors)),
+        (ProbeType::IcmpEcho, Loss::Path),
+        (ProbeType::TcpSyn, Loss::Path),
+    ] {
+        let case = Case {
+            what: "the last link",
+            topology: line_of(&[""; 3], "500us", "loss = 0.2"),
+            probe,
+            queries: 1,
+            interval: 1.0,
+            rounds: 60,
+            lossy: Some(4),
+        };
+        let outcome = case.run();
+        assert_eq!(outcome.verdicts()[3].loss, expected, "{probe:?}");
+    }
+    // A hop before it shows the same.
+    let case = Case {
+        what: "the link before",
+        topology: line_of(&["", "loss = 0.2", ""], "500us", ""),
+        probe: ProbeType::Udp,
+        queries: 3,
+        interval: 1.0,
+        rounds: 60,
+        lossy: Some(2),
+    };
+    let losses: Vec<Loss> = case.run().verdicts().iter().map(|it| it.loss).collect();
+    assert_eq!(losses, [Loss::None, Loss::Path, Loss::Path, Loss::Path]);
+}
+
+/// Whoever else takes the answers of a limit, it answers the first query of a round rather than the last.
+#[test]
+fn limits_that_others_use_up_are_not_loss_of_the_path() {
+    let busy = |others: u32| {
+        format!("rate = {{ per_second = 10, burst = 10, window = true, others = {others} }}")
+    };
+    let limits = [busy(5), busy(6), busy(6), busy(7)];
+    let case = Case {
+        what: "others",
+        topology: line_of(&limits.each_ref().map(String::as_str), "500us", "silent = true"),
+        probe: ProbeType::Udp,
+        queries: 8,
+        interval: 1.0,
+        rounds: 80,
+        lossy: None,
+    };
+    let outcome = case.run();
+    assert!(outcome.lost() > 0 && outcome.path().is_empty(), "{:?}", outcome.verdicts());
+}
+
+/// In text, JSON, CSV and stream.
+#[test]
+fn every_form_says_why_loss_is_unclear() {
+    let dir = scratch();
+    let file = path_in(&dir, "last.toml");
+    std::fs::write(&file, line_of(&["", "", "loss = 0.4"], "500us", "silent = true")).unwrap();
+    let simulate = format!("--simulate={}", file.display());
+    let said = |form: &str| {
+        let args = ["--rounds", "20", "--format", form, "-m", "5", "203.0.113.9"];
+        run(&[&["report", &simulate, "-n"], &args[..]].concat()).stdout
+    };
+    let text = said("text");
+    let sentence = Reason::NothingBeyond.sentence();
+    assert!(text.contains(&format!("unclear, at hops 3: {sentence}")), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&said("json")).unwrap();
+    let hub = &json["report"]["hubs"][2];
+    assert_eq!((&hub["loss"], &hub["reason"]), (&"unclear".into(), &"nothing-beyond".into()));
+    assert!(json["report"]["hubs"][0]["reason"].is_null());
+    assert!(said("csv").contains(",unclear,0,nothing-beyond"));
+    let stream = said("ndjson");
+    let lines: Vec<serde_json::Value> =
+        stream.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let begins = lines.iter().find(|line| line["event"] == "loss-begins").unwrap();
+    assert_eq!((&begins["loss"], &begins["reason"]), (&"unclear".into(), &"nothing-beyond".into()));
+    assert_eq!(lines.last().unwrap()["hops"][2]["reason"], "nothing-beyond");
+}
+
 /// Counts for Prometheus.
 struct Counting(Meter);
 
@@ -82,7 +167,7 @@ fn metrics_tell_the_verdict_and_the_damage() {
     let losses: Vec<&str> = text.lines().filter(|it| it.starts_with("rtrace_loss{")).collect();
     assert_eq!(losses.len(), 3, "{text}");
     for (hop, loss) in [(1, "rate-limited"), (2, "none"), (3, "path")] {
-        let label = format!("hop=\"{hop}\",loss=\"{loss}\"}} 1");
+        let label = format!("hop=\"{hop}\",loss=\"{loss}\",reason=\"\"}} 1");
         assert!(losses.iter().any(|line| line.ends_with(&label)), "{losses:?}");
     }
     let damaged =
@@ -116,7 +201,7 @@ fn damaged_replies_are_not_lost() {
     assert!(json["report"]["hubs"][0]["damaged"].is_null());
     let csv = reported("csv");
     let lines: Vec<&str> = csv.lines().collect();
-    assert!(lines[0].ends_with(",Loss,Damaged,") && lines[2].ends_with(",none,6"), "{csv}");
+    assert!(lines[0].ends_with(",Loss,Damaged,Reason,") && lines[2].ends_with(",none,6,"), "{csv}");
     let stream = run(&["watch", &simulate, "--rounds", "6", "--format", "ndjson", "203.0.113.9"]);
     let lines: Vec<serde_json::Value> =
         stream.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

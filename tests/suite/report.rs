@@ -232,7 +232,7 @@ fn all_hosts_of_a_hop_are_there() {
     assert_eq!(
         table.lines().next(),
         Some(
-            "Mtr_Version,Start_Time,Status,Host,Hop,Ip,Loss%,Snt, ,Last,Avg,Best,Wrst,StDev,Loss,Damaged,"
+            "Mtr_Version,Start_Time,Status,Host,Hop,Ip,Loss%,Snt, ,Last,Avg,Best,Wrst,StDev,Loss,Damaged,Reason,"
         )
     );
     assert_eq!(rows.iter().map(|row| row[4]).collect::<Vec<_>>(), ["Hop", "1", "2", "2", "3"]);

@@ -178,11 +178,64 @@ fn an_outage_begins_and_ends_once() {
         let losses = losses(&lines);
         // While it lasts a limit could look so; not once all is answered again.
         assert_eq!(losses[0].0, "loss-begins", "{losses:?}");
-        assert!(losses.contains(&("loss-judged", 3, Some("path"))), "{losses:?}");
+        let target = losses.iter().filter(|(_, ttl, _)| *ttl == 3);
+        assert!(target.clone().any(|(.., loss)| *loss == Some("path")), "{losses:?}");
         let rounds = of(&lines, "round");
         let down = rounds.iter().filter(|round| round["target_reached"] == false).count();
         assert_eq!((down, &lines.last().unwrap()["target_reached"]), (6, &true.into()));
         assert_eq!(rounds[8]["hops"][2]["received"], 0);
+    }
+}
+
+/// A rejection proves it at once, silence when nothing is to be expected any more.
+#[test]
+fn a_target_that_is_never_reached_is_told_as_soon_as_that_is_known() {
+    for (hop, target, after, annotation) in [
+        ("unreachable = \"host\"", "", 1, Some("!H")),
+        ("", "silent = true", 3, None),
+        // Errors of routers that cannot be true end nothing.
+        ("advice = { icmp = { type = 3, code = 4 } }", "", 3, Some("!F-0")),
+    ] {
+        let lines = of_line(&["", hop], "500us", target, 8);
+        let [unreached] = of(&lines, "unreached")[..] else { panic!("{lines:?}") };
+        let before = lines.iter().take_while(|line| line["event"] != "unreached");
+        let rounds = before.filter(|line| line["event"] == "round").count();
+        assert_eq!((&unreached["round"], rounds), (&1.into(), after), "{hop} {target}");
+        assert_eq!(unreached["rejected"]["annotation"].as_str(), annotation, "{unreached}");
+        assert_eq!(lines.last().unwrap()["target_reached"], false);
+        assert!(of(&lines, "rejected").is_empty());
+    }
+}
+
+/// As Linux says so that a host does not answer ARP: after three seconds.
+#[test]
+fn a_rejection_that_comes_after_its_round_is_told() {
+    let outage = "hold = { chance = 1.0, delay = \"2500ms\" }\n\
+                  outage = { after = \"5900ms\", lasts = \"60s\", unreachable = \"host\" }";
+    let lines = of_line(&["", outage], "500us", "", 16);
+    let [unreached] = of(&lines, "unreached")[..] else { panic!("{lines:?}") };
+    let [rejected] = of(&lines, "rejected")[..] else { panic!("{lines:?}") };
+    assert_eq!((&unreached["round"], &rejected["round"]), (&7.into(), &7.into()));
+    assert!(unreached["rejected"].is_null(), "{unreached}");
+    assert_eq!(unreached["since_ns"], rejected["since_ns"]);
+    let who = &rejected["rejected"];
+    assert_eq!((&who["annotation"], &who["responder"]), (&"!H".into(), &"198.51.100.2".into()));
+}
+
+/// Of a router that was silent until then: it did not lose anything before.
+#[test]
+fn no_loss_begins_where_a_silent_router_begins_to_answer() {
+    for says in ["unreachable = \"admin\"", ""] {
+        let hop = format!("outage = {{ after = \"0s\", lasts = \"8500ms\" }}\n{says}");
+        let lines = of_line(&["", &hop], "500us", "", 20);
+        assert_eq!(losses(&lines), [], "{says}");
+        let end = lines.last().unwrap();
+        assert_eq!(end["hops"][1]["responders"], serde_json::json!(["198.51.100.2"]));
+        let rejected = of(&lines, "rejected").len();
+        assert_eq!(
+            (rejected, &end["target_reached"]),
+            (usize::from(!says.is_empty()), &says.is_empty().into())
+        );
     }
 }
 

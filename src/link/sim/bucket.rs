@@ -11,12 +11,26 @@ pub(super) struct Bucket {
     tokens: f64,
     /// When that was last reckoned; of a limit for each second, when the running one began.
     since: Timestamp,
+    /// Of a limit for each second: when it was asked last.
+    asked: Timestamp,
+}
+
+/// How many are sent to others in so many seconds.
+fn others(rate: Rate, seconds: f64, rng: &mut fastrand::Rng) -> f64 {
+    let mut sent = 0.0;
+    let mut left = if rate.others > 0.0 { seconds } else { 0.0 };
+    while left > 0.0 {
+        left += rng.f64().max(f64::MIN_POSITIVE).ln() / rate.others;
+        sent += if left > 0.0 { 1.0 } else { 0.0 };
+    }
+    sent
 }
 
 impl Bucket {
     /// One that has rested.
     pub(super) fn full(rate: Option<Rate>) -> Self {
-        Self { tokens: rate.map_or(0.0, |rate| f64::from(rate.burst)), since: Timestamp::default() }
+        let tokens = rate.map_or(0.0, |rate| f64::from(rate.burst));
+        Self { tokens, since: Timestamp::default(), asked: Timestamp::default() }
     }
 
     /// Whether a reply may be sent at this time; it counts if so.
@@ -27,7 +41,15 @@ impl Bucket {
             self.rest(rate, rested, rng);
             self.since = self.since.max(at);
         } else if at.since(self.since) >= SECOND {
-            (self.tokens, self.since) = (most, at);
+            // Where others are answered, the second has begun with one of them.
+            let began = if rate.others > 0.0 { rng.f64() } else { 0.0 };
+            self.since = at.after(Span::from_secs_f64(-began));
+            self.tokens = most - others(rate, began, rng);
+            self.asked = at;
+        } else {
+            let between = at.since(self.asked).secs_f64();
+            self.tokens -= others(rate, between, rng);
+            self.asked = at;
         }
         let speaks = self.tokens >= 1.0;
         if speaks {

@@ -9,11 +9,12 @@ use super::Whole;
 use crate::render::columns::{Figures, Value};
 use crate::render::csv::as_io;
 use crate::time::Span;
+use crate::trace::verdict::Reason;
 
 const VERSION: &str = "MTR.0.95";
 const TITLES: [&str; 6] = ["Mtr_Version", "Start_Time", "Status", "Host", "Hop", "Ip"];
-/// What mtr does not have comes last: what the loss of the hop means, and how many answers were damaged.
-const OURS: [&str; 2] = ["Loss", "Damaged"];
+/// What mtr does not have comes last: what the loss of the hop means, how many answers were damaged, and why the loss is unclear.
+const OURS: [&str; 3] = ["Loss", "Damaged", "Reason"];
 
 pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let columns = &whole.layout.columns;
@@ -46,7 +47,8 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
             ];
             let cells = columns.iter().map(|column| cell((column.value)(figures)));
             let about = about.into_iter().chain(whole.system(address));
-            let ours = [verdict.loss.word().to_owned(), row.damaged.to_string()];
+            let reason = verdict.loss.reason().map_or("", Reason::word).to_owned();
+            let ours = [verdict.loss.word().to_owned(), row.damaged.to_string(), reason];
             table.write_record(about.chain(cells).chain(ours)).map_err(as_io)?;
         }
     }

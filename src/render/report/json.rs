@@ -18,7 +18,7 @@ use crate::time::{Span, Timestamp};
 use crate::trace::changes::{Balanced, Change};
 use crate::trace::limit::Limit;
 use crate::trace::table::{Responder, Row};
-use crate::trace::verdict::Verdict;
+use crate::trace::verdict::{Reason, Verdict};
 use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
@@ -130,6 +130,9 @@ struct Hub<'a> {
     #[serde(skip_serializing_if = "is_zero")]
     damaged: u64,
     loss: &'static str,
+    /// Why that is unclear, if it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
     /// The limit that its answers follow, where they show one.
     #[serde(skip_serializing_if = "Option::is_none")]
     limit: Option<LimitRow>,
@@ -163,6 +166,7 @@ impl<'a> Hub<'a> {
             late: row.late,
             damaged: row.damaged,
             loss: verdict.loss.word(),
+            reason: verdict.loss.reason().map(Reason::word),
             limit: verdict.limit.map(LimitRow::of),
             loss_behind: verdict.behind.map(|behind| percent(behind.loss)),
             hops_behind: verdict.behind.map(|behind| {

@@ -1,6 +1,7 @@
 //! The report as `mtr --report` writes it and, wide, `mtr --report-wide`: to the byte, apart from what is said in
 //! the [module above](super) and from notes below the table.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{NOBODY, Whole};
@@ -10,7 +11,7 @@ use crate::render::{counted, outage, rows as words};
 use crate::time::Span;
 use crate::trace::Reply;
 use crate::trace::table::{Looped, Row};
-use crate::trace::verdict::Loss;
+use crate::trace::verdict::{Loss, Reason};
 use crate::wire::extension::Object;
 
 /// Where the columns begin, unless names are not cut.
@@ -111,22 +112,26 @@ fn write_labels(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
     Ok(())
 }
 
-/// At which hops the path loses, and at which that is not clear.
+/// At which hops the path loses, and at which that is not clear, and why.
 fn write_losses(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let verdicts = whole.table.verdicts();
-    let hops = |loss: Loss| {
-        let rows = whole.table.rows().iter().zip(&verdicts);
-        let hops = rows.filter(|(_, verdict)| verdict.loss == loss);
-        hops.map(|(row, _)| row.ttl.to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let path = hops(Loss::Path);
-    if !path.is_empty() {
-        let where_it_is = if path.contains(',') { "the first of them" } else { "this hop" };
-        writeln!(out, "  loss on the path at {}: at {where_it_is} or before it", hops_of(&path))?;
+    let mut path = Vec::new();
+    let mut unclear: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
+    for (row, verdict) in whole.table.rows().iter().zip(&verdicts) {
+        match verdict.loss {
+            Loss::Path => path.push(row.ttl.to_string()),
+            Loss::Unclear(reason) => unclear.entry(reason).or_default().push(row.ttl.to_string()),
+            Loss::None | Loss::RateLimited | Loss::Silent => {}
+        }
     }
-    let unclear = hops(Loss::Unclear);
-    if !unclear.is_empty() {
-        writeln!(out, "  loss or a limit, unclear, at {}", hops_of(&unclear))?;
+    if !path.is_empty() {
+        let where_it_is = if path.len() > 1 { "the first of them" } else { "this hop" };
+        let hops = hops_of(&path.join(", "));
+        writeln!(out, "  loss on the path at {hops}: at {where_it_is} or before it")?;
+    }
+    for (reason, hops) in unclear {
+        let (hops, why) = (hops_of(&hops.join(", ")), reason.sentence());
+        writeln!(out, "  loss or a limit, unclear, at {hops}: {why}")?;
     }
     Ok(())
 }

@@ -51,7 +51,9 @@ fn meaning(target: &Target, index: usize, row: &Row) -> String {
         Loss::Path => {
             format!("{share:.1}% loss, here or on the way: the hops before it tell")
         }
-        Loss::Unclear => format!("{share:.1}% not answered: loss or a limit, it is unclear"),
+        Loss::Unclear(reason) => {
+            format!("{share:.1}% not answered: loss or a limit, unclear: {}", reason.sentence())
+        }
         Loss::Silent => {
             "it has never answered; hops behind it show whether it passes packets".into()
         }

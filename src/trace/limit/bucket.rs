@@ -24,7 +24,17 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Limit> + use<> {
     let answered = float(probes.iter().filter(|asked| asked.answered).count() as u64);
     let asked = float(probes.len() as u64) / seconds.max(1e-3);
     let at_once = probes.iter().map(|asked| u32::from(asked.query) + 1).max().unwrap_or(0);
-    BURSTS.into_iter().flat_map(move |burst| {
+    let run = full(probes);
+    // A bucket that was full tells how much it holds by what it gave before it ran dry.
+    let dry = RATES.into_iter().filter_map(move |per_second| {
+        let (given, lasted) = run?;
+        let held = (given - per_second * lasted).round();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+        let burst = (1.0..1e6).contains(&held).then_some(held as u32)?;
+        (per_second >= SLOWEST && per_second <= FASTER * asked)
+            .then_some(Limit { per_second, burst })
+    });
+    let common = BURSTS.into_iter().flat_map(move |burst| {
         // A bucket that is never full tells its rate by what it gave, whatever it held at first.
         let steady = [0.0, 0.5, 1.0]
             .map(|held| (answered - f64::from(burst) * held - 0.5) / seconds.max(1e-3));
@@ -32,7 +42,15 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Limit> + use<> {
             move |rate: &f64| *rate >= SLOWEST && (*rate <= FASTER * asked || burst <= at_once);
         let rates = RATES.into_iter().chain(steady).filter(is_met);
         rates.map(move |per_second| Limit { per_second, burst })
-    })
+    });
+    common.chain(dry)
+}
+
+/// How many were answered before the first that was not, and in how many seconds.
+fn full(probes: &[Asked]) -> Option<(f64, f64)> {
+    let given = probes.iter().position(|asked| !asked.answered).filter(|given| *given > 0)?;
+    let lasted = probes.get(given)?.sent.since(probes.first()?.sent).secs_f64();
+    Some((float(given as u64), lasted))
 }
 
 /// How well a bucket fits that held so many tokens at the beginning, at least; `None` if it is less likely than `floor`.

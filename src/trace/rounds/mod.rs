@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use numbers::Numbers;
 use seen::{Seen, Whose};
 use sending::Sending;
+pub use target::Instead;
 
 use super::config::{ConfigError, TraceConfig};
 use super::correlate::Idents;
@@ -197,13 +198,13 @@ impl Rounds {
     }
 
     /// A probe of a later round than the current one was captured.
-    fn begin(&mut self, number: u64) {
+    fn begin(&mut self, number: u64, at: Timestamp) {
         let ours = self.sending.as_mut().and_then(|sending| sending.take(number));
         let passive = || Tracer::passive(self.config.round(number), Idents::One).ok();
         // It is the configuration of the first round, but for numbers of which any will do.
         if let Some(next) = ours.or_else(passive) {
             let next = next.in_round(number).waiting(self.longest_wait);
-            self.seen.go_on_with(next, &self.config);
+            self.seen.go_on_with(next, &self.config, at);
         }
     }
 
@@ -263,7 +264,7 @@ impl Engine for Rounds {
             if self.sending.as_ref().is_some_and(|sending| sending.has_given_up(number)) {
                 return Disposition::Unrelated;
             }
-            self.begin(number);
+            self.begin(number, frame.at);
         }
         let disposition = self.seen.take_probe(frame, datagram.as_ref());
         if let (Disposition::OwnProbe(_), Some(sending)) = (disposition, &mut self.sending) {

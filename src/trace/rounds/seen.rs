@@ -119,8 +119,8 @@ impl Seen {
         round.map_or(Whose::Nobodys, Whose::ProbeOf)
     }
 
-    /// A frame was captured of a later round than the current one: that is over.
-    pub(super) fn go_on_with(&mut self, mut next: Tracer, config: &TraceConfig) {
+    /// A frame was captured, at this time, of a later round than the current one: that is over.
+    pub(super) fn go_on_with(&mut self, mut next: Tracer, config: &TraceConfig, at: Timestamp) {
         next = next.stepped_as(&self.current);
         next.succeed(&mut self.current);
         let mut round = std::mem::replace(&mut self.current, next);
@@ -128,6 +128,7 @@ impl Seen {
             return;
         }
         round.finish();
+        round.path.until = at;
         self.index.add(round.marks(&self.current));
         self.over.push_front(Over { round, closed: false });
         if self.over.len() > self.kept {

@@ -4,8 +4,47 @@
 //! reported, up to where the target answered before all the same: a probe to that TTL without an answer of the target
 //! is lost. A rejection counts as an answer of one hop at most: the nearest at which that router answers.
 
-use super::super::path::{Path, Probe};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::super::path::{Hop, Path, Probe};
 use super::super::reply::Reply;
+
+/// What comes in place of an answer of the target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Instead {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Answers from its address that are not believed, because other replies say otherwise.
+    Contradicted,
+    /// Replies with a wrong checksum, beyond all routers that answered.
+    Damaged,
+    /// An ICMP error: a router rejects the probes, or says what cannot be true of them; or time exceeded comes from the
+    /// target's own address.
+    Error {
+        /// The first.
+        first: Reply,
+        /// How many others answer with the same type and code.
+        others: u64,
+    },
+}
+
+impl Instead {
+    /// Whether it says more than nothing at all.
+    pub(in super::super) fn is_known(&self) -> bool {
+        *self != Self::Nothing
+    }
+
+    /// Who answers with which error, if somebody does.
+    #[must_use]
+    pub fn error(&self) -> Option<&Reply> {
+        match self {
+            Self::Error { first, .. } => Some(first),
+            Self::Nothing | Self::Contradicted | Self::Damaged => None,
+        }
+    }
+}
 
 impl Path {
     /// Whether a reply to a probe with this TTL is one of the target: of its own address, or of another beyond which
@@ -61,12 +100,53 @@ impl Path {
         reply.kind.in_transit() || !nearer().any(|hop| hop.probes.iter().any(router))
     }
 
-    /// The first answer of a router that does not let probes pass, if the target did not answer.
+    /// What came in place of an answer of the target.
     #[must_use]
-    pub fn rejection(&self) -> Option<&Reply> {
-        let mut rejections = self.replies().filter(|(ttl, reply)| self.is_rejection(*ttl, reply));
-        let (_, first) = rejections.next().filter(|_| self.target_ttl().is_none())?;
-        Some(first)
+    pub fn instead(&self) -> Instead {
+        if self.target_ttl().is_some() {
+            return Instead::Nothing;
+        }
+        let first = |such: &dyn Fn(u8, &Reply) -> bool| {
+            let mut replies = self.replies();
+            replies.find(|(ttl, reply)| such(*ttl, reply)).map(|(_, reply)| reply)
+        };
+        let other = |reply: &Reply| !reply.kind.in_transit() && !reply.kind.is_advice();
+        let error = first(&|ttl, reply| self.is_rejection(ttl, reply))
+            .or_else(|| first(&|ttl, reply| other(reply) && !self.is_of_target(ttl, reply)))
+            .or_else(|| {
+                first(&|_, reply| reply.responder == self.target && !reply.kind.is_advice())
+            });
+        if let Some(error) = error {
+            return Instead::Error { first: error.clone(), others: self.others_like(error) };
+        }
+        let beyond = self.hops().iter().filter(|hop| hop.ttl > self.farthest);
+        if beyond.flat_map(|hop| &hop.probes).any(Probe::is_damaged) {
+            return Instead::Damaged;
+        }
+        match self.contradictions().next() {
+            Some(_) => Instead::Contradicted,
+            None => Instead::Nothing,
+        }
+    }
+
+    /// How many others answer with the same type and code.
+    fn others_like(&self, error: &Reply) -> u64 {
+        let alike = self.replies().filter(|(_, reply)| reply.kind.icmp() == error.kind.icmp());
+        let responders: BTreeSet<IpAddr> = alike.map(|(_, reply)| reply.responder).collect();
+        (responders.len() as u64).saturating_sub(1)
+    }
+
+    /// Whether a router rejects the probes, so that the round cannot reach the target any more: it ends the path, and whatever
+    /// went as far as the target was before has an answer.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        let is_answered = |hop: &Hop| {
+            !hop.probes.is_empty() && hop.probes.iter().all(|probe| probe.answer().is_some())
+        };
+        self.target_ttl().is_none()
+            && self.end.is_some()
+            && self.replies().any(|(ttl, reply)| self.is_rejection(ttl, reply))
+            && (self.target_before == 0 || self.hop(self.target_before).is_some_and(is_answered))
     }
 
     /// The first answer of the target.
@@ -88,6 +168,6 @@ impl Path {
             return Some(true);
         }
         let asked = self.hop(self.target_before).is_some_and(|hop| hop.settled() > 0);
-        (asked || !self.cut_off).then_some(false)
+        (asked || !self.cut_off || self.is_rejected()).then_some(false)
     }
 }
