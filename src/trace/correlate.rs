@@ -248,16 +248,15 @@ impl Correlator {
         (key.without_checksum(self.flow.protocol()), self.rewritten.mark(payload))
     }
 
-    /// The probe that a quote shows but for the checksum; `None` in it if that may be several. A router may fill up what it
-    /// quotes, so where an IP-ID tells probes apart another mark is no other probe's.
-    fn known_left(&self, key: &ProbeKey, payload: &[u8]) -> Option<Option<Known>> {
+    /// By what a probe is looked up that a quote shows but for the checksum. A router may fill up what it quotes, so where an
+    /// IP-ID tells probes apart another mark is no other probe's.
+    fn left_known(&self, key: &ProbeKey, payload: &[u8]) -> Left {
         let left = self.left(key, payload);
-        let unmarked = || {
-            let known = self.without_checksum.get(&(left.0, None))?;
-            let enough = |it: &Known| it.mark.is_none() || key.ip_id != 0;
-            Some(known).filter(|known| known.as_ref().is_none_or(enough))
-        };
-        self.without_checksum.get(&left).or_else(unmarked).copied()
+        let unmarked = (left.0, None);
+        let enough = |it: &Known| it.mark.is_none() || key.ip_id != 0;
+        let known = || self.without_checksum.get(&unmarked);
+        let may_be = || known().is_some_and(|known| known.as_ref().is_none_or(enough));
+        if !self.without_checksum.contains_key(&left) && may_be() { unmarked } else { left }
     }
 
     /// Takes in a datagram that is no probe of this trace: if it comes from our port, what quotes it is not meant for us.
@@ -333,8 +332,9 @@ impl Correlator {
             if let Some(at) = self.exact.get(key) {
                 return Some((*at, fit(Reading::Exact, None)));
             }
-            if let Some(known) = self.known_left(key, quote.payload) {
-                let known = known?;
+            let left = self.left_known(key, quote.payload);
+            if let Some(known) = self.without_checksum.get(&left) {
+                let known = (*known)?;
                 let translated = self.rewritten.resummed(key, &known.key);
                 return Some((known.at, fit(Reading::Checksum, translated)));
             }
@@ -356,7 +356,8 @@ impl Correlator {
             if let Some(at) = self.exact.get(key) {
                 return Some(Found::plain(*at, false));
             }
-            if let Some(known) = self.known_left(key, quote.payload) {
+            let left = self.left_known(key, quote.payload);
+            if let Some(known) = self.without_checksum.get(&left) {
                 return known.map(|it| Found::plain(it.at, it.checksum_right));
             }
         }

@@ -1,5 +1,6 @@
 //! Behind a second translation that restores addresses and ports in quotes, but not checksums, every hop is shown, and marked.
 
+use std::fmt::Write;
 use std::fs;
 
 use serde_json::Value;
@@ -31,16 +32,14 @@ const TRANSLATIONS: [[&str; 2]; 4] = [
 fn topology([second, third]: [&str; 2], v6: bool) -> String {
     let mut text = String::from("seed = 1\n");
     for hop in 1..=5 {
-        text += &format!(
-            "[[hop]]\naddress = \"192.0.2.{hop}\"\naddress6 = \"2001:db8::{hop}:1\"\ndelay = \"1ms\"\n"
-        );
+        writeln!(text, "[[hop]]\naddress = \"192.0.2.{hop}\"\naddress6 = \"2001:db8::{hop}:1\"\ndelay = \"1ms\"").unwrap();
         let does = match hop {
             2 => second,
             3 => third,
             _ => continue,
         };
         let address = if v6 { format!("2001:db8:{hop}::99") } else { format!("198.51.{hop}.99") };
-        text += &format!("nat = {{ address = \"{address}\"{does} }}\n");
+        writeln!(text, "nat = {{ address = \"{address}\"{does} }}").unwrap();
     }
     text + "[target]\ndelay = \"1ms\"\n"
 }
