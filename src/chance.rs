@@ -52,7 +52,7 @@ pub fn within(some: usize, own: usize, other: usize) -> f64 {
 }
 
 /// The chance that none of `later` observations is of a kind that `some` of `all` others are of, and that so many of all are expected
-/// to be of, of `kinds` kinds. The expectation counts as [`EXPECTED`] observations of each kind (a Beta distribution of its share),
+/// to be of, of `kinds` kinds. The expectation counts as ten observations of each kind (a Beta distribution of its share),
 /// so observations that contradict it outweigh it.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of probes")]

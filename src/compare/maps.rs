@@ -1,7 +1,7 @@
 //! Two maps of all paths to one target, compared: which routers and links are gone or come.
 //!
 //! No run finds all for certain, so what one map lacks may still be there. Whether the maps differ by more than chance is one
-//! question to both ([`odds`]), the answer to which is to be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
+//! question to both (`odds`), the answer to which is to be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
 //! confidence: of a router that showed `k` next hops to `n` flows, a further one that is as likely as the others is missed with a
 //! chance of `(k / (k + 1))ⁿ`; a router is missed if each link to it is, and one beyond others that are missed with them. What a run
 //! lacks that was not finished is no change. Links beyond a router that chooses for each packet may not exist and are left out. Links that are

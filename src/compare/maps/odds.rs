@@ -149,7 +149,7 @@ fn as_asked(router: &BTreeMap<Next, Seen>, epsilon: f64) -> BTreeMap<Next, Seen>
     router.iter().map(|(next, seen)| (*next, spread(seen))).collect()
 }
 
-/// How many flows a run asks that has found so many next hops: see [`flows`](crate::trace::paths::Rule::flows).
+/// How many flows a run asks that has found so many next hops: as the rule of `rtrace paths` says.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
