@@ -9,6 +9,9 @@ const MOST_KINDS: usize = 1_000;
 /// Cells that the logarithm of a product of chances is divided into.
 const CELLS: usize = 1_000;
 
+/// So many observations of each kind the expectation of even spreading counts as.
+const EXPECTED: f64 = 10.0;
+
 /// How often something was seen in the first sample and in the second.
 pub type Seen = (usize, usize);
 
@@ -46,6 +49,21 @@ pub fn within(some: usize, own: usize, other: usize) -> f64 {
         return 0.0;
     }
     (ln_choose(own, some) - ln_choose(own.saturating_add(other), some)).exp().min(1.0)
+}
+
+/// The chance that none of `later` observations is of a kind that `some` of `all` others are of, and that so many of all are expected
+/// to be of, of `kinds` kinds. The expectation counts as ten observations of each kind (a Beta distribution of its share),
+/// so observations that contradict it outweigh it.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "counts of probes")]
+pub fn missed((some, all): Seen, later: usize, kinds: usize, share: f64) -> f64 {
+    let expected = EXPECTED * kinds as f64;
+    let own = expected * share + some as f64;
+    let others = expected * (1.0 - share) + all.saturating_sub(some) as f64;
+    let later = later as f64;
+    let ln = libm::lgamma(others + later) - libm::lgamma(others) + libm::lgamma(own + others)
+        - libm::lgamma(own + others + later);
+    if others > 0.0 { ln.exp().min(1.0) } else { 0.0 }
 }
 
 /// The chance that of independent groups of events those that happen are together as unlikely as `product` or less.
@@ -128,6 +146,18 @@ mod tests {
         assert!(close(disjoint(&[(3, 3)]), 0.0) && close(disjoint(&[(3, 0)]), 1.0));
         assert!(close(within(3, 3, 3), 1.0 / 20.0) && close(within(3, 3, 63), 1.0 / 45_760.0));
         assert!(close(within(2, 3, 2), 3.0 / 10.0) && close(within(4, 3, 9), 0.0));
+    }
+
+    #[test]
+    fn what_is_expected_and_what_was_seen_say_what_is_missed() {
+        // By the expectation alone: an even chance each time, but not known for certain.
+        let even = |seen, later| missed(seen, later, 2, 0.5);
+        assert!(close(even((0, 0), 1), 0.5) && even((0, 0), 10) > 0.5_f64.powi(10));
+        assert!(close(even((3, 8), 1), 15.0 / 28.0) && close(missed((0, 0), 1, 2, 0.25), 0.75));
+        // Many observations outweigh it.
+        assert!((even((100_000, 1_000_000), 5) - 0.9_f64.powi(5)).abs() < 1e-3);
+        assert!(close(even((5, 9), 0), 1.0) && close(missed((5, 5), 7, 1, 1.0), 0.0));
+        assert!(even((8, 16), 12) < even((4, 16), 12));
     }
 
     #[test]

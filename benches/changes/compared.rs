@@ -84,6 +84,7 @@ pub fn become_otherwise(network: &Network, how: &str) -> Network {
         "one hop longer" => other.hops.insert(6, (1, 90)),
         "one hop shorter" => drop(other.hops.remove(6)),
         "the balanced hop others" => other.hops[2] = (other.hops[2].0, 90),
+        "one branch less" => other.hops[2].0 -= 1,
         _ => unreachable!("{how}"),
     }
     other

@@ -33,6 +33,8 @@ pub struct Network {
     pub by_packet: bool,
     /// Of each router, there and back.
     pub loss: f64,
+    /// How many times the share of the others the first router of each hop has.
+    pub weight: u32,
     /// Every router sends one error a second, six at once.
     pub limited: bool,
     /// Routers answer from two addresses in turn.
@@ -46,7 +48,15 @@ impl Network {
     pub fn balanced(width: u8, stages: usize) -> Self {
         let hops = (0..8).map(|at| if (2..2 + stages).contains(&at) { (width, 1) } else { (1, 1) });
         let hops = hops.collect();
-        Self { hops, by_packet: false, loss: 0.0, limited: false, two_addresses: false, seed: 0 }
+        Self {
+            hops,
+            by_packet: false,
+            loss: 0.0,
+            weight: 1,
+            limited: false,
+            two_addresses: false,
+            seed: 0,
+        }
     }
 
     pub fn topology(&self) -> Topology {
@@ -62,9 +72,10 @@ impl Network {
                 let number = first + router;
                 let also = format!(", also = [\"10.{hop}.1.{number}\"]");
                 let also = if self.two_addresses { also.as_str() } else { "" };
+                let weight = if router == 0 { self.weight } else { 1 };
                 let _ = write!(
                     text,
-                    "{{ address = \"10.{hop}.0.{number}\", balance = \"{balance}\"{also} }}, "
+                    "{{ address = \"10.{hop}.0.{number}\", balance = \"{balance}\", weight = {weight}{also} }}, "
                 );
             }
             text.push_str("]\n");

@@ -192,12 +192,17 @@ pub fn map(found: &MapComparison) -> String {
             "the paths to {target} have changed (chance alone shows this with p = {})",
             chance(found.p)
         ),
-        Verdict::Unclear => writeln!(
-            text,
-            "whether the paths to {target} have changed is unclear: chance alone shows this with p = {}; a higher \
-             --confidence before and after asks more flows",
-            chance(found.p)
-        ),
+        Verdict::Unclear => {
+            let enough = found.enough_confidence.map_or_else(
+                || "a higher --confidence before and after asks more flows".to_owned(),
+                |percent| format!("--confidence {percent} before and after asks enough flows"),
+            );
+            writeln!(
+                text,
+                "whether the paths to {target} have changed is unclear: chance alone shows this with p = {}; {enough}",
+                chance(found.p)
+            )
+        }
     };
     text
 }

@@ -1,9 +1,7 @@
 //! Two maps of all paths to one target, compared: which routers and links are gone or come.
 //!
 //! No run finds all for certain, so what one map lacks may still be there. Whether the maps differ by more than chance is one
-//! question to both (`Odds`): at each router that both have, the flows that went on from it to each next hop are
-//! compared by counting their assignments to the two runs ([`chance`]). How often is any next hop in one run alone that
-//! is as unlikely to be, or has any router no next hop in both? That is to be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
+//! question to both (`odds`), the answer to which is to be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
 //! confidence: of a router that showed `k` next hops to `n` flows, a further one that is as likely as the others is missed with a
 //! chance of `(k / (k + 1))ⁿ`; a router is missed if each link to it is, and one beyond others that are missed with them. What a run
 //! lacks that was not finished is no change. Links beyond a router that chooses for each packet may not exist and are left out. Links that are
@@ -11,6 +9,8 @@
 //! alone; if it is silent, as loss makes routers look, it is no change.
 //!
 //! What is compared is the JSON document of `rtrace paths` (`schema/paths.schema.json`).
+
+mod odds;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::SIGNIFICANCE;
 use super::hops::Verdict;
 use super::{Head, Pair, ParseError, Target, document};
-use crate::chance::{self, Seen};
+use odds::Odds;
 
 /// The `format` of the document.
 pub const FORMAT: &str = "rtrace-paths";
@@ -107,6 +107,9 @@ pub struct MapComparison {
     pub verdict: Verdict,
     /// The chance that two runs over unchanged paths differ so much.
     pub p: f64,
+    /// With what confidence both runs would prove a change, in percent, if all is as it looks; only if that is unclear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enough_confidence: Option<f64>,
     /// Routers that only one of the maps has.
     pub routers: Vec<RouterDifference>,
     /// Links between routers of both maps that only one has.
@@ -244,7 +247,8 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
         unfinished: Pair { before: before.unfinished(), after: after.unfinished() },
         ..MapComparison::default()
     };
-    found.p = Odds::of(before, after).chance();
+    let odds = Odds::of(before, after);
+    found.p = odds.chance();
     found.note_missing(Missing::Gone, before, after);
     found.note_missing(Missing::Come, after, before);
     found.judge();
@@ -265,95 +269,11 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
         (false, true) => Verdict::Unclear,
         (false, false) => Verdict::Same,
     };
+    if found.verdict == Verdict::Unclear && finished {
+        let asked = before.asked.confidence.max(after.asked.confidence);
+        found.enough_confidence = odds.enough_confidence(asked);
+    }
     found
-}
-
-/// At each router that both maps have: how many flows went on to each next hop.
-struct Odds {
-    routers: Vec<BTreeMap<Next, Seen>>,
-}
-
-/// A next hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Next {
-    /// By the id of the node in the second map.
-    Known(usize),
-    /// One that only the first map has.
-    Alone(IpAddr),
-    Silent,
-}
-
-impl Odds {
-    fn of(before: &Map, after: &Map) -> Self {
-        let (was, is) = (before.known(), after.known());
-        let mut same: BTreeMap<usize, usize> =
-            was.iter().filter_map(|(address, node)| Some((node.id, is.get(address)?.id))).collect();
-        same.insert(0, 0);
-        let mut routers: BTreeMap<usize, BTreeMap<Next, Seen>> = BTreeMap::new();
-        // Flows do not decide where packets of such a router go.
-        let by_packet = |known: &BTreeMap<IpAddr, &Node>| -> BTreeSet<IpAddr> {
-            let choosing = known.iter().filter(|(_, node)| node.per_packet);
-            choosing.map(|(address, _)| *address).collect()
-        };
-        let (one, other) = (by_packet(&was), by_packet(&is));
-        let certain = |map: &Map, link: &&Link| {
-            let address = map.node(link.from).and_then(|node| node.address);
-            let choosing = address.is_some_and(|it| one.contains(&it) || other.contains(&it));
-            !link.uncertain && !choosing
-        };
-        for link in before.links.iter().filter(|link| certain(before, link)) {
-            let Some(from) = same.get(&link.from) else { continue };
-            let next = match before.node(link.to).and_then(|node| node.address) {
-                Some(address) => {
-                    same.get(&link.to).map_or(Next::Alone(address), |id| Next::Known(*id))
-                }
-                None => Next::Silent,
-            };
-            routers.entry(*from).or_default().entry(next).or_default().0 +=
-                (link.flows + link.assumed) as usize;
-        }
-        for link in after.links.iter().filter(|link| certain(after, link)) {
-            let Some(router) = routers.get_mut(&link.from) else { continue };
-            let address = after.node(link.to).and_then(|node| node.address);
-            let next = address.map_or(Next::Silent, |_| Next::Known(link.to));
-            router.entry(next).or_default().1 += (link.flows + link.assumed) as usize;
-        }
-        Self { routers: routers.into_values().filter(|router| router.len() > 1).collect() }
-    }
-
-    /// The chance that as unlikely a next hop is in one run alone, or that some router has no next hop in both.
-    fn chance(&self) -> f64 {
-        let mut alone: BTreeMap<Next, [f64; 2]> = BTreeMap::new();
-        let mut seen: BTreeMap<Next, Seen> = BTreeMap::new();
-        let (mut apart, mut apart_groups) = (1.0_f64, Vec::new());
-        for router in &self.routers {
-            let counts: Vec<Seen> = router.values().copied().collect();
-            let (before, after) =
-                counts.iter().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
-            for (next, (was, is)) in router {
-                let [gone, come] = alone.entry(*next).or_insert([1.0; 2]);
-                *gone *= chance::within(was + is, before, after);
-                *come *= chance::within(was + is, after, before);
-                let (all_was, all_is) = seen.entry(*next).or_default();
-                (*all_was, *all_is) = (*all_was + was, *all_is + is);
-            }
-            let disjoint = chance::disjoint(&counts);
-            apart_groups.push(vec![disjoint]);
-            if counts.iter().all(|(was, is)| *was == 0 || *is == 0) {
-                apart = apart.min(disjoint);
-            }
-        }
-        let of_one = alone.iter().filter_map(|(next, [gone, come])| match seen.get(next)? {
-            (_, 0) => Some(*gone),
-            (0, _) => Some(*come),
-            _ => None,
-        });
-        let least = of_one.fold(1.0, f64::min);
-        let groups: Vec<Vec<f64>> = alone.values().map(|chances| chances.to_vec()).collect();
-        // Either of two questions.
-        let apart = chance::together(&apart_groups, apart);
-        (chance::together(&groups, least).min(apart) * 2.0).min(1.0)
-    }
 }
 
 impl MapComparison {
@@ -427,182 +347,4 @@ impl MapComparison {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A map of links, as "from-to*flows" between nodes by their number; 9 is the target, 7 is silent.
-    fn map(links: &[(usize, usize, u32)]) -> Map {
-        map_of(links, 95.0, "complete")
-    }
-
-    fn map_of(links: &[(usize, usize, u32)], confidence: f64, completion: &str) -> Map {
-        let ids: BTreeSet<usize> = links.iter().map(|(_, to, _)| *to).collect();
-        let nodes: Vec<_> = ids
-            .iter()
-            .map(|id| {
-                let address = (*id != 7).then(|| format!("10.0.0.{id}"));
-                serde_json::json!({"id": id, "address": address, "ttls": [id], "per_packet": false})
-            })
-            .collect();
-        let links: Vec<_> = links
-            .iter()
-            .map(|(from, to, flows)| serde_json::json!({"from": from, "to": to, "flows": flows, "uncertain": false}))
-            .collect();
-        let document = serde_json::json!({
-            "format": FORMAT, "target": {"address": "10.0.0.9"}, "nodes": nodes, "links": links, "reached": true,
-            "asked": {"confidence": confidence}, "completion": completion,
-        });
-        Map::parse(document.to_string().as_bytes()).unwrap()
-    }
-
-    fn told(found: &MapComparison) -> Vec<String> {
-        let last = |address: Option<IpAddr>| {
-            address.map_or("*".into(), |it| it.to_string().replace("10.0.0.", ""))
-        };
-        let sure = |change: bool| if change { "" } else { "?" };
-        let routers = found.routers.iter();
-        let routers = routers
-            .map(|it| format!("{:?} {}{}", it.difference, last(it.address), sure(it.change)));
-        let links = found.links.iter().map(|it| {
-            format!(
-                "{:?} {}-{}{}",
-                it.difference,
-                last(it.from),
-                last(Some(it.to)),
-                sure(it.change)
-            )
-        });
-        routers.chain(links).collect()
-    }
-
-    #[test]
-    fn what_chance_may_have_missed_is_no_change() {
-        let whole = map(&[(0, 1, 20), (1, 2, 9), (1, 3, 11), (2, 9, 9), (3, 9, 11)]);
-        assert_eq!(
-            compare(&whole, &whole),
-            MapComparison {
-                head: Head::to(whole.target.address),
-                p: 1.0,
-                reached: Pair { before: true, after: true },
-                confidence: Pair { before: 95.0, after: 95.0 },
-                ..MapComparison::default()
-            }
-        );
-        // Half of the next hops are not seen by 3 flows, but by 20.
-        let few = map(&[(0, 1, 20), (1, 3, 3), (3, 9, 3)]);
-        let many = map(&[(0, 1, 20), (1, 3, 20), (3, 9, 20)]);
-        assert_eq!(told(&compare(&whole, &few)), ["Gone 2?"]);
-        assert!(!compare(&whole, &few).changed);
-        assert_eq!(told(&compare(&whole, &many)), ["Gone 2"]);
-        assert_eq!(told(&compare(&many, &whole)), ["Come 2"]);
-        assert!(compare(&many, &whole).changed);
-    }
-
-    #[test]
-    fn a_next_hop_that_many_flows_took_and_none_takes_now_is_gone() {
-        for percent in [95.0, 99.0] {
-            for k in 1..=4 {
-                let next = |known: usize| (2..2 + known).map(move |id| (1, id, 20));
-                let links =
-                    |known| [(0, 1, 100)].into_iter().chain(next(known)).collect::<Vec<_>>();
-                let before = map_of(&links(k + 1), percent, "complete");
-                let after = |completion| map_of(&links(k), percent, completion);
-                let found = compare(&before, &after("complete"));
-                assert_eq!(
-                    (found.changed, found.verdict),
-                    (true, Verdict::Changed),
-                    "{percent} {k}"
-                );
-                let cut = compare(&before, &after("max-probes"));
-                assert!(!cut.changed && cut.unfinished.after && cut.routers.len() == 1);
-                assert!(compare(&after("max-probes"), &before).unfinished.before);
-            }
-        }
-    }
-
-    /// What the stopping rule asks at 95 % shows another only next hop, not that one of two is gone.
-    #[test]
-    fn few_flows_are_unclear() {
-        let [one, other] = [2, 3].map(|id| map(&[(0, 1, 6), (1, id, 6), (id, 9, 6)]));
-        let both = map(&[(0, 1, 6), (1, 2, 3), (1, 3, 3), (2, 9, 3), (3, 9, 3)]);
-        assert_eq!(compare(&one, &other).verdict, Verdict::Changed);
-        assert_eq!(
-            (compare(&both, &one).verdict, compare(&both, &one).changed),
-            (Verdict::Unclear, false)
-        );
-    }
-
-    /// As a document without `uncertain` links has them, but of these links.
-    fn with_uncertain(mut map: Map, links: &[(usize, usize)]) -> Map {
-        for link in &mut map.links {
-            link.uncertain = links.contains(&(link.from, link.to));
-        }
-        map.index = Index::of(&map).unwrap();
-        map
-    }
-
-    #[test]
-    fn uncertain_links_are_no_evidence() {
-        let before = map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)]);
-        let after = || {
-            let links =
-                [(1, 2, 20), (1, 3, 20), (2, 3, 4), (2, 9, 20), (3, 9, 20), (1, 7, 20), (7, 9, 20)];
-            map(&[&[(0, 1, 20)][..], &links].concat())
-        };
-        assert_eq!(told(&compare(&before, &after())), ["Come *", "Come 2-3"]);
-        // A silent router to which no certain link leads may be loss.
-        let doubtful = with_uncertain(after(), &[(2, 3), (1, 7), (7, 9)]);
-        assert_eq!(told(&compare(&before, &doubtful)), ["Come *?"]);
-        assert!(!compare(&before, &doubtful).changed);
-        // Of a router with an address, the likeliest of the links counts: all of them may be missed together.
-        let narrow = [(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)];
-        let wide = [&narrow[..], &[(2, 4, 9), (3, 4, 9), (4, 9, 9)]].concat();
-        assert_eq!(told(&compare(&map(&narrow), &map(&wide))), ["Come 4"]);
-        let wide = with_uncertain(map(&wide), &[(2, 4), (3, 4)]);
-        assert_eq!(told(&compare(&map(&narrow), &wide)), ["Come 4?"], "no certain link tells");
-        let few = [(0, 1, 20), (1, 2, 4), (1, 3, 4), (2, 9, 4), (3, 9, 4)];
-        assert_eq!(told(&compare(&map(&few), &wide)), ["Come 4?"]);
-    }
-
-    /// Flows that were seen at the far end of a link alone have shown what follows the near one.
-    #[test]
-    fn assumed_flows_count_as_samples() {
-        let link = |flows: u32, assumed: u32, uncertain: bool| {
-            let mut map = map(&[(0, 1, 20), (1, 3, flows), (3, 9, flows)]);
-            for link in map.links.iter_mut().skip(1) {
-                (link.assumed, link.uncertain) = (assumed, uncertain);
-            }
-            map.index = Index::of(&map).unwrap();
-            map
-        };
-        let whole = map(&[(0, 1, 20), (1, 2, 9), (1, 3, 11), (2, 9, 9), (3, 9, 11)]);
-        assert_eq!(told(&compare(&whole, &link(3, 0, false))), ["Gone 2?"]);
-        assert_eq!(told(&compare(&whole, &link(3, 17, false))), ["Gone 2"]);
-    }
-
-    #[test]
-    fn links_and_silent_routers_are_compared() {
-        let before = map(&[
-            (0, 1, 20),
-            (1, 2, 20),
-            (1, 3, 20),
-            (1, 7, 20),
-            (2, 9, 20),
-            (3, 9, 20),
-            (7, 9, 20),
-        ]);
-        let crossed = map(&[
-            (0, 1, 20),
-            (1, 2, 20),
-            (1, 3, 20),
-            (1, 7, 20),
-            (2, 3, 20),
-            (3, 9, 20),
-            (7, 9, 20),
-        ]);
-        assert_eq!(told(&compare(&before, &crossed)), ["Gone 2-9", "Come 2-3"]);
-        let loud = map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)]);
-        assert_eq!(told(&compare(&before, &loud)), ["Gone *"]);
-        assert!(matches!(Map::parse(b"{}"), Err(ParseError::Kind(_))));
-    }
-}
+mod tests;

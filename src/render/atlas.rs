@@ -49,8 +49,10 @@ struct Measured<'a> {
     fw: u32,
     mver: &'static str,
     lts: i32,
+    /// 0 of a capture that has no times: `ripe.atlas.sagan` refuses a result without this, but not one without the end.
     timestamp: i64,
-    endtime: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endtime: Option<i64>,
     #[serde(rename = "type")]
     kind: &'static str,
     msm_id: u32,
@@ -158,7 +160,7 @@ impl<'a> Measured<'a> {
             mver,
             lts: -1,
             timestamp: stamps().min().map_or(0, seconds),
-            endtime: stamps().max().map_or(0, seconds),
+            endtime: stamps().max().map(seconds),
             kind: "traceroute",
             msm_id: 0,
             msm_name: "Traceroute",

@@ -9,9 +9,9 @@
 //! - not believed, where it fits a probe of an earlier round after which too many others were sent;
 //! - believed and marked, where it shows the probe as it was sent: an option fixed what would be random, or asks for very
 //!   many probes at a time (`Proof::Guessable`);
-//! - believed and marked as rewritten, where it is all that a translation on the way left of the probe. In a run all such
-//!   translations are to one address, and those of one flow to one port. Once [`MOST_MISFITS`] errors fitted no probe, it is
-//!   not believed any more: somebody guesses.
+//! - believed and marked as rewritten, where it is all that translations on the way left of the probe. There may be several, one
+//!   after another, and others tomorrow: what they make of a flow is no reason to doubt a quote, but one to believe what shows
+//!   it again. Once [`MOST_MISFITS`] errors fitted no probe, it is not believed any more: somebody guesses.
 //!
 //! What is kept here is of a whole run, whatever its rounds: the running one has it. It is a function of the frames.
 //! A trace without a [`Secret`], another tool's or one of long ago, has nothing of this.
@@ -43,6 +43,8 @@ const LABEL: f64 = 20.0;
 const TAIL: f64 = 48.0;
 /// After so long without a packet a translation may be to another port (RFC 4787 §4.3).
 const REST: Span = Span::from_millis(30_000);
+/// So many translations of a flow are kept in mind, the latest of them.
+const MOST_TRANSLATED: usize = 8;
 
 /// How a quote shows a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,10 +184,8 @@ pub(super) struct Belief {
     misfits: u32,
     /// The source ports or identifiers of those misfits that came from our address, but not from ours.
     origins: HashSet<u16>,
-    /// The address that a translation gives us.
-    address: Option<IpAddr>,
-    /// What translations make of flows: with an address, or of the checksum alone; and when that was last seen.
-    flows: HashMap<([u8; 4], bool), (u16, Timestamp)>,
+    /// What translations make of flows, and when that was last seen.
+    flows: HashMap<[u8; 4], Vec<(Translated, Timestamp)>>,
 }
 
 impl Belief {
@@ -246,9 +246,12 @@ impl Belief {
 
     /// A reply was believed that shows this.
     pub(super) fn note_translated(&mut self, translated: Translated, at: Timestamp) {
-        let Translated { flow, address, value } = translated;
-        self.address = self.address.or(address);
-        self.flows.insert((flow, address.is_some()), (value, at));
+        let known = self.flows.entry(translated.flow).or_default();
+        known.retain(|(it, last)| *it != translated && at.since(*last) < REST);
+        if known.len() == MOST_TRANSLATED {
+            known.remove(0);
+        }
+        known.push((translated, at));
     }
 
     /// Whether a quote shows the last octets of its probe.
@@ -263,14 +266,13 @@ impl Belief {
     /// Whether a quote with this fit is believed of a probe in a round that began then.
     pub(super) fn judge(&self, fit: &Fit, since: Since, at: Timestamp) -> Option<Proof> {
         let unknown = self.unknown.as_ref()?;
-        let held = self.holds(fit.translated, at)?;
         let exact = fit.reading == Reading::Exact && fit.label;
         let mut bits = unknown.bits(fit.reading);
         bits -= if fit.label { 0.0 } else { unknown.label };
         bits += if fit.tail { TAIL } else { 0.0 };
         // What a translation made of it, others do not know either, if it is not as it was sent.
         let changed = matches!(fit.reading, Reading::Origin | Reading::Checksum);
-        bits += if held && changed { WORD } else { 0.0 };
+        bits += if changed { self.held(fit.translated, at) } else { 0.0 };
         let fellows = self.fellows(fit, since);
         #[expect(clippy::cast_precision_loss, reason = "probes are far less than 2⁵²")]
         let spare = bits - (fellows as f64).log2();
@@ -286,24 +288,15 @@ impl Belief {
         (fit.to_target && !self.is_withdrawn()).then_some(Proof::Rewritten)
     }
 
-    /// Whether a translation is one that was seen before; `None` if it was seen to be another.
-    fn holds(&self, translated: Option<Translated>, at: Timestamp) -> Option<bool> {
-        let Some(Translated { flow, address, value }) = translated else { return Some(false) };
-        if address.is_some() && self.address.is_some_and(|known| Some(known) != address) {
-            return None;
-        }
-        let known = self.flows.get(&(flow, address.is_some()));
-        let known = known.filter(|(_, last)| at.since(*last) < REST);
-        match known {
-            Some((known, _)) => (*known == value).then_some(true),
-            None => Some(false),
-        }
-    }
-
-    /// By how much a translation is known to change the checksums of a flow, if it leaves all else.
-    pub(super) fn difference(&self, flow: [u8; 4], at: Timestamp) -> Option<u16> {
-        let known = self.flows.get(&(flow, false));
-        known.filter(|(_, last)| at.since(*last) < REST).map(|(difference, _)| *difference)
+    /// How hard, in bits, it is to guess what a translation made of a flow: one of those that were seen before.
+    fn held(&self, translated: Option<Translated>, at: Timestamp) -> f64 {
+        let known = translated.and_then(|it| Some((it, self.flows.get(&it.flow)?)));
+        let Some((translated, known)) = known else { return 0.0 };
+        let lately = || known.iter().filter(|(_, last)| at.since(*last) < REST);
+        let there = lately().any(|(it, _)| *it == translated);
+        #[expect(clippy::cast_precision_loss, reason = "they are few")]
+        let among = (lately().count() as f64).log2();
+        if there { WORD - among } else { 0.0 }
     }
 
     /// How many probes of a round that began then, and of all after it, a packet could hit.

@@ -12,6 +12,7 @@
 //! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hash;
 
 use crate::probe::craft::is_of_key;
 use crate::probe::{self, Answer, AnswerKey, Flow, ProbeKey, ProbeType};
@@ -72,8 +73,8 @@ pub(super) fn number(probe: ProbeType, key: &ProbeKey) -> u16 {
 pub(super) enum Mark {
     /// All of it.
     Key(ProbeKey),
-    /// But for the checksum.
-    Left(ProbeKey),
+    /// But for the checksum; and with UDP what its payload begins with, if that is shown.
+    Left(ProbeKey, Option<u16>),
     /// But for the source port or identifier, too.
     Origin(ProbeKey),
     /// All but the IP-ID, once what translations did was undone.
@@ -94,8 +95,9 @@ pub(super) struct Correlator {
     since: Since,
     idents: Idents,
     exact: HashMap<ProbeKey, ProbeRef>,
-    /// `None` where several probes fit.
-    without_checksum: HashMap<ProbeKey, Option<Known>>,
+    /// Also with what the payload of UDP begins with: it tells probes apart that only their checksums do otherwise. `None`
+    /// where several probes fit.
+    without_checksum: HashMap<Left, Option<Known>>,
     without_origin: HashMap<ProbeKey, Option<ProbeRef>>,
     rewritten: Rewritten,
     /// With the target's port that they were sent to.
@@ -108,10 +110,15 @@ pub(super) struct Correlator {
     lenient: Option<Lenient>,
 }
 
+/// A key without its checksum, and what may mark the payload.
+type Left = (ProbeKey, Option<u16>);
+
 #[derive(Clone, Copy, Debug)]
 struct Known {
     at: ProbeRef,
     key: ProbeKey,
+    /// What may mark its payload, if that was captured.
+    mark: Option<u16>,
     /// Its checksum was right when it was captured, so that another one in a quote means something.
     checksum_right: bool,
 }
@@ -223,12 +230,33 @@ impl Correlator {
         let summed = matches!(protocol, ipv4::UDP | ipv4::TCP | ipv4::UDP_LITE);
         let right = || transport(header.source, header.destination, protocol, payload) == 0;
         let checksum_right = !summed || whole && right();
-        let known = Known { at, key, checksum_right };
+        let left = self.left(&key, payload);
+        let known = Known { at, key, mark: left.1, checksum_right };
         self.exact.insert(key, at);
-        unique(&mut self.without_checksum, key.without_checksum(protocol), known);
+        unique(&mut self.without_checksum, left, known);
+        if left.1.is_some() {
+            // A quote may end before it.
+            unique(&mut self.without_checksum, (left.0, None), known);
+        }
         unique(&mut self.without_origin, key.without_origin(protocol), at);
         self.rewritten.insert(&key, at, header, payload);
         self.insert_answer(&key, at, payload);
+    }
+
+    /// What is left of a datagram whose checksum was changed on the way.
+    fn left(&self, key: &ProbeKey, payload: &[u8]) -> Left {
+        (key.without_checksum(self.flow.protocol()), self.rewritten.mark(payload))
+    }
+
+    /// By what a probe is looked up that a quote shows but for the checksum. A router may fill up what it quotes, so where an
+    /// IP-ID tells probes apart another mark is no other probe's.
+    fn left_known(&self, key: &ProbeKey, payload: &[u8]) -> Left {
+        let left = self.left(key, payload);
+        let unmarked = (left.0, None);
+        let enough = |it: &Known| it.mark.is_none() || key.ip_id != 0;
+        let known = || self.without_checksum.get(&unmarked);
+        let may_be = || known().is_some_and(|known| known.as_ref().is_none_or(enough));
+        if !self.without_checksum.contains_key(&left) && may_be() { unmarked } else { left }
     }
 
     /// Takes in a datagram that is no probe of this trace: if it comes from our port, what quotes it is not meant for us.
@@ -304,8 +332,8 @@ impl Correlator {
             if let Some(at) = self.exact.get(key) {
                 return Some((*at, fit(Reading::Exact, None)));
             }
-            let key_left = key.without_checksum(flow.protocol());
-            if let Some(known) = self.without_checksum.get(&key_left) {
+            let left = self.left_known(key, quote.payload);
+            if let Some(known) = self.without_checksum.get(&left) {
                 let known = (*known)?;
                 let translated = self.rewritten.resummed(key, &known.key);
                 return Some((known.at, fit(Reading::Checksum, translated)));
@@ -328,7 +356,8 @@ impl Correlator {
             if let Some(at) = self.exact.get(key) {
                 return Some(Found::plain(*at, false));
             }
-            if let Some(known) = self.without_checksum.get(&key.without_checksum(protocol)) {
+            let left = self.left_known(key, quote.payload);
+            if let Some(known) = self.without_checksum.get(&left) {
                 return known.map(|it| Found::plain(it.at, it.checksum_right));
             }
         }
@@ -408,8 +437,9 @@ impl Correlator {
         let by_origin = !strict || matches!(probe, ProbeType::Protocol(_));
         let origins = self.without_origin.iter().filter(move |(_, at)| by_origin && at.is_some());
         let left = self.without_checksum.iter().filter(|(_, known)| known.is_some());
+        let left = left.map(|((key, mark), _)| Mark::Left(*key, *mark));
         let keys = self.exact.keys().map(|key| Mark::Key(key.with_one_zero(flow.protocol())));
-        keys.chain(left.map(|(key, _)| Mark::Left(*key)))
+        keys.chain(left)
             .chain(origins.map(|(key, _)| Mark::Origin(*key)))
             .chain(self.answers.keys().map(|key| Mark::Answer(*key)))
             .chain(self.rewritten.marks())
@@ -418,38 +448,24 @@ impl Correlator {
     /// By what probes of other rounds are found that a datagram to us may be about which is captured at this time.
     ///
     /// Of a mark that the probes of many rounds share one is enough, of the latest: if that is not believed, older ones are less.
-    /// Only where a translation is known to change checksums by so much, it must be the round whose checksum was that.
-    pub(super) fn marks_in(
-        &self,
-        datagram: &Datagram<'_>,
-        belief: &Belief,
-        at: Timestamp,
-    ) -> impl Iterator<Item = Mark> {
+    pub(super) fn marks_in(&self, datagram: &Datagram<'_>) -> impl Iterator<Item = Mark> {
         let answer = probe::answer(&self.flow, &datagram.header, datagram.payload);
-        let quoted = datagram.quote.as_ref().map(|quote| self.marks_quoted(quote, belief, at));
+        let quoted = datagram.quote.as_ref().map(|quote| self.marks_quoted(quote));
         let answer = answer.map(|answer| Mark::Answer(answer.key));
         answer.into_iter().chain(quoted.into_iter().flatten().flatten())
     }
 
-    fn marks_quoted(
-        &self,
-        quote: &Quoted<'_>,
-        belief: &Belief,
-        at: Timestamp,
-    ) -> [Option<Mark>; 6] {
+    fn marks_quoted(&self, quote: &Quoted<'_>) -> [Option<Mark>; 5] {
         let (header, protocol) = (&quote.header, self.flow.protocol());
         let key = ProbeKey::of(header, quote.payload);
-        let Some(key) = key.filter(|_| header.protocol == protocol) else { return [None; 6] };
+        let Some(key) = key.filter(|_| header.protocol == protocol) else { return [None; 5] };
         let to_target = header.destination == self.flow.target;
         let as_sent = to_target && header.source == self.flow.source;
-        let flow = self.rewritten.flow_of(&key);
-        let undone = belief.difference(flow, at).and_then(|it| self.rewritten.without(&key, it));
-        let by_key = |key: ProbeKey| Mark::Key(key.with_one_zero(protocol));
+        let (left, mark) = self.left(&key, quote.payload);
         let [head, id] = self.rewritten.marks_quoted(header, &key);
         [
-            as_sent.then(|| by_key(key)),
-            as_sent.then(|| Mark::Left(key.without_checksum(protocol))),
-            undone.filter(|_| as_sent).map(by_key),
+            as_sent.then(|| Mark::Key(key.with_one_zero(protocol))),
+            as_sent.then_some(Mark::Left(left, mark)),
             to_target.then(|| Mark::Origin(key.without_origin(protocol))),
             Some(head),
             Some(id),
@@ -473,6 +489,6 @@ fn is_numbered(first: u32, key: &ProbeKey) -> bool {
 }
 
 /// Puts `value` where nothing is yet; where something is, the key does not tell which.
-fn unique<T>(map: &mut HashMap<ProbeKey, Option<T>>, key: ProbeKey, value: T) {
+fn unique<K: Eq + Hash, T>(map: &mut HashMap<K, Option<T>>, key: K, value: T) {
     map.entry(key).and_modify(|known| *known = None).or_insert(Some(value));
 }

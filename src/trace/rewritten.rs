@@ -232,10 +232,9 @@ impl Rewritten {
         [Mark::Head(self.index(head)), Mark::Id(key.ip_id)]
     }
 
-    /// The key that a probe had whose checksum a translation changed by so much to that of this one.
-    pub(super) fn without(&self, key: &ProbeKey, difference: u16) -> Option<ProbeKey> {
-        let was = plus(self.sum_of(key.head)?, !difference);
-        Some(ProbeKey { head: self.with_sum(key.head, was), ..*key })
+    /// What may mark the payload of UDP, if there is any.
+    pub(super) fn mark(&self, payload: &[u8]) -> Option<u16> {
+        word(payload, MARK_AT).filter(|_| is_udp(self.flow.protocol()))
     }
 
     /// What is the same in all probes that a translation takes for one flow.

@@ -20,10 +20,11 @@ use std::net::IpAddr;
 
 use crate::probe::{self, Flow, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
+use crate::wire::checksum::{transport, udp_lite};
 use crate::wire::ip::{self, IpHeader};
-use crate::wire::ipv4;
 use crate::wire::quoted::{self, Quoted};
 use crate::wire::{Frame, link};
+use crate::wire::{ipv4, tcp};
 
 use super::config::TraceConfig;
 use super::correlate::{Idents, number};
@@ -173,7 +174,7 @@ impl Survey {
     fn recognise(&self, header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
         match self.hints.protocol {
             Some(number) => probe::recognise_as(ProbeType::Protocol(number), header, payload),
-            None => probe::recognise(header, payload),
+            None => recognise_raw(header, payload).or_else(|| probe::recognise(header, payload)),
         }
     }
 
@@ -184,6 +185,13 @@ impl Survey {
             let key = ProbeKey::of_cut(header, quote.payload)?;
             self.recognise(header, &key.head).filter(|_| quote.payload.len() < key.head.len())
         })
+    }
+
+    /// The probe of a protocol as such that a quote is of: that alone does not show that it is one.
+    fn quoted_raw(&self, quote: &Quoted<'_>) -> Option<(Flow, ProbeKey)> {
+        let (flow, key) = as_raw(&quote.header, quote.payload)?;
+        let pair = self.pairs.get(&pair_of(&flow))?;
+        pair.latest.contains_key(&key).then_some((flow, key))
     }
 
     /// Takes a probe in, or says that it is none: its TTL is high, and no others led up to it.
@@ -276,7 +284,8 @@ impl Survey {
             self.take_echo_reply(header, (ident, sequence), when);
         }
         let Ok(quote) = quoted::decode(icmp.body) else { return };
-        let quoted = self.recognise_quote(&quote).filter(|_| icmp.quotes);
+        let quoted = self.quoted_raw(&quote).or_else(|| self.recognise_quote(&quote));
+        let quoted = quoted.filter(|_| icmp.quotes);
         let Some((flow, key)) = quoted else { return };
         let (at, expired) = (when.0, icmp.icmp_type == ip::time_exceeded(family));
         if flow.source != header.destination
@@ -511,6 +520,32 @@ fn of_rewritten(key: ProbeKey, protocol: u8) -> impl Iterator<Item = ProbeKey> {
     let head = if protocol == ipv4::TCP { portless.head } else { key.head };
     let by_id = Some(portless).filter(|_| key.ip_id != 0 && ports);
     [ProbeKey { ip_id: 0, head }].into_iter().chain(by_id)
+}
+
+/// What probes of a protocol as such are filled with from their ninth octet on, by rtrace and by traceroute on Linux.
+const RAW_FILLING: [u8; 8] = [0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f];
+
+/// Reads a datagram as a probe of its protocol as such, whatever it looks like.
+fn as_raw(header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
+    probe::recognise_as(ProbeType::Protocol(header.protocol), header, payload)
+}
+
+/// Reads a datagram as such a probe that is nothing else of its protocol: its checksum is wrong, and it is filled as such probes
+/// are from the beginning, or is no segment of TCP.
+fn recognise_raw(header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
+    let IpHeader { source, destination, protocol, .. } = *header;
+    let filled = || payload.get(8..).is_some_and(|rest| rest.starts_with(&RAW_FILLING));
+    let no_segment = || protocol == ipv4::TCP && tcp::decode(payload).is_err();
+    let whole = header.total_len == header.header_len + payload.len();
+    if !whole || !(filled() || no_segment()) {
+        return None;
+    }
+    let right = match protocol {
+        ipv4::TCP | ipv4::UDP => transport(source, destination, protocol, payload) == 0,
+        ipv4::UDP_LITE => udp_lite(source, destination, payload) == Some(0),
+        _ => !header.is_icmp() || ip::icmp_checksum_is_right(header, payload),
+    };
+    as_raw(header, payload).filter(|_| !right)
 }
 
 /// Multicast and broadcast: a low TTL only keeps them near.

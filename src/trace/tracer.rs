@@ -325,12 +325,8 @@ impl Tracer {
     }
 
     /// By what the probes of other rounds are found that a datagram may be about.
-    pub(super) fn marks_in(
-        &self,
-        datagram: &Datagram<'_>,
-        at: Timestamp,
-    ) -> impl Iterator<Item = Mark> {
-        self.correlator.marks_in(datagram, &self.belief, at)
+    pub(super) fn marks_in(&self, datagram: &Datagram<'_>) -> impl Iterator<Item = Mark> {
+        self.correlator.marks_in(datagram)
     }
 
     /// As [`handle_frame`](Self::handle_frame) of a frame that holds this datagram, if it holds one; but what is unmatched is not

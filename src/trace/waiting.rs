@@ -6,6 +6,8 @@
 //! What lies beyond the farthest hop that answered may be much farther away in time than what is known tells. So while nothing
 //! has ended the path, nothing there is given up before the first probe that waits there has waited for
 //! [so long](super::config::Wait::far). All others there wait beside it, and once that time has passed, nothing waits so long again.
+//! Where only so many probes may be in flight, they do not wait beside each other: so each waits so long there, but holds a place in
+//! flight no longer than elsewhere, and what comes beyond the target costs no more time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -42,12 +44,21 @@ pub(super) struct Waiting {
     far_is_over: bool,
 }
 
-/// The probes beyond the farthest hop that answered: until when none of them is given up.
+/// The probes beyond the farthest hop that answered.
 #[derive(Clone, Copy, Debug)]
 struct Far {
     /// The index of their first queue; the scout is one of them, too.
     first: usize,
-    until: Timestamp,
+    wait: FarWait,
+}
+
+/// How much longer they are waited for than others.
+#[derive(Clone, Copy, Debug)]
+enum FarWait {
+    /// All of them until then at least.
+    Until(Timestamp),
+    /// Each of them so long at least.
+    Each(Span),
 }
 
 /// The probes of a hop that wait, the first sent first.
@@ -164,7 +175,7 @@ impl Waiting {
             return due;
         }
         let far = self.far(path, config);
-        self.for_each_queue(far, config, |queue, patience, until, stale| {
+        self.for_each_queue(far, config, |queue, (patience, until), stale| {
             while let Some(entry) = queue.next(path, stale) {
                 let Reverse((sent, at)) = entry;
                 let deadline = sent.after(patience).max(until);
@@ -176,7 +187,8 @@ impl Waiting {
             }
         });
         due.sort_unstable();
-        self.far_is_over |= far.is_some_and(|far| far.until <= now);
+        self.far_is_over |=
+            far.is_some_and(|far| matches!(far.wait, FarWait::Until(until) if until <= now));
         self.live = self.live.saturating_sub(due.len());
         self.changed = true;
         due
@@ -193,7 +205,7 @@ impl Waiting {
         if self.changed || self.open_beyond != path.open_beyond() {
             let mut earliest: Option<Timestamp> = None;
             let far = self.far(path, config);
-            self.for_each_queue(far, config, |queue, patience, until, stale| {
+            self.for_each_queue(far, config, |queue, (patience, until), stale| {
                 let first = queue.next(path, stale);
                 let deadline = first.map(|Reverse((sent, _))| sent.after(patience).max(until));
                 earliest = earliest.into_iter().chain(deadline).min();
@@ -205,16 +217,25 @@ impl Waiting {
         self.next_deadline
     }
 
-    /// Which probes lie beyond the farthest hop that answered, if they may be far, and until when none of them is given up.
-    fn far(&mut self, path: &Path, config: &TraceConfig) -> Option<Far> {
+    /// The farthest hop that answered, and how long what lies beyond is waited for, if that may be far.
+    fn beyond(&self, path: &Path, config: &TraceConfig) -> Option<(u8, Span)> {
         let farthest = path.open_beyond().filter(|_| !self.far_is_over)?;
         let (far, _) = config.wait.far().zip(self.largest_rtt)?;
+        Some((farthest, far))
+    }
+
+    /// Which probes lie there, and how much longer they are waited for.
+    fn far(&mut self, path: &Path, config: &TraceConfig) -> Option<Far> {
+        let (farthest, far) = self.beyond(path, config)?;
         let first = farthest.checked_sub(self.first_ttl).map_or(1, |hop| usize::from(hop) + 2);
+        if config.in_flight_exact {
+            return Some(Far { first, wait: FarWait::Each(far) });
+        }
         let (scout, hops) = self.queues.split_first_mut()?;
         let beyond = hops.iter_mut().skip(first - 1).chain([scout]);
         let sent = beyond.filter_map(|queue| queue.next(path, &mut self.stale));
         let earliest = sent.map(|Reverse((sent, _))| sent).min()?;
-        Some(Far { first, until: earliest.after(far) })
+        Some(Far { first, wait: FarWait::Until(earliest.after(far)) })
     }
 
     /// Shows each queue that is not empty, how long its probes are waited for, and until when at least.
@@ -222,12 +243,16 @@ impl Waiting {
         &mut self,
         far: Option<Far>,
         config: &TraceConfig,
-        mut show: impl FnMut(&mut Queue, Span, Timestamp, &mut usize),
+        mut show: impl FnMut(&mut Queue, (Span, Timestamp), &mut usize),
     ) {
         let (wait, largest) = (config.wait, self.largest_rtt);
-        let until = |index: usize| {
+        let waited = |index: usize, patience: Span| {
             let far = far.filter(|far| index == 0 || index >= far.first);
-            far.map_or(Timestamp::from_nanos(i64::MIN), |far| far.until)
+            match far.map(|far| far.wait) {
+                None => (patience, Timestamp::from_nanos(i64::MIN)),
+                Some(FarWait::Until(until)) => (patience, until),
+                Some(FarWait::Each(far)) => (patience.max(far), Timestamp::from_nanos(i64::MIN)),
+            }
         };
         let Some((scout, hops)) = self.queues.split_first_mut() else { return };
         let mut near = None;
@@ -235,20 +260,20 @@ impl Waiting {
         for (index, queue) in hops.iter_mut().enumerate().rev() {
             let here = queue.first_rtt.map(|(_, rtt)| rtt);
             if !queue.sent.is_empty() {
-                show(queue, wait.patience(here, near, largest), until(index + 1), &mut self.stale);
+                let patience = wait.patience(here, near, largest);
+                show(queue, waited(index + 1, patience), &mut self.stale);
             }
             near = here.or(near);
         }
         if !scout.sent.is_empty() {
-            show(scout, wait.patience(None, None, largest), until(0), &mut self.stale);
+            show(scout, waited(0, wait.patience(None, None, largest)), &mut self.stale);
         }
     }
 
     /// How many of them hold a place among those in flight.
     pub(super) fn under_way(&self, now: Timestamp, path: &Path, config: &TraceConfig) -> usize {
-        let Some(silence) = self.silence(config) else { return self.live };
-        let holds = |at: &ProbeRef| silent_from(*at, path, silence) > Some(now);
-        self.all(path).filter(holds).count()
+        let places = self.places(path, config);
+        self.all(path).filter(|at| places(*at).is_none_or(|until| until > now)).count()
     }
 
     /// When, after `now`, the next place becomes free because its probe has been silent for long.
@@ -258,9 +283,25 @@ impl Waiting {
         path: &Path,
         config: &TraceConfig,
     ) -> Option<Timestamp> {
-        let silence = self.silence(config)?;
-        let silent = self.all(path).filter_map(|at| silent_from(at, path, silence));
-        silent.filter(|from| *from > now).min()
+        let places = self.places(path, config);
+        self.all(path).filter_map(places).filter(|until| *until > now).min()
+    }
+
+    /// Until when each holds its place, if not for as long as an answer is waited for.
+    fn places<'a>(
+        &self,
+        path: &'a Path,
+        config: &TraceConfig,
+    ) -> impl Fn(ProbeRef) -> Option<Timestamp> + 'a {
+        let everywhere = self.silence(config).map(|silence| (0, silence));
+        let exact = || self.beyond(path, config).filter(|_| config.in_flight_exact);
+        let patience = config.wait.patience(None, None, self.largest_rtt);
+        let beyond = everywhere
+            .or_else(|| exact().map(|(farthest, _)| (farthest.saturating_add(1), patience)));
+        move |at| {
+            let (probe, (first, holds)) = path.probe(at).zip(beyond)?;
+            Some(probe.sent?.after(holds)).filter(|_| probe.ttl >= first)
+        }
     }
 
     /// When they were sent.
@@ -292,8 +333,4 @@ impl Queue {
 
 fn waits(Reverse((_, at)): &Reverse<(Timestamp, ProbeRef)>, path: &Path) -> bool {
     path.probe(*at).is_some_and(|probe| !probe.is_settled())
-}
-
-fn silent_from(at: ProbeRef, path: &Path, silence: Span) -> Option<Timestamp> {
-    Some(path.probe(at)?.sent?.after(silence))
 }

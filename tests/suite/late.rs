@@ -155,3 +155,48 @@ fn a_late_answer_of_the_target_is_no_outage() {
     assert!(target.contains(" 0.0% ") && target.contains(" 15"), "{table}");
     assert_eq!((table.lines().count(), status), (8, 0), "{table}");
 }
+
+/// In traceroute's order the row of a target that answers late comes with its answer, also where silent hops before it have been
+/// waited for: each probe beyond the farthest answer waits for 3 s, beside those that are sent meanwhile.
+#[test]
+fn in_traceroutes_order_a_late_target_stands_in_its_row() {
+    for (silent, delay) in
+        [(&[4, 5][..], 1_100), (&[4][..], 2_500), (&[4, 5][..], 2_900), (&[][..], 2_900)]
+    {
+        let mut topology = String::new();
+        for hop in 1..=5 {
+            let silent = if silent.contains(&hop) { "silent = true\n" } else { "" };
+            let address = format!("address = \"198.51.100.{hop}\"\n");
+            write!(topology, "[[hop]]\n{address}delay = \"1ms\"\n{silent}").unwrap();
+        }
+        write!(topology, "[target]\ndelay = \"1ms\"\nreply_delay = \"{delay}ms\"\n").unwrap();
+        for options in
+            [&["-N1"][..], &["-N1", "-q1"], &["-N3"], &["-N16"], &["-N16", "-I"], &["-N2", "-T"]]
+        {
+            let (text, status) = said_over(&topology, &[options, &[TARGETS[0]]].concat(), "text");
+            let what = format!("{silent:?} {delay} {options:?}: {text}");
+            let rows: Vec<&str> = text.lines().skip(1).collect();
+            assert_eq!((rows.len(), status), (6, 0), "{what}");
+            assert!(rows[5].starts_with(" 6  203.0.113.9 ") && !rows[5].contains('*'), "{what}");
+            for (row, hop) in rows.iter().zip(1..=5) {
+                assert_eq!(row.contains('*'), silent.contains(&hop), "{what}");
+            }
+        }
+    }
+}
+
+/// A silent target costs no more than once 3 s at the end, and what may be in flight holds its place no longer than elsewhere.
+#[test]
+fn a_silent_target_costs_three_seconds_once_in_traceroutes_order() {
+    let topology =
+        "[[hop]]\naddress = \"198.51.100.1\"\ndelay = \"1ms\"\n[target]\nsilent = true\n";
+    // 29 hops of three probes beyond the first, 16 or 3 of them each second.
+    for (options, millis) in [(&["-N16"][..], 9_000), (&["-N3"][..], 32_000)] {
+        let (text, status) = said_over(topology, &[options, &[TARGETS[0]]].concat(), "ndjson");
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let sent: Vec<i64> = events.filter_map(|event| event["sent_ns"].as_i64()).collect();
+        let [first, last] = [sent.iter().min(), sent.iter().max()].map(|at| *at.unwrap());
+        assert_eq!(status, 1);
+        assert!((last - first) / 1_000_000 + 3_000 < millis, "{options:?} {first} {last}");
+    }
+}

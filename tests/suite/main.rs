@@ -44,3 +44,4 @@ mod stream;
 mod support;
 mod terminal;
 mod tools;
+mod two_nats;

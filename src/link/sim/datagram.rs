@@ -139,6 +139,26 @@ pub(super) fn translate(datagram: &mut [u8], header: &Header, address: IpAddr) {
     carry(datagram, header, true, (&octets(header.source), &octets(address)));
 }
 
+/// Where the source port or identifier is, from the first octet of what a datagram carries.
+pub(super) fn port_at(header: &Header) -> Option<usize> {
+    let at = match header.protocol {
+        UDP | UDP_LITE | TCP => Some(0),
+        icmp if icmp == header.rules.icmp => Some(4),
+        _ => None,
+    };
+    at.filter(|_| !header.later_fragment)
+}
+
+/// Adds `shift` to the source port or identifier of a datagram, and gives what it was; does nothing if that is 0.
+pub(super) fn translate_port(datagram: &mut [u8], header: &Header, shift: u16) -> Option<u16> {
+    let at = header.len + port_at(header).filter(|_| shift != 0)?;
+    let before = word(datagram, at);
+    let after = before.wrapping_add(shift).to_be_bytes();
+    put(datagram, at, &after);
+    carry(datagram, header, false, (&before.to_be_bytes(), &after));
+    Some(before)
+}
+
 /// Replaces whatever fields `rewrite` says, and what follows from them.
 pub(super) fn rewrite(datagram: &mut [u8], header: &Header, rewrite: Rewrite) {
     let rules = header.rules;

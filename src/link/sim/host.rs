@@ -48,7 +48,7 @@ pub(super) fn answer(node: &Node, transit: &Transit, target: bool) -> Option<Sai
         TCP => tcp(message, &node.ports),
         _ => return refuse(unknown_protocol(transit)),
     };
-    said.map(|said| (header.protocol, said))
+    said.map(|said| (header.protocol, transit.answered_to(said)))
 }
 
 /// In IPv6 a parameter problem that points to the number of the protocol: in the fixed header, or in

@@ -178,7 +178,7 @@ pub struct Hold {
     pub delay: Span,
 }
 
-/// A router that puts its own address in place of the prober's.
+/// A router that puts its own address in place of the prober's, and perhaps another source port or identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nat {
@@ -187,17 +187,20 @@ pub struct Nat {
     /// What it does to quotes on their way back.
     #[serde(default)]
     pub quotes: NatQuotes,
+    /// How much it adds to the source port or identifier.
+    #[serde(default)]
+    pub shift: u16,
 }
 
 /// What address translation does to the datagram quoted in an ICMP error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NatQuotes {
-    /// The prober's address is put back (RFC 5508 §4.1), but not the transport checksum: this
+    /// The prober's address and port are put back (RFC 5508 §4.1), but not the transport checksum: this
     /// difference is how a NAT on the path can be told.
     #[default]
     Restored,
-    /// The quote still shows the outside address.
+    /// The quote still shows the outside address and port.
     Outside,
 }
 

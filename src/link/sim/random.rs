@@ -206,7 +206,7 @@ fn router(rng: &mut fastrand::Rng, last: u8) -> Node {
     }
     Node {
         expiry,
-        nat: once_in(rng, 20).then_some(Nat { address, quotes }),
+        nat: once_in(rng, 20).then_some(Nat { address, quotes, shift: 0 }),
         advice: pick(rng, ADVICE).filter(|_| once_in(rng, 15)),
         mtu: once_in(rng, 20).then(|| rng.u16(28..1500)),
         balance: balance(rng),

@@ -122,7 +122,7 @@ fn advise(advice: Advice, rules: &Rules) -> Fate {
 pub(super) fn leave(node: &Node, transit: &mut Transit) {
     let nat = node.nat.filter(|nat| nat.address.is_ipv4() == transit.header.source.is_ipv4());
     if let Some(nat) = nat {
-        transit.translate(nat.address, nat.quotes);
+        transit.translate(nat);
     }
     if let Some(rewrite) = node.rewrite {
         transit.rewrite(rewrite);

@@ -138,7 +138,7 @@ impl Topology {
     /// The other keys of a hop, router or target are the fields of [`Node`]; where it holds an address
     /// of each family, the key of the IPv6 address ends in 6 (`reply_from6`). Some more values:
     /// `rate = { per_second = 1, burst = 2 }`, `hold = { chance = 0.1, delay = "6s" }`,
-    /// `nat = { address = "198.51.100.77", quotes = "outside" }`, `unreachable = "admin"` (or a code),
+    /// `nat = { address = "198.51.100.77", quotes = "outside", shift = 1000 }`, `unreachable = "admin"` (or a code),
     /// `quote = 28` (or `"full"`; `quote6` for IPv6), `malformed = "bad-checksum"`, `forged = "ports"`,
     /// `ports = [53, 80]` (or `"open"`, `"closed"`), `advice = "source-quench"`, `"reassembly-time"`,
     /// `{ redirect = "198.51.100.3" }`, `{ parameter-problem = 8 }` or `{ icmp = { type = 40, code = 0 } }`.

@@ -371,7 +371,7 @@ fn forged_replies_quote_a_probe_that_was_never_sent() {
 #[test]
 fn address_translation_shows_in_the_quote() {
     for (quotes, source) in [(NatQuotes::Restored, SOURCE), (NatQuotes::Outside, hop(50))] {
-        let nat = Some(Nat { address: hop(50).into(), quotes });
+        let nat = Some(Nat { address: hop(50).into(), quotes, shift: 0 });
         let topology = || Topology::new(0).hop(Node { nat, ..router(1) }).hop(router(2));
         let sent = probe(2, 33434);
         let reply = ask_one(topology(), sent.clone());

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::datagram::{self, Header};
 use super::family::octets;
-use super::node::{NatQuotes, Rewrite};
+use super::node::{Nat, NatQuotes, Rewrite};
 use super::topology::SOURCE;
 use crate::time::Timestamp;
 
@@ -20,9 +20,19 @@ pub(super) struct Transit {
     pub(super) path: Vec<usize>,
     /// How many of them have lowered the TTL.
     pub(super) crossed: u8,
-    /// For each translation on the way, the address before it and what it does to quotes.
-    pub(super) translations: Vec<(IpAddr, NatQuotes)>,
+    /// Each translation on the way.
+    pub(super) translations: Vec<Translation>,
     pub(super) prober: IpAddr,
+}
+
+/// What a translation has replaced, and what it does to quotes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Translation {
+    /// The source address before it.
+    source: IpAddr,
+    /// The source port or identifier before it, if that was replaced too.
+    port: Option<u16>,
+    quotes: NatQuotes,
 }
 
 impl Transit {
@@ -75,11 +85,27 @@ impl Transit {
         datagram::seal(&mut self.datagram);
     }
 
-    /// From here on it seems to come from `address`.
-    pub(super) fn translate(&mut self, address: IpAddr, quotes: NatQuotes) {
-        datagram::translate(&mut self.datagram, &self.header, address);
-        self.translations.push((self.header.source, quotes));
-        self.header.source = address;
+    /// From here on it seems to come from the address of this translation.
+    pub(super) fn translate(&mut self, nat: Nat) {
+        datagram::translate(&mut self.datagram, &self.header, nat.address);
+        let port = datagram::translate_port(&mut self.datagram, &self.header, nat.shift);
+        self.translations.push(Translation {
+            source: self.header.source,
+            port,
+            quotes: nat.quotes,
+        });
+        self.header.source = nat.address;
+    }
+
+    /// An answer to it in its own protocol, with the port or identifier that it was sent from.
+    pub(super) fn answered_to(&self, mut answer: Vec<u8>) -> Vec<u8> {
+        let at = datagram::port_at(&self.header);
+        if let Some((at, port)) = at.zip(self.translations.iter().find_map(|it| it.port)) {
+            // Of ports the answer's is the second; an identifier stays in its place.
+            let at = if self.header.protocol == self.header.rules.icmp { at } else { at + 2 };
+            datagram::put(&mut answer, at, &port.to_be_bytes());
+        }
+        answer
     }
 
     /// From here on it has these fields.
@@ -93,8 +119,11 @@ impl Transit {
     pub(super) fn quote(&self, length: usize) -> Vec<u8> {
         let mut quote = self.datagram.clone();
         let undone = self.translations.iter().rev();
-        for (inside, _) in undone.take_while(|(_, quotes)| *quotes == NatQuotes::Restored) {
-            datagram::put(&mut quote, self.header.rules.source_at, &octets(*inside));
+        for inside in undone.take_while(|it| it.quotes == NatQuotes::Restored) {
+            datagram::put(&mut quote, self.header.rules.source_at, &octets(inside.source));
+            if let Some((at, port)) = datagram::port_at(&self.header).zip(inside.port) {
+                datagram::put(&mut quote, self.header.len + at, &port.to_be_bytes());
+            }
         }
         if !self.translations.is_empty() {
             datagram::seal(&mut quote);

@@ -169,10 +169,11 @@ fn what_was_rewritten_is_believed_until_somebody_guesses() {
     assert_eq!(judged(&belief, fit(Reading::Exact)), Some(Proof::Enough));
 }
 
+/// What a translation made of a flow is believed more easily when it comes again; another one is no less likely than the first.
 #[test]
-fn one_translation_holds() {
+fn a_translation_that_was_seen_proves_more() {
     let config = config(FAMILIES[0], ProbeType::Udp, FlowMode::Paris);
-    let (mut belief, since) = after(&config, 1, 20);
+    let (mut belief, since) = after(&config, 1, 10);
     let (flow, other_flow) = ([1, 2, 3, 4], [1, 2, 3, 5]);
     let address: IpAddr = [198, 51, 100, 99].into();
     let [start, later] = [0, 31].map(|s| Timestamp::from_parts(s, 0));
@@ -180,16 +181,25 @@ fn one_translation_holds() {
         let translated = Some(Translated { flow, address: Some(address), value });
         belief.judge(&Fit { translated, ..fit(Reading::Origin) }, since[0], at)
     };
-    assert_eq!(judged(&belief, flow, address, 7, start), Some(Proof::Rewritten));
-    belief.note_translated(Translated { flow, address: Some(address), value: 7 }, start);
-    assert_eq!(judged(&belief, flow, address, 7, start), Some(Proof::Enough), "who knows it?");
-    assert_eq!(judged(&belief, flow, address, 8, start), None, "another port");
-    assert_eq!(judged(&belief, flow, [198, 51, 100, 98].into(), 7, start), None, "another address");
+    let note = |belief: &mut Belief, value| {
+        belief.note_translated(Translated { flow, address: Some(address), value }, start);
+    };
+    let (enough, rewritten) = (Some(Proof::Enough), Some(Proof::Rewritten));
+    assert_eq!(judged(&belief, flow, address, 7, start), rewritten);
+    note(&mut belief, 7);
+    assert_eq!(judged(&belief, flow, address, 7, start), enough, "who knows it?");
+    assert_eq!(judged(&belief, flow, address, 8, start), rewritten, "behind another NAT");
+    assert_eq!(judged(&belief, flow, [198, 51, 100, 98].into(), 7, start), rewritten);
     let unchanged = Translated { flow, address: Some(address), value: 7 };
     let unchanged = Fit { translated: Some(unchanged), ..fit(Reading::Id) };
-    assert_eq!(belief.judge(&unchanged, since[0], start), Some(Proof::Rewritten), "as it was sent");
-    assert_eq!(judged(&belief, other_flow, address, 8, start), Some(Proof::Rewritten));
-    assert_eq!(judged(&belief, flow, address, 8, later), Some(Proof::Rewritten), "it rested");
+    assert_eq!(belief.judge(&unchanged, since[0], start), rewritten, "as it was sent");
+    assert_eq!(judged(&belief, other_flow, address, 7, start), rewritten);
+    assert_eq!(judged(&belief, flow, address, 7, later), rewritten, "it rested");
+    // Of two either may be guessed; of eight the oldest is forgotten.
+    note(&mut belief, 8);
+    assert_eq!([7, 8].map(|value| judged(&belief, flow, address, value, start)), [enough; 2]);
+    (9..=15).for_each(|value| note(&mut belief, value));
+    assert_eq!(judged(&belief, flow, address, 7, start), rewritten);
 }
 
 /// What was seen of another tool, or long ago, is believed as it was then.

@@ -172,7 +172,9 @@ fn lies_between(own: &[Sighting], control: &Sighting, most: u16) -> Option<bool>
     let after = own.iter().find(|it| it.sent >= control.at)?;
     let room = after.id.wrapping_sub(before.id);
     let step = control.id.wrapping_sub(before.id).wrapping_add(OVERTAKEN);
-    (1..=most).contains(&room).then_some(control.id != 0 && step <= room + 2 * OVERTAKEN)
+    (1..=most)
+        .contains(&room)
+        .then_some(control.id != 0 && step <= room.saturating_add(2 * OVERTAKEN))
 }
 
 /// The search for control samples on both sides of a hop.
@@ -312,5 +314,29 @@ impl Search<'_> {
 
     fn asked(&self, ttl: u8) -> Asked {
         self.counters.asked.get(&(self.flow, ttl)).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers may be as far apart as they can be: captures say whatever they like.
+    #[test]
+    fn any_numbers_are_compared() {
+        let seen = |nanos: i64, id: u16| Sighting {
+            ttl: 3,
+            flow: 0,
+            responder: IpAddr::from([192, 0, 2, 1]),
+            sent: Timestamp::from_nanos(nanos),
+            at: Timestamp::from_nanos(nanos + 1),
+            id,
+        };
+        let fits = |room: u16, id: u16| {
+            lies_between(&[seen(0, 7), seen(20, 7_u16.wrapping_add(room))], &seen(10, id), u16::MAX)
+        };
+        assert_eq!(fits(u16::MAX, 5_000), Some(true));
+        assert_eq!(fits(u16::MAX - 1, 6), Some(true));
+        assert_eq!([fits(10, 12), fits(10, 30_000)], [Some(true), Some(false)]);
     }
 }

@@ -12,7 +12,7 @@ use super::super::path::Path;
 use super::super::tracer::Tracer;
 use super::index::Index;
 use super::numbers::Numbers;
-use crate::time::{ClockStep, Timestamp};
+use crate::time::ClockStep;
 use crate::wire::Frame;
 
 /// The rounds whose frames were captured.
@@ -176,7 +176,7 @@ impl Seen {
         datagram: Option<&Datagram<'_>>,
     ) -> Disposition {
         self.shown = None;
-        if let Some(ago) = datagram.and_then(|datagram| self.quoted_round(datagram, frame.at)) {
+        if let Some(ago) = datagram.and_then(|datagram| self.quoted_round(datagram)) {
             self.current.expire(frame.at);
             self.shown = Some(ago);
             self.frames_shown += 1;
@@ -203,11 +203,11 @@ impl Seen {
 
     /// How many rounds ago that is, if it is over, of which a datagram quotes a probe as it was sent: then that is none of
     /// another round's which was rewritten on the way.
-    fn quoted_round(&self, datagram: &Datagram<'_>, at: Timestamp) -> Option<usize> {
+    fn quoted_round(&self, datagram: &Datagram<'_>) -> Option<usize> {
         if self.current.is_quoted_in(datagram) || !self.current.is_to_us(datagram) {
             return None;
         }
-        let ago = self.index.ago(self.current.marks_in(datagram, at));
+        let ago = self.index.ago(self.current.marks_in(datagram));
         let quoted =
             |ago: &usize| self.over.get(*ago).is_some_and(|over| over.round.is_quoted_in(datagram));
         ago.iter().find(quoted)
@@ -218,7 +218,7 @@ impl Seen {
         if !self.current.is_to_us(datagram) {
             return None;
         }
-        for ago in self.index.ago(self.current.marks_in(datagram, frame.at)).iter() {
+        for ago in self.index.ago(self.current.marks_in(datagram)).iter() {
             let Some(over) = self.over.get_mut(ago) else { continue };
             self.frames_shown += 1;
             let disposition = over.round.take_late_reply(&mut self.current, frame, datagram);

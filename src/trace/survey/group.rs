@@ -107,12 +107,15 @@ struct Chain {
     queries: Option<u16>,
     /// All had the same number.
     fixed: bool,
+    /// Each had another length than the one before: that tells them apart.
+    lengths_tell: bool,
 }
 
 impl Chain {
     fn new(index: usize, first: Sighting) -> Self {
         let (lowest, members) = (first.ttl, vec![index]);
-        Self { members, first, last: first, lowest, in_a_row: 1, queries: None, fixed: true }
+        let (queries, fixed, lengths_tell) = (None, true, true);
+        Self { members, first, last: first, lowest, in_a_row: 1, queries, fixed, lengths_tell }
     }
 
     fn push(&mut self, index: usize, it: Sighting) {
@@ -124,6 +127,7 @@ impl Chain {
         }
         self.lowest = self.lowest.min(it.ttl);
         self.fixed &= it.number == self.first.number;
+        self.lengths_tell &= it.len != self.last.len;
         self.members.push(index);
         self.last = it;
     }
@@ -148,7 +152,13 @@ impl Chain {
         let put_off = !self.fixed && (self.first.number..self.last.number).contains(&it.number);
         let goes_on = self.in_rounds() || put_off;
         numbers_again && scout_again
-            || from_the_start && (numbers_again || !goes_on || self.first.make() != it.make())
+            || from_the_start && (numbers_again || !goes_on || self.is_made_otherwise(it))
+    }
+
+    fn is_made_otherwise(&self, it: &Sighting) -> bool {
+        let lengths_tell = self.lengths_tell && self.members.len() > 2;
+        let len = if lengths_tell { it.len } else { self.first.len };
+        Sighting { len, ..self.first }.make() != it.make()
     }
 
     /// How unlikely it is that a probe with this TTL comes next; `None` if it cannot.

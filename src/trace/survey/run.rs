@@ -263,7 +263,7 @@ impl Run {
                 .unwrap_or(MAX_WATCHED_QUERIES)
                 .clamp(fewest, MAX_WATCHED_QUERIES),
             tos: self.first.tos,
-            dont_fragment: self.first.dont_fragment,
+            dont_fragment: self.flow.target.is_ipv4() && self.first.dont_fragment,
             mtu: !self.sizers.is_empty(),
             packet_len: self.first.len,
             first_id: self.first.key.ip_id,

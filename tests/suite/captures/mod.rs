@@ -195,6 +195,12 @@ fn a_file_without_times_says_so_and_shows_none() {
     }
     let list: Value = serde_json::from_str(&replay(&path, &["--list", "--json"]).stdout).unwrap();
     assert_eq!(list[0]["start"], Value::Null);
+    let atlas: Value = serde_json::from_str(&replay(&path, &["--format=atlas"]).stdout).unwrap();
+    let times =
+        [&atlas[0]["timestamp"], &atlas[0]["endtime"], &atlas["timestamp"], &atlas["endtime"]];
+    assert!(
+        times.iter().all(|it| it.is_null() || **it == 0) && !atlas.to_string().contains("endtime")
+    );
     let evidence = run_show(&path);
     assert!(!evidence.contains("1970"), "{evidence}");
 }
@@ -318,6 +324,21 @@ fn a_protocol_that_looks_like_another_is_probed_as_such() {
         assert!(live.stdout.lines().nth(1).unwrap().contains(" ms"), "{number}: {live:?}");
         let replayed = replay(&recording, &[]);
         assert_eq!((&replayed.stdout, replayed.stderr.as_str()), (&live.stdout, ""), "{number}");
+    }
+}
+
+/// Also where nothing says so but the packets: they are filled as such, and are nothing else of that protocol.
+#[test]
+fn probes_of_a_protocol_as_such_are_found_in_a_classic_pcap() {
+    let bench = Bench::new();
+    let recording = path_in(&bench.0, "protocol.pcap");
+    for number in ["1", "4", "6", "17", "47", "58", "136", "253"] {
+        for target in [TARGET, "2001:db8:113::9"] {
+            let args = ["--simulate", "-n", "--json", "-P", number, "--pcap"];
+            let live = run(&[&args[..], &[recording.to_str().unwrap(), target]].concat());
+            let again = replay(&recording, &["-n", "--json"]);
+            assert!(live.stdout == again.stdout, "{number} {target}: {}", again.stderr);
+        }
     }
 }
 

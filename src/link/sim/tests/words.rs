@@ -304,7 +304,7 @@ fn flaws_are_those_meant_in_ipv6_too() {
 fn translation_changes_its_own_family_only() {
     for (family, address) in [(Family::V4, IpAddr::V6(hop6(50))), (Family::V6, hop6(50).into())] {
         for protocol in [UDP, ICMPV6].into_iter().filter(|it| family == Family::V6 || *it == UDP) {
-            let nat = Some(Nat { address, quotes: NatQuotes::Outside });
+            let nat = Some(Nat { address, quotes: NatQuotes::Outside, shift: 0 });
             let net = || alone(Node { nat, ..dual(1) }).hop(dual(2));
             let message =
                 if protocol == UDP { udp(33434, 40) } else { vec![128, 0, 0, 0, 1, 2, 3, 4] };

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::super::{Plan, Rounds};
 use super::*;
 use crate::probe::{Flow, FlowMode, ProbeType, Secret, craft};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use crate::trace::Engine;
 use crate::wire::LinkType;
 use crate::wire::checksum::{checksum, plus, transport};
