@@ -12,7 +12,7 @@ use super::super::path::Path;
 use super::super::tracer::Tracer;
 use super::index::Index;
 use super::numbers::Numbers;
-use crate::time::ClockStep;
+use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
 
 /// The rounds whose frames were captured.
