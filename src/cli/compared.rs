@@ -163,10 +163,10 @@ pub fn map(found: &MapComparison) -> String {
     let mut text = String::new();
     let name = |address: Option<IpAddr>| address.map_or("*".to_owned(), |it| it.to_string());
     let said = |difference: Missing, change: bool| match (difference, change) {
-        (Missing::Gone, true) => "removed",
-        (Missing::Come, true) => "added",
-        (Missing::Gone, false) => "not found now, perhaps by chance",
-        (Missing::Come, false) => "not found before, perhaps by chance",
+        (Missing::Removed, true) => "removed",
+        (Missing::Added, true) => "added",
+        (Missing::Removed, false) => "not found now, perhaps by chance",
+        (Missing::Added, false) => "not found before, perhaps by chance",
     };
     for router in &found.routers {
         let ttl = router.ttls.first().copied().unwrap_or_default();

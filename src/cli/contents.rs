@@ -10,7 +10,7 @@ use anyhow::Context;
 
 use super::args::TraceOptions;
 use super::complain;
-use super::lacking::{self, Lacking};
+use super::lacking::{self, Lacking, OverUplinks};
 use crate::capture::{CaptureReader, Item};
 use crate::enrich::names;
 use crate::recording::Carried;
@@ -154,6 +154,17 @@ pub(super) struct Traces {
     pub surveyed: bool,
     /// Which of them all a frame may concern.
     pub endpoint: Endpoint,
+    /// Which of them all are of one run over several source addresses.
+    over_uplinks: Vec<OverUplinks>,
+}
+
+impl Traces {
+    /// Says of the traces that are meant which others are of their run.
+    fn say_which_are_one_run(&self) {
+        let meant =
+            |it: &&OverUplinks| self.chosen.iter().any(|(number, _)| it.numbers.contains(number));
+        self.over_uplinks.iter().filter(meant).for_each(|it| complain(&it.sentence));
+    }
 }
 
 impl Contents {
@@ -183,10 +194,11 @@ impl Contents {
     /// They are then no longer here. That there are none, or not all, is said.
     pub(super) fn traces(&mut self, name: &str, options: &TraceOptions, chosen: Chosen) -> Traces {
         self.say_limits(name);
-        let traces = self.choose(options, chosen);
+        let traces = self.choose(name, options, chosen);
         if traces.chosen.is_empty() {
             complain(&self.nothing_found(name, chosen));
         }
+        traces.say_which_are_one_run();
         let alone = traces.chosen.iter().filter(|(_, found)| traces.surveyed && found.probes == 0);
         alone.for_each(|(_, found)| complain(&lacking::without_probes(name, &found.config)));
         traces
@@ -229,13 +241,15 @@ impl Contents {
     pub(super) fn first(&mut self, name: &str) -> anyhow::Result<(u32, Recorded, Traces)> {
         self.say_limits(name);
         let (options, chosen) = (TraceOptions::default(), Chosen::default());
-        let mut traces = self.choose(&options, chosen);
+        let mut traces = self.choose(name, &options, chosen);
+        traces.chosen.truncate(1);
+        traces.say_which_are_one_run();
         let first = std::mem::take(&mut traces.chosen).into_iter().next();
         let (number, found) = first.with_context(|| self.nothing_found(name, chosen))?;
         Ok((number, self.recorded(found, &options), traces))
     }
 
-    fn choose(&mut self, options: &TraceOptions, chosen: Chosen) -> Traces {
+    fn choose(&mut self, name: &str, options: &TraceOptions, chosen: Chosen) -> Traces {
         let TraceOptions { source, sport: ident, .. } = *options;
         let wanted = Wanted { target: chosen.target, source, ident };
         let carried = self.carried.as_ref().map(|carried| Found {
@@ -244,6 +258,7 @@ impl Contents {
             start: Timestamp::default(),
             probes: 0,
             tool: "rtrace",
+            same_run: Vec::new(),
         });
         let surveyed = carried.is_none();
         let all = carried.map_or_else(|| std::mem::take(&mut self.found), |found| vec![found]);
@@ -256,13 +271,14 @@ impl Contents {
             let kind = options.kind.chosen();
             kind.is_none_or(|kind| kind.protocol(flow.family()) == flow.protocol())
         };
+        let over_uplinks = OverUplinks::among(name, &all);
         let matches = |found: &Found| wanted.matches(&found.config.flow(), &found.idents);
         let chosen = (1..)
             .zip(all)
             .filter(|(number, _)| chosen.number.is_none_or(|only| only == *number))
             .filter(|(_, found)| matches(found) && protocol(found))
             .collect();
-        Traces { chosen, surveyed, endpoint }
+        Traces { chosen, surveyed, endpoint, over_uplinks }
     }
 
     /// One of them, with what the recording and the options say of it.

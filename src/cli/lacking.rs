@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::render::counted;
 use crate::time::{Span, Timestamp};
+use crate::trace::survey::Found;
 use crate::trace::{Path, Probe, TraceConfig};
 use crate::wire::quoted;
 use crate::wire::{Frame, LinkType, ip, link};
@@ -100,4 +101,35 @@ pub(super) fn without_probes(name: &str, config: &TraceConfig) -> String {
         "{name} holds the replies but not the probes of the trace to {}: round-trip times are unknown",
         config.target
     )
+}
+
+/// Traces that one run sent from several source addresses.
+pub(super) struct OverUplinks {
+    /// Their numbers in the list of all.
+    pub numbers: Vec<u32>,
+    /// What is said of them.
+    pub sentence: String,
+}
+
+impl OverUplinks {
+    /// The runs of which a recording with this name holds several traces.
+    pub(super) fn among(name: &str, all: &[Found]) -> Vec<Self> {
+        let numbered: Vec<(u32, &Found)> = (1..).zip(all).collect();
+        let later = |(index, found): &(usize, &Found)| found.same_run.first() > Some(index);
+        let firsts = all.iter().enumerate().filter(later);
+        let runs = firsts.map(|(index, found)| {
+            let members = std::iter::once(index).chain(found.same_run.iter().copied());
+            let members: Vec<_> = members.filter_map(|it| numbered.get(it)).collect();
+            let each = members.iter().map(|(number, it)| format!("{number} (from {})", it.config.source));
+            let sentence = format!(
+                "{name}: traces {} to {} are one run over {} source addresses, with probes numbered in one \
+                 sequence: what one of them lacks may be in another",
+                each.collect::<Vec<_>>().join(" and "),
+                found.config.target,
+                members.len()
+            );
+            Self { numbers: members.iter().map(|(number, _)| *number).collect(), sentence }
+        });
+        runs.collect()
+    }
 }

@@ -40,6 +40,9 @@ struct Row {
     hops: u8,
     target_reached: bool,
     tool: &'static str,
+    /// The numbers of the other traces of its run, which have other source addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    same_run: Vec<usize>,
 }
 
 /// Lists the traces of recordings. One that cannot be read is said, and the others are listed all the same.
@@ -82,9 +85,11 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
     let mut watched = Vec::new();
     for (number, found) in std::mem::take(&mut traces.chosen) {
         let (start, tool) = (found.start, found.tool);
+        let same_run = found.same_run.iter().map(|place| place + 1).collect();
         let recorded = contents.recorded(found, &args.options);
         let engine = recorded.engine()?;
-        let listed = Listed { start, tool, config: recorded.config, first: None, probes: 0 };
+        let listed =
+            Listed { start, tool, same_run, config: recorded.config, first: None, probes: 0 };
         watched.push(Watched::new(number, engine, listed));
     }
     if let Some(error) =
@@ -100,6 +105,7 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
 struct Listed {
     start: Timestamp,
     tool: &'static str,
+    same_run: Vec<usize>,
     config: TraceConfig,
     first: Option<Timestamp>,
     probes: u64,
@@ -117,7 +123,7 @@ impl Observer for Listed {
 impl Row {
     fn of(watched: &Watched<Listed>, file: Option<String>) -> Self {
         let Watched { number, engine, observer, .. } = watched;
-        let Listed { start, tool, ref config, first, probes } = *observer;
+        let Listed { start, tool, ref same_run, ref config, first, probes } = *observer;
         let TraceConfig { source, target, probe, .. } = *config;
         let start = first.unwrap_or(start);
         Self {
@@ -132,6 +138,7 @@ impl Row {
             hops: engine.path().reported().last().map_or(0, |hop| hop.ttl),
             target_reached: engine.reached(),
             tool,
+            same_run: same_run.clone(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Two maps of all paths to one target, compared: which routers and links are gone or come.
+//! Two maps of all paths to one target, compared: which routers and links were removed or added.
 //!
 //! No run finds all for certain, so what one map lacks may still be there. Whether the maps differ by more than chance is one
 //! question to both (`odds`), the answer to which is to be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
@@ -129,11 +129,9 @@ pub struct MapComparison {
 #[serde(rename_all = "kebab-case")]
 pub enum Missing {
     /// From the second.
-    #[serde(rename = "removed")]
-    Gone,
+    Removed,
     /// From the first.
-    #[serde(rename = "added")]
-    Come,
+    Added,
 }
 
 /// A router that one map lacks.
@@ -249,8 +247,8 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
     };
     let odds = Odds::of(before, after);
     found.p = odds.chance();
-    found.note_missing(Missing::Gone, before, after);
-    found.note_missing(Missing::Come, after, before);
+    found.note_missing(Missing::Removed, before, after);
+    found.note_missing(Missing::Added, after, before);
     found.judge();
     let known = after.known();
     for (address, was) in before.known() {
@@ -281,15 +279,15 @@ impl MapComparison {
     fn judge(&mut self) {
         let certain = self.p < SIGNIFICANCE;
         let finished = |difference: Missing| match difference {
-            Missing::Gone => !self.unfinished.after,
-            Missing::Come => !self.unfinished.before,
+            Missing::Removed => !self.unfinished.after,
+            Missing::Added => !self.unfinished.before,
         };
         let routers = self.routers.iter().map(|it| (it.difference, it.p));
         let all = routers.chain(self.links.iter().map(|it| (it.difference, it.p)));
         let least = all.filter(|it| finished(it.0)).map(|it| it.1).fold(1.0, f64::min);
-        let [gone, come] = [Missing::Gone, Missing::Come].map(finished);
+        let [removed, added] = [Missing::Removed, Missing::Added].map(finished);
         let judge = |difference: Missing, p: f64, change: &mut bool| {
-            let finished = if difference == Missing::Gone { gone } else { come };
+            let finished = if difference == Missing::Removed { removed } else { added };
             *change = certain && (*change || finished && p <= least);
         };
         self.routers.iter_mut().for_each(|it| judge(it.difference, it.p, &mut it.change));

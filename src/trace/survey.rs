@@ -14,6 +14,7 @@
 mod group;
 mod replies;
 mod run;
+mod uplinks;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -97,6 +98,9 @@ pub struct Found {
     pub probes: usize,
     /// The tool that it looks like: see [`tool`](super::tool).
     pub tool: &'static str,
+    /// The other traces of the same run, which a host with several uplinks sent from other source addresses: their places among
+    /// all traces, from 0.
+    pub same_run: Vec<usize>,
 }
 
 /// A first reading of a capture.
@@ -349,13 +353,13 @@ impl Survey {
         drop(self);
         let more = runs.len().saturating_sub(TRACES);
         runs.truncate(TRACES);
-        (runs.into_iter().map(Run::found).collect(), more)
+        (found(runs), more)
     }
 
     /// The traces of the capture, the first [`TRACES`] in order of their beginnings.
     #[must_use]
     pub fn traces(&self) -> Vec<Found> {
-        self.all_runs().into_iter().take(TRACES).map(Run::found).collect()
+        found(self.all_runs().into_iter().take(TRACES).collect())
     }
 
     fn all_runs(&self) -> Vec<Run> {
@@ -434,6 +438,13 @@ impl Survey {
             _ => HashSet::new(),
         }
     }
+}
+
+/// The traces of a capture by what they were found by.
+fn found(runs: Vec<Run>) -> Vec<Found> {
+    let siblings = uplinks::siblings(&runs);
+    let each = runs.into_iter().zip(siblings);
+    each.map(|(run, same_run)| Found { same_run, ..run.found() }).collect()
 }
 
 impl Pair {

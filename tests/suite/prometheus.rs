@@ -142,6 +142,36 @@ fn told(stream: &mut impl BufRead, rounds: u64) -> Samples {
     samples
 }
 
+/// Reads the stream up to a line of this event.
+fn read_up_to(event: &str, stream: &mut impl BufRead) {
+    let (event, mut line) = (format!("\"event\":\"{event}\""), String::new());
+    while !line.contains(&event) {
+        line.clear();
+        assert!(stream.read_line(&mut line).unwrap() > 0, "the stream ended without {event}");
+    }
+}
+
+#[test]
+fn a_target_that_answers_with_an_error_is_not_reached() {
+    let dir = scratch();
+    let topology = path_in(&dir, "rejecting.toml");
+    std::fs::write(&topology, line_of(&["", ""], "500us", "unreachable = 4")).unwrap();
+    let mut watched = Watched::of(topology.to_str().unwrap());
+    read_up_to("unreached", &mut watched.stream);
+    // What a round came to is counted before the next is over.
+    read_up_to("round", &mut watched.stream);
+    let text = watched.scrape();
+    let value = |name: &str| -> Vec<&str> {
+        text.lines().filter(|line| line.starts_with(&format!("{name}{{"))).collect()
+    };
+    let reached = format!("rtrace_target_reached{{target=\"{TARGET}\"}} 0");
+    assert_eq!(value("rtrace_target_reached"), [reached]);
+    let rejected = format!(
+        "rtrace_target_rejected{{target=\"{TARGET}\",address=\"{TARGET}\",icmp_type=\"3\",icmp_code=\"4\"}} 1"
+    );
+    assert_eq!(value("rtrace_target_rejected"), [rejected]);
+}
+
 #[test]
 fn a_scrape_has_the_numbers_of_the_stream() {
     let dir = scratch();

@@ -119,6 +119,74 @@ fn a_target_that_never_answers_and_a_loop_are_said() {
     assert!(stream.contains("\"event\":\"unreached\""), "{stream}");
 }
 
+/// The tables of a router that balances, and of the routers behind it that reject all probes.
+fn rejecting(routers: u8) -> [String; 2] {
+    let of = |n: u8| {
+        format!("{{ address = \"198.51.100.10{n}\", delay = \"500us\", unreachable = \"host\" }}")
+    };
+    let all: Vec<String> = (0..routers).map(of).collect();
+    ["balance = \"packet\"".to_owned(), format!("routers = [{}]", all.join(", "))]
+}
+
+/// The report through a router that balances over others that reject all probes.
+fn behind_a_balancer(dir: &tempfile::TempDir, routers: u8, options: &[&str]) -> Run {
+    let [first, hop] = rejecting(routers);
+    let topology = path_in(dir, "rejecting.toml");
+    let text = line_of(&[&first], "500us", "");
+    let text = text.replace("[target]", &format!("[[hop]]\n{hop}\n[target]"));
+    fs::write(&topology, text).unwrap();
+    run(&[&["report", "--simulate", topology.to_str().unwrap(), TARGET], options].concat())
+}
+
+#[test]
+fn all_who_reject_are_counted() {
+    let (dir, options) = (scratch(), ["--rounds", "4", "-q9"]);
+    for (routers, said) in [(1, ""), (2, " and 1 other"), (3, " and 2 others")] {
+        let text = behind_a_balancer(&dir, routers, &options);
+        let note = text.stdout.lines().last().unwrap();
+        let (first, rest) = note.split_once(" by 198.51.100.10").expect(note);
+        assert_eq!(first, "  !H since 00:00:00");
+        assert_eq!(&rest[1..], format!("{said}: target not reached in 4 of 4 rounds"), "{text:?}");
+        let document =
+            json(&behind_a_balancer(&dir, routers, &[&options[..], &["--json"]].concat()));
+        let others = &document["report"]["outage"]["rejected"]["others"];
+        assert_eq!(others.as_u64().unwrap_or(0), u64::from(routers) - 1, "{document}");
+        assert!(schema().is_valid(&document));
+    }
+}
+
+/// A target whose answers do not count has an outage all the same, and each form says which answers came.
+#[test]
+fn a_target_whose_answers_do_not_count_is_not_silent() {
+    let dir = scratch();
+    let rounds = ["--rounds", "3"];
+    let cases = [
+        (
+            "malformed = \"bad-checksum\"",
+            "only damaged answers since 00:00:00",
+            Some("damaged"),
+            None,
+        ),
+        ("unreachable = 4", "!F-0 since 00:00:00 by 203.0.113.9", None, Some("!F-0")),
+    ];
+    for (target, said, not_believed, annotation) in cases {
+        let text = report(&dir, &["", ""], target, &rounds);
+        let note = format!("  {said}: target not reached in 3 of 3 rounds\n");
+        assert!(text.stdout.ends_with(&note) && text.status == 1, "{text:?}");
+        let document = json(&report(&dir, &["", ""], target, &["--rounds", "3", "--json"]));
+        assert!(schema().is_valid(&document));
+        let outage = &document["report"]["outage"];
+        assert_eq!(outage["not_believed"].as_str(), not_believed);
+        assert_eq!(outage["rejected"]["annotation"].as_str(), annotation);
+        let stream = report(&dir, &["", ""], target, &["--format", "ndjson", "--rounds", "3"]);
+        let lines = stream.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let unreached: Vec<Value> = lines.filter(|it| it["event"] == "unreached").collect();
+        let [unreached] = &unreached[..] else { panic!("{stream:?}") };
+        assert_eq!(unreached["not_believed"].as_str(), not_believed);
+        assert_eq!(unreached["rejected"]["annotation"].as_str(), annotation);
+    }
+}
+
 #[test]
 fn names_are_cut_unless_the_report_is_wide() {
     let options = ["report", "--simulate", "target.example", "--rounds", "2"];

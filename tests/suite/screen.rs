@@ -230,6 +230,28 @@ fn several_responders_a_silent_hop_limits_and_late_replies() {
     check("chart-80x24", SMALL, &seen, &pane(Pane::Chart, 6));
 }
 
+/// The first line of the screen of a watch whose target answers so.
+fn header(target: &str) -> String {
+    let topology = Topology::parse(&line_of(&["", ""], "500us", target), "test").unwrap();
+    let drawn = text(&buffer(LARGE, &watched(topology, 1, 4, usize::MAX), &state(|_| {})));
+    drawn.lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn the_header_says_what_comes_instead_of_the_target() {
+    for (target, said) in [
+        ("unreachable = 4", Some("!F-0 since 00:00:00 by 203.0.113.9")),
+        ("malformed = \"bad-checksum\"", Some("only damaged answers since 00:00:00")),
+        ("silent = true", Some("no answer since 00:00:00")),
+        ("", None),
+    ] {
+        let said = said.map_or(String::new(), |said| format!("  {said}"));
+        let start = format!("rtrace{said}  192.0.2.2 to target.example (203.0.113.9)");
+        let header = header(target);
+        assert!(header.starts_with(&start), "{target}: {header}");
+    }
+}
+
 #[test]
 fn systems_and_places() {
     let database = |bytes: Vec<u8>, kind| {

@@ -6,9 +6,9 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{replay, root};
+use crate::support::{path_in, replay, root, run, scratch};
 
 /// What is told of one hop.
 #[derive(Debug, Default, PartialEq)]
@@ -185,4 +185,57 @@ fn tools_at_once_never_mix() {
         assert_eq!(ttls, [1, 3, 4, 5], "{}", report["asked"]);
         assert_eq!(report["totals"].get("orphans"), None, "{}", report["asked"]);
     }
+}
+
+/// A capture in which the kernel chose another source address for every third probe: this one, the first with its halves
+/// exchanged, so that all checksums hold.
+fn over_two_uplinks() -> Vec<u8> {
+    const RECORD: usize = 16;
+    let (own, other, target) = ([10, 0, 1, 1], [1, 1, 10, 0], [203, 0, 113, 9]);
+    let mut file = fs::read(root().join("tests/captures/linux-udp.pcap")).unwrap();
+    let mut at = 24;
+    while at < file.len() {
+        let len = u32::from_le_bytes(file[at + 8..at + 12].try_into().unwrap()) as usize;
+        let frame = &mut file[at + RECORD..at + RECORD + len];
+        at += RECORD + len;
+        // The ports follow the destination of the probe, also where it is quoted.
+        let Some(ports) = frame.windows(4).rposition(|it| it == target) else { continue };
+        if u16::from_be_bytes([frame[ports + 6], frame[ports + 7]]) % 3 != 0 {
+            continue;
+        }
+        for place in 0..len - 4 {
+            if frame[place..place + 4] == own {
+                frame[place..place + 4].copy_from_slice(&other);
+            }
+        }
+    }
+    file
+}
+
+#[test]
+fn a_run_over_two_uplinks_is_two_traces_and_said_to_be_one_run() {
+    let dir = scratch();
+    let capture = path_in(&dir, "uplinks.pcap");
+    fs::write(&capture, over_two_uplinks()).unwrap();
+    let said = format!(
+        "rtrace: {}: traces 1 (from 10.0.1.1) and 2 (from 1.1.10.0) to 203.0.113.9 are one run over 2 source \
+         addresses, with probes numbered in one sequence: what one of them lacks may be in another\n",
+        capture.display()
+    );
+    let rows = replay(&capture, &["--list", "--json"]);
+    assert_eq!(rows.stderr, said);
+    let rows: Value = serde_json::from_str(&rows.stdout).unwrap();
+    let of = |row: usize, field: &str| rows[row][field].clone();
+    assert_eq!([of(0, "source"), of(1, "source")], ["10.0.1.1", "1.1.10.0"]);
+    assert_eq!([of(0, "same_run"), of(1, "same_run")], [json!([2]), json!([1])]);
+    let all = replay(&capture, &["-n"]);
+    assert_eq!((all.stderr.as_str(), all.status), (said.as_str(), 0));
+    assert_eq!(all.stdout.matches("traceroute to").count(), 2, "{}", all.stdout);
+    // Also where one of them is asked for, and where only the first is compared.
+    assert_eq!(replay(&capture, &["-n", "--trace", "2"]).stderr, said);
+    let path = capture.to_str().unwrap();
+    assert!(run(&["diff", path, path]).stderr.starts_with(&said));
+
+    let one = replay(&root().join("tests/captures/mixed.pcap"), &["--list", "--json"]);
+    assert!(!one.stdout.contains("same_run") && !one.stderr.contains("one run"), "{one:?}");
 }

@@ -86,9 +86,9 @@ impl Odds {
             let shares = [usual_share(&counts, |it| it.0), usual_share(&counts, |it| it.1)];
             let kinds = counts.len();
             for (next, (was, is)) in router {
-                let [gone, come] = alone.entry(*next).or_insert([1.0; 2]);
-                *gone *= chance::missed((*was, before), after, kinds, shares[0]);
-                *come *= chance::missed((*is, after), before, kinds, shares[1]);
+                let [removed, added] = alone.entry(*next).or_insert([1.0; 2]);
+                *removed *= chance::missed((*was, before), after, kinds, shares[0]);
+                *added *= chance::missed((*is, after), before, kinds, shares[1]);
                 let (all_was, all_is) = seen.entry(*next).or_default();
                 (*all_was, *all_is) = (*all_was + was, *all_is + is);
             }
@@ -98,9 +98,9 @@ impl Odds {
                 apart = apart.min(disjoint);
             }
         }
-        let of_one = alone.iter().filter_map(|(next, [gone, come])| match seen.get(next)? {
-            (_, 0) => Some(*gone),
-            (0, _) => Some(*come),
+        let of_one = alone.iter().filter_map(|(next, [removed, added])| match seen.get(next)? {
+            (_, 0) => Some(*removed),
+            (0, _) => Some(*added),
             _ => None,
         });
         let least = of_one.fold(1.0, f64::min);

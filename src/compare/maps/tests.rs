@@ -57,10 +57,10 @@ fn what_chance_may_have_missed_is_no_change() {
     // Half of the next hops are not seen by 3 flows, but by 20.
     let few = map(&[(0, 1, 20), (1, 3, 3), (3, 9, 3)]);
     let many = map(&[(0, 1, 20), (1, 3, 20), (3, 9, 20)]);
-    assert_eq!(told(&compare(&whole, &few)), ["Gone 2?"]);
+    assert_eq!(told(&compare(&whole, &few)), ["Removed 2?"]);
     assert!(!compare(&whole, &few).changed);
-    assert_eq!(told(&compare(&whole, &many)), ["Gone 2"]);
-    assert_eq!(told(&compare(&many, &whole)), ["Come 2"]);
+    assert_eq!(told(&compare(&whole, &many)), ["Removed 2"]);
+    assert_eq!(told(&compare(&many, &whole)), ["Added 2"]);
     assert!(compare(&many, &whole).changed);
 }
 
@@ -81,7 +81,7 @@ fn a_next_hop_that_many_flows_took_and_none_takes_now_is_gone() {
     }
 }
 
-/// What the stopping rule asks at 95 % shows another only next hop, not that one of two is gone.
+/// What the stopping rule asks at 95 % shows another only next hop, not that one of two was removed.
 #[test]
 fn few_flows_are_unclear() {
     let [one, other] = [2, 3].map(|id| map(&[(0, 1, 6), (1, id, 6), (id, 9, 6)]));
@@ -110,19 +110,19 @@ fn uncertain_links_are_no_evidence() {
             [(1, 2, 20), (1, 3, 20), (2, 3, 4), (2, 9, 20), (3, 9, 20), (1, 7, 20), (7, 9, 20)];
         map(&[&[(0, 1, 20)][..], &links].concat())
     };
-    assert_eq!(told(&compare(&before, &after())), ["Come *", "Come 2-3"]);
+    assert_eq!(told(&compare(&before, &after())), ["Added *", "Added 2-3"]);
     // A silent router to which no certain link leads may be loss.
     let doubtful = with_uncertain(after(), &[(2, 3), (1, 7), (7, 9)]);
-    assert_eq!(told(&compare(&before, &doubtful)), ["Come *?"]);
+    assert_eq!(told(&compare(&before, &doubtful)), ["Added *?"]);
     assert!(!compare(&before, &doubtful).changed);
     // Of a router with an address, the likeliest of the links counts: all of them may be missed together.
     let narrow = [(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)];
     let wide = [&narrow[..], &[(2, 4, 9), (3, 4, 9), (4, 9, 9)]].concat();
-    assert_eq!(told(&compare(&map(&narrow), &map(&wide))), ["Come 4"]);
+    assert_eq!(told(&compare(&map(&narrow), &map(&wide))), ["Added 4"]);
     let wide = with_uncertain(map(&wide), &[(2, 4), (3, 4)]);
-    assert_eq!(told(&compare(&map(&narrow), &wide)), ["Come 4?"], "no certain link tells");
+    assert_eq!(told(&compare(&map(&narrow), &wide)), ["Added 4?"], "no certain link tells");
     let few = [(0, 1, 20), (1, 2, 4), (1, 3, 4), (2, 9, 4), (3, 9, 4)];
-    assert_eq!(told(&compare(&map(&few), &wide)), ["Come 4?"]);
+    assert_eq!(told(&compare(&map(&few), &wide)), ["Added 4?"]);
 }
 
 /// Flows that were seen at the far end of a link alone have shown what follows the near one.
@@ -137,8 +137,8 @@ fn assumed_flows_count_as_samples() {
         map
     };
     let whole = map(&[(0, 1, 20), (1, 2, 9), (1, 3, 11), (2, 9, 9), (3, 9, 11)]);
-    assert_eq!(told(&compare(&whole, &link(3, 0, false))), ["Gone 2?"]);
-    assert_eq!(told(&compare(&whole, &link(3, 17, false))), ["Gone 2"]);
+    assert_eq!(told(&compare(&whole, &link(3, 0, false))), ["Removed 2?"]);
+    assert_eq!(told(&compare(&whole, &link(3, 17, false))), ["Removed 2"]);
 }
 
 #[test]
@@ -147,9 +147,9 @@ fn links_and_silent_routers_are_compared() {
         map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (1, 7, 20), (2, 9, 20), (3, 9, 20), (7, 9, 20)]);
     let crossed =
         map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (1, 7, 20), (2, 3, 20), (3, 9, 20), (7, 9, 20)]);
-    assert_eq!(told(&compare(&before, &crossed)), ["Gone 2-9", "Come 2-3"]);
+    assert_eq!(told(&compare(&before, &crossed)), ["Removed 2-9", "Added 2-3"]);
     let loud = map(&[(0, 1, 20), (1, 2, 20), (1, 3, 20), (2, 9, 20), (3, 9, 20)]);
-    assert_eq!(told(&compare(&before, &loud)), ["Gone *"]);
+    assert_eq!(told(&compare(&before, &loud)), ["Removed *"]);
     assert!(matches!(Map::parse(b"{}"), Err(ParseError::Kind(_))));
 }
 
@@ -172,7 +172,7 @@ fn a_branch_that_vanished_is_told_or_what_would_tell_it() {
     let at = |percent, flows| map_of(&branches(flows), percent, "complete");
     let sure = compare(&at(99.999, [16, 16]), &at(99.999, [0, 18]));
     assert_eq!((sure.verdict, sure.enough_confidence), (Verdict::Changed, None));
-    assert_eq!(told(&sure)[..2], ["Gone 2", "Gone 4"]);
+    assert_eq!(told(&sure)[..2], ["Removed 2", "Removed 4"]);
     let back = compare(&at(99.999, [0, 18]), &at(99.999, [16, 16]));
     assert_eq!(back.verdict, Verdict::Changed, "{}", back.p);
     let few = compare(&at(95.0, [5, 6]), &at(95.0, [0, 6]));

@@ -20,7 +20,7 @@ pub(super) const PAUSE: Span = Span::from_millis(30_000);
 /// A source port that comes again after this long is another trace's.
 const LONG_PAUSE: Span = Span::from_millis(300_000);
 /// Destination ports that may be missing between two probes of a trace.
-const GAP: u16 = 16;
+pub(super) const GAP: u16 = 16;
 /// After numbers from here on a tool that goes on for long begins with its first again.
 const LAST_NUMBERS: u16 = 64_000;
 /// How long a burst of probes takes at most, in nanoseconds.
@@ -90,7 +90,7 @@ impl Sighting {
     }
 
     /// What all probes of a tool have in common that takes a new socket for each.
-    fn make(&self) -> (u16, u8, bool) {
+    pub(super) fn make(&self) -> (u16, u8, bool) {
         (self.len, self.tos, self.dont_fragment)
     }
 }

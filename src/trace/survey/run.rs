@@ -218,7 +218,8 @@ impl Run {
         };
         let start = self.start();
         let probes = captured().count();
-        Found { config, idents: Idents::Listed(Box::new(listed)), start, probes, tool }
+        let idents = Idents::Listed(Box::new(listed));
+        Found { config, idents, start, probes, tool, same_run: Vec::new() }
     }
 
     fn traits(&self) -> Traits {

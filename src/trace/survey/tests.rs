@@ -13,6 +13,7 @@ const TARGET: [u8; 4] = [203, 0, 113, 9];
 struct Sent {
     at: i64,
     probe: ProbeType,
+    source: [u8; 4],
     target: [u8; 4],
     ident: u16,
     port: u16,
@@ -23,6 +24,7 @@ struct Sent {
 const UDP: Sent = Sent {
     at: 0,
     probe: ProbeType::Udp,
+    source: SOURCE,
     target: TARGET,
     ident: 40_000,
     port: 33_434,
@@ -32,7 +34,7 @@ const UDP: Sent = Sent {
 
 impl Sent {
     fn bytes(&self) -> Vec<u8> {
-        let (source, target) = (SOURCE.into(), self.target.into());
+        let (source, target) = (self.source.into(), self.target.into());
         let flow = Flow { source, target, probe: self.probe, ident: self.ident };
         let mut bytes = Vec::new();
         let spec = ProbeSpec {
@@ -199,6 +201,50 @@ fn traces_of_one_kind_at_once_are_told_apart() {
         let tcp = [twelve(0, 10, syn(3)), twelve(lead, 10, syn(5_003))].concat();
         assert_eq!(traces(in_order(tcp)), [(12, 3, 80); 2], "SYN, {lead} ms apart");
     }
+}
+
+/// Which traces are of the run of which others, by their places.
+fn same_runs(sent: impl IntoIterator<Item = Sent>) -> Vec<Vec<usize>> {
+    let frames: Vec<_> = sent.into_iter().map(|it| (it.at, it.bytes())).collect();
+    survey(&frames).into_iter().map(|it| it.same_run).collect()
+}
+
+#[test]
+fn traces_of_one_run_over_several_uplinks_know_of_each_other() {
+    let socket = |n: u16| 32_768 + n.wrapping_mul(7_919) % 28_000;
+    let linux = move |n: u16| Sent { port: 33_434 + n, ident: socket(n), ..UDP };
+    let uplink = |n: u8, it: Sent| Sent { source: [10, 0, n, 1], ..it };
+    // The kernel chooses an uplink for each probe.
+    let over = |uplinks: &[u8], it: Sent| {
+        let turn = usize::from(it.port.wrapping_mul(5) >> 1) % uplinks.len();
+        uplink(uplinks[turn], it)
+    };
+    let run = twelve(0, 10, linux);
+    let two = run.iter().map(|it| over(&[1, 2], *it));
+    assert_eq!(same_runs(two.clone()), [[1], [0]]);
+    let three = run.iter().map(|it| uplink((it.port % 3) as u8, *it));
+    assert_eq!(same_runs(three), [[1, 2], [0, 2], [0, 1]]);
+    let echo = |n: u16| Sent { probe: ProbeType::IcmpEcho, number: n.into(), ..UDP };
+    let by_turns = twelve(0, 10, echo).into_iter().map(|it| uplink((it.number % 2) as u8, it));
+    assert_eq!(same_runs(by_turns), [[1], [0]], "echo");
+    let counting = |n: u16| Sent { port: 53, ident: 33_000 + n, ..UDP };
+    let by_turns = twelve(0, 10, counting).into_iter().map(|it| uplink((it.ident % 2) as u8, it));
+    assert!(same_runs(by_turns).iter().all(|others| !others.is_empty()), "source ports that count");
+
+    let alone: [(&str, Vec<Sent>); 4] = [
+        ("numbers overlap", twelve(5, 10, linux)),
+        ("later", twelve(900, 10, move |n| linux(n + 12))),
+        ("numbers far off", twelve(5, 10, move |n| linux(n + 400))),
+        ("to another", twelve(5, 10, move |n| Sent { target: [203, 0, 113, 7], ..linux(n) })),
+    ];
+    for (what, other) in alone {
+        let other = other.into_iter().map(|it| uplink(7, it));
+        let both = in_order(run.iter().copied().chain(other).collect());
+        assert!(same_runs(both).iter().all(Vec::is_empty), "{what}");
+    }
+    let backwards =
+        two.map(|it| if it.source[2] == 1 { Sent { at: 200 - it.at, ..it } } else { it });
+    assert!(same_runs(in_order(backwards.collect())).iter().all(Vec::is_empty), "order of time");
 }
 
 #[test]
