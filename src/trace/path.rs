@@ -298,8 +298,8 @@ pub struct Path {
     pub(super) target: IpAddr,
     /// The TTL at which the target answered in the last [round](super::rounds) before that it answered in; 0 if it did in none.
     pub(super) target_before: u8,
-    /// Where the scout has been put, once it is a hop's.
-    scout_place: Option<ProbeRef>,
+    /// Which probes have been put into another hop, the scout among them, and where they are now.
+    placed: Vec<(ProbeRef, ProbeRef)>,
     /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
     pub(super) farthest: u8,
     /// How far away who answered the scout is, by the TTL that it quotes.
@@ -310,6 +310,8 @@ pub struct Path {
     scouted_target: bool,
     /// The lowest TTL of a hop's own probe with a reply of the target that quotes it.
     direct_end: Option<u8>,
+    /// How far away the target is, by the nearest of those quotes.
+    quoted_end: Option<u8>,
     /// TTLs of hops' own probes that somebody else answered with an error which may be the end.
     errors: Ttls,
     /// What speaks against answers that quote nothing.
@@ -339,7 +341,7 @@ impl Path {
             cut_off: false,
             target: config.target,
             target_before: 0,
-            scout_place: None,
+            placed: Vec::new(),
             sizers: Vec::new(),
             confirmations: Vec::new(),
             farthest: 0,
@@ -347,6 +349,7 @@ impl Path {
             looped: None,
             scouted_target: false,
             direct_end: None,
+            quoted_end: None,
             errors: Ttls::default(),
             doubts: Doubts::of_tool(uneven),
             longest_wait: Span::from_secs_f64(config.wait.max.max(Wait::default().max)),
@@ -412,7 +415,7 @@ impl Path {
 
     /// Where the probe is by now that was this one when it was sent.
     pub(super) fn by_now(&self, at: ProbeRef) -> ProbeRef {
-        self.scout_place.filter(|_| at == ProbeRef::SCOUT).unwrap_or(at)
+        self.placed.iter().find(|(before, _)| *before == at).map_or(at, |(_, now)| *now)
     }
 
     pub(super) fn probe_mut(&mut self, at: ProbeRef) -> Option<&mut Probe> {
@@ -439,9 +442,9 @@ impl Path {
 
     /// A reply settled this probe, or came late to one that had none: what it says of how far the path goes.
     ///
-    /// The scout is answered from beyond its distance `d` away: it had a TTL of `t` and what is quoted of
-    /// it has `q`, so `d = t - q + 1`. That is believed for as long as no router says of that TTL, or
-    /// of a higher one, that it ran out.
+    /// Whoever answers a probe that arrived is `d` hops away: it was sent with a TTL of `t` and what is quoted of
+    /// it has `q`, so `d = t - q + 1`. That is believed of the scout and of probes to the target, for as long as no router
+    /// says of that TTL, or of a higher one, that it ran out.
     ///
     /// A sizer says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
     /// that answers at its TTL are to be believed; else it is a probe like those of hops.
@@ -453,6 +456,9 @@ impl Path {
         let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
         let (of_target, may_end) = (reply.is_of_target(self.target), reply.may_end());
         let ttl = self.ttl_sent(at, max_ttl);
+        let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
+        let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
+        let distance = distance.map(|distance| distance.max(self.first_ttl));
         let is_scout = self.is_scout(at);
         if is_scout {
             self.scouted_target = of_target;
@@ -460,11 +466,10 @@ impl Path {
         if kind.in_transit() {
             self.farthest = self.farthest.max(ttl);
         } else if is_scout && may_end {
-            let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
-            let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
-            self.distance = distance.map(|distance| distance.max(self.first_ttl));
+            self.distance = distance;
         } else if of_target && quote.is_some() {
             self.direct_end = Some(self.direct_end.map_or(ttl, |end| end.min(ttl)));
+            self.quoted_end = self.quoted_end.into_iter().chain(distance).min();
         } else if may_end && !of_target {
             self.errors.insert(ttl);
         }
@@ -481,12 +486,17 @@ impl Path {
     /// Whether this is the scout, be it that nobody had answered it when the trace was over, so that it counts as a probe
     /// of the last hop: in a watch its answer may still come, and then says how far away the target is.
     fn is_scout(&self, at: ProbeRef) -> bool {
-        at == ProbeRef::SCOUT || self.scout_place == Some(at)
+        at == ProbeRef::SCOUT || self.scout_place() == Some(at)
     }
 
     /// The scout, wherever it is by now.
     pub(super) fn any_scout(&self) -> Option<&Probe> {
-        self.scout.as_ref().or_else(|| self.probe(self.scout_place?))
+        self.scout.as_ref().or_else(|| self.probe(self.scout_place()?))
+    }
+
+    /// Where the scout has been put, once it is a hop's.
+    fn scout_place(&self) -> Option<ProbeRef> {
+        Some(self.by_now(ProbeRef::SCOUT)).filter(|at| *at != ProbeRef::SCOUT)
     }
 
     /// The reply to this probe that says how far the path goes, in time or late; what quotes nothing must not be later than
@@ -496,12 +506,11 @@ impl Path {
         probe.counted().filter(|it| !it.late || it.quote.is_some() || it.rtt.is_some_and(in_time))
     }
 
-    /// The TTL that a probe was sent with, which may be the scout.
+    /// The TTL that a probe was sent with, be it the scout or a probe that was put into another hop.
     pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
         match at {
             ProbeRef::SCOUT => max_ttl,
-            at if at.ttl == 0 => self.probe(at).map_or(0, |probe| probe.ttl),
-            at => at.ttl,
+            at => self.probe(at).map_or(at.ttl, |probe| probe.ttl),
         }
     }
 
@@ -515,17 +524,29 @@ impl Path {
         let answers = |it: &Probe| self.evidence(it).is_some_and(|reply| reply.quote.is_none());
         let has_answer = |ttl: &u8| self.hop(*ttl).is_some_and(|it| it.probes.iter().any(answers));
         let answered = self.doubts.answered.iter().find(has_answer);
+        self.end_by_quotes().into_iter().chain(answered).min()
+    }
+
+    /// Where those of them end it that quote a probe.
+    fn end_by_quotes(&self) -> Option<u8> {
         let scouted = self.scouted().filter(|_| self.scouted_target);
-        self.direct_end.into_iter().chain(scouted).chain(answered).min()
+        let quoted = self.quoted_end.filter(|end| self.farthest < *end);
+        self.direct_end.into_iter().chain(scouted).chain(quoted).min()
+    }
+
+    /// Whether nothing but answers that quote nothing says where the path ends, and hops before that have not answered:
+    /// the target may be nearer.
+    pub(super) fn is_end_loose(&self) -> bool {
+        let Some(end) = self.end.filter(|_| self.looped.is_none()) else { return false };
+        let is_next = end <= self.farthest.saturating_add(1).max(self.first_ttl);
+        !is_next && self.end_by_target() == Some(end) && self.end_by_quotes() != Some(end)
     }
 
     /// Where the path ends by answers alone that quote nothing, if nothing else speaks for that; `guessed` if somebody was
     /// seen to guess.
     pub(super) fn unproven_end(&self, guessed: bool) -> Option<u8> {
         let end = self.end.filter(|end| self.end_by_target() == Some(*end))?;
-        let scouted = self.scouted().filter(|_| self.scouted_target);
-        let quoted = self.direct_end == Some(end) || scouted == Some(end);
-        let proven = quoted || self.doubts.is_proven(self.first_ttl, end, guessed);
+        let proven = self.end_by_quotes() == Some(end) || self.doubts.is_proven(self.first_ttl, end, guessed);
         (!proven).then_some(end)
     }
 
@@ -569,18 +590,73 @@ impl Path {
     /// How long the path is known to be after this round, if it was known to be `before` long; with `by_quotes` only as
     /// far as quotes say so.
     pub(super) fn known_length(&self, before: u8, by_quotes: bool) -> u8 {
-        let quoted = || {
-            let scouted = self.scouted().filter(|_| self.scouted_target);
-            let by_target = self.direct_end.into_iter().chain(scouted).min();
-            by_target.or_else(|| self.end_by_error())
-        };
+        let quoted = || self.end_by_quotes().or_else(|| self.end_by_error());
         let end = if by_quotes { quoted() } else { self.end };
         self.doubts.known_length_after(before, end)
     }
 
-    /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
-    /// if that hop has not got all its probes. Gives its place there.
-    pub(super) fn place_scout(&mut self, config: &TraceConfig) -> Option<ProbeRef> {
+    /// The trace is over: the scout, and then probes that went past the target, join the hop that they turned out to
+    /// be probes of, if that hop lacks some. Gives what was where before, and where it is now.
+    pub(super) fn place(&mut self, config: &TraceConfig) -> &[(ProbeRef, ProbeRef)] {
+        self.place_scout(config);
+        let past: Vec<ProbeRef> = self.past_target(config).collect();
+        for before in past {
+            let Some(end) = self.end else { break };
+            // Each was the last of its hop.
+            let Some(probe) = self.hop_mut(before.ttl).and_then(|hop| hop.probes.pop()) else { break };
+            self.put(probe, before, end);
+        }
+        &self.placed
+    }
+
+    /// Puts a probe into this hop, as its last one.
+    fn put(&mut self, probe: Probe, before: ProbeRef, ttl: u8) {
+        let Some(hop) = self.hop_mut(ttl) else { return };
+        let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
+        hop.probes.push(probe);
+        self.placed.push((before, ProbeRef { ttl, query }));
+    }
+
+    /// The probes that went past the target and count as queries of it: as many as its hop lacks, those of the
+    /// nearest hops first, and of each hop the last.
+    pub(super) fn past_target(&self, config: &TraceConfig) -> impl Iterator<Item = ProbeRef> {
+        let hop = self.end.and_then(|end| self.hop(end));
+        let own = hop.map_or(0, |hop| hop.probes.len()) + usize::from(self.scout_is_last(config));
+        self.all_past_target(config).take(usize::from(config.queries).saturating_sub(own))
+    }
+
+    /// All that could count so.
+    fn all_past_target(&self, config: &TraceConfig) -> impl Iterator<Item = ProbeRef> {
+        let is_of_target = |end: &u8| self.end_by_target() == Some(*end) && self.target_before == 0;
+        let end = self.end.filter(|end| config.has_scout() && is_of_target(end));
+        let beyond = self.hops().iter().filter(move |hop| end.is_some_and(|end| hop.ttl > end));
+        beyond.flat_map(|hop| {
+            let last_first = hop.probes.iter().enumerate().rev();
+            let may_count = last_first.take_while(|(_, probe)| self.may_be_of_target(probe));
+            let query = |(index, _)| u16::try_from(index).unwrap_or(u16::MAX);
+            may_count.map(move |numbered| ProbeRef { ttl: hop.ttl, query: query(numbered) })
+        })
+    }
+
+    /// Whether nobody but the target answered this probe.
+    fn may_be_of_target(&self, probe: &Probe) -> bool {
+        probe.contradicted.is_empty()
+            && probe.replies.iter().all(|reply| reply.is_of_target(self.target))
+    }
+
+    /// Whether the scout will be a probe of the last hop.
+    fn scout_is_last(&self, config: &TraceConfig) -> bool {
+        self.scout.is_some() && self.end.is_some() && self.scout_hop(config) == self.end
+    }
+
+    /// How many queries of the last hop need no probe of their own.
+    pub(super) fn covered(&self, config: &TraceConfig) -> usize {
+        let scout = self.distance.is_some() && self.distance == self.end;
+        self.all_past_target(config).count() + usize::from(scout)
+    }
+
+    /// The hop that the scout turned out to be a probe of, if that lacks one.
+    fn scout_hop(&self, config: &TraceConfig) -> Option<u8> {
         // With a TTL that is just enough it is a probe of the last hop, whatever its answer says.
         let is_its = |end: &u8| self.distance == Some(*end) || *end == config.max_ttl;
         let answered = self.end.filter(is_its);
@@ -589,16 +665,18 @@ impl Path {
         let ttl = answered.or_else(unknown)?;
         // All hops before it have been asked, or it was too early to say anything of this one.
         let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.seen;
-        let query = self.hop(ttl).map_or(0, |hop| hop.probes.len());
-        let query = u16::try_from(query).ok().filter(|query| asked && *query < config.queries)?;
-        let scout = self.scout.take()?;
-        self.hop_mut(ttl)?.probes.push(scout);
-        let at = ProbeRef { ttl, query };
-        self.scout_place = Some(at);
-        if self.probe(at).and_then(|probe| self.evidence(probe)).is_some_and(Reply::may_end) {
+        let probes = self.hop(ttl).map_or(0, |hop| hop.probes.len());
+        (asked && probes < config.queries.into()).then_some(ttl)
+    }
+
+    fn place_scout(&mut self, config: &TraceConfig) {
+        let Some(ttl) = self.scout_hop(config) else { return };
+        let Some(scout) = self.scout.take() else { return };
+        let ends = self.evidence(&scout).is_some_and(Reply::may_end);
+        self.put(scout, ProbeRef::SCOUT, ttl);
+        if ends {
             self.end = Some(ttl);
         }
-        Some(at)
     }
 
     /// Every probe, in order of TTL and query, with the TTL of its hop; at last the scout, if it is no hop's.

@@ -1,16 +1,24 @@
 //! What to send next, and when: the half of a tracer that a replay does without.
 //!
 //! Without a scout the order is traceroute's: all queries of a hop, then the next hop, with at most so
-//! many probes under way at a time.
+//! many probes in flight at a time.
 //!
-//! With one, the scout goes first: the last probe of all, with the highest TTL. Meanwhile hops are asked only
-//! as far as a router is known to be, so that no probe goes past a target that is near. Its answer
-//! quotes how much of its TTL was left, which tells the distance: then all that is missing up to there is
-//! sent at once. A target that is far, or silent, is not waited for: by the time that it has not
-//! answered it is taken to be so and so far ([`GUESSES`]), and where everything else is silent too, further
-//! ([`STRIDE`]). Of each hop one probe is sent, then the second of each, so that a router's are apart.
+//! With one, the scout goes first: the last probe of all, with the highest TTL. What the target quotes of it
+//! tells how far away it is, and then everything missing up to there is sent at once. Until then:
 //!
-//! A probe handed to the link counts as under way until its own frame is captured; from then on the
+//! 1. Every hop up to the farthest router that answered gets all its probes, and the next hop all but one: if
+//!    that is the target, the scout is its last.
+//! 2. The scout of a near target is answered within [`START`]. After that, hops are asked on a guess: those up to
+//!    [`FLOOR`] at once, those beyond only while fewer than [`WINDOW`] probes wait for an answer. Two [`MARKERS`] go
+//!    first: one that passes the target tells the distance as well as the scout does.
+//! 3. If no farther hop answers for half of [`PATIENCE`], a second scout follows; after all of it, every hop is
+//!    asked.
+//!
+//! Only an answer or a deadline frees a place in that window, so a long link does not make the trace run ahead.
+//! Probes that went past the target count as queries of the target: it is not asked more often than it has to
+//! answer, since many hosts answer only six probes at once.
+//!
+//! A probe handed to the link counts as in flight until its own frame is captured; from then on the
 //! tracer's deadlines govern it.
 
 use crate::probe::ProbeKey;
@@ -21,59 +29,48 @@ use crate::wire::ip;
 use super::config::TraceConfig;
 use super::doubts::Ttls;
 
-/// How far away a target is taken to be that has not answered the scout for so long. In the first
-/// milliseconds one that is near answers, and the trace takes no longer for having waited; what is too much
-/// afterwards are probes past a target that is far in time and near in hops.
-const GUESSES: [(Span, u8); 5] = [
-    (Span::from_millis(8), 10),
-    (Span::from_millis(60), 15),
-    (Span::from_millis(120), 20),
-    (Span::from_millis(250), 25),
-    (Span::from_millis(500), u8::MAX),
-];
-/// How many hops more are asked when routers answered as far as was guessed and the target did not.
-const STEP: u8 = 5;
-/// How many more when everything that was asked has been answered or silent for long.
-const STRIDE: u8 = 10;
+/// The scout of a near target is answered within this time. Before that, no hop is asked on a guess.
+const START: Span = Span::from_millis(8);
+/// Hops up to this TTL are asked on a guess however many probes wait for an answer.
+const FLOOR: u8 = 10;
+/// Hops beyond that only while fewer probes than this wait for an answer.
+const WINDOW: usize = 11;
+/// These TTLs are asked once before those between them: a probe that passes the target tells the distance.
+const MARKERS: [u8; 2] = [10, 16];
+/// A hop gets at most this many probes on a guess.
+const GUESSED_QUERIES: u16 = 3;
+/// How long the next hop and the scout may stay silent: so many times the largest RTT, within these bounds.
+const PATIENCE: (f64, Span, Span) = (3.0, Span::from_millis(800), Span::from_millis(2_000));
 
 /// What the frames have shown so far, as far as it decides what is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shown {
     /// Probes that were captured on their way out and hold a place in flight.
     pub(super) under_way: usize,
+    /// Probes of hops that were captured on their way out and wait for an answer.
+    pub(super) waiting: usize,
     /// The TTL at which the path is known to end.
     pub(super) end: Option<u8>,
+    /// How far away the target is by the TTL of its answer, while no quote says so.
+    pub(super) about: Option<u8>,
+    /// How many queries of the last hop need no probe of their own: the scout is one, and probes that went past the
+    /// target are.
+    pub(super) covered: usize,
     /// The highest TTL that is known to run out; 0 if none is.
     pub(super) farthest: u8,
-    pub(super) scout: Scouted,
-}
-
-/// What the scout has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scouted {
-    /// There is none, it was lost, or its TTL ran out.
-    Nothing,
-    /// Its answer may still come.
-    Waiting,
-    /// Who answered is this far away.
-    Distance(u8),
-    /// The answer does not say so, but it came this far itself.
-    About(u8),
+    /// The largest RTT.
+    pub(super) largest_rtt: Option<Span>,
 }
 
 /// The plan of an active trace.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
-    /// How many probes of each hop were handed out, the scout not counted.
-    handed_out: Vec<u16>,
+    /// What was handed out of each hop, the scout not counted.
+    hops: Vec<Asked>,
     /// When the scout was handed out.
     scouted: Option<Timestamp>,
     /// How far away the target was a round ago; 0 if there was none. Then nothing is scouted.
     expected: u8,
-    /// How far away the target is taken to be at least; 0 while it is not waited for in vain.
-    guess: u8,
-    /// As far as hops are asked because what is nearer has shown that the path goes on.
-    reach: u8,
     /// Those handed out whose own frame has not been captured yet.
     unconfirmed: Vec<Unconfirmed>,
     /// TTLs to which a second probe was handed out, because answers there are contradicted.
@@ -88,6 +85,13 @@ pub(super) struct Schedule {
     datagram: Vec<u8>,
 }
 
+/// How many probes of a hop were handed out, and when the first was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    times: u16,
+    first: Option<Timestamp>,
+}
+
 #[derive(Clone, Debug)]
 struct Unconfirmed {
     number: u32,
@@ -99,18 +103,16 @@ struct Unconfirmed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     Scout,
-    /// Of the hop with this index.
-    Hop(usize),
+    /// Of the hop with this TTL.
+    Hop(u8),
 }
 
 impl Schedule {
     pub(super) fn new(config: &TraceConfig) -> Self {
         Self {
-            handed_out: vec![0; config.hops()],
+            hops: vec![Asked::default(); config.hops()],
             scouted: None,
             expected: 0,
-            guess: 0,
-            reach: 0,
             unconfirmed: Vec::with_capacity(config.reserved().min(config.in_flight.into())),
             confirming: Ttls::default(),
             confirmed: false,
@@ -132,8 +134,7 @@ impl Schedule {
         now: Timestamp,
         shown: &Shown,
     ) -> Option<&[u8]> {
-        self.reach_further(config, now, shown);
-        let choice = self.choose(config, shown)?;
+        let choice = self.choose(config, now, shown)?;
         if self.pause_ends(config).is_some_and(|end| now < end) {
             return None;
         }
@@ -142,11 +143,13 @@ impl Schedule {
                 self.scouted = Some(now);
                 config.scout_number()
             }
-            Choice::Hop(index) => {
-                let queries = self.handed_out.get_mut(index)?;
-                let query = u32::from(*queries);
-                *queries += 1;
-                u32::try_from(index).ok()? * u32::from(config.queries) + query
+            Choice::Hop(ttl) => {
+                let hop = ttl.checked_sub(config.first_ttl)?;
+                let asked = self.hops.get_mut(usize::from(hop))?;
+                let query = asked.times;
+                asked.times += 1;
+                asked.first.get_or_insert(now);
+                u32::from(hop) * u32::from(config.queries) + u32::from(query)
             }
         };
         self.hand_out(&config.spec(number), number, now)
@@ -183,101 +186,129 @@ impl Schedule {
     }
 
     /// The probe that is to be sent next, if one is and there is room for it; a pause may yet be due.
-    fn choose(&self, config: &TraceConfig, shown: &Shown) -> Option<Choice> {
-        let under_way = self.unconfirmed.len() + shown.under_way;
-        if self.futile || under_way >= usize::from(config.in_flight) {
+    fn choose(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<Choice> {
+        if self.futile || self.is_full(config, shown) {
             return None;
         }
         if config.has_scout() && self.scouted.is_none() {
             return Some(Choice::Scout);
         }
-        let edge = self.edge(config, shown);
-        let mut wanting = self.wanting(config, edge, shown);
-        let index = if config.has_scout() || self.expected > 0 {
-            wanting.min_by_key(|index| self.handed_out.get(*index).copied())
-        } else {
-            wanting.next()
+        let last = self.last_ttl(config, shown);
+        let ttl = match self.scouted {
+            Some(_) => self.explore(config, now, shown),
+            None if self.expected > 0 => self.least_asked(config, last, shown),
+            None => self.wanting(config, last, shown).next(),
         };
-        index.map(Choice::Hop)
+        ttl.map(Choice::Hop)
     }
 
-    /// The hops up to the TTL `last` of which probes are to be sent, by index.
-    fn wanting(
-        &self,
-        config: &TraceConfig,
-        last: u8,
-        shown: &Shown,
-    ) -> impl Iterator<Item = usize> {
-        let hops = self.handed_out.iter().zip(config.first_ttl..=last);
-        let wants = hops.map(|(sent, ttl)| *sent < self.queries(config, ttl, shown));
-        wants.enumerate().filter_map(|(index, wants)| wants.then_some(index))
+    /// Whether as many probes are in flight as may be.
+    pub(super) fn is_full(&self, config: &TraceConfig, shown: &Shown) -> bool {
+        self.unconfirmed.len() + shown.under_way >= usize::from(config.in_flight)
     }
 
-    /// How many probes of its own a hop is to have: the scout is, or may yet be, one of them.
-    fn queries(&self, config: &TraceConfig, ttl: u8, shown: &Shown) -> u16 {
-        let but_one = config.queries - 1;
-        let next = shown.farthest.saturating_add(1).max(config.first_ttl);
-        let may_be_last = ttl == next && shown.end.is_none() && self.guess == 0;
-        match shown.scout {
-            _ if self.scouted.is_none() => config.queries,
-            _ if ttl == config.max_ttl => but_one,
-            Scouted::Distance(hops) if ttl == hops && shown.end == Some(ttl) => but_one.max(1),
-            Scouted::Waiting if may_be_last => but_one.max(1),
-            Scouted::Nothing if may_be_last && self.is_leaving(config) => but_one.max(1),
-            _ => config.queries,
+    /// The TTL that is asked next once the scout was sent.
+    fn explore(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<u8> {
+        let last = self.last_ttl(config, shown);
+        let sure = shown.sure().min(last);
+        let known = self.least_asked(config, sure, shown);
+        if known.is_some() || sure == last {
+            return known;
         }
+        let [start, half, whole] = self.moments(config, shown);
+        let is_past = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
+        let (next, but_one) = (next_ttl(config, shown), config.queries.saturating_sub(1).max(1));
+        // If the target is taken to be that far away, nothing beyond is asked before the hops up to there answered.
+        let goes_on = shown.about.is_none_or(|about| shown.farthest >= about);
+        if goes_on && self.asked(config, next).times < but_one {
+            return Some(next);
+        }
+        if is_past(whole) {
+            return self.least_asked(config, last, shown);
+        }
+        let scout = config.max_ttl;
+        if is_past(half) && self.wants(config, scout, shown) && self.asked(config, scout).times == 0 {
+            return Some(scout);
+        }
+        self.guess(config, next, last, shown).filter(|_| goes_on && is_past(start))
     }
 
-    /// Whether the scout was handed out and its own frame has not been captured yet.
-    fn is_leaving(&self, config: &TraceConfig) -> bool {
-        self.unconfirmed.iter().any(|probe| probe.number == config.scout_number())
+    /// The TTL from `next` to `last` that is asked next though nothing shows that the path goes so far.
+    fn guess(&self, config: &TraceConfig, next: u8, last: u8, shown: &Shown) -> Option<u8> {
+        let scout = |probe: &&Unconfirmed| probe.number == config.scout_number();
+        let leaving = self.unconfirmed.len() - self.unconfirmed.iter().filter(scout).count();
+        let has_room = shown.waiting + leaving < WINDOW;
+        let markers = MARKERS.into_iter().filter(|ttl| {
+            *ttl > next && *ttl <= last && self.asked(config, *ttl).times == 0
+        });
+        let lowest = (next..=last).find(|ttl| {
+            let asked = self.asked(config, *ttl).times;
+            asked < GUESSED_QUERIES && self.wants(config, *ttl, shown)
+        });
+        markers.chain(lowest).find(|ttl| *ttl <= FLOOR || has_room)
     }
 
-    /// The TTL up to which hops are asked now.
-    fn edge(&self, config: &TraceConfig, shown: &Shown) -> u8 {
+    /// When hops begin to be asked on a guess, when a second scout is due, and when every hop is.
+    fn moments(&self, config: &TraceConfig, shown: &Shown) -> [Option<Timestamp>; 3] {
+        let (times, least, most) = PATIENCE;
+        let rtt = shown.largest_rtt.unwrap_or(Span::ZERO);
+        let patience = rtt.scaled(times).max(least).min(most);
+        let next = self.asked(config, next_ttl(config, shown)).first;
+        let silent_since = self.scouted.zip(next).map(|(scouted, next)| scouted.max(next));
+        let after = |wait: Span| silent_since.map(|since| since.after(wait));
+        [self.scouted.map(|at| at.after(START)), after(patience.scaled(0.5)), after(patience)]
+    }
+
+    fn asked(&self, config: &TraceConfig, ttl: u8) -> Asked {
+        let hop = ttl.checked_sub(config.first_ttl);
+        hop.and_then(|hop| self.hops.get(usize::from(hop))).copied().unwrap_or_default()
+    }
+
+    /// Of the hops up to the TTL `last`, the one with the fewest probes that is to have more.
+    fn least_asked(&self, config: &TraceConfig, last: u8, shown: &Shown) -> Option<u8> {
+        self.wanting(config, last, shown).min_by_key(|ttl| self.asked(config, *ttl).times)
+    }
+
+    /// The TTLs up to `last` of which probes are to be sent.
+    fn wanting(&self, config: &TraceConfig, last: u8, shown: &Shown) -> impl Iterator<Item = u8> {
+        (config.first_ttl..=last).filter(|ttl| self.wants(config, *ttl, shown))
+    }
+
+    /// Whether a hop is to have more probes of its own.
+    fn wants(&self, config: &TraceConfig, ttl: u8, shown: &Shown) -> bool {
+        let asked = self.asked(config, ttl).times;
+        if self.scouted.is_some() && ttl == config.max_ttl {
+            // The scout has that TTL.
+            return asked < config.queries - 1;
+        }
+        if shown.end != Some(ttl) || asked == 0 {
+            return asked < config.queries;
+        }
+        usize::from(asked) + shown.covered + self.leaving_beyond(config, ttl) < config.queries.into()
+    }
+
+    /// How many probes of hops beyond this TTL were handed out and not captured yet.
+    fn leaving_beyond(&self, config: &TraceConfig, ttl: u8) -> usize {
+        if self.scouted.is_none() {
+            return 0;
+        }
+        let numbers = self.unconfirmed.iter().map(|probe| probe.number);
+        let hops = numbers.filter(|number| *number != config.scout_number());
+        hops.filter(|number| config.spec(*number).ttl > ttl).count()
+    }
+
+    /// The TTL up to which hops are asked at last, by what is known now.
+    fn last_ttl(&self, config: &TraceConfig, shown: &Shown) -> u8 {
         let last = shown.end.unwrap_or(config.max_ttl);
-        let explores = config.has_scout() || self.expected > 0;
-        if !explores || shown.end.is_some() {
+        if self.expected == 0 || shown.end.is_some() {
             return last;
         }
-        let next = shown.farthest.saturating_add(1).max(config.first_ttl);
-        next.max(self.expected).max(self.guess).max(self.reach).min(last)
-    }
-
-    fn guess_at(&self, now: Timestamp, shown: &Shown) -> u8 {
-        if let Scouted::About(hops) = shown.scout {
-            return hops;
-        }
-        let waited = self.scouted.map_or(Span::ZERO, |at| now.since(at));
-        let guess = GUESSES.iter().rev().find(|(after, _)| waited >= *after);
-        guess.map_or(0, |(_, hops)| *hops)
-    }
-
-    /// Extends the reach where what was asked so far has shown that the path goes on, or nothing.
-    fn reach_further(&mut self, config: &TraceConfig, now: Timestamp, shown: &Shown) {
-        if shown.end.is_some() || self.scouted.is_none() {
-            return;
-        }
-        self.guess = self.guess_at(now, shown);
-        let alive = matches!(shown.scout, Scouted::About(_));
-        if self.guess > 0 && !alive && shown.farthest >= self.guess.max(self.reach) {
-            self.reach = shown.farthest.saturating_add(STEP);
-        }
-        while shown.under_way + self.unconfirmed.len() == 0 {
-            let edge = self.edge(config, shown);
-            if edge == config.max_ttl || self.wanting(config, edge, shown).next().is_some() {
-                break;
-            }
-            self.reach = edge.saturating_add(STRIDE);
-        }
+        next_ttl(config, shown).max(self.expected).min(last)
     }
 
     /// Whether every probe up to the end was handed out, or no more are to be tried.
     pub(super) fn is_exhausted(&self, config: &TraceConfig, shown: &Shown) -> bool {
-        let last = match self.expected {
-            0 => shown.end.unwrap_or(config.max_ttl),
-            _ => self.edge(config, shown),
-        };
+        let last = self.last_ttl(config, shown);
         self.futile || self.wanting(config, last, shown).next().is_none()
     }
 
@@ -313,16 +344,18 @@ impl Schedule {
         now: Timestamp,
         shown: &Shown,
     ) -> Option<Timestamp> {
-        let sendable = self.choose(config, shown).is_some();
-        let due = if sendable { self.pause_ends(config) } else { self.next_guess(now, shown) };
+        let sendable = self.choose(config, now, shown).is_some();
+        let due = if sendable { self.pause_ends(config) } else { self.next_moment(config, now, shown) };
         let expiry = self.unconfirmed.iter().map(|probe| probe.at.after(max_wait(config))).min();
         due.into_iter().chain(expiry).min()
     }
 
-    fn next_guess(&self, now: Timestamp, shown: &Shown) -> Option<Timestamp> {
-        let waited_for = shown.end.is_none() && !matches!(shown.scout, Scouted::About(_));
-        let scouted = self.scouted.filter(|_| waited_for && !self.futile)?;
-        GUESSES.iter().map(|(after, _)| scouted.after(*after)).find(|at| *at > now)
+    fn next_moment(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<Timestamp> {
+        let explores = self.scouted.is_some() && shown.sure() < self.last_ttl(config, shown);
+        if !explores || self.is_exhausted(config, shown) {
+            return None;
+        }
+        self.moments(config, shown).into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Until when no probe is to be sent, if there is a pause between any two.
@@ -330,6 +363,21 @@ impl Schedule {
         let last = self.last.filter(|_| config.send_wait > 0.0)?;
         Some(last.after(Span::from_secs_f64(config.send_wait)))
     }
+}
+
+impl Shown {
+    /// The TTL up to which hops are known to be there, or taken to be by the TTL of the target's answer.
+    fn sure(&self) -> u8 {
+        match (self.end, self.about) {
+            (Some(end), None) => end,
+            (_, about) => self.farthest.max(about.unwrap_or(0)),
+        }
+    }
+}
+
+/// The TTL after the farthest that is known to run out.
+fn next_ttl(config: &TraceConfig, shown: &Shown) -> u8 {
+    shown.farthest.saturating_add(1).max(config.first_ttl)
 }
 
 fn max_wait(config: &TraceConfig) -> Span {

@@ -251,6 +251,16 @@ impl Waiting {
         self.all(path).filter(holds).count()
     }
 
+    /// How many of them are probes of hops.
+    pub(super) fn of_hops(&self, path: &Path) -> usize {
+        self.all(path).filter(|at| at.ttl > 0).count()
+    }
+
+    /// The largest RTT seen.
+    pub(super) fn largest_rtt(&self) -> Option<Span> {
+        self.largest_rtt
+    }
+
     /// When, after `now`, the next place becomes free because its probe has been silent for long.
     pub(super) fn next_silent(
         &self,
