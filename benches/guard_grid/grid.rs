@@ -228,7 +228,8 @@ impl Link for Losing {
 /// The grid: all these lengths and round trips, spread evenly or in one long link at any of four places.
 pub fn plain(lengths: &[u8], rtts_ms: &[i64]) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (hops, rtt) in lengths.iter().flat_map(|hops| rtts_ms.iter().map(move |rtt| (*hops, *rtt))) {
+    for (hops, rtt) in lengths.iter().flat_map(|hops| rtts_ms.iter().map(move |rtt| (*hops, *rtt)))
+    {
         let places = [1, hops / 3 + 1, 2 * hops / 3 + 1, hops];
         let long = places.map(Shape::Long).into_iter().filter(|_| rtt > 2);
         // Evenly as often as not.
@@ -288,7 +289,12 @@ pub fn mean<T: Copy + Into<f64>>(values: &[T]) -> f64 {
 }
 
 /// The value that this share of them does not exceed.
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index"
+)]
 pub fn quantile<T: Copy + PartialOrd>(values: &[T], share: f64) -> Option<T> {
     let mut sorted = values.to_vec();
     sorted.sort_by(|a, b| a.partial_cmp(b).unwrap());

@@ -28,6 +28,22 @@ fn main() {
         let cases: Vec<Case> = cases.iter().map(|case| case.with(twist)).collect();
         row(&format!("{twist:?}"), &cases, Tool::Scouting);
     }
+    if std::env::var_os("SLOW").is_some() {
+        for case in &cases {
+            let [us, them] = [Tool::Scouting, Tool::Traceroute].map(|tool| case.run(tool));
+            let (a, b) = (us.time.secs_f64() * 1e3, them.time.secs_f64() * 1e3);
+            if a > 1.1 * b + 1.0 {
+                println!(
+                    "slow {} hops {:.0} ms {:?}: {a:.1} {b:.1}, {} {}",
+                    case.hops,
+                    case.rtt.secs_f64() * 1e3,
+                    case.shape,
+                    us.sent,
+                    them.sent
+                );
+            }
+        }
+    }
     let ten = Case::plain(10, 40, Shape::Even);
     show("10 hops, 40 ms", ten);
     for link in 1..=7 {

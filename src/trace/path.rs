@@ -546,7 +546,8 @@ impl Path {
     /// seen to guess.
     pub(super) fn unproven_end(&self, guessed: bool) -> Option<u8> {
         let end = self.end.filter(|end| self.end_by_target() == Some(*end))?;
-        let proven = self.end_by_quotes() == Some(end) || self.doubts.is_proven(self.first_ttl, end, guessed);
+        let proven = self.end_by_quotes() == Some(end)
+            || self.doubts.is_proven(self.first_ttl, end, guessed);
         (!proven).then_some(end)
     }
 
@@ -603,7 +604,9 @@ impl Path {
         for before in past {
             let Some(end) = self.end else { break };
             // Each was the last of its hop.
-            let Some(probe) = self.hop_mut(before.ttl).and_then(|hop| hop.probes.pop()) else { break };
+            let Some(probe) = self.hop_mut(before.ttl).and_then(|hop| hop.probes.pop()) else {
+                break;
+            };
             self.put(probe, before, end);
         }
         &self.placed
@@ -642,6 +645,15 @@ impl Path {
     fn may_be_of_target(&self, probe: &Probe) -> bool {
         probe.contradicted.is_empty()
             && probe.replies.iter().all(|reply| reply.is_of_target(self.target))
+    }
+
+    /// How long an answer from the end of the path took, to a probe of its hop or to the scout.
+    pub(super) fn end_rtt(&self) -> Option<Span> {
+        let end = self.end?;
+        let of_hop = self.hop(end).and_then(Hop::first_rtt).map(|(_, rtt)| rtt);
+        let scout = self.scout.as_ref().filter(|_| self.distance == Some(end));
+        let rtt = |scout: &Probe| scout.answer()?.measured().filter(|rtt| *rtt > Span::ZERO);
+        of_hop.or_else(|| scout.and_then(rtt))
     }
 
     /// Whether the scout will be a probe of the last hop.

@@ -8,15 +8,15 @@
 //!
 //! 1. Every hop up to the farthest router that answered gets all its probes, and the next hop all but one: if
 //!    that is the target, the scout is its last.
-//! 2. The scout of a near target is answered within [`START`]. After that, hops are asked on a guess: those up to
-//!    [`FLOOR`] at once, those beyond only while fewer than [`WINDOW`] probes wait for an answer. Two [`MARKERS`] go
-//!    first: one that passes the target tells the distance as well as the scout does.
-//! 3. If no farther hop answers for half of [`PATIENCE`], a second scout follows; after all of it, every hop is
-//!    asked.
+//! 2. A near target answers the scout within [`START`]. After that, hops are asked on a guess: those up to a floor
+//!    at once, and beyond that as long as only few probes wait for an answer ([`Guess`]). While routers answer one after
+//!    the other, the path is taken to go on up to [`ADVANCING`]. Once the next hop has been silent for
+//!    [`SILENT`] times the largest RTT, a second scout goes, in case the first is lost, and a few hops more.
+//! 3. After [`PATIENCE`] without an answer of the next hop, every hop is asked.
 //!
-//! Only an answer or a deadline frees a place in that window, so a long link does not make the trace run ahead.
-//! Probes that went past the target count as queries of the target: it is not asked more often than it has to
-//! answer, since many hosts answer only six probes at once.
+//! Only an answer or a deadline makes room for another guess, so a long link does not make the trace run ahead.
+//! Probes that went past the target count as queries of the target, so it is not asked more often than needed:
+//! many hosts answer only six probes at once.
 //!
 //! A probe handed to the link counts as in flight until its own frame is captured; from then on the
 //! tracer's deadlines govern it.
@@ -31,23 +31,33 @@ use super::doubts::Ttls;
 
 /// The scout of a near target is answered within this time. Before that, no hop is asked on a guess.
 const START: Span = Span::from_millis(8);
-/// Hops up to this TTL are asked on a guess however many probes wait for an answer.
-const FLOOR: u8 = 10;
-/// Hops beyond that only while fewer probes than this wait for an answer.
-const WINDOW: usize = 11;
-/// These TTLs are asked once before those between them: a probe that passes the target tells the distance.
-const MARKERS: [u8; 2] = [10, 16];
+/// Guesses while routers answer one after the other, up to the floor.
+const ADVANCING: Guess = Guess { floor: 10, window: 10 };
+/// Guesses while the next hop is silent, or is beyond that floor.
+const STUCK: Guess = Guess { floor: 8, window: 14 };
+/// The next hop is silent once it has not answered for so many times the largest RTT.
+const SILENT: f64 = 2.0;
 /// A hop gets at most this many probes on a guess.
 const GUESSED_QUERIES: u16 = 3;
-/// How long the next hop and the scout may stay silent: so many times the largest RTT, within these bounds.
+/// How long the next hop and the scout may be silent before every hop is asked: so many times the largest RTT, within
+/// these bounds.
 const PATIENCE: (f64, Span, Span) = (3.0, Span::from_millis(800), Span::from_millis(2_000));
+
+/// How far hops are asked though nothing shows yet that the path goes so far.
+#[derive(Clone, Copy, Debug)]
+struct Guess {
+    /// Up to this TTL at once.
+    floor: u8,
+    /// Beyond that while fewer probes than this wait for an answer from beyond the farthest router that answered.
+    window: usize,
+}
 
 /// What the frames have shown so far, as far as it decides what is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shown {
     /// Probes that were captured on their way out and hold a place in flight.
     pub(super) under_way: usize,
-    /// Probes of hops that were captured on their way out and wait for an answer.
+    /// Probes of hops beyond the farthest router that answered which were captured on their way out and wait for an answer.
     pub(super) waiting: usize,
     /// The TTL at which the path is known to end.
     pub(super) end: Option<u8>,
@@ -97,6 +107,16 @@ struct Unconfirmed {
     number: u32,
     key: ProbeKey,
     at: Timestamp,
+}
+
+/// When the plan changes if nothing farther answers before.
+struct Moments {
+    /// Hops may be asked on a guess.
+    start: Option<Timestamp>,
+    /// The next hop counts as silent.
+    silent: Option<Timestamp>,
+    /// Every hop is asked.
+    all: Option<Timestamp>,
 }
 
 /// One probe that could be sent.
@@ -215,48 +235,55 @@ impl Schedule {
         if known.is_some() || sure == last {
             return known;
         }
-        let [start, half, whole] = self.moments(config, shown);
+        let Moments { start, silent, all } = self.moments(config, shown);
         let is_past = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
-        let (next, but_one) = (next_ttl(config, shown), config.queries.saturating_sub(1).max(1));
+        let next = next_ttl(config, shown);
         // If the target is taken to be that far away, nothing beyond is asked before the hops up to there answered.
         let goes_on = shown.about.is_none_or(|about| shown.farthest >= about);
+        let but_one = config.queries.saturating_sub(1).max(1);
         if goes_on && self.asked(config, next).times < but_one {
             return Some(next);
         }
-        if is_past(whole) {
+        if is_past(all) {
             return self.least_asked(config, last, shown);
         }
-        let scout = config.max_ttl;
-        if is_past(half) && self.wants(config, scout, shown) && self.asked(config, scout).times == 0 {
-            return Some(scout);
+        if !goes_on || !is_past(start) {
+            return None;
         }
-        self.guess(config, next, last, shown).filter(|_| goes_on && is_past(start))
+        if is_past(silent) || next > ADVANCING.floor + 1 {
+            self.second_scout(config, shown).or_else(|| self.guess(STUCK, config, last, shown))
+        } else {
+            self.guess(ADVANCING, config, last, shown)
+        }
     }
 
-    /// The TTL from `next` to `last` that is asked next though nothing shows that the path goes so far.
-    fn guess(&self, config: &TraceConfig, next: u8, last: u8, shown: &Shown) -> Option<u8> {
-        let scout = |probe: &&Unconfirmed| probe.number == config.scout_number();
-        let leaving = self.unconfirmed.len() - self.unconfirmed.iter().filter(scout).count();
-        let has_room = shown.waiting + leaving < WINDOW;
-        let markers = MARKERS.into_iter().filter(|ttl| {
-            *ttl > next && *ttl <= last && self.asked(config, *ttl).times == 0
-        });
-        let lowest = (next..=last).find(|ttl| {
-            let asked = self.asked(config, *ttl).times;
-            asked < GUESSED_QUERIES && self.wants(config, *ttl, shown)
-        });
-        markers.chain(lowest).find(|ttl| *ttl <= FLOOR || has_room)
+    /// The highest TTL, if nothing but the scout was sent with it.
+    fn second_scout(&self, config: &TraceConfig, shown: &Shown) -> Option<u8> {
+        let ttl = config.max_ttl;
+        let is_due = shown.end.is_none() && self.asked(config, ttl).times == 0;
+        (is_due && self.wants(config, ttl, shown)).then_some(ttl)
     }
 
-    /// When hops begin to be asked on a guess, when a second scout is due, and when every hop is.
-    fn moments(&self, config: &TraceConfig, shown: &Shown) -> [Option<Timestamp>; 3] {
+    /// The TTL that is asked next though nothing shows that the path goes so far.
+    fn guess(&self, guess: Guess, config: &TraceConfig, last: u8, shown: &Shown) -> Option<u8> {
+        let asks = |ttl: u8| {
+            self.asked(config, ttl).times < GUESSED_QUERIES && self.wants(config, ttl, shown)
+        };
+        let lowest = (next_ttl(config, shown)..=last).find(|ttl| asks(*ttl))?;
+        let waiting = shown.waiting + self.leaving_beyond(config, shown.farthest);
+        (lowest <= guess.floor || waiting < guess.window).then_some(lowest)
+    }
+
+    fn moments(&self, config: &TraceConfig, shown: &Shown) -> Moments {
         let (times, least, most) = PATIENCE;
         let rtt = shown.largest_rtt.unwrap_or(Span::ZERO);
+        let asked = self.asked(config, next_ttl(config, shown)).first;
         let patience = rtt.scaled(times).max(least).min(most);
-        let next = self.asked(config, next_ttl(config, shown)).first;
-        let silent_since = self.scouted.zip(next).map(|(scouted, next)| scouted.max(next));
-        let after = |wait: Span| silent_since.map(|since| since.after(wait));
-        [self.scouted.map(|at| at.after(START)), after(patience.scaled(0.5)), after(patience)]
+        Moments {
+            start: self.scouted.map(|at| at.after(START)),
+            silent: asked.map(|at| at.after(rtt.scaled(SILENT))),
+            all: self.scouted.zip(asked).map(|(at, asked)| at.max(asked).after(patience)),
+        }
     }
 
     fn asked(&self, config: &TraceConfig, ttl: u8) -> Asked {
@@ -284,7 +311,8 @@ impl Schedule {
         if shown.end != Some(ttl) || asked == 0 {
             return asked < config.queries;
         }
-        usize::from(asked) + shown.covered + self.leaving_beyond(config, ttl) < config.queries.into()
+        usize::from(asked) + shown.covered + self.leaving_beyond(config, ttl)
+            < config.queries.into()
     }
 
     /// How many probes of hops beyond this TTL were handed out and not captured yet.
@@ -345,17 +373,24 @@ impl Schedule {
         shown: &Shown,
     ) -> Option<Timestamp> {
         let sendable = self.choose(config, now, shown).is_some();
-        let due = if sendable { self.pause_ends(config) } else { self.next_moment(config, now, shown) };
+        let due =
+            if sendable { self.pause_ends(config) } else { self.next_moment(config, now, shown) };
         let expiry = self.unconfirmed.iter().map(|probe| probe.at.after(max_wait(config))).min();
         due.into_iter().chain(expiry).min()
     }
 
-    fn next_moment(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<Timestamp> {
+    fn next_moment(
+        &self,
+        config: &TraceConfig,
+        now: Timestamp,
+        shown: &Shown,
+    ) -> Option<Timestamp> {
         let explores = self.scouted.is_some() && shown.sure() < self.last_ttl(config, shown);
         if !explores || self.is_exhausted(config, shown) {
             return None;
         }
-        self.moments(config, shown).into_iter().flatten().filter(|at| *at > now).min()
+        let Moments { start, silent, all } = self.moments(config, shown);
+        [start, silent, all].into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Until when no probe is to be sent, if there is a pause between any two.

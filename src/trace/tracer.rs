@@ -126,7 +126,8 @@ impl Tracer {
         if self.events.is_empty() && std::mem::take(&mut self.closing) {
             // Not before all that is said of the scout has been taken.
             let placed = self.path.place(&self.config).iter();
-            self.events.extend(placed.map(|(before, at)| Event::Placed { before: *before, at: *at }));
+            self.events
+                .extend(placed.map(|(before, at)| Event::Placed { before: *before, at: *at }));
             self.events.push_back(Event::Ended);
         }
         self.events.pop_front()
@@ -227,7 +228,8 @@ impl Tracer {
             let shown = self.shown(self.polled);
             let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
             let silent = silent.filter(|_| {
-                schedule.is_full(&self.config, &shown) && !schedule.is_exhausted(&self.config, &shown)
+                schedule.is_full(&self.config, &shown)
+                    && !schedule.is_exhausted(&self.config, &shown)
             });
             let due = schedule.wake_at(&self.config, self.polled, &shown);
             let confirming =
@@ -395,7 +397,7 @@ impl Tracer {
     fn shown(&self, now: Timestamp) -> Shown {
         Shown {
             under_way: self.waiting.under_way(now, &self.path, &self.config),
-            waiting: self.waiting.of_hops(&self.path),
+            waiting: self.waiting.beyond_farthest(&self.path),
             end: self.path.last_ttl(),
             about: self.about(),
             covered: self.path.covered(&self.config),
@@ -409,7 +411,8 @@ impl Tracer {
         let path = &self.path;
         let is_known = path.end.is_some() && !path.is_end_loose();
         let evidence = |probe| path.evidence(probe).filter(|reply| reply.may_end());
-        let by_scout = || path.scout.as_ref().filter(|_| path.distance.is_none()).and_then(evidence);
+        let by_scout =
+            || path.scout.as_ref().filter(|_| path.distance.is_none()).and_then(evidence);
         let at_end = || path.end.and_then(|end| path.hop(end))?.probes.iter().find_map(evidence);
         let answer = by_scout().or_else(at_end).filter(|_| !is_known)?;
         Some(u8::try_from(way_back(answer.ttl).1).unwrap_or(u8::MAX))

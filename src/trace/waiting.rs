@@ -164,7 +164,7 @@ impl Waiting {
             return due;
         }
         let far = self.far(path, config);
-        self.for_each_queue(far, config, |queue, patience, until, stale| {
+        self.for_each_queue(far, path, config, |queue, patience, until, stale| {
             while let Some(entry) = queue.next(path, stale) {
                 let Reverse((sent, at)) = entry;
                 let deadline = sent.after(patience).max(until);
@@ -193,7 +193,7 @@ impl Waiting {
         if self.changed || self.open_beyond != path.open_beyond() {
             let mut earliest: Option<Timestamp> = None;
             let far = self.far(path, config);
-            self.for_each_queue(far, config, |queue, patience, until, stale| {
+            self.for_each_queue(far, path, config, |queue, patience, until, stale| {
                 let first = queue.next(path, stale);
                 let deadline = first.map(|Reverse((sent, _))| sent.after(patience).max(until));
                 earliest = earliest.into_iter().chain(deadline).min();
@@ -221,6 +221,7 @@ impl Waiting {
     fn for_each_queue(
         &mut self,
         far: Option<Far>,
+        path: &Path,
         config: &TraceConfig,
         mut show: impl FnMut(&mut Queue, Span, Timestamp, &mut usize),
     ) {
@@ -229,11 +230,16 @@ impl Waiting {
             let far = far.filter(|far| index == 0 || index >= far.first);
             far.map_or(Timestamp::from_nanos(i64::MIN), |far| far.until)
         };
+        // Whoever is at the end of the path answers what goes beyond it, too.
+        let (first_ttl, end, end_rtt) = (self.first_ttl, path.last_ttl(), path.end_rtt());
+        let at_end =
+            |index: usize| end.is_some_and(|end| index >= end.saturating_sub(first_ttl).into());
         let Some((scout, hops)) = self.queues.split_first_mut() else { return };
         let mut near = None;
         // From the last hop on: what answers beyond a hop is known when it is its turn.
         for (index, queue) in hops.iter_mut().enumerate().rev() {
             let here = queue.first_rtt.map(|(_, rtt)| rtt);
+            let here = here.or(end_rtt.filter(|_| at_end(index)));
             if !queue.sent.is_empty() {
                 show(queue, wait.patience(here, near, largest), until(index + 1), &mut self.stale);
             }
@@ -251,9 +257,9 @@ impl Waiting {
         self.all(path).filter(holds).count()
     }
 
-    /// How many of them are probes of hops.
-    pub(super) fn of_hops(&self, path: &Path) -> usize {
-        self.all(path).filter(|at| at.ttl > 0).count()
+    /// How many of them are probes of hops beyond the farthest router that answered.
+    pub(super) fn beyond_farthest(&self, path: &Path) -> usize {
+        self.all(path).filter(|at| at.ttl > path.farthest).count()
     }
 
     /// The largest RTT seen.
