@@ -246,9 +246,9 @@ pub struct Summary {
     pub excess: Vec<i64>,
     /// By how many probes more than traceroute, or fewer.
     pub more: Vec<i64>,
-    /// How long, in round trips, and after 10 ms are taken off.
+    /// How long in round trips, after 10 ms are taken off.
     pub round_trips: Vec<f64>,
-    /// How long, by traceroute's time.
+    /// The same by traceroute's time.
     pub ratio: Vec<f64>,
     pub incomplete: usize,
     pub wrong: Vec<Case>,
@@ -270,7 +270,7 @@ impl Summary {
         self.more.push(outcome.excess() - traceroute.excess());
         let time = (outcome.time.secs_f64() - slack.secs_f64()).max(0.0);
         self.round_trips.push(time / case.rtt.secs_f64());
-        self.ratio.push(outcome.time.secs_f64() / traceroute.time.secs_f64());
+        self.ratio.push(time / traceroute.time.secs_f64());
         self.incomplete += usize::from(!outcome.is_complete);
         if !outcome.is_right {
             self.wrong.push(*case);

@@ -1,5 +1,7 @@
 //! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
 
+mod last_hop;
+
 use std::net::IpAddr;
 
 use crate::probe::ProbeKey;
@@ -594,101 +596,6 @@ impl Path {
         let quoted = || self.end_by_quotes().or_else(|| self.end_by_error());
         let end = if by_quotes { quoted() } else { self.end };
         self.doubts.known_length_after(before, end)
-    }
-
-    /// The trace is over: the scout, and then probes that went past the target, join the hop that they turned out to
-    /// be probes of, if that hop lacks some. Gives what was where before, and where it is now.
-    pub(super) fn place(&mut self, config: &TraceConfig) -> &[(ProbeRef, ProbeRef)] {
-        self.place_scout(config);
-        let past: Vec<ProbeRef> = self.past_target(config).collect();
-        for before in past {
-            let Some(end) = self.end else { break };
-            // Each was the last of its hop.
-            let Some(probe) = self.hop_mut(before.ttl).and_then(|hop| hop.probes.pop()) else {
-                break;
-            };
-            self.put(probe, before, end);
-        }
-        &self.placed
-    }
-
-    /// Puts a probe into this hop, as its last one.
-    fn put(&mut self, probe: Probe, before: ProbeRef, ttl: u8) {
-        let Some(hop) = self.hop_mut(ttl) else { return };
-        let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
-        hop.probes.push(probe);
-        self.placed.push((before, ProbeRef { ttl, query }));
-    }
-
-    /// The probes that went past the target and count as queries of it: as many as its hop lacks, those of the
-    /// nearest hops first, and of each hop the last.
-    pub(super) fn past_target(&self, config: &TraceConfig) -> impl Iterator<Item = ProbeRef> {
-        let hop = self.end.and_then(|end| self.hop(end));
-        let own = hop.map_or(0, |hop| hop.probes.len()) + usize::from(self.scout_is_last(config));
-        self.all_past_target(config).take(usize::from(config.queries).saturating_sub(own))
-    }
-
-    /// All that could count so.
-    fn all_past_target(&self, config: &TraceConfig) -> impl Iterator<Item = ProbeRef> {
-        let is_of_target = |end: &u8| self.end_by_target() == Some(*end) && self.target_before == 0;
-        let end = self.end.filter(|end| config.has_scout() && is_of_target(end));
-        let beyond = self.hops().iter().filter(move |hop| end.is_some_and(|end| hop.ttl > end));
-        beyond.flat_map(|hop| {
-            let last_first = hop.probes.iter().enumerate().rev();
-            let may_count = last_first.take_while(|(_, probe)| self.may_be_of_target(probe));
-            let query = |(index, _)| u16::try_from(index).unwrap_or(u16::MAX);
-            may_count.map(move |numbered| ProbeRef { ttl: hop.ttl, query: query(numbered) })
-        })
-    }
-
-    /// Whether nobody but the target answered this probe.
-    fn may_be_of_target(&self, probe: &Probe) -> bool {
-        probe.contradicted.is_empty()
-            && probe.replies.iter().all(|reply| reply.is_of_target(self.target))
-    }
-
-    /// How long an answer from the end of the path took, to a probe of its hop or to the scout.
-    pub(super) fn end_rtt(&self) -> Option<Span> {
-        let end = self.end?;
-        let of_hop = self.hop(end).and_then(Hop::first_rtt).map(|(_, rtt)| rtt);
-        let scout = self.scout.as_ref().filter(|_| self.distance == Some(end));
-        let rtt = |scout: &Probe| scout.answer()?.measured().filter(|rtt| *rtt > Span::ZERO);
-        of_hop.or_else(|| scout.and_then(rtt))
-    }
-
-    /// Whether the scout will be a probe of the last hop.
-    fn scout_is_last(&self, config: &TraceConfig) -> bool {
-        self.scout.is_some() && self.end.is_some() && self.scout_hop(config) == self.end
-    }
-
-    /// How many queries of the last hop need no probe of their own.
-    pub(super) fn covered(&self, config: &TraceConfig) -> usize {
-        let scout = self.distance.is_some() && self.distance == self.end;
-        self.all_past_target(config).count() + usize::from(scout)
-    }
-
-    /// The hop that the scout turned out to be a probe of, if that lacks one.
-    fn scout_hop(&self, config: &TraceConfig) -> Option<u8> {
-        // With a TTL that is just enough it is a probe of the last hop, whatever its answer says.
-        let is_its = |end: &u8| self.distance == Some(*end) || *end == config.max_ttl;
-        let answered = self.end.filter(is_its);
-        // Nobody is known to be there: then it was a probe of the last hop.
-        let unknown = || self.end.is_none().then_some(config.max_ttl);
-        let ttl = answered.or_else(unknown)?;
-        // All hops before it have been asked, or it was too early to say anything of this one.
-        let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.seen;
-        let probes = self.hop(ttl).map_or(0, |hop| hop.probes.len());
-        (asked && probes < config.queries.into()).then_some(ttl)
-    }
-
-    fn place_scout(&mut self, config: &TraceConfig) {
-        let Some(ttl) = self.scout_hop(config) else { return };
-        let Some(scout) = self.scout.take() else { return };
-        let ends = self.evidence(&scout).is_some_and(Reply::may_end);
-        self.put(scout, ProbeRef::SCOUT, ttl);
-        if ends {
-            self.end = Some(ttl);
-        }
     }
 
     /// Every probe, in order of TTL and query, with the TTL of its hop; at last the scout, if it is no hop's.

@@ -34,7 +34,7 @@ const START: Span = Span::from_millis(8);
 /// Guesses while routers answer one after the other, up to the floor.
 const ADVANCING: Guess = Guess { floor: 10, window: 10 };
 /// Guesses while the next hop is silent, or is beyond that floor.
-const STUCK: Guess = Guess { floor: 8, window: 14 };
+const STUCK: Guess = Guess { floor: 8, window: 13 };
 /// The next hop is silent once it has not answered for so many times the largest RTT.
 const SILENT: f64 = 2.0;
 /// A hop gets at most this many probes on a guess.
@@ -57,13 +57,14 @@ struct Guess {
 pub(super) struct Shown {
     /// Probes that were captured on their way out and hold a place in flight.
     pub(super) under_way: usize,
-    /// Probes of hops beyond the farthest router that answered which were captured on their way out and wait for an answer.
+    /// Probes of hops beyond the farthest router that answered, but for the last, which were captured on their way out and
+    /// wait for an answer.
     pub(super) waiting: usize,
-    /// The TTL at which the path is known to end.
+    /// The TTL at which the path ends at the latest.
     pub(super) end: Option<u8>,
-    /// How far away the target is by the TTL of its answer, while no quote says so.
-    pub(super) about: Option<u8>,
-    /// How many queries of the last hop need no probe of their own: the scout is one, and probes that went past the
+    /// The TTL at which it is known to end, or taken to by the TTL of the target's answers.
+    pub(super) target: Option<u8>,
+    /// How many queries of that hop need no probe of their own: the scout is one, and probes that went past the
     /// target are.
     pub(super) covered: usize,
     /// The highest TTL that is known to run out; 0 if none is.
@@ -230,7 +231,7 @@ impl Schedule {
     /// The TTL that is asked next once the scout was sent.
     fn explore(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<u8> {
         let last = self.last_ttl(config, shown);
-        let sure = shown.sure().min(last);
+        let sure = shown.target.unwrap_or(shown.farthest).min(last);
         let known = self.least_asked(config, sure, shown);
         if known.is_some() || sure == last {
             return known;
@@ -238,8 +239,8 @@ impl Schedule {
         let Moments { start, silent, all } = self.moments(config, shown);
         let is_past = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
         let next = next_ttl(config, shown);
-        // If the target is taken to be that far away, nothing beyond is asked before the hops up to there answered.
-        let goes_on = shown.about.is_none_or(|about| shown.farthest >= about);
+        // If the target is taken to be nearer than that, nothing beyond is asked before the hops up to there answered.
+        let goes_on = shown.target.is_none();
         let but_one = config.queries.saturating_sub(1).max(1);
         if goes_on && self.asked(config, next).times < but_one {
             return Some(next);
@@ -250,17 +251,19 @@ impl Schedule {
         if !goes_on || !is_past(start) {
             return None;
         }
-        if is_past(silent) || next > ADVANCING.floor + 1 {
+        let is_stuck = is_past(silent) || next > ADVANCING.floor + 1;
+        if is_stuck || config.queries < GUESSED_QUERIES {
             self.second_scout(config, shown).or_else(|| self.guess(STUCK, config, last, shown))
         } else {
             self.guess(ADVANCING, config, last, shown)
         }
     }
 
-    /// The highest TTL, if nothing but the scout was sent with it.
+    /// The highest TTL, if nothing but the scout was sent with it. It will be a query of the target, which has one of its own.
     fn second_scout(&self, config: &TraceConfig, shown: &Shown) -> Option<u8> {
         let ttl = config.max_ttl;
-        let is_due = shown.end.is_none() && self.asked(config, ttl).times == 0;
+        let is_first = self.asked(config, ttl).times == 0;
+        let is_due = is_first && config.queries > 1 && shown.end.is_none();
         (is_due && self.wants(config, ttl, shown)).then_some(ttl)
     }
 
@@ -270,7 +273,9 @@ impl Schedule {
             self.asked(config, ttl).times < GUESSED_QUERIES && self.wants(config, ttl, shown)
         };
         let lowest = (next_ttl(config, shown)..=last).find(|ttl| asks(*ttl))?;
-        let waiting = shown.waiting + self.leaving_beyond(config, shown.farthest);
+        // The last hop has the second scout.
+        let beyond = |ttl: u8| ttl > shown.farthest && ttl < config.max_ttl;
+        let waiting = shown.waiting + self.leaving(config, beyond);
         (lowest <= guess.floor || waiting < guess.window).then_some(lowest)
     }
 
@@ -308,21 +313,19 @@ impl Schedule {
             // The scout has that TTL.
             return asked < config.queries - 1;
         }
-        if shown.end != Some(ttl) || asked == 0 {
+        if self.scouted.is_none() || shown.target != Some(ttl) || asked == 0 {
             return asked < config.queries;
         }
-        usize::from(asked) + shown.covered + self.leaving_beyond(config, ttl)
-            < config.queries.into()
+        let past = self.leaving(config, |past| past > ttl);
+        usize::from(asked) + shown.covered + past < config.queries.into()
     }
 
-    /// How many probes of hops beyond this TTL were handed out and not captured yet.
-    fn leaving_beyond(&self, config: &TraceConfig, ttl: u8) -> usize {
-        if self.scouted.is_none() {
-            return 0;
-        }
+    /// How many probes of such hops were handed out and not captured yet.
+    fn leaving(&self, config: &TraceConfig, of: impl Fn(u8) -> bool) -> usize {
         let numbers = self.unconfirmed.iter().map(|probe| probe.number);
-        let hops = numbers.filter(|number| *number != config.scout_number());
-        hops.filter(|number| config.spec(*number).ttl > ttl).count()
+        let is_scout = |number: u32| self.scouted.is_some() && number == config.scout_number();
+        let hops = numbers.filter(|number| !is_scout(*number));
+        hops.filter(|number| of(config.spec(*number).ttl)).count()
     }
 
     /// The TTL up to which hops are asked at last, by what is known now.
@@ -385,7 +388,7 @@ impl Schedule {
         now: Timestamp,
         shown: &Shown,
     ) -> Option<Timestamp> {
-        let explores = self.scouted.is_some() && shown.sure() < self.last_ttl(config, shown);
+        let explores = self.scouted.is_some() && shown.target != Some(self.last_ttl(config, shown));
         if !explores || self.is_exhausted(config, shown) {
             return None;
         }
@@ -397,16 +400,6 @@ impl Schedule {
     pub(super) fn pause_ends(&self, config: &TraceConfig) -> Option<Timestamp> {
         let last = self.last.filter(|_| config.send_wait > 0.0)?;
         Some(last.after(Span::from_secs_f64(config.send_wait)))
-    }
-}
-
-impl Shown {
-    /// The TTL up to which hops are known to be there, or taken to be by the TTL of the target's answer.
-    fn sure(&self) -> u8 {
-        match (self.end, self.about) {
-            (Some(end), None) => end,
-            (_, about) => self.farthest.max(about.unwrap_or(0)),
-        }
     }
 }
 

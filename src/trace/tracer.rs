@@ -395,27 +395,32 @@ impl Tracer {
 
     /// What decides what is to be sent.
     fn shown(&self, now: Timestamp) -> Shown {
+        let target = self.supposed_end();
         Shown {
             under_way: self.waiting.under_way(now, &self.path, &self.config),
-            waiting: self.waiting.beyond_farthest(&self.path),
+            waiting: self.waiting.beyond_farthest(&self.path, &self.config),
             end: self.path.last_ttl(),
-            about: self.about(),
-            covered: self.path.covered(&self.config),
+            target,
+            covered: target.map_or(0, |target| self.path.covered(target, &self.config)),
             farthest: self.path.farthest,
             largest_rtt: self.waiting.largest_rtt(),
         }
     }
 
-    /// How far away the target is by the TTL of its answer, while no quote says so.
-    fn about(&self) -> Option<u8> {
+    /// Where the path ends, as far as is known. Where nothing but answers that quote nothing says so, that is as far as they
+    /// came by their TTL, unless a router has answered from there.
+    fn supposed_end(&self) -> Option<u8> {
         let path = &self.path;
-        let is_known = path.end.is_some() && !path.is_end_loose();
+        if path.end.is_some() && !path.is_end_loose() {
+            return path.last_ttl();
+        }
         let evidence = |probe| path.evidence(probe).filter(|reply| reply.may_end());
         let by_scout =
             || path.scout.as_ref().filter(|_| path.distance.is_none()).and_then(evidence);
         let at_end = || path.end.and_then(|end| path.hop(end))?.probes.iter().find_map(evidence);
-        let answer = by_scout().or_else(at_end).filter(|_| !is_known)?;
-        Some(u8::try_from(way_back(answer.ttl).1).unwrap_or(u8::MAX))
+        let hops = u8::try_from(way_back(by_scout().or_else(at_end)?.ttl).1).unwrap_or(u8::MAX);
+        let hops = hops.min(path.end.unwrap_or(self.config.max_ttl));
+        (hops > path.farthest).then_some(hops)
     }
 
     fn handle_own(

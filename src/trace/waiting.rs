@@ -257,9 +257,10 @@ impl Waiting {
         self.all(path).filter(holds).count()
     }
 
-    /// How many of them are probes of hops beyond the farthest router that answered.
-    pub(super) fn beyond_farthest(&self, path: &Path) -> usize {
-        self.all(path).filter(|at| at.ttl > path.farthest).count()
+    /// How many of them are probes of hops beyond the farthest router that answered and before the last hop.
+    pub(super) fn beyond_farthest(&self, path: &Path, config: &TraceConfig) -> usize {
+        let beyond = |at: &ProbeRef| at.ttl > path.farthest && at.ttl < config.max_ttl;
+        self.all(path).filter(beyond).count()
     }
 
     /// The largest RTT seen.
