@@ -136,7 +136,8 @@ impl Case {
         }
     }
 
-    fn config(&self, topology: &Topology, tool: Tool) -> TraceConfig {
+    /// What is asked of it.
+    pub fn config(&self, topology: &Topology, tool: Tool) -> TraceConfig {
         let target: IpAddr = TARGETS[usize::from(self.twist == Twist::V6)].parse().unwrap();
         let probe = match self.twist {
             Twist::Echo => ProbeType::IcmpEcho,
@@ -158,7 +159,8 @@ impl Case {
         }
     }
 
-    fn topology(&self) -> String {
+    /// The network as a file says it.
+    pub fn topology(&self) -> String {
         let mut text = "source = \"192.0.2.2\"\nsource6 = \"2001:db8::2\"\n".to_owned();
         for link in 1..=self.hops {
             if link == self.hops {
@@ -225,17 +227,16 @@ impl Link for Losing {
     }
 }
 
-/// The grid: all these lengths and round trips, spread evenly or in one long link at any of four places.
-pub fn plain(lengths: &[u8], rtts_ms: &[i64]) -> Vec<Case> {
+/// The grid: all these lengths and round trips, each spread evenly and in one long link, whose place differs from path to
+/// path.
+pub fn grid(lengths: impl Iterator<Item = u8>, rtts_ms: &[i64]) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (hops, rtt) in lengths.iter().flat_map(|hops| rtts_ms.iter().map(move |rtt| (*hops, *rtt)))
-    {
-        let places = [1, hops / 3 + 1, 2 * hops / 3 + 1, hops];
-        let long = places.map(Shape::Long).into_iter().filter(|_| rtt > 2);
-        // Evenly as often as not.
-        let even = std::iter::repeat_n(Shape::Even, if rtt > 2 { 4 } else { 1 });
-        let shapes = even.chain(long);
-        cases.extend(shapes.map(|shape| Case::plain(hops, rtt, shape)));
+    for (row, hops) in lengths.enumerate() {
+        for (column, rtt) in rtts_ms.iter().enumerate() {
+            let places = [1, hops / 3 + 1, 2 * hops / 3 + 1, hops];
+            let long = Shape::Long(places[(row + column) % places.len()]);
+            cases.extend([Shape::Even, long].map(|shape| Case::plain(hops, *rtt, shape)));
+        }
     }
     cases
 }
@@ -250,7 +251,8 @@ pub struct Summary {
     pub round_trips: Vec<f64>,
     /// The same by traceroute's time.
     pub ratio: Vec<f64>,
-    pub incomplete: usize,
+    /// Whether the target answered all its queries itself.
+    pub complete: Vec<bool>,
     pub wrong: Vec<Case>,
 }
 
@@ -271,35 +273,27 @@ impl Summary {
         let time = (outcome.time.secs_f64() - slack.secs_f64()).max(0.0);
         self.round_trips.push(time / case.rtt.secs_f64());
         self.ratio.push(time / traceroute.time.secs_f64());
-        self.incomplete += usize::from(!outcome.is_complete);
+        self.complete.push(outcome.is_complete);
         if !outcome.is_right {
             self.wrong.push(*case);
         }
-    }
-
-    pub fn len(&self) -> usize {
-        self.excess.len()
     }
 }
 
 /// The mean of these.
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-pub fn mean<T: Copy + Into<f64>>(values: &[T]) -> f64 {
-    values.iter().map(|it| (*it).into()).sum::<f64>() / values.len() as f64
+pub fn mean(values: &[i64]) -> f64 {
+    values.iter().sum::<i64>() as f64 / values.len() as f64
 }
 
 /// The value that this share of them does not exceed.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "an index"
-)]
-pub fn quantile<T: Copy + PartialOrd>(values: &[T], share: f64) -> Option<T> {
+#[expect(clippy::cast_precision_loss, reason = "small numbers")]
+pub fn quantile<T: Copy + PartialOrd>(values: &[T], share: f64) -> T {
     let mut sorted = values.to_vec();
     sorted.sort_by(|a, b| a.partial_cmp(b).unwrap());
-    let index = (values.len() as f64 * share).ceil() as usize;
-    sorted.get(index.saturating_sub(1)).copied()
+    let all = sorted.len() as f64;
+    let reaches = (1_u32..).zip(&sorted).find(|(count, _)| f64::from(*count) >= share * all);
+    reaches.map(|(_, value)| *value).unwrap()
 }
 
 /// The share of them of which this holds.

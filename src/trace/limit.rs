@@ -71,16 +71,20 @@ pub(super) struct Asked {
     pub(super) answered: bool,
 }
 
-/// The probes of a hop in a round that are settled.
-pub(super) fn asked<'a>(hop: &'a Hop, path: &'a Path) -> impl Iterator<Item = Asked> + 'a {
+/// The probes of a hop in a round that are settled, in the order in which they were sent.
+pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
     let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
     let round = u32::try_from(path.round & u64::from(u32::MAX)).unwrap_or_default();
-    let settled =
-        (0..).zip(&hop.probes).filter(|(_, probe)| probe.is_settled() && !probe.is_in_doubt());
-    settled.filter_map(move |(query, probe)| {
+    let settled = hop.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt());
+    let asked = settled.filter_map(|probe| {
         let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
-        Some(Asked { round, query, sent: probe.sent?, answered })
-    })
+        Some(Asked { round, query: 0, sent: probe.sent?, answered })
+    });
+    let mut asked: Vec<Asked> = asked.collect();
+    // The scout is among the last of its hop, though it was sent first.
+    asked.sort_by_key(|asked| asked.sent);
+    (0..).zip(&mut asked).for_each(|(query, asked)| asked.query = query);
+    asked
 }
 
 /// The probe that was sent then was answered after all.

@@ -141,7 +141,7 @@ impl Recent {
         self.responder = answers.clone().next_back().map(|it| it.responder).or(self.responder);
         let sent = hop.settled() as u64;
         let lost = sent.saturating_sub((answers.count() + hop.damaged()) as u64);
-        let (share, probes) = (Share { lost, sent }, limit::asked(hop, path).collect());
+        let (share, probes) = (Share { lost, sent }, limit::asked(hop, path));
         self.rounds.push_back(Round { number: path.round, share, probes });
         if self.rounds.len() > JUDGED + MOST_KEPT {
             self.rounds.pop_front();

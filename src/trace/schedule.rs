@@ -9,9 +9,9 @@
 //! 1. Every hop up to the farthest router that answered gets all its probes, and the next hop all but one: if
 //!    that is the target, the scout is its last.
 //! 2. A near target answers the scout within [`START`]. After that, hops are asked on a guess: those up to a floor
-//!    at once, and beyond that as long as only few probes wait for an answer ([`Guess`]). While routers answer one after
-//!    the other, the path is taken to go on up to [`ADVANCING`]. Once the next hop has been silent for
-//!    [`SILENT`] times the largest RTT, a second scout goes, in case the first is lost, and a few hops more.
+//!    at once, and beyond that while only few probes wait for an answer. As long as routers answer one after
+//!    the other, the guess is [`ADVANCING`]. Once the next hop has been silent for [`SILENT`] times the largest RTT,
+//!    a second scout goes, in case the first is lost, and from then on the guess is [`STUCK`].
 //! 3. After [`PATIENCE`] without an answer of the next hop, every hop is asked.
 //!
 //! Only an answer or a deadline makes room for another guess, so a long link does not make the trace run ahead.
@@ -33,10 +33,10 @@ use super::doubts::Ttls;
 const START: Span = Span::from_millis(8);
 /// Guesses while routers answer one after the other, up to the floor.
 const ADVANCING: Guess = Guess { floor: 10, window: 10 };
-/// Guesses while the next hop is silent, or is beyond that floor.
+/// Guesses once the next hop was silent, or is beyond that floor.
 const STUCK: Guess = Guess { floor: 8, window: 13 };
 /// The next hop is silent once it has not answered for so many times the largest RTT.
-const SILENT: f64 = 2.0;
+const SILENT: f64 = 2.5;
 /// A hop gets at most this many probes on a guess.
 const GUESSED_QUERIES: u16 = 3;
 /// How long the next hop and the scout may be silent before every hop is asked: so many times the largest RTT, within
@@ -251,7 +251,9 @@ impl Schedule {
         if !goes_on || !is_past(start) {
             return None;
         }
-        let is_stuck = is_past(silent) || next > ADVANCING.floor + 1;
+        // Once it was, the path is longer in time than the hops so far tell, and stays so.
+        let was_stuck = self.asked(config, config.max_ttl).times > 0;
+        let is_stuck = was_stuck || is_past(silent) || next > ADVANCING.floor;
         if is_stuck || config.queries < GUESSED_QUERIES {
             self.second_scout(config, shown).or_else(|| self.guess(STUCK, config, last, shown))
         } else {
@@ -432,7 +434,20 @@ mod tests {
         Timestamp::from_nanos(ms * 1_000_000)
     }
 
-    const NOTHING: Shown = Shown { under_way: 0, end: None, farthest: 0, scout: Scouted::Nothing };
+    const NOTHING: Shown = Shown {
+        under_way: 0,
+        waiting: 0,
+        end: None,
+        target: None,
+        covered: 0,
+        farthest: 0,
+        largest_rtt: None,
+    };
+
+    /// The target is known to be so far away, and so many of its queries need no probe of their own.
+    fn target_at(hops: u8, covered: usize, shown: Shown) -> Shown {
+        Shown { end: Some(hops), target: Some(hops), covered, ..shown }
+    }
 
     /// Sends all that is due and takes it for captured; gives the TTLs.
     fn burst(
@@ -464,7 +479,7 @@ mod tests {
         assert!(schedule.next(&config, at(2), &waiting(2)).is_none(), "two and two are under way");
         schedule.note_left(first);
         assert!(schedule.next(&config, at(2), &waiting(2)).is_some());
-        let ended = Shown { end: Some(1), ..NOTHING };
+        let ended = target_at(1, 0, NOTHING);
         assert!(schedule.next(&config, at(3), &ended).is_none(), "the last hop has its three");
         assert!(schedule.is_unsure(&config, 1));
         schedule.expire(&config, at(60_000));
@@ -481,62 +496,105 @@ mod tests {
         assert!(schedule.is_exhausted(&config, &NOTHING));
     }
 
+    /// Each of these TTLs three times in a row.
+    fn three_each(ttls: std::ops::RangeInclusive<u8>) -> Vec<u8> {
+        ttls.flat_map(|ttl| [ttl; 3]).collect()
+    }
+
     #[test]
     fn a_near_target_gets_not_a_probe_too_many() {
         let config = config().scouting();
         let mut schedule = Schedule::new(&config);
         assert_eq!(burst(&mut schedule, &config, at(0), &NOTHING), [30, 1, 1]);
-        let waiting = Shown { under_way: 1, scout: Scouted::Waiting, ..NOTHING };
-        let router = Shown { farthest: 1, ..waiting };
-        assert_eq!(burst(&mut schedule, &config, at(1), &router), [2, 2, 1]);
-        let answered = Shown { end: Some(4), scout: Scouted::Distance(4), ..router };
+        let router = Shown { farthest: 1, largest_rtt: Some(Span::from_millis(1)), ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(1), &router), [1, 2, 2]);
+        let answered = target_at(4, 1, router);
         assert_eq!(burst(&mut schedule, &config, at(2), &answered), [3, 4, 3, 4, 2, 3]);
         assert!(schedule.is_exhausted(&config, &answered));
+        assert_eq!(schedule.wake_at(&config, at(2), &answered), None);
     }
 
     #[test]
-    fn a_far_target_is_not_waited_for() {
-        let config = config().scouting();
-        let mut schedule = Schedule::new(&config);
-        let waiting = Shown { under_way: 3, scout: Scouted::Waiting, ..NOTHING };
-        assert_eq!(burst(&mut schedule, &config, at(0), &NOTHING), [30, 1, 1]);
-        assert_eq!(burst(&mut schedule, &config, at(7), &waiting), [0_u8; 0]);
-        assert_eq!(schedule.wake_at(&config, at(7), &waiting), Some(at(8)));
-        let all: Vec<u8> = [2..=10, 1..=10, 2..=10].into_iter().flatten().collect();
-        let mut sent = burst(&mut schedule, &config, at(8), &waiting);
-        assert_eq!(sent.len(), all.len());
-        sent.sort_unstable();
-        let mut expected = all;
-        expected.sort_unstable();
-        assert_eq!(sent, expected);
-        // Routers as far as was asked, and still nothing from the target.
-        let further = Shown { farthest: 10, ..waiting };
-        let sent = burst(&mut schedule, &config, at(20), &further);
-        assert_eq!((sent.len(), sent.iter().max()), (15, Some(&15)));
-        assert_eq!(schedule.wake_at(&config, at(20), &further), Some(at(60)));
-    }
-
-    #[test]
-    fn where_all_is_silent_the_reach_grows_to_the_last_hop() {
+    fn while_routers_answer_the_path_is_taken_to_go_on() {
         let config = config().scouting();
         let mut schedule = Schedule::new(&config);
         burst(&mut schedule, &config, at(0), &NOTHING);
-        let (mut total, mut rounds) = (3, 0);
-        while !schedule.is_exhausted(&config, &NOTHING) {
-            total += burst(&mut schedule, &config, at(1), &NOTHING).len();
-            rounds += 1;
-        }
-        assert_eq!((total, rounds), (90, 4), "the scout is one of the last hop's three");
+        let rtt = Some(Span::from_millis(4));
+        let router = Shown { farthest: 1, largest_rtt: rtt, waiting: 2, ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(4), &router), [1, 2, 2]);
+        assert_eq!(burst(&mut schedule, &config, at(7), &router), [0_u8; 0]);
+        assert_eq!(schedule.wake_at(&config, at(7), &router), Some(at(8)));
+        let sent = burst(&mut schedule, &config, at(8), &router);
+        assert_eq!(sent, [vec![2], three_each(3..=10)].concat());
+        // Beyond the floor, only as far as there is room.
+        let further = Shown { farthest: 7, waiting: 9, ..router };
+        let sent = burst(&mut schedule, &config, at(9), &further);
+        assert_eq!(sent, [11], "a tenth probe");
     }
 
     #[test]
-    fn an_answer_without_a_quote_tells_about_how_far_it_came() {
+    fn a_silent_next_hop_gets_a_second_scout_and_a_few_hops_more() {
         let config = config().scouting();
         let mut schedule = Schedule::new(&config);
         burst(&mut schedule, &config, at(0), &NOTHING);
-        let about = Shown { under_way: 2, scout: Scouted::About(4), ..NOTHING };
-        let sent = burst(&mut schedule, &config, at(1), &about);
-        assert_eq!((sent.len(), sent.iter().max()), (10, Some(&4)));
-        assert_eq!(schedule.wake_at(&config, at(1), &about), None);
+        let sent = burst(&mut schedule, &config, at(8), &NOTHING);
+        assert_eq!(sent, [vec![30, 1], three_each(2..=8)].concat());
+        // That the first hop answers now does not make it go on faster.
+        let rtt = Some(Span::from_millis(20));
+        let router = Shown { farthest: 1, largest_rtt: rtt, waiting: 21, ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(20), &router), [0_u8; 0]);
+        let further = Shown { farthest: 5, waiting: 9, ..router };
+        assert_eq!(burst(&mut schedule, &config, at(80), &further), [9, 9, 9, 10], "13 wait");
+    }
+
+    #[test]
+    fn after_so_long_a_silence_every_hop_is_asked() {
+        let config = config().scouting();
+        let mut schedule = Schedule::new(&config);
+        let mut total = burst(&mut schedule, &config, at(0), &NOTHING).len();
+        total += burst(&mut schedule, &config, at(8), &NOTHING).len();
+        let waiting = Shown { waiting: 24, ..NOTHING };
+        assert_eq!(schedule.wake_at(&config, at(9), &waiting), Some(at(800)));
+        assert!(!schedule.is_exhausted(&config, &waiting));
+        total += burst(&mut schedule, &config, at(800), &waiting).len();
+        assert_eq!(total, 90, "the scout is one of the last hop's three");
+        assert!(schedule.is_exhausted(&config, &waiting));
+    }
+
+    #[test]
+    fn a_target_taken_to_be_so_far_away_is_asked_and_nothing_beyond() {
+        let config = config().scouting();
+        let mut schedule = Schedule::new(&config);
+        burst(&mut schedule, &config, at(0), &NOTHING);
+        let supposed = Shown { target: Some(4), covered: 1, ..NOTHING };
+        let sent = burst(&mut schedule, &config, at(1), &supposed);
+        assert_eq!(sent, [2, 3, 4, 2, 3, 4, 1, 2, 3]);
+        assert_eq!(burst(&mut schedule, &config, at(100), &supposed), [0_u8; 0]);
+        // It was not there.
+        let router = Shown { farthest: 4, ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(101), &router)[..3], [4, 5, 5]);
+    }
+
+    #[test]
+    fn probes_past_the_target_are_queries_of_it() {
+        let config = config().scouting();
+        let mut schedule = Schedule::new(&config);
+        burst(&mut schedule, &config, at(0), &NOTHING);
+        let sent = burst(&mut schedule, &config, at(1), &target_at(2, 3, NOTHING));
+        assert_eq!(sent, [2, 1], "one of its own");
+        // Those that are still leaving count, too.
+        let mut schedule = Schedule::new(&config);
+        burst(&mut schedule, &config, at(0), &NOTHING);
+        while schedule.next(&config, at(8), &NOTHING).is_some() {}
+        assert!(schedule.is_exhausted(&config, &target_at(8, 1, NOTHING)));
+    }
+
+    #[test]
+    fn one_query_needs_no_second_scout() {
+        let config = TraceConfig { queries: 1, ..config().scouting() };
+        let mut schedule = Schedule::new(&config);
+        assert_eq!(burst(&mut schedule, &config, at(0), &NOTHING), [30, 1]);
+        let sent = burst(&mut schedule, &config, at(8), &NOTHING);
+        assert_eq!(sent, (2..=14).collect::<Vec<u8>>());
     }
 }
