@@ -195,6 +195,11 @@ impl Hop {
         self.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt()).count()
     }
 
+    /// Its probes that were sent with its TTL: not the scout nor others that were put into it at the end.
+    pub(super) fn own(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().filter(|probe| probe.ttl == self.ttl)
+    }
+
     /// How many of its probes were only answered by damaged replies.
     #[must_use]
     pub fn damaged(&self) -> usize {
@@ -384,8 +389,20 @@ impl Path {
     #[must_use]
     pub fn reported(&self) -> &[Hop] {
         let beyond = |end: u8| usize::from(end.saturating_sub(self.first_ttl)) + 1;
-        let reported = self.last_ttl().map_or(self.seen, |end| beyond(end).min(self.seen));
+        let reported = self.last_ttl().map_or(self.asked(), |end| beyond(end).min(self.seen));
         self.hops.get(..reported).unwrap_or_default()
+    }
+
+    /// How many hops were asked: the last hop may only have a second scout, long before those in front of it are asked.
+    fn asked(&self) -> usize {
+        let Some((_, before)) = self.hops().split_last().filter(|_| self.seen == self.hops.len())
+        else {
+            return self.seen;
+        };
+        match before.iter().rposition(|hop| !hop.probes.is_empty()) {
+            Some(index) if index + 1 < before.len() => index + 1,
+            _ => self.seen,
+        }
     }
 
     /// The same without the first probe of each hop that still waits for an answer, and those after it.

@@ -23,6 +23,9 @@ impl Path {
             let Some((probe, end)) = probe.zip(self.end) else { break };
             self.put(probe, before, end);
         }
+        while self.seen > 1 && self.hops().last().is_some_and(|hop| hop.probes.is_empty()) {
+            self.seen -= 1;
+        }
         &self.placed
     }
 
