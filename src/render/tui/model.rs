@@ -305,7 +305,9 @@ impl Target {
         let Some(packets) = self.packets.get_mut(&before.ttl) else { return };
         let (placed, others) = packets.drain(..).partition(answers);
         *packets = others;
-        placed.into_iter().for_each(|packet| self.keep(at.ttl, packet));
+        for packet in placed {
+            self.keep(at.ttl, packet);
+        }
     }
 
     fn keep(&mut self, ttl: u8, packet: Packet) {
