@@ -28,8 +28,8 @@ use rtrace::trace::{Disposition, Idents, Path, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ipv4, link};
 
 const FRAMES: u64 = 1_000_000;
-/// By then a target that has not answered the scout is taken to be as far away as can be.
-const SILENT: Timestamp = Timestamp::from_nanos(500_000_000);
+/// By then every hop is asked if nothing has answered.
+const SILENT: Timestamp = Timestamp::from_nanos(2_000_000_000);
 
 /// Keeps copies of the frames that concern the trace.
 #[derive(Default)]

@@ -193,8 +193,8 @@ impl Observer for Finder {
             (Event::Replied(at, _) | Event::Belated(at, _) | Event::Settled(at), _) => {
                 self.refresh(at, path);
             }
-            (Event::Placed(at), _) => {
-                if let Some(found) = self.found.as_mut().filter(|it| it.at == ProbeRef::SCOUT) {
+            (Event::Placed { before, at }, _) => {
+                if let Some(found) = self.found.as_mut().filter(|it| it.at == before) {
                     found.at = at;
                 }
                 self.refresh(at, path);

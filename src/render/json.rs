@@ -109,10 +109,15 @@ impl<'a> Document<'a> {
     fn of(view: View<'a>, style: Style) -> Self {
         let queries = u32::from(view.config.queries);
         let scout = view.path.scout.as_ref();
+        // Between the end of the path and a probe far beyond it, nothing was asked.
+        let reported = view.path.reported().len();
+        let hops = view.path.hops().iter().enumerate();
+        let hops = hops.filter(|(index, hop)| *index < reported || !hop.probes.is_empty());
+        let hops = hops.map(|(_, hop)| hop);
         Self {
             head: HeadRow::of("rtrace-trace", VERSION, view.config),
             asked: AskedRow::of(view.config),
-            hops: view.path.hops().iter().map(|hop| HopRow::of(hop, view, style)).collect(),
+            hops: hops.map(|hop| HopRow::of(hop, view, style)).collect(),
             scout: scout.map(|it| {
                 let is_past_end = view.path.is_past_end(ProbeRef::SCOUT);
                 ProbeRow::of((it.ttl, queries), it, is_past_end, view, style)

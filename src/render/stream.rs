@@ -153,7 +153,7 @@ impl<W: Write> Renderer for Stream<W> {
             }
             Some(Event::Ended) => self.round(view),
             Some(
-                Event::Sent(_) | Event::Settled(_) | Event::Placed(_) | Event::Contradicted(..),
+                Event::Sent(_) | Event::Settled(_) | Event::Placed { .. } | Event::Contradicted(..),
             )
             | None => Ok(()),
         }

@@ -54,8 +54,14 @@ pub enum Event {
     /// An answer is not believed, for the path is longer than that; the index is among the probe's contradicted answers. If
     /// it was a reply until now, its probe waits for an answer again.
     Contradicted(ProbeRef, usize),
-    /// The trace is over and the scout has become this probe, the last of its hop.
-    Placed(ProbeRef),
+    /// The trace is over, and a probe with a higher TTL has become one of the hop that answered it: the scout, or one that
+    /// went past the target.
+    Placed {
+        /// Where it was until now.
+        before: ProbeRef,
+        /// Where it is now.
+        at: ProbeRef,
+    },
     /// Every probe is settled and no more will come.
     Ended,
 }

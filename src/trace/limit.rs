@@ -12,7 +12,7 @@
 
 use std::sync::OnceLock;
 
-use super::path::{Hop, Path};
+use super::path::{Hop, Path, Probe};
 use super::reply::Reply;
 use crate::time::Timestamp;
 
@@ -73,17 +73,25 @@ pub(super) struct Asked {
     pub(super) rejected: bool,
 }
 
-/// The probes of a hop in a round that are settled.
-pub(super) fn asked<'a>(hop: &'a Hop, path: &'a Path) -> impl Iterator<Item = Asked> + 'a {
+/// The probes of a hop in a round that are settled, in the order in which they were sent. Of those that went past the target,
+/// answers take from its limit, too; nobody waited for the others.
+pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
     let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
     let round = u32::try_from(path.round & u64::from(u32::MAX)).unwrap_or_default();
-    let settled =
-        (0..).zip(&hop.probes).filter(|(_, probe)| probe.is_settled() && !probe.is_in_doubt());
-    settled.filter_map(move |(query, probe)| {
+    let is_end = path.end == Some(hop.ttl);
+    let past = path.probes().filter(|(ttl, _)| is_end && *ttl > hop.ttl).map(|(_, probe)| probe);
+    let of_target = |it: &&Probe| it.answer().is_some_and(|reply| reply.is_of_target(path.target));
+    let settled = hop.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt());
+    let asked = settled.chain(past.filter(of_target)).filter_map(|probe| {
         let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
         let rejected = !answered && probe.counted().is_some_and(Reply::may_end);
-        Some(Asked { round, query, sent: probe.sent?, answered, rejected })
-    })
+        Some(Asked { round, query: 0, sent: probe.sent?, answered, rejected })
+    });
+    let mut asked: Vec<Asked> = asked.collect();
+    // The scout is among the last of its hop, though it was sent first.
+    asked.sort_by_key(|asked| asked.sent);
+    (0..).zip(&mut asked).for_each(|(query, asked)| asked.query = query);
+    asked
 }
 
 /// The probe that was sent then was answered after all.

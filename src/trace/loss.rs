@@ -161,7 +161,7 @@ impl Recent {
             self.since = Some(path.round);
         }
         let lost = sent.saturating_sub(answered as u64);
-        let (share, probes) = (Share { lost, sent }, limit::asked(hop, path).collect());
+        let (share, probes) = (Share { lost, sent }, limit::asked(hop, path));
         self.rounds.push_back(Round { number: path.round, share, probes });
         if self.rounds.len() > JUDGED + MOST_KEPT {
             self.rounds.pop_front();

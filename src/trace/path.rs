@@ -1,5 +1,7 @@
 //! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
 
+mod last_hop;
+
 use std::net::IpAddr;
 
 use crate::probe::ProbeKey;
@@ -196,6 +198,11 @@ impl Hop {
         self.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt()).count()
     }
 
+    /// Its probes that were sent with its TTL: not the scout nor others that were put into it at the end.
+    pub(super) fn own(&self) -> impl Iterator<Item = &Probe> {
+        self.probes.iter().filter(|probe| probe.ttl == self.ttl)
+    }
+
     /// How many of its probes were only answered by damaged replies.
     #[must_use]
     pub fn damaged(&self) -> usize {
@@ -303,8 +310,8 @@ pub struct Path {
     pub(super) target: IpAddr,
     /// The TTL at which the target answered in the last [round](super::rounds) before that it answered in; 0 if it did in none.
     pub(super) target_before: u8,
-    /// Where the scout has been put, once it is a hop's.
-    scout_place: Option<ProbeRef>,
+    /// Which probes have been put into another hop, the scout among them, and where they are now.
+    placed: Vec<(ProbeRef, ProbeRef)>,
     /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
     pub(super) farthest: u8,
     /// How far away who answered the scout is, by the TTL that it quotes.
@@ -315,6 +322,8 @@ pub struct Path {
     scouted_target: bool,
     /// The lowest TTL of a hop's own probe with a reply of the target that quotes it.
     direct_end: Option<u8>,
+    /// How far away the target is, by the nearest of those quotes.
+    quoted_end: Option<u8>,
     /// TTLs of hops' own probes that somebody else answered with an error which may be the end.
     errors: Ttls,
     /// What speaks against answers that quote nothing.
@@ -347,7 +356,7 @@ impl Path {
             cut_off: false,
             target: config.target,
             target_before: 0,
-            scout_place: None,
+            placed: Vec::new(),
             sizers: Vec::new(),
             confirmations: Vec::new(),
             farthest: 0,
@@ -355,6 +364,7 @@ impl Path {
             looped: None,
             scouted_target: false,
             direct_end: None,
+            quoted_end: None,
             errors: Ttls::default(),
             doubts: Doubts::of_tool(uneven),
             longest_wait: Span::from_secs_f64(config.wait.max.max(Wait::default().max)),
@@ -388,8 +398,20 @@ impl Path {
     #[must_use]
     pub fn reported(&self) -> &[Hop] {
         let beyond = |end: u8| usize::from(end.saturating_sub(self.first_ttl)) + 1;
-        let reported = self.last_ttl().map_or(self.seen, |end| beyond(end).min(self.seen));
+        let reported = self.last_ttl().map_or(self.asked(), |end| beyond(end).min(self.seen));
         self.hops.get(..reported).unwrap_or_default()
+    }
+
+    /// How many hops were asked: the last hop may only have a second scout, long before those in front of it are asked.
+    fn asked(&self) -> usize {
+        let Some((_, before)) = self.hops().split_last().filter(|_| self.seen == self.hops.len())
+        else {
+            return self.seen;
+        };
+        match before.iter().rposition(|hop| !hop.probes.is_empty()) {
+            Some(index) if index + 1 < before.len() => index + 1,
+            _ => self.seen,
+        }
     }
 
     /// The same without the first probe of each hop that still waits for an answer, and those after it.
@@ -421,7 +443,7 @@ impl Path {
 
     /// Where the probe is by now that was this one when it was sent.
     pub(super) fn by_now(&self, at: ProbeRef) -> ProbeRef {
-        self.scout_place.filter(|_| at == ProbeRef::SCOUT).unwrap_or(at)
+        self.placed.iter().find(|(before, _)| *before == at).map_or(at, |(_, now)| *now)
     }
 
     pub(super) fn probe_mut(&mut self, at: ProbeRef) -> Option<&mut Probe> {
@@ -448,9 +470,9 @@ impl Path {
 
     /// A reply settled this probe, or came late to one that had none: what it says of how far the path goes.
     ///
-    /// The scout is answered from beyond its distance `d` away: it had a TTL of `t` and what is quoted of
-    /// it has `q`, so `d = t - q + 1`. That is believed for as long as no router says of that TTL, or
-    /// of a higher one, that it ran out.
+    /// Whoever answers a probe that arrived is `d` hops away: it was sent with a TTL of `t` and what is quoted of
+    /// it has `q`, so `d = t - q + 1`. That is believed of the scout and of probes to the target, for as long as no router
+    /// says of that TTL, or of a higher one, that it ran out.
     ///
     /// A sizer says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
     /// that answers at its TTL are to be believed; else it is a probe like those of hops.
@@ -462,6 +484,9 @@ impl Path {
         let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
         let (of_target, may_end) = (reply.is_of_target(self.target), reply.may_end());
         let ttl = self.ttl_sent(at, max_ttl);
+        let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
+        let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
+        let distance = distance.map(|distance| distance.max(self.first_ttl));
         let is_scout = self.is_scout(at);
         if is_scout {
             self.scouted_target = of_target;
@@ -469,11 +494,10 @@ impl Path {
         if kind.in_transit() {
             self.farthest = self.farthest.max(ttl);
         } else if is_scout && may_end {
-            let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
-            let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
-            self.distance = distance.map(|distance| distance.max(self.first_ttl));
+            self.distance = distance;
         } else if of_target && quote.is_some() {
             self.direct_end = Some(self.direct_end.map_or(ttl, |end| end.min(ttl)));
+            self.quoted_end = self.quoted_end.into_iter().chain(distance).min();
         } else if may_end && !of_target {
             self.errors.insert(ttl);
         }
@@ -490,12 +514,17 @@ impl Path {
     /// Whether this is the scout, be it that nobody had answered it when the trace was over, so that it counts as a probe
     /// of the last hop: in a watch its answer may still come, and then says how far away the target is.
     fn is_scout(&self, at: ProbeRef) -> bool {
-        at == ProbeRef::SCOUT || self.scout_place == Some(at)
+        at == ProbeRef::SCOUT || self.scout_place() == Some(at)
     }
 
     /// The scout, wherever it is by now.
     pub(super) fn any_scout(&self) -> Option<&Probe> {
-        self.scout.as_ref().or_else(|| self.probe(self.scout_place?))
+        self.scout.as_ref().or_else(|| self.probe(self.scout_place()?))
+    }
+
+    /// Where the scout has been put, once it is a hop's.
+    fn scout_place(&self) -> Option<ProbeRef> {
+        Some(self.by_now(ProbeRef::SCOUT)).filter(|at| *at != ProbeRef::SCOUT)
     }
 
     /// The reply to this probe that says how far the path goes, in time or late; what quotes nothing must not be later than
@@ -505,12 +534,11 @@ impl Path {
         probe.counted().filter(|it| !it.late || it.quote.is_some() || it.rtt.is_some_and(in_time))
     }
 
-    /// The TTL that a probe was sent with, which may be the scout.
+    /// The TTL that a probe was sent with, be it the scout or a probe that was put into another hop.
     pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
         match at {
             ProbeRef::SCOUT => max_ttl,
-            at if at.ttl == 0 => self.probe(at).map_or(0, |probe| probe.ttl),
-            at => at.ttl,
+            at => self.probe(at).map_or(at.ttl, |probe| probe.ttl),
         }
     }
 
@@ -524,17 +552,30 @@ impl Path {
         let answers = |it: &Probe| self.evidence(it).is_some_and(|reply| reply.quote.is_none());
         let has_answer = |ttl: &u8| self.hop(*ttl).is_some_and(|it| it.probes.iter().any(answers));
         let answered = self.doubts.answered.iter().find(has_answer);
+        self.end_by_quotes().into_iter().chain(answered).min()
+    }
+
+    /// Where those of them end it that quote a probe.
+    fn end_by_quotes(&self) -> Option<u8> {
         let scouted = self.scouted().filter(|_| self.scouted_target);
-        self.direct_end.into_iter().chain(scouted).chain(answered).min()
+        let quoted = self.quoted_end.filter(|end| self.farthest < *end);
+        self.direct_end.into_iter().chain(scouted).chain(quoted).min()
+    }
+
+    /// Whether nothing but answers that quote nothing says where the path ends, and hops before that have not answered:
+    /// the target may be nearer.
+    pub(super) fn is_end_loose(&self) -> bool {
+        let Some(end) = self.end.filter(|_| self.looped.is_none()) else { return false };
+        let is_next = end <= self.farthest.saturating_add(1).max(self.first_ttl);
+        !is_next && self.end_by_target() == Some(end) && self.end_by_quotes() != Some(end)
     }
 
     /// Where the path ends by answers alone that quote nothing, if nothing else speaks for that; `guessed` if somebody was
     /// seen to guess.
     pub(super) fn unproven_end(&self, guessed: bool) -> Option<u8> {
         let end = self.end.filter(|end| self.end_by_target() == Some(*end))?;
-        let scouted = self.scouted().filter(|_| self.scouted_target);
-        let quoted = self.direct_end == Some(end) || scouted == Some(end);
-        let proven = quoted || self.doubts.is_proven(self.first_ttl, end, guessed);
+        let proven = self.end_by_quotes() == Some(end)
+            || self.doubts.is_proven(self.first_ttl, end, guessed);
         (!proven).then_some(end)
     }
 
@@ -586,36 +627,9 @@ impl Path {
     /// How long the path is known to be after this round, if it was known to be `before` long; with `by_quotes` only as
     /// far as quotes say so.
     pub(super) fn known_length(&self, before: u8, by_quotes: bool) -> u8 {
-        let quoted = || {
-            let scouted = self.scouted().filter(|_| self.scouted_target);
-            let by_target = self.direct_end.into_iter().chain(scouted).min();
-            by_target.or_else(|| self.end_by_error())
-        };
+        let quoted = || self.end_by_quotes().or_else(|| self.end_by_error());
         let end = if by_quotes { quoted() } else { self.end };
         self.doubts.known_length_after(before, end)
-    }
-
-    /// The trace is over: the scout joins the hop that it turned out to be a probe of, as the last one,
-    /// if that hop has not got all its probes. Gives its place there.
-    pub(super) fn place_scout(&mut self, config: &TraceConfig) -> Option<ProbeRef> {
-        // With a TTL that is just enough it is a probe of the last hop, whatever its answer says.
-        let is_its = |end: &u8| self.distance == Some(*end) || *end == config.max_ttl;
-        let answered = self.end.filter(is_its);
-        // Nobody is known to be there: then it was a probe of the last hop.
-        let unknown = || self.end.is_none().then_some(config.max_ttl);
-        let ttl = answered.or_else(unknown)?;
-        // All hops before it have been asked, or it was too early to say anything of this one.
-        let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.seen;
-        let query = self.hop(ttl).map_or(0, |hop| hop.probes.len());
-        let query = u16::try_from(query).ok().filter(|query| asked && *query < config.queries)?;
-        let scout = self.scout.take()?;
-        self.hop_mut(ttl)?.probes.push(scout);
-        let at = ProbeRef { ttl, query };
-        self.scout_place = Some(at);
-        if self.probe(at).and_then(|probe| self.evidence(probe)).is_some_and(Reply::may_end) {
-            self.end = Some(ttl);
-        }
-        Some(at)
     }
 
     /// Every probe, in order of TTL and query, with the TTL of its hop; at last the scout, if it is no hop's.

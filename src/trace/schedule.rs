@@ -1,16 +1,24 @@
 //! What to send next, and when: the half of a tracer that a replay does without.
 //!
 //! Without a scout the order is traceroute's: all queries of a hop, then the next hop, with at most so
-//! many probes under way at a time.
+//! many probes in flight at a time.
 //!
-//! With one, the scout goes first: the last probe of all, with the highest TTL. Meanwhile hops are asked only
-//! as far as a router is known to be, so that no probe goes past a target that is near. Its answer
-//! quotes how much of its TTL was left, which tells the distance: then all that is missing up to there is
-//! sent at once. A target that is far, or silent, is not waited for: by the time that it has not
-//! answered it is taken to be so and so far ([`GUESSES`]), and where everything else is silent too, further
-//! ([`STRIDE`]). Of each hop one probe is sent, then the second of each, so that a router's are apart.
+//! With one, the scout goes first: the last probe of all, with the highest TTL. What the target quotes of it
+//! tells how far away it is, and then everything missing up to there is sent at once. Until then:
 //!
-//! A probe handed to the link counts as under way until its own frame is captured; from then on the
+//! 1. Every hop up to the farthest router that answered gets all its probes, and the next hop all but one: if
+//!    that is the target, the scout is its last.
+//! 2. A near target answers the scout within [`START`]. After that, hops are asked on a guess: those up to a floor
+//!    at once, and beyond that while only few probes wait for an answer. As long as routers answer one after
+//!    the other, the guess is [`ADVANCING`]. Once the next hop has been silent for [`SILENT`] times the largest RTT,
+//!    a second scout goes, in case the first is lost, and from then on the guess is [`STUCK`].
+//! 3. After [`PATIENCE`] without an answer of the next hop, every hop is asked.
+//!
+//! Only an answer or a deadline makes room for another guess, so a long link does not make the trace run ahead.
+//! Probes that went past the target count as queries of the target, so it is not asked more often than needed:
+//! many hosts answer only six probes at once.
+//!
+//! A probe handed to the link counts as in flight until its own frame is captured; from then on the
 //! tracer's deadlines govern it.
 
 use crate::probe::ProbeKey;
@@ -21,59 +29,59 @@ use crate::wire::ip;
 use super::config::TraceConfig;
 use super::doubts::Ttls;
 
-/// How far away a target is taken to be that has not answered the scout for so long. In the first
-/// milliseconds one that is near answers, and the trace takes no longer for having waited; what is too much
-/// afterwards are probes past a target that is far in time and near in hops.
-const GUESSES: [(Span, u8); 5] = [
-    (Span::from_millis(8), 10),
-    (Span::from_millis(60), 15),
-    (Span::from_millis(120), 20),
-    (Span::from_millis(250), 25),
-    (Span::from_millis(500), u8::MAX),
-];
-/// How many hops more are asked when routers answered as far as was guessed and the target did not.
-const STEP: u8 = 5;
-/// How many more when everything that was asked has been answered or silent for long.
-const STRIDE: u8 = 10;
+/// The scout of a near target is answered within this time. Before that, no hop is asked on a guess.
+const START: Span = Span::from_millis(8);
+/// Guesses while routers answer one after the other, up to the floor.
+const ADVANCING: Guess = Guess { floor: 10, window: 10 };
+/// Guesses once the next hop was silent, or is beyond that floor.
+const STUCK: Guess = Guess { floor: 8, window: 13 };
+/// The next hop is silent once it has not answered for so many times the largest RTT.
+const SILENT: f64 = 2.5;
+/// A hop gets at most this many probes on a guess.
+const GUESSED_QUERIES: u16 = 3;
+/// How long the next hop and the scout may be silent before every hop is asked: so many times the largest RTT, within
+/// these bounds.
+const PATIENCE: (f64, Span, Span) = (3.0, Span::from_millis(800), Span::from_millis(2_000));
+
+/// How far hops are asked though nothing shows yet that the path goes so far.
+#[derive(Clone, Copy, Debug)]
+struct Guess {
+    /// Up to this TTL at once.
+    floor: u8,
+    /// Beyond that while fewer probes than this wait for an answer from beyond the farthest router that answered.
+    window: usize,
+}
 
 /// What the frames have shown so far, as far as it decides what is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shown {
     /// Probes that were captured on their way out and hold a place in flight.
     pub(super) under_way: usize,
-    /// The TTL at which the path is known to end.
+    /// Probes of hops beyond the farthest router that answered, but for the last, which were captured on their way out and
+    /// wait for an answer.
+    pub(super) waiting: usize,
+    /// The TTL at which the path ends at the latest.
     pub(super) end: Option<u8>,
+    /// The TTL at which it is known to end, or taken to by the TTL of the target's answers.
+    pub(super) target: Option<u8>,
+    /// How many queries of that hop need no probe of their own: the scout is one, and probes that went past the
+    /// target are.
+    pub(super) covered: usize,
     /// The highest TTL that is known to run out; 0 if none is.
     pub(super) farthest: u8,
-    pub(super) scout: Scouted,
-}
-
-/// What the scout has found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scouted {
-    /// There is none, it was lost, or its TTL ran out.
-    Nothing,
-    /// Its answer may still come.
-    Waiting,
-    /// Who answered is this far away.
-    Distance(u8),
-    /// The answer does not say so, but it came this far itself.
-    About(u8),
+    /// The largest RTT.
+    pub(super) largest_rtt: Option<Span>,
 }
 
 /// The plan of an active trace.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
-    /// How many probes of each hop were handed out, the scout not counted.
-    handed_out: Vec<u16>,
+    /// What was handed out of each hop, the scout not counted.
+    hops: Vec<Asked>,
     /// When the scout was handed out.
     scouted: Option<Timestamp>,
     /// How far away the target was a round ago; 0 if there was none. Then nothing is scouted.
     expected: u8,
-    /// How far away the target is taken to be at least; 0 while it is not waited for in vain.
-    guess: u8,
-    /// As far as hops are asked because what is nearer has shown that the path goes on.
-    reach: u8,
     /// Those handed out whose own frame has not been captured yet.
     unconfirmed: Vec<Unconfirmed>,
     /// TTLs to which a second probe was handed out, because answers there are contradicted.
@@ -88,6 +96,13 @@ pub(super) struct Schedule {
     datagram: Vec<u8>,
 }
 
+/// How many probes of a hop were handed out, and when the first was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    times: u16,
+    first: Option<Timestamp>,
+}
+
 #[derive(Clone, Debug)]
 struct Unconfirmed {
     number: u32,
@@ -95,22 +110,30 @@ struct Unconfirmed {
     at: Timestamp,
 }
 
+/// When the plan changes if nothing farther answers before.
+struct Moments {
+    /// Hops may be asked on a guess.
+    start: Option<Timestamp>,
+    /// The next hop counts as silent.
+    silent: Option<Timestamp>,
+    /// Every hop is asked.
+    all: Option<Timestamp>,
+}
+
 /// One probe that could be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Choice {
     Scout,
-    /// Of the hop with this index.
-    Hop(usize),
+    /// Of the hop with this TTL.
+    Hop(u8),
 }
 
 impl Schedule {
     pub(super) fn new(config: &TraceConfig) -> Self {
         Self {
-            handed_out: vec![0; config.hops()],
+            hops: vec![Asked::default(); config.hops()],
             scouted: None,
             expected: 0,
-            guess: 0,
-            reach: 0,
             unconfirmed: Vec::with_capacity(config.reserved().min(config.in_flight.into())),
             confirming: Ttls::default(),
             confirmed: false,
@@ -132,8 +155,7 @@ impl Schedule {
         now: Timestamp,
         shown: &Shown,
     ) -> Option<&[u8]> {
-        self.reach_further(config, now, shown);
-        let choice = self.choose(config, shown)?;
+        let choice = self.choose(config, now, shown)?;
         if self.pause_ends(config).is_some_and(|end| now < end) {
             return None;
         }
@@ -142,11 +164,13 @@ impl Schedule {
                 self.scouted = Some(now);
                 config.scout_number()
             }
-            Choice::Hop(index) => {
-                let queries = self.handed_out.get_mut(index)?;
-                let query = u32::from(*queries);
-                *queries += 1;
-                u32::try_from(index).ok()? * u32::from(config.queries) + query
+            Choice::Hop(ttl) => {
+                let hop = ttl.checked_sub(config.first_ttl)?;
+                let asked = self.hops.get_mut(usize::from(hop))?;
+                let query = asked.times;
+                asked.times += 1;
+                asked.first.get_or_insert(now);
+                u32::from(hop) * u32::from(config.queries) + u32::from(query)
             }
         };
         self.hand_out(&config.spec(number), number, now)
@@ -183,101 +207,141 @@ impl Schedule {
     }
 
     /// The probe that is to be sent next, if one is and there is room for it; a pause may yet be due.
-    fn choose(&self, config: &TraceConfig, shown: &Shown) -> Option<Choice> {
-        let under_way = self.unconfirmed.len() + shown.under_way;
-        if self.futile || under_way >= usize::from(config.in_flight) {
+    fn choose(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<Choice> {
+        if self.futile || self.is_full(config, shown) {
             return None;
         }
         if config.has_scout() && self.scouted.is_none() {
             return Some(Choice::Scout);
         }
-        let edge = self.edge(config, shown);
-        let mut wanting = self.wanting(config, edge, shown);
-        let index = if config.has_scout() || self.expected > 0 {
-            wanting.min_by_key(|index| self.handed_out.get(*index).copied())
-        } else {
-            wanting.next()
+        let last = self.last_ttl(config, shown);
+        let ttl = match self.scouted {
+            Some(_) => self.explore(config, now, shown),
+            None if self.expected > 0 => self.least_asked(config, last, shown),
+            None => self.wanting(config, last, shown).next(),
         };
-        index.map(Choice::Hop)
+        ttl.map(Choice::Hop)
     }
 
-    /// The hops up to the TTL `last` of which probes are to be sent, by index.
-    fn wanting(
-        &self,
-        config: &TraceConfig,
-        last: u8,
-        shown: &Shown,
-    ) -> impl Iterator<Item = usize> {
-        let hops = self.handed_out.iter().zip(config.first_ttl..=last);
-        let wants = hops.map(|(sent, ttl)| *sent < self.queries(config, ttl, shown));
-        wants.enumerate().filter_map(|(index, wants)| wants.then_some(index))
+    /// Whether as many probes are in flight as may be.
+    pub(super) fn is_full(&self, config: &TraceConfig, shown: &Shown) -> bool {
+        self.unconfirmed.len() + shown.under_way >= usize::from(config.in_flight)
     }
 
-    /// How many probes of its own a hop is to have: the scout is, or may yet be, one of them.
-    fn queries(&self, config: &TraceConfig, ttl: u8, shown: &Shown) -> u16 {
-        let but_one = config.queries - 1;
-        let next = shown.farthest.saturating_add(1).max(config.first_ttl);
-        let may_be_last = ttl == next && shown.end.is_none() && self.guess == 0;
-        match shown.scout {
-            _ if self.scouted.is_none() => config.queries,
-            _ if ttl == config.max_ttl => but_one,
-            Scouted::Distance(hops) if ttl == hops && shown.end == Some(ttl) => but_one.max(1),
-            Scouted::Waiting if may_be_last => but_one.max(1),
-            Scouted::Nothing if may_be_last && self.is_leaving(config) => but_one.max(1),
-            _ => config.queries,
+    /// The TTL that is asked next once the scout was sent.
+    fn explore(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<u8> {
+        let last = self.last_ttl(config, shown);
+        let sure = shown.target.unwrap_or(shown.farthest).min(last);
+        let known = self.least_asked(config, sure, shown);
+        if known.is_some() || sure == last {
+            return known;
+        }
+        let Moments { start, silent, all } = self.moments(config, shown);
+        let is_past = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
+        let next = next_ttl(config, shown);
+        // If the target is taken to be nearer than that, nothing beyond is asked before the hops up to there answered.
+        let goes_on = shown.target.is_none();
+        let but_one = config.queries.saturating_sub(1).max(1);
+        if goes_on && self.asked(config, next).times < but_one {
+            return Some(next);
+        }
+        if is_past(all) {
+            return self.least_asked(config, last, shown);
+        }
+        if !goes_on || !is_past(start) {
+            return None;
+        }
+        // Once it was, the path is longer in time than the hops so far tell, and stays so.
+        let was_stuck = self.asked(config, config.max_ttl).times > 0;
+        let is_stuck = was_stuck || is_past(silent) || next > ADVANCING.floor;
+        if is_stuck || config.queries < GUESSED_QUERIES {
+            self.second_scout(config, shown).or_else(|| self.guess(STUCK, config, last, shown))
+        } else {
+            self.guess(ADVANCING, config, last, shown)
         }
     }
 
-    /// Whether the scout was handed out and its own frame has not been captured yet.
-    fn is_leaving(&self, config: &TraceConfig) -> bool {
-        self.unconfirmed.iter().any(|probe| probe.number == config.scout_number())
+    /// The highest TTL, if nothing but the scout was sent with it. It will be a query of the target, which has one of its own.
+    fn second_scout(&self, config: &TraceConfig, shown: &Shown) -> Option<u8> {
+        let ttl = config.max_ttl;
+        let is_first = self.asked(config, ttl).times == 0;
+        let is_due = is_first && config.queries > 1 && shown.end.is_none();
+        (is_due && self.wants(config, ttl, shown)).then_some(ttl)
     }
 
-    /// The TTL up to which hops are asked now.
-    fn edge(&self, config: &TraceConfig, shown: &Shown) -> u8 {
+    /// The TTL that is asked next though nothing shows that the path goes so far.
+    fn guess(&self, guess: Guess, config: &TraceConfig, last: u8, shown: &Shown) -> Option<u8> {
+        let asks = |ttl: u8| {
+            self.asked(config, ttl).times < GUESSED_QUERIES && self.wants(config, ttl, shown)
+        };
+        let lowest = (next_ttl(config, shown)..=last).find(|ttl| asks(*ttl))?;
+        // The last hop has the second scout.
+        let beyond = |ttl: u8| ttl > shown.farthest && ttl < config.max_ttl;
+        let waiting = shown.waiting + self.leaving(config, beyond);
+        (lowest <= guess.floor || waiting < guess.window).then_some(lowest)
+    }
+
+    fn moments(&self, config: &TraceConfig, shown: &Shown) -> Moments {
+        let (times, least, most) = PATIENCE;
+        let rtt = shown.largest_rtt.unwrap_or(Span::ZERO);
+        let asked = self.asked(config, next_ttl(config, shown)).first;
+        let patience = rtt.scaled(times).max(least).min(most);
+        Moments {
+            start: self.scouted.map(|at| at.after(START)),
+            silent: asked.map(|at| at.after(rtt.scaled(SILENT))),
+            all: self.scouted.zip(asked).map(|(at, asked)| at.max(asked).after(patience)),
+        }
+    }
+
+    fn asked(&self, config: &TraceConfig, ttl: u8) -> Asked {
+        let hop = ttl.checked_sub(config.first_ttl);
+        hop.and_then(|hop| self.hops.get(usize::from(hop))).copied().unwrap_or_default()
+    }
+
+    /// Of the hops up to the TTL `last`, the one with the fewest probes that is to have more.
+    fn least_asked(&self, config: &TraceConfig, last: u8, shown: &Shown) -> Option<u8> {
+        self.wanting(config, last, shown).min_by_key(|ttl| self.asked(config, *ttl).times)
+    }
+
+    /// The TTLs up to `last` of which probes are to be sent.
+    fn wanting(&self, config: &TraceConfig, last: u8, shown: &Shown) -> impl Iterator<Item = u8> {
+        (config.first_ttl..=last).filter(|ttl| self.wants(config, *ttl, shown))
+    }
+
+    /// Whether a hop is to have more probes of its own.
+    fn wants(&self, config: &TraceConfig, ttl: u8, shown: &Shown) -> bool {
+        let asked = self.asked(config, ttl).times;
+        if self.scouted.is_some() && ttl == config.max_ttl {
+            // The scout has that TTL.
+            return asked < config.queries - 1;
+        }
+        if self.scouted.is_none() || shown.target != Some(ttl) || asked == 0 {
+            return asked < config.queries;
+        }
+        let past = self.leaving(config, |past| past > ttl);
+        usize::from(asked) + shown.covered + past < config.queries.into()
+    }
+
+    /// How many probes of such hops were handed out and not captured yet.
+    fn leaving(&self, config: &TraceConfig, of: impl Fn(u8) -> bool) -> usize {
+        let numbers = self.unconfirmed.iter().map(|probe| probe.number);
+        let is_scout = |number: u32| self.scouted.is_some() && number == config.scout_number();
+        let hops = numbers.filter(|number| !is_scout(*number));
+        hops.filter(|number| of(config.spec(*number).ttl)).count()
+    }
+
+    /// The TTL up to which hops are asked at last, by what is known now.
+    fn last_ttl(&self, config: &TraceConfig, shown: &Shown) -> u8 {
         let last = shown.end.unwrap_or(config.max_ttl);
-        let explores = config.has_scout() || self.expected > 0;
-        if !explores || shown.end.is_some() {
+        if self.expected == 0 || shown.end.is_some() {
             return last;
         }
-        let next = shown.farthest.saturating_add(1).max(config.first_ttl);
-        next.max(self.expected).max(self.guess).max(self.reach).min(last)
-    }
-
-    fn guess_at(&self, now: Timestamp, shown: &Shown) -> u8 {
-        if let Scouted::About(hops) = shown.scout {
-            return hops;
-        }
-        let waited = self.scouted.map_or(Span::ZERO, |at| now.since(at));
-        let guess = GUESSES.iter().rev().find(|(after, _)| waited >= *after);
-        guess.map_or(0, |(_, hops)| *hops)
-    }
-
-    /// Extends the reach where what was asked so far has shown that the path goes on, or nothing.
-    fn reach_further(&mut self, config: &TraceConfig, now: Timestamp, shown: &Shown) {
-        if shown.end.is_some() || self.scouted.is_none() {
-            return;
-        }
-        self.guess = self.guess_at(now, shown);
-        let alive = matches!(shown.scout, Scouted::About(_));
-        if self.guess > 0 && !alive && shown.farthest >= self.guess.max(self.reach) {
-            self.reach = shown.farthest.saturating_add(STEP);
-        }
-        while shown.under_way + self.unconfirmed.len() == 0 {
-            let edge = self.edge(config, shown);
-            if edge == config.max_ttl || self.wanting(config, edge, shown).next().is_some() {
-                break;
-            }
-            self.reach = edge.saturating_add(STRIDE);
-        }
+        next_ttl(config, shown).max(self.expected).min(last)
     }
 
     /// Whether every probe up to the end was handed out, or no more are to be tried.
     pub(super) fn is_exhausted(&self, config: &TraceConfig, shown: &Shown) -> bool {
-        let last = match self.expected {
-            0 => shown.end.unwrap_or(config.max_ttl),
-            _ => self.edge(config, shown),
-        };
+        let last = self.last_ttl(config, shown);
         self.futile || self.wanting(config, last, shown).next().is_none()
     }
 
@@ -313,16 +377,25 @@ impl Schedule {
         now: Timestamp,
         shown: &Shown,
     ) -> Option<Timestamp> {
-        let sendable = self.choose(config, shown).is_some();
-        let due = if sendable { self.pause_ends(config) } else { self.next_guess(now, shown) };
+        let sendable = self.choose(config, now, shown).is_some();
+        let due =
+            if sendable { self.pause_ends(config) } else { self.next_moment(config, now, shown) };
         let expiry = self.unconfirmed.iter().map(|probe| probe.at.after(max_wait(config))).min();
         due.into_iter().chain(expiry).min()
     }
 
-    fn next_guess(&self, now: Timestamp, shown: &Shown) -> Option<Timestamp> {
-        let waited_for = shown.end.is_none() && !matches!(shown.scout, Scouted::About(_));
-        let scouted = self.scouted.filter(|_| waited_for && !self.futile)?;
-        GUESSES.iter().map(|(after, _)| scouted.after(*after)).find(|at| *at > now)
+    fn next_moment(
+        &self,
+        config: &TraceConfig,
+        now: Timestamp,
+        shown: &Shown,
+    ) -> Option<Timestamp> {
+        let explores = self.scouted.is_some() && shown.target != Some(self.last_ttl(config, shown));
+        if !explores || self.is_exhausted(config, shown) {
+            return None;
+        }
+        let Moments { start, silent, all } = self.moments(config, shown);
+        [start, silent, all].into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Until when no probe is to be sent, if there is a pause between any two.
@@ -330,6 +403,11 @@ impl Schedule {
         let last = self.last.filter(|_| config.send_wait > 0.0)?;
         Some(last.after(Span::from_secs_f64(config.send_wait)))
     }
+}
+
+/// The TTL after the farthest that is known to run out.
+fn next_ttl(config: &TraceConfig, shown: &Shown) -> u8 {
+    shown.farthest.saturating_add(1).max(config.first_ttl)
 }
 
 fn max_wait(config: &TraceConfig) -> Span {
@@ -356,7 +434,20 @@ mod tests {
         Timestamp::from_nanos(ms * 1_000_000)
     }
 
-    const NOTHING: Shown = Shown { under_way: 0, end: None, farthest: 0, scout: Scouted::Nothing };
+    const NOTHING: Shown = Shown {
+        under_way: 0,
+        waiting: 0,
+        end: None,
+        target: None,
+        covered: 0,
+        farthest: 0,
+        largest_rtt: None,
+    };
+
+    /// The target is known to be so far away, and so many of its queries need no probe of their own.
+    fn target_at(hops: u8, covered: usize, shown: Shown) -> Shown {
+        Shown { end: Some(hops), target: Some(hops), covered, ..shown }
+    }
 
     /// Sends all that is due and takes it for captured; gives the TTLs.
     fn burst(
@@ -388,7 +479,7 @@ mod tests {
         assert!(schedule.next(&config, at(2), &waiting(2)).is_none(), "two and two are under way");
         schedule.note_left(first);
         assert!(schedule.next(&config, at(2), &waiting(2)).is_some());
-        let ended = Shown { end: Some(1), ..NOTHING };
+        let ended = target_at(1, 0, NOTHING);
         assert!(schedule.next(&config, at(3), &ended).is_none(), "the last hop has its three");
         assert!(schedule.is_unsure(&config, 1));
         schedule.expire(&config, at(60_000));
@@ -405,62 +496,105 @@ mod tests {
         assert!(schedule.is_exhausted(&config, &NOTHING));
     }
 
+    /// Each of these TTLs three times in a row.
+    fn three_each(ttls: std::ops::RangeInclusive<u8>) -> Vec<u8> {
+        ttls.flat_map(|ttl| [ttl; 3]).collect()
+    }
+
     #[test]
     fn a_near_target_gets_not_a_probe_too_many() {
         let config = config().scouting();
         let mut schedule = Schedule::new(&config);
         assert_eq!(burst(&mut schedule, &config, at(0), &NOTHING), [30, 1, 1]);
-        let waiting = Shown { under_way: 1, scout: Scouted::Waiting, ..NOTHING };
-        let router = Shown { farthest: 1, ..waiting };
-        assert_eq!(burst(&mut schedule, &config, at(1), &router), [2, 2, 1]);
-        let answered = Shown { end: Some(4), scout: Scouted::Distance(4), ..router };
+        let router = Shown { farthest: 1, largest_rtt: Some(Span::from_millis(1)), ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(1), &router), [1, 2, 2]);
+        let answered = target_at(4, 1, router);
         assert_eq!(burst(&mut schedule, &config, at(2), &answered), [3, 4, 3, 4, 2, 3]);
         assert!(schedule.is_exhausted(&config, &answered));
+        assert_eq!(schedule.wake_at(&config, at(2), &answered), None);
     }
 
     #[test]
-    fn a_far_target_is_not_waited_for() {
-        let config = config().scouting();
-        let mut schedule = Schedule::new(&config);
-        let waiting = Shown { under_way: 3, scout: Scouted::Waiting, ..NOTHING };
-        assert_eq!(burst(&mut schedule, &config, at(0), &NOTHING), [30, 1, 1]);
-        assert_eq!(burst(&mut schedule, &config, at(7), &waiting), [0_u8; 0]);
-        assert_eq!(schedule.wake_at(&config, at(7), &waiting), Some(at(8)));
-        let all: Vec<u8> = [2..=10, 1..=10, 2..=10].into_iter().flatten().collect();
-        let mut sent = burst(&mut schedule, &config, at(8), &waiting);
-        assert_eq!(sent.len(), all.len());
-        sent.sort_unstable();
-        let mut expected = all;
-        expected.sort_unstable();
-        assert_eq!(sent, expected);
-        // Routers as far as was asked, and still nothing from the target.
-        let further = Shown { farthest: 10, ..waiting };
-        let sent = burst(&mut schedule, &config, at(20), &further);
-        assert_eq!((sent.len(), sent.iter().max()), (15, Some(&15)));
-        assert_eq!(schedule.wake_at(&config, at(20), &further), Some(at(60)));
-    }
-
-    #[test]
-    fn where_all_is_silent_the_reach_grows_to_the_last_hop() {
+    fn while_routers_answer_the_path_is_taken_to_go_on() {
         let config = config().scouting();
         let mut schedule = Schedule::new(&config);
         burst(&mut schedule, &config, at(0), &NOTHING);
-        let (mut total, mut rounds) = (3, 0);
-        while !schedule.is_exhausted(&config, &NOTHING) {
-            total += burst(&mut schedule, &config, at(1), &NOTHING).len();
-            rounds += 1;
-        }
-        assert_eq!((total, rounds), (90, 4), "the scout is one of the last hop's three");
+        let rtt = Some(Span::from_millis(4));
+        let router = Shown { farthest: 1, largest_rtt: rtt, waiting: 2, ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(4), &router), [1, 2, 2]);
+        assert_eq!(burst(&mut schedule, &config, at(7), &router), [0_u8; 0]);
+        assert_eq!(schedule.wake_at(&config, at(7), &router), Some(at(8)));
+        let sent = burst(&mut schedule, &config, at(8), &router);
+        assert_eq!(sent, [vec![2], three_each(3..=10)].concat());
+        // Beyond the floor, only as far as there is room.
+        let further = Shown { farthest: 7, waiting: 9, ..router };
+        let sent = burst(&mut schedule, &config, at(9), &further);
+        assert_eq!(sent, [11], "a tenth probe");
     }
 
     #[test]
-    fn an_answer_without_a_quote_tells_about_how_far_it_came() {
+    fn a_silent_next_hop_gets_a_second_scout_and_a_few_hops_more() {
         let config = config().scouting();
         let mut schedule = Schedule::new(&config);
         burst(&mut schedule, &config, at(0), &NOTHING);
-        let about = Shown { under_way: 2, scout: Scouted::About(4), ..NOTHING };
-        let sent = burst(&mut schedule, &config, at(1), &about);
-        assert_eq!((sent.len(), sent.iter().max()), (10, Some(&4)));
-        assert_eq!(schedule.wake_at(&config, at(1), &about), None);
+        let sent = burst(&mut schedule, &config, at(8), &NOTHING);
+        assert_eq!(sent, [vec![30, 1], three_each(2..=8)].concat());
+        // That the first hop answers now does not make it go on faster.
+        let rtt = Some(Span::from_millis(20));
+        let router = Shown { farthest: 1, largest_rtt: rtt, waiting: 21, ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(20), &router), [0_u8; 0]);
+        let further = Shown { farthest: 5, waiting: 9, ..router };
+        assert_eq!(burst(&mut schedule, &config, at(80), &further), [9, 9, 9, 10], "13 wait");
+    }
+
+    #[test]
+    fn after_so_long_a_silence_every_hop_is_asked() {
+        let config = config().scouting();
+        let mut schedule = Schedule::new(&config);
+        let mut total = burst(&mut schedule, &config, at(0), &NOTHING).len();
+        total += burst(&mut schedule, &config, at(8), &NOTHING).len();
+        let waiting = Shown { waiting: 24, ..NOTHING };
+        assert_eq!(schedule.wake_at(&config, at(9), &waiting), Some(at(800)));
+        assert!(!schedule.is_exhausted(&config, &waiting));
+        total += burst(&mut schedule, &config, at(800), &waiting).len();
+        assert_eq!(total, 90, "the scout is one of the last hop's three");
+        assert!(schedule.is_exhausted(&config, &waiting));
+    }
+
+    #[test]
+    fn a_target_taken_to_be_so_far_away_is_asked_and_nothing_beyond() {
+        let config = config().scouting();
+        let mut schedule = Schedule::new(&config);
+        burst(&mut schedule, &config, at(0), &NOTHING);
+        let supposed = Shown { target: Some(4), covered: 1, ..NOTHING };
+        let sent = burst(&mut schedule, &config, at(1), &supposed);
+        assert_eq!(sent, [2, 3, 4, 2, 3, 4, 1, 2, 3]);
+        assert_eq!(burst(&mut schedule, &config, at(100), &supposed), [0_u8; 0]);
+        // It was not there.
+        let router = Shown { farthest: 4, ..NOTHING };
+        assert_eq!(burst(&mut schedule, &config, at(101), &router)[..3], [4, 5, 5]);
+    }
+
+    #[test]
+    fn probes_past_the_target_are_queries_of_it() {
+        let config = config().scouting();
+        let mut schedule = Schedule::new(&config);
+        burst(&mut schedule, &config, at(0), &NOTHING);
+        let sent = burst(&mut schedule, &config, at(1), &target_at(2, 3, NOTHING));
+        assert_eq!(sent, [2, 1], "one of its own");
+        // Those that are still leaving count, too.
+        let mut schedule = Schedule::new(&config);
+        burst(&mut schedule, &config, at(0), &NOTHING);
+        while schedule.next(&config, at(8), &NOTHING).is_some() {}
+        assert!(schedule.is_exhausted(&config, &target_at(8, 1, NOTHING)));
+    }
+
+    #[test]
+    fn one_query_needs_no_second_scout() {
+        let config = TraceConfig { queries: 1, ..config().scouting() };
+        let mut schedule = Schedule::new(&config);
+        assert_eq!(burst(&mut schedule, &config, at(0), &NOTHING), [30, 1]);
+        let sent = burst(&mut schedule, &config, at(8), &NOTHING);
+        assert_eq!(sent, (2..=14).collect::<Vec<u8>>());
     }
 }

@@ -17,7 +17,7 @@ use super::event::{Disposition, Event};
 use super::mtu;
 use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Sizer};
 use super::reply::{Reply, way_back};
-use super::schedule::{Schedule, Scouted, Shown};
+use super::schedule::{Schedule, Shown};
 use super::waiting::Waiting;
 
 /// A trace in progress. See the [module](super) for what it is a function of.
@@ -125,8 +125,9 @@ impl Tracer {
     pub fn poll_event(&mut self) -> Option<Event> {
         if self.events.is_empty() && std::mem::take(&mut self.closing) {
             // Not before all that is said of the scout has been taken.
-            let placed = self.path.place_scout(&self.config);
-            self.events.extend(placed.map(Event::Placed));
+            let placed = self.path.place(&self.config).iter();
+            self.events
+                .extend(placed.map(|(before, at)| Event::Placed { before: *before, at: *at }));
             self.events.push_back(Event::Ended);
         }
         self.events.pop_front()
@@ -171,7 +172,8 @@ impl Tracer {
         match at {
             _ if self.path.is_end_open() => false,
             ProbeRef::SCOUT => self.path.end.is_some(),
-            at => at.ttl > self.last_ttl(),
+            at if at.ttl <= self.last_ttl() => false,
+            at => self.path.past_target(&self.config).all(|past| past != at),
         }
     }
 
@@ -225,7 +227,10 @@ impl Tracer {
         let sending = self.schedule.as_ref().and_then(|schedule| {
             let shown = self.shown(self.polled);
             let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
-            let silent = silent.filter(|_| !schedule.is_exhausted(&self.config, &shown));
+            let silent = silent.filter(|_| {
+                schedule.is_full(&self.config, &shown)
+                    && !schedule.is_exhausted(&self.config, &shown)
+            });
             let due = schedule.wake_at(&self.config, self.polled, &shown);
             let confirming =
                 self.to_confirm(&shown).and_then(|_| schedule.pause_ends(&self.config));
@@ -386,23 +391,32 @@ impl Tracer {
 
     /// What decides what is to be sent.
     fn shown(&self, now: Timestamp) -> Shown {
-        let scout = self.path.scout.as_ref();
-        let answer = scout.and_then(|scout| self.path.evidence(scout));
-        let answer = answer.filter(|reply| reply.may_end());
-        let waits = scout.is_some_and(|scout| !scout.is_settled());
+        let target = self.supposed_end();
         Shown {
             under_way: self.waiting.under_way(now, &self.path, &self.config),
+            waiting: self.waiting.beyond_farthest(&self.path, &self.config),
             end: self.path.last_ttl(),
+            target,
+            covered: target.map_or(0, |target| self.path.covered(target, &self.config)),
             farthest: self.path.farthest,
-            scout: match (answer, self.path.distance) {
-                (Some(_), Some(distance)) => Scouted::Distance(distance),
-                (Some(reply), None) => {
-                    Scouted::About(u8::try_from(way_back(reply.ttl).1).unwrap_or(u8::MAX))
-                }
-                (None, _) if waits => Scouted::Waiting,
-                (None, _) => Scouted::Nothing,
-            },
+            largest_rtt: self.waiting.largest_rtt(),
         }
+    }
+
+    /// Where the path ends, as far as is known. Where nothing but answers that quote nothing says so, that is as far as they
+    /// came by their TTL, unless a router has answered from there.
+    fn supposed_end(&self) -> Option<u8> {
+        let path = &self.path;
+        if path.end.is_some() && !path.is_end_loose() {
+            return path.last_ttl();
+        }
+        let evidence = |probe| path.evidence(probe).filter(|reply| reply.may_end());
+        let by_scout =
+            || path.scout.as_ref().filter(|_| path.distance.is_none()).and_then(evidence);
+        let at_end = || path.end.and_then(|end| path.hop(end))?.probes.iter().find_map(evidence);
+        let hops = u8::try_from(way_back(by_scout().or_else(at_end)?.ttl).1).unwrap_or(u8::MAX);
+        let hops = hops.min(path.end.unwrap_or(self.config.max_ttl));
+        (hops > path.farthest).then_some(hops)
     }
 
     fn handle_own(

@@ -175,7 +175,7 @@ impl Waiting {
             return due;
         }
         let far = self.far(path, config);
-        self.for_each_queue(far, config, |queue, (patience, until), stale| {
+        self.for_each_queue(far, path, config, |queue, (patience, until), stale| {
             while let Some(entry) = queue.next(path, stale) {
                 let Reverse((sent, at)) = entry;
                 let deadline = sent.after(patience).max(until);
@@ -205,7 +205,7 @@ impl Waiting {
         if self.changed || self.open_beyond != path.open_beyond() {
             let mut earliest: Option<Timestamp> = None;
             let far = self.far(path, config);
-            self.for_each_queue(far, config, |queue, (patience, until), stale| {
+            self.for_each_queue(far, path, config, |queue, (patience, until), stale| {
                 let first = queue.next(path, stale);
                 let deadline = first.map(|Reverse((sent, _))| sent.after(patience).max(until));
                 earliest = earliest.into_iter().chain(deadline).min();
@@ -242,6 +242,7 @@ impl Waiting {
     fn for_each_queue(
         &mut self,
         far: Option<Far>,
+        path: &Path,
         config: &TraceConfig,
         mut show: impl FnMut(&mut Queue, (Span, Timestamp), &mut usize),
     ) {
@@ -254,11 +255,16 @@ impl Waiting {
                 Some(FarWait::Each(far)) => (patience.max(far), Timestamp::from_nanos(i64::MIN)),
             }
         };
+        // Whoever is at the end of the path answers what goes beyond it, too.
+        let (first_ttl, end, end_rtt) = (self.first_ttl, path.last_ttl(), path.end_rtt());
+        let at_end =
+            |index: usize| end.is_some_and(|end| index >= end.saturating_sub(first_ttl).into());
         let Some((scout, hops)) = self.queues.split_first_mut() else { return };
         let mut near = None;
         // From the last hop on: what answers beyond a hop is known when it is its turn.
         for (index, queue) in hops.iter_mut().enumerate().rev() {
             let here = queue.first_rtt.map(|(_, rtt)| rtt);
+            let here = here.or(end_rtt.filter(|_| at_end(index)));
             if !queue.sent.is_empty() {
                 let patience = wait.patience(here, near, largest);
                 show(queue, waited(index + 1, patience), &mut self.stale);
@@ -274,6 +280,17 @@ impl Waiting {
     pub(super) fn under_way(&self, now: Timestamp, path: &Path, config: &TraceConfig) -> usize {
         let places = self.places(path, config);
         self.all(path).filter(|at| places(*at).is_none_or(|until| until > now)).count()
+    }
+
+    /// How many of them are probes of hops beyond the farthest router that answered and before the last hop.
+    pub(super) fn beyond_farthest(&self, path: &Path, config: &TraceConfig) -> usize {
+        let beyond = |at: &ProbeRef| at.ttl > path.farthest && at.ttl < config.max_ttl;
+        self.all(path).filter(beyond).count()
+    }
+
+    /// The largest RTT seen.
+    pub(super) fn largest_rtt(&self) -> Option<Span> {
+        self.largest_rtt
     }
 
     /// When, after `now`, the next place becomes free because its probe has been silent for long.

@@ -77,12 +77,13 @@ fn a_way_back_that_is_not_as_long_is_marked() {
     let marks: Vec<_> =
         text.lines().map(|line| line.split('\'').nth(1).unwrap_or_default()).collect();
     assert_eq!(marks, ["", "", "-6", "", "", "-2"], "{text}");
-    let replies =
-        document["hops"].as_array().unwrap().iter().map(|hop| &hop["probes"][0]["replies"][0]);
+    // Beyond the target, not all that was asked on a guess is waited for.
+    let hops = document["hops"].as_array().unwrap()[..5].iter();
+    let replies = hops.map(|hop| &hop["probes"][0]["replies"][0]);
     let told =
         replies.map(|reply| (reply["back_hops"].as_u64().unwrap(), reply["asymmetric"] == true));
     assert_eq!(
-        told.collect::<Vec<_>>()[..5],
+        told.collect::<Vec<_>>(),
         [(1, false), (6, true), (3, false), (4, false), (2, true)]
     );
     let (plain, document) = traced(&topology, &[]);

@@ -346,7 +346,7 @@ fn a_step_is_no_change_of_the_path() {
     let [from, to] = [before.to_str().unwrap(), after.to_str().unwrap()];
     run(&["--simulate", topology.to_str().unwrap(), "-n", "-q", "40", "--pcap", from, TARGET]);
     let mut bytes = fs::read(&before).unwrap();
-    set_back(&mut bytes, 100);
+    set_back(&mut bytes, 41);
     fs::write(&after, bytes).unwrap();
     let found = run(&["diff", from, to]);
     assert_eq!(found.status, 0, "{}", found.stdout);

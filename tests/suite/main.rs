@@ -13,6 +13,7 @@ mod diff;
 mod ends;
 mod escapes;
 mod forged;
+mod frugal;
 mod golden;
 mod golden_forms;
 mod golden_law;

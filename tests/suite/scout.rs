@@ -72,7 +72,8 @@ fn a_near_target_costs_not_a_probe_too_many() {
 fn ten_hops_of_40_ms_take_a_round_trip() {
     let (tracer, time) = traced(&file("ten-hops-40ms"), |config| config);
     assert_complete(&tracer, 10);
-    assert_eq!(tracer.path().totals.sent, 31);
+    // A scout that the target did not need, and a probe that went past it because the scout was not back yet.
+    assert_eq!(tracer.path().totals.sent, 32);
     assert!(time <= Span::from_micros(48_200), "{time} ms");
 }
 
@@ -80,7 +81,9 @@ fn ten_hops_of_40_ms_take_a_round_trip() {
 fn limited_routers_answer_every_query() {
     let (tracer, _) = traced(&file("ten-hops-limited"), |config| config);
     assert_complete(&tracer, 10);
-    assert_eq!(tracer.path().totals.answered, tracer.path().totals.sent);
+    // Nobody waits for what went past the target and is not needed.
+    let path = tracer.path();
+    assert_eq!(path.totals.answered + path.unawaited(), path.totals.sent);
 }
 
 #[test]
@@ -143,7 +146,8 @@ fn where_nothing_answers_every_hop_is_tried() {
     let (tracer, time) =
         traced(&line(12, "1ms", "silent = true", "silent = true"), |config| config);
     assert_eq!((tracer.path().totals.sent, tracer.path().totals.answered), (90, 0));
-    assert!(time <= Span::from_millis(5_501), "{time} ms");
+    // As long as an answer may take, after as long as the scout of a target that is 600 ms away may.
+    assert!(time <= Span::from_millis(5_801), "{time} ms");
     let silent = line(12, "1ms", "silent = true", "silent = true");
     let (tracer, _) = traced(&silent, |config| TraceConfig { queries: 1, ..config });
     assert_eq!((tracer.path().totals.sent, tracer.path().hops().len()), (30, 30));

@@ -197,7 +197,7 @@ fn the_table() {
 
 #[test]
 fn a_round_that_is_running_is_shown_as_far_as_it_is_known() {
-    let seen = watched(Topology::builtin(), 1, 40, 12);
+    let seen = watched(Topology::builtin(), 1, 40, 26);
     check("running-80x24", SMALL, &seen, &state(|_| {}));
     let none = seen_of_nothing();
     check("nothing-80x24", SMALL, &none, &state(|it| it.pane = Some(Pane::Detail)));

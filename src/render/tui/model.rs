@@ -191,16 +191,12 @@ impl Model {
         match event {
             Event::Ended => self.target.finish(path),
             Event::Belated(at, index) => self.target.belated(path, at, index),
-            Event::Placed(at) => {
-                for packet in self.target.packets.remove(&ProbeRef::SCOUT.ttl).unwrap_or_default() {
-                    self.target.keep(at.ttl, packet);
-                }
-            }
+            Event::Placed { before, at } => self.target.place(before, at, path),
             Event::Sent(_) | Event::Replied(..) | Event::Settled(_) | Event::Contradicted(..) => {}
         }
         match event {
             Event::Ended => self.running = None,
-            Event::Settled(_) | Event::Placed(_) | Event::Contradicted(..) => {
+            Event::Settled(_) | Event::Placed { .. } | Event::Contradicted(..) => {
                 match &mut self.running {
                     Some(running) => running.clone_from(path),
                     None => self.running = Some(path.clone()),
@@ -297,6 +293,20 @@ impl Target {
         if let Some(ago) = probe.sent.and_then(began) {
             let rtt = probe.replies.get(index).and_then(Reply::measured);
             self.late.insert((at.ttl, self.first_round() + ago as u64), rtt);
+        }
+    }
+
+    /// A probe was put into another hop: what answered it is kept with those of that hop.
+    fn place(&mut self, before: ProbeRef, at: ProbeRef, path: &Path) {
+        let answers = |packet: &Packet| {
+            let probe = path.probe(at);
+            probe.is_some_and(|it| it.replies.iter().any(|reply| reply.frame == packet.reply.frame))
+        };
+        let Some(packets) = self.packets.get_mut(&before.ttl) else { return };
+        let (placed, others) = packets.drain(..).partition(answers);
+        *packets = others;
+        for packet in placed {
+            self.keep(at.ttl, packet);
         }
     }
 

@@ -5,7 +5,7 @@
 //! before its silence is believed: until chance would explain it less than once in [`CERTAINTY`] times.
 
 use super::super::config::TraceConfig;
-use super::super::path::{Path, Probe, Sizer};
+use super::super::path::{Hop, Path, Probe, Sizer};
 use super::super::reply::Reply;
 use super::Ask;
 use crate::time::{Span, Timestamp};
@@ -97,7 +97,7 @@ impl<'a> Evidence<'a> {
     pub(super) fn answering_hops(&self) -> Vec<u8> {
         let answers =
             |probe: &Probe| probe.counted().is_some_and(|reply| reply.kind.too_big().is_none());
-        let hops = self.path.reported().iter().filter(|hop| hop.probes.iter().any(answers));
+        let hops = self.path.reported().iter().filter(|hop| hop.own().any(answers));
         hops.map(|hop| hop.ttl).collect()
     }
 
@@ -192,8 +192,8 @@ impl<'a> Evidence<'a> {
     /// worth.
     fn tries_needed(&self, ttl: u8, limits: bool) -> Option<usize> {
         let sizers = self.controls(ttl).filter(|it| it.rested || !limits).map(Tried::answered);
-        let short = self.path.hop(ttl).map_or(&[][..], |hop| &hop.probes);
-        let short = short.iter().filter(|_| !limits).map(|it| it.counted().is_some());
+        let short = self.path.hop(ttl).into_iter().flat_map(Hop::own);
+        let short = short.filter(|_| !limits).map(|it| it.counted().is_some());
         let (mut silent, mut all) = (0.5, 1.0);
         for answered in sizers.chain(short) {
             silent += if answered { 0.0 } else { 1.0 };
@@ -217,8 +217,8 @@ impl<'a> Evidence<'a> {
 
 /// Whether a sizer was answered as if it had arrived: as probes to that hop are that are short.
 fn passed(path: &Path, sizer: &Sizer, reply: &Reply) -> bool {
-    let short = path.hop(sizer.probe.ttl).map_or(&[][..], |hop| &hop.probes);
-    let mut short = short.iter().filter_map(Probe::counted);
+    let short = path.hop(sizer.probe.ttl).into_iter().flat_map(Hop::own);
+    let mut short = short.filter_map(Probe::counted);
     let as_short = short.any(|it| it.kind == reply.kind);
     let arrived = reply.kind.in_transit() || reply.kind.delivered() || as_short;
     arrived && reply.kind.too_big().is_none()
@@ -227,7 +227,7 @@ fn passed(path: &Path, sizer: &Sizer, reply: &Reply) -> bool {
 /// The hop of a router that refused a sizer: the one that answers from its address, else the one whose TTL is quoted.
 fn hop_of(path: &Path, sizer: &Sizer, reply: &Reply) -> Option<u8> {
     let is_it = |probe: &Probe| probe.counted().is_some_and(|it| it.responder == reply.responder);
-    let known = path.reported().iter().find(|hop| hop.probes.iter().any(is_it));
+    let known = path.reported().iter().find(|hop| hop.own().any(is_it));
     let quoted = || {
         let left = reply.quote.and_then(|quote| quote.ttl.checked_sub(1))?;
         sizer.probe.ttl.checked_sub(left)
