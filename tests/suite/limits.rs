@@ -125,7 +125,7 @@ fn every_form_says_why_loss_is_unclear() {
     };
     let text = said("text");
     let sentence = Reason::NothingBeyond.sentence();
-    assert!(text.contains(&format!("unclear, at hops 3: {sentence}")), "{text}");
+    assert!(text.contains(&format!("unclear, at hop 3: {sentence}")), "{text}");
     let json: serde_json::Value = serde_json::from_str(&said("json")).unwrap();
     let hub = &json["report"]["hubs"][2];
     assert_eq!((&hub["loss"], &hub["reason"]), (&"unclear".into(), &"nothing-beyond".into()));
