@@ -200,7 +200,7 @@ fn over_two_uplinks() -> Vec<u8> {
         at += RECORD + len;
         // The ports follow the destination of the probe, also where it is quoted.
         let Some(ports) = frame.windows(4).rposition(|it| it == target) else { continue };
-        if u16::from_be_bytes([frame[ports + 6], frame[ports + 7]]) % 3 != 0 {
+        if !u16::from_be_bytes([frame[ports + 6], frame[ports + 7]]).is_multiple_of(3) {
             continue;
         }
         for place in 0..len - 4 {
