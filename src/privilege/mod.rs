@@ -43,6 +43,9 @@ const FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE.union(CapabilitySet::DA
 /// Who this process became, once it did.
 static ASSUMED: OnceLock<Identity> = OnceLock::new();
 
+/// What it may do since, with nothing in effect. One thing alone is done with more in effect at a time.
+static KEPT: OnceLock<CapabilitySets> = OnceLock::new();
+
 /// Why a run has to end before it begins: it would have more rights than its user.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
@@ -123,7 +126,8 @@ pub fn raised<T>(work: impl FnOnce() -> T) -> T {
 }
 
 fn with_effective<T>(wanted: CapabilitySet, work: impl FnOnce() -> T) -> T {
-    let Ok(before) = capabilities(None) else { return work() };
+    let kept = KEPT.get().copied().or_else(|| capabilities(None).ok());
+    let Some(before) = kept else { return work() };
     let effective = before.effective | (wanted & before.permitted);
     let raised = CapabilitySets { effective, ..before };
     if raised == before || set_capabilities(None, raised).is_err() {
@@ -199,7 +203,7 @@ fn keep_only(identity: Identity) -> Result<CapabilitySet, PrivilegeError> {
     if kept != before {
         set_capabilities(None, kept).map_err(|errno| refused("give up capabilities", &errno))?;
     }
-    Ok(kept.permitted)
+    Ok(KEPT.get_or_init(|| kept).permitted)
 }
 
 /// Trusts nobody: reads everything back, and tries to become root again.

@@ -351,8 +351,7 @@ fn a_step_is_no_change_of_the_path() {
     let found = run(&["diff", from, to]);
     assert_eq!(found.status, 0, "{}", found.stdout);
     // Of the first hop one round trip was over before the step.
-    let few =
-        "too few RTTs at hop 1 to tell a shift of one hop alone at p < 0.01: 5 each do (-q 5)\n";
+    let few = "too few RTTs at hop 1 to find a shift of one hop alone at p < 0.01: 5 each are enough (-q 5)\n";
     assert_eq!(found.stdout, format!("{few}the path to 203.0.113.9 is the same\n"));
 }
 
