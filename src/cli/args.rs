@@ -145,7 +145,7 @@ pub struct TraceArgs {
     mut_arg("inspect", |arg| arg.hide(true)),
     mut_arg("mtu", |arg| arg.hide(true)),
     mut_arg("queries", |arg| arg.help("Probes per hop and round: 1 to 1000 [default: 1]")),
-    mut_arg("back", |arg| arg.help("Reports as JSON and the screen always have the length of the return path; the others never")),
+    mut_arg("back", |arg| arg.help("JSON reports and the screen always have the length of the return path; other forms never do")),
     mut_arg("geo_db", |arg| arg.help("Show on the screen and in JSON where responders are: from this database, city or country"))
 )]
 pub struct WatchArgs {

@@ -189,17 +189,17 @@ pub fn map(found: &MapComparison) -> String {
         Verdict::Same => writeln!(text, "the paths to {target} are the same"),
         Verdict::Changed => writeln!(
             text,
-            "the paths to {target} have changed (chance alone shows this with p = {})",
+            "the paths to {target} have changed (by chance alone: p = {})",
             chance(found.p)
         ),
         Verdict::Unclear => {
             let enough = found.enough_confidence.map_or_else(
-                || "a higher --confidence before and after asks more flows".to_owned(),
-                |percent| format!("--confidence {percent} before and after asks enough flows"),
+                || "trace both with a higher --confidence".to_owned(),
+                |percent| format!("trace both with --confidence {percent}"),
             );
             writeln!(
                 text,
-                "whether the paths to {target} have changed is unclear: chance alone shows this with p = {}; {enough}",
+                "whether the paths to {target} have changed is unclear (by chance alone: p = {}): {enough}",
                 chance(found.p)
             )
         }

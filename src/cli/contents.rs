@@ -220,19 +220,19 @@ impl Contents {
         }
         if self.further > 0 {
             complain(&format!(
-                "{name} holds {} traces: the first {TRACES} are looked at; split the file to see the others",
+                "{name} holds {} traces: only the first {TRACES} are read; split the file to see the others",
                 TRACES + self.further
             ));
         }
         if let Some(reason) = self.refused.as_ref().filter(|_| self.carried.is_none()) {
             complain(&format!(
-                "the configuration that {name} carries is not used ({reason}): what its packets show is reported"
+                "the configuration in {name} is not used ({reason}): the report follows the packets alone"
             ));
         }
         if self.names_left_out {
             complain(&format!(
-                "{name} has names of more than {NAMES} addresses: those of further ones are left out; \
-                 --resolve asks for names anew"
+                "{name} has names of more than {NAMES} addresses: the rest are left out; \
+                 --resolve looks names up again"
             ));
         }
     }
@@ -314,7 +314,7 @@ impl Contents {
         if alone > 0 {
             return format!(
                 "{name}: no trace{to} found among {packets}: it holds {} of routers without their probes, \
-                 too few to find the hops; capture what is sent, too",
+                 too few to find the hops; capture outgoing packets, too",
                 counted(alone as u64, "reply")
             );
         }

@@ -63,7 +63,7 @@ pub fn run(args: &DiffArgs) -> anyhow::Result<Status> {
             let [one, other] = names;
             let (of_all, of_one) =
                 if let Read::Map(_) = before { (one, other) } else { (other, one) };
-            bail!("{of_all} is of all paths and {of_one} of one: compare two of one kind");
+            bail!("{of_all} has all paths and {of_one} only one: compare two of the same kind");
         }
     };
     write_out(&text, "the comparison")?;

@@ -80,7 +80,7 @@ Examples:
   rtrace diff before.json after.pcapng        documents and recordings alike
   rtrace diff --json a.pcapng b.pcapng        as JSON
 
-Exit status: 0 the path is the same, or whether it is is unclear, 1 it has
+Exit status: 0 the path is the same or the result is unclear, 1 the path has
 changed, 2 usage or IO error.";
 
 /// Of `rtrace show`.
@@ -90,7 +90,7 @@ Examples:
   rtrace show out.pcapng --hop 3              the first probe of hop 3
   rtrace show out.pcapng 12 --json            as JSON
 
-Exit status: 0 it is shown, 2 usage or IO error, or there is no such probe.";
+Exit status: 0 the probe was found, 2 usage or IO error, or it was not found.";
 
 /// Of `rtrace report`.
 pub const REPORT: &str = concat!(
@@ -123,7 +123,7 @@ Examples:
   rtrace config                               which file there is and what it sets
   rtrace config --default                     what a file may set
 
-Exit status: 0 the file is right, or there is none, 2 usage or IO error.";
+Exit status: 0 the file is valid or missing, 2 usage or IO error.";
 
 #[cfg(test)]
 mod tests {

@@ -161,7 +161,7 @@ pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let wide = wide && value.split(',').all(|part| part.parse::<f64>().is_err());
     wide.then(|| {
         format!(
-            "{} is not a time: -w is how long to wait for replies; for names that are not cut use --wide",
+            "{} is not a time: -w is how long to wait for replies; for full names use --wide",
             usage::shown(value)
         )
     })

@@ -137,7 +137,7 @@ impl Earlier {
         let found = found
             .and_then(|(it, last, link, offset)| Some((it.paths?, it.trace, last, link, offset)));
         let (plan, config, last, _, clock_offset) = found.with_context(|| {
-            format!("cannot resume {name}: it is no recording of rtrace paths, or not in the form of a .pcapng")
+            format!("cannot resume {name}: it is not a pcapng recording of rtrace paths")
         })?;
         Ok(Self { config, plan, name, file, last, clock_offset })
     }
@@ -249,7 +249,11 @@ pub fn misfit(form: Form, of_paths: bool) -> Option<String> {
     (!forms.contains(&form)).then(|| {
         let name = |form: &Form| form.describe().0.to_owned();
         let names: Vec<String> = forms.iter().map(name).collect();
-        format!("{} is no form of {what}: choose one of {}", name(&form), usage::listed(&names))
+        format!(
+            "{} is not a format for {what}: choose one of {}",
+            name(&form),
+            usage::listed(&names)
+        )
     })
 }
 

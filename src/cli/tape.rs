@@ -101,7 +101,7 @@ impl Destination {
         let to = if is_stdout(Some(&path)) {
             if io::stdout().is_terminal() {
                 bail!(
-                    "--pcap {}: stdout is a terminal, and a recording is no text: name a file, or send stdout to one",
+                    "--pcap {}: stdout is a terminal, and a recording is not text: name a file, or send stdout to one",
                     path.display()
                 );
             }
@@ -114,7 +114,7 @@ impl Destination {
             let to = to.context(cannot)?;
             if to.is_terminal() {
                 let path = path.display();
-                bail!("--pcap {path}: it is a terminal, and a recording is no text: name a file");
+                bail!("--pcap {path}: it is a terminal, and a recording is not text: name a file");
             }
             To::File(to)
         };

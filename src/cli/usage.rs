@@ -125,7 +125,7 @@ impl<'a> Typed<'a> {
             }
             ErrorKind::InvalidValue => {
                 let valid = listed(&texts(ContextKind::ValidValue));
-                format!("{} is no value of {argument}: choose one of {valid}", value?)
+                format!("{} is not a value of {argument}: choose one of {valid}", value?)
             }
             ErrorKind::ValueValidation => {
                 let (value, cause) = (value?, error.source()?);

@@ -153,7 +153,7 @@ impl FromStr for Columns {
 
     fn from_str(letters: &str) -> Result<Self, String> {
         if let Some(letter) = letters.chars().find(|letter| by_letter(*letter).is_none()) {
-            return Err(format!("{letter} is none of the letters {}", describe()));
+            return Err(format!("{letter} is not one of the letters {}", describe()));
         }
         let columns: Vec<_> = letters.chars().filter_map(by_letter).collect();
         if !(1..=MOST).contains(&columns.len()) {
@@ -184,7 +184,7 @@ mod tests {
             assert!(error.contains("E median"), "{error}");
         }
         let error = "LYX".parse::<Columns>().unwrap_err();
-        assert!(error.starts_with("Y is none of the letters L loss, "), "{error}");
+        assert!(error.starts_with("Y is not one of the letters L loss, "), "{error}");
         assert_eq!("lS n".parse::<Columns>().unwrap().to_string(), "LS N");
     }
 }

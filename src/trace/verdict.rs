@@ -66,7 +66,7 @@ pub enum Reason {
     LikeLimited,
     /// Only the target loses, and it answers with ICMP errors, which hosts limit.
     TargetErrors,
-    /// Hops beyond lose neither as much nor clearly less.
+    /// Hops beyond lose less, but not clearly less.
     Differs,
 }
 
@@ -86,20 +86,22 @@ impl Reason {
         }
     }
 
-    /// The same as a sentence.
+    /// Why the loss is unclear, in words for reports and the screen.
     #[must_use]
     pub const fn sentence(self) -> &'static str {
         match self {
-            Self::TooFew => "too few probes were lost to tell",
-            Self::NothingBeyond => "no hop beyond answers that could be compared",
-            Self::LimitFits => "a limit explains the losses as well",
-            Self::HardlyAnswers => "too few probes were answered to tell",
-            Self::SharedLimit => "together they answer alike in each round, as under one limit",
-            Self::LikeLimited => "nearer hops that limit their answers lose as much",
+            Self::TooFew => "too few probes were lost",
+            Self::NothingBeyond => "no hop beyond answers, so there is nothing to compare",
+            Self::LimitFits => "a limit explains the losses equally well",
+            Self::HardlyAnswers => "too few probes were answered",
+            Self::SharedLimit => {
+                "the total of their answers is the same in each round, as under a shared limit"
+            }
+            Self::LikeLimited => "nearer hops, which limit their answers, lose as much",
             Self::TargetErrors => {
                 "only the target loses, and hosts limit the errors that it answers with: compare -I or -T"
             }
-            Self::Differs => "hops beyond lose neither as much nor clearly less",
+            Self::Differs => "hops beyond lose less, but not clearly less",
         }
     }
 }

@@ -133,7 +133,7 @@ fn maps_are_compared() {
     let trace = path_in(&dir, "trace.json");
     fs::write(&trace, run(&["--simulate", "--json", "203.0.113.9"]).stdout).unwrap();
     let (status, said) = diff(&before, &trace);
-    assert!(status == 2 && said.contains("compare two of one kind"), "{said}");
+    assert!(status == 2 && said.contains("compare two of the same kind"), "{said}");
 }
 
 /// Asked for on the command line; a configuration file may have it for traces.

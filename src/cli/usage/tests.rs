@@ -51,7 +51,7 @@ fn an_error_names_what_was_typed_and_says_what_to_do() {
         ("rtrace watch --replay", "--replay has no value: give one; see rtrace watch --help"),
         (
             "rtrace --format xml host",
-            "xml is no value of --format: choose one of text, json, ndjson, csv, atlas and scamper",
+            "xml is not a value of --format: choose one of text, json, ndjson, csv, atlas and scamper",
         ),
         (
             "rtrace -T -I host",

@@ -61,6 +61,18 @@ fn are_one_run(one: &Run, other: &Run) -> bool {
 
 /// Whether the numbers of both make one sequence that rises with time, to which both contribute by turns.
 fn interleave(one: &Run, other: &Run, number: impl Fn(&Sighting) -> u16) -> bool {
+    let range = |run: &Run| {
+        let numbers = || run.probes.iter().map(&number);
+        numbers().min().zip(numbers().max())
+    };
+    let (Some((lowest, highest)), Some((other_lowest, other_highest))) = (range(one), range(other))
+    else {
+        return false;
+    };
+    // Most traces need no closer look: they begin with one number, or are far from one another.
+    if lowest == other_lowest || lowest > other_highest || other_lowest > highest {
+        return false;
+    }
     let of = |run: &Run, first: bool| {
         run.probes.iter().map(|it| (number(it), *it, first)).collect::<Vec<_>>()
     };
