@@ -192,7 +192,9 @@ impl Crank {
 
     fn tell_never_sent(&mut self, observer: &mut dyn Observer) {
         let now = self.departures.never_sent();
-        if now.count() != std::mem::replace(&mut self.never_sent, now).count() {
+        let before = std::mem::replace(&mut self.never_sent, now);
+        // Once some have not left, of how many changes with each that does.
+        if now != before && (now.count() > 0 || before.count() > 0) {
             observer.never_sent(now);
         }
     }

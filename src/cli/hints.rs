@@ -64,8 +64,12 @@ pub fn for_never_sent(it: NeverSent, interface: Option<&Untrusted>) -> Option<St
     let unseen = match (unseen, seen) {
         (0, _) => None,
         (_, 0) => Some(format!(
-            "none of {of} {} was seen leaving {interface}: does its next hop answer? See: ip neigh show dev {interface}",
-            probes(of)
+            "{} seen leaving {interface}: does its next hop answer? See: ip neigh show dev {interface}",
+            if of == 1 {
+                "the only probe was not".to_owned()
+            } else {
+                format!("none of {of} probes was")
+            }
         )),
         _ => Some(format!(
             "{unseen} of {of} probes were not seen leaving {interface}: its queue is full, or a filter or a silent next hop keeps them. See: tc -s qdisc show dev {interface}"

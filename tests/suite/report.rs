@@ -90,9 +90,32 @@ HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
 
     // What lies beyond is not known yet, and cannot be asked.
     let early = report(&dir, &["", &outage("0s", "4900ms", HOST), ""], "", &rounds);
-    let notes = "  3. asked in 9 of 14 rounds\n  4. asked in 9 of 14 rounds
+    let notes = "  3-4. asked in 9 of 14 rounds
   !H from 00:00:00 to 00:00:05 by 198.51.100.2: target not reached in 5 of 14 rounds\n";
     assert!(early.stdout.ends_with(notes) && early.status == 0, "{early:?}");
+}
+
+/// The line of an outage counts the rounds of all outages, and says so where there was one before.
+#[test]
+fn the_last_of_several_outages_is_not_given_the_rounds_of_all() {
+    let dir = scratch();
+    let lossy = report(&dir, &["", "loss = 0.3"], "", &["--rounds", "40"]);
+    let line = lossy.stdout.lines().last().unwrap();
+    assert!(line.starts_with("  no answer "), "{lossy:?}");
+    assert!(line.contains(", not the first outage: target not reached in "), "{lossy:?}");
+    let once = report(&dir, &["", &outage("3900ms", "5s", "")], "", &["--rounds", "14"]);
+    assert!(!once.stdout.contains("not the first"), "{once:?}");
+}
+
+/// That a TTL ran out, each router on the way says: the target's address alone is what is odd.
+#[test]
+fn time_exceeded_by_the_target_is_not_that_of_others() {
+    let dir = scratch();
+    let last = "reply_from = \"203.0.113.9\"";
+    let over = report(&dir, &["", "", last], "silent = true", &["--rounds", "3"]);
+    let note =
+        "  only time exceeded since 00:00:00 by 203.0.113.9: target not reached in 3 of 3 rounds\n";
+    assert!(over.stdout.ends_with(note) && over.status == 1, "{over:?}");
 }
 
 /// What a single trace shows at once is under the report too.

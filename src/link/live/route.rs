@@ -235,7 +235,11 @@ pub fn resolve(
     }
     let chosen = first.source.ok_or_else(|| unroutable(io::ErrorKind::AddrNotAvailable.into()))?;
     let answer = kernel.route(target, Some(chosen), bound).map_err(unroutable)?;
-    let interface = by_index(&kernel, answer.interface).map_err(RouteError::Kernel)?;
+    // Asked with a source, the kernel holds no IPv6 route to the interface, as it holds a bound socket.
+    let held = bound.filter(|_| target.is_ipv6());
+    let held = held.and_then(|index| kernel.route(target, None, Some(index)).ok());
+    let leaves_by = held.map_or(answer.interface, |held| held.interface);
+    let interface = by_index(&kernel, leaves_by).map_err(RouteError::Kernel)?;
     // The kernel would lend the address of another interface: an answer to it may never come back.
     if asked.as_ref().is_some_and(lacks_address) && lacks_address(&interface) {
         return Err(RouteError::NoAddress { name: interface.name.into(), family });

@@ -141,6 +141,19 @@ fn hops_of(ttls: &str) -> String {
     format!("hop{} {ttls}", if ttls.contains(',') { "s" } else { "" })
 }
 
+/// Which hops were not asked in every round: neighbours that were asked equally often in one line.
+fn write_asked(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
+    let asked = |row: &Row| whole.table.asked(row);
+    let rounds = whole.table.rounds();
+    for alike in whole.table.rows().chunk_by(|a, b| asked(a) == asked(b)) {
+        let (Some(first), Some(last)) = (alike.first(), alike.last()) else { continue };
+        let Some(times) = asked(first) else { continue };
+        let through = if alike.len() > 1 { format!("-{}", last.ttl) } else { String::new() };
+        writeln!(out, "{:3}{through}. asked in {times} of {rounds} rounds", first.ttl)?;
+    }
+    Ok(())
+}
+
 /// Which of the losses are none, and which rounds.
 fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let rows = whole.table.rows();
@@ -165,15 +178,14 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     for Row { ttl, damaged, .. } in damaged {
         writeln!(out, "{ttl:3}. damaged: {damaged} answered with a wrong checksum, not lost")?;
     }
-    let asked = rows.iter().filter_map(|row| Some((row.ttl, whole.table.asked(row)?)));
-    for (ttl, asked) in asked {
-        writeln!(out, "{ttl:3}. asked in {asked} of {} rounds", whole.table.rounds())?;
-    }
+    write_asked(out, whole)?;
     let reach = whole.table.reach();
     if let Some(outage) = reach.outage() {
         let said = outage::in_words(outage, |address| whole.host(address).shown());
         let (unreached, rounds) = (reach.unreached(), whole.table.rounds());
-        writeln!(out, "  {said}: target not reached in {unreached} of {rounds} rounds")?;
+        let last = outage.until.map_or(rounds, |(round, _)| round).saturating_sub(outage.round);
+        let earlier = if unreached > last { ", not the first outage" } else { "" };
+        writeln!(out, "  {said}{earlier}: target not reached in {unreached} of {rounds} rounds")?;
     }
     if let Some(Looped { last, rounds: looped, .. }) = whole.table.looped() {
         let rounds = whole.table.rounds();

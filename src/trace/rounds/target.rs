@@ -129,8 +129,11 @@ impl Path {
         }
     }
 
-    /// How many others answer with the same type and code.
+    /// How many others answer with the same error. That a TTL ran out, each router on the way says: none of them is one more.
     fn others_like(&self, error: &Reply) -> u64 {
+        if error.kind.in_transit() {
+            return 0;
+        }
         let alike = self.replies().filter(|(_, reply)| reply.kind.icmp() == error.kind.icmp());
         let responders: BTreeSet<IpAddr> = alike.map(|(_, reply)| reply.responder).collect();
         (responders.len() as u64).saturating_sub(1)

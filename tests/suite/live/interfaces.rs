@@ -52,6 +52,23 @@ fn replies_by_another_interface_count_whatever_is_recorded() {
     }
 }
 
+/// With -i probes leave by that interface and are looked for there, whichever of two default routes the kernel would choose.
+#[test]
+fn of_two_default_routes_dash_i_takes_that_of_its_interface() {
+    let Some(lab) = Lab::up("asymmetric") else { return };
+    let routes = [
+        "addr add fd00:0:0:99::1/128 dev lo nodad",
+        "-6 route replace ::/0 src fd00:0:0:99::1 nexthop via fd00:0:0:1::2 dev eth0 nexthop via fd00:0:0:9::2 dev eth1",
+    ];
+    ip(&lab, "src", &routes);
+    for iface in ["eth0", "eth1"] {
+        let trace = lab.rtrace(["-n", "-q1", "-m1", "--stats", "-i", iface, "2001:db8:113::9"]);
+        let said = text(&{ trace }.output().unwrap().stderr);
+        assert!(said.contains(&format!("live             {iface}\n")), "{said}");
+        assert!(said.contains("probes not left  0\n"), "{said}");
+    }
+}
+
 /// Of 20 targets some are behind each of two default routes.
 #[test]
 fn a_host_with_two_default_routes_traces_by_either() {

@@ -69,6 +69,10 @@ fn what_a_filter_of_this_host_drops_is_told_of() {
          add chain netdev t e { type filter hook egress device eth0 priority 0; }; \
          add rule netdev t e ip ttl { 3, 4, 5 } ip daddr 203.0.113.9 drop");
     check(&lab, &[], "", "probes were not seen leaving eth0");
+    // Those that leave after the last that did not are counted too.
+    let live = lab.rtrace(["-n", "-w", "1", "-N", "1", "-q", "1", TARGET]).output().unwrap();
+    let said = text(&live.stderr);
+    assert!(said.contains("3 of 11 probes were not seen leaving"), "{said}");
 }
 
 #[test]
