@@ -215,7 +215,7 @@ fn chance(p: f64) -> String {
 fn reached(reached: Pair<bool>) -> &'static str {
     match (reached.before, reached.after) {
         (false, true) => "the target is reached now\n",
-        (true, false) => "the target is reached no more\n",
+        (true, false) => "the target is no longer reached\n",
         _ => "",
     }
 }

@@ -375,7 +375,7 @@ impl Observer for Session {
             let target = self.config.target_name.word();
             complain(&match rounds {
                 1 => format!(
-                    "no probe to {target} was seen leaving in a round: it is missing, and the watch goes on"
+                    "no probe to {target} was seen leaving in a round: that round is missing, the run goes on"
                 ),
                 _ => format!(
                     "{rounds} rounds to {target} were not sent: they are missing, and the watch goes on"

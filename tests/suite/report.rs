@@ -41,7 +41,7 @@ HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
   3.|-- ???                       100.0    20    0.0   0.0   0.0   0.0   0.0
   4.|-- 198.51.100.4               0.0%    20    4.0   4.0   4.0   4.0   0.0
   5.|-- 203.0.113.9                0.0%    20    5.0   5.0   5.0   5.0   0.0
-  2. rate-limited, not loss: hop 4 behind loses 0.0%
+  2. rate-limited, not loss: hop 4 beyond it loses 0.0%
 ";
     assert_eq!((plain.stdout.as_str(), plain.status), (expected, 0), "{}", plain.stderr);
 

@@ -165,11 +165,11 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
             }
             continue;
         };
-        let what = if behind.loss > 0.0 { "rate-limited beyond" } else { "rate-limited, not" };
+        let what = if behind.loss > 0.0 { "rate-limited besides" } else { "rate-limited, not" };
         let ttl = |index: usize| rows.get(index).map_or(0, |row| row.ttl);
         let lose = match (ttl(behind.first), ttl(behind.last)) {
-            (first, last) if first == last => format!("hop {first} behind loses"),
-            (first, last) => format!("hops {first} to {last} behind lose"),
+            (first, last) if first == last => format!("hop {first} beyond it loses"),
+            (first, last) => format!("hops {first} to {last} beyond it lose"),
         };
         writeln!(out, "{:3}. {what} loss: {lose} {:.1}%", row.ttl, behind.loss * 100.0)?;
     }
