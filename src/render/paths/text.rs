@@ -102,7 +102,8 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         write!(out, "; {left_out} across a step of the clock not measured")?;
     }
     if open > 0 {
-        write!(out, "; {open} of them may have more next hops than were found (?)")?;
+        let have = if open == 1 { "router may have" } else { "routers may have" };
+        write!(out, "; {open} {have} more next hops than were found (?)")?;
     }
     writeln!(out)
 }
