@@ -418,6 +418,9 @@ pub(super) struct TotalsRow {
     sent: u64,
     answered: u64,
     lost: u64,
+    /// Unanswered probes that went beyond the end of the path: nobody waited for them.
+    #[serde(skip_serializing_if = "is_zero")]
+    past_end: u64,
     late: u64,
     duplicate: u64,
     damaged: u64,
@@ -438,8 +441,8 @@ pub(super) struct TotalsRow {
 impl TotalsRow {
     /// Those of one path: what went beyond its end is not lost.
     pub(super) fn of(view: View<'_>) -> Self {
-        let totals = Self::of_all_paths(view);
-        Self { lost: totals.lost.saturating_sub(view.path.unawaited()), ..totals }
+        let (totals, past_end) = (Self::of_all_paths(view), view.path.unawaited());
+        Self { lost: totals.lost.saturating_sub(past_end), past_end, ..totals }
     }
 
     /// Those of many, which end at hops of their own.
@@ -449,6 +452,7 @@ impl TotalsRow {
             sent: totals.sent,
             answered: totals.answered,
             lost: totals.sent.saturating_sub(totals.answered),
+            past_end: 0,
             late: totals.late,
             duplicate: totals.duplicate,
             damaged: totals.damaged,
