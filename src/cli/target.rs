@@ -37,6 +37,9 @@ pub fn resolve(
             }
             _ => String::new(),
         };
+        if name.parse::<IpAddr>().is_ok() {
+            return anyhow!("{name} is not an {kind} address{because}: choose one that is");
+        }
         anyhow!("{name} has no {kind} address{because}: choose the other family, or another target")
     })?;
     check(target)?;
@@ -66,7 +69,7 @@ pub fn check(target: IpAddr) -> anyhow::Result<()> {
         IpAddr::V4(v4) if v4.is_broadcast() => "the broadcast address",
         _ => return Ok(()),
     };
-    bail!("cannot trace to {target}: it is {what}: choose the address of one host")
+    bail!("cannot trace to {what} ({target}): choose the address of one host")
 }
 
 fn asked(
@@ -122,7 +125,7 @@ mod tests {
             |source: &str| TraceOptions { source: source.parse().ok(), ..TraceOptions::default() };
         assert_eq!(resolved("::1", &of("2001:db8::2")), Ok("::1".into()));
         let error = resolved("127.0.0.1", &of("2001:db8::2")).unwrap_err();
-        assert!(error.contains("no IPv6 address") && error.contains("2001:db8::2"), "{error}");
+        assert!(error.contains("not an IPv6 address") && error.contains("2001:db8::2"), "{error}");
         let both = TraceOptions { ipv4: true, ..of("2001:db8::2") };
         assert!(
             resolved("::1", &both).is_err_and(|error| error.contains("is not an IPv4 address"))
