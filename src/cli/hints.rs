@@ -19,7 +19,7 @@ const ALIKE: f64 = 0.85;
 const OF_ROUNDS: [&str; 2] = ["report", "watch"];
 
 /// The name of a command that `word` may be a slip of.
-fn similar_command(word: &str) -> Option<String> {
+pub fn similar_command(word: &str) -> Option<String> {
     let commands = Cli::command();
     let names = commands.get_subcommands().map(Command::get_name);
     let alike = names.map(|name| (strsim::jaro_winkler(word, name), name));

@@ -96,7 +96,10 @@ impl<'a> Typed<'a> {
             }
             ErrorKind::UnknownArgument => format!("{} is one argument too many", shown(&argument)),
             ErrorKind::InvalidSubcommand => {
-                format!("there is no command {}", first(ContextKind::InvalidSubcommand)?)
+                let word = first(ContextKind::InvalidSubcommand)?;
+                let meant = super::hints::similar_command(&word);
+                let meant = meant.map_or(String::new(), |it| format!(": did you mean {it}?"));
+                format!("there is no command {}{meant}", shown(&word))
             }
             ErrorKind::ArgumentConflict => {
                 if let Some(word) = first(ContextKind::InvalidSubcommand) {

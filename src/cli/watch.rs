@@ -34,7 +34,7 @@ pub struct ReportOptions {
     pub wide: bool,
 
     /// Show the address beside each name
-    #[arg(short = 'b', long, help_heading = "Report of rounds", conflicts_with = "numeric")]
+    #[arg(short = 'b', long, help_heading = "Report of rounds")]
     pub show_ips: bool,
 
     #[arg(short = 'o', long, value_name = "LETTERS", help_heading = "Report of rounds", alias = "order", help = columns_help())]

@@ -79,7 +79,7 @@ fn an_error_names_what_was_typed_and_says_what_to_do() {
         ("rtrace host --jsn", "there is no option --jsn: did you mean --json?; see rtrace --help"),
         ("rtrace diff a b c", "c is one argument too many; see rtrace diff --help"),
         ("rtrace a 60 c", "c is one argument too many; see rtrace --help"),
-        ("rtrace help wacth", "there is no command wacth; see rtrace --help"),
+        ("rtrace help wacth", "there is no command wacth: did you mean watch?; see rtrace --help"),
     ] {
         let said = said(line);
         assert!(said.starts_with(expected), "{line}: {said}");

@@ -94,6 +94,9 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
         Completion::Incomplete => write!(out, "; incomplete: not all was asked (see --resume)")?,
     }
+    if !map.view.path.reached(map.view.config) {
+        write!(out, "; target not reached")?;
+    }
     if totals.orphans > 0 {
         write!(out, "; {} without a probe of this run", counted(totals.orphans, "reply"))?;
     }
