@@ -7,7 +7,7 @@ use crate::time::{Span, Timestamp};
 use crate::trace::survey::Found;
 use crate::trace::{Path, Probe, TraceConfig};
 use crate::wire::quoted;
-use crate::wire::{Frame, LinkType, ip, ipv4, link};
+use crate::wire::{Frame, LinkType, ip, link};
 
 /// What was seen of it while the file was read.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Lacking {
         });
         let cut = (self.cut > 0).then(|| {
             format!(
-                "{name} cuts {} short: probes that only the missing octets identify are shown as unanswered: \
+                "{name} holds too little of {} to identify the probe: \
                  capture with a larger snap length",
                 counted(self.cut, "ICMP error")
             )
@@ -57,9 +57,9 @@ impl Lacking {
     }
 }
 
-/// Whether the capture cut an ICMP error off before that which tells the probe it quotes from others: the ports of UDP, the
-/// sequence number of other protocols.
+/// Whether the capture cut an ICMP error off before the ports of what it quotes.
 fn is_cut(frame: &Frame<'_>) -> bool {
+    const ENOUGH: usize = 4;
     if u32::try_from(frame.bytes.len()).is_ok_and(|len| len >= frame.original_len) {
         return false;
     }
@@ -71,11 +71,7 @@ fn is_cut(frame: &Frame<'_>) -> bool {
         && payload.first().is_some_and(|icmp_type| errors.contains(icmp_type));
     let quote =
         ip::icmp(header.family(), payload).ok().and_then(|icmp| quoted::decode(icmp.body).ok());
-    let is_enough = |quote: quoted::Quoted<'_>| {
-        let enough = if quote.header.protocol == ipv4::UDP { 4 } else { 8 };
-        quote.payload.len() >= enough
-    };
-    is_error && !quote.is_some_and(is_enough)
+    is_error && quote.is_none_or(|quote| quote.payload.len() < ENOUGH)
 }
 
 /// What a file lacks that ends before the run did, with its last packet at `last`.

@@ -65,11 +65,12 @@ impl Evidence<'_> {
         self.share.part() >= HARDLY
     }
 
-    /// Whether routers before it say that they do not forward what is lost.
+    /// Whether routers before it say that they do not forward what is lost: all of it, or so much that the rest may be lost by the
+    /// limits of those routers.
     pub(super) fn is_rejected(self) -> bool {
         let rejected = self.probes.iter().filter(|asked| asked.rejected).count() as u64;
         let lost = self.probes.iter().filter(|asked| !asked.answered).count() as u64;
-        rejected >= PROOF && 3 * rejected >= lost
+        rejected > 0 && (rejected == lost || rejected >= PROOF && 3 * rejected >= lost)
     }
 
     /// Whether its probes are lost in some rounds in a row, all of them and for more than the second of a limit, and hardly any before and

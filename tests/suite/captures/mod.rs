@@ -103,7 +103,7 @@ fn six_octets_of_a_quote_are_enough_in_a_capture_cut_short() {
     }
     let short = file(Form::Pcap(1), false, &ETHERNET, 60, &datagrams(TEN_HOPS));
     let run = replay(&bench.write("short", &short), &["-n"]);
-    let said = "cuts 33 ICMP errors short: probes that only the missing octets identify";
+    let said = "holds too little of 33 ICMP errors to identify the probe";
     assert!(run.stderr.contains(said), "{}", run.stderr);
 }
 
