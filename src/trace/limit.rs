@@ -69,7 +69,8 @@ pub(super) struct Asked {
     /// Which of the hop's probes of the round, from 0.
     query: u16,
     pub(super) answered: bool,
-    /// A router nearer than the hop said that it does not forward it: no limit of the hop leaves it unanswered.
+    /// A router nearer than the hop said that it does not forward it, or such probes in this round: no limit of the hop leaves it
+    /// unanswered.
     pub(super) rejected: bool,
 }
 
@@ -79,12 +80,15 @@ pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
     let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
     let round = u32::try_from(path.round & u64::from(u32::MAX)).unwrap_or_default();
     let is_end = path.end == Some(hop.ttl);
+    // A router that rejects probes may answer few of them.
+    let ended_before = path.target_ttl().is_none() && path.end.is_some_and(|end| end < hop.ttl);
     let past = path.probes().filter(|(ttl, _)| is_end && *ttl > hop.ttl).map(|(_, probe)| probe);
     let of_target = |it: &&Probe| it.answer().is_some_and(|reply| reply.is_of_target(path.target));
     let settled = hop.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt());
     let asked = settled.chain(past.filter(of_target)).filter_map(|probe| {
         let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
-        let rejected = !answered && probe.counted().is_some_and(Reply::may_end);
+        let rejected = ended_before || probe.counted().is_some_and(Reply::may_end);
+        let rejected = rejected && !answered;
         Some(Asked { round, query: 0, sent: probe.sent?, answered, rejected })
     });
     let mut asked: Vec<Asked> = asked.collect();

@@ -1,7 +1,6 @@
 //! The report as `mtr --report` writes it and, wide, `mtr --report-wide`: to the byte, apart from what is said in
 //! the [module above](super) and from notes below the table.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::{NOBODY, Whole};
@@ -116,11 +115,15 @@ fn write_labels(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
 fn write_losses(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let verdicts = whole.table.verdicts();
     let mut path = Vec::new();
-    let mut unclear: BTreeMap<Reason, Vec<String>> = BTreeMap::new();
+    // The reasons in the order of the hops.
+    let mut unclear: Vec<(Reason, Vec<String>)> = Vec::new();
     for (row, verdict) in whole.table.rows().iter().zip(&verdicts) {
         match verdict.loss {
             Loss::Path => path.push(row.ttl.to_string()),
-            Loss::Unclear(reason) => unclear.entry(reason).or_default().push(row.ttl.to_string()),
+            Loss::Unclear(reason) => match unclear.iter_mut().find(|(it, _)| *it == reason) {
+                Some((_, hops)) => hops.push(row.ttl.to_string()),
+                None => unclear.push((reason, vec![row.ttl.to_string()])),
+            },
             Loss::None | Loss::RateLimited | Loss::Silent => {}
         }
     }
