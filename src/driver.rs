@@ -252,7 +252,10 @@ fn turn(
             tracer.note_clock_step(&step);
             crank.steps.push(step);
         }
-        Received::End => return Ok(Turn::Over),
+        Received::End => {
+            outlast(tracer, observer);
+            return Ok(Turn::Over);
+        }
         Received::Cut(at) => return Ok(Turn::Cut(at)),
     }
     show_events(tracer, observer);
@@ -290,6 +293,16 @@ fn send_due(
         }
     }
     Ok(())
+}
+
+/// Lets each deadline pass at its own time after the last frame, as a live run did that waited for them.
+fn outlast(tracer: &mut dyn Engine, observer: &mut dyn Observer) {
+    let mut last = None;
+    while let Some(at) = tracer.poll_timeout().filter(|at| last < Some(*at)) {
+        tracer.handle_timeout(at);
+        show_events(tracer, observer);
+        last = Some(at);
+    }
 }
 
 fn show_events(tracer: &mut dyn Engine, observer: &mut dyn Observer) {
