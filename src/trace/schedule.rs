@@ -71,6 +71,9 @@ pub(super) struct Shown {
     pub(super) farthest: u8,
     /// The largest RTT.
     pub(super) largest_rtt: Option<Span>,
+    /// The moment up to which all that was captured is known. On a busy machine replies may lie unread at a later one, so silence is
+    /// judged by this.
+    pub(super) heard: Timestamp,
 }
 
 /// The plan of an active trace.
@@ -237,7 +240,9 @@ impl Schedule {
             return known;
         }
         let Moments { start, silent, all } = self.moments(config, shown);
-        let is_past = |moment: Option<Timestamp>| moment.is_some_and(|moment| moment <= now);
+        let is_past = |moment: Option<Timestamp>| moment.is_some_and(|it| it <= now);
+        let is_silent =
+            |moment: Option<Timestamp>| moment.is_some_and(|it| it <= shown.heard.min(now));
         let next = next_ttl(config, shown);
         // If the target is taken to be nearer than that, nothing beyond is asked before the hops up to there answered.
         let goes_on = shown.target.is_none();
@@ -245,7 +250,7 @@ impl Schedule {
         if goes_on && self.asked(config, next).times < but_one {
             return Some(next);
         }
-        if is_past(all) {
+        if is_silent(all) {
             return self.least_asked(config, last, shown);
         }
         if !goes_on || !is_past(start) {
@@ -253,7 +258,7 @@ impl Schedule {
         }
         // Once it was, the path is longer in time than the hops so far tell, and stays so.
         let was_stuck = self.asked(config, config.max_ttl).times > 0;
-        let is_stuck = was_stuck || is_past(silent) || next > ADVANCING.floor;
+        let is_stuck = was_stuck || is_silent(silent) || next > ADVANCING.floor;
         if is_stuck || config.queries < GUESSED_QUERIES {
             self.second_scout(config, shown).or_else(|| self.guess(STUCK, config, last, shown))
         } else {
@@ -395,7 +400,10 @@ impl Schedule {
             return None;
         }
         let Moments { start, silent, all } = self.moments(config, shown);
-        [start, silent, all].into_iter().flatten().filter(|at| *at > now).min()
+        let start = start.filter(|at| *at > now);
+        let heard = shown.heard.min(now);
+        let silence = [silent, all].into_iter().flatten().filter(|at| *at > heard);
+        start.into_iter().chain(silence).min()
     }
 
     /// Until when no probe is to be sent, if there is a pause between any two.
@@ -442,6 +450,7 @@ mod tests {
         covered: 0,
         farthest: 0,
         largest_rtt: None,
+        heard: Timestamp::from_nanos(i64::MAX),
     };
 
     /// The target is known to be so far away, and so many of its queries need no probe of their own.

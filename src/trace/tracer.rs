@@ -35,6 +35,8 @@ pub struct Tracer {
     pub(super) schedule: Option<Schedule>,
     /// When a probe was last asked for.
     pub(super) polled: Timestamp,
+    /// Up to when all that was captured is known.
+    heard: Timestamp,
     /// By when the clock was last set.
     stepped: Option<Timestamp>,
     /// The same of steps of which nobody knows how long they took.
@@ -99,6 +101,7 @@ impl Tracer {
             stray: None,
             schedule: None,
             polled: Timestamp::default(),
+            heard: Timestamp::default(),
             stepped: None,
             unmeasured: None,
             guessed: false,
@@ -400,6 +403,7 @@ impl Tracer {
             covered: target.map_or(0, |target| self.path.covered(target, &self.config)),
             farthest: self.path.farthest,
             largest_rtt: self.waiting.largest_rtt(),
+            heard: self.heard,
         }
     }
 
@@ -638,6 +642,7 @@ impl Tracer {
 
     /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
     pub(super) fn expire(&mut self, now: Timestamp) {
+        self.heard = self.heard.max(now);
         let mut again = true;
         while std::mem::take(&mut again) {
             let due = self.waiting.expired(now, &self.path, &self.config);
