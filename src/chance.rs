@@ -9,7 +9,7 @@ const MOST_KINDS: usize = 1_000;
 /// Cells that the logarithm of a product of chances is divided into.
 const CELLS: usize = 1_000;
 
-/// So many observations of each kind the expectation of even spreading counts as.
+/// The weight of the expectation that observations spread evenly: this number of observations of each kind.
 const EXPECTED: f64 = 10.0;
 
 /// How often something was seen in the first sample and in the second.
@@ -51,9 +51,9 @@ pub fn within(some: usize, own: usize, other: usize) -> f64 {
     (ln_choose(own, some) - ln_choose(own.saturating_add(other), some)).exp().min(1.0)
 }
 
-/// The chance that none of `later` observations is of a kind that `some` of `all` others are of, and that so many of all are expected
-/// to be of, of `kinds` kinds. The expectation counts as ten observations of each kind (a Beta distribution of its share),
-/// so observations that contradict it outweigh it.
+/// The chance that none of `later` observations is of a kind to which `some` of `all` earlier ones belong. There are `kinds`
+/// kinds, and this one is expected to have the part `share` of all observations. The expectation counts as
+/// [`EXPECTED`] observations of each kind (a Beta distribution of the share), so observations that contradict it outweigh it.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of probes")]
 pub fn missed((some, all): Seen, later: usize, kinds: usize, share: f64) -> f64 {
@@ -74,7 +74,7 @@ pub fn together(groups: &[Vec<f64>], product: f64) -> f64 {
         return 1.0;
     }
     let whole = -product.max(f64::MIN_POSITIVE).ln();
-    // chances[i]: that so many cells are filled, the last one for all beyond.
+    // chances[i]: the chance that i cells are filled; the last entry stands for all beyond.
     let mut chances = vec![0.0; CELLS + 1];
     if let Some(none) = chances.first_mut() {
         *none = 1.0;

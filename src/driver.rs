@@ -234,14 +234,13 @@ fn turn(
     let until = tracer.poll_timeout().into_iter().chain(observer.wake_at(link.now())).min();
     match link.receive(until)? {
         Received::Frame(frame) => {
-            // What was over before it is shown as it was then: in a replay nothing else says that time has passed.
-            tracer.handle_timeout(frame.at);
-            show_events(tracer, observer);
+            // In a replay nothing else says that time has passed.
+            pass(tracer, observer, frame.at);
             crank.departures.pass(frame.at);
             crank.ingest(frame, tracer, observer);
         }
         Received::Quiet(at) => {
-            tracer.handle_timeout(at);
+            pass(tracer, observer, at);
             crank.departures.pass(at);
             observer.wake(tracer.path());
         }
@@ -253,7 +252,7 @@ fn turn(
             crank.steps.push(step);
         }
         Received::End => {
-            outlast(tracer, observer);
+            pass(tracer, observer, Timestamp::from_nanos(i64::MAX));
             return Ok(Turn::Over);
         }
         Received::Cut(at) => return Ok(Turn::Cut(at)),
@@ -295,14 +294,17 @@ fn send_due(
     Ok(())
 }
 
-/// Lets each deadline pass at its own time after the last frame, as a live run did that waited for them.
-fn outlast(tracer: &mut dyn Engine, observer: &mut dyn Observer) {
+/// Lets time pass until then, each deadline at its own: what is shown does not depend on how many pass at once, and a
+/// live run and its replay show the same.
+fn pass(tracer: &mut dyn Engine, observer: &mut dyn Observer, until: Timestamp) {
     let mut last = None;
-    while let Some(at) = tracer.poll_timeout().filter(|at| last < Some(*at)) {
+    while let Some(at) = tracer.next_deadline().filter(|at| *at <= until && last < Some(*at)) {
         tracer.handle_timeout(at);
         show_events(tracer, observer);
         last = Some(at);
     }
+    tracer.handle_timeout(until);
+    show_events(tracer, observer);
 }
 
 fn show_events(tracer: &mut dyn Engine, observer: &mut dyn Observer) {

@@ -2,8 +2,7 @@
 #![no_main]
 
 #[path = "../laws.rs"]
-// The file has the laws of all targets; this one uses its own.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the file has the laws of all targets; this one uses its own")]
 mod laws;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| laws::frame(bytes));

@@ -28,7 +28,7 @@ const INTERFACES: usize = 1 << 16;
 /// How many comments of a section are read. That of rtrace is the first.
 const COMMENTS: usize = 1 << 10;
 
-/// Names of interfaces are cut behind so many octets: no system has longer ones.
+/// Interface names are cut after this number of octets: no system has longer ones.
 const LONGEST_NAME: usize = 255;
 
 /// The length of a block without body: type, length, and the length again.

@@ -169,8 +169,8 @@ fn read() -> Result<CapabilitySets, PrivilegeError> {
     capabilities(None).map_err(|errno| refused("read capabilities", &errno))
 }
 
-/// Sets real, effective and saved ids, and says whether they were others. Whoever is named by the environment gets the groups of that user; those of a
-/// real user are the kernel's already.
+/// Sets real, effective and saved ids, and says whether they were others. Whoever is named by the environment gets the
+/// groups of that user; those of a real user are the kernel's already.
 fn become_user(
     (users, groups): (ResUid, ResGid),
     to: Identity,

@@ -20,6 +20,9 @@ pub trait Engine {
     /// no frame comes before.
     fn poll_timeout(&mut self) -> Option<Timestamp>;
 
+    /// When the next probe times out.
+    fn next_deadline(&mut self) -> Option<Timestamp>;
+
     /// No frame stamped before `now` is still to come: whatever was to be answered by then is lost.
     fn handle_timeout(&mut self, now: Timestamp);
 
@@ -75,6 +78,10 @@ impl Engine for Tracer {
 
     fn poll_timeout(&mut self) -> Option<Timestamp> {
         self.poll_timeout()
+    }
+
+    fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.next_deadline()
     }
 
     fn handle_timeout(&mut self, now: Timestamp) {

@@ -97,8 +97,7 @@ impl Channel {
         }
         let answer = self.ask(libc::RTM_GETROUTE, &body)?;
         let kind = *answer.get(7).ok_or_else(cut_short)?;
-        let find = |wanted| attributes(&answer, ROUTE_LEN).find(|(kind, _)| *kind == wanted);
-        let value = |wanted| find(wanted).map(|(_, value)| value);
+        let value = |wanted| attribute_of(&answer, ROUTE_LEN, wanted);
         let interface = value(libc::RTA_OIF).and_then(|value| value.first_chunk::<4>());
         Ok(RouteAnswer {
             interface: interface.map(|index| u32::from_ne_bytes(*index)).ok_or_else(cut_short)?,
@@ -111,7 +110,7 @@ impl Channel {
     /// The next hops among which the route to `target` balances; none where it does not.
     ///
     /// # Errors
-    /// The kernel's, as of [`route`].
+    /// The kernel's, as of [`route`](Self::route).
     pub fn next_hops(&self, target: IpAddr) -> io::Result<Vec<NextHop>> {
         /// Length of `struct rtnexthop`.
         const HOP_LEN: usize = 8;
@@ -122,16 +121,12 @@ impl Channel {
         body[8..].copy_from_slice(&libc::RTM_F_FIB_MATCH.to_ne_bytes());
         attribute(&mut body, libc::RTA_DST, &octets(target));
         let answer = self.ask(libc::RTM_GETROUTE, &body)?;
-        let mut found =
-            attributes(&answer, ROUTE_LEN).filter(|(kind, _)| *kind == libc::RTA_MULTIPATH);
-        let mut rest = found.next().map_or(&[][..], |(_, value)| value);
+        let mut rest = attribute_of(&answer, ROUTE_LEN, libc::RTA_MULTIPATH).unwrap_or_default();
         let mut hops = Vec::new();
         while let Some([a, b, _, _, index @ ..]) = rest.first_chunk::<HOP_LEN>() {
             let length = usize::from(u16::from_ne_bytes([*a, *b]));
             let Some(hop) = rest.get(..length).filter(|hop| hop.len() >= HOP_LEN) else { break };
-            let mut gateways =
-                attributes(hop, HOP_LEN).filter(|(kind, _)| *kind == libc::RTA_GATEWAY);
-            let gateway = gateways.next().and_then(|(_, value)| address(value));
+            let gateway = attribute_of(hop, HOP_LEN, libc::RTA_GATEWAY).and_then(address);
             hops.push(NextHop { interface: u32::from_ne_bytes(*index), gateway });
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
@@ -147,10 +142,7 @@ impl Channel {
         body[4..8].copy_from_slice(&index.to_ne_bytes());
         let answer = self.ask(libc::RTM_GETLINK, &body)?;
         let head: [u8; LINK_LEN] = *answer.first_chunk().ok_or_else(cut_short)?;
-        let find = |wanted| {
-            let mut found = attributes(&answer, LINK_LEN).filter(|(kind, _)| *kind == wanted);
-            found.next().map(|(_, value)| value)
-        };
+        let find = |wanted| attribute_of(&answer, LINK_LEN, wanted);
         let name = find(libc::IFLA_IFNAME).ok_or_else(cut_short)?;
         let mtu = find(libc::IFLA_MTU).and_then(|value| value.first_chunk::<4>());
         Ok(LinkAnswer {
@@ -236,8 +228,8 @@ fn intact(kind: u16, body: &[u8]) -> io::Result<&[u8]> {
 /// The interface and the address that an answer is about: our own where the other end of a link has one too.
 fn address_of(answer: &[u8]) -> Option<(u32, IpNetwork)> {
     let [_, prefix, _, _, index @ ..] = *answer.first_chunk::<ADDRESS_LEN>()?;
-    let find = |wanted| attributes(answer, ADDRESS_LEN).find(|(kind, _)| *kind == wanted);
-    let (_, value) = find(libc::IFA_LOCAL).or_else(|| find(libc::IFA_ADDRESS))?;
+    let find = |wanted| attribute_of(answer, ADDRESS_LEN, wanted);
+    let value = find(libc::IFA_LOCAL).or_else(|| find(libc::IFA_ADDRESS))?;
     Some((u32::from_ne_bytes(index), IpNetwork::new(address(value)?, prefix).ok()?))
 }
 
@@ -266,6 +258,11 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
     body.extend(length.to_ne_bytes());
     body.extend(kind.to_ne_bytes());
     body.extend(value);
+}
+
+/// The value of the first attribute of this kind after the fixed part of an answer.
+fn attribute_of(answer: &[u8], fixed: usize, wanted: u16) -> Option<&[u8]> {
+    attributes(answer, fixed).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
 }
 
 /// The attributes of an answer after its fixed part; ends where they stop making sense.

@@ -129,6 +129,10 @@ impl Engine for MtuTracer {
         next.into_iter().chain(missing).min()
     }
 
+    fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.tracer.next_deadline()
+    }
+
     fn handle_timeout(&mut self, now: Timestamp) {
         self.tracer.handle_timeout(now);
         let patience = Span::from_secs_f64(self.tracer.config().wait.max);

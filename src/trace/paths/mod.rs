@@ -114,6 +114,10 @@ impl Engine for Paths {
         deadline.into_iter().chain(wake).min()
     }
 
+    fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.tracer.next_deadline()
+    }
+
     fn handle_timeout(&mut self, now: Timestamp) {
         self.tracer.handle_timeout(now);
         if let Some(sender) = &mut self.sender {

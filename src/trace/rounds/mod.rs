@@ -243,6 +243,10 @@ impl Engine for Rounds {
         }
     }
 
+    fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.seen.current.next_deadline()
+    }
+
     fn handle_timeout(&mut self, now: Timestamp) {
         self.seen.current.handle_timeout(now);
         if let Some(sending) = &mut self.sending {

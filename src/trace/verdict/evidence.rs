@@ -5,26 +5,29 @@ use std::collections::BTreeMap;
 use super::super::limit::{Asked, Explained, is_of_a_second};
 use super::super::shares::Share;
 
-/// As many losses that no limit explains prove that the path loses.
+/// The number of losses without a limit as their cause that proves loss on the path.
 const PROOF: u64 = 2;
 /// Fewer losses than this are few.
 const FEW: u64 = 3 * PROOF;
-/// Who loses this share hardly ever answers; an outage leaves answers before it, so many in a row.
+/// A hop that loses this share hardly ever answers.
 const HARDLY: f64 = 0.8;
+/// The answers in a row that an outage leaves before it.
 const IN_A_ROW: usize = 4;
-/// Hops share a limit if the number of their answers varies by less than this part of what it does by chance, over so many rounds.
+/// Hops share a limit if the number of their answers varies by less than this part of what chance makes of it.
 const STEADIER: f64 = 0.3;
+/// The number of rounds over which it is compared.
 const STEADY: usize = 8;
-/// Losses of one cause are so many times as likely as losses that each hop has for itself.
+/// How many times likelier losses of one cause are than losses that each hop has for itself.
 const ONE_CAUSE: f64 = 1.0;
-/// Of fewer probes than this nothing is made.
+/// Fewer probes than this prove nothing.
 const ENOUGH: u64 = 30;
-/// A hop that loses more than those around it, for a reason of its own, makes one cause so many times less likely.
+/// How many times less likely one cause is for each hop that loses more than those around it.
 const ODD: f64 = 4.0;
-/// As many standard deviations later than by chance are those that are lost in rounds of a limit.
+/// In rounds of a limit, lost probes are later than by chance by this number of standard deviations.
 const FAVOUR: f64 = 3.0;
-/// An outage is of so many rounds in a row of which nothing is answered; outside of it no more than one in so many is lost.
+/// An outage is at least this number of rounds in a row without an answer.
 const OUTAGE: usize = 5;
+/// Outside of an outage, at most one probe in this number is lost.
 const OUTSIDE: u64 = 10;
 
 /// What is known of a hop's lost probes.
