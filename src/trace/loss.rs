@@ -2,8 +2,8 @@
 //!
 //! What is watched is a hop's last [`WINDOW`] rounds, from the [`LEAST`]th on. It begins to lose when a
 //! [fifth](STARTS) of the probes of these rounds is lost or more, and ends when less than a [tenth](ENDS) is; between
-//! the two nothing changes. A hop that never answered loses nothing, and nothing of the rounds before its first answer, whatever that says. A late reply is not lost: where some came, as many
-//! of the latest rounds are left out as such a reply has ever been late by. What the loss of a hop means is
+//! the two nothing changes. A hop loses nothing before its first answer, whatever that says. A late reply is not lost:
+//! where some came, the latest rounds are left out, as many as a reply has ever been late by. What the loss of a hop means is
 //! [judged](super::verdict) by the last [`JUDGED`] rounds of all hops, for it takes more of them; so a loss that could not be
 //! told from a limit when it began may be told later.
 

@@ -237,11 +237,14 @@ fn judge(own: Evidence<'_>, behind: &[(usize, Evidence<'_>)], is_end: bool) -> V
 
 /// What the target does not answer is what a user misses, whatever it is that drops it, but for a limit of its own.
 fn of_end(own: Evidence<'_>) -> Loss {
-    match () {
-        () if !own.proves_loss() => unproven(own),
-        () if Evidence::favours_first(&[own]) => Loss::Unclear(Reason::LimitFits),
-        () if own.errors && !own.is_outage() => Loss::Unclear(Reason::TargetErrors),
-        () => Loss::Path,
+    if !own.proves_loss() {
+        unproven(own)
+    } else if Evidence::favours_first(&[own]) {
+        Loss::Unclear(Reason::LimitFits)
+    } else if own.errors && !own.is_outage() {
+        Loss::Unclear(Reason::TargetErrors)
+    } else {
+        Loss::Path
     }
 }
 
@@ -257,12 +260,16 @@ fn of_router(
     let with_beyond: Vec<Evidence<'_>> = std::iter::once(own).chain(beyond()).collect();
     let favours_first = Evidence::favours_first(&[own]) || Evidence::favours_first(&with_beyond);
     let is_alike = || beyond().any(|hop| hop.is_like(own));
-    match () {
-        () if !all.proves_loss() => unproven(all),
-        () if own.is_mostly_explained() || favours_first => Loss::Unclear(Reason::LimitFits),
-        () if !is_shared || !is_alike() => Loss::Unclear(Reason::Differs),
-        () if own.is_outage() || own.has_one_cause(beyond()) => Loss::Path,
-        () => Loss::Unclear(Reason::TooFew),
+    if !all.proves_loss() {
+        unproven(all)
+    } else if own.is_mostly_explained() || favours_first {
+        Loss::Unclear(Reason::LimitFits)
+    } else if !is_shared || !is_alike() {
+        Loss::Unclear(Reason::Differs)
+    } else if own.is_outage() || own.has_one_cause(beyond()) {
+        Loss::Path
+    } else {
+        Loss::Unclear(Reason::TooFew)
     }
 }
 
