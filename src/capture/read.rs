@@ -1,25 +1,24 @@
 //! Reading a capture file, packet by packet, without copying.
 //!
 //! The format is told from the first bytes. After an error or the end the reader stays at the end:
-//! every loop over [`CaptureReader::next`] terminates. A record is decoded only once all its bytes
-//! are there, and only if its length is one that a packet can have.
+//! every loop over [`CaptureReader::next`] terminates.
 
-use std::borrow::Cow;
+mod record;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read};
+use std::io::Read;
 use std::net::IpAddr;
 
-use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use pcap_file::Endianness;
 use pcap_file::pcap::PcapParser;
-use pcap_file::pcapng::RawBlock;
-use pcap_file::{Endianness, TsResolution};
 
 use super::buffer::Buffer;
-use super::pcapng::{self, BLOCK_MIN, Interfaces, Packet, Section, u32_at};
+use super::pcapng::{self, Interfaces, Packet, Section};
 use super::{CaptureError, MAX_RECORD};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
+use record::{Found, Stop, find_block, find_record};
 
 /// The length of the header of a classic pcap file.
 const PCAP_HEADER: usize = 24;
@@ -318,45 +317,6 @@ impl<R: Read> CaptureReader<R> {
     }
 }
 
-/// What a record turned out to be.
-enum Found {
-    /// A packet, still to be taken from the buffer.
-    Packet(Packet),
-    /// Items beside packets: queued, and the record is behind us, or names, in the record that is still before us.
-    Pending,
-}
-
-/// Why reading stops; the public error adds the file and the packet.
-enum Stop {
-    Io(io::Error),
-    Truncated,
-    Damaged(&'static str),
-    /// A block of so many bytes.
-    TooLong(usize),
-}
-
-impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<&'static str> for Stop {
-    fn from(what: &'static str) -> Self {
-        Self::Damaged(what)
-    }
-}
-
-/// Whether there is another record: its header of `len` bytes is then in the buffer.
-#[inline]
-fn header<R: Read>(buffer: &mut Buffer<R>, len: usize) -> Result<bool, Stop> {
-    match buffer.fill(len)? {
-        true => Ok(true),
-        false if buffer.bytes().is_empty() => Ok(false),
-        false => Err(Stop::Truncated),
-    }
-}
-
 /// Whether `head`, too short for a whole header, may be of a classic pcap cut short. Without its four
 /// bytes of magic every file may.
 fn begins_as_pcap(head: &[u8]) -> bool {
@@ -376,132 +336,4 @@ fn pcap_decoder(parser: PcapParser) -> Decoder {
     let snaplen = usize::try_from(header.snaplen).unwrap_or(usize::MAX);
     let limit = snaplen.saturating_add(SNAPLEN_SLACK).min(MAX_RECORD);
     Decoder::Pcap { parser, link, limit }
-}
-
-/// The next packet of a classic pcap.
-#[inline]
-fn find_record<R: Read>(
-    buffer: &mut Buffer<R>,
-    parser: &PcapParser,
-    link: LinkType,
-    limit: usize,
-) -> Result<Option<Found>, Stop> {
-    const HEADER: usize = 16;
-    if !header(buffer, HEADER)? {
-        return Ok(None);
-    }
-    let file = parser.header();
-    let captured = match file.endianness {
-        Endianness::Big => u32_at::<BigEndian>(buffer.bytes(), 8),
-        Endianness::Little => u32_at::<LittleEndian>(buffer.bytes(), 8),
-    };
-    let captured = captured.and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
-    if captured > limit {
-        return Err("a length that no packet has".into());
-    }
-    let record_len = HEADER.saturating_add(captured);
-    if !buffer.fill(record_len)? {
-        return Err(Stop::Truncated);
-    }
-    let Ok((_, record)) = parser.next_raw_packet(buffer.bytes()) else {
-        return Err("a packet header that makes no sense".into());
-    };
-    let unit = match file.ts_resolution {
-        TsResolution::MicroSecond => 1_000,
-        TsResolution::NanoSecond => 1,
-    };
-    // A fraction of more than a second is carried over, as Wireshark does.
-    let at = Timestamp::from_parts(record.ts_sec.into(), i64::from(record.ts_frac) * unit);
-    let original_len = record.orig_len;
-    let (interface, offset) = (0, HEADER);
-    let packet = Packet { at, link, interface, record_len, offset, captured, original_len };
-    Ok(Some(Found::Packet(packet)))
-}
-
-/// The next packet, section or name of a pcapng file.
-#[inline]
-fn find_block<R: Read>(
-    buffer: &mut Buffer<R>,
-    section: &mut Section,
-    pending: &mut VecDeque<Item<'static>>,
-    names: &mut Option<pcapng::Names>,
-) -> Result<Option<Found>, Stop> {
-    while header(buffer, BLOCK_MIN)? {
-        if buffer.bytes().starts_with(&pcapng::SECTION_HEADER.to_be_bytes()) {
-            *section = section.next(section_order(buffer.bytes())?);
-        }
-        let found = match section.order {
-            Endianness::Big => read_block::<_, BigEndian>(buffer, section, pending, names)?,
-            Endianness::Little => read_block::<_, LittleEndian>(buffer, section, pending, names)?,
-        };
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
-}
-
-/// The byte order of the section whose header block begins here.
-fn section_order(block: &[u8]) -> Result<Endianness, Stop> {
-    match u32_at::<BigEndian>(block, 8) {
-        Some(0x1a2b_3c4d) => Ok(Endianness::Big),
-        Some(0x4d3c_2b1a) => Ok(Endianness::Little),
-        _ => Err("a section header without byte order".into()),
-    }
-}
-
-/// Reads one block: a packet stays in the buffer, what else is of interest is queued.
-#[inline]
-fn read_block<R: Read, B: ByteOrder>(
-    buffer: &mut Buffer<R>,
-    section: &mut Section,
-    pending: &mut VecDeque<Item<'static>>,
-    names: &mut Option<pcapng::Names>,
-) -> Result<Option<Found>, Stop> {
-    let len = u32_at::<B>(buffer.bytes(), 4).and_then(|len| usize::try_from(len).ok());
-    // Blocks are padded to 32 bits (3.1), and the customary limit of a file is that of a signed number.
-    let Some(len) = len.filter(|len| *len >= BLOCK_MIN && i32::try_from(*len).is_ok()) else {
-        return Err("a length that no block has".into());
-    };
-    if len > MAX_RECORD {
-        let padded = len.is_multiple_of(4);
-        return Err(if padded { Stop::TooLong(len) } else { "a length that no block has".into() });
-    }
-    if !buffer.fill(len)? {
-        return Err(Stop::Truncated);
-    }
-    let Ok((_, RawBlock { type_, body: Cow::Borrowed(body), .. })) =
-        RawBlock::from_slice::<B>(buffer.bytes())
-    else {
-        return Err("a block whose two lengths differ".into());
-    };
-    if let Some(packet) = section.packet::<B>(type_, body) {
-        return Ok(Some(Found::Packet(packet?)));
-    }
-    match type_ {
-        pcapng::SECTION_HEADER => {
-            pending.push_back(Item::Section { comments: pcapng::section_comments::<B>(body) });
-        }
-        pcapng::INTERFACE_DESCRIPTION => section.describe::<B>(body)?,
-        pcapng::NAME_RESOLUTION => {
-            *names = Some(pcapng::Names::new(section.order, len));
-            return Ok(Some(Found::Pending));
-        }
-        pcapng::INTERFACE_STATISTICS => {
-            if let Some((offset, window)) = pcapng::clock_offset::<B>(body) {
-                let before = std::mem::replace(&mut section.clock_offset, offset);
-                let by = offset.less(before);
-                pending.extend(
-                    window.map(|(from, until)| Item::ClockStep(ClockStep { by, from, until })),
-                );
-            }
-            pending.extend(pcapng::has_counts::<B>(body).then_some(Item::Statistics));
-            pending.extend(pcapng::rounds::<B>(body).map(|count| Item::Rounds { count }));
-            pending.extend(pcapng::never_sent::<B>(body).map(|count| Item::NeverSent { count }));
-            pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));
-        }
-        _ => {}
-    }
-    buffer.take(len);
-    Ok((!pending.is_empty()).then_some(Found::Pending))
 }

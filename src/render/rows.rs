@@ -1,107 +1,34 @@
 //! What more than one form of report says of a trace, as rows that are ready to be serialised.
 //!
-//! Whatever depends on what a probe is made of, or on what may be missing of one, is asked for here and
-//! nowhere else in `render`: a further probe type changes this file alone. What a form shares with
-//! another it takes from here; what only one has is in the file of that form.
+//! What depends on the type of a probe is in `identity`, and what may be missing of one is asked for here, and
+//! nowhere else in `render`: a further probe type changes `identity` alone. What a form shares with another it
+//! takes from here; what only one has is in the file of that form.
+
+mod identity;
+mod totals;
 
 use std::net::IpAddr;
+
+pub(super) use identity::{Identity, ProbeTraits};
+pub(super) use totals::{LoopRow, StopRow, TotalsRow};
 
 use serde::{Serialize, Serializer};
 
 use super::View;
 use super::annotation::annotation;
-use super::extension::{ExtensionRow, hex};
+use super::extension::ExtensionRow;
 use crate::enrich::lookups::Lookup;
-use crate::probe::{FlowMode, ProbeType, craft};
+use crate::probe::{FlowMode, ProbeType};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::limit::Limit;
-use crate::trace::loops::Loop;
 use crate::trace::path::Outcome;
 use crate::trace::reply::way_back;
-use crate::trace::{Probe, Reply, ReplyKind, Stop, TraceConfig, Wait};
+use crate::trace::{Probe, Reply, ReplyKind, TraceConfig, Wait};
 use crate::untrusted::Untrusted;
 
 /// When a probe was captured on its way out, and in which frame.
 pub(super) fn sent(probe: &Probe) -> Option<(Timestamp, u64)> {
     probe.sent.zip(probe.frame)
-}
-
-/// What other tools want to know of a probe type.
-pub(super) struct ProbeTraits {
-    /// What RIPE Atlas calls its protocol.
-    pub atlas: &'static str,
-    /// What scamper calls it.
-    pub scamper: &'static str,
-    /// How many bytes of each datagram are headers.
-    pub headers_len: u16,
-    /// It is an echo request: the target answers with an ICMP message.
-    pub echo: bool,
-}
-
-impl ProbeTraits {
-    pub(super) fn of(config: &TraceConfig) -> Self {
-        let scamper_udp = if config.flow_mode == FlowMode::Classic { "udp" } else { "udp-paris" };
-        let (atlas, scamper) = match config.probe {
-            ProbeType::IcmpEcho => ("ICMP", "icmp-echo"),
-            ProbeType::TcpSyn => ("TCP", "tcp"),
-            ProbeType::TcpAck => ("TCP", "tcp-ack"),
-            // They have no others.
-            _ => ("UDP", scamper_udp),
-        };
-        let headers_len = craft::headers_len(config.flow().family(), config.probe);
-        let echo = config.probe == ProbeType::IcmpEcho;
-        Self { atlas, scamper, headers_len, echo }
-    }
-}
-
-/// The header fields that tell a probe from the others, by its type.
-#[derive(Clone, Default, Serialize)]
-pub(super) struct Identity {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source_port: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub destination_port: Option<u16>,
-    /// Of UDP and UDP-Lite.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub checksum: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tcp_sequence: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub identifier: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u16>,
-    /// Of other protocols: the first eight bytes after the IP header.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub head: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_id: Option<u16>,
-}
-
-impl Identity {
-    pub(super) fn of(probe: &Probe, config: &TraceConfig) -> Self {
-        let key = &probe.key;
-        let ports = config.probe.has_ports();
-        let common = Self {
-            source_port: ports.then(|| key.source_port()),
-            destination_port: ports.then(|| key.destination_port()),
-            ip_id: config.target.is_ipv4().then_some(key.ip_id),
-            ..Self::default()
-        };
-        match config.probe {
-            ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
-                Self { checksum: Some(key.udp_checksum()), ..common }
-            }
-            ProbeType::TcpSyn | ProbeType::TcpAck => {
-                Self { tcp_sequence: Some(key.tcp_sequence()), ..common }
-            }
-            ProbeType::IcmpEcho => Self {
-                identifier: Some(key.identifier()),
-                sequence: Some(key.sequence()),
-                ..common
-            },
-            ProbeType::Protocol(_) => Self { head: Some(hex(&key.head)), ..common },
-        }
-    }
 }
 
 /// What a reply says, by name and number.
@@ -410,101 +337,6 @@ pub(super) fn limit(limit: Limit) -> String {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 pub(super) fn is_zero(value: &u64) -> bool {
     *value == 0
-}
-
-/// Counts over the whole trace.
-#[derive(Serialize)]
-pub(super) struct TotalsRow {
-    sent: u64,
-    answered: u64,
-    lost: u64,
-    /// Unanswered probes that went beyond the end of the path: nobody waited for them.
-    #[serde(skip_serializing_if = "is_zero")]
-    past_end: u64,
-    late: u64,
-    duplicate: u64,
-    damaged: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    contradicted: u64,
-    clock_faults: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    clock_steps: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    orphans: u64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    withdrawn: bool,
-    /// Probes that never left this host: not among those sent.
-    #[serde(skip_serializing_if = "is_zero")]
-    never_sent: u64,
-}
-
-impl TotalsRow {
-    /// Those of one path: what went beyond its end is not lost.
-    pub(super) fn of(view: View<'_>) -> Self {
-        let (totals, past_end) = (Self::of_all_paths(view), view.path.unawaited());
-        Self { lost: totals.lost.saturating_sub(past_end), past_end, ..totals }
-    }
-
-    /// Those of many, which end at hops of their own.
-    pub(super) fn of_all_paths(view: View<'_>) -> Self {
-        let totals = view.path.totals;
-        Self {
-            sent: totals.sent,
-            answered: totals.answered,
-            lost: totals.sent.saturating_sub(totals.answered),
-            past_end: 0,
-            late: totals.late,
-            duplicate: totals.duplicate,
-            damaged: totals.damaged,
-            contradicted: totals.contradicted,
-            clock_faults: totals.clock_faults,
-            clock_steps: totals.clock_steps,
-            orphans: totals.orphans,
-            withdrawn: totals.withdrawn,
-            never_sent: view.never_sent,
-        }
-    }
-}
-
-/// How the trace ended.
-#[derive(Serialize)]
-pub(super) struct StopRow {
-    reason: &'static str,
-    ttl: Option<u8>,
-    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
-    looped: Option<LoopRow>,
-    target_reached: bool,
-}
-
-/// The hops of the first round of a loop.
-#[derive(Serialize)]
-pub(super) struct LoopRow {
-    first: u8,
-    last: u8,
-}
-
-impl LoopRow {
-    pub(super) fn of(Loop { first, last, .. }: Loop) -> Self {
-        Self { first, last }
-    }
-}
-
-impl StopRow {
-    pub(super) fn of(view: View<'_>) -> Self {
-        let View { config, path, .. } = view;
-        Self {
-            reason: match path.stop(config) {
-                Stop::TargetReached => "target-reached",
-                Stop::Unreachable => "unreachable",
-                Stop::Loop => "loop",
-                Stop::MaxHops => "max-hops",
-                Stop::Incomplete => "incomplete",
-            },
-            ttl: path.end,
-            looped: path.looped.map(LoopRow::of),
-            target_reached: path.reached(config),
-        }
-    }
 }
 
 #[cfg(test)]

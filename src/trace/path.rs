@@ -1,185 +1,19 @@
 //! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
 
+mod end;
 mod last_hop;
+mod probe;
 
 use std::net::IpAddr;
 
-use crate::probe::ProbeKey;
+pub use probe::{Outcome, Probe, ProbeRef, REPLIES_KEPT, Sizer};
+
 use crate::time::{Span, Timestamp};
 
 use super::config::{TraceConfig, Wait};
 use super::doubts::{Doubts, Ttls};
-use super::loops::{self, Loop};
-use super::replies::{Contradicted, Replies};
+use super::loops::Loop;
 use super::reply::Reply;
-
-/// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
-pub const REPLIES_KEPT: usize = 8;
-
-/// The queries of probes of no hop are those of sizers up to here, and from here on those of confirmations: one for each TTL.
-const FIRST_CONFIRMATION: u16 = u16::MAX - 255;
-
-/// Where in the path a probe is found: in a hop, or apart from all of them (see [`ProbeRef::SCOUT`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProbeRef {
-    /// The TTL that it was sent with.
-    pub ttl: u8,
-    /// Which of the hop's probes it is, from 0, in the order of capture.
-    pub query: u16,
-}
-
-impl ProbeRef {
-    /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It
-    /// belongs to no hop before the trace is over. No hop has a TTL of 0.
-    pub const SCOUT: Self = Self { ttl: 0, query: 0 };
-
-    /// The sizer with this index in [`Path::sizers`]: like the scout it belongs to no hop. `None` beyond the
-    /// last that can be.
-    pub(super) fn sizer(index: usize) -> Option<Self> {
-        let query = u16::try_from(index).ok()?.checked_add(1)?;
-        Some(Self { ttl: 0, query })
-    }
-
-    /// The index of a sizer in [`Path::sizers`], if it is one.
-    #[must_use]
-    pub fn sizer_index(self) -> Option<usize> {
-        let sizer = self.ttl == 0 && self != Self::SCOUT && self.query < FIRST_CONFIRMATION;
-        sizer.then(|| usize::from(self.query) - 1)
-    }
-
-    /// The confirmation with this index in [`Path::confirmations`]: it belongs to no hop either. `None` beyond the last
-    /// that can be.
-    pub(super) fn confirmation(index: usize) -> Option<Self> {
-        let query = u16::try_from(index).ok()?.checked_add(FIRST_CONFIRMATION)?;
-        Some(Self { ttl: 0, query })
-    }
-
-    /// The index of a confirmation in [`Path::confirmations`], if it is one.
-    #[must_use]
-    pub fn confirmation_index(self) -> Option<usize> {
-        let confirmation = self.ttl == 0 && self.query >= FIRST_CONFIRMATION;
-        confirmation.then(|| usize::from(self.query - FIRST_CONFIRMATION))
-    }
-
-    /// Whether it is a probe of a hop, or the scout, which will be one.
-    #[must_use]
-    pub fn is_of_hops(self) -> bool {
-        self.ttl > 0 || self == Self::SCOUT
-    }
-}
-
-/// What became of a probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing yet, and its deadline has not passed.
-    Waiting,
-    /// Settled by the reply at this index.
-    Answered(usize),
-    /// Given up: no reply before its deadline, or before the end of the trace.
-    Lost,
-}
-
-/// One probe, known from its own captured frame or, where a recording lacks that, from a reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// What tells it from the others.
-    pub key: ProbeKey,
-    /// The TTL that it was sent with: that of its hop, unless it is the scout.
-    pub ttl: u8,
-    /// When it was captured on its way out, if that is known.
-    pub sent: Option<Timestamp>,
-    /// Its frame number in the recording, from 1.
-    pub frame: Option<u64>,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// The replies that quote or answer it, in order of capture: the first [`REPLIES_KEPT`].
-    pub replies: Replies,
-    /// How many more there were.
-    pub replies_dropped: u64,
-    /// Answers from the target's address that are not believed, for the path is longer than that: the first
-    /// [`REPLIES_KEPT`]. They are no replies.
-    pub contradicted: Contradicted,
-    /// Replies to it that were damaged on their way, and are not believed.
-    pub damaged: u16,
-    /// When it was given up, the path was known to end before it, so that nobody waited for an answer.
-    pub unawaited: bool,
-}
-
-impl Probe {
-    #[cfg(test)]
-    pub(crate) fn sent_at(sent: Timestamp) -> Self {
-        Self::new(ProbeKey { ip_id: 1, head: [0; 8] }, 1, Some(sent), Some(1))
-    }
-
-    pub(super) fn new(key: ProbeKey, ttl: u8, sent: Option<Timestamp>, frame: Option<u64>) -> Self {
-        let outcome = Outcome::Waiting;
-        let (replies, contradicted) = (Replies::default(), Contradicted::default());
-        Self {
-            key,
-            ttl,
-            sent,
-            frame,
-            outcome,
-            replies,
-            replies_dropped: 0,
-            contradicted,
-            damaged: 0,
-            unawaited: false,
-        }
-    }
-
-    /// How long after it was captured this moment lies, if both are known.
-    pub(super) fn time_to(&self, at: Timestamp) -> Option<Span> {
-        Some(at.known()?.since(self.sent?))
-    }
-
-    /// Whether the only answer that it has in time is a contradicted one.
-    pub(super) fn is_doubted(&self) -> bool {
-        self.answer().is_none() && self.contradicted.iter().any(|reply| !reply.late)
-    }
-
-    /// Whether nothing but contradicted answers came to it, one of them in time: it may have been answered, or lost.
-    #[must_use]
-    pub fn is_in_doubt(&self) -> bool {
-        self.counted().is_none() && self.is_doubted()
-    }
-
-    /// The reply that settled it.
-    #[must_use]
-    pub fn answer(&self) -> Option<&Reply> {
-        match self.outcome {
-            Outcome::Answered(index) => self.replies.get(index),
-            Outcome::Waiting | Outcome::Lost => None,
-        }
-    }
-
-    /// The reply that counts: the one that settled it, else the first that was late.
-    #[must_use]
-    pub fn counted(&self) -> Option<&Reply> {
-        self.answer().or_else(|| self.replies.iter().find(|reply| reply.late))
-    }
-
-    /// Whether it was answered, but only by replies that were damaged on their way: it is not lost.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
-        self.damaged > 0 && self.counted().is_none()
-    }
-
-    /// Whether no more is waited for.
-    #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.outcome != Outcome::Waiting
-    }
-}
-
-/// A probe of a certain size, sent to learn whether it passes: see [`mtu`](super::mtu).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sizer {
-    /// The probe.
-    pub probe: Probe,
-    /// The length of its datagram in bytes.
-    pub len: u16,
-}
 
 /// All probes sent with one TTL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -270,7 +104,7 @@ pub enum Stop {
     TargetReached,
     /// A router said that it cannot be.
     Unreachable,
-    /// Routers send it round and round: see [`loops`].
+    /// Routers send it round and round: see [`loops`](super::loops).
     Loop,
     /// Every TTL was tried.
     MaxHops,
@@ -468,55 +302,6 @@ impl Path {
         Some(hop)
     }
 
-    /// A reply settled this probe, or came late to one that had none: what it says of how far the path goes.
-    ///
-    /// Whoever answers a probe that arrived is `d` hops away: it was sent with a TTL of `t` and what is quoted of
-    /// it has `q`, so `d = t - q + 1`. That is believed of the scout and of probes to the target, for as long as no router
-    /// says of that TTL, or of a higher one, that it ran out.
-    ///
-    /// A sizer says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
-    /// that answers at its TTL are to be believed; else it is a probe like those of hops.
-    pub(super) fn note_answer(&mut self, at: ProbeRef, max_ttl: u8) {
-        if at.sizer_index().is_some() {
-            return;
-        }
-        let Some(reply) = self.probe(at).and_then(|probe| self.evidence(probe)) else { return };
-        let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
-        let (of_target, may_end) = (reply.is_of_target(self.target), reply.may_end());
-        let ttl = self.ttl_sent(at, max_ttl);
-        let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
-        let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
-        let distance = distance.map(|distance| distance.max(self.first_ttl));
-        let is_scout = self.is_scout(at);
-        if is_scout {
-            self.scouted_target = of_target;
-        }
-        if kind.in_transit() {
-            self.farthest = self.farthest.max(ttl);
-        } else if is_scout && may_end {
-            self.distance = distance;
-        } else if of_target && quote.is_some() {
-            self.direct_end = Some(self.direct_end.map_or(ttl, |end| end.min(ttl)));
-            self.quoted_end = self.quoted_end.into_iter().chain(distance).min();
-        } else if may_end && !of_target {
-            self.errors.insert(ttl);
-        }
-        self.find_end();
-        if self.end.is_none() || self.looped.is_some() {
-            let suspect = || self.looped.is_some() || loops::is_possible(self.hops(), ttl, router);
-            if loops::counts(at) && suspect() {
-                self.looped = loops::find(self.hops());
-            }
-            self.end = self.looped.map(|looped| looped.end);
-        }
-    }
-
-    /// Whether this is the scout, be it that nobody had answered it when the trace was over, so that it counts as a probe
-    /// of the last hop: in a watch its answer may still come, and then says how far away the target is.
-    fn is_scout(&self, at: ProbeRef) -> bool {
-        at == ProbeRef::SCOUT || self.scout_place() == Some(at)
-    }
-
     /// The scout, wherever it is by now.
     pub(super) fn any_scout(&self) -> Option<&Probe> {
         self.scout.as_ref().or_else(|| self.probe(self.scout_place()?))
@@ -527,77 +312,12 @@ impl Path {
         Some(self.by_now(ProbeRef::SCOUT)).filter(|at| *at != ProbeRef::SCOUT)
     }
 
-    /// The reply to this probe that says how far the path goes, in time or late; what quotes nothing must not be later than
-    /// anything is waited for.
-    pub(super) fn evidence<'a>(&self, probe: &'a Probe) -> Option<&'a Reply> {
-        let in_time = |rtt| rtt <= self.longest_wait;
-        probe.counted().filter(|it| !it.late || it.quote.is_some() || it.rtt.is_some_and(in_time))
-    }
-
     /// The TTL that a probe was sent with, be it the scout or a probe that was put into another hop.
     pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
         match at {
             ProbeRef::SCOUT => max_ttl,
             at => self.probe(at).map_or(at.ttl, |probe| probe.ttl),
         }
-    }
-
-    /// How far away who answered the scout is, unless a TTL ran out there or beyond.
-    fn scouted(&self) -> Option<u8> {
-        self.distance.filter(|distance| self.farthest < *distance)
-    }
-
-    /// Where the target's own replies end the path, those that are believed.
-    fn end_by_target(&self) -> Option<u8> {
-        let answers = |it: &Probe| self.evidence(it).is_some_and(|reply| reply.quote.is_none());
-        let has_answer = |ttl: &u8| self.hop(*ttl).is_some_and(|it| it.probes.iter().any(answers));
-        let answered = self.doubts.answered.iter().find(has_answer);
-        self.end_by_quotes().into_iter().chain(answered).min()
-    }
-
-    /// Where those of them end it that quote a probe.
-    fn end_by_quotes(&self) -> Option<u8> {
-        let scouted = self.scouted().filter(|_| self.scouted_target);
-        let quoted = self.quoted_end.filter(|end| self.farthest < *end);
-        self.direct_end.into_iter().chain(scouted).chain(quoted).min()
-    }
-
-    /// Whether nothing but answers that quote nothing says where the path ends, and hops before that have not answered:
-    /// the target may be nearer.
-    pub(super) fn is_end_loose(&self) -> bool {
-        let Some(end) = self.end.filter(|_| self.looped.is_none()) else { return false };
-        let is_next = end <= self.farthest.saturating_add(1).max(self.first_ttl);
-        !is_next && self.end_by_target() == Some(end) && self.end_by_quotes() != Some(end)
-    }
-
-    /// Where the path ends by answers alone that quote nothing, if nothing else speaks for that; `guessed` if somebody was
-    /// seen to guess.
-    pub(super) fn unproven_end(&self, guessed: bool) -> Option<u8> {
-        let end = self.end.filter(|end| self.end_by_target() == Some(*end))?;
-        let proven = self.end_by_quotes() == Some(end)
-            || self.doubts.is_proven(self.first_ttl, end, guessed);
-        (!proven).then_some(end)
-    }
-
-    /// Where an error of somebody else ends it: nobody answers beyond, and not the target either.
-    fn end_by_error(&self) -> Option<u8> {
-        if self.scouted_target {
-            return None;
-        }
-        let error = self.errors.iter().find(|ttl| *ttl > self.farthest);
-        error.into_iter().chain(self.scouted()).min()
-    }
-
-    /// Where the replies that are believed end the path, if they do.
-    pub(super) fn find_end(&mut self) {
-        self.end = self.end_by_target().or_else(|| self.end_by_error());
-        self.looped = self.looped.filter(|_| self.end.is_none());
-        self.end = self.end.or(self.looped.map(|looped| looped.end));
-    }
-
-    /// Whether an answer from beyond the end may yet show that it is none.
-    pub(super) fn is_end_open(&self) -> bool {
-        self.end.is_some() && self.looped.is_none() && self.end_by_target().is_none()
     }
 
     /// The highest TTL at which a router answered, while nothing has ended the path: whatever lies beyond may be far, or
@@ -622,14 +342,6 @@ impl Path {
         let past = hops.chain(scout).filter(|(at, _)| self.is_past_end(*at));
         let open = past.flat_map(|(_, probes)| probes).filter(|probe| probe.answer().is_none());
         open.count() as u64
-    }
-
-    /// How long the path is known to be after this round, if it was known to be `before` long; with `by_quotes` only as
-    /// far as quotes say so.
-    pub(super) fn known_length(&self, before: u8, by_quotes: bool) -> u8 {
-        let quoted = || self.end_by_quotes().or_else(|| self.end_by_error());
-        let end = if by_quotes { quoted() } else { self.end };
-        self.doubts.known_length_after(before, end)
     }
 
     /// Every probe, in order of TTL and query, with the TTL of its hop; at last the scout, if it is no hop's.

@@ -3,26 +3,22 @@
 //! A table is a function of the rounds' paths ([`add`](Table::add)) and of the late replies that came after a round was over
 //! ([`add_late`](Table::add_late)). Its memory is bounded by the number of hops, however long it runs.
 
-use std::collections::VecDeque;
-use std::net::IpAddr;
+mod row;
 
-use super::changes::{Balanced, Change, Finding, Recent};
+use std::collections::VecDeque;
+
+pub use row::{Cell, Responder, Row};
+
+use super::changes::{Balanced, Change, Finding};
 use super::event::Event;
-use super::limit::{Explained, Record};
 use super::loops::Loop;
 use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reach::{Reach, Turn};
-use super::reply::Reply;
 use super::rounds::MOST_KEPT;
-use super::shares::Share;
-use super::summary::Summary;
 use super::verdict::{self, Evidence, Loss, Verdict};
-use crate::time::Span;
 
 /// Rounds of which a hop's history is kept.
 pub const HISTORY: usize = 512;
-/// Responders of a hop that are told apart; what further ones answer counts for the hop alone.
-const RESPONDERS: usize = 16;
 /// Changes of the path that are kept.
 const CHANGES: usize = 256;
 
@@ -62,181 +58,6 @@ pub struct Looped {
     pub rounds: u64,
     /// Whether the last round ended in it.
     pub lasts: bool,
-}
-
-/// One hop over all rounds.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Its TTL.
-    pub ttl: u8,
-    /// Probes sent.
-    pub sent: u64,
-    /// Those answered in time.
-    pub received: u64,
-    /// Those answered after they had been given up.
-    pub late: u64,
-    /// Those answered by damaged replies alone, which are not believed.
-    pub damaged: u64,
-    /// Rounds in which it was asked, but for one that was cut off.
-    asked: u64,
-    /// The RTTs, late ones too.
-    pub rtts: Summary,
-    /// Who answered, in order of first appearance.
-    pub responders: Vec<Responder>,
-    /// The last rounds, the oldest first: one each since its first.
-    pub history: VecDeque<Cell>,
-    /// Who answered lately.
-    recent: Recent,
-    /// As many of the latest rounds may still be answered: as such a reply has ever been late by.
-    young: usize,
-    record: Record,
-}
-
-/// One of those who answered at a hop.
-#[derive(Clone, Debug)]
-pub struct Responder {
-    /// Its address.
-    pub address: IpAddr,
-    /// Its RTTs, late ones too.
-    pub rtts: Summary,
-    /// Its last reply.
-    pub reply: Reply,
-    /// The round of that, from 1.
-    pub round: u64,
-}
-
-/// One hop in one round; without probes, one that was not asked then.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cell {
-    /// Probes sent.
-    pub sent: u16,
-    /// Those answered in time.
-    pub received: u16,
-    /// Those answered after they had been given up.
-    pub late: u16,
-    /// Those answered by damaged replies alone.
-    pub damaged: u16,
-    /// The smallest RTT among those in time.
-    pub rtt: Option<Span>,
-}
-
-impl Cell {
-    fn unanswered(self) -> u16 {
-        self.sent.saturating_sub(self.received + self.late + self.damaged)
-    }
-}
-
-impl Row {
-    fn new(ttl: u8) -> Self {
-        Self {
-            ttl,
-            sent: 0,
-            received: 0,
-            late: 0,
-            damaged: 0,
-            asked: 0,
-            rtts: Summary::default(),
-            responders: Vec::new(),
-            history: VecDeque::new(),
-            recent: Recent::default(),
-            young: 0,
-            record: Record::default(),
-        }
-    }
-
-    /// Probes that were never answered, and will not be.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.sent.saturating_sub(self.received + self.late + self.damaged + self.owed())
-    }
-
-    /// Probes whose answers may still come: those of the latest rounds of a hop whose replies have been late by as many.
-    fn owed(&self) -> u64 {
-        let young = self.history.iter().rev().take(self.young);
-        young.map(|cell| u64::from(cell.unanswered())).sum()
-    }
-
-    /// As many of the latest rounds may still be answered.
-    #[must_use]
-    pub fn young(&self) -> usize {
-        self.young
-    }
-
-    /// The share of probes that were never answered, from 0 to 1, among those of which that is known.
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.share().part()
-    }
-
-    fn share(&self) -> Share {
-        Share { lost: self.lost(), sent: self.sent.saturating_sub(self.owed()) }
-    }
-
-    /// What limits make of its lost probes.
-    #[must_use]
-    pub fn explained(&self) -> Explained {
-        self.record.explained()
-    }
-
-    fn evidence(&self) -> Evidence<'_> {
-        let probes = self.record.probes();
-        let last = self.responders.last().map(|it| it.reply.kind);
-        let errors = last.is_some_and(|kind| kind.icmp().is_some());
-        Evidence { share: self.share(), explained: self.explained(), probes, errors }
-    }
-
-    fn remember(&mut self, cell: Cell) {
-        self.history.push_back(cell);
-        if self.history.len() > HISTORY {
-            self.history.pop_front();
-        }
-    }
-
-    fn note(&mut self, reply: &Reply, round: u64) {
-        if reply.rtt.is_none() {
-            return;
-        }
-        let measured = reply.measured();
-        self.rtts.extend(measured);
-        let known = self.responders.iter_mut().find(|it| it.address == reply.responder);
-        if let Some(responder) = known {
-            responder.rtts.extend(measured);
-            (responder.reply, responder.round) = (reply.clone(), round);
-        } else if self.responders.len() < RESPONDERS {
-            let mut rtts = Summary::default();
-            rtts.extend(measured);
-            let (address, reply) = (reply.responder, reply.clone());
-            self.responders.push(Responder { address, rtts, reply, round });
-        }
-    }
-
-    /// Takes in this hop of a round.
-    fn add(&mut self, hop: &Hop, path: &Path, round: u64) -> Vec<Finding> {
-        // What was still under way when a watch was cut off tells nothing.
-        let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
-        let answers = || hop.probes.iter().filter_map(Probe::answer).filter(mine);
-        let counted = || hop.probes.iter().filter_map(Probe::counted).filter(mine);
-        let cell = Cell {
-            sent: u16::try_from(hop.settled()).unwrap_or(u16::MAX),
-            received: u16::try_from(answers().count()).unwrap_or(u16::MAX),
-            late: u16::try_from(counted().filter(|reply| reply.late).count()).unwrap_or(u16::MAX),
-            damaged: u16::try_from(hop.damaged()).unwrap_or(u16::MAX),
-            rtt: answers().filter_map(Reply::measured).min(),
-        };
-        self.sent += u64::from(cell.sent);
-        self.received += u64::from(cell.received);
-        self.damaged += u64::from(cell.damaged);
-        if !path.cut_off {
-            self.record.add(hop, path);
-        }
-        self.asked += u64::from(cell.sent > 0 && !path.cut_off);
-        self.remember(cell);
-        self.late += counted().filter(|reply| reply.late).count() as u64;
-        for reply in counted() {
-            self.note(reply, round);
-        }
-        self.recent.add(hop, path, round)
-    }
 }
 
 impl Table {

@@ -1,22 +1,20 @@
 //! The tracer: frames and times in, events and the path out.
 
+mod taking;
+
 use std::collections::VecDeque;
 
 use crate::probe::{Flow, ProbeKey, Transmit};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::wire::Frame;
-use crate::wire::checksum::checksum;
-use crate::wire::ip::{self, IpHeader};
 
 use super::belief::{Belief, Stray};
-use super::claim::Claim;
 use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
-use super::correlate::{Correlator, Idents, Mark, number};
+use super::correlate::{Correlator, Idents, Mark};
 use super::datagram::Datagram;
 use super::event::{Disposition, Event};
-use super::mtu;
-use super::path::{Outcome, Path, Probe, ProbeRef, REPLIES_KEPT, Sizer};
-use super::reply::{Reply, way_back};
+use super::path::{Outcome, Path, Probe, ProbeRef};
+use super::reply::way_back;
 use super::schedule::{Schedule, Shown};
 use super::waiting::Waiting;
 
@@ -264,42 +262,11 @@ impl Tracer {
         disposition
     }
 
-    /// A datagram that is about no probe, of no other round either: it may be an answer to one that nobody sent.
-    pub(super) fn note_unasked(&mut self, datagram: &Datagram<'_>) {
-        self.guessed |= self.correlator.is_answer(&datagram.header, datagram.payload);
-    }
-
-    /// A frame that came to this was no other round's either.
-    pub(super) fn count_unmatched(&mut self, disposition: Disposition) {
-        if !matches!(disposition, Disposition::Unmatched | Disposition::Stray) {
-            return;
-        }
-        self.path.totals.orphans += u64::from(disposition == Disposition::Unmatched);
-        match self.stray.take() {
-            Some(stray) if disposition == Disposition::Stray => self.belief.note_stray(stray),
-            _ => self.belief.note_misfit(),
-        }
-        self.path.totals.withdrawn = self.belief.is_withdrawn();
-    }
-
     /// Begins after this round, with what that and those before it have shown of what can be believed.
     pub(super) fn succeed(&mut self, before: &mut Self) {
         self.belief = std::mem::take(&mut before.belief);
         self.path.totals.withdrawn = self.belief.is_withdrawn();
         self.guessed = before.guessed;
-    }
-
-    /// As [`take_datagram`](Self::take_datagram), of a round that is over: by what the running one believes.
-    pub(super) fn take_late_reply(
-        &mut self,
-        running: &mut Self,
-        frame: &Frame<'_>,
-        datagram: &Datagram<'_>,
-    ) -> Disposition {
-        std::mem::swap(&mut self.belief, &mut running.belief);
-        let disposition = self.handle_reply(frame, datagram);
-        std::mem::swap(&mut self.belief, &mut running.belief);
-        disposition
     }
 
     /// The key of a datagram that looks like a probe of this trace, or of another round of it.
@@ -335,30 +302,6 @@ impl Tracer {
     /// By what the probes of other rounds are found that a datagram may be about.
     pub(super) fn marks_in(&self, datagram: &Datagram<'_>) -> impl Iterator<Item = Mark> {
         self.correlator.marks_in(datagram)
-    }
-
-    /// As [`handle_frame`](Self::handle_frame) of a frame that holds this datagram, if it holds one; but what is unmatched is not
-    /// counted yet.
-    pub(super) fn take_datagram(
-        &mut self,
-        frame: &Frame<'_>,
-        datagram: Option<&Datagram<'_>>,
-    ) -> Disposition {
-        self.expire(frame.at);
-        let Some(datagram) = datagram else { return Disposition::Unrelated };
-        let Datagram { header, payload, .. } = datagram;
-        if let Some(key) = self.own(datagram, frame.number) {
-            let disposition = self.handle_own(frame, header, payload, key);
-            if disposition == Disposition::Unrelated {
-                self.note_foreign(datagram);
-            }
-            return disposition;
-        }
-        self.note_foreign(datagram);
-        if self.is_to_us(datagram) {
-            return self.handle_reply(frame, datagram);
-        }
-        Disposition::Unrelated
     }
 
     /// Whether nothing is left to send or to wait for. A passive tracer never knows.
@@ -421,208 +364,6 @@ impl Tracer {
         let hops = u8::try_from(way_back(by_scout().or_else(at_end)?.ttl).1).unwrap_or(u8::MAX);
         let hops = hops.min(path.end.unwrap_or(self.config.max_ttl));
         (hops > path.farthest).then_some(hops)
-    }
-
-    fn handle_own(
-        &mut self,
-        frame: &Frame<'_>,
-        header: &IpHeader,
-        payload: &[u8],
-        key: ProbeKey,
-    ) -> Disposition {
-        if self.correlator.knows(&key) {
-            return Disposition::Repeated;
-        }
-        let probe = Probe::new(key, header.ttl, frame.at.known(), Some(frame.number));
-        let first = self.path.totals.sent == 0 && self.path.hops().is_empty();
-        let at = if self.correlator.is_confirmation(&key) {
-            let at = ProbeRef::confirmation(self.path.confirmations.len());
-            let Some(at) = at else { return Disposition::Unrelated };
-            self.path.confirmations.push(probe);
-            at
-        } else if self.config.mtu && header.total_len > usize::from(self.config.packet_len) {
-            let Some(at) = self.add_sizer(probe, header) else { return Disposition::Unrelated };
-            at
-        } else if first && self.config.has_scout() && header.ttl == self.config.max_ttl {
-            self.path.scout = Some(probe);
-            ProbeRef::SCOUT
-        } else {
-            if let Some(before) = number(self.config.probe, &key).checked_sub(1) {
-                self.add_missing(before);
-            }
-            let Some(at) = self.add_probe(probe) else { return Disposition::Unrelated };
-            at
-        };
-        if self.path.totals.sent == 0 {
-            self.correlator.begin(self.belief.begin_round());
-        }
-        self.correlator.insert(key, at, header, payload);
-        self.belief.note_probe(key.destination_port());
-        self.waiting.push(at, &self.path);
-        self.path.totals.sent += 1;
-        if let Some(schedule) = &mut self.schedule {
-            schedule.note_left(key);
-        }
-        self.path.until = frame.at;
-        self.events.push_back(Event::Sent(at));
-        Disposition::OwnProbe(at)
-    }
-
-    /// Adds a probe to its hop, unless the trace has no such hop or the hop has all its probes.
-    fn add_probe(&mut self, probe: Probe) -> Option<ProbeRef> {
-        let ttl = probe.ttl;
-        let hop = self.path.hop_mut(ttl);
-        let hop = hop.filter(|hop| hop.probes.len() < usize::from(self.config.queries))?;
-        let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
-        hop.probes.push(probe);
-        Some(ProbeRef { ttl, query })
-    }
-
-    /// Adds a probe that is longer than those of hops, unless there are very many.
-    fn add_sizer(&mut self, probe: Probe, header: &IpHeader) -> Option<ProbeRef> {
-        let index = self.path.sizers.len();
-        let at = ProbeRef::sizer(index).filter(|_| index < mtu::MOST_SIZERS)?;
-        let len = u16::try_from(header.total_len).ok()?;
-        self.path.sizers.push(Sizer { probe, len });
-        Some(at)
-    }
-
-    /// Adds the probes up to this number that are missing from the capture; says whether there were any.
-    /// They wait for their replies, which the capture has, without a deadline.
-    fn add_missing(&mut self, last: u16) -> bool {
-        let mut any = false;
-        while let Some((ttl, key)) = self.correlator.missing_up_to(last) {
-            if let Some(at) = self.add_probe(Probe::new(key, ttl, None, None)) {
-                self.correlator.insert_missing(key, at);
-                self.waiting.push(at, &self.path);
-                any = true;
-            }
-        }
-        any
-    }
-
-    /// What a datagram to us that was captured at this time says of a probe.
-    fn claim(&self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
-        Claim::of(&self.correlator, &self.belief, datagram, at)
-    }
-
-    /// A claim about a probe that is missing from the capture.
-    fn claim_missing(&mut self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
-        let icmp = datagram.icmp?;
-        let last = if icmp.quotes {
-            let quote = datagram.quote?;
-            self.path.totals.orphans += u64::from(self.correlator.is_stray(&quote));
-            number(self.config.probe, &ProbeKey::of_cut(&quote.header, quote.payload)?)
-        } else {
-            icmp.echo_reply?.1
-        };
-        if self.add_missing(last) { self.claim(datagram, at) } else { None }
-    }
-
-    fn handle_reply(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) -> Disposition {
-        let Datagram { header, head, payload, .. } = datagram;
-        let claim =
-            self.claim(datagram, frame.at).or_else(|| self.claim_missing(datagram, frame.at));
-        // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
-        // the whole message was captured.
-        let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
-        let icmp_wrong =
-            || header.is_icmp() && whole && !ip::icmp_checksum_is_right(header, payload);
-        let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
-        let damaged = || icmp_wrong() || head_wrong();
-        let Some(claim) = claim else {
-            let Some(quote) = datagram.quote else { return Disposition::Unrelated };
-            if damaged()
-                && let Some(at) = self.correlator.resembling(&quote)
-            {
-                return self.take_damaged(self.path.by_now(at));
-            }
-            if self.correlator.is_like_ours(&quote) && !damaged() {
-                return Disposition::Unmatched;
-            }
-            let stray = self.correlator.stray(&quote);
-            self.stray = stray.filter(|stray| self.belief.counts(*stray) && !damaged());
-            return self.stray.map_or(Disposition::Unrelated, |_| Disposition::Stray);
-        };
-        let at = self.path.by_now(claim.at);
-        if damaged() {
-            return self.take_damaged(at);
-        }
-        let translated = claim.translated;
-        let reply = claim.into_reply(frame, header);
-        if self.is_contradicted(at, &reply) {
-            return Disposition::Contradicted(at, self.take_contradicted(at, reply));
-        }
-        if let Some(translated) = translated {
-            self.belief.note_translated(translated, frame.at);
-        }
-        self.learn(at, &reply);
-        Disposition::Reply(at, self.take_reply(at, reply))
-    }
-
-    /// Counts a reply to this probe that is not believed, for it was damaged on its way.
-    fn take_damaged(&mut self, at: ProbeRef) -> Disposition {
-        self.path.totals.damaged += 1;
-        if let Some(probe) = self.path.probe_mut(at) {
-            probe.damaged = probe.damaged.saturating_add(1);
-        }
-        Disposition::Damaged(at)
-    }
-
-    /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
-    fn take_reply(&mut self, at: ProbeRef, mut reply: Reply) -> Option<usize> {
-        self.path.until = reply.at;
-        let probe = self.path.probe_mut(at)?;
-        let advice = reply.kind.is_advice();
-        let settles = probe.outcome == Outcome::Waiting && !advice;
-        let same = |other: &Reply| other.responder == reply.responder && other.kind == reply.kind;
-        reply.rtt = probe.time_to(reply.at);
-        let orphan = probe.frame.is_none();
-        let stepped = probe.sent.is_some_and(|sent| self.stepped.is_some_and(|by| sent <= by));
-        if probe.sent.is_some_and(|sent| self.unmeasured.is_some_and(|by| sent <= by)) {
-            reply.rtt = None;
-        }
-        reply.clock_fault = stepped || reply.rtt.is_some_and(|rtt| rtt < Span::ZERO);
-        let measured = reply.measured();
-        self.waiting.note_rtt(measured);
-        reply.duplicate = probe.replies.iter().any(same);
-        reply.late = probe.outcome == Outcome::Lost && !advice;
-        let belated = reply.late && !probe.replies.iter().any(|other| other.late);
-        let counted = (reply.duplicate, reply.late, reply.clock_fault);
-
-        let index = probe.replies.len();
-        let kept = index < REPLIES_KEPT || settles;
-        if settles {
-            probe.outcome = Outcome::Answered(index);
-        }
-        let answer = reply.quote.is_none();
-        if kept {
-            probe.replies.push(reply);
-            self.events.push_back(Event::Replied(at, index));
-        } else {
-            probe.replies_dropped += 1;
-        }
-
-        let (duplicate, late, clock_fault) = counted;
-        let totals = &mut self.path.totals;
-        totals.duplicate += u64::from(duplicate);
-        totals.late += u64::from(late && !duplicate);
-        totals.clock_faults += u64::from(clock_fault);
-        totals.answered += u64::from(settles && !orphan);
-        totals.orphans += u64::from(orphan);
-        self.path.doubts.repeated |= answer && duplicate;
-        if answer && kept && at.ttl > 0 {
-            self.path.doubts.answered.insert(at.ttl);
-        }
-        if settles || belated {
-            self.path.note_answer(at, self.config.max_ttl);
-        }
-        if settles {
-            self.waiting.remove(at, measured, &self.path);
-            self.events.push_back(Event::Settled(at));
-            self.note_confirmation(at);
-        }
-        kept.then_some(index)
     }
 
     /// Whether a probe has been captured with this key.

@@ -1,0 +1,105 @@
+//! What a whole trace came to: its counts, and how it ended.
+//!
+//! What went past the end of one path is not lost; every probe that was sent is answered, lost or past the end.
+
+use serde::Serialize;
+
+use super::is_zero;
+use crate::render::View;
+use crate::trace::Stop;
+use crate::trace::loops::Loop;
+
+/// Counts over the whole trace.
+#[derive(Serialize)]
+pub(in super::super) struct TotalsRow {
+    sent: u64,
+    answered: u64,
+    lost: u64,
+    /// Unanswered probes that went beyond the end of the path: nobody waited for them.
+    #[serde(skip_serializing_if = "is_zero")]
+    past_end: u64,
+    late: u64,
+    duplicate: u64,
+    damaged: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    contradicted: u64,
+    clock_faults: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    clock_steps: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    orphans: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    withdrawn: bool,
+    /// Probes that never left this host: not among those sent.
+    #[serde(skip_serializing_if = "is_zero")]
+    never_sent: u64,
+}
+
+impl TotalsRow {
+    /// Those of one path: what went beyond its end is not lost.
+    pub(in super::super) fn of(view: View<'_>) -> Self {
+        let (totals, past_end) = (Self::of_all_paths(view), view.path.unawaited());
+        Self { lost: totals.lost.saturating_sub(past_end), past_end, ..totals }
+    }
+
+    /// Those of many, which end at hops of their own.
+    pub(in super::super) fn of_all_paths(view: View<'_>) -> Self {
+        let totals = view.path.totals;
+        Self {
+            sent: totals.sent,
+            answered: totals.answered,
+            lost: totals.sent.saturating_sub(totals.answered),
+            past_end: 0,
+            late: totals.late,
+            duplicate: totals.duplicate,
+            damaged: totals.damaged,
+            contradicted: totals.contradicted,
+            clock_faults: totals.clock_faults,
+            clock_steps: totals.clock_steps,
+            orphans: totals.orphans,
+            withdrawn: totals.withdrawn,
+            never_sent: view.never_sent,
+        }
+    }
+}
+
+/// How the trace ended.
+#[derive(Serialize)]
+pub(in super::super) struct StopRow {
+    reason: &'static str,
+    ttl: Option<u8>,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    looped: Option<LoopRow>,
+    target_reached: bool,
+}
+
+impl StopRow {
+    pub(in super::super) fn of(view: View<'_>) -> Self {
+        let View { config, path, .. } = view;
+        Self {
+            reason: match path.stop(config) {
+                Stop::TargetReached => "target-reached",
+                Stop::Unreachable => "unreachable",
+                Stop::Loop => "loop",
+                Stop::MaxHops => "max-hops",
+                Stop::Incomplete => "incomplete",
+            },
+            ttl: path.end,
+            looped: path.looped.map(LoopRow::of),
+            target_reached: path.reached(config),
+        }
+    }
+}
+
+/// The hops of the first round of a loop.
+#[derive(Serialize)]
+pub(in super::super) struct LoopRow {
+    first: u8,
+    last: u8,
+}
+
+impl LoopRow {
+    pub(in super::super) fn of(Loop { first, last, .. }: Loop) -> Self {
+        Self { first, last }
+    }
+}

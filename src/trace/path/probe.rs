@@ -1,0 +1,181 @@
+//! A probe: where in the path it is found, what became of it, and the replies to it.
+//!
+//! Every reply is kept or counted, so a flood of them costs no memory; the one that settled a probe is kept.
+
+use super::super::replies::{Contradicted, Replies};
+use super::super::reply::Reply;
+use crate::probe::ProbeKey;
+use crate::time::{Span, Timestamp};
+
+/// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
+pub const REPLIES_KEPT: usize = 8;
+
+/// The queries of probes of no hop are those of sizers up to here, and from here on those of confirmations: one for each TTL.
+const FIRST_CONFIRMATION: u16 = u16::MAX - 255;
+
+/// Where in the path a probe is found: in a hop, or apart from all of them (see [`ProbeRef::SCOUT`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeRef {
+    /// The TTL that it was sent with.
+    pub ttl: u8,
+    /// Which of the hop's probes it is, from 0, in the order of capture.
+    pub query: u16,
+}
+
+impl ProbeRef {
+    /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It
+    /// belongs to no hop before the trace is over. No hop has a TTL of 0.
+    pub const SCOUT: Self = Self { ttl: 0, query: 0 };
+
+    /// The sizer with this index in [`Path::sizers`](super::Path::sizers): like the scout it belongs to no hop. `None` beyond the
+    /// last that can be.
+    pub(in super::super) fn sizer(index: usize) -> Option<Self> {
+        let query = u16::try_from(index).ok()?.checked_add(1)?;
+        Some(Self { ttl: 0, query })
+    }
+
+    /// The index of a sizer in [`Path::sizers`](super::Path::sizers), if it is one.
+    #[must_use]
+    pub fn sizer_index(self) -> Option<usize> {
+        let sizer = self.ttl == 0 && self != Self::SCOUT && self.query < FIRST_CONFIRMATION;
+        sizer.then(|| usize::from(self.query) - 1)
+    }
+
+    /// The confirmation with this index in [`Path::confirmations`](super::Path::confirmations): it belongs to no hop either. `None` beyond the last
+    /// that can be.
+    pub(in super::super) fn confirmation(index: usize) -> Option<Self> {
+        let query = u16::try_from(index).ok()?.checked_add(FIRST_CONFIRMATION)?;
+        Some(Self { ttl: 0, query })
+    }
+
+    /// The index of a confirmation in [`Path::confirmations`](super::Path::confirmations), if it is one.
+    #[must_use]
+    pub fn confirmation_index(self) -> Option<usize> {
+        let confirmation = self.ttl == 0 && self.query >= FIRST_CONFIRMATION;
+        confirmation.then(|| usize::from(self.query - FIRST_CONFIRMATION))
+    }
+
+    /// Whether it is a probe of a hop, or the scout, which will be one.
+    #[must_use]
+    pub fn is_of_hops(self) -> bool {
+        self.ttl > 0 || self == Self::SCOUT
+    }
+}
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing yet, and its deadline has not passed.
+    Waiting,
+    /// Settled by the reply at this index.
+    Answered(usize),
+    /// Given up: no reply before its deadline, or before the end of the trace.
+    Lost,
+}
+
+/// One probe, known from its own captured frame or, where a recording lacks that, from a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// What tells it from the others.
+    pub key: ProbeKey,
+    /// The TTL that it was sent with: that of its hop, unless it is the scout.
+    pub ttl: u8,
+    /// When it was captured on its way out, if that is known.
+    pub sent: Option<Timestamp>,
+    /// Its frame number in the recording, from 1.
+    pub frame: Option<u64>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The replies that quote or answer it, in order of capture: the first [`REPLIES_KEPT`].
+    pub replies: Replies,
+    /// How many more there were.
+    pub replies_dropped: u64,
+    /// Answers from the target's address that are not believed, for the path is longer than that: the first
+    /// [`REPLIES_KEPT`]. They are no replies.
+    pub contradicted: Contradicted,
+    /// Replies to it that were damaged on their way, and are not believed.
+    pub damaged: u16,
+    /// When it was given up, the path was known to end before it, so that nobody waited for an answer.
+    pub unawaited: bool,
+}
+
+impl Probe {
+    #[cfg(test)]
+    pub(crate) fn sent_at(sent: Timestamp) -> Self {
+        Self::new(ProbeKey { ip_id: 1, head: [0; 8] }, 1, Some(sent), Some(1))
+    }
+
+    pub(in super::super) fn new(
+        key: ProbeKey,
+        ttl: u8,
+        sent: Option<Timestamp>,
+        frame: Option<u64>,
+    ) -> Self {
+        let outcome = Outcome::Waiting;
+        let (replies, contradicted) = (Replies::default(), Contradicted::default());
+        Self {
+            key,
+            ttl,
+            sent,
+            frame,
+            outcome,
+            replies,
+            replies_dropped: 0,
+            contradicted,
+            damaged: 0,
+            unawaited: false,
+        }
+    }
+
+    /// How long after it was captured this moment lies, if both are known.
+    pub(in super::super) fn time_to(&self, at: Timestamp) -> Option<Span> {
+        Some(at.known()?.since(self.sent?))
+    }
+
+    /// Whether the only answer that it has in time is a contradicted one.
+    pub(in super::super) fn is_doubted(&self) -> bool {
+        self.answer().is_none() && self.contradicted.iter().any(|reply| !reply.late)
+    }
+
+    /// Whether nothing but contradicted answers came to it, one of them in time: it may have been answered, or lost.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.counted().is_none() && self.is_doubted()
+    }
+
+    /// The reply that settled it.
+    #[must_use]
+    pub fn answer(&self) -> Option<&Reply> {
+        match self.outcome {
+            Outcome::Answered(index) => self.replies.get(index),
+            Outcome::Waiting | Outcome::Lost => None,
+        }
+    }
+
+    /// The reply that counts: the one that settled it, else the first that was late.
+    #[must_use]
+    pub fn counted(&self) -> Option<&Reply> {
+        self.answer().or_else(|| self.replies.iter().find(|reply| reply.late))
+    }
+
+    /// Whether it was answered, but only by replies that were damaged on their way: it is not lost.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged > 0 && self.counted().is_none()
+    }
+
+    /// Whether no more is waited for.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.outcome != Outcome::Waiting
+    }
+}
+
+/// A probe of a certain size, sent to learn whether it passes: see [`mtu`](super::super::mtu).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sizer {
+    /// The probe.
+    pub probe: Probe,
+    /// The length of its datagram in bytes.
+    pub len: u16,
+}
