@@ -4,8 +4,8 @@
 //! unchanged, every assignment of the pooled observations to the two samples is as likely as any other (a permutation test,
 //! Fisher 1935). So the counts of both together are given, and what is counted are assignments.
 
-/// More kinds than this prove nothing, and are not counted out.
-const MOST_KINDS: usize = 1_000;
+/// Samples with more kinds, times places of the smaller one, prove nothing: they are not counted out.
+const MOST_COUNTED: usize = 1 << 22;
 /// Cells that the logarithm of a product of chances is divided into.
 const CELLS: usize = 1_000;
 
@@ -20,11 +20,11 @@ pub type Seen = (usize, usize);
 pub fn disjoint(kinds: &[Seen]) -> f64 {
     let first = sum(kinds.iter().map(|it| it.0));
     let second = sum(kinds.iter().map(|it| it.1));
-    if first == 0 || second == 0 || kinds.len() > MOST_KINDS {
+    let places = first.min(second);
+    if places == 0 || kinds.len().saturating_mul(places) > MOST_COUNTED {
         return 1.0;
     }
     // In how many ways kinds can be chosen that fill the smaller sample: ways[j], to fill j places of it.
-    let places = first.min(second);
     let mut ways = vec![0.0_f64; places + 1];
     if let Some(none) = ways.first_mut() {
         *none = 1.0;
@@ -103,8 +103,13 @@ pub fn together(groups: &[Vec<f64>], product: f64) -> f64 {
     chances.last().copied().unwrap_or(1.0).min(1.0)
 }
 
-/// So many cells, rounded up but for what the logarithm itself was rounded by.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+/// This share of all cells, rounded up but for what the logarithm itself was rounded by.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "from 0 to CELLS"
+)]
 fn cells(share: f64) -> usize {
     ((share * CELLS as f64 - 1e-6).ceil().max(0.0) as usize).min(CELLS)
 }

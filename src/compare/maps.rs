@@ -95,6 +95,13 @@ struct Link {
     uncertain: bool,
 }
 
+impl Link {
+    /// The flows that have shown what follows its near end. There are no more than 65,536; a document may say that there are.
+    fn samples(&self) -> u32 {
+        self.flows.saturating_add(self.assumed).min(1 << 16)
+    }
+}
+
 /// How the second map differs from the first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct MapComparison {
@@ -220,10 +227,10 @@ impl Index {
                 return None;
             }
         }
-        for Link { from, to, flows, assumed, uncertain } in &map.links {
+        for link in &map.links {
+            let Link { from, to, uncertain, .. } = link;
             let (known, all) = index.next.entry(*from).or_default();
-            let flows = flows.saturating_add(*assumed);
-            (*known, *all) = (known.saturating_add(1), all.saturating_add(flows));
+            (*known, *all) = (known.saturating_add(1), all.saturating_add(link.samples()));
             let silent = index.nodes.get(to).and_then(|at| map.nodes.get(*at));
             if silent.is_some_and(|node| node.address.is_none()) {
                 index.silent.entry(*from).or_insert(*to);

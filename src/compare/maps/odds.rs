@@ -63,14 +63,13 @@ impl Odds {
                 }
                 None => Next::Silent,
             };
-            routers.entry(*from).or_default().entry(next).or_default().0 +=
-                (link.flows + link.assumed) as usize;
+            routers.entry(*from).or_default().entry(next).or_default().0 += link.samples() as usize;
         }
         for link in after.links.iter().filter(|link| certain(after, link)) {
             let Some(router) = routers.get_mut(&link.from) else { continue };
             let address = after.node(link.to).and_then(|node| node.address);
             let next = address.map_or(Next::Silent, |_| Next::Known(link.to));
-            router.entry(next).or_default().1 += (link.flows + link.assumed) as usize;
+            router.entry(next).or_default().1 += link.samples() as usize;
         }
         Self { routers: routers.into_values().filter(|router| router.len() > 1).collect() }
     }

@@ -183,3 +183,15 @@ fn a_branch_that_vanished_is_told_or_what_would_tell_it() {
     let cut = compare(&at(95.0, [5, 6]), &map_of(&branches([0, 6]), 95.0, "max-probes"));
     assert_eq!((cut.changed, cut.enough_confidence), (false, None));
 }
+
+/// A document may say of a link what no run can have seen.
+#[test]
+fn absurd_numbers_of_flows_are_borne() {
+    let mut absurd = map(&[(0, 1, 20), (1, 2, u32::MAX), (1, 3, u32::MAX), (2, 9, 9), (3, 9, 9)]);
+    absurd.links.iter_mut().for_each(|link| link.assumed = u32::MAX);
+    let fewer = map(&[(0, 1, 20), (1, 2, u32::MAX), (1, 4, 5), (2, 9, 9), (4, 9, 9)]);
+    for (one, other) in [(&absurd, &absurd), (&absurd, &fewer), (&fewer, &absurd)] {
+        let found = compare(one, other);
+        assert!((0.0..=1.0).contains(&found.p), "{}", found.p);
+    }
+}
