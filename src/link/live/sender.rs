@@ -228,7 +228,11 @@ fn hold(protocol: u8, kind: Type, wanted: SocketAddr) -> io::Result<(Option<Sock
         }
         socket => socket?,
     };
-    attach(&SockRef::from(&socket), &filter::DROP_ALL)?;
+    match attach(&SockRef::from(&socket), &filter::DROP_ALL) {
+        // Kernels may ask for CAP_NET_ADMIN there. Nothing is stored for a TCP socket that neither listens nor connects.
+        Err(error) if kind == Type::STREAM && error.kind() == io::ErrorKind::PermissionDenied => {}
+        attached => attached?,
+    }
     socket.bind(&wanted.into())?;
     let port = match wanted.port() {
         0 => socket.local_addr()?.as_socket().map_or(0, |address| address.port()),

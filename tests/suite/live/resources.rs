@@ -94,6 +94,25 @@ fn low_ports_are_open_to_those_who_have_the_right() {
     }
 }
 
+/// TCP probes take no more rights than others.
+#[test]
+fn tcp_is_open_to_whoever_may_use_raw_sockets() {
+    let Some(lab) = Lab::up("ten-hops") else { return };
+    let Some(world) = World::new() else { return };
+    for by in USERS {
+        for options in [["-T", TARGET], ["--ack", TARGET], ["-T", "2001:db8:113::9"]] {
+            let words = world.words(by);
+            let mut command = lab.on("src", &words[0]);
+            command.args(&words[1..]).args(["-n", "-q1"]).args(options);
+            for variable in INVOKERS {
+                command.env_remove(variable);
+            }
+            let run = outcome(&mut command);
+            assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{by:?} {options:?}");
+        }
+    }
+}
+
 /// What is live is opened in another order than what is simulated, and no less carefully.
 #[test]
 fn a_live_trace_writes_nothing_of_roots() {
