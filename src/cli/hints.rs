@@ -50,19 +50,31 @@ pub fn for_unresolved(name: &str) -> String {
     }
 }
 
-/// How many probes never left, and what to look at: of a live run, at the interface that they were to leave by.
-pub fn for_never_sent(it: NeverSent, interface: Option<&Untrusted>) -> Option<String> {
+/// How many probes never left, and what to look at: of a live run, at the interface that they were to leave by. With frames
+/// `dropped` from the capture nobody knows whether those that were not seen left.
+pub fn for_never_sent(
+    it: NeverSent,
+    interface: Option<&Untrusted>,
+    dropped: bool,
+) -> Option<String> {
     let NeverSent { refused, unseen, of } = it;
     let probes = |count: u64| if count == 1 { "probe" } else { "probes" };
     let Some(interface) = interface.map(Untrusted::shown) else {
         let count = it.count();
         return (count > 0).then(|| {
-            format!("{count} {} of this run never left the host that probed", probes(count))
+            let were = if count == 1 { "was" } else { "were" };
+            format!(
+                "{count} {} of this run {were} not seen leaving the host that probed",
+                probes(count)
+            )
         });
     };
     let seen = of.saturating_sub(it.count());
     let unseen = match (unseen, seen) {
         (0, _) => None,
+        _ if dropped => Some(format!(
+            "{unseen} of {of} probes were not seen leaving {interface}: the capture dropped frames, so they may have left"
+        )),
         (_, 0) => Some(format!(
             "{} seen leaving {interface}: does its next hop answer? See: ip neigh show dev {interface}",
             if of == 1 {
@@ -214,8 +226,9 @@ mod tests {
     #[test]
     fn what_never_left_has_a_likely_cause() {
         let eth0 = Untrusted::from("eth0");
-        let said =
-            |refused, unseen, of| for_never_sent(NeverSent { refused, unseen, of }, Some(&eth0));
+        let said = |refused, unseen, of| {
+            for_never_sent(NeverSent { refused, unseen, of }, Some(&eth0), false)
+        };
         assert_eq!(said(0, 0, 9), None);
         assert_eq!(said(1, 0, 9), None, "it was said when it happened");
         for (refused, unseen, of, words) in [
@@ -227,8 +240,17 @@ mod tests {
             let said = said(refused, unseen, of).unwrap();
             assert!(said.starts_with(words), "{said}");
         }
-        let replayed = for_never_sent(NeverSent { unseen: 1, ..NeverSent::default() }, None);
-        assert_eq!(replayed.unwrap(), "1 probe of this run never left the host that probed");
+        let unseen = NeverSent { unseen: 2, of: 9, ..NeverSent::default() };
+        let dropped = for_never_sent(unseen, Some(&eth0), true).unwrap();
+        assert!(
+            dropped.ends_with("the capture dropped frames, so they may have left"),
+            "{dropped}"
+        );
+        let replayed = for_never_sent(NeverSent { unseen: 1, ..NeverSent::default() }, None, false);
+        assert_eq!(
+            replayed.unwrap(),
+            "1 probe of this run was not seen leaving the host that probed"
+        );
     }
 
     #[test]

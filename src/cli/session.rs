@@ -228,7 +228,8 @@ impl Session {
 
     /// Says how many probes never left, and why that may be: of a live run, those that were to leave by `interface`.
     pub fn say_what_never_left(&self, interface: Option<&Untrusted>) {
-        if let Some(line) = hints::for_never_sent(self.never_sent, interface) {
+        let dropped = self.facts.kernel_dropped.is_some_and(|dropped| dropped > 0);
+        if let Some(line) = hints::for_never_sent(self.never_sent, interface, dropped) {
             complain(&line);
         }
     }
