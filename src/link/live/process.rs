@@ -44,11 +44,21 @@ pub fn start(
 }
 
 /// Has no program that this process runs inherit a descriptor, but for the standard streams: neither what libraries
-/// opened nor what came from whoever started this process. Kernels before 5.11 cannot do that for all at once.
+/// opened nor what came from whoever started this process.
 pub fn close_on_exec() {
+    /// As many as a process may have open by default.
+    const USUAL: libc::c_int = 1_024;
+    let all = libc::c_uint::MAX;
     // SAFETY: no descriptor is closed by it, as long as there is no other program.
-    unsafe {
-        libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    let done =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, all, libc::CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return;
+    }
+    // Kernels before 5.11 cannot do that for all at once.
+    for number in FIRST.cast_signed()..USUAL {
+        // SAFETY: a flag of a descriptor is set; where there is none, the kernel says so.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
     }
 }
 
