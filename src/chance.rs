@@ -53,7 +53,7 @@ pub fn within(some: usize, own: usize, other: usize) -> f64 {
 
 /// The chance that none of `later` observations is of a kind to which `some` of `all` earlier ones belong. There are `kinds`
 /// kinds, and this one is expected to have the part `share` of all observations. The expectation counts as
-/// [`EXPECTED`] observations of each kind (a Beta distribution of the share), so observations that contradict it outweigh it.
+/// ten observations of each kind (a Beta distribution of the share), so observations that contradict it outweigh it.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of probes")]
 pub fn missed((some, all): Seen, later: usize, kinds: usize, share: f64) -> f64 {
