@@ -41,7 +41,10 @@ fn check(lab: &Lab, options: &[&str], but: &str, said: &str) {
         if report.contains("\n 1  10.0.1.2") || !again.is_empty() {
             assert_eq!(text(&replayed.stdout), report, "{what}");
             assert_eq!(replayed.status.code(), Some(1), "{what}");
-            assert!(text(&replayed.stderr).contains("not seen leaving the host that probed"), "{what}");
+            assert!(
+                text(&replayed.stderr).contains("not seen leaving the host that probed"),
+                "{what}"
+            );
         }
     }
 }
