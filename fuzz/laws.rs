@@ -14,15 +14,17 @@ use rtrace::enrich::names::Names;
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::recording::Carried;
 use rtrace::render::json::Json;
+use rtrace::render::output::{Look, Output};
 use rtrace::render::stream::Stream;
 use rtrace::render::text::{Style, Text};
 use rtrace::render::{Form, Renderer, View};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::endpoint::{Endpoint, SHARING};
-use rtrace::trace::paths::Paths;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::{Found, Survey};
-use rtrace::trace::{Engine, Event, Idents, Outcome, Probe, TraceConfig, Tracer};
+use rtrace::trace::{
+    Engine, Event, Idents, Measurement, Outcome, Probe, Recorded, TraceConfig, Tracer,
+};
 use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
 use rtrace::wire::{Frame, LinkType, ip, link, quoted};
@@ -175,13 +177,9 @@ pub fn recording(bytes: &[u8]) {
 }
 
 fn watching(carried: Carried) -> Box<dyn Engine> {
-    let Carried { trace, rounds, paths, first_round, .. } = carried;
-    let checked = "what is carried is checked";
-    match (rounds, paths) {
-        (Some(plan), _) => Box::new(Rounds::passive_from(first_round, trace, plan).expect(checked)),
-        (None, Some(plan)) => Box::new(Paths::passive(trace, plan).expect(checked)),
-        (None, None) => Box::new(Tracer::passive(trace, Idents::One).expect(checked)),
-    }
+    let Carried { trace, measurement, first_round, .. } = carried;
+    let recorded = Recorded { first_round, ..Recorded::whole(&trace) };
+    measurement.passive(trace, recorded).expect("what is carried is checked")
 }
 
 /// A document is refused or compared, with itself: nothing has changed.
@@ -283,7 +281,8 @@ pub fn escapes(bytes: &[u8]) {
 fn empty(tracer: &Tracer, form: Form) -> String {
     let names = Names::fixed::<&str>([]).into();
     let file = SharedBytes::default();
-    let mut renderer = form.renderer(file.clone(), Style::default());
+    let output = Output::of(&Measurement::Trace, form, false).expect("a form of one trace");
+    let mut renderer = output.renderer(Look::default(), file.clone());
     renderer.begin(tracer.config()).unwrap();
     renderer.end(View::of(tracer.config(), tracer.path(), &names)).unwrap();
     String::from_utf8(file.0.take()).unwrap()

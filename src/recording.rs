@@ -3,35 +3,54 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::paths;
-use crate::trace::rounds::{MOST_ROUNDS, Plan};
-use crate::trace::{ConfigError, Disposition, Path, Probe, ProbeRef, TraceConfig};
+use crate::trace::rounds::MOST_ROUNDS;
+use crate::trace::{
+    ConfigError, Disposition, Measurement, Path, Probe, ProbeRef, TraceConfig, paths, rounds,
+};
 
 /// What the section comment begins with; JSON follows.
 const PREFIX: &str = "rtrace configuration: ";
 
 /// What a recording carries so that it replays to the same report without any option.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Written", from = "Written")]
 pub struct Carried {
     /// The trace.
     pub trace: TraceConfig,
-    /// Whether the report was asked for without names.
-    pub numeric: bool,
-    /// Whether it was asked for with extensions.
-    #[serde(default)]
-    pub extensions: bool,
-    /// Whether it was asked for with the lengths of the ways back.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub back: bool,
-    /// How often the trace was repeated, if it was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rounds: Option<Plan>,
-    /// How all paths were looked for, if they were.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paths: Option<paths::Plan>,
+    /// What was measured.
+    pub measurement: Measurement,
+    /// How the report was asked for.
+    pub look: Look,
     /// The round that the recording begins with, from 0.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub first_round: u64,
+}
+
+/// How the report was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Without names.
+    pub numeric: bool,
+    /// With extensions.
+    pub extensions: bool,
+    /// With the lengths of return paths.
+    pub back: bool,
+}
+
+/// A [`Carried`] as it is written.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    trace: TraceConfig,
+    numeric: bool,
+    #[serde(default)]
+    extensions: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    back: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rounds: Option<rounds::Plan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paths: Option<paths::Plan>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    first_round: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -39,19 +58,36 @@ fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
+impl From<Written> for Carried {
+    fn from(it: Written) -> Self {
+        let Written { trace, numeric, extensions, back, rounds, paths, first_round } = it;
+        let measurement = match (rounds, paths) {
+            (Some(plan), _) => Measurement::Rounds(plan),
+            (None, Some(plan)) => Measurement::Paths(plan),
+            (None, None) => Measurement::once(&trace),
+        };
+        Self { trace, measurement, look: Look { numeric, extensions, back }, first_round }
+    }
+}
+
+impl From<Carried> for Written {
+    fn from(it: Carried) -> Self {
+        let Carried { trace, measurement, look: Look { numeric, extensions, back }, first_round } =
+            it;
+        let (rounds, paths) = match measurement {
+            Measurement::Trace | Measurement::PathMtu => (None, None),
+            Measurement::Rounds(plan) => (Some(plan), None),
+            Measurement::Paths(plan) => (None, Some(plan)),
+        };
+        Self { trace, numeric, extensions, back, rounds, paths, first_round }
+    }
+}
+
 impl Carried {
-    /// Of a trace whose report was asked for without anything more.
+    /// What was measured with these probes, and reported without being asked for anything more.
     #[must_use]
-    pub fn of(trace: TraceConfig) -> Self {
-        Self {
-            trace,
-            numeric: false,
-            extensions: false,
-            back: false,
-            rounds: None,
-            paths: None,
-            first_round: 0,
-        }
+    pub fn of(trace: TraceConfig, measurement: Measurement) -> Self {
+        Self { trace, measurement, look: Look::default(), first_round: 0 }
     }
 
     /// As a section comment.
@@ -77,11 +113,9 @@ impl Carried {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.trace.check()?;
-        self.rounds.map_or(Ok(()), |plan| plan.check_of(&self.trace))?;
-        self.paths.map_or(Ok(()), |plan| plan.check(&self.trace))?;
+        self.measurement.check(&self.trace)?;
         if self.first_round > MOST_ROUNDS {
-            return Err(ConfigError { what: "first round", range: "0 to 2^40" });
+            return Err(ConfigError::OutOfRange { what: "first round", range: "0 to 2^40" });
         }
         Ok(())
     }
@@ -151,7 +185,8 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let carried = Carried { numeric: true, back: true, ..Carried::of(trace) };
+        let look = Look { numeric: true, back: true, ..Look::default() };
+        let carried = Carried { look, ..Carried::of(trace, Measurement::Trace) };
         assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
         assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
         assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);

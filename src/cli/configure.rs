@@ -1,13 +1,12 @@
 //! The configuration of a run: what was asked for, and what does not go together.
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 
 use super::args::TraceArgs;
 use super::randomness::Randomness;
 use super::task::Task;
-use super::watch::Watch;
-use crate::probe::{Flow, FlowMode, ProbeType, Secret};
-use crate::trace::TraceConfig;
+use crate::probe::{Flow, ProbeType, Secret};
+use crate::trace::{ConfigError, TraceConfig};
 use crate::untrusted::Untrusted;
 
 /// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
@@ -48,49 +47,40 @@ pub(super) fn configure(
     let mut config = if serial { defaults } else { defaults.scouting() };
     task.configure(&mut config);
     args.options.apply(&mut config);
-    if config.packet_len < config.least_len() {
-        let least = config.least_len();
-        bail!(
-            "{} bytes are too short for such probes: choose a packet length of at least {least}",
-            config.packet_len
-        );
+    if config.mtu && args.output.inspect {
+        bail!("--mtu and inspect are two reports: ask for one of them");
     }
-    if let FlowMode::Dublin = config.flow_mode
-        && probe != ProbeType::Udp
-    {
-        bail!("--flow dublin is for UDP to rising ports: leave out the probe type, or use paris");
-    }
-    if config.mtu {
-        check_mtu(args, task.watch(), &config)?;
-    }
-    let is_tcp = matches!(probe, ProbeType::TcpSyn | ProbeType::TcpAck);
-    if is_tcp && config.packet_len != config.least_len() {
-        bail!("TCP probes carry no payload: leave out the packet length");
-    }
-    if config.first_ttl > config.max_ttl {
-        let (first, max) = (config.first_ttl, config.max_ttl);
-        bail!("--max-hops {max} is below --first {first}: choose a larger --max-hops");
-    }
-    config.check()?;
+    task.measurement(&config).check(&config).map_err(in_options)?;
     Ok(config)
 }
 
-/// What a search for the path MTU does not go with.
-fn check_mtu(args: &TraceArgs, watch: Option<&Watch>, config: &TraceConfig) -> anyhow::Result<()> {
-    if watch.is_some() {
-        bail!("--mtu is for one trace: leave it out, or trace without watch and report");
+/// A refusal in the words of the command line.
+fn in_options(error: ConfigError) -> anyhow::Error {
+    match error {
+        ConfigError::TooShort { len, least } => anyhow!(
+            "{len} bytes are too short for such probes: choose a packet length of at least {least}"
+        ),
+        ConfigError::NoPayload { .. } => {
+            anyhow!("TCP probes carry no payload: leave out the packet length")
+        }
+        ConfigError::NoHops { first, max } => {
+            anyhow!("--max-hops {max} is below --first {first}: choose a larger --max-hops")
+        }
+        ConfigError::DublinIsOfUdp => anyhow!(
+            "--flow dublin is for UDP to rising ports: leave out the probe type, or use paris"
+        ),
+        ConfigError::MtuBeside => {
+            anyhow!("--mtu is for one trace: leave it out, or trace without watch and report")
+        }
+        ConfigError::MtuNeedsLengths => anyhow!(
+            "--mtu needs probes of variable length; TCP probes have a fixed one: use UDP, or -I"
+        ),
+        ConfigError::MtuAndDublin => anyhow!(
+            "--mtu chooses the length of probes, and --flow dublin varies it: use --flow paris"
+        ),
+        ConfigError::MtuLimit { limit, .. } => {
+            anyhow!("--mtu tries longer probes than {limit} bytes: ask for more, or leave it out")
+        }
+        ConfigError::OutOfRange { .. } | ConfigError::NoMtu => error.into(),
     }
-    if args.output.inspect {
-        bail!("--mtu and inspect are two reports: ask for one of them");
-    }
-    if matches!(config.probe, ProbeType::TcpSyn | ProbeType::TcpAck) {
-        bail!("--mtu needs probes of variable length; TCP probes have a fixed one: use UDP, or -I");
-    }
-    if let Some(len) = args.options.packet_len().filter(|len| *len <= config.packet_len) {
-        bail!("--mtu tries longer probes than {len} bytes: ask for more, or leave it out");
-    }
-    if config.flow_mode == FlowMode::Dublin {
-        bail!("--mtu chooses the length of probes, and --flow dublin varies it: use --flow paris");
-    }
-    Ok(())
 }

@@ -13,14 +13,13 @@ use super::complain;
 use super::lacking::{self, Lacking, OverUplinks};
 use crate::capture::{CaptureReader, Item};
 use crate::enrich::names;
-use crate::recording::Carried;
+use crate::recording::{Carried, Look};
 use crate::render::counted;
 use crate::time::{Span, Timestamp};
 use crate::trace::endpoint::Endpoint;
-use crate::trace::paths::{Paths, Plan};
 use crate::trace::rounds::{self, Rounds};
 use crate::trace::survey::{Found, PAIRS, PROBES, Survey, SurveyHints, TRACES, Wanted};
-use crate::trace::{Engine, Idents, TraceConfig, Tracer};
+use crate::trace::{self, Engine, Idents, Measurement, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
@@ -64,34 +63,23 @@ pub(super) struct Chosen {
 /// A trace as it is to be replayed.
 pub(super) struct Recorded {
     pub config: TraceConfig,
-    /// The configuration that its probes were sent by.
-    sent_by: TraceConfig,
-    pub idents: Idents,
-    /// How often it was repeated, if it was, and with which round it begins.
-    pub rounds: Option<(rounds::Plan, u64)>,
-    /// How all paths were looked for, if they were.
-    pub plan: Option<Plan>,
-    /// Whether it was reported without names, with extensions, and with ways back.
-    pub numeric: bool,
-    pub extensions: bool,
-    pub back: bool,
+    pub measurement: Measurement,
+    /// How it was run.
+    pub run: trace::Recorded,
+    /// How its report was asked for.
+    pub look: Look,
 }
 
 impl Recorded {
     /// What watches it.
     pub(super) fn engine(&self) -> anyhow::Result<Box<dyn Engine>> {
-        let config = self.config.clone();
-        Ok(match (self.rounds, self.plan) {
-            (Some((plan, first)), _) => Box::new(self.watch(plan, first)?),
-            (None, Some(plan)) => Box::new(Paths::passive(config, plan)?),
-            (None, None) => Box::new(Tracer::passive(config, self.idents.clone())?),
-        })
+        Ok(self.measurement.passive(self.config.clone(), self.run.clone())?)
     }
 
-    /// What watches its rounds, from this one on.
-    pub(super) fn watch(&self, plan: rounds::Plan, first: u64) -> anyhow::Result<Rounds> {
-        let rounds = Rounds::passive_from(first, self.config.clone(), plan)?;
-        Ok(rounds.sent_by(&self.sent_by))
+    /// What watches its rounds, from the first that was recorded.
+    pub(super) fn rounds(&self, plan: rounds::Plan) -> anyhow::Result<Rounds> {
+        let rounds = Rounds::passive_from(self.run.first_round, self.config.clone(), plan)?;
+        Ok(rounds.sent_by(&self.run.sent_by))
     }
 }
 
@@ -206,7 +194,8 @@ impl Contents {
 
     /// Whether it is a recording of a trace that does not end as one does. A watch may go on in another file.
     pub(super) fn is_torn(&self) -> bool {
-        self.torn && self.carried.as_ref().is_some_and(|carried| carried.rounds.is_none())
+        let in_rounds = |it: &Carried| matches!(it.measurement, Measurement::Rounds(_));
+        self.torn && self.carried.as_ref().is_some_and(|carried| !in_rounds(carried))
     }
 
     /// Says what was left out because there is too much of it.
@@ -290,15 +279,16 @@ impl Contents {
         }
         options.apply(&mut config);
         let carried = self.carried.as_ref().filter(|_| idents == Idents::One);
+        let measurement = carried.map(|it| it.measurement).filter(|it| !it.is_once());
         Recorded {
+            measurement: measurement.unwrap_or_else(|| Measurement::once(&config)),
             config,
-            sent_by,
-            idents,
-            rounds: carried.and_then(|carried| Some((carried.rounds?, carried.first_round))),
-            plan: carried.and_then(|carried| carried.paths),
-            numeric: carried.is_some_and(|carried| carried.numeric),
-            extensions: carried.is_some_and(|carried| carried.extensions),
-            back: carried.is_some_and(|carried| carried.back),
+            run: trace::Recorded {
+                sent_by,
+                idents,
+                first_round: carried.map_or(0, |carried| carried.first_round),
+            },
+            look: carried.map_or_else(Look::default, |carried| carried.look),
         }
     }
 

@@ -20,13 +20,13 @@ use crate::driver::Observer;
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
 use crate::render::json::Json;
-use crate::render::paths::PathsReport;
+use crate::render::paths::{self, PathsReport};
 use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
 use crate::sandbox::{self, Profile};
 use crate::trace::inspect::Inspector;
 use crate::trace::survey::SurveyHints;
-use crate::trace::{self, Disposition, Event, TraceConfig};
+use crate::trace::{self, Disposition, Event, Measurement, TraceConfig};
 use crate::wire::Frame;
 
 /// Once the rounds of a recording have more probes than this, no further ones are compared.
@@ -114,7 +114,11 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
     let mut contents = contents::read_through(twice::reader(file, name)?, SurveyHints::default())?;
     let (number, recorded, mut traces) = contents.first(name)?;
     let engine = recorded.engine()?;
-    let Recorded { config, plan, .. } = recorded;
+    let Recorded { config, measurement, .. } = recorded;
+    let plan = match measurement {
+        Measurement::Trace | Measurement::PathMtu | Measurement::Rounds(_) => None,
+        Measurement::Paths(plan) => Some(plan),
+    };
     let map = plan.is_some();
     let joined =
         Joined { quoted: Quoted::default(), config, trace: None, left_out: 0, longest: 0, map };
@@ -138,7 +142,7 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
         let mut json = Vec::new();
         let nameless = nameless();
         let view = View::of(&config, engine.path(), &nameless);
-        PathsReport::new(&mut json, Form::Json, false, plan).end(view)?;
+        PathsReport::new(&mut json, paths::Form::Json, false, plan).end(view)?;
         return Ok(Read::Map(Box::new(Map::parse(&json)?)));
     }
     let trace = trace.context("no round of it was recorded")?;

@@ -1,13 +1,13 @@
 //! What the command line says about the report: its form, and what it is to show.
 
-use std::io::Write;
-
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::render::inspect::Inspect;
+use crate::recording;
+use crate::render::Form;
+use crate::render::output::{FormError, Look, Output};
 use crate::render::text::Style;
-use crate::render::{Form, Renderer};
+use crate::trace::Measurement;
 
 /// What is written where.
 #[derive(Clone, Copy, Debug, Args)]
@@ -89,17 +89,17 @@ impl OutputOptions {
         }
     }
 
-    /// What writes the report.
-    pub fn renderer(self, out: Box<dyn Write>) -> Box<dyn Renderer> {
-        if self.inspect {
-            return Box::new(Inspect::new(out, self.form() == Form::Json, self.numeric));
-        }
-        self.form().renderer(out, self.style())
+    /// The report that is asked for of what is measured.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn of(self, measurement: &Measurement) -> Result<Output, FormError> {
+        Output::of(measurement, self.form(), self.inspect)
     }
 
     /// Whether it is a form in which there is no inspection.
     pub fn cannot_inspect(self) -> bool {
-        self.inspect && !matches!(self.form(), Form::Text | Form::Json)
+        self.inspect && self.of(&Measurement::Trace).is_err()
     }
 
     /// Whether two forms are asked for at once: no form is then the right one.
@@ -107,8 +107,15 @@ impl OutputOptions {
         (self.json || self.csv) && self.format.is_some_and(|form| form != self.form())
     }
 
-    /// What concerns the text.
-    pub fn style(self) -> Style {
-        Style { numeric: self.numeric, extensions: self.extensions, back: self.back }
+    /// How the report is to look, but for what only reports of rounds have.
+    pub fn look(self) -> Look {
+        let Self { numeric, extensions, back, .. } = self;
+        Look { style: Style { numeric, extensions, back }, ..Look::default() }
+    }
+
+    /// What a recording says of it.
+    pub fn recorded(self) -> recording::Look {
+        let Self { numeric, extensions, back, .. } = self;
+        recording::Look { numeric, extensions, back }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::Seek;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -13,18 +13,17 @@ use super::args::{OutputOptions, TraceArgs, TraceOptions};
 use super::output::forms;
 use super::task::Task;
 use super::values::{between, within};
-use super::{Status, contents, in_one_line, trace, usage};
+use super::{Status, contents, in_one_line, trace};
 use crate::capture::CaptureReader;
 use crate::link::replay::ReplayLink;
 use crate::privilege::files;
 use crate::probe::Flow;
 use crate::recording::Carried;
-use crate::render::paths::PathsReport;
-use crate::render::{Form, Renderer};
+use crate::render::Form;
 use crate::sandbox;
 use crate::time::{Span, Timestamp};
-use crate::trace::TraceConfig;
 use crate::trace::paths::{Confidence, Plan};
+use crate::trace::{Measurement, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
@@ -134,11 +133,15 @@ impl Earlier {
         })?;
         file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
         let found = read(&answer).with_context(|| format!("cannot resume {name}"))?;
-        let found = found
-            .and_then(|(it, last, link, offset)| Some((it.paths?, it.trace, last, link, offset)));
-        let (plan, config, last, _, clock_offset) = found.with_context(|| {
-            format!("cannot resume {name}: it is not a pcapng recording of rtrace paths")
-        })?;
+        let Some((
+            Carried { trace: config, measurement: Measurement::Paths(plan), .. },
+            last,
+            _,
+            clock_offset,
+        )) = found
+        else {
+            bail!("cannot resume {name}: it is not a pcapng recording of rtrace paths");
+        };
         Ok(Self { config, plan, name, file, last, clock_offset })
     }
 
@@ -239,29 +242,6 @@ pub fn refused(options: &TraceOptions, output: OutputOptions) -> Option<String> 
     Some(format!("{name} is not for rtrace paths: leave it out"))
 }
 
-/// Why what was recorded, of all paths or another trace, cannot be written in this form, if so.
-pub fn misfit(form: Form, of_paths: bool) -> Option<String> {
-    let (forms, what) = if of_paths {
-        (&Form::OF_PATHS[..], "a map of all paths")
-    } else {
-        (&Form::ALL[..], "a trace, which this recording is of")
-    };
-    (!forms.contains(&form)).then(|| {
-        let name = |form: &Form| form.describe().0.to_owned();
-        let names: Vec<String> = forms.iter().map(name).collect();
-        format!(
-            "{} is not a format for {what}: choose one of {}",
-            name(&form),
-            usage::listed(&names)
-        )
-    })
-}
-
-/// What writes the report.
-pub fn renderer(plan: Plan, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
-    Box::new(PathsReport::new(out, output.form(), output.numeric, plan))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,7 +250,7 @@ mod tests {
     fn what_a_recording_says_comes_through_a_pipe() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
         let (last, offset) = (Timestamp::from_nanos(-7), Span::from_nanos(-3));
-        let said = Some((Carried::of(trace), last, LinkType::Ethernet, offset));
+        let said = Some((Carried::of(trace, Measurement::Trace), last, LinkType::Ethernet, offset));
         assert_eq!(read(&written(Ok(said.clone()))).unwrap(), said);
         assert_eq!(read(&written(Ok(None))).unwrap(), None);
         let error = read(&written(Err(anyhow::anyhow!("it is torn")))).unwrap_err();

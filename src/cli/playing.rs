@@ -21,7 +21,7 @@ use crate::render::tui::{Command, Snapshot, Tab};
 use crate::sandbox::{self, Profile};
 use crate::time::Span;
 use crate::trace::table::Row;
-use crate::trace::{TraceConfig, Tracer};
+use crate::trace::{Measurement, TraceConfig, Tracer};
 use crate::untrusted::Untrusted;
 
 /// As many traces of a recording are shown as there are digits to choose them by.
@@ -89,16 +89,16 @@ impl Recording {
         annotations: Annotations,
         open: impl Fn() -> Result<CaptureReader<Again>, crate::capture::CaptureError> + 'static,
     ) -> anyhow::Result<Self> {
-        let Recorded { config, idents, rounds, numeric, .. } = recorded;
-        let (rounds, numeric) = (*rounds, *numeric);
+        let Recorded { config, measurement, run, look } = recorded;
+        let numeric = look.numeric;
         let TraceConfig { target_name: name, .. } = config.clone();
-        let player = match rounds {
-            None => {
-                let tracer = Tracer::passive(config.clone(), idents.clone())?;
+        let player = match *measurement {
+            Measurement::Trace | Measurement::PathMtu | Measurement::Paths(_) => {
+                let tracer = Tracer::passive(config.clone(), run.idents.clone())?;
                 Player::new(open, config.clone(), tracer, None, annotations)
             }
-            Some((plan, first)) => {
-                let rounds = recorded.watch(plan, first)?;
+            Measurement::Rounds(plan) => {
+                let rounds = recorded.rounds(plan)?;
                 let config = rounds.config().clone();
                 Player::new(open, config, rounds, Some(plan.interval), annotations)
             }

@@ -16,7 +16,7 @@ use super::contents::{Chosen, Recorded, read_through};
 use super::lacking;
 use super::session::{Session, report_out};
 use super::together::{self, Watched};
-use super::{Status, complain, list, paths, twice, write_bytes, write_out};
+use super::{Status, complain, list, twice, write_bytes, write_out};
 use crate::capture::CaptureError;
 use crate::driver::{NeverSent, Observer};
 use crate::enrich::Annotations;
@@ -24,7 +24,7 @@ use crate::enrich::names::Names;
 use crate::render::Form;
 use crate::sandbox::{self, Profile};
 use crate::time::{ClockStep, Timestamp};
-use crate::trace::{self, Disposition, Event, TraceConfig};
+use crate::trace::{self, Disposition, Event, Measurement, TraceConfig};
 use crate::wire::Frame;
 
 /// How long whatever is looked up is waited for: nothing else is going on.
@@ -132,31 +132,26 @@ impl Report {
         first: bool,
         annotations: &Rc<RefCell<Annotations>>,
     ) -> anyhow::Result<Self> {
-        let Recorded { ref config, rounds, plan, numeric, extensions, back, .. } = *recorded;
-        let misfit = || paths::misfit(args.output.form(), plan.is_some());
-        if let Some(reason) = refused.filter(|_| plan.is_some()).map(str::to_owned).or_else(misfit)
-        {
-            bail!(reason);
+        let Recorded { ref config, measurement, look, .. } = *recorded;
+        if let (Measurement::Paths(_), Some(reason)) = (measurement, refused) {
+            bail!(reason.to_owned());
         }
-        if rounds.is_some() && args.options.mtu {
+        if matches!(measurement, Measurement::Rounds(_)) && args.options.mtu {
             bail!("--mtu is for one trace, and this recording is of rounds: leave it out");
         }
-        let output = OutputOptions {
-            numeric: args.output.numeric || numeric && !args.resolve,
-            extensions: args.output.extensions || extensions,
-            back: args.output.back || back,
+        let options = OutputOptions {
+            numeric: args.output.numeric || look.numeric && !args.resolve,
+            extensions: args.output.extensions || look.extensions,
+            back: args.output.back || look.back,
             ..args.output
         };
+        let output = options.of(&measurement)?;
         let written = (!first).then(Rc::default);
         let out: Box<dyn Write> = match &written {
             Some(written) => Box::new(Later(Rc::clone(written))),
             None => report_out(false),
         };
-        let renderer = match (rounds, plan) {
-            (None, None) => output.renderer(out),
-            (None, Some(plan)) => paths::renderer(plan, output, out),
-            (Some((plan, _)), _) => args.look.written(output)?.renderer(plan, out),
-        };
+        let renderer = output.renderer(args.look.look(options), out);
         let nothing = Names::shared(Arc::default());
         let session = Session::with_renderer(config, renderer, nothing, args.resolve);
         Ok(Self { session, config: config.clone(), annotations: Rc::clone(annotations), written })

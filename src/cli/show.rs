@@ -21,7 +21,7 @@ use crate::render::Form;
 use crate::render::show::{self, Answer, Evidence, Place, What};
 use crate::sandbox::{self, Profile};
 use crate::trace::survey::SurveyHints;
-use crate::trace::{Disposition, Event, Path, Probe, ProbeRef};
+use crate::trace::{Disposition, Event, Measurement, Path, Probe, ProbeRef};
 use crate::wire::{Frame, link};
 
 /// Runs the command.
@@ -44,7 +44,7 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     let (mut watched, mut in_rounds) = (Vec::new(), false);
     for (number, found) in std::mem::take(&mut traces.chosen) {
         let recorded = contents.recorded(found, &options);
-        in_rounds |= recorded.rounds.is_some();
+        in_rounds |= matches!(recorded.measurement, Measurement::Rounds(_));
         watched.push(Watched::new(number, recorded.engine()?, Finder::of(args)));
     }
     let again = twice::again(&mut file, &name)?;

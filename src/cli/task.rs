@@ -1,16 +1,10 @@
 //! What is made of a trace: one report, rounds of it, or all paths.
 
-use std::io::Write;
-
 use super::args::OutputOptions;
-use super::paths::{self, Earlier, Search};
+use super::paths::{Earlier, Search};
 use super::watch::Watch;
-use crate::recording::Carried;
-use crate::render::Renderer;
-use crate::trace::mtu::MtuTracer;
-use crate::trace::paths::Paths;
-use crate::trace::rounds::Rounds;
-use crate::trace::{Engine, TraceConfig, Tracer};
+use crate::render::output::Look;
+use crate::trace::{Measurement, TraceConfig};
 
 /// Probes per hop and round of a watch, unless others are asked for: as mtr's.
 const WATCHED_QUERIES: u16 = 1;
@@ -50,33 +44,20 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// What probes; where the path MTU is asked for, with datagrams of at most `largest` bytes.
-    pub fn engine(self, config: TraceConfig, largest: u16) -> anyhow::Result<Box<dyn Engine>> {
-        Ok(match self {
-            Self::Once if config.mtu => Box::new(MtuTracer::new(config, largest)?),
-            Self::Once => Box::new(Tracer::new(config)?),
-            Self::Watch(watch) => Box::new(Rounds::new(config, watch.plan)?),
-            Self::Paths(search) => Box::new(Paths::new(config, search.plan)?),
-        })
-    }
-
-    /// What writes the report to `out`.
-    pub fn renderer(self, output: OutputOptions, out: Box<dyn Write>) -> Box<dyn Renderer> {
+    /// What is measured by this configuration.
+    pub fn measurement(self, config: &TraceConfig) -> Measurement {
         match self {
-            Self::Once => output.renderer(out),
-            Self::Watch(watch) => watch.renderer(out),
-            Self::Paths(search) => paths::renderer(search.plan, output, out),
+            Self::Once => Measurement::once(config),
+            Self::Watch(watch) => Measurement::Rounds(watch.plan),
+            Self::Paths(search) => Measurement::Paths(search.plan),
         }
     }
 
-    /// What a recording says of it.
-    pub fn carried(self, config: &TraceConfig, output: OutputOptions) -> Carried {
-        let OutputOptions { numeric, extensions, back, .. } = output;
-        let carried = Carried { numeric, extensions, back, ..Carried::of(config.clone()) };
+    /// How its report is to look.
+    pub fn look(self, output: OutputOptions) -> Look {
         match self {
-            Self::Once => carried,
-            Self::Watch(watch) => Carried { rounds: Some(watch.plan), ..carried },
-            Self::Paths(search) => Carried { paths: Some(search.plan), ..carried },
+            Self::Once | Self::Paths(_) => output.look(),
+            Self::Watch(watch) => watch.report.look(output),
         }
     }
 }

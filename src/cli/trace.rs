@@ -25,6 +25,7 @@ use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, Stamping};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
 use crate::probe::{Flow, ProbeType};
+use crate::recording::Carried;
 use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
 use crate::trace::TraceConfig;
@@ -261,7 +262,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
         .metered_by(meter)
         .interrupted_by(interrupt);
     session.facts_mut().interface = interface.name.clone();
-    let mut engine = task.engine(config, largest)?;
+    let mut engine = task.measurement(&config).active(config, largest)?;
     let status = session.run(&mut *engine, &mut link);
     resolvers.iter().for_each(Resolvers::stop);
 
@@ -366,7 +367,8 @@ fn simulate(args: &TraceArgs, task: Task<'_>, name: &str, file: &Path) -> anyhow
         .recording_to(tape)
         .metered_by(meter)
         .interrupted_by(interrupt);
-    let status = session.run(&mut *task.engine(config, largest)?, &mut link);
+    let mut engine = task.measurement(&config).active(config, largest)?;
+    let status = session.run(&mut *engine, &mut link);
     let facts = session.facts_mut();
     (facts.link, facts.interface, facts.clock) =
         (SIMULATED, SIMULATED.into(), "virtual time".into());
@@ -382,7 +384,8 @@ fn session(
 ) -> anyhow::Result<Session> {
     let to_stderr = is_stdout(args.pcap.as_deref());
     let look_up = !args.output.numeric;
-    let renderer = task.renderer(args.output, report_out(to_stderr));
+    let output = args.output.of(&task.measurement(config))?;
+    let renderer = output.renderer(task.look(args.output), report_out(to_stderr));
     let frames = |earlier: &Earlier| earlier.frames(&annotations.interfaces);
     let earlier = task.earlier().map(frames).transpose()?;
     let session = Session::with_renderer(config, renderer, annotations, look_up);
@@ -417,6 +420,9 @@ fn prepare_tape(
     config: &TraceConfig,
     (interface, neighbours): (&Interface, Neighbours),
 ) -> anyhow::Result<Option<Prepared>> {
-    let carried = || task.carried(config, args.output);
+    let carried = || Carried {
+        look: args.output.recorded(),
+        ..Carried::of(config.clone(), task.measurement(config))
+    };
     destination.map(|to| Prepared::new(to, carried(), (interface.clone(), neighbours))).transpose()
 }

@@ -1,6 +1,5 @@
 //! `rtrace watch` and `rtrace report`: what they add to a trace.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
@@ -14,12 +13,10 @@ use crate::metrics::serve::Server;
 use crate::metrics::{Meter, Metrics};
 use crate::privilege;
 use crate::render::columns::{self, Columns};
-use crate::render::report::{Form, Layout, Report};
-use crate::render::stream::Stream;
-use crate::render::{self, Renderer};
+use crate::render::output::Look;
 use crate::time::Timestamp;
-use crate::trace::TraceConfig;
 use crate::trace::rounds::{Plan, Until};
+use crate::trace::{Measurement, TraceConfig};
 
 /// Rounds of a report unless told otherwise.
 const REPORTED_ROUNDS: u64 = 10;
@@ -50,49 +47,10 @@ fn columns_help() -> String {
 }
 
 impl ReportOptions {
-    /// What is to be written.
-    ///
-    /// # Errors
-    /// When there is no report of rounds in such a form.
-    pub fn written(&self, output: OutputOptions) -> anyhow::Result<Written> {
-        if output.form() == render::Form::Ndjson && !output.inspect {
-            return Ok(Written::Stream { numeric: output.numeric });
-        }
-        let form = Form::of(output.form()).filter(|_| !output.inspect);
-        let Some(form) = form else {
-            let name = if output.inspect { "--inspect" } else { output.form().describe().0 };
-            bail!("{name} is for one trace: rounds are written as text, json, ndjson or csv");
-        };
-        Ok(Written::Report(Layout {
-            form,
-            numeric: output.numeric,
-            extensions: output.extensions,
-            addresses: self.show_ips,
-            // A part of an address is of no use.
-            wide: self.wide || self.show_ips,
-            columns: self.columns.clone().unwrap_or_default(),
-        }))
-    }
-}
-
-/// What is written of rounds.
-pub enum Written {
-    /// Every event, as it happens.
-    Stream {
-        /// Addresses without names.
-        numeric: bool,
-    },
-    /// A report at the end.
-    Report(Layout),
-}
-
-impl Written {
-    /// What writes it.
-    pub fn renderer(&self, plan: Plan, out: Box<dyn Write>) -> Box<dyn Renderer> {
-        match self {
-            Self::Stream { numeric } => Box::new(Stream::new(out, *numeric, plan)),
-            Self::Report(layout) => Box::new(Report::new(out, layout.clone())),
-        }
+    /// How a report is to look.
+    pub fn look(&self, output: OutputOptions) -> Look {
+        let columns = self.columns.clone().unwrap_or_default();
+        Look { addresses: self.show_ips, wide: self.wide, columns, ..output.look() }
     }
 }
 
@@ -106,7 +64,8 @@ pub struct Watch {
     pub rotate: RotateOptions,
     /// Whether it waits where there is no route to the target yet.
     pub awaits_route: bool,
-    written: Written,
+    /// How its report looks.
+    pub report: ReportOptions,
 }
 
 impl Watch {
@@ -127,12 +86,14 @@ impl Watch {
         let unasked = (report || args.report) && until.is_none();
         let rounds = args.rounds.or(unasked.then_some(REPORTED_ROUNDS));
         let interval = args.interval.unwrap_or(INTERVAL);
+        let plan = Plan { interval, rounds, until };
+        args.trace.output.of(&Measurement::Rounds(plan))?;
         Ok(Self {
-            plan: Plan { interval, rounds, until },
+            plan,
             rotate: args.rotate,
             awaits_route: !report,
             prometheus: args.prometheus,
-            written: args.look.written(args.trace.output)?,
+            report: args.look.clone(),
         })
     }
 
@@ -143,11 +104,6 @@ impl Watch {
                 .with_context(|| format!("cannot serve metrics at {address}"))
         };
         self.prometheus.map(bind).transpose()
-    }
-
-    /// What writes it.
-    pub fn renderer(&self, out: Box<dyn Write>) -> Box<dyn Renderer> {
-        self.written.renderer(self.plan, out)
     }
 }
 

@@ -4,7 +4,8 @@
 //! configuration, frames and annotations alone, so that a replay writes the same bytes. Names and whatever
 //! else is text from elsewhere are [`Untrusted`]: each form asks them for what fits.
 //!
-//! [`Form`] is the table of the forms there are. Each is one file; what they share is in `rows`.
+//! [`Form`] is the table of the forms there are, and [`output::Output`] says which of them there are of what was measured. Each is
+//! one file; what they share is in `rows`.
 
 mod annotation;
 pub mod atlas;
@@ -18,6 +19,7 @@ mod lines;
 mod mtu;
 pub mod ndjson;
 mod outage;
+pub mod output;
 pub mod paths;
 pub mod report;
 mod rows;
@@ -29,7 +31,7 @@ pub mod text;
 pub mod tui;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
@@ -39,8 +41,6 @@ use crate::time::ClockStep;
 use crate::trace::{Disposition, Event, Path, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
-
-use text::Style;
 
 /// What a renderer may look at.
 #[derive(Clone, Copy)]
@@ -177,21 +177,6 @@ impl Form {
             Self::Dot => ("dot", "all paths as a graph for Graphviz"),
             Self::Mermaid => ("mermaid", "all paths as a flowchart for Mermaid"),
             Self::Svg => ("svg", "all paths as a drawing"),
-        }
-    }
-
-    /// A renderer that writes this form to `out`.
-    pub fn renderer(self, out: impl Write + 'static, style: Style) -> Box<dyn Renderer> {
-        match self {
-            // The command line lets no trace have the forms of graphs.
-            Self::Text | Self::Dot | Self::Mermaid | Self::Svg => {
-                Box::new(text::Text::new(out, style))
-            }
-            Self::Json => Box::new(json::Json::new(out, style)),
-            Self::Ndjson => Box::new(ndjson::Ndjson::new(out, style)),
-            Self::Csv => Box::new(csv::Csv::new(out, style.numeric)),
-            Self::Atlas => Box::new(atlas::Atlas::new(out)),
-            Self::Scamper => Box::new(scamper::Scamper::new(out, style.numeric)),
         }
     }
 }

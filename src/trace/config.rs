@@ -359,15 +359,35 @@ impl TraceConfig {
     /// # Errors
     /// See [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
-        let long_enough = self.packet_len >= self.least_len();
-        let sizes = self.flow_mode != FlowMode::Dublin
-            && !matches!(self.probe, ProbeType::TcpSyn | ProbeType::TcpAck);
-        first_broken(&[
-            (!self.mtu || sizes, "type of probe for a path MTU", "one whose length is free"),
-            (self.queries <= MAX_QUERIES, "number of queries per hop", "1 to 1000"),
-            (long_enough, "packet length", "long enough for its headers"),
-        ])?;
+        let (len, least) = (self.packet_len, self.least_len());
+        let is_tcp = matches!(self.probe, ProbeType::TcpSyn | ProbeType::TcpAck);
+        let varies_len = self.flow_mode == FlowMode::Dublin;
+        if len < least {
+            return Err(ConfigError::TooShort { len, least });
+        }
+        if varies_len && self.probe != ProbeType::Udp {
+            return Err(ConfigError::DublinIsOfUdp);
+        }
+        if self.mtu {
+            self.check_mtu(is_tcp, varies_len)?;
+        }
+        if is_tcp && len != least {
+            return Err(ConfigError::NoPayload { len: least });
+        }
+        if self.queries > MAX_QUERIES {
+            return Err(ConfigError::QUERIES);
+        }
         self.check_watched()
+    }
+
+    fn check_mtu(&self, is_tcp: bool, varies_len: bool) -> Result<(), ConfigError> {
+        let len = self.packet_len;
+        match self.mtu_limit {
+            _ if is_tcp => Err(ConfigError::MtuNeedsLengths),
+            Some(limit) if limit <= len => Err(ConfigError::MtuLimit { limit, len }),
+            _ if varies_len => Err(ConfigError::MtuAndDublin),
+            _ => Ok(()),
+        }
     }
 
     /// The reason why no trace can be watched with this, if there is one: another tool's probes may be
@@ -377,10 +397,13 @@ impl TraceConfig {
     /// See [`ConfigError`].
     pub fn check_watched(&self) -> Result<(), ConfigError> {
         let families = self.source.is_ipv4() == self.target.is_ipv4();
+        let (first, max) = (self.first_ttl, self.max_ttl);
+        if first > max {
+            return Err(ConfigError::NoHops { first, max });
+        }
         first_broken(&[
             (families, "source address", "of the target's family"),
-            (self.first_ttl >= 1, "first TTL", "1 to 255"),
-            (self.max_ttl >= self.first_ttl, "max TTL", "the first TTL to 255"),
+            (first >= 1, "first TTL", "1 to 255"),
             (self.queries >= 1, "number of queries per hop", "1 to 1000"),
             (self.first_port >= 1, "first port", "1 to 65535"),
             (self.in_flight >= 1, "number of probes in flight", "1 to 65535"),
@@ -407,7 +430,7 @@ impl TraceConfig {
 
 fn first_broken(rules: &[(bool, &'static str, &'static str)]) -> Result<(), ConfigError> {
     match rules.iter().find(|(holds, ..)| !holds) {
-        Some((_, what, range)) => Err(ConfigError { what, range }),
+        Some((_, what, range)) => Err(ConfigError::OutOfRange { what, range }),
         None => Ok(()),
     }
 }
@@ -421,14 +444,67 @@ fn factor(value: f64) -> bool {
     (0.0..=1_000.0).contains(&value)
 }
 
-/// A configuration with which no trace can be run.
+/// Why nothing can be measured with a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what} must be {range}")]
-pub struct ConfigError {
-    /// The value that is out of range.
-    pub what: &'static str,
-    /// What it must be.
-    pub range: &'static str,
+pub enum ConfigError {
+    /// A value is out of range.
+    #[error("{what} must be {range}")]
+    OutOfRange {
+        /// The value.
+        what: &'static str,
+        /// What it must be.
+        range: &'static str,
+    },
+    /// Probes of this length, in bytes, have no room for their headers.
+    #[error("packet length {len} is too short for such probes: it must be at least {least}")]
+    TooShort {
+        /// The length that was asked for.
+        len: u16,
+        /// The least there is.
+        least: u16,
+    },
+    /// TCP probes have this length, in bytes, and no other.
+    #[error("TCP probes carry no payload: their length must be {len}")]
+    NoPayload {
+        /// Their length.
+        len: u16,
+    },
+    /// The last hop comes before the first.
+    #[error("max TTL {max} is below the first TTL {first}")]
+    NoHops {
+        /// TTL of the first hop.
+        first: u8,
+        /// TTL of the last.
+        max: u8,
+    },
+    /// [`FlowMode::Dublin`] is for UDP to rising ports.
+    #[error("flow mode dublin is for UDP to rising ports")]
+    DublinIsOfUdp,
+    /// [`Measurement::PathMtu`](super::Measurement::PathMtu) without [`TraceConfig::mtu`].
+    #[error("a measurement of the path MTU needs a configuration that asks for it")]
+    NoMtu,
+    /// The path MTU is measured once, beside one trace.
+    #[error("the path MTU is measured with one trace, neither in rounds nor for all paths")]
+    MtuBeside,
+    /// The path MTU takes probes of variable length; TCP probes have a fixed one.
+    #[error("the path MTU needs probes of variable length; TCP probes have a fixed one")]
+    MtuNeedsLengths,
+    /// The length of probes carries their number in [`FlowMode::Dublin`].
+    #[error("the path MTU chooses the length of probes, and flow mode dublin varies it")]
+    MtuAndDublin,
+    /// The longest datagram to try is not longer than the probes of the trace.
+    #[error("the path MTU takes longer probes than {limit} bytes: those of the trace have {len}")]
+    MtuLimit {
+        /// The longest datagram to try.
+        limit: u16,
+        /// The length of the probes of the trace.
+        len: u16,
+    },
+}
+
+impl ConfigError {
+    const QUERIES: Self =
+        Self::OutOfRange { what: "number of queries per hop", range: "1 to 1000" };
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ use rtrace::link::Link;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{Attack, ForgedAnswer, START, SimLink, Topology};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret};
-use rtrace::recording::{Carried, packet_comment};
+use rtrace::recording::{self, Carried, packet_comment};
+use rtrace::render::output::{Look, Output};
 use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::stream::Stream;
 use rtrace::render::text::Style;
@@ -25,7 +26,9 @@ use rtrace::time::{ClockStep, Span, Timestamp};
 use rtrace::trace::config::Confirmation;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
-use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer, Wait};
+use rtrace::trace::{
+    Disposition, Engine, Event, Idents, Measurement, Path, TraceConfig, Tracer, Wait,
+};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{cases, path_in, replay, run, scratch};
@@ -65,7 +68,9 @@ fn renderers(plan: Option<Plan>) -> Vec<(Box<dyn Renderer>, Shared)> {
     };
     let single = |form: Form| {
         let out = Shared::default();
-        (form.renderer(out.clone(), style), out)
+        let output = Output::of(&Measurement::Trace, form, false).unwrap();
+        let look = Look { style, ..Look::default() };
+        (output.renderer(look, out.clone()), out)
     };
     let Some(plan) = plan else { return Form::ALL.map(single).into() };
     let out = Shared::default();
@@ -202,7 +207,9 @@ pub fn recorded(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried { extensions: true, back: true, rounds, ..Carried::of(config.clone()) };
+    let measurement = rounds.map_or_else(|| Measurement::once(config), Measurement::Rounds);
+    let look = recording::Look { extensions: true, back: true, ..recording::Look::default() };
+    let carried = Carried { look, ..Carried::of(config.clone(), measurement) };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {
@@ -228,7 +235,10 @@ pub fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> R
         | Item::ClockStep(_)
         | Item::Statistics => {}
     });
-    let rounds = carried.as_ref().and_then(|carried| carried.rounds);
+    let rounds = carried.as_ref().and_then(|carried| match carried.measurement {
+        Measurement::Rounds(plan) => Some(plan),
+        Measurement::Trace | Measurement::PathMtu | Measurement::Paths(_) => None,
+    });
     let config = carried.map_or_else(|| config.clone(), |carried| carried.trace);
     let reader = CaptureReader::new(Cursor::new(recording), "memory").unwrap();
     let (asked, mut link) = ((&config, rounds), ReplayLink::new(reader));
@@ -280,6 +290,8 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
     let numbers = (random, 1..=u16::MAX, prop_oneof![Just(0.0), 0.0..0.05], confirming);
     ((target, probe, mode), shape, wait, numbers).prop_map(|(kind, shape, wait, numbers)| {
         let (target, probe, flow_mode) = kind;
+        let is_refused = flow_mode == FlowMode::Dublin && probe != ProbeType::Udp;
+        let flow_mode = if is_refused { FlowMode::Paris } else { flow_mode };
         let (first_ttl, max_ttl, queries, in_flight, longer, scout) = shape;
         let ((first_id, key), first_port, send_wait, confirming) = numbers;
         let target: IpAddr = target.parse().unwrap();

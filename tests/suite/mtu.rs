@@ -10,9 +10,9 @@ use rtrace::link::sim::Topology;
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::recording::Carried;
 use rtrace::render::Form;
-use rtrace::render::text::Style;
+use rtrace::render::output::{Look, Output};
 use rtrace::trace::mtu::{Cause, Findings, MtuTracer};
-use rtrace::trace::{Engine, Idents, TraceConfig, Tracer, Wait};
+use rtrace::trace::{Engine, Idents, Measurement, TraceConfig, Tracer, Wait};
 use rtrace::wire::LinkType;
 use serde_json::Value;
 
@@ -322,8 +322,8 @@ fn reports(
     link: &mut dyn rtrace::link::Link,
     tape: Option<Recording<Shared>>,
 ) -> [String; 2] {
-    let outs = [Form::Text, Form::Json].map(|form| (form, Shared::default()));
-    let renderers = outs.iter().map(|(form, out)| form.renderer(out.clone(), Style::default()));
+    let outs = [Output::Text, Output::Json].map(|form| (form, Shared::default()));
+    let renderers = outs.iter().map(|(form, out)| form.renderer(Look::default(), out.clone()));
     render(usize::MAX, engine, config, link, NameMap::new(), renderers.collect(), tape);
     outs.map(|(_, out)| out.text())
 }
@@ -348,7 +348,7 @@ fn holds(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried::of(config.clone());
+    let carried = Carried::of(config.clone(), Measurement::once(&config));
     let tape =
         Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
     let mut engine = MtuTracer::new(config.clone(), largest).unwrap();

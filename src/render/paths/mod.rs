@@ -12,7 +12,7 @@ use std::io::{self, Write};
 
 use super::annotation::annotation;
 use super::rows;
-use super::{Form, Renderer, View};
+use super::{Renderer, View};
 use crate::trace::paths::{Exits, Network, Plan, Router, network};
 use crate::trace::{Disposition, Path};
 use crate::untrusted::Untrusted;
@@ -20,6 +20,22 @@ use crate::wire::Frame;
 use host::Host;
 
 pub use document::VERSION;
+
+/// The forms of the report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// For reading.
+    #[default]
+    Text,
+    /// One document: `schema/paths.schema.json`.
+    Json,
+    /// A graph for Graphviz.
+    Dot,
+    /// A flowchart for Mermaid.
+    Mermaid,
+    /// A drawing.
+    Svg,
+}
 
 /// A report, written when the trace is over.
 pub struct PathsReport<W> {
@@ -55,7 +71,7 @@ impl<W: Write> Renderer for PathsReport<W> {
             Form::Dot => graph::write_dot(&map, &mut self.out)?,
             Form::Mermaid => graph::write_mermaid(&map, &mut self.out)?,
             Form::Svg => svg::write(&map, &mut self.out)?,
-            _ => text::write(&map, &mut self.out)?,
+            Form::Text => text::write(&map, &mut self.out)?,
         }
         self.out.flush()
     }

@@ -39,17 +39,6 @@ pub enum Form {
 impl Form {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Text, Self::Json, Self::Csv];
-
-    /// The one by the name of a form of single traces, if many rounds have such a form.
-    #[must_use]
-    pub fn of(form: super::Form) -> Option<Self> {
-        match form {
-            super::Form::Text => Some(Self::Text),
-            super::Form::Json => Some(Self::Json),
-            super::Form::Csv => Some(Self::Csv),
-            _ => None,
-        }
-    }
 }
 
 /// How a report is to look.

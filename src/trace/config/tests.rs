@@ -1,5 +1,7 @@
 //! Which configurations are refused, and why.
 
+use super::super::measurement::Measurement;
+use super::super::{paths, rounds};
 use super::*;
 
 fn config() -> TraceConfig {
@@ -13,9 +15,12 @@ fn a_wrong_value_names_itself_and_the_range() {
     assert_eq!(config().check(), Ok(()));
     let wrong: [(Change, &str); 8] = [
         (|c| c.first_ttl = 0, "first TTL must be 1 to 255"),
-        (|c| c.max_ttl = 0, "max TTL must be the first TTL to 255"),
+        (|c| c.max_ttl = 0, "max TTL 0 is below the first TTL 1"),
         (|c| c.queries = 0, "number of queries per hop must be 1 to 1000"),
-        (|c| c.packet_len = 27, "packet length must be long enough for its headers"),
+        (
+            |c| c.packet_len = 27,
+            "packet length 27 is too short for such probes: it must be at least 28",
+        ),
         (
             |c| c.source = "2001:db8::1".parse().unwrap(),
             "source address must be of the target's family",
@@ -28,6 +33,65 @@ fn a_wrong_value_names_itself_and_the_range() {
         let mut config = config();
         change(&mut config);
         assert_eq!(config.check().unwrap_err().to_string(), message);
+    }
+}
+
+/// Whatever the command line refuses, a library is refused too, with the reason as a value.
+#[test]
+fn what_does_not_go_together_is_refused_by_the_measurement() {
+    let rounds = rounds::Plan { interval: 1.0, rounds: None, until: None };
+    let of_mtu = |c: &mut TraceConfig| c.mtu = true;
+    let wrong: [(Measurement, Change, ConfigError); 11] = [
+        (Measurement::Trace, of_mtu, ConfigError::MtuBeside),
+        (Measurement::Rounds(rounds), of_mtu, ConfigError::MtuBeside),
+        (Measurement::Paths(paths::Plan::default()), of_mtu, ConfigError::MtuBeside),
+        (Measurement::PathMtu, |_| (), ConfigError::NoMtu),
+        (
+            Measurement::PathMtu,
+            |c| {
+                (c.mtu, c.probe) = (true, ProbeType::TcpSyn);
+                c.packet_len = c.least_len();
+            },
+            ConfigError::MtuNeedsLengths,
+        ),
+        (
+            Measurement::PathMtu,
+            |c| (c.mtu, c.flow_mode) = (true, FlowMode::Dublin),
+            ConfigError::MtuAndDublin,
+        ),
+        (
+            Measurement::PathMtu,
+            |c| (c.mtu, c.mtu_limit) = (true, Some(60)),
+            ConfigError::MtuLimit { limit: 60, len: 60 },
+        ),
+        (
+            Measurement::Trace,
+            |c| (c.flow_mode, c.probe) = (FlowMode::Dublin, ProbeType::IcmpEcho),
+            ConfigError::DublinIsOfUdp,
+        ),
+        (
+            Measurement::Trace,
+            |c| (c.probe, c.packet_len) = (ProbeType::TcpSyn, 1_000),
+            ConfigError::NoPayload {
+                len: craft::default_len(crate::wire::extension::Family::V4, ProbeType::TcpSyn),
+            },
+        ),
+        (
+            Measurement::Trace,
+            |c| (c.first_ttl, c.max_ttl) = (20, 10),
+            ConfigError::NoHops { first: 20, max: 10 },
+        ),
+        (
+            Measurement::Rounds(rounds::Plan { interval: 0.0, ..rounds }),
+            |_| (),
+            ConfigError::OutOfRange { what: "interval", range: "0.01 to 86400 s" },
+        ),
+    ];
+    for (measurement, change, expected) in wrong {
+        let mut config = config();
+        change(&mut config);
+        assert_eq!(measurement.check(&config), Err(expected), "{measurement:?}");
+        assert_eq!(measurement.active(config, 1_500).err(), Some(expected), "{measurement:?}");
     }
 }
 

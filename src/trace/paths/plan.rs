@@ -50,7 +50,7 @@ impl Plan {
     /// # Errors
     /// See [`ConfigError`].
     pub fn check(&self, config: &TraceConfig) -> Result<(), ConfigError> {
-        let wrong = |what, range| Err(ConfigError { what, range });
+        let wrong = |what, range| Err(ConfigError::OutOfRange { what, range });
         self.confidence.check()?;
         if !(0.1..=1_000_000.0).contains(&self.rate) {
             return wrong("rate", "0.1 to 1000000 probes a second");

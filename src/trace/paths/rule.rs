@@ -33,7 +33,7 @@ impl Confidence {
         if (50.0..=99.9999).contains(&self.percent) {
             return Ok(());
         }
-        Err(ConfigError { what: "confidence", range: "50 to 99.9999 %" })
+        Err(ConfigError::OutOfRange { what: "confidence", range: "50 to 99.9999 %" })
     }
 
     /// The rule for each router of a graph in which so many branch.

@@ -79,7 +79,7 @@ impl Plan {
     /// # Errors
     /// See [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
-        let wrong = |what, range| Err(ConfigError { what, range });
+        let wrong = |what, range| Err(ConfigError::OutOfRange { what, range });
         match self {
             Self { interval, .. } if !(0.01..=86_400.0).contains(interval) => {
                 wrong("interval", "0.01 to 86400 s")
@@ -100,7 +100,7 @@ impl Plan {
         let probes = f64::from(config.scout_number()) + 1.0;
         if probes / self.interval > MOST_A_SECOND {
             let range = "long enough for the probes of a round, a million a second";
-            return Err(ConfigError { what: "interval", range });
+            return Err(ConfigError::OutOfRange { what: "interval", range });
         }
         Ok(())
     }

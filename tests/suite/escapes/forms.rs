@@ -16,7 +16,7 @@ use rtrace::enrich::places::Places;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::metrics::Metrics;
 use rtrace::render::inspect::Inspect;
-use rtrace::render::paths::PathsReport;
+use rtrace::render::output::{Look, Output};
 use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::stats::RunFacts;
 use rtrace::render::stream::Stream;
@@ -27,7 +27,7 @@ use rtrace::render::tui::{Model, Snapshot, Tab, UiState, draw};
 use rtrace::render::{self, Renderer, View};
 use rtrace::trace::paths::{self, Paths};
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Engine, Event, Measurement, Path, TraceConfig, Tracer};
 use rtrace::wire::Frame;
 
 use super::{Form, check, check_characters, hostile};
@@ -182,7 +182,9 @@ proptest! {
         let style = Style { numeric: false, extensions: true, back: true };
         let form = |it: render::Form| {
             let name = it.describe().0;
-            written(name, |out| it.renderer(out, style), Form::of(name))
+            let output = Output::of(&Measurement::Trace, it, false).unwrap();
+            let look = Look { style, ..Look::default() };
+            written(name, |out| output.renderer(look, out), Form::of(name))
         };
         let mut all: Vec<Written> = render::Form::ALL.map(form).into();
         for (json, form) in [(true, Form::Json), (false, Form::Lines)] {
@@ -214,7 +216,8 @@ proptest! {
         let plan = paths::Plan::default();
         let form = |it: render::Form| {
             let name = it.describe().0;
-            written(name, |out| Box::new(PathsReport::new(out, it, false, plan)), Form::of(name))
+            let output = Output::of(&Measurement::Paths(plan), it, false).unwrap();
+            written(name, |out| output.renderer(Look::default(), out), Form::of(name))
         };
         let all = render::Form::OF_PATHS.map(form).into();
         let config = TraceConfig { in_flight: 16, scout: false, ..traced(&sources) };
@@ -260,7 +263,7 @@ fn every_source_is_written() {
     let sources = Sources { target, name, interface, system, city };
     let out = Shared::default();
     let style = Style { numeric: false, extensions: true, back: true };
-    let json = render::Form::Json.renderer(out.clone(), style);
+    let json = Output::Json.renderer(Look { style, ..Look::default() }, out.clone());
     let written = vec![(json, out.clone(), Form::Json, "json".to_owned())];
     run(&sources, Box::new(Tracer::new(traced(&sources)).unwrap()), written);
     for word in ["t\u{e9}rget", "n.me", "i.face", "s.stem", "c.ty"] {

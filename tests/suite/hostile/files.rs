@@ -4,9 +4,9 @@
 use std::net::Ipv4Addr;
 
 use rtrace::recording::Carried;
-use rtrace::trace::TraceConfig;
 use rtrace::trace::paths::Plan as PathsPlan;
 use rtrace::trace::rounds::Plan;
+use rtrace::trace::{Measurement, TraceConfig};
 use rtrace::wire::checksum::{checksum, transport};
 use serde_json::{Value, json};
 
@@ -232,7 +232,7 @@ fn config() -> TraceConfig {
 
 fn rounds(interval: f64) -> Carried {
     let plan = Plan { interval, rounds: None, until: None };
-    Carried { rounds: Some(plan), ..Carried::of(config()) }
+    Carried::of(config(), Measurement::Rounds(plan))
 }
 
 // Excesses of the format.
@@ -364,7 +364,7 @@ fn last_round(size: usize) -> Vec<u8> {
 
 fn all_paths(size: usize) -> Vec<u8> {
     let plan = PathsPlan { max_probes: 65_000, ..PathsPlan::default() };
-    let mut carried = Carried { paths: Some(plan), ..Carried::of(config()) };
+    let mut carried = Carried::of(config(), Measurement::Paths(plan));
     carried.trace.max_ttl = 255;
     let mut file = PcapNg::of(&carried);
     for number in 0..size {
@@ -380,7 +380,7 @@ fn all_paths(size: usize) -> Vec<u8> {
 
 /// One trace, as large as one may be asked for; nothing is answered.
 fn wide(size: usize) -> Vec<u8> {
-    let mut carried = Carried::of(config());
+    let mut carried = Carried::of(config(), Measurement::Trace);
     (carried.trace.max_ttl, carried.trace.queries) = (255, 1_000);
     carried.trace.wait.max = 86_400.0;
     frames_of(&carried, size, |number| {
@@ -631,7 +631,7 @@ pub const DOCUMENTS: &[Written] = &[
 pub fn configurations() -> Vec<(String, Vec<u8>)> {
     let ordinary = |path: &str| {
         let carried = if path.starts_with("/trace") {
-            Carried::of(config())
+            Carried::of(config(), Measurement::Trace)
         } else {
             Carried { first_round: 1, ..rounds(1.0) }
         };
