@@ -20,8 +20,8 @@ use nix::sys::stat::lstat;
 use nix::unistd::{Uid, User};
 use toml::de::{DeTable, DeValue};
 
-use super::args::{Cli, ConfigArgs, normalise};
-use super::{Status, paths, write_out};
+use super::flags::{Cli, ConfigArgs, normalise};
+use super::{Status, flags, write_out};
 use crate::privilege::{self, Identity, NamedBy};
 use crate::sandbox::{self, Profile};
 use crate::untrusted::Untrusted;
@@ -262,7 +262,7 @@ fn counts(key: &Key, command: &Command, given: &ArgMatches) -> bool {
     let name = command.get_name();
     // The form of a report would be in the way of a screen, and is seldom meant for a map.
     let other_form = ["paths", "watch"].contains(&name) && options.contains(&"--format");
-    let unused = |option: &&str| paths::UNUSED.contains(option);
+    let unused = |option: &&str| flags::UNUSED_IN_MAPS.contains(option);
     let maps = name == "paths" && options.iter().any(unused);
     let inspects = name == "inspect" && key.unless.contains(&"inspect");
     own.len() == options.len()

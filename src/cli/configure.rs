@@ -2,7 +2,7 @@
 
 use anyhow::{anyhow, bail};
 
-use super::args::TraceArgs;
+use super::flags::TraceArgs;
 use super::randomness::Randomness;
 use super::task::Task;
 use crate::probe::{Flow, ProbeType, Secret};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::args::TraceOptions;
 use super::complain;
+use super::flags::TraceOptions;
 use super::lacking::{self, Lacking, OverUplinks};
 use crate::capture::{CaptureReader, Item};
 use crate::enrich::names;

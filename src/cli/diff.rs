@@ -9,8 +9,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use super::args::DiffArgs;
 use super::contents::{self, Recorded};
+use super::flags::DiffArgs;
 use super::together::{self, Watched};
 use super::{Status, compared, complain, twice, write_out};
 use crate::compare::maps::{self, Map};
@@ -103,7 +103,7 @@ fn documented(file: &mut File) -> anyhow::Result<Read> {
             document::LONGEST >> 20
         );
     }
-    if document::format(&json)? == maps::FORMAT {
+    if document::format(&json)? == document::MAP {
         return Ok(Read::Map(Box::new(Map::parse(&json)?)));
     }
     Ok(Read::Trace(Box::new(Trace::parse(&json)?)))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::args::{STDERR, TraceArgs};
+use super::flags::{STDERR, TraceArgs};
 use super::session::Session;
 use super::tape::create;
 use super::{complain, console, hints};

@@ -7,8 +7,8 @@ use anyhow::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory};
 
-use super::args::Cli;
-use super::{complain, usage};
+use super::flags::Cli;
+use super::{complain, words};
 use crate::driver::NeverSent;
 use crate::link::live::route::{self, RouteError};
 use crate::untrusted::Untrusted;
@@ -141,7 +141,7 @@ pub fn for_elsewhere(frames: u64, interface: &Untrusted) -> String {
 pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let words: Vec<&str> = given.iter().skip(1).filter_map(|word| word.to_str()).collect();
     let first = words.first().copied().unwrap_or_default();
-    let command = if super::args::is_command(first) { first } else { "" };
+    let command = if super::flags::is_command(first) { first } else { "" };
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -178,7 +178,7 @@ pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     wide.then(|| {
         format!(
             "{} is not a time: -w is how long to wait for replies; for full names use --wide",
-            usage::shown(value)
+            words::shown(value)
         )
     })
 }
@@ -208,7 +208,7 @@ fn of_other_commands(argument: &str, command: &str) -> Option<String> {
     let here =
         if command.is_empty() { "a single trace".to_owned() } else { format!("rtrace {command}") };
     (!names.is_empty()).then(|| {
-        format!("{name} is not an option of {here}: it is one of {}", usage::listed(&names))
+        format!("{name} is not an option of {here}: it is one of {}", words::listed(&names))
     })
 }
 

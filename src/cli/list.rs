@@ -10,8 +10,8 @@ use std::path::{Path as FilePath, PathBuf};
 use jiff::Timestamp as Calendar;
 use serde::Serialize;
 
-use super::args::ReplayArgs;
 use super::contents::{self, Chosen};
+use super::flags::ReplayArgs;
 use super::together::{self, Watched};
 use super::{Status, complain, in_one_line, twice, write_out};
 use crate::driver::Observer;

@@ -1,7 +1,6 @@
 //! The command line: from arguments to a configuration and a choice of outputs, and the running of
 //! both. Here alone are errors gathered into one line on stderr and turned into an exit status.
 
-mod args;
 mod awaiting;
 mod compared;
 mod config;
@@ -10,15 +9,14 @@ mod confinement;
 mod console;
 mod contents;
 mod diff;
+mod earlier;
 mod facts;
-mod help;
+mod flags;
 mod hints;
 mod keyboard;
 mod lacking;
 mod list;
 mod lookups;
-mod options;
-mod output;
 mod paths;
 mod playing;
 mod prober;
@@ -29,14 +27,13 @@ mod session;
 mod show;
 mod tape;
 mod target;
-mod targets;
 mod task;
 mod together;
 mod trace;
 mod twice;
 mod usage;
-mod values;
 mod watch;
+mod words;
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write};
@@ -49,7 +46,7 @@ use signal_hook::consts::SIGXFSZ;
 
 use crate::privilege::files;
 use crate::untrusted::Untrusted;
-use args::{Action, Cli, WatchArgs};
+use flags::{Action, Cli, WatchArgs};
 use task::Task;
 use watch::Watch;
 
@@ -135,7 +132,7 @@ fn ended(outcome: anyhow::Result<Status>) -> ExitCode {
 /// What the command line of a replay, without what the configuration file adds, asks of maps that they have not.
 fn refused_in_maps(given: Vec<OsString>) -> Option<String> {
     match Cli::from_args(given).ok()?.command? {
-        Action::Replay(args) => paths::refused(&args.options, args.output),
+        Action::Replay(args) => flags::refused_in_maps(&args.options, args.output),
         _ => None,
     }
 }

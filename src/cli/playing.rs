@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::args::ScreenArgs;
 use super::contents::{self, Chosen, Recorded};
+use super::flags::ScreenArgs;
 use super::replay::LOOKUP_WAIT;
 use super::screen::{self, Left, Scene};
 use super::{Status, complain, twice};

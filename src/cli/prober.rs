@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use super::args::{ReplayArgs, ScreenArgs, TraceArgs};
+use super::flags::{ReplayArgs, ScreenArgs, TraceArgs};
 use super::lookups::Databases;
 use super::playing;
 use super::replay;

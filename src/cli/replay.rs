@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::bail;
 
-use super::args::{OutputOptions, ReplayArgs};
 use super::contents::{Chosen, Recorded, read_through};
+use super::flags::{OutputOptions, ReplayArgs};
 use super::lacking;
 use super::session::{Session, report_out};
 use super::together::{self, Watched};

@@ -10,9 +10,9 @@ use std::path::Path as FilePath;
 use anyhow::{Context, anyhow};
 use ratatui::crossterm::terminal;
 
-use super::args::ShowArgs;
 use super::contents::{self, Chosen};
-use super::options::TraceOptions;
+use super::flags::ShowArgs;
+use super::flags::TraceOptions;
 use super::together::{self, Watched};
 use super::{Status, complain, twice, write_out};
 use crate::capture::{CaptureReader, Item};

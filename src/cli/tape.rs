@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::args::RotateOptions;
 use super::complain;
+use super::flags::RotateOptions;
 use crate::capture::{CaptureError, Format, Interface, Neighbours, Recording};
 use crate::privilege::{self, files};
 use crate::recording::{Carried, packet_comment};

@@ -9,8 +9,8 @@ use std::net::IpAddr;
 
 use anyhow::{anyhow, bail};
 
+use super::flags::TraceOptions;
 use super::hints;
-use super::options::TraceOptions;
 use crate::untrusted::Untrusted;
 use crate::wire::extension::Family;
 

@@ -1,7 +1,7 @@
 //! What is made of a trace: one report, rounds of it, or all paths.
 
-use super::args::OutputOptions;
-use super::paths::{Earlier, Search};
+use super::earlier::{Earlier, Search};
+use super::flags::OutputOptions;
 use super::watch::Watch;
 use crate::render::output::Look;
 use crate::trace::{Measurement, TraceConfig};

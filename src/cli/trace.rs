@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 
-use super::args::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
 use super::configure::{configure, largest};
+use super::earlier::Earlier;
 use super::facts::{self, FactsTo};
-use super::paths::Earlier;
+use super::flags::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
 use super::randomness::Randomness;
 use super::session::{Session, report_out};
 use super::tape::{Destination, Prepared, is_stdout};

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use super::{args, hints};
+use super::words::{listed, shown};
+use super::{flags, hints};
 
 /// A command line as it was typed, and the command that it is of.
 struct Typed<'a> {
@@ -18,7 +19,7 @@ struct Typed<'a> {
 
 /// The line that tells of an error of clap's.
 pub fn refusal(error: &clap::Error, given: &[OsString]) -> String {
-    if let Some(name) = args::command_behind(given) {
+    if let Some(name) = flags::command_behind(given) {
         return format!("the command comes before its options: rtrace {name} ...");
     }
     if let Some(hint) = hints::of_clap(error, given) {
@@ -43,24 +44,10 @@ fn in_one_line(text: &str) -> String {
     line.strip_prefix("error: ").unwrap_or(&line).trim_end_matches('.').to_owned()
 }
 
-/// A value as a message shows it: one that cannot be seen is in quotes.
-pub fn shown(value: &str) -> String {
-    if value.trim().is_empty() { format!("'{value}'") } else { value.to_owned() }
-}
-
-/// "a", "a and b", "a, b and c".
-pub fn listed(words: &[String]) -> String {
-    match words {
-        [] => String::new(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}
-
 impl<'a> Typed<'a> {
     fn of(given: &'a [OsString]) -> Self {
         let words: Vec<&str> = given.iter().skip(1).filter_map(|word| word.to_str()).collect();
-        let mut all = args::command();
+        let mut all = flags::command();
         all.build();
         let named = words.first().filter(|name| **name != "help");
         let chosen = named.and_then(|name| all.find_subcommand(name)).cloned();

@@ -3,17 +3,13 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
-use clap::Args;
 
-use super::args::{OutputOptions, RotateOptions, WatchArgs};
 use super::complain;
-use super::values::of_calendar;
+use super::flags::{ReportOptions, RotateOptions, WatchArgs, of_calendar};
 use crate::link::sim;
 use crate::metrics::serve::Server;
 use crate::metrics::{Meter, Metrics};
 use crate::privilege;
-use crate::render::columns::{self, Columns};
-use crate::render::output::Look;
 use crate::time::Timestamp;
 use crate::trace::rounds::{Plan, Until};
 use crate::trace::{Measurement, TraceConfig};
@@ -22,37 +18,6 @@ use crate::trace::{Measurement, TraceConfig};
 const REPORTED_ROUNDS: u64 = 10;
 /// Seconds between the beginnings of two rounds unless told otherwise.
 const INTERVAL: f64 = 1.0;
-
-/// How the report of rounds looks, and so that of their replay.
-#[derive(Clone, Debug, Args)]
-pub struct ReportOptions {
-    /// Do not cut long names, as mtr --report-wide
-    #[arg(long, alias = "report-wide", help_heading = "Report of rounds")]
-    pub wide: bool,
-
-    /// Show the address beside each name
-    #[arg(short = 'b', long, help_heading = "Report of rounds")]
-    pub show_ips: bool,
-
-    #[arg(short = 'o', long, value_name = "LETTERS", help_heading = "Report of rounds", alias = "order", help = columns_help())]
-    pub columns: Option<Columns>,
-}
-
-fn columns_help() -> String {
-    format!(
-        "Columns of the screen, and of reports as text and CSV: {} [default of reports: \"{}\"]",
-        columns::describe(),
-        columns::DEFAULT
-    )
-}
-
-impl ReportOptions {
-    /// How a report is to look.
-    pub fn look(&self, output: OutputOptions) -> Look {
-        let columns = self.columns.clone().unwrap_or_default();
-        Look { addresses: self.show_ips, wide: self.wide, columns, ..output.look() }
-    }
-}
 
 /// How a trace is to be repeated, and what is written of it.
 pub struct Watch {

@@ -25,6 +25,11 @@ pub enum ParseError {
     Kind(String),
 }
 
+/// The `format` of a trace.
+pub const TRACE: &str = "rtrace-trace";
+/// The `format` of a map of all paths.
+pub const MAP: &str = "rtrace-paths";
+
 /// What a document of rtrace is by its `format`.
 const FORMATS: &[(&str, &str)] = &[
     ("rtrace-inspection", "an inspection (--inspect), which has no whole trace"),
@@ -32,8 +37,8 @@ const FORMATS: &[(&str, &str)] = &[
     ("rtrace-watch", "a watch as events (--format ndjson)"),
     ("rtrace-report", "a report of rounds (rtrace report --json)"),
     ("rtrace-diff", "a comparison (rtrace diff --json)"),
-    (super::trace::FORMAT, "a trace (--json), where all paths are wanted"),
-    (super::maps::FORMAT, "a map of all paths, where one trace is wanted"),
+    (TRACE, "a trace (--json), where all paths are wanted"),
+    (MAP, "a map of all paths, where one trace is wanted"),
 ];
 /// What another one is by a key that no other form has.
 const KEYS: &[(&str, &str)] = &[
@@ -137,7 +142,7 @@ pub fn format(json: &[u8]) -> Result<String, ParseError> {
         let what = format!("an array of {documents} documents, of which one at a time");
         return Err(ParseError::Kind(what + " can be compared (rtrace replay --trace N)"));
     }
-    let comparable = [super::trace::FORMAT, super::maps::FORMAT];
+    let comparable = [TRACE, MAP];
     match &first.format {
         Some(format) if comparable.contains(&format.as_str()) => {
             if several {

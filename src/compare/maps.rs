@@ -23,8 +23,6 @@ use super::hops::Verdict;
 use super::{Head, Pair, ParseError, Target, document};
 use odds::Odds;
 
-/// The `format` of the document.
-pub const FORMAT: &str = "rtrace-paths";
 /// The confidence of a document that does not tell it, in percent: that of `rtrace paths` without options.
 const USUAL_CONFIDENCE: f64 = 95.0;
 
@@ -177,7 +175,7 @@ impl Map {
     /// # Errors
     /// When it is not one.
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
-        let mut map: Self = document::parse(json, FORMAT)?;
+        let mut map: Self = document::parse(json, document::MAP)?;
         map.index =
             Index::of(&map).ok_or_else(|| serde_json::Error::custom("two nodes have one id"))?;
         Ok(map)

@@ -9,8 +9,6 @@ use serde::de::Error as _;
 use super::rewrites::{OF_DOCUMENT, Quotes};
 use super::{ParseError, Target, document};
 
-/// The `format` of the document.
-pub const FORMAT: &str = "rtrace-trace";
 /// The label before one that balancers part flows by and nobody routes by (RFC 6790 §4.2).
 const ENTROPY_INDICATOR: u32 = 7;
 
@@ -123,7 +121,7 @@ impl Trace {
     /// # Errors
     /// When it is not one.
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
-        let trace: Self = document::parse(json, FORMAT)?;
+        let trace: Self = document::parse(json, document::TRACE)?;
         // So there are no more of them than TTLs.
         if !trace.hops.is_sorted_by(|one, next| one.ttl < next.ttl) {
             return Err(serde_json::Error::custom("its hops are not in order of their TTLs").into());

@@ -7,13 +7,14 @@
 
 use std::io::Read;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use maxminddb::{LookupResult, MaxMindDbError, PathElement, Reader, WithinOptions};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::origins::Origin;
-use super::places::Place;
+use super::origins::{Origin, Origins};
+use super::places::{Place, Places};
 use crate::untrusted::Untrusted;
 
 /// Where in a record something is, the likelier places first.
@@ -106,6 +107,18 @@ impl Database {
             }
         }
         Ok(false)
+    }
+
+    /// The origins of addresses, as it has them.
+    #[must_use]
+    pub fn origins(self: Arc<Self>) -> Origins {
+        Origins::held(move |address| self.origin(address))
+    }
+
+    /// The places of addresses, as it has them.
+    #[must_use]
+    pub fn places(self: Arc<Self>) -> Places {
+        Places::held(move |address| self.place(address))
     }
 
     /// Who announces an address; `None` if the database is damaged there.

@@ -8,10 +8,8 @@
 //! Addresses that nobody announces (RFC 1918 and its like) are never asked of others: they have no origin.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::database::Database;
 use super::dns::{Dns, Unanswered};
 use super::lookups::{Awaited, Lookup, Lookups};
 use crate::untrusted::Untrusted;
@@ -39,11 +37,10 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Those that a database has.
+    /// Those that are at hand: what a database says of an address, `None` if it is damaged there.
     #[must_use]
-    pub fn of_database(database: Arc<Database>) -> Self {
-        let announced = Lookups::held(move |address| database.origin(address));
-        Self { announced, names: Lookups::given([]), unnamed: Vec::new() }
+    pub fn held(look_up: impl Fn(IpAddr) -> Option<Origin> + Send + Sync + 'static) -> Self {
+        Self { announced: Lookups::held(look_up), names: Lookups::given([]), unnamed: Vec::new() }
     }
 
     /// Those that others are asked for: what announces an address, and what a system is called.

@@ -1,9 +1,7 @@
 //! Where responders are, as a database has it: more or less.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use super::database::Database;
 use super::lookups::Lookups;
 use crate::untrusted::Untrusted;
 
@@ -18,11 +16,3 @@ pub struct Place {
 
 /// The places of addresses.
 pub type Places = Lookups<IpAddr, Place>;
-
-impl Places {
-    /// Those that a database has.
-    #[must_use]
-    pub fn of_database(database: Arc<Database>) -> Self {
-        Self::held(move |address| database.place(address))
-    }
-}

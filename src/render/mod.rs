@@ -71,6 +71,9 @@ impl<'a> View<'a> {
     }
 }
 
+/// What lines that belong to no hop begin with in text.
+const INDENT: &str = "    ";
+
 /// A count with its noun: "1 reply", "2 replies".
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     match noun.strip_suffix('y') {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::text::INDENT;
+use super::INDENT;
 use crate::trace::mtu::{Cause, Findings, Narrowing};
 use crate::trace::{Path, TraceConfig};
 

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use super::annotation::annotation;
 use super::rows::PlaceRow;
-use super::{Renderer, View, mtu};
+use super::{INDENT, Renderer, View, mtu};
 use crate::enrich::lookups::Lookup;
 use crate::enrich::origins::{Origin, Origins};
 use crate::enrich::places::Places;
@@ -26,10 +26,6 @@ use crate::trace::path::Contradiction;
 use crate::trace::reply::way_back;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 use crate::untrusted::Untrusted;
-
-/// What a line behind the hops begins with. Readers of traceroutes take one that is indented for more of the last
-/// hop, and find nothing in it; one that is not they do not read.
-pub(super) const INDENT: &str = "    ";
 
 /// What follows a time that is not to be believed, or stands in its place where there is none.
 pub(super) const CLOCK_FAULT: &str = "!clock";

@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
-use super::correlate::Idents;
+use super::idents::Idents;
 use crate::probe::{FlowMode, ProbeType, Secret, craft, secret};
 use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;

@@ -11,7 +11,7 @@
 //!
 //! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::HashMap;
 use std::hash::Hash;
 
 use crate::probe::craft::is_of_key;
@@ -25,64 +25,15 @@ use crate::wire::quoted::Quoted;
 use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
 use super::datagram::Datagram;
+use super::idents::Idents;
 use super::lenient::Lenient;
 use super::path::ProbeRef;
-use super::rewritten::Rewritten;
-
-/// Which datagrams of a flow are probes of a trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Idents {
-    /// All that have the source port or identifier of its configuration.
-    One,
-    /// All TCP from whatever port whose sequence number is this one or one of the next 65,535.
-    Numbered(u32),
-    /// These, as a survey found them: some tools use a socket per probe.
-    Listed(Box<Listed>),
-}
-
-/// The probes of a trace that a survey found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Their source ports or identifiers.
-    pub idents: HashSet<u16>,
-    /// Those that were captured.
-    pub probes: HashSet<ProbeKey>,
-    /// The frame of the first of them.
-    pub from: u64,
-    /// That of the last: the same keys may come again in a later trace.
-    pub until: u64,
-    /// When the last of them was captured.
-    pub ended: Timestamp,
-    /// Those that were not captured, though replies to them were, and whose place is known: number, TTL
-    /// and key, in order.
-    pub missing: VecDeque<(u16, u8, ProbeKey)>,
-    /// Such probes whose place is not known.
-    pub orphans: HashSet<ProbeKey>,
-    /// The tool does not ask every hop as often.
-    pub uneven: bool,
-}
+use super::rewritten::{Mark, Rewritten};
 
 /// What rises from probe to probe in many a trace: the sequence number of an echo, else the destination
 /// port.
 pub(super) fn number(probe: ProbeType, key: &ProbeKey) -> u16 {
     if probe == ProbeType::IcmpEcho { key.sequence() } else { key.destination_port() }
-}
-
-/// What a datagram shows of a probe by which it is found: that as it was sent, or what is left of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Mark {
-    /// All of it.
-    Key(ProbeKey),
-    /// But for the checksum; and with UDP what its payload begins with, if that is shown.
-    Left(ProbeKey, Option<u16>),
-    /// But for the source port or identifier, too.
-    Origin(ProbeKey),
-    /// All but the IP-ID, once what translations did was undone.
-    Head([u8; 8]),
-    /// The IP-ID alone.
-    Id(u16),
-    /// What an answer repeats.
-    Answer(AnswerKey),
 }
 
 /// The probes of a trace by what they are recognised by.

@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::correlate::Idents;
+use super::idents::Idents;
 use crate::probe::{Flow, ProbeKey};
 use crate::time::{Span, Timestamp};
 use crate::wire::ip::{self, IpHeader};

@@ -12,6 +12,7 @@
 
 use std::net::IpAddr;
 
+pub use super::path::Loop;
 use super::path::{Hop, Probe, ProbeRef};
 
 /// How often the hops of a loop have come when it is believed.
@@ -20,17 +21,6 @@ pub(super) const ROUNDS: usize = 3;
 const LOOKED_AT: u16 = 16;
 /// Of the hops that come again, so many must have answered.
 const SEEN_AGAIN: usize = 2;
-
-/// A forwarding loop: the hops of its first round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Loop {
-    /// The TTL of the first of them.
-    pub first: u8,
-    /// The TTL of the last.
-    pub last: u8,
-    /// The TTL of the last hop of the last round that it took to believe it.
-    pub end: u8,
-}
 
 /// Who stands at a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! A match on [`Measurement`] has no wildcard, so that what is missing for a kind does not compile.
 
 use super::config::{ConfigError, TraceConfig};
-use super::correlate::Idents;
 use super::engine::Engine;
+use super::idents::Idents;
 use super::mtu::MtuTracer;
 use super::paths::{self, Paths};
 use super::rounds::{self, MOST_ROUNDS, Rounds};

@@ -16,6 +16,7 @@ mod doubts;
 pub mod endpoint;
 mod engine;
 mod event;
+mod idents;
 pub mod inspect;
 mod lenient;
 pub mod limit;
@@ -43,9 +44,9 @@ pub mod verdict;
 mod waiting;
 
 pub use config::{ConfigError, TraceConfig, Wait};
-pub use correlate::{Idents, Listed};
 pub use engine::Engine;
 pub use event::{Disposition, Event};
+pub use idents::{Idents, Listed};
 pub use measurement::{Measurement, Recorded};
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Sizer, Stop};
 pub use replies::{Contradicted, Replies};

@@ -12,7 +12,6 @@ use crate::time::{Span, Timestamp};
 
 use super::config::{TraceConfig, Wait};
 use super::doubts::{Doubts, Ttls};
-use super::loops::Loop;
 use super::reply::Reply;
 
 /// All probes sent with one TTL.
@@ -49,6 +48,17 @@ impl Hop {
         let rtt = |probe: &Probe| probe.answer()?.measured().filter(|rtt| *rtt > Span::ZERO);
         (0..).zip(&self.probes).find_map(|(query, probe)| Some((query, rtt(probe)?)))
     }
+}
+
+/// A forwarding loop: the hops of its first round. See [`loops`](super::loops).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loop {
+    /// The TTL of the first of them.
+    pub first: u8,
+    /// The TTL of the last.
+    pub last: u8,
+    /// The TTL of the last hop of the last round that it took to believe it.
+    pub end: u8,
 }
 
 /// Answers at one hop that are not believed, because other replies say otherwise.

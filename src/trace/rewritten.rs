@@ -30,12 +30,28 @@
 use std::collections::HashMap;
 
 use super::belief::{Reading, Translated};
-use super::correlate::Mark;
 use super::path::ProbeRef;
-use crate::probe::{Flow, ProbeKey, ProbeType};
+use crate::probe::{AnswerKey, Flow, ProbeKey, ProbeType};
 use crate::wire::checksum::{checksum, plus, readdressed, replaced, transport};
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4;
+
+/// What a datagram shows of a probe by which it is found: that as it was sent, or what is left of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Mark {
+    /// All of it.
+    Key(ProbeKey),
+    /// But for the checksum; and with UDP what its payload begins with, if that is shown.
+    Left(ProbeKey, Option<u16>),
+    /// But for the source port or identifier, too.
+    Origin(ProbeKey),
+    /// All but the IP-ID, once what translations did was undone.
+    Head([u8; 8]),
+    /// The IP-ID alone.
+    Id(u16),
+    /// What an answer repeats.
+    Answer(AnswerKey),
+}
 
 /// Datagrams from our port that are none of our probes; where there are more, nothing is believed any longer.
 const MOST_FOREIGN: usize = 1 << 10;

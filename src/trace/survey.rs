@@ -29,7 +29,7 @@ use crate::wire::{Frame, link};
 use crate::wire::{ipv4, tcp};
 
 use super::config::TraceConfig;
-use super::correlate::Idents;
+use super::idents::Idents;
 use super::reply::way_back;
 use group::Sighting;
 use pair::{Pair, of_rewritten};

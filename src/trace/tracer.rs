@@ -10,11 +10,13 @@ use crate::wire::Frame;
 
 use super::belief::{Belief, Stray};
 use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
-use super::correlate::{Correlator, Idents, Mark};
+use super::correlate::Correlator;
 use super::datagram::Datagram;
 use super::event::{Disposition, Event};
+use super::idents::Idents;
 use super::path::{Outcome, Path, Probe, ProbeRef};
 use super::reply::way_back;
+use super::rewritten::Mark;
 use super::schedule::{Schedule, Shown};
 use super::waiting::Waiting;
 

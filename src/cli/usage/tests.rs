@@ -1,7 +1,7 @@
 //! What is said of command lines that cannot be taken.
 
 use super::*;
-use crate::cli::args::Cli;
+use crate::cli::flags::Cli;
 
 fn said(line: &str) -> String {
     let words = line.split(' ').map(|word| if word == "''" { "" } else { word });

@@ -21,7 +21,7 @@ fn map_of(links: &[(usize, usize, u32)], confidence: f64, completion: &str) -> M
         .map(|(from, to, flows)| serde_json::json!({"from": from, "to": to, "flows": flows, "uncertain": false}))
         .collect();
     let document = serde_json::json!({
-        "format": FORMAT, "target": {"address": "10.0.0.9"}, "nodes": nodes, "links": links, "reached": true,
+        "format": document::MAP, "target": {"address": "10.0.0.9"}, "nodes": nodes, "links": links, "reached": true,
         "asked": {"confidence": confidence}, "completion": completion,
     });
     Map::parse(document.to_string().as_bytes()).unwrap()

@@ -163,7 +163,7 @@ impl Capture {
         self.waiting.clear();
         for at in 0..count {
             let Some(note) = self.notes.get(at) else { continue };
-            let interface = interface(note);
+            let interface = note.interface();
             if self.alone && interface != self.index {
                 self.totals.elsewhere += 1;
                 continue;
@@ -210,7 +210,7 @@ impl Capture {
         // The option is on: a frame without a stamp would be a fault of the kernel's.
         let at = note.stamp.ok_or_else(|| io::Error::other("a frame has no stamp"));
         let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
-        let interface = interface(note);
+        let interface = note.interface();
         let (hardware, original_len) = (note.hardware, whole - begin.min(whole));
         Some(at.map(|at| Captured { at, link, interface, hardware, outgoing, bytes, original_len }))
     }
@@ -228,11 +228,6 @@ impl Capture {
         let Statistics { received, elsewhere, .. } = self.totals;
         Ok(Statistics { received: received.saturating_sub(elsewhere), ..self.totals })
     }
-}
-
-/// The number of the interface that it was seen on.
-pub(super) fn interface(note: &Note) -> u32 {
-    note.address.sll_ifindex.cast_unsigned()
 }
 
 /// Where the IP header begins.

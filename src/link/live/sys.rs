@@ -15,7 +15,6 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 use pnet::transport::TransportSender;
 
-use super::wake::Waker;
 use crate::time::Timestamp;
 
 /// Most messages read at a time.
@@ -47,6 +46,11 @@ pub struct Note {
 }
 
 impl Note {
+    /// The number of the interface that it was seen on.
+    pub fn interface(&self) -> u32 {
+        self.address.sll_ifindex.cast_unsigned()
+    }
+
     /// Of no message.
     pub const NONE: Self = Self {
         length: 0,
@@ -339,13 +343,17 @@ pub fn afterwards(last: impl FnOnce()) -> io::Result<Afterwards> {
     }
 }
 
-/// Has this signal wake a link, beside what it does already.
+/// Has this signal wake a link, beside what it does already. `wake` does what a handler may do (signal-safety(7)): it stores
+/// flags and writes to sockets.
 ///
 /// # Errors
 /// The kernel's, when a handler cannot be installed.
-pub(super) fn wake_at(signal: libc::c_int, waker: Waker) -> io::Result<()> {
-    // SAFETY: a flag is stored and a socket written to, which a handler may do (signal-safety(7)).
-    unsafe { signal_hook::low_level::register(signal, move || waker.wake()) }.map(drop)
+pub(super) fn wake_at(
+    signal: libc::c_int,
+    wake: impl Fn() + Send + Sync + 'static,
+) -> io::Result<()> {
+    // SAFETY: `wake` does only what a handler may do.
+    unsafe { signal_hook::low_level::register(signal, wake) }.map(drop)
 }
 
 /// Gives up every capability but that one, and the way back to others. Neither allocates nor takes a lock.

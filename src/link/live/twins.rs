@@ -6,7 +6,6 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::capture::interface;
 use super::sys::Note;
 use crate::time::Timestamp;
 
@@ -48,7 +47,7 @@ impl Twins {
     ) -> Option<Option<usize>> {
         let mut hasher = DefaultHasher::new();
         datagram.hash(&mut hasher);
-        let (hash, interface) = (hasher.finish(), interface(note));
+        let (hash, interface) = (hasher.finish(), note.interface());
         let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
         let same = |it: &&mut Seen| {
             let stamped = outgoing || it.stamp == note.stamp;

@@ -91,7 +91,8 @@ impl Interrupt {
             let value = usize::try_from(signal).map_err(io::Error::other)?;
             flag::register_usize(signal, Arc::clone(&number), value)?;
             if let Some(waker) = waker {
-                sys::wake_at(signal, waker.clone())?;
+                let waker = waker.clone();
+                sys::wake_at(signal, move || waker.wake())?;
             }
         }
         Ok(Self(number))

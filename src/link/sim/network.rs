@@ -280,20 +280,25 @@ fn choose(topology: &Topology, transit: &Transit, rng: &mut fastrand::Rng) -> us
     drawn.or(place.next.last()).copied().unwrap_or(TARGET)
 }
 
-/// The addresses of the routers, and of the target, that this datagram passes when nothing is lost and every router chooses by the
-/// flow: what a search for all paths may say of its flow.
-pub(super) fn path_of(topology: &Topology, datagram: &[u8]) -> Vec<Option<IpAddr>> {
-    let mut path = Vec::new();
-    let Some(mut transit) = Transit::depart(Timestamp::default(), datagram) else { return path };
-    let (destination, family) = (transit.header.destination, transit.header.rules.family);
-    let mut rng = fastrand::Rng::with_seed(topology.seed);
-    while path.len() < MAX_LINKS && transit.here() != TARGET {
-        let next = choose(topology, &transit, &mut rng);
-        transit.path.push(next);
-        let own = topology.places.get(next).and_then(|place| place.node.address.of(family));
-        path.push(if next == TARGET { Some(destination) } else { own });
+impl Topology {
+    /// The addresses of the routers, and of the target, that this datagram passes when nothing is lost and every router chooses by
+    /// the flow: what a search for all paths may say of its flow. `None` for one that has none of its family.
+    #[must_use]
+    pub fn path_of(&self, datagram: &[u8]) -> Vec<Option<IpAddr>> {
+        let mut path = Vec::new();
+        let Some(mut transit) = Transit::depart(Timestamp::default(), datagram) else {
+            return path;
+        };
+        let (destination, family) = (transit.header.destination, transit.header.rules.family);
+        let mut rng = fastrand::Rng::with_seed(self.seed);
+        while path.len() < MAX_LINKS && transit.here() != TARGET {
+            let next = choose(self, &transit, &mut rng);
+            transit.path.push(next);
+            let own = self.places.get(next).and_then(|place| place.node.address.of(family));
+            path.push(if next == TARGET { Some(destination) } else { own });
+        }
+        path
     }
-    path
 }
 
 /// By how much the link to this node is slower this time.

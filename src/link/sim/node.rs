@@ -8,7 +8,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use serde::Deserialize;
 
 use super::family::Dual;
-use super::values::PortsKey;
 use crate::time::Span;
 use crate::wire::extension::{Checksum, Ending, Extension, Family};
 
@@ -50,6 +49,27 @@ pub enum Ports {
     Open,
     /// These are open.
     Only(Vec<u16>),
+}
+
+/// All ports, none, or a list of those that are open.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "write \"open\", \"closed\", or a list of open ports")]
+enum PortsKey {
+    Word(String),
+    List(Vec<u16>),
+}
+
+impl TryFrom<PortsKey> for Ports {
+    type Error = String;
+
+    fn try_from(key: PortsKey) -> Result<Self, String> {
+        match key {
+            PortsKey::List(ports) => Ok(Self::Only(ports)),
+            PortsKey::Word(word) if word == "open" => Ok(Self::Open),
+            PortsKey::Word(word) if word == "closed" => Ok(Self::Closed),
+            PortsKey::Word(_) => Err("write \"open\", \"closed\", or a list of open ports".into()),
+        }
+    }
 }
 
 impl Ports {

@@ -206,13 +206,6 @@ impl Topology {
         links
     }
 
-    /// The addresses that a datagram passes on its way to the target, where each router chooses by the flow; `None` for one
-    /// that has none of its family.
-    #[must_use]
-    pub fn path_of(&self, datagram: &[u8]) -> Vec<Option<IpAddr>> {
-        super::network::path_of(self, datagram)
-    }
-
     /// Leads from `place` to these places and no other.
     pub(super) fn set_next(&mut self, place: usize, next: Vec<usize>) {
         if let Some(place) = self.places.get_mut(place) {

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use super::node::{Ports, Unreachable};
+use super::node::Unreachable;
 use crate::time::Span;
 
 /// A number from 0 to 1.
@@ -134,27 +134,6 @@ impl TryFrom<Number> for Quote {
             Number::Plain(octets) => Ok(Self(octets.into())),
             Number::Word(word) if word == "full" => Ok(Self(usize::MAX)),
             Number::Word(_) => Err("write a number of octets, or \"full\"".into()),
-        }
-    }
-}
-
-/// All ports, none, or a list of those that are open.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "write \"open\", \"closed\", or a list of open ports")]
-pub(super) enum PortsKey {
-    Word(String),
-    List(Vec<u16>),
-}
-
-impl TryFrom<PortsKey> for Ports {
-    type Error = String;
-
-    fn try_from(key: PortsKey) -> Result<Self, String> {
-        match key {
-            PortsKey::List(ports) => Ok(Self::Only(ports)),
-            PortsKey::Word(word) if word == "open" => Ok(Self::Open),
-            PortsKey::Word(word) if word == "closed" => Ok(Self::Closed),
-            PortsKey::Word(_) => Err("write \"open\", \"closed\", or a list of open ports".into()),
         }
     }
 }

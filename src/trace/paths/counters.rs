@@ -11,8 +11,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::alias::{self, Sample};
 use super::plan::Flows;
+use super::sample::{self, Sample};
 use super::silence::telling;
 use crate::time::Timestamp;
 use crate::trace::path::{Outcome, Path};
@@ -262,7 +262,7 @@ impl Search<'_> {
         all.sort_unstable();
         // Hops differ in their round trips: replies are not in the order in which they were numbered.
         let overtaken = |pair: &[Sample]| pair[0].1.wrapping_sub(pair[1].1) <= STRANGERS_ROOM;
-        let follows = |pair: &[Sample]| alias::follows(pair[0], pair[1]) || overtaken(pair);
+        let follows = |pair: &[Sample]| sample::follows(pair[0], pair[1]) || overtaken(pair);
         samples.iter().all(|it| it.id != 0) && all.windows(2).all(follows)
     }
 

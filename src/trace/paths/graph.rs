@@ -11,11 +11,12 @@
 //! to the next hop that is one place alone, flows say nothing of links. Where it was shown two addresses of one
 //! router, these are one place.
 
+mod circle;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::alias::Aliases;
-use super::circle;
 use super::counters::Controls;
 use super::level::{Level, Place};
 use super::plan::Flows;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::alias::{self, Aliases, Sample};
+use super::alias::Aliases;
 use super::counters::{Controls, Verdict};
+use super::sample::{self, Sample};
 use super::silence::{Open, telling};
 use crate::time::Span;
 use crate::trace::loops::Stand;
@@ -155,7 +156,7 @@ impl Level {
             self.put(flow, index, Some(reply));
             if let Some(place) = self.places.get_mut(index) {
                 place.also.extend(Some(reply.responder).filter(|it| *it != address));
-                place.counter.extend(alias::sample(probe, reply));
+                place.counter.extend(sample::sample(probe, reply));
             }
             if *first.get_or_insert(index) != index {
                 self.wavering.insert(flow);
@@ -260,7 +261,7 @@ impl Place {
     /// Whether the replies of both count on one counter.
     #[must_use]
     pub fn is_same_router(&self, other: &Self) -> bool {
-        alias::is_one_counter(&self.counter, &other.counter)
+        sample::is_one_counter(&self.counter, &other.counter)
     }
 
     /// How many flows were seen to pass from here to a next hop.

@@ -6,7 +6,6 @@
 //! configuration and frames. What is asked next is decided beside that, in `strategy`: MDA and MDA-Lite.
 
 mod alias;
-mod circle;
 mod counters;
 mod diamond;
 mod exits;
@@ -15,6 +14,7 @@ mod level;
 mod network;
 mod plan;
 mod rule;
+mod sample;
 mod sender;
 mod silence;
 mod strategy;

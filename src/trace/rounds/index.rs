@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
-use super::super::correlate::Mark;
+use super::super::rewritten::Mark;
 
 /// The marks of the rounds that are over.
 #[derive(Clone, Debug)]

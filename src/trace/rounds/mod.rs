@@ -32,10 +32,10 @@ use sending::Sending;
 pub use target::Instead;
 
 use super::config::{ConfigError, TraceConfig};
-use super::correlate::Idents;
 use super::datagram::Datagram;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
+use super::idents::Idents;
 use super::path::Path;
 use super::tracer::Tracer;
 use crate::probe::Transmit;

@@ -9,7 +9,7 @@ use super::group::Sighting;
 use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
 use crate::trace::config::{Confirmation, MAX_WATCHED_QUERIES, TraceConfig, Wait};
-use crate::trace::correlate::{Idents, Listed};
+use crate::trace::idents::{Idents, Listed};
 use crate::trace::tool::{self, Traits};
 
 /// Below this, UDP ports are those of services, and do not give a trace away.

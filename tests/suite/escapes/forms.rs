@@ -11,8 +11,6 @@ use rtrace::enrich::Annotations;
 use rtrace::enrich::database::{Database, Kind};
 use rtrace::enrich::lookups::Awaited;
 use rtrace::enrich::names::Names;
-use rtrace::enrich::origins::Origins;
-use rtrace::enrich::places::Places;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::metrics::Metrics;
 use rtrace::render::inspect::Inspect;
@@ -87,8 +85,8 @@ impl Sources {
             Arc::new(Database::read(database.to_bytes().as_slice(), "x", kind).unwrap())
         };
         Annotations {
-            origins: Some(Origins::of_database(read(self.systems(), Kind::Origins))),
-            places: Some(Places::of_database(read(self.cities(), Kind::Places))),
+            origins: Some(read(self.systems(), Kind::Origins).origins()),
+            places: Some(read(self.cities(), Kind::Places).places()),
             interfaces: [(0, &self.interface), (1, &self.name)]
                 .map(|(number, name)| (number, name.as_str().into()))
                 .into(),

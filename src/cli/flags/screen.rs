@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, ArgMatches, Args, Command, FromArgMatches, arg, value_parser};
 
-use super::args::WatchArgs;
+use super::WatchArgs;
 use crate::render::tui::UiState;
 use crate::render::tui::theme::Theme;
 

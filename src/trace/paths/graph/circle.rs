@@ -3,9 +3,9 @@
 //! What a loop is, and what only looks like one, is said in [`loops`]; here its hops are the places that lead to one place,
 //! as long as each has one before it.
 
-use super::graph::Graph;
-use super::level::Place;
+use super::Graph;
 use crate::trace::loops::{self, ROUNDS, Stand};
+use crate::trace::paths::level::Place;
 
 /// The places of the first round of a loop that closes for the last time it takes with this place: level and index, in
 /// their order.

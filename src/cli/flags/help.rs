@@ -127,11 +127,11 @@ Exit status: 0 the file is valid or missing, 2 usage or IO error.";
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::args;
+    use crate::cli::flags::command;
 
     #[test]
     fn every_help_fits_80_columns_and_ends_with_examples_and_exit_statuses() {
-        let mut all = args::command().term_width(80);
+        let mut all = command().term_width(80);
         all.build();
         let names = all.get_subcommands().map(|it| it.get_name().to_owned()).collect::<Vec<_>>();
         let of_commands = names.iter().filter(|name| *name != "help").map(|name| {

@@ -1,0 +1,52 @@
+//! The arguments of a trace, which other commands have too.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+use super::values::parse_clock;
+use super::{LookupOptions, OutputOptions, TraceOptions};
+use crate::link::live::Clock;
+
+/// The value of `--simulate` that stands for the network that comes with rtrace.
+pub const BUILT_IN: &str = "built-in";
+/// The value of `--stats` that stands for stderr.
+pub const STDERR: &str = "-";
+
+/// `rtrace TARGET` and `rtrace trace TARGET`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// Host name or address to trace; an IPv6 link-local address with its zone after "%"
+    #[arg(value_name = "TARGET", required = true, value_parser = NonEmptyStringValueParser::new())]
+    pub target: Option<String>,
+
+    /// Probes and waiting.
+    #[command(flatten)]
+    pub options: TraceOptions,
+
+    /// What is written.
+    #[command(flatten)]
+    pub output: OutputOptions,
+
+    /// What is looked up.
+    #[command(flatten)]
+    pub lookups: LookupOptions,
+
+    /// Record every probe and reply; FILE.pcapng also holds names and comments, "-" is stdout
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub pcap: Option<PathBuf>,
+
+    /// Say on stderr, or as JSON in FILE.json, how the run went: interface, clock, kernel drops
+    #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true, default_missing_value = STDERR, help_heading = "Output")]
+    pub stats: Option<PathBuf>,
+
+    /// Whose clock stamps the frames: the kernel's, or that of the network card, where it has stamps
+    /// for what it sends and all that it receives [default: kernel]
+    #[arg(long, value_name = "kernel|hardware", help_heading = "Waiting", value_parser = parse_clock, conflicts_with = "simulate")]
+    pub clock: Option<Clock>,
+
+    /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
+    #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
+    pub simulate: Option<PathBuf>,
+}
