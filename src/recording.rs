@@ -131,19 +131,20 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
         Some(frame) => format!("frame {}", frame - before),
     };
     match disposition {
-        Disposition::OwnProbe(ProbeRef::SCOUT) => {
-            Some(format!("probe ttl={}: the scout", path.scout.as_ref()?.ttl))
-        }
-        Disposition::OwnProbe(at) if at.sizer_index().is_some() => {
-            let sizer = path.sizers.get(at.sizer_index()?)?;
-            Some(format!("probe ttl={}: a sizer of {} bytes", sizer.probe.ttl, sizer.len))
-        }
-        Disposition::OwnProbe(at) if at.confirmation_index().is_some() => {
-            let ttl = path.probe(at)?.ttl;
-            Some(format!("probe ttl={ttl}: confirms or refutes a contradicted answer"))
-        }
         Disposition::OwnProbe(at) => {
-            Some(format!("probe ttl={} query={}", at.ttl, u32::from(at.query) + 1))
+            let ttl = path.probe(at)?.ttl;
+            Some(match at {
+                ProbeRef::Scout => format!("probe ttl={ttl}: the scout"),
+                ProbeRef::SizeProbe(_) => {
+                    format!("probe ttl={ttl}: a sizer of {} bytes", path.size_probe(at)?.len)
+                }
+                ProbeRef::Confirmation(_) => {
+                    format!("probe ttl={ttl}: confirms or refutes a contradicted answer")
+                }
+                ProbeRef::Hop { ttl, query } => {
+                    format!("probe ttl={ttl} query={}", u32::from(query) + 1)
+                }
+            })
         }
         Disposition::Reply(at, index) => {
             let probe = path.probe(at)?;

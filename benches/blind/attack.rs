@@ -13,7 +13,7 @@ use rtrace::probe::craft::{self, ProbeSpec};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret, Transmit};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Engine, Event, Idents, Path, ProbeRef, TraceConfig, Tracer};
 use rtrace::wire::checksum::{checksum, transport};
 use rtrace::wire::extension::Family;
 use rtrace::wire::{Frame, LinkType, icmpv4, icmpv6, ip, ipv4, ipv6};
@@ -74,8 +74,8 @@ pub struct Run {
     pub seed: u64,
 }
 
-/// A reply as it was shown: round, TTL, query, responder, round trip.
-pub type Shown = (u64, u8, u16, IpAddr, Option<Span>);
+/// A reply as it was shown: round, probe, responder, round trip.
+pub type Shown = (u64, ProbeRef, IpAddr, Option<Span>);
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,7 +164,7 @@ impl Run {
     /// What went wrong under attack, if anything did: forged hops, and true replies that are missing.
     pub fn flaws(&self) -> (usize, usize, Outcome) {
         let (quiet, attacked) = (self.outcome(false), self.outcome(true));
-        let forged = attacked.shown.iter().filter(|it| is_made_up(it.3)).count();
+        let forged = attacked.shown.iter().filter(|it| is_made_up(it.2)).count();
         let lost = quiet.shown.iter().filter(|it| !attacked.shown.contains(it)).count();
         (forged, lost, attacked)
     }
@@ -182,7 +182,7 @@ impl Observer for Outcome {
     fn event(&mut self, event: Event, path: &Path) {
         let (Event::Replied(at, index) | Event::Belated(at, index)) = event else { return };
         let reply = &path.probe(at).unwrap().replies[index];
-        self.shown.push((path.round, at.ttl, at.query, reply.responder, reply.rtt));
+        self.shown.push((path.round, at, reply.responder, reply.rtt));
     }
 }
 

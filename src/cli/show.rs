@@ -200,9 +200,9 @@ impl Observer for Finder {
                 self.refresh(at, path);
             }
             (Event::Ended, Wanted::Hop(ttl)) if self.found.is_none() => {
-                let first = ProbeRef { ttl, query: 0 };
+                let first = ProbeRef::Hop { ttl, query: 0 };
                 let scout = path.scout.as_ref().filter(|scout| scout.ttl == ttl);
-                let scout = || scout.and_then(|_| Found::of(ProbeRef::SCOUT, path));
+                let scout = || scout.and_then(|_| Found::of(ProbeRef::Scout, path));
                 self.found = Found::of(first, path).or_else(scout);
             }
             _ => {}
@@ -213,12 +213,11 @@ impl Observer for Finder {
 impl Found {
     fn of(at: ProbeRef, path: &Path) -> Option<Self> {
         let probe = path.probe(at)?.clone();
-        let sizer = at.sizer_index().and_then(|index| path.sizers.get(index));
-        let what = match sizer {
-            Some(sizer) => What::Sizer(sizer.len),
-            None if at.confirmation_index().is_some() => What::Confirmation(probe.ttl),
-            None if at == ProbeRef::SCOUT => What::Scout,
-            None => What::Probe { ttl: at.ttl, query: u32::from(at.query) + 1 },
+        let what = match at {
+            ProbeRef::SizeProbe(_) => What::Sizer(path.size_probe(at)?.len),
+            ProbeRef::Confirmation(_) => What::Confirmation(probe.ttl),
+            ProbeRef::Scout => What::Scout,
+            ProbeRef::Hop { ttl, query } => What::Probe { ttl, query: u32::from(query) + 1 },
         };
         Some(Self { round: path.round, at, what, probe, unkept: None })
     }

@@ -234,9 +234,10 @@ impl Meter {
             Event::Ended if !path.is_empty() => self.add(path),
             Event::Belated(at, index) => {
                 if self.table.add_late(path, at, index).0
+                    && let Some(ttl) = at.hop_ttl()
                     && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
                 {
-                    self.observe(at.ttl, reply);
+                    self.observe(ttl, reply);
                 }
             }
             _ => return,

@@ -39,7 +39,7 @@ impl<W: Write> Renderer for Csv<W> {
         table.write_record(columns().map(|(title, _)| title)).map_err(as_io)?;
         let hops = view.path.hops().iter();
         let numbered = hops.flat_map(|hop| {
-            let at = |query| ProbeRef { ttl: hop.ttl, query };
+            let at = |query| ProbeRef::Hop { ttl: hop.ttl, query };
             (0..)
                 .zip(&hop.probes)
                 .map(move |(query, it)| (at(query), hop.ttl, u32::from(query) + 1, it))
@@ -47,7 +47,7 @@ impl<W: Write> Renderer for Csv<W> {
         // A scout that is no hop's was the last probe of all, and is past the end of the path.
         let queries = u32::from(view.config.queries);
         let scout = view.path.scout.iter();
-        let scout = scout.map(|scout| (ProbeRef::SCOUT, scout.ttl, queries, scout));
+        let scout = scout.map(|scout| (ProbeRef::Scout, scout.ttl, queries, scout));
         for (at, ttl, query, probe) in numbered.chain(scout) {
             let row = Row::of(at, (ttl, query), probe, view, self.numeric);
             table.write_record(columns().map(|(_, value)| value(&row))).map_err(as_io)?;

@@ -121,7 +121,7 @@ fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<Line> {
     // The scout has a line of its own where no other probe shows the same.
     let told = |scout: &Comparison| {
         let same = |it: &&&Comparison| {
-            let of_hop = it.at != ProbeRef::SCOUT && it.responder == scout.responder;
+            let of_hop = it.at != ProbeRef::Scout && it.responder == scout.responder;
             of_hop && fields(it) == fields(scout)
         };
         stage.quotes.iter().any(|it| same(&it))
@@ -129,7 +129,7 @@ fn lines(stage: &Stage<'_>, view: View<'_>, numeric: bool) -> Vec<Line> {
     let mut keys = Vec::new();
     let mut lines = Vec::new();
     for it in &stage.quotes {
-        let is_scout = it.at == ProbeRef::SCOUT;
+        let is_scout = it.at == ProbeRef::Scout;
         let odd = it.oddities(view.config.target);
         let key = (is_scout, it.responder, it.len, it.ttl, it.kind, fields(it), odd);
         if is_scout && told(it) || keys.contains(&key) {
@@ -460,7 +460,10 @@ impl<'a> QuoteRow<'a> {
         };
         Self {
             hop,
-            query: u32::from(it.at.query) + 1,
+            query: match it.at {
+                ProbeRef::Hop { query, .. } => u32::from(query) + 1,
+                ProbeRef::Scout | ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_) => 1,
+            },
             responder: it.responder,
             name: rows::name(view, it.responder, numeric),
             quoted_len: it.len,

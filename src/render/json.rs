@@ -119,7 +119,7 @@ impl<'a> Document<'a> {
             asked: AskedRow::of(view.config),
             hops: hops.map(|hop| HopRow::of(hop, view, style)).collect(),
             scout: scout.map(|it| {
-                let is_past_end = view.path.is_past_end(ProbeRef::SCOUT);
+                let is_past_end = view.path.is_past_end(ProbeRef::Scout);
                 ProbeRow::of((it.ttl, queries), it, is_past_end, view, style)
             }),
             path_mtu: MtuRow::of(view.path, view.config),
@@ -140,7 +140,7 @@ fn confirmations(view: View<'_>, style: Style) -> Vec<ProbeRow<'_>> {
 impl<'a> HopRow<'a> {
     fn of(hop: &'a Hop, view: View<'a>, style: Style) -> Self {
         let numbered = (1..).zip(&hop.probes);
-        let is_past_end = view.path.is_past_end(ProbeRef { ttl: hop.ttl, query: 0 });
+        let is_past_end = view.path.is_past_end(ProbeRef::Hop { ttl: hop.ttl, query: 0 });
         let row = |(query, probe)| ProbeRow::of((hop.ttl, query), probe, is_past_end, view, style);
         Self { ttl: hop.ttl, probes: numbered.map(row).collect() }
     }

@@ -44,8 +44,7 @@ impl<W: Write> Ndjson<W> {
     fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let (ttl, query) = place(at, view);
-        let sizer = at.sizer_index().and_then(|index| view.path.sizers.get(index));
-        let len = sizer.map(|sizer| sizer.len);
+        let len = view.path.size_probe(at).map(|sizer| sizer.len);
         let probe = SentRow::of(ttl, query, probe, view.config);
         self.lines.line(&Line::Sent { len, probe })
     }
@@ -159,13 +158,13 @@ enum Line<'a> {
 pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
     let View { config, path, .. } = view;
     match at {
-        ProbeRef::SCOUT => (config.max_ttl, u32::from(config.queries)),
-        at if at.sizer_index().is_some() => {
-            let ttl = path.probe(at).map_or(0, |probe| probe.ttl);
-            (ttl, u32::from(config.queries) + u32::from(at.query))
+        ProbeRef::Scout => (config.max_ttl, u32::from(config.queries)),
+        ProbeRef::SizeProbe(index) => {
+            let query = u32::from(config.queries) + u32::from(index) + 1;
+            (path.ttl_sent(at, config.max_ttl), query)
         }
-        at if at.confirmation_index().is_some() => (path.ttl_sent(at, config.max_ttl), 0),
-        at => (at.ttl, u32::from(at.query) + 1),
+        ProbeRef::Confirmation(_) => (path.ttl_sent(at, config.max_ttl), 0),
+        ProbeRef::Hop { ttl, query } => (ttl, u32::from(query) + 1),
     }
 }
 

@@ -40,7 +40,8 @@ impl Tracer {
         };
         // One datagram does not both run out on the way and arrive.
         let otherwise = probe.answer().is_some_and(|known| known.quote.is_some());
-        let nearer = at.is_of_hops() && doubts.contradict(path.ttl_sent(at, self.config.max_ttl));
+        let is_of_hops = matches!(at, ProbeRef::Scout | ProbeRef::Hop { .. });
+        let nearer = is_of_hops && doubts.contradict(path.ttl_sent(at, self.config.max_ttl));
         otherwise || nearer
     }
 
@@ -50,7 +51,9 @@ impl Tracer {
         reply.rtt = probe.time_to(reply.at);
         reply.late = probe.outcome == Outcome::Lost;
         self.path.totals.contradicted += 1;
-        self.path.doubts.contradicted.insert(at.ttl);
+        if let Some(ttl) = at.hop_ttl() {
+            self.path.doubts.contradicted.insert(ttl);
+        }
         self.keep_contradicted(at, reply)
     }
 
@@ -67,7 +70,7 @@ impl Tracer {
         if self.path.doubts.trusting {
             return;
         }
-        if at.sizer_index().is_none() {
+        if !matches!(at, ProbeRef::SizeProbe(_)) {
             let ttl = self.path.ttl_sent(at, self.config.max_ttl);
             if reply.kind.in_transit() {
                 self.path.doubts.note_ran_out(ttl);
@@ -86,7 +89,7 @@ impl Tracer {
         for ttl in self.path.doubts.to_withdraw().iter() {
             let probes = self.path.hop(ttl).map_or(0, |hop| hop.probes.len());
             for query in (0..probes).filter_map(|query| u16::try_from(query).ok()) {
-                self.withdraw(ProbeRef { ttl, query });
+                self.withdraw(ProbeRef::Hop { ttl, query });
             }
             self.path.doubts.answered.remove(ttl);
         }
@@ -114,8 +117,11 @@ impl Tracer {
         totals.contradicted += withdrawn.len() as u64;
         let late = withdrawn.iter().filter(|reply| reply.late && !reply.duplicate).count();
         totals.late = totals.late.saturating_sub(late as u64);
-        self.path.doubts.contradicted.insert(at.ttl);
-        if let Some(ttl) = at.confirmation_index().map(|_| self.path.ttl_sent(at, 0)) {
+        if let Some(ttl) = at.hop_ttl() {
+            self.path.doubts.contradicted.insert(ttl);
+        }
+        if let ProbeRef::Confirmation(_) = at {
+            let ttl = self.path.ttl_sent(at, 0);
             self.path.doubts.confirmed.remove(ttl);
         }
         for reply in withdrawn {
@@ -129,7 +135,8 @@ impl Tracer {
 
     /// A second probe to this TTL was answered too: what is said of the path's end at the first is believed.
     pub(super) fn note_confirmation(&mut self, at: ProbeRef) {
-        let Some(probe) = at.confirmation_index().and_then(|_| self.path.probe(at)) else { return };
+        let ProbeRef::Confirmation(index) = at else { return };
+        let Some(probe) = self.path.confirmations.get(usize::from(index)) else { return };
         let (ttl, answer) = (probe.ttl, probe.answer());
         if !answer.is_some_and(|reply| reply.kind.delivered()) {
             return;
@@ -137,7 +144,7 @@ impl Tracer {
         self.path.doubts.confirmed.insert(ttl);
         let probes = self.path.hop(ttl).map_or(0, |hop| hop.probes.len());
         for query in (0..probes).filter_map(|query| u16::try_from(query).ok()) {
-            self.restore(ProbeRef { ttl, query });
+            self.restore(ProbeRef::Hop { ttl, query });
         }
         self.path.find_end();
     }
@@ -160,7 +167,9 @@ impl Tracer {
         let totals = &mut self.path.totals;
         totals.answered += u64::from(counted);
         totals.contradicted = totals.contradicted.saturating_sub(count);
-        self.path.doubts.answered.insert(at.ttl);
+        if let Some(ttl) = at.hop_ttl() {
+            self.path.doubts.answered.insert(ttl);
+        }
         let rtt = self.path.probe(at).and_then(|probe| probe.answer()?.measured());
         self.waiting.remove(at, rtt, &self.path);
         self.events.push_back(Event::Settled(at));

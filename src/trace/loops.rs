@@ -65,7 +65,7 @@ fn looked_at(hop: &Hop) -> impl Iterator<Item = &Probe> {
 
 /// Whether an answer to this probe can change what is found.
 pub(super) fn counts(at: ProbeRef) -> bool {
-    at != ProbeRef::SCOUT && at.query < LOOKED_AT
+    matches!(at, ProbeRef::Hop { query, .. } if query < LOOKED_AT)
 }
 
 /// Whether the router at this hop also stands at one that is not beside it: only then there may be a loop.

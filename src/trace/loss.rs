@@ -130,7 +130,7 @@ impl LossWatch {
 
     /// Takes in a late reply, the first to its probe, that came after its round had been taken in.
     pub fn add_late(&mut self, path: &Path, at: ProbeRef) {
-        let Some(recent) = self.hops.get_mut(&at.ttl) else { return };
+        let Some(recent) = at.hop_ttl().and_then(|ttl| self.hops.get_mut(&ttl)) else { return };
         let late_by = recent.rounds.iter().rev().position(|round| round.number == path.round);
         let Some(late_by) = late_by else { return };
         let index = recent.rounds.len() - 1 - late_by;

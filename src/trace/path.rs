@@ -273,16 +273,19 @@ impl Path {
     /// The probe at `at`.
     #[must_use]
     pub fn probe(&self, at: ProbeRef) -> Option<&Probe> {
-        if at == ProbeRef::SCOUT {
-            return self.scout.as_ref();
+        match at {
+            ProbeRef::Scout => self.scout.as_ref(),
+            ProbeRef::SizeProbe(_) => self.size_probe(at).map(|sizer| &sizer.probe),
+            ProbeRef::Confirmation(index) => self.confirmations.get(usize::from(index)),
+            ProbeRef::Hop { ttl, query } => self.hop(ttl)?.probes.get(usize::from(query)),
         }
-        if let Some(index) = at.sizer_index() {
-            return self.sizers.get(index).map(|sizer| &sizer.probe);
-        }
-        if let Some(index) = at.confirmation_index() {
-            return self.confirmations.get(index);
-        }
-        self.hop(at.ttl)?.probes.get(usize::from(at.query))
+    }
+
+    /// The size probe at `at`, if it is one.
+    #[must_use]
+    pub fn size_probe(&self, at: ProbeRef) -> Option<&Sizer> {
+        let ProbeRef::SizeProbe(index) = at else { return None };
+        self.sizers.get(usize::from(index))
     }
 
     /// Where the probe is by now that was this one when it was sent.
@@ -291,17 +294,17 @@ impl Path {
     }
 
     pub(super) fn probe_mut(&mut self, at: ProbeRef) -> Option<&mut Probe> {
-        if at == ProbeRef::SCOUT {
-            return self.scout.as_mut();
+        match at {
+            ProbeRef::Scout => self.scout.as_mut(),
+            ProbeRef::SizeProbe(index) => {
+                self.sizers.get_mut(usize::from(index)).map(|sizer| &mut sizer.probe)
+            }
+            ProbeRef::Confirmation(index) => self.confirmations.get_mut(usize::from(index)),
+            ProbeRef::Hop { ttl, query } => {
+                let hop = self.hops.get_mut(usize::from(ttl.checked_sub(self.first_ttl)?))?;
+                hop.probes.get_mut(usize::from(query))
+            }
         }
-        if let Some(index) = at.sizer_index() {
-            return self.sizers.get_mut(index).map(|sizer| &mut sizer.probe);
-        }
-        if let Some(index) = at.confirmation_index() {
-            return self.confirmations.get_mut(index);
-        }
-        let hop = self.hops.get_mut(usize::from(at.ttl.checked_sub(self.first_ttl)?))?;
-        hop.probes.get_mut(usize::from(at.query))
     }
 
     /// The hop with this TTL, for a probe of its own; `None` if the trace has no such hop.
@@ -319,14 +322,14 @@ impl Path {
 
     /// Where the scout has been put, once it is a hop's.
     fn scout_place(&self) -> Option<ProbeRef> {
-        Some(self.by_now(ProbeRef::SCOUT)).filter(|at| *at != ProbeRef::SCOUT)
+        Some(self.by_now(ProbeRef::Scout)).filter(|at| *at != ProbeRef::Scout)
     }
 
     /// The TTL that a probe was sent with, be it the scout or a probe that was put into another hop.
     pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
         match at {
-            ProbeRef::SCOUT => max_ttl,
-            at => self.probe(at).map_or(at.ttl, |probe| probe.ttl),
+            ProbeRef::Scout => max_ttl,
+            at => self.probe(at).map_or(at.hop_ttl().unwrap_or(max_ttl), |probe| probe.ttl),
         }
     }
 
@@ -340,15 +343,21 @@ impl Path {
     /// Whether a probe went past the end of the path, where nobody waits for answers: the scout is of no hop then.
     #[must_use]
     pub fn is_past_end(&self, at: ProbeRef) -> bool {
-        self.last_ttl().is_some_and(|last| at == ProbeRef::SCOUT || at.ttl > last)
+        self.last_ttl().is_some_and(|last| match at {
+            ProbeRef::Scout => true,
+            ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_) => false,
+            ProbeRef::Hop { ttl, .. } => ttl > last,
+        })
     }
 
     /// How many probes, the scout among them, were not answered and went past the end of the path: nobody waited for those.
     #[must_use]
     pub fn unawaited(&self) -> u64 {
-        let hops =
-            self.hops().iter().map(|hop| (ProbeRef { ttl: hop.ttl, query: 0 }, &hop.probes[..]));
-        let scout = self.scout.iter().map(|it| (ProbeRef::SCOUT, std::slice::from_ref(it)));
+        let hops = self
+            .hops()
+            .iter()
+            .map(|hop| (ProbeRef::Hop { ttl: hop.ttl, query: 0 }, &hop.probes[..]));
+        let scout = self.scout.iter().map(|it| (ProbeRef::Scout, std::slice::from_ref(it)));
         let past = hops.chain(scout).filter(|(at, _)| self.is_past_end(*at));
         let open = past.flat_map(|(_, probes)| probes).filter(|probe| probe.answer().is_none());
         open.count() as u64

@@ -30,7 +30,8 @@ impl Tracer {
             answers.filter(|it| it.quote.is_none()).filter_map(super::reply::Reply::measured).min()
         });
         let silent = took.unwrap_or(Span::ZERO).scaled(SILENT);
-        let before = self.waiting.all(&self.path).filter(|at| (1..end).contains(&at.ttl));
+        let before =
+            self.waiting.all(&self.path).filter(|at| at.hop_ttl().is_some_and(|ttl| ttl < end));
         let sent = before.filter_map(|at| self.path.probe(at)?.sent).max();
         Some((end, sent.map_or(self.polled, |sent| sent.after(silent))))
     }
@@ -38,7 +39,7 @@ impl Tracer {
     /// This probe was given up. Says whether answers are withdrawn for that.
     pub(super) fn note_lost(&mut self, at: ProbeRef) -> bool {
         let doubts = &self.path.doubts;
-        if at.confirmation_index().is_none() || !doubts.repeated || doubts.distrusting {
+        if !matches!(at, ProbeRef::Confirmation(_)) || !doubts.repeated || doubts.distrusting {
             return false;
         }
         let ttl = self.path.probe(at).map(|probe| probe.ttl);

@@ -203,10 +203,8 @@ impl Table {
     /// The same for its row; `None` if it is none of that hop.
     fn count_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> Option<()> {
         let reply = path.probe(at)?.replies.get(index)?;
-        if !path.is_of_hop(at.ttl, reply) {
-            return None;
-        }
-        let place = self.rows.iter().position(|row| row.ttl == at.ttl)?;
+        let ttl = at.hop_ttl().filter(|ttl| path.is_of_hop(*ttl, reply))?;
+        let place = self.rows.iter().position(|row| row.ttl == ttl)?;
         let row = self.rows.get_mut(place)?;
         row.late += 1;
         let probe = path.probe(at);

@@ -161,7 +161,7 @@ impl Tracer {
         let ttl = self.doubted().find(|ttl| !schedule.has_confirmed(*ttl))?;
         let settled = |at: ProbeRef| {
             let doubted = self.path.probe(at).is_some_and(Probe::is_doubted);
-            doubted || at.confirmation_index().is_some() || self.is_irrelevant(at)
+            doubted || matches!(at, ProbeRef::Confirmation(_)) || self.is_irrelevant(at)
         };
         let rest = schedule.is_exhausted(&self.config, shown)
             && !schedule.is_unsure(&self.config, self.last_ttl())
@@ -174,9 +174,10 @@ impl Tracer {
     fn is_irrelevant(&self, at: ProbeRef) -> bool {
         match at {
             _ if self.path.is_end_open() => false,
-            ProbeRef::SCOUT => self.path.end.is_some(),
-            at if at.ttl <= self.last_ttl() => false,
-            at => self.path.past_target(&self.config).all(|past| past != at),
+            ProbeRef::Scout => self.path.end.is_some(),
+            ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_) => false,
+            ProbeRef::Hop { ttl, .. } if ttl <= self.last_ttl() => false,
+            ProbeRef::Hop { .. } => self.path.past_target(&self.config).all(|past| past != at),
         }
     }
 

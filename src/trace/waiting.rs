@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::config::TraceConfig;
-use super::path::{Hop, Path, ProbeRef};
+use super::path::{Path, ProbeRef};
 use crate::time::{Span, Timestamp};
 
 /// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
@@ -101,7 +101,7 @@ impl Waiting {
     /// depend on answers that are in doubt.
     fn index(&self, at: ProbeRef, ttl: u8) -> usize {
         let hop = usize::from(ttl.saturating_sub(self.first_ttl)) + 1;
-        let apart = at == ProbeRef::SCOUT || at.confirmation_index().is_some();
+        let apart = matches!(at, ProbeRef::Scout | ProbeRef::Confirmation(_));
         if apart { 0 } else { hop.min(self.queues.len().saturating_sub(1)) }
     }
 
@@ -123,20 +123,20 @@ impl Waiting {
             let before = queue.sent.len();
             queue.sent.retain(|Reverse((_, other))| *other != at);
             self.stale = self.stale.saturating_sub(before - queue.sent.len());
-            queue.first_rtt = path.hop(at.ttl).and_then(Hop::first_rtt);
+            queue.first_rtt = at.hop_ttl().and_then(|ttl| path.hop(ttl)?.first_rtt());
         }
         self.push(at, path);
     }
 
     /// It was answered, and waits no more.
     pub(super) fn remove(&mut self, at: ProbeRef, rtt: Option<Span>, path: &Path) {
-        let index = self.index(at, at.ttl);
-        if at.ttl > 0
+        if let ProbeRef::Hop { ttl, query } = at
+            && let index = self.index(at, ttl)
             && let Some(rtt) = rtt.filter(|rtt| *rtt > Span::ZERO)
             && let Some(Queue { first_rtt, .. }) = self.queues.get_mut(index)
-            && first_rtt.is_none_or(|(query, _)| at.query < query)
+            && first_rtt.is_none_or(|(first, _)| query < first)
         {
-            *first_rtt = Some((at.query, rtt));
+            *first_rtt = Some((query, rtt));
         }
         (self.live, self.stale) = (self.live.saturating_sub(1), self.stale + 1);
         if self.stale > self.live + FEW {
@@ -284,7 +284,8 @@ impl Waiting {
 
     /// How many of them are probes of hops beyond the farthest router that answered and before the last hop.
     pub(super) fn beyond_farthest(&self, path: &Path, config: &TraceConfig) -> usize {
-        let beyond = |at: &ProbeRef| at.ttl > path.farthest && at.ttl < config.max_ttl;
+        let is_beyond = |ttl: u8| ttl > path.farthest && ttl < config.max_ttl;
+        let beyond = |at: &ProbeRef| at.hop_ttl().is_some_and(is_beyond);
         self.all(path).filter(beyond).count()
     }
 

@@ -52,8 +52,8 @@ pub struct Target {
     pub missing: u64,
     /// Hops and rounds of which a reply came late, with its RTT.
     pub late: BTreeMap<(u8, u64), Option<Span>>,
-    /// The last replies of each hop, by TTL, the oldest first.
-    pub packets: BTreeMap<u8, VecDeque<Packet>>,
+    /// The last replies of each hop, by TTL, the oldest first; without one, those that belong to no hop yet.
+    pub packets: BTreeMap<Option<u8>, VecDeque<Packet>>,
     /// The names of responders.
     pub names: BTreeMap<IpAddr, Untrusted>,
     /// Their autonomous systems, where they are asked for.
@@ -181,7 +181,7 @@ impl Model {
         let bytes = datagram.unwrap_or_default();
         let bytes = bytes.get(..BYTES).unwrap_or(bytes).to_vec();
         let packet = Packet { round: self.target.table.rounds() + 1, reply: reply.clone(), bytes };
-        self.target.keep(at.ttl, packet);
+        self.target.keep(at.hop_ttl(), packet);
     }
 
     /// Something happened to the path, or something became known of those who answered (`None`).
@@ -290,9 +290,9 @@ impl Target {
         self.table.add_late(path, at, index);
         let Some(probe) = path.probe(at) else { return };
         let began = |sent| self.times.iter().rposition(|began| *began <= sent);
-        if let Some(ago) = probe.sent.and_then(began) {
+        if let Some((ago, ttl)) = probe.sent.and_then(began).zip(at.hop_ttl()) {
             let rtt = probe.replies.get(index).and_then(Reply::measured);
-            self.late.insert((at.ttl, self.first_round() + ago as u64), rtt);
+            self.late.insert((ttl, self.first_round() + ago as u64), rtt);
         }
     }
 
@@ -302,15 +302,15 @@ impl Target {
             let probe = path.probe(at);
             probe.is_some_and(|it| it.replies.iter().any(|reply| reply.frame == packet.reply.frame))
         };
-        let Some(packets) = self.packets.get_mut(&before.ttl) else { return };
+        let Some(packets) = self.packets.get_mut(&before.hop_ttl()) else { return };
         let (placed, others) = packets.drain(..).partition(answers);
         *packets = others;
         for packet in placed {
-            self.keep(at.ttl, packet);
+            self.keep(at.hop_ttl(), packet);
         }
     }
 
-    fn keep(&mut self, ttl: u8, packet: Packet) {
+    fn keep(&mut self, ttl: Option<u8>, packet: Packet) {
         let packets = self.packets.entry(ttl).or_default();
         packets.push_back(packet);
         if packets.len() > PACKETS {

@@ -11,7 +11,7 @@ const WIDTH: usize = 16;
 
 /// The replies, the latest first, then its bytes.
 pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
-    let packets = target.row(state).and_then(|(_, row)| target.packets.get(&row.ttl));
+    let packets = target.row(state).and_then(|(_, row)| target.packets.get(&Some(row.ttl)));
     let Some(packets) = packets.filter(|packets| !packets.is_empty()) else {
         return vec!["nothing was received of it".to_owned()];
     };

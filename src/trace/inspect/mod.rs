@@ -136,7 +136,8 @@ impl Inspector {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         match disposition {
             // Others are no hop's.
-            Disposition::OwnProbe(at) | Disposition::Reply(at, _) if !at.is_of_hops() => {}
+            Disposition::OwnProbe(ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_))
+            | Disposition::Reply(ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_), _) => {}
             Disposition::OwnProbe(at) => drop(self.sent.insert(at, datagram.to_vec())),
             Disposition::Reply(at, Some(index)) => {
                 let reply = path.probe(at).and_then(|probe| probe.replies.get(index));
@@ -162,8 +163,10 @@ impl Inspector {
     #[must_use]
     pub fn hop(comparison: &Comparison, config: &TraceConfig) -> u8 {
         match comparison.at {
-            ProbeRef::SCOUT => config.max_ttl.saturating_sub(comparison.ttl.saturating_sub(1)),
-            at => at.ttl,
+            ProbeRef::Hop { ttl, .. } => ttl,
+            ProbeRef::Scout | ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_) => {
+                config.max_ttl.saturating_sub(comparison.ttl.saturating_sub(1))
+            }
         }
     }
 
@@ -218,7 +221,7 @@ impl Comparison {
     /// Whether the hop is known that this is of: not where the TTL of the scout was set anew. The probes of the hops tell
     /// the same then.
     fn can_be_placed(&self) -> bool {
-        self.at != ProbeRef::SCOUT || self.ttl <= self.sent_ttl
+        self.at != ProbeRef::Scout || self.ttl <= self.sent_ttl
     }
 
     /// Whether the checksum was changed though nothing that it covers was, as far as the quote shows.

@@ -29,7 +29,7 @@ const IN_TRANSIT: (u8, u8) = (icmpv4::TIME_EXCEEDED, 0);
 const DELIVERED: (u8, u8) = (icmpv4::UNREACHABLE, icmpv4::CODE_PORT);
 
 fn compared(sent: &[u8], quoted: &[u8]) -> Comparison {
-    let at = ProbeRef { ttl: 2, query: 1 };
+    let at = ProbeRef::Hop { ttl: 2, query: 1 };
     compare(sent, quoted, at, &reply([10, 0, 0, 1].into(), IN_TRANSIT)).unwrap()
 }
 
@@ -55,7 +55,7 @@ fn inspected(words: &str, change: impl Fn(&mut Vec<u8>, u8)) -> (Inspector, Trac
                 "." => (config.target, DELIVERED),
                 router => ([10, 0, 0, router.as_bytes()[0]].into(), IN_TRANSIT),
             };
-            let at = ProbeRef { ttl, query };
+            let at = ProbeRef::Hop { ttl, query };
             let it = compare(&sent, &quoted, at, &reply(responder, icmp));
             inspector.comparisons.extend(it);
         }
@@ -183,7 +183,7 @@ fn a_scout_whose_ttl_was_set_anew_is_of_no_hop() {
         let mut quoted = sent.clone();
         quoted[8] = ttl;
         let reply = reply([203, 0, 113, 9].into(), DELIVERED);
-        let it = compare(&sent, &quoted, ProbeRef::SCOUT, &reply).unwrap();
+        let it = compare(&sent, &quoted, ProbeRef::Scout, &reply).unwrap();
         assert_eq!(it.can_be_placed(), placed, "{ttl}");
     }
 }
@@ -284,7 +284,7 @@ fn a_routing_header_is_no_translation() {
         let mut quoted = sent.clone();
         quoted[24..40].copy_from_slice(&address(destination));
         (quoted[7], quoted[43]) = (1, 0);
-        let at = ProbeRef { ttl: 2, query: 1 };
+        let at = ProbeRef::Hop { ttl: 2, query: 1 };
         let target = IpAddr::from(address(0xa));
         let it = compare(&sent, &quoted, at, &reply(target, IN_TRANSIT)).unwrap();
         (fields(&it).len(), it.oddities(target))

@@ -18,7 +18,7 @@ impl Path {
     /// A sizer says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
     /// that answers at its TTL are to be believed; else it is a probe like those of hops.
     pub(in super::super) fn note_answer(&mut self, at: ProbeRef, max_ttl: u8) {
-        if at.sizer_index().is_some() {
+        if let ProbeRef::SizeProbe(_) = at {
             return;
         }
         let Some(reply) = self.probe(at).and_then(|probe| self.evidence(probe)) else { return };
@@ -55,7 +55,7 @@ impl Path {
     /// Whether this is the scout, be it that nobody had answered it when the trace was over, so that it counts as a probe
     /// of the last hop: in a watch its answer may still come, and then says how far away the target is.
     fn is_scout(&self, at: ProbeRef) -> bool {
-        at == ProbeRef::SCOUT || self.scout_place() == Some(at)
+        at == ProbeRef::Scout || self.scout_place() == Some(at)
     }
 
     /// The reply to this probe that says how far the path goes, in time or late; what quotes nothing must not be later than

@@ -19,7 +19,7 @@ impl Path {
         let past: Vec<ProbeRef> = self.past_target(config).collect();
         for before in past {
             // Each was the last of its hop.
-            let probe = self.hop_mut(before.ttl).and_then(|hop| hop.probes.pop());
+            let probe = before.hop_ttl().and_then(|ttl| self.hop_mut(ttl)?.probes.pop());
             let Some((probe, end)) = probe.zip(self.end) else { break };
             self.put(probe, before, end);
         }
@@ -34,14 +34,14 @@ impl Path {
         let Some(hop) = self.hop_mut(ttl) else { return };
         let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
         hop.probes.push(probe);
-        self.placed.push((before, ProbeRef { ttl, query }));
+        self.placed.push((before, ProbeRef::Hop { ttl, query }));
     }
 
     fn place_scout(&mut self, config: &TraceConfig) {
         let Some(ttl) = self.scout_hop(config) else { return };
         let Some(scout) = self.scout.take() else { return };
         let ends = self.evidence(&scout).is_some_and(Reply::may_end);
-        self.put(scout, ProbeRef::SCOUT, ttl);
+        self.put(scout, ProbeRef::Scout, ttl);
         if ends {
             self.end = Some(ttl);
         }
@@ -97,7 +97,7 @@ impl Path {
             let last_first = hop.probes.iter().enumerate().rev();
             let may_count = last_first.take_while(|(_, probe)| self.may_be_of_target(probe));
             let query = |(index, _)| u16::try_from(index).unwrap_or(u16::MAX);
-            may_count.map(move |numbered| ProbeRef { ttl: hop.ttl, query: query(numbered) })
+            may_count.map(move |numbered| ProbeRef::Hop { ttl: hop.ttl, query: query(numbered) })
         })
     }
 

@@ -10,55 +10,33 @@ use crate::time::{Span, Timestamp};
 /// Replies kept per probe; more are only counted, so that a flood of them costs no memory.
 pub const REPLIES_KEPT: usize = 8;
 
-/// The queries of probes of no hop are those of sizers up to here, and from here on those of confirmations: one for each TTL.
-const FIRST_CONFIRMATION: u16 = u16::MAX - 255;
-
-/// Where in the path a probe is found: in a hop, or apart from all of them (see [`ProbeRef::SCOUT`]).
+/// Where in the path a probe is found: in a hop, or apart from all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProbeRef {
-    /// The TTL that it was sent with.
-    pub ttl: u8,
-    /// Which of the hop's probes it is, from 0, in the order of capture.
-    pub query: u16,
+pub enum ProbeRef {
+    /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It belongs to no hop
+    /// before the trace is over.
+    Scout,
+    /// The probe with this index in [`Path::sizers`](super::Path::sizers). It belongs to no hop.
+    SizeProbe(u16),
+    /// The probe with this index in [`Path::confirmations`](super::Path::confirmations). It belongs to no hop.
+    Confirmation(u8),
+    /// A probe of a hop.
+    Hop {
+        /// The TTL of the hop.
+        ttl: u8,
+        /// Which of the hop's probes it is, from 0, in the order of capture.
+        query: u16,
+    },
 }
 
 impl ProbeRef {
-    /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It
-    /// belongs to no hop before the trace is over. No hop has a TTL of 0.
-    pub const SCOUT: Self = Self { ttl: 0, query: 0 };
-
-    /// The sizer with this index in [`Path::sizers`](super::Path::sizers): like the scout it belongs to no hop. `None` beyond the
-    /// last that can be.
-    pub(in super::super) fn sizer(index: usize) -> Option<Self> {
-        let query = u16::try_from(index).ok()?.checked_add(1)?;
-        Some(Self { ttl: 0, query })
-    }
-
-    /// The index of a sizer in [`Path::sizers`](super::Path::sizers), if it is one.
+    /// The TTL of its hop, if it is a probe of one.
     #[must_use]
-    pub fn sizer_index(self) -> Option<usize> {
-        let sizer = self.ttl == 0 && self != Self::SCOUT && self.query < FIRST_CONFIRMATION;
-        sizer.then(|| usize::from(self.query) - 1)
-    }
-
-    /// The confirmation with this index in [`Path::confirmations`](super::Path::confirmations): it belongs to no hop either. `None` beyond the last
-    /// that can be.
-    pub(in super::super) fn confirmation(index: usize) -> Option<Self> {
-        let query = u16::try_from(index).ok()?.checked_add(FIRST_CONFIRMATION)?;
-        Some(Self { ttl: 0, query })
-    }
-
-    /// The index of a confirmation in [`Path::confirmations`](super::Path::confirmations), if it is one.
-    #[must_use]
-    pub fn confirmation_index(self) -> Option<usize> {
-        let confirmation = self.ttl == 0 && self.query >= FIRST_CONFIRMATION;
-        confirmation.then(|| usize::from(self.query - FIRST_CONFIRMATION))
-    }
-
-    /// Whether it is a probe of a hop, or the scout, which will be one.
-    #[must_use]
-    pub fn is_of_hops(self) -> bool {
-        self.ttl > 0 || self == Self::SCOUT
+    pub fn hop_ttl(self) -> Option<u8> {
+        match self {
+            Self::Hop { ttl, .. } => Some(ttl),
+            Self::Scout | Self::SizeProbe(_) | Self::Confirmation(_) => None,
+        }
     }
 }
 

@@ -95,9 +95,9 @@ impl Exits {
             let Some(flow) = flows.number(&probe.key) else { continue };
             exited.flows.insert(flow);
             by_flow.entry(flow).or_default().insert(*exit);
-            if at.ttl == config.first_ttl {
+            if at.hop_ttl() == Some(config.first_ttl) {
                 let responder = telling(probe).map(|reply| reply.responder);
-                exited.routers.extend(at_first_hop(network, at.ttl, flow, responder));
+                exited.routers.extend(at_first_hop(network, config.first_ttl, flow, responder));
             }
         }
         if exits.len() < 2 {

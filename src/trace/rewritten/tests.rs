@@ -67,7 +67,7 @@ fn sent(config: &TraceConfig) -> Rewritten {
 }
 
 fn at(number: u32) -> ProbeRef {
-    ProbeRef { ttl: 1, query: u16::try_from(number).unwrap() }
+    ProbeRef::Hop { ttl: 1, query: u16::try_from(number).unwrap() }
 }
 
 fn change(bytes: &mut [u8], change: Change) {

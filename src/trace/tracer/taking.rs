@@ -86,16 +86,18 @@ impl Tracer {
         let probe = Probe::new(key, header.ttl, frame.at.known(), Some(frame.number));
         let first = self.path.totals.sent == 0 && self.path.hops().is_empty();
         let at = if self.correlator.is_confirmation(&key) {
-            let at = ProbeRef::confirmation(self.path.confirmations.len());
-            let Some(at) = at else { return Disposition::Unrelated };
+            // One for each TTL.
+            let Ok(index) = u8::try_from(self.path.confirmations.len()) else {
+                return Disposition::Unrelated;
+            };
             self.path.confirmations.push(probe);
-            at
+            ProbeRef::Confirmation(index)
         } else if self.config.mtu && header.total_len > usize::from(self.config.packet_len) {
             let Some(at) = self.add_sizer(probe, header) else { return Disposition::Unrelated };
             at
         } else if first && self.config.has_scout() && header.ttl == self.config.max_ttl {
             self.path.scout = Some(probe);
-            ProbeRef::SCOUT
+            ProbeRef::Scout
         } else {
             if let Some(before) = number(self.config.probe, &key).checked_sub(1) {
                 self.add_missing(before);
@@ -125,16 +127,16 @@ impl Tracer {
         let hop = hop.filter(|hop| hop.probes.len() < usize::from(self.config.queries))?;
         let query = u16::try_from(hop.probes.len()).unwrap_or(u16::MAX);
         hop.probes.push(probe);
-        Some(ProbeRef { ttl, query })
+        Some(ProbeRef::Hop { ttl, query })
     }
 
     /// Adds a probe that is longer than those of hops, unless there are very many.
     fn add_sizer(&mut self, probe: Probe, header: &IpHeader) -> Option<ProbeRef> {
         let index = self.path.sizers.len();
-        let at = ProbeRef::sizer(index).filter(|_| index < mtu::MOST_SIZERS)?;
+        let number = u16::try_from(index).ok().filter(|_| index < mtu::MOST_SIZERS)?;
         let len = u16::try_from(header.total_len).ok()?;
         self.path.sizers.push(Sizer { probe, len });
-        Some(at)
+        Some(ProbeRef::SizeProbe(number))
     }
 
     /// Adds the probes up to this number that are missing from the capture; says whether there were any.
@@ -261,8 +263,8 @@ impl Tracer {
         totals.answered += u64::from(settles && !orphan);
         totals.orphans += u64::from(orphan);
         self.path.doubts.repeated |= answer && duplicate;
-        if answer && kept && at.ttl > 0 {
-            self.path.doubts.answered.insert(at.ttl);
+        if let Some(ttl) = at.hop_ttl().filter(|_| answer && kept) {
+            self.path.doubts.answered.insert(ttl);
         }
         if settles || belated {
             self.path.note_answer(at, self.config.max_ttl);
