@@ -93,6 +93,7 @@ fn options_that_are_wrong_name_themselves() {
         (vec!["report", "--simulate", "-i", "0.2", TARGET], ["interface 0.2", "--interval 0.2"]),
         (vec!["--simulate", "-i", "eth9", TARGET], ["interface eth9", "leave out -i"]),
         (vec!["--simulate", "-s", "::1", TARGET], ["::1 cannot be the source", "an IPv4 address"]),
+        (vec!["--resolver=127.0.0.1", "a..example"], ["a..example", "not a domain name"]),
         (vec!["fe80::1%"], ["fe80::1% is not a target", "fe80::1%eth0"]),
         (vec!["%eth0"], ["%eth0 is not a target", "fe80::1%eth0"]),
         (vec!["diff", "-", "-"], ["stdin can be read once", "name a file"]),
