@@ -68,6 +68,21 @@ fn what_is_wrong_is_said_in_one_line_with_status_2() {
     }
 }
 
+/// As outside the simulation: the address of a name is of the family of the source that is asked for.
+#[test]
+fn a_name_with_two_families_follows_the_source() {
+    for (source, target) in [("2001:db8:0:1::2", "2001:db8:300::9"), ("192.0.2.2", "203.0.113.9")] {
+        for command in ["trace", "inspect", "paths"] {
+            let done = run(&[command, "--simulate", "-s", source, "target.example"]);
+            let (status, report) = (done.status, done.stdout);
+            assert!(
+                status == 0 && report.contains(&format!("target.example ({target})")),
+                "{report}"
+            );
+        }
+    }
+}
+
 #[test]
 fn options_that_are_wrong_name_themselves() {
     for (args, words) in [
