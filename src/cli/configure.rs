@@ -67,10 +67,6 @@ pub(super) fn configure(
     if is_tcp && config.packet_len != config.least_len() {
         bail!("TCP probes carry no payload: leave out the packet length");
     }
-    if config.first_ttl > config.max_ttl {
-        let (first, max) = (config.first_ttl, config.max_ttl);
-        bail!("--max-hops {max} is below --first {first}: choose a larger --max-hops");
-    }
     config.check()?;
     Ok(config)
 }

@@ -6,12 +6,13 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use super::values::{parse_address, parse_flow, parse_send_wait, parse_wait, within};
 use crate::probe::{FlowMode, ProbeType};
-use crate::trace::config::MAX_QUERIES;
+use crate::trace::config::{DEFAULT_HOPS, MAX_QUERIES};
 use crate::trace::survey::SurveyHints;
 use crate::trace::{TraceConfig, Wait};
 use crate::wire::extension::Family;
@@ -173,6 +174,16 @@ impl TraceOptions {
     pub fn hints(&self) -> SurveyHints {
         let first_ttl = self.first_ttl.unwrap_or(0);
         SurveyHints { first_ttl, protocol: self.kind.protocol }
+    }
+
+    /// Refuses hops of which the last comes before the first.
+    pub fn check_hops(&self) -> anyhow::Result<()> {
+        let first = self.first_ttl.unwrap_or(DEFAULT_HOPS.0);
+        let max = self.max_ttl.unwrap_or(DEFAULT_HOPS.1);
+        if first > max {
+            bail!("--max-hops {max} is below --first {first}: choose a larger --max-hops");
+        }
+        Ok(())
     }
 
     /// The type of probe: UDP to rising ports if none was chosen.

@@ -66,6 +66,7 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     if args.targets.len() > 1 && (trace.pcap.is_some() || trace.stats.is_some()) {
         bail!("--pcap and --stats are of one target: run a watch for each");
     }
+    trace.options.check_hops()?;
     trace::check_files(trace)?;
     let facts_to = facts::open_stats(trace)?;
     let mut probers = Probers::start(args, &watch)?;

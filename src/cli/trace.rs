@@ -63,6 +63,9 @@ pub(super) fn check_files(args: &TraceArgs) -> anyhow::Result<()> {
 
 /// Runs the command.
 pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
+    if task.earlier().is_none() {
+        args.options.check_hops()?;
+    }
     check_files(args)?;
     let target = args.target.as_deref().unwrap_or_default();
     match &args.simulate {

@@ -108,6 +108,8 @@ fn options_that_are_wrong_name_themselves() {
         (vec!["report", "--simulate", "-i", "0.2", TARGET], ["interface 0.2", "--interval 0.2"]),
         (vec!["--simulate", "-i", "eth9", TARGET], ["interface eth9", "leave out -i"]),
         (vec!["--simulate", "-s", "::1", TARGET], ["::1 cannot be the source", "an IPv4 address"]),
+        (vec!["-f20", "-m10", "0.0.0.0"], ["--max-hops 10 is below --first 20", "larger"]),
+        (vec!["watch", "-f31", "0.0.0.0"], ["--max-hops 30 is below --first 31", "larger"]),
         (vec!["--resolver=127.0.0.1", "a..example"], ["a..example", "not a domain name"]),
         (vec!["fe80::1%"], ["fe80::1% is not a target", "fe80::1%eth0"]),
         (vec!["%eth0"], ["%eth0 is not a target", "fe80::1%eth0"]),
