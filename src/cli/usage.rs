@@ -8,6 +8,9 @@ use clap::{Arg, Command};
 
 use super::{args, hints};
 
+/// Options that need others.
+const NEEDY: [&str; 2] = ["--keep", "--rotate"];
+
 /// A command line as it was typed, and the command that it is of.
 struct Typed<'a> {
     words: Vec<&'a str>,
@@ -69,6 +72,11 @@ impl<'a> Typed<'a> {
         Self { words, name, command: chosen.unwrap_or(all) }
     }
 
+    /// Whether an option was typed by this long name.
+    fn has(&self, long: &str) -> bool {
+        self.words.iter().any(|word| word.split('=').next() == Some(long))
+    }
+
     /// In words of its own, where there are better ones than clap's.
     fn told(&self, error: &clap::Error) -> Option<String> {
         let texts = |kind| match error.get(kind) {
@@ -116,12 +124,9 @@ impl<'a> Typed<'a> {
                 }
             }
             ErrorKind::MissingRequiredArgument => {
-                let with = if arguments.iter().any(|it| it.starts_with('-')) {
-                    " with these options"
-                } else {
-                    ""
-                };
-                format!("{} needs {}{with}", self.name, listed(&arguments))
+                let by = NEEDY.iter().find(|option| self.has(option)).copied();
+                let by = by.filter(|_| arguments.iter().all(|it| it.starts_with('-')));
+                format!("{} needs {}", by.unwrap_or(&self.name), listed(&arguments))
             }
             ErrorKind::InvalidValue if value.as_deref().is_none_or(str::is_empty) => {
                 format!("{argument} has no value: give one")
@@ -166,8 +171,7 @@ impl<'a> Typed<'a> {
     fn option(&self, arg: &Arg) -> Option<String> {
         let longs = arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten());
         for long in longs.map(|name| format!("--{name}")) {
-            let is_it = |word: &&str| word.split('=').next() == Some(&long);
-            if self.words.iter().any(is_it) {
+            if self.has(&long) {
                 return Some(long);
             }
         }
