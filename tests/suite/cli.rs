@@ -108,6 +108,7 @@ fn options_that_are_wrong_name_themselves() {
         (vec!["report", "--simulate", "-i", "0.2", TARGET], ["interface 0.2", "--interval 0.2"]),
         (vec!["--simulate", "-i", "eth9", TARGET], ["interface eth9", "leave out -i"]),
         (vec!["--simulate", "-s", "::1", TARGET], ["::1 cannot be the source", "an IPv4 address"]),
+        (vec!["replay", "--list", "--csv", "f.pcap"], ["--list writes text or JSON", "leave out"]),
         (vec!["-f20", "-m10", "0.0.0.0"], ["--max-hops 10 is below --first 20", "larger"]),
         (vec!["watch", "-f31", "0.0.0.0"], ["--max-hops 30 is below --first 31", "larger"]),
         (vec!["--resolver=127.0.0.1", "a..example"], ["a..example", "not a domain name"]),
