@@ -146,7 +146,7 @@ fn rtts(found: &Rtts) -> String {
     text
 }
 
-/// "hops 1-5 7".
+/// "hops 1-5, 7".
 fn hops(ttls: &[u8]) -> String {
     let runs = ttls.chunk_by(|one, next| one.checked_add(1) == Some(*next));
     let runs = runs.filter_map(|run| match run {
@@ -155,7 +155,7 @@ fn hops(ttls: &[u8]) -> String {
         [first, .., last] => Some(format!("{first}-{last}")),
     });
     let runs: Vec<_> = runs.collect();
-    format!("hop{} {}", if ttls.len() == 1 { "" } else { "s" }, runs.join(" "))
+    format!("hop{} {}", if ttls.len() == 1 { "" } else { "s" }, runs.join(", "))
 }
 
 /// Two maps of all paths.

@@ -58,7 +58,7 @@ use Set::{Choice, Flag, Value};
 /// All keys, in the order in which `rtrace config --default` has them.
 #[rustfmt::skip]
 const KEYS: &[Key] = &[
-    Key::new("format", "\"text\"", Value("--format")).unless(&["json", "csv", "inspect"]).presenting(),
+    Key::new("format", "\"text\"", Value("--format")).unless(&["json", "csv", "inspect", "list"]).presenting(),
     Key::new("numeric", "false", Flag("-n")).unless(&["resolve"]).presenting(),
     Key::new("extensions", "false", Flag("--extensions")).presenting(),
     Key::new("back", "false", Flag("--back")).presenting(),

@@ -147,14 +147,14 @@ pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
         _ => None,
     };
     let argument = text(ContextKind::InvalidArg).unwrap_or_default();
-    if error.kind() == ErrorKind::UnknownArgument {
-        return similar_command(first)
-            .filter(|_| command.is_empty())
+    let meant = similar_command(first).filter(|_| command.is_empty());
+    let too_many = text(ContextKind::InvalidSubcommand).is_some();
+    if error.kind() == ErrorKind::UnknownArgument || too_many {
+        return meant
             .map(|meant| no_such_command(first, &meant))
             .or_else(|| of_other_commands(argument, command));
     }
     let value = text(ContextKind::InvalidValue)?;
-    let meant = similar_command(first).filter(|_| command.is_empty());
     let is_number = value.parse::<f64>().is_ok() || value.starts_with("0x");
     let optional = words
         .windows(2)
@@ -261,6 +261,9 @@ mod tests {
                 "rtrace reprot example.net --rounds 3",
                 "no command reprot: did you mean rtrace report?",
             ),
+            ("rtrace dif 1.json 2.json", "no command dif: did you mean rtrace diff?"),
+            ("rtrace insepct 203.0.113.9 60", "did you mean rtrace inspect?"),
+            ("rtrace insepct -n 203.0.113.9 60", "did you mean rtrace inspect?"),
             ("rtrace a b", "b is not a packet length: rtrace takes one target"),
             ("rtrace report a b", "b is not a packet length: rtrace report takes one target"),
             ("rtrace report -w example.net", "use --wide"),

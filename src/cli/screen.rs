@@ -4,6 +4,7 @@
 //! One thread waits for keys and draws; it looks for news ten times a second, and that is how often it draws at
 //! most, but for keys, which are answered at once. What is shown is a [`Scene`]'s matter.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::panic;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,7 +26,12 @@ use crate::render::tui::{self, Command, Snapshot, UiState};
 
 /// Whether stdout is a terminal that can be drawn on.
 pub fn is_possible() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| draws(&term))
+}
+
+/// Whether a terminal of this type can be drawn on: of an empty type nothing is known.
+fn draws(term: &OsStr) -> bool {
+    !term.is_empty() && term != "dumb"
 }
 
 /// How often news are looked for, and drawn at most.
@@ -245,4 +251,18 @@ fn hold_from_now_on() {
 fn release() {
     let lines = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
     lines.iter().flatten().for_each(|line| console::say(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_of_which_nothing_is_known_is_not_drawn_on() {
+        for (term, drawn) in
+            [("xterm-256color", true), ("linux", true), ("dumb", false), ("", false)]
+        {
+            assert_eq!(draws(term.as_ref()), drawn, "{term:?}");
+        }
+    }
 }

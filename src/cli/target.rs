@@ -47,7 +47,7 @@ pub fn resolve(
 }
 
 /// The family of the options -4 and -6, else that of the source address.
-fn family(options: &TraceOptions) -> anyhow::Result<Option<Family>> {
+pub fn family(options: &TraceOptions) -> anyhow::Result<Option<Family>> {
     let of_source = options.source.map(Family::of);
     match (options.family(), of_source) {
         (Some(asked), Some(source)) if asked != source => {

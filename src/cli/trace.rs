@@ -147,6 +147,11 @@ pub(super) fn open_live(
     })?;
     let TraceOptions { iface, .. } = &args.options;
     let wanted = Wanted::of(args, task);
+    if task.earlier().is_none() {
+        // Before a route is waited for; where probes leave from makes no difference.
+        let flow = Flow { source: target, target, probe: wanted.probe, ident: 1 };
+        configure(args, task, name, &flow, Randomness::of_seed(0))?;
+    }
     let find = || route::resolve(target, zone, iface.as_deref(), wanted.source);
     let route = awaiting::route(target, task.watch(), find)
         .map_err(|error| hints::of_route(error, iface.as_deref()))?;
@@ -292,12 +297,16 @@ pub(super) fn open_simulated(
         Some(text) => Topology::parse(text, &file.display().to_string())?,
     };
     let names = topology.names();
-    let fits = |address: &IpAddr| args.options.fits(address);
-    let mut known = names.iter().filter(|(address, known)| *known == name && fits(address));
+    let (asked, of_name) = (args.options.family(), target::family(&args.options)?);
+    let is_of = |address: &IpAddr, family: Option<Family>| {
+        family.is_none_or(|family| family == Family::of(*address))
+    };
+    let mut known =
+        names.iter().filter(|(address, known)| *known == name && is_of(address, of_name));
     let target = match known.next() {
         Some((address, _)) => *address,
-        None => name.parse().ok().filter(fits).ok_or_else(|| {
-            let kind = match args.options.family() {
+        None => name.parse().ok().filter(|it| is_of(it, asked)).ok_or_else(|| {
+            let kind = match asked {
                 Some(Family::V4) => "an IPv4 address",
                 Some(Family::V6) => "an IPv6 address",
                 None => "an address",

@@ -9,6 +9,9 @@ use clap::{Arg, Command};
 use super::words::{listed, shown};
 use super::{flags, hints};
 
+/// Options that need others.
+const NEEDY: [&str; 2] = ["--keep", "--rotate"];
+
 /// A command line as it was typed, and the command that it is of.
 struct Typed<'a> {
     words: Vec<&'a str>,
@@ -54,6 +57,11 @@ impl<'a> Typed<'a> {
         let name =
             chosen.as_ref().map_or("rtrace".to_owned(), |it| format!("rtrace {}", it.get_name()));
         Self { words, name, command: chosen.unwrap_or(all) }
+    }
+
+    /// Whether an option was typed by this long name.
+    fn has(&self, long: &str) -> bool {
+        self.words.iter().any(|word| word.split('=').next() == Some(long))
     }
 
     /// In words of its own, where there are better ones than clap's.
@@ -103,12 +111,9 @@ impl<'a> Typed<'a> {
                 }
             }
             ErrorKind::MissingRequiredArgument => {
-                let with = if arguments.iter().any(|it| it.starts_with('-')) {
-                    " with these options"
-                } else {
-                    ""
-                };
-                format!("{} needs {}{with}", self.name, listed(&arguments))
+                let by = NEEDY.iter().find(|option| self.has(option)).copied();
+                let by = by.filter(|_| arguments.iter().all(|it| it.starts_with('-')));
+                format!("{} needs {}", by.unwrap_or(&self.name), listed(&arguments))
             }
             ErrorKind::InvalidValue if value.as_deref().is_none_or(str::is_empty) => {
                 format!("{argument} has no value: give one")
@@ -153,8 +158,7 @@ impl<'a> Typed<'a> {
     fn option(&self, arg: &Arg) -> Option<String> {
         let longs = arg.get_long().into_iter().chain(arg.get_all_aliases().into_iter().flatten());
         for long in longs.map(|name| format!("--{name}")) {
-            let is_it = |word: &&str| word.split('=').next() == Some(&long);
-            if self.words.iter().any(is_it) {
+            if self.has(&long) {
                 return Some(long);
             }
         }

@@ -73,6 +73,12 @@ impl Dns {
         })
     }
 
+    /// Whether a name can be asked for: its labels have 1 to 63 octets.
+    #[must_use]
+    pub fn can_ask_for(name: &str) -> bool {
+        Name::from_ascii(name).is_ok()
+    }
+
     /// The addresses of a name, IPv4 first; empty if it has none.
     ///
     /// # Errors

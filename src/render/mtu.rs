@@ -51,6 +51,9 @@ fn line(narrowing: &Narrowing) -> String {
         Some(after) => format!("between hop {after} and hop {before}"),
     };
     match cause {
+        Cause::Refused(by, Some(claim)) if claim == u32::from(mtu) => {
+            format!("{place}: {mtu} bytes, {by} says")
+        }
         Cause::Told(by) => format!("{place}: {mtu} bytes, {by} says"),
         Cause::Refused(by, None) => format!("{place}: {mtu} bytes, {by} refuses more"),
         Cause::Refused(by, Some(claim)) => {

@@ -381,6 +381,9 @@ impl Resolver {
                 let by_library = || dns_lookup::lookup_host(&name).map(Iterator::collect);
                 let found = match self.server {
                     None => by_library().map_err(|error| io::Error::from(error).to_string()),
+                    Some(_) if !Dns::can_ask_for(&name) => {
+                        Err("it is not a domain name".to_owned())
+                    }
                     Some(server) => {
                         let silent = |_| format!("no answer from {server}");
                         self.dns().addresses(&name).map_err(silent)

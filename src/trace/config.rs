@@ -13,6 +13,8 @@ use super::path::Probe;
 
 /// The first destination port of UDP probes, as in every traceroute since 1988.
 pub const DEFAULT_PORT: u16 = 33_434;
+/// The TTLs of the first and the last hop that are probed, unless others are chosen.
+pub const DEFAULT_HOPS: (u8, u8) = (1, 30);
 /// Most queries per hop.
 pub const MAX_QUERIES: u16 = 1_000;
 /// Most queries per hop where a trace is only watched: tools that run for hours have more.
@@ -227,8 +229,8 @@ impl TraceConfig {
                 ProbeType::TcpSyn | ProbeType::TcpAck => craft::HTTP_PORT,
                 _ => DEFAULT_PORT,
             },
-            first_ttl: 1,
-            max_ttl: 30,
+            first_ttl: DEFAULT_HOPS.0,
+            max_ttl: DEFAULT_HOPS.1,
             queries: 3,
             wait: Wait::default(),
             in_flight: 16,

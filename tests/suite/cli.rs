@@ -68,6 +68,21 @@ fn what_is_wrong_is_said_in_one_line_with_status_2() {
     }
 }
 
+/// As outside the simulation: the address of a name is of the family of the source that is asked for.
+#[test]
+fn a_name_with_two_families_follows_the_source() {
+    for (source, target) in [("2001:db8:0:1::2", "2001:db8:300::9"), ("192.0.2.2", "203.0.113.9")] {
+        for command in ["trace", "inspect", "paths"] {
+            let done = run(&[command, "--simulate", "-s", source, "target.example"]);
+            let (status, report) = (done.status, done.stdout);
+            assert!(
+                status == 0 && report.contains(&format!("target.example ({target})")),
+                "{report}"
+            );
+        }
+    }
+}
+
 #[test]
 fn options_that_are_wrong_name_themselves() {
     for (args, words) in [
@@ -93,6 +108,10 @@ fn options_that_are_wrong_name_themselves() {
         (vec!["report", "--simulate", "-i", "0.2", TARGET], ["interface 0.2", "--interval 0.2"]),
         (vec!["--simulate", "-i", "eth9", TARGET], ["interface eth9", "leave out -i"]),
         (vec!["--simulate", "-s", "::1", TARGET], ["::1 cannot be the source", "an IPv4 address"]),
+        (vec!["replay", "--list", "--csv", "f.pcap"], ["--list writes text or JSON", "leave out"]),
+        (vec!["-f20", "-m10", "0.0.0.0"], ["--max-hops 10 is below --first 20", "larger"]),
+        (vec!["watch", "-f31", "0.0.0.0"], ["--max-hops 30 is below --first 31", "larger"]),
+        (vec!["--resolver=127.0.0.1", "a..example"], ["a..example", "not a domain name"]),
         (vec!["fe80::1%"], ["fe80::1% is not a target", "fe80::1%eth0"]),
         (vec!["%eth0"], ["%eth0 is not a target", "fe80::1%eth0"]),
         (vec!["diff", "-", "-"], ["stdin can be read once", "name a file"]),

@@ -136,6 +136,22 @@ fn maps_are_compared() {
     assert!(status == 2 && said.contains("compare two of the same kind"), "{said}");
 }
 
+/// Beside routers that may be one, those at other hops that count with them.
+#[test]
+fn who_shares_a_counter_is_named() {
+    let dir = scratch();
+    let network = path_in(&dir, "shared.toml");
+    for (stages_that_share, words) in
+        [(2..=3, "so does #4 at another hop"), (1..=3, "so do #1,#4 at other hops")]
+    {
+        let line = |stage, _| if stages_that_share.contains(&stage) { ", counter = 1" } else { "" };
+        fs::write(&network, stages(1, &[1, 2, 1, 1], line)).unwrap();
+        let done = run(&["paths", "-n", "--simulate", network.to_str().unwrap(), "203.0.113.9"]);
+        let said = format!("#2-3 count their packets together, but {words}: whether");
+        assert!(done.stdout.contains(&said), "{}", done.stdout);
+    }
+}
+
 /// Asked for on the command line; a configuration file may have it for traces.
 #[test]
 fn a_recording_of_all_paths_is_refused_what_all_paths_are_refused() {

@@ -47,6 +47,18 @@ fn found(text: &str) -> (Vec<String>, String) {
     (said.map(plain).collect(), marks.collect::<Vec<_>>().join(" "))
 }
 
+/// Less than IPv6 needs, and so not believed but measured.
+#[test]
+fn a_router_whose_claim_was_measured_says_so() {
+    let dir = scratch();
+    let file = path_in(&dir, "narrow.toml");
+    fs::write(&file, topology(&["", "mtu = 1000"], 1)).unwrap();
+    let simulated = format!("--simulate={}", file.display());
+    let done = run(&[&simulated, "-n", "--mtu", TARGETS[1]]);
+    let (said, _) = found(&done.stdout);
+    assert_eq!(said, ["between hop 2 and hop 3: 1000 bytes, says", "path MTU: 1000 bytes"]);
+}
+
 #[test]
 fn every_kind_of_narrow_link_is_found_and_replays() {
     let silent = "mtu = 1400\nmtu_silent = true";

@@ -153,6 +153,13 @@ impl Cli {
             let message = "--inspect writes text or JSON: leave out the other form";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
+        if let Some(Action::Replay(replay)) = &cli.command
+            && replay.list
+            && !matches!(output.form(), Form::Text | Form::Json)
+        {
+            let message = "--list writes text or JSON: leave out the other form";
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
         if let Some(Action::Paths(args)) = &cli.command
             && let Some(message) = paths::refused(&args.trace.options, args.trace.output)
         {

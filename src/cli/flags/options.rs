@@ -175,11 +175,6 @@ impl TraceOptions {
         SurveyHints { first_ttl, protocol: self.kind.protocol }
     }
 
-    /// Whether an address is of the family that is asked for.
-    pub fn fits(&self, address: &IpAddr) -> bool {
-        self.family().is_none_or(|family| family == Family::of(*address))
-    }
-
     /// The type of probe: UDP to rising ports if none was chosen.
     pub fn probe_type(&self) -> ProbeType {
         self.kind.chosen().unwrap_or(ProbeType::Udp)

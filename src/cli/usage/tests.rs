@@ -62,10 +62,9 @@ fn an_error_names_what_was_typed_and_says_what_to_do() {
         ("rtrace -q 3 -q 4 host", "-q is given twice: give it once"),
         ("rtrace replay", "rtrace replay needs FILE; see rtrace replay --help"),
         ("rtrace diff", "rtrace diff needs BEFORE and AFTER; see rtrace diff --help"),
-        (
-            "rtrace report --keep 3 host",
-            "rtrace report needs --pcap and --rotate with these options",
-        ),
+        ("rtrace report --keep 3 host", "--keep needs --pcap and --rotate; see"),
+        ("rtrace report --rotate=10k host", "--rotate needs --pcap; see rtrace report --help"),
+        ("rtrace report --rotate 10k", "rtrace report needs "),
         ("rtrace paths -q 3 host", "-q is not for rtrace paths: leave it out"),
         ("rtrace show", "rtrace show needs FILE and FRAME; see rtrace show --help"),
         ("rtrace watch", "rtrace watch needs TARGET; see rtrace watch --help"),

@@ -59,9 +59,12 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     }
     for Unclear { routers, reason, with } in &network.unclear {
         let group = ranges(routers.iter().map(|router| router + 1), "#");
-        let with = ranges(network.routers_of(with).map(|router| router + 1), "#");
+        let shared = ranges(network.routers_of(with).map(|router| router + 1), "#");
         let why = match reason {
-            Reason::SharedCounter => format!("so does {with} at another hop"),
+            Reason::SharedCounter => match network.routers_of(with).count() {
+                1 => format!("so does {shared} at another hop"),
+                _ => format!("so do {shared} at other hops"),
+            },
             Reason::NoControl => "no other hop could be compared".to_owned(),
         };
         writeln!(
