@@ -16,7 +16,7 @@ use crate::trace::inspect::oddities::{Odd, Oddity};
 use crate::trace::inspect::place::{Place, Stage};
 use crate::trace::inspect::quoting::Manner;
 use crate::trace::inspect::{self, Comparison, Difference, Inspector, Value, fields};
-use crate::trace::path::Contradiction;
+use crate::trace::path::{Contradiction, Totals};
 use crate::trace::{Disposition, Path, Probe, ProbeRef, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
@@ -74,16 +74,17 @@ impl<W: Write> Inspect<W> {
         for line in &summary {
             writeln!(self.out, "{line}")?;
         }
-        match view.path.totals.orphans {
-            0 if summary.is_empty() => {
-                writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
-            }
-            0 => {}
-            orphans => writeln!(
-                self.out,
-                "{} without a probe: the quote was rewritten too much to identify one, or is not of this run.",
-                counted(orphans, "reply")
-            )?,
+        let Totals { orphans, cut_short, .. } = view.path.totals;
+        if orphans == 0 && summary.is_empty() {
+            writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
+        }
+        let rewritten = "the quote was rewritten too much to identify one, or is not of this run.";
+        let without_probe = [
+            (cut_short, "the capture cut the quote too short to identify one."),
+            (orphans.saturating_sub(cut_short), rewritten),
+        ];
+        for (count, why) in without_probe.into_iter().filter(|(count, _)| *count > 0) {
+            writeln!(self.out, "{} without a probe: {why}", counted(count, "reply"))?;
         }
         Ok(())
     }

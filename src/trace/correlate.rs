@@ -11,8 +11,9 @@
 //!
 //! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
 
+mod cut;
+
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use crate::probe::craft::is_of_key;
 use crate::probe::{self, Answer, AnswerKey, Flow, ProbeKey, ProbeType};
@@ -26,7 +27,7 @@ use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
 use super::datagram::Datagram;
 use super::idents::Idents;
-use super::lenient::Lenient;
+use super::lenient::{Lenient, unique};
 use super::path::ProbeRef;
 use super::rewritten::{Mark, Rewritten};
 
@@ -97,7 +98,7 @@ impl Correlator {
     /// Of a trace with this configuration. `reserved` is for how many probes room is made at once.
     pub(super) fn new(config: &TraceConfig, idents: Idents, reserved: usize) -> Self {
         let (flow, confirmation) = (config.flow(), config.confirmation);
-        let lenient = matches!(idents, Idents::Listed(_)).then(Lenient::default);
+        let lenient = Lenient::of(&idents);
         Self {
             flow,
             flow_label: flow.target.is_ipv6().then_some(config.flow_label),
@@ -191,7 +192,7 @@ impl Correlator {
         }
         unique(&mut self.without_origin, key.without_origin(protocol), at);
         self.rewritten.insert(&key, at, header, payload);
-        self.insert_answer(&key, at, payload);
+        self.insert_answer(&key, at, payload, header.flow_label);
     }
 
     /// What is left of a datagram whose checksum was changed on the way.
@@ -226,12 +227,12 @@ impl Correlator {
     pub(super) fn insert_missing(&mut self, key: ProbeKey, at: ProbeRef) {
         self.rewritten.note_key(&key);
         self.exact.insert(key, at);
-        self.insert_answer(&key, at, &[]);
+        self.insert_answer(&key, at, &[], self.flow_label);
     }
 
-    fn insert_answer(&mut self, key: &ProbeKey, at: ProbeRef, payload: &[u8]) {
+    fn insert_answer(&mut self, key: &ProbeKey, at: ProbeRef, payload: &[u8], label: Option<u32>) {
         if let Some(lenient) = &mut self.lenient {
-            lenient.insert(&self.flow, *key, at);
+            lenient.insert(&self.flow, label, *key, at);
         }
         let probe = self.flow.probe;
         let port = if probe.has_ports() { key.destination_port() } else { 0 };
@@ -437,9 +438,4 @@ impl Correlator {
 
 fn is_numbered(first: u32, key: &ProbeKey) -> bool {
     u16::try_from(key.tcp_sequence().wrapping_sub(first)).is_ok()
-}
-
-/// Puts `value` where nothing is yet; where something is, the key does not tell which.
-fn unique<K: Eq + Hash, T>(map: &mut HashMap<K, Option<T>>, key: K, value: T) {
-    map.entry(key).and_modify(|known| *known = None).or_insert(Some(value));
 }

@@ -36,4 +36,6 @@ pub struct Listed {
     pub orphans: HashSet<ProbeKey>,
     /// The tool does not ask every hop as often.
     pub uneven: bool,
+    /// IP-IDs of its probes (flow labels over IPv6) that probes of other traces have too, at about that time.
+    pub shared: HashSet<u32>,
 }

@@ -15,6 +15,7 @@ mod group;
 mod pair;
 mod replies;
 mod run;
+mod shared;
 mod uplinks;
 
 use std::collections::{HashMap, HashSet};
@@ -434,8 +435,9 @@ impl Survey {
 /// The traces of a capture by what they were found by.
 fn found(runs: Vec<Run>) -> Vec<Found> {
     let siblings = uplinks::siblings(&runs);
-    let each = runs.into_iter().zip(siblings);
-    each.map(|(run, same_run)| Found { same_run, ..run.found() }).collect()
+    let shared = shared::identities(&runs);
+    let each = runs.into_iter().zip(siblings).zip(shared);
+    each.map(|((run, same_run), shared)| Found { same_run, ..run.found(shared) }).collect()
 }
 
 /// What probes of a protocol as such are filled with from their ninth octet on, by rtrace and by traceroute on Linux.
