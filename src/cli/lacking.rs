@@ -144,7 +144,7 @@ impl OverUplinks {
             let each =
                 members.iter().map(|(number, it)| format!("{number} (from {})", it.config.source));
             let sentence = format!(
-                "{name}: traces {} to {} are one run over {} source addresses, with probes numbered in one \
+                "{name}: traces {} to {} are one run over {} source addresses, with probes in one \
                  sequence: what one of them lacks may be in another",
                 each.collect::<Vec<_>>().join(" and "),
                 found.config.target,
