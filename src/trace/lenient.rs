@@ -23,6 +23,9 @@ use crate::wire::tcp::Flags;
 
 /// How many octets are looked at of those that a cut quote shows.
 const OCTETS: usize = 6;
+/// By so many octets probes are found, the most that a quote shows; where the capture cut nothing, by those that a router quotes.
+const CUT: &[usize] = &[0, 2, 4, OCTETS];
+const UNCUT: &[usize] = &[TELLING];
 /// From so many on they identify a probe over IPv6, and one whose IP-ID is 0.
 const TELLING: usize = 4;
 /// Up to here an IPv4 header has its checksum, and an IPv6 header its source.
@@ -39,6 +42,8 @@ type Sent = (ProbeRef, ProbeKey);
 pub(super) struct Lenient {
     /// By what is left of them; `None` where several probes have that.
     cut: HashMap<Left, Option<Sent>>,
+    /// By how many octets.
+    octets: &'static [usize],
     /// What identifies datagrams of other traces, too.
     shared: HashSet<u32>,
     /// The last probe from a port to another.
@@ -49,13 +54,14 @@ impl Lenient {
     /// Of the trace with these probes, if it is one that a survey found.
     pub(super) fn of(idents: &Idents) -> Option<Self> {
         let Idents::Listed(listed) = idents else { return None };
-        Some(Self { shared: listed.shared.clone(), ..Self::default() })
+        let octets = if listed.cut { CUT } else { UNCUT };
+        Some(Self { octets, shared: listed.shared.clone(), ..Self::default() })
     }
 
     /// Takes in a probe of this flow, with this flow label over IPv6.
     pub(super) fn insert(&mut self, flow: &Flow, label: Option<u32>, key: ProbeKey, at: ProbeRef) {
         let bare = key.without_checksum(flow.protocol());
-        for there in (0..=OCTETS).step_by(2) {
+        for &there in self.octets {
             let id = identity(&key, label, there);
             unique(&mut self.cut, left(id, &key, there, false), (at, key));
             if flow.probe == ProbeType::IcmpEcho && there >= TELLING {
@@ -77,7 +83,7 @@ impl Lenient {
             return None;
         }
         let key = ProbeKey::of_beginning(header, quote.payload);
-        let there = quote.payload.len().min(OCTETS) & !1;
+        let there = *self.octets.iter().rfind(|octets| **octets <= quote.payload.len())?;
         let id = identity(&key, header.flow_label, there);
         let echo = flow.probe == ProbeType::IcmpEcho;
         let shows_ident = there >= if echo { OCTETS } else { 2 };

@@ -187,7 +187,7 @@ impl Run {
     }
 
     /// What the trace is, what of it the capture holds, and which tool it looks like.
-    pub(super) fn found(mut self, shared: HashSet<u32>) -> Found {
+    pub(super) fn found(mut self, cut: bool, shared: HashSet<u32>) -> Found {
         let places = Places::of(&self);
         let (mut missing, mut orphans) = (Vec::new(), HashSet::new());
         self.unseen.sort_unstable_by_key(|unseen| unseen.number);
@@ -220,6 +220,7 @@ impl Run {
             missing: missing.into(),
             orphans,
             uneven: wait.here == 0.0,
+            cut,
             shared,
         };
         let start = self.start();
