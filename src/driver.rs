@@ -77,6 +77,8 @@ pub struct Crank {
     /// Steps of the clock that the observer is to be told of with the next frame that is recorded: no recording says what
     /// else happened before them.
     steps: Vec<ClockStep>,
+    /// Frames that are about some probe, but were cut too short to say about which.
+    cut_short: u64,
 }
 
 impl Crank {
@@ -111,11 +113,23 @@ impl Crank {
     }
 
     /// Hands a tracer that only watches a frame that was read for several of them.
-    pub fn hand(&mut self, frame: Frame<'_>, tracer: &mut dyn Engine, observer: &mut dyn Observer) {
+    pub fn hand(
+        &mut self,
+        frame: Frame<'_>,
+        tracer: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) -> Disposition {
         tracer.handle_timeout(frame.at);
         show_events(tracer, observer);
-        self.ingest(frame, tracer, observer);
+        let disposition = self.ingest(frame, tracer, observer);
         show_events(tracer, observer);
+        disposition
+    }
+
+    /// How many frames the capture cut too short to say about which probe they are.
+    #[must_use]
+    pub fn cut_short(&self) -> u64 {
+        self.cut_short
     }
 
     /// Ends what was [handed](Self::hand) to a tracer.
@@ -175,7 +189,7 @@ impl Crank {
         mut frame: Frame<'_>,
         tracer: &mut dyn Engine,
         observer: &mut dyn Observer,
-    ) {
+    ) -> Disposition {
         if frame.number == 0 {
             frame.number = self.recorded + 1;
         }
@@ -183,11 +197,13 @@ impl Crank {
         if let Disposition::OwnProbe(_) = disposition {
             self.departures.leave();
         }
+        self.cut_short += u64::from(disposition == Disposition::CutShort);
         if disposition.concerns_the_trace() {
             self.recorded += 1;
             self.tell_steps(observer);
         }
         observer.frame(&frame, disposition, tracer.path());
+        disposition
     }
 
     fn tell_never_sent(&mut self, observer: &mut dyn Observer) {

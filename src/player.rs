@@ -69,6 +69,7 @@ impl<R: Read> Player<R> {
             began: None,
             first: None,
             latest: 0,
+            cut_short: 0,
             model: Model::new(&config, interval),
         };
         let place = Place { engine: Box::new(engine), seen, over: false };
@@ -211,6 +212,12 @@ impl<R: Read> Player<R> {
         self.link.ended_by()
     }
 
+    /// How many ICMP errors so far were cut too short by the capture to say about which probe they are.
+    #[must_use]
+    pub fn cut_short(&self) -> u64 {
+        self.place.seen.cut_short
+    }
+
     /// Takes in what has been looked up. Says whether anything was awaited.
     pub fn look_up(&mut self) -> bool {
         let awaited = self.annotations.next_deadline().is_some();
@@ -238,7 +245,9 @@ impl<R: Read> Player<R> {
         let mut onlooker =
             Onlooker { seen, annotations: &mut self.annotations, config: &self.config };
         let before = onlooker.seen.mark.rounds;
-        *over = !Crank::default().turn(&mut **engine, &mut self.link, &mut onlooker)?;
+        let mut crank = Crank::default();
+        *over = !crank.turn(&mut **engine, &mut self.link, &mut onlooker)?;
+        seen.cut_short += crank.cut_short();
         seen.mark.read += 1;
         seen.mark.just_ended = seen.mark.rounds > before;
         if *over {
@@ -312,6 +321,8 @@ struct Seen {
     /// The first round of the recording by its own number, and the last of which anything was captured, from 1.
     first: Option<u64>,
     latest: u64,
+    /// ICMP errors that were cut too short to say about which probe they are.
+    cut_short: u64,
     model: Model,
 }
 

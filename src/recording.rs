@@ -175,6 +175,9 @@ pub fn packet_comment(disposition: Disposition, path: &Path, before: u64) -> Opt
         Disposition::Stray => Some(
             "an ICMP error about a datagram to the target that is no probe of this trace".into(),
         ),
+        Disposition::CutShort => {
+            Some("an ICMP error that the capture cut too short to identify its probe".into())
+        }
         Disposition::Repeated | Disposition::Unrelated => None,
     }
 }

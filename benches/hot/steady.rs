@@ -228,6 +228,7 @@ fn handle_one(
         | Disposition::Unmatched
         | Disposition::Stray
         | Disposition::Repeated
+        | Disposition::CutShort
         | Disposition::Unrelated => "correlate unrelated",
     };
     tallies.add(made_by, before);

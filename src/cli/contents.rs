@@ -308,6 +308,9 @@ impl Contents {
                 counted(alone as u64, "reply")
             );
         }
+        if let Some(cut) = self.lacking.cut_short() {
+            return format!("{name}: no trace{to} found among {packets}, {cut}");
+        }
         format!("{name}: no trace{to} found among {packets}: is this a capture of a traceroute?")
     }
 }

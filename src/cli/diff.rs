@@ -123,7 +123,9 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
     let joined =
         Joined { quoted: Quoted::default(), config, trace: None, left_out: 0, longest: 0, map };
     let mut watched = [Watched::new(number, engine, joined)];
-    if let Some(error) = together::watch(twice::again(file, name)?, &mut traces, &mut watched)? {
+    if let Some(error) =
+        together::watch(name, twice::again(file, name)?, &mut traces, &mut watched)?
+    {
         complain(&error.to_string());
     }
     let [Watched { engine, observer, .. }] = watched;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::complain;
 use crate::render::counted;
 use crate::time::{Span, Timestamp};
 use crate::trace::survey::Found;
 use crate::trace::{Path, Probe, TraceConfig};
-use crate::wire::quoted;
-use crate::wire::{Frame, LinkType, ip, link};
+use crate::wire::{Frame, LinkType, ip, ipv4, link};
 
 /// What was seen of it while the file was read.
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Lacking {
     /// How many packets have a link type that is not read, by its number.
     unread: BTreeMap<u32, u64>,
     untimed: u64,
-    /// Errors of which not enough was captured to see what they quote.
+    /// IP packets that were cut off before what identifies a probe.
     cut: u64,
 }
 
@@ -28,6 +28,18 @@ impl Lacking {
         }
         self.untimed += u64::from(frame.at.known().is_none());
         self.cut += u64::from(is_cut(frame));
+    }
+
+    /// Why a file may show no trace, if packets of it are cut short.
+    pub(super) fn cut_short(&self) -> Option<String> {
+        let are = if self.cut == 1 { "is" } else { "are" };
+        (self.cut > 0).then(|| {
+            format!(
+                "{} of which {are} cut off before what identifies a probe: \
+                 capture with a larger snap length (tcpdump -s 0)",
+                self.cut
+            )
+        })
     }
 
     /// What to say of a file with so many packets.
@@ -46,32 +58,41 @@ impl Lacking {
                 self.untimed
             )
         });
-        let cut = (self.cut > 0).then(|| {
-            format!(
-                "{name} holds too little of {} to identify the probe: \
-                 capture with a larger snap length",
-                counted(self.cut, "ICMP error")
-            )
-        });
-        unread.chain(untimed).chain(cut).collect()
+        unread.chain(untimed).collect()
     }
 }
 
-/// Whether the capture cut an ICMP error off before the ports of what it quotes.
+/// Whether the capture cut a packet off before what identifies a probe: the flags of TCP, else the first eight octets that
+/// follow the IP header.
 fn is_cut(frame: &Frame<'_>) -> bool {
-    const ENOUGH: usize = 4;
+    const FLAGS_END: usize = 14;
+    const KEY_ENDS: usize = 8;
     if u32::try_from(frame.bytes.len()).is_ok_and(|len| len >= frame.original_len) {
         return false;
     }
-    let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return false };
-    let Ok((header, payload)) = ip::decode(datagram) else { return false };
-    let errors = [ip::time_exceeded(header.family()), ip::unreachable(header.family())];
-    let is_error = header.is_icmp()
-        && header.is_first
-        && payload.first().is_some_and(|icmp_type| errors.contains(icmp_type));
-    let quote =
-        ip::icmp(header.family(), payload).ok().and_then(|icmp| quoted::decode(icmp.body).ok());
-    is_error && quote.is_none_or(|quote| quote.payload.len() < ENOUGH)
+    match link::ip_datagram(frame.link, frame.bytes) {
+        Ok(Some(datagram)) => ip::decode(datagram).map_or(true, |(header, payload)| {
+            let is_tcp = header.protocol == ipv4::TCP;
+            payload.len() < if is_tcp { FLAGS_END } else { KEY_ENDS }
+        }),
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
+/// Says how many ICMP errors were cut too short to say about which probe they are.
+pub(super) fn say_what_was_cut_short(name: &str, count: u64) {
+    if count > 0 {
+        complain(&format!(
+            "{name} is cut too short to say which probe {} about, so hops that answered may be shown as *: \
+             capture with a larger snap length (tcpdump -s 0)",
+            if count == 1 {
+                "1 ICMP error is".to_owned()
+            } else {
+                format!("{count} ICMP errors are")
+            }
+        ));
+    }
 }
 
 /// What a file lacks that ends before the run did, with its last packet at `last`.
@@ -120,9 +141,10 @@ impl OverUplinks {
         let runs = firsts.map(|(index, found)| {
             let members = std::iter::once(index).chain(found.same_run.iter().copied());
             let members: Vec<_> = members.filter_map(|it| numbered.get(it)).collect();
-            let each = members.iter().map(|(number, it)| format!("{number} (from {})", it.config.source));
+            let each =
+                members.iter().map(|(number, it)| format!("{number} (from {})", it.config.source));
             let sentence = format!(
-                "{name}: traces {} to {} are one run over {} source addresses, with probes numbered in one \
+                "{name}: traces {} to {} are one run over {} source addresses, with probes in one \
                  sequence: what one of them lacks may be in another",
                 each.collect::<Vec<_>>().join(" and "),
                 found.config.target,

@@ -93,7 +93,7 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
         watched.push(Watched::new(number, engine, listed));
     }
     if let Some(error) =
-        together::watch(twice::again(&mut file, &name)?, &mut traces, &mut watched)?
+        together::watch(&name, twice::again(&mut file, &name)?, &mut traces, &mut watched)?
     {
         complain(&error.to_string());
     }

@@ -11,7 +11,7 @@ use super::contents::{self, Chosen, Recorded};
 use super::flags::ScreenArgs;
 use super::replay::LOOKUP_WAIT;
 use super::screen::{self, Left, Scene};
-use super::{Status, complain, twice};
+use super::{Status, complain, lacking, twice};
 use crate::capture::CaptureReader;
 use crate::enrich::Annotations;
 use crate::enrich::names::Names;
@@ -67,6 +67,8 @@ pub fn run(args: &ScreenArgs, path: &std::path::Path) -> anyhow::Result<Status> 
         recordings.all.push(recording);
     }
     let left = screen::show(&mut recordings, args.state(numeric))?;
+    let cut_short = recordings.all.iter().map(|recording| recording.player.cut_short()).sum();
+    lacking::say_what_was_cut_short(&name, cut_short);
     match (recordings.failed, left) {
         (Some(error), _) => Err(error.into()),
         (None, Left::Interrupted(signal)) => Ok(Status::Interrupted(signal)),

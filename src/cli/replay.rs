@@ -62,7 +62,8 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     for report in &mut reports {
         report.observer.with(Session::begin);
     }
-    let ended_by = together::watch(twice::again(&mut file, &name)?, &mut traces, &mut reports)?;
+    let ended_by =
+        together::watch(&name, twice::again(&mut file, &name)?, &mut traces, &mut reports)?;
     let mut status = Status::Reached;
     let mut torn = None;
     for (index, Watched { mut engine, mut observer, .. }) in reports.into_iter().enumerate() {

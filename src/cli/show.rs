@@ -48,7 +48,7 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
         watched.push(Watched::new(number, recorded.engine()?, Finder::of(args)));
     }
     let again = twice::again(&mut file, &name)?;
-    if let Some(error) = together::watch(again, &mut traces, &mut watched)? {
+    if let Some(error) = together::watch(&name, again, &mut traces, &mut watched)? {
         complain(&error.to_string());
     }
     let found = watched.iter_mut().find_map(|it| Some((it.number, it.observer.found.take()?)));
@@ -176,6 +176,10 @@ impl Observer for Finder {
             }
             Disposition::Stray => {
                 return self.excuse(frame, "quotes a datagram to the target that is no probe");
+            }
+            Disposition::CutShort => {
+                return self
+                    .excuse(frame, "was cut too short by the capture to identify its probe");
             }
             Disposition::Unrelated => return,
         };

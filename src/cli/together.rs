@@ -6,13 +6,13 @@
 use std::fs::File;
 use std::io::Read;
 
-use super::complain;
 use super::contents::Traces;
+use super::{complain, lacking};
 use crate::capture::{CaptureError, CaptureReader, Item};
 use crate::driver::{Crank, Observer};
 use crate::link::replay::ReplayLink;
-use crate::trace::Engine;
 use crate::trace::endpoint::{Endpoint, SHARING};
+use crate::trace::{Disposition, Engine};
 
 /// A trace that is watched.
 pub(super) struct Watched<O> {
@@ -29,30 +29,35 @@ impl<O> Watched<O> {
     }
 }
 
-/// Shows all of them the recording, to its end or to where the first is interrupted. Gives what ended it before its
-/// end, if anything did.
+/// Shows all of them the recording of this name, to its end or to where the first is interrupted, and says what could not be
+/// made out. Gives what ended it before its end, if anything did.
 pub(super) fn watch<O: Observer>(
+    name: &str,
     reader: CaptureReader<&mut File>,
     traces: &mut Traces,
     watched: &mut [Watched<O>],
 ) -> anyhow::Result<Option<CaptureError>> {
     let (false, [only]) = (traces.surveyed, &mut *watched) else {
-        let ended_by = read(reader, &mut traces.endpoint, watched)?;
+        let (ended_by, cut_short) = read(reader, &mut traces.endpoint, watched)?;
         say_what_was_passed_over(&traces.endpoint);
+        lacking::say_what_was_cut_short(name, cut_short);
         return Ok(ended_by);
     };
     let mut link = ReplayLink::new(reader);
     only.crank.run(&mut *only.engine, &mut link, &mut only.observer)?;
+    lacking::say_what_was_cut_short(name, only.crank.cut_short());
     Ok(link.into_ended_by())
 }
 
-/// Reads to the end of the recording, or to where it was cut off.
+/// Reads to the end of the recording, or to where it was cut off. Gives how many frames were cut too short to say about
+/// which probe of any trace they are, too.
 fn read<R: Read, O: Observer>(
     mut reader: CaptureReader<R>,
     endpoint: &mut Endpoint,
     watched: &mut [Watched<O>],
-) -> Result<Option<CaptureError>, CaptureError> {
-    let mut stepped = false;
+) -> Result<(Option<CaptureError>, u64), CaptureError> {
+    let (mut stepped, mut cut_short) = (false, 0);
+    let number = |it: &Watched<O>| usize::try_from(it.number).unwrap_or(usize::MAX);
     let ended_by = loop {
         let frame = match reader.next() {
             Ok(Some(Item::Packet(frame))) => frame,
@@ -70,13 +75,20 @@ fn read<R: Read, O: Observer>(
             Err(error) if error.leaves_packets() => break Some(error),
             Err(error) => return Err(error),
         };
+        let (mut cut, mut found) = (Vec::new(), false);
         for index in endpoint.concerned(&frame) {
-            let number = |it: &Watched<O>| usize::try_from(it.number).unwrap_or(usize::MAX);
             let Ok(at) = watched.binary_search_by_key(&(index + 1), number) else { continue };
             let Some(Watched { engine, observer, crank, .. }) = watched.get_mut(at) else {
                 continue;
             };
-            crank.hand(frame, &mut **engine, observer);
+            let disposition = crank.hand(frame, &mut **engine, observer);
+            found |= disposition.has_found_a_probe();
+            cut.extend((disposition == Disposition::CutShort).then_some(at));
+        }
+        // What one of them knows is no other's.
+        cut_short += u64::from(!found && !cut.is_empty());
+        for at in cut.into_iter().filter(|_| found) {
+            watched.get_mut(at).into_iter().for_each(|it| it.engine.disown_cut_frame());
         }
         if watched.first().is_some_and(|first| first.observer.interrupted()) {
             break None;
@@ -85,7 +97,7 @@ fn read<R: Read, O: Observer>(
     for Watched { engine, observer, .. } in watched {
         Crank::end(&mut **engine, observer);
     }
-    Ok(ended_by)
+    Ok((ended_by, cut_short))
 }
 
 fn say_what_was_passed_over(endpoint: &Endpoint) {
@@ -209,7 +221,7 @@ mod tests {
             assert_eq!(watched.len(), usize::from(traces), "{what}");
             let mut octets = 0;
             let reader = CaptureReader::new(Counting(&file, &mut octets), "test").unwrap();
-            assert!(read(reader, &mut endpoint, &mut watched).unwrap().is_none());
+            assert!(read(reader, &mut endpoint, &mut watched).unwrap().0.is_none());
             assert_eq!(octets, file.len(), "{what}");
             let concerning: u64 = watched.iter().map(|it| it.observer.concerning).sum();
             assert_eq!(concerning, frames, "{what}: every frame is of one trace");

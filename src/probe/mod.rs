@@ -157,10 +157,16 @@ impl ProbeKey {
     /// The key of a datagram that may have been cut short after its first four octets: those that are missing are 0.
     #[must_use]
     pub fn of_cut(header: &IpHeader, payload: &[u8]) -> Option<Self> {
+        let enough = header.is_first && payload.len() >= 4;
+        enough.then(|| Self::of_beginning(header, payload))
+    }
+
+    /// The key of a datagram that may have been cut short anywhere after its header: octets that are missing are 0.
+    #[must_use]
+    pub fn of_beginning(header: &IpHeader, payload: &[u8]) -> Self {
         let mut head = [0; 8];
         head.iter_mut().zip(payload).for_each(|(octet, there)| *octet = *there);
-        let enough = header.is_first && payload.len() >= 4;
-        enough.then(|| Self { ip_id: header.id.unwrap_or(0), head })
+        Self { ip_id: header.id.unwrap_or(0), head }
     }
 
     fn word(&self, at: usize) -> u16 {
@@ -271,7 +277,7 @@ pub fn recognise(header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> 
     let (probe, ident) = match header.protocol {
         ipv4::UDP => (ProbeType::Udp, key.source_port()),
         ipv4::UDP_LITE => (ProbeType::UdpLite, key.source_port()),
-        ipv4::TCP => (tcp_probe(payload)?, key.source_port()),
+        ipv4::TCP => (tcp_probe(header, payload)?, key.source_port()),
         _ if header.is_icmp() => {
             let (identifier, _) = ip::icmp(header.family(), payload).ok()?.echo_request?;
             (ProbeType::IcmpEcho, identifier)
@@ -299,11 +305,16 @@ pub fn recognise_as(
     recognise(header, payload)
 }
 
-fn tcp_probe(payload: &[u8]) -> Option<ProbeType> {
-    let segment = tcp::decode(payload).ok()?;
-    match segment.control?.flags {
+fn tcp_probe(header: &IpHeader, payload: &[u8]) -> Option<ProbeType> {
+    let tcp::Beginning { flags, header_len, .. } = tcp::Beginning::of(payload)?;
+    let is_empty = || match tcp::decode(payload) {
+        Ok(segment) if segment.control.is_some() => segment.payload.is_empty(),
+        // A capture cut it short.
+        _ => header.total_len == header.header_len + usize::from(header_len),
+    };
+    match flags {
         flags if flags.without_ecn() == Flags::SYN => Some(ProbeType::TcpSyn),
-        Flags::ACK if segment.payload.is_empty() => Some(ProbeType::TcpAck),
+        Flags::ACK if is_empty() => Some(ProbeType::TcpAck),
         _ => None,
     }
 }
@@ -339,8 +350,7 @@ impl AnswerKey {
             ProbeType::IcmpEcho => u32::from(key.sequence()),
             ProbeType::TcpSyn => key.tcp_sequence(),
             ProbeType::TcpAck => {
-                let control = tcp::decode(payload).ok().and_then(|segment| segment.control);
-                control.map_or(0, |control| control.acknowledgment)
+                tcp::Beginning::of(payload).map_or(0, |beginning| beginning.acknowledgment)
             }
             ProbeType::Protocol(number) if has_ports(number) => {
                 u32::from(key.source_port()) << 16 | u32::from(key.destination_port())
@@ -374,7 +384,7 @@ pub fn answer(flow: &Flow, header: &IpHeader, payload: &[u8]) -> Option<Answer> 
         }
         ProbeType::TcpSyn | ProbeType::TcpAck => {
             let segment = tcp::decode(payload).ok()?;
-            let control = segment.control?;
+            let control = tcp::Beginning::of(payload)?;
             let number = match flow.probe {
                 // RFC 9293 §3.10.7: a SYN is acknowledged; an ACK is reset with its own number.
                 ProbeType::TcpSyn => control.acknowledgment.wrapping_sub(1),

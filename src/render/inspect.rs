@@ -1,5 +1,7 @@
 //! What the path did to packets: the quotes of every hop, and between which hops each field was changed.
 
+mod sentences;
+
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -7,30 +9,24 @@ use serde::Serialize;
 
 use super::annotation::annotation;
 use super::extension::hex;
-use super::rows::{self, HeadRow, StopRow};
+use super::rows::{self, HeadRow, StopRow, is_zero};
 use super::text::{contradicted_line, loop_line};
 use super::{INDENT, Renderer, View, counted};
 use crate::trace::inspect::changes::Change;
 use crate::trace::inspect::checksums::Verdict;
 use crate::trace::inspect::oddities::{Odd, Oddity};
 use crate::trace::inspect::place::{Place, Stage};
-use crate::trace::inspect::quoting::Manner;
-use crate::trace::inspect::{self, Comparison, Difference, Inspector, Value, fields};
-use crate::trace::path::Contradiction;
+use crate::trace::inspect::{Comparison, Difference, Inspector, Value};
+use crate::trace::path::{Contradiction, Totals};
 use crate::trace::{Disposition, Path, Probe, ProbeRef, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
+use sentences::{changed, findings, meaning, oddity};
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
 /// Columns that responders have at least.
 const LEAST_WIDTH: usize = 39;
-/// Octets of a value that the text shows.
-const SHOWN: usize = 8;
-
-/// What a checksum means that alone was changed.
-const RESTORED: &str =
-    "nothing else quoted explains it: suggests address translation that restored the quote";
 
 /// The inspection of a trace.
 pub struct Inspect<W> {
@@ -74,16 +70,25 @@ impl<W: Write> Inspect<W> {
         for line in &summary {
             writeln!(self.out, "{line}")?;
         }
-        match view.path.totals.orphans {
-            0 if summary.is_empty() => {
-                writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
-            }
-            0 => {}
-            orphans => writeln!(
+        let Totals { orphans, cut_short, .. } = view.path.totals;
+        let strays = self.inspector.strays();
+        if orphans == 0 && strays == 0 && summary.is_empty() {
+            writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
+        }
+        let rewritten = "the quote was rewritten too much to identify one, or is not of this run.";
+        let without_probe = [
+            (cut_short, "the capture cut the quote too short to identify one."),
+            (orphans.saturating_sub(cut_short), rewritten),
+        ];
+        for (count, why) in without_probe.into_iter().filter(|(count, _)| *count > 0) {
+            writeln!(self.out, "{} without a probe: {why}", counted(count, "reply"))?;
+        }
+        if strays > 0 {
+            writeln!(
                 self.out,
-                "{} without a probe: the quote was rewritten too much to identify one, or is not of this run.",
-                counted(orphans, "reply")
-            )?,
+                "{} about datagrams to the target without a probe: of another program, or rewritten too much to identify one.",
+                counted(strays, "ICMP error")
+            )?;
         }
         Ok(())
     }
@@ -200,124 +205,6 @@ fn unreached_line(view: View<'_>) -> Option<String> {
     Some(format!("{INDENT}target not reached{}", by.unwrap_or_default()))
 }
 
-fn changed(it: &Change) -> String {
-    let became = match &it.before {
-        Some(before) => became(it.field, before, &it.quoted, " became "),
-        None => format!("{} was changed once more and became {}", it.field, shown(&it.quoted)),
-    };
-    let meaning = meaning(it).map_or(String::new(), |meaning| format!(" ({meaning})"));
-    format!("{became}{meaning}")
-}
-
-/// What a change usually is.
-fn meaning(it: &Change) -> Option<&'static str> {
-    if it.quoted == it.sent {
-        return Some("as it was sent");
-    }
-    Some(match it.field {
-        field if fields::is_checksum(field) => match it.checksum {
-            _ if it.suggests_restored_quote => RESTORED,
-            Some(Verdict::Right) => "it fits what else was changed",
-            Some(Verdict::Absent) => "checksum taken off",
-            Some(Verdict::Wrong) | None => return None,
-        },
-        inspect::SOURCE | "source port" | "identifier" => "source address translation",
-        inspect::DESTINATION | "destination port" => "destination address translation",
-        "DSCP" => "remarked",
-        "ECN" => "bleached or marked",
-        "MSS" => "clamped",
-        _ => return None,
-    })
-}
-
-fn findings(it: &Comparison, config: &TraceConfig) -> Vec<String> {
-    let difference = |it: &Difference| became(it.field, &it.sent, &it.quoted, " > ");
-    let mut said: Vec<String> = annotation(it.kind).into_iter().collect();
-    said.extend(it.differences.iter().map(difference));
-    let mended = it.checksum == Some(Verdict::Right);
-    if mended && it.differences.iter().any(|it| fields::is_checksum(it.field)) {
-        said.push("the checksum fits what was changed".to_owned());
-    }
-    said.extend(it.oddities(config.target).into_iter().map(oddity));
-    said
-}
-
-fn oddity(it: Oddity) -> String {
-    match it {
-        Oddity::TtlSet { sent, quoted } => {
-            format!("the TTL was set anew: sent with {sent}, quoted with {quoted}")
-        }
-        Oddity::TtlKept { quoted } => {
-            format!(
-                "the TTL was not lowered: quoted with {quoted} though it ran out, as in MPLS tunnels"
-            )
-        }
-        Oddity::TtlZero => {
-            "a TTL of 0 was forwarded: quoted with 0 by the next router or host".to_owned()
-        }
-        Oddity::TtlZeroQuoted { certain: true } => {
-            "the TTL is quoted as 0: its way of quoting".to_owned()
-        }
-        Oddity::TtlZeroQuoted { certain: false } => {
-            "the TTL is quoted as 0: its way of quoting, or a TTL of 0 was forwarded to it"
-                .to_owned()
-        }
-        Oddity::Quoting { field, arrived, quoted, manner } => {
-            let manner = manner.map_or("", self::manner);
-            format!("{field} {arrived} is quoted as {quoted}{manner}: its way of quoting")
-        }
-        Oddity::Repeated { router, first, last } if first.checked_add(1) == Some(last) => format!(
-            "{router} stands at both: it takes more than one off the TTL, or the router before it none"
-        ),
-        Oddity::Repeated { router, first, last } => format!(
-            "{router} stands at hops {first} to {last}: it takes more than one off the TTL, or answers for those behind"
-        ),
-        Oddity::FromTarget => {
-            "destination address translation (time exceeded comes from the target)".to_owned()
-        }
-        Oddity::HeaderChecksum => "the checksum of the quoted IPv4 header is wrong".to_owned(),
-        Oddity::Checksum { field, whole: true } => format!("the {field} does not fit: broken"),
-        Oddity::Checksum { field, whole: false } => {
-            format!("the {field} does not fit what is quoted: broken, or more was changed")
-        }
-    }
-}
-
-fn manner(it: Manner) -> &'static str {
-    match it {
-        Manner::Swapped => ", in the wrong byte order",
-        Manner::WithoutHeader => ", without the header",
-        Manner::SwappedWithoutHeader => ", without the header and in the wrong byte order",
-        Manner::Zero => "",
-    }
-}
-
-/// A field before and after; of octets those that differ.
-fn became(field: &str, before: &Value, after: &Value, word: &str) -> String {
-    let Some((first, from, to)) = before.octets_changed(after) else {
-        return format!("{field} {}{word}{}", shown(before), shown(after));
-    };
-    let place = match from.len() {
-        1 => format!("octet {first}"),
-        len => format!("octets {first}-{}", first + len - 1),
-    };
-    format!("{field} {place} {}{word}{}", few(from), few(to))
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Octets(octets) => few(octets),
-        other => other.to_string(),
-    }
-}
-
-fn few(octets: &[u8]) -> String {
-    match octets.get(..SHOWN) {
-        Some(few) if octets.len() > SHOWN => format!("{}…", hex(few)),
-        _ => hex(octets),
-    }
-}
-
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(flatten)]
@@ -328,6 +215,9 @@ struct Document<'a> {
     /// Answers that are not believed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     contradicted: Vec<ContradictedRow>,
+    /// ICMP errors about datagrams to the target that fit no probe.
+    #[serde(skip_serializing_if = "is_zero")]
+    strays: u64,
     stop: StopRow,
 }
 
@@ -446,6 +336,7 @@ impl<'a> Document<'a> {
                 .map(|it| OddRow { place: PlaceRow::of(it.place), oddity: oddity(it.oddity) })
                 .collect(),
             contradicted: path.contradictions().map(ContradictedRow::of).collect(),
+            strays: inspector.strays(),
             stop: StopRow::of(view),
         }
     }

@@ -32,6 +32,8 @@ pub const MOST_MISFITS: u32 = 48;
 /// up to no more than 2⁻⁴⁰ for a packet that could be believed by several.
 const EXACT: f64 = 41.0;
 const REWRITTEN: f64 = 42.0;
+/// What is left at least where neither the source address nor the checksum is as it was.
+const SHIFTED: f64 = 30.0;
 /// Probes that one packet could hit, with the fewest bits that any type of probe has. To a probe after which more were sent
 /// nothing is believed that is only likely.
 const WINDOW: u64 = 128;
@@ -57,12 +59,24 @@ pub(super) enum Reading {
     Addresses,
     /// But for the source address and port, or identifier, and a checksum that fits them.
     Origin,
+    /// But for the source address, and a checksum that does not fit it: a translation further on was undone, that of the
+    /// checksum was not.
+    Shifted,
+    /// The same, and but for the source port or identifier.
+    ShiftedOrigin,
     /// But for the IP-ID, and with TCP the destination port.
     Id,
     /// But for the destination port, and a checksum that fits it, or was left as it was.
     Port,
     /// But for the sequence number, and with ICMP a checksum that fits it.
     Sequence,
+}
+
+impl Reading {
+    /// Whether the source port or identifier is another.
+    pub(super) fn is_of_other_port(self) -> bool {
+        matches!(self, Self::Origin | Self::ShiftedOrigin)
+    }
 }
 
 /// What a forger does not know of a probe, in bits.
@@ -107,8 +121,9 @@ impl Unknown {
         let all = self.origin + self.id + self.checksum + self.sequence + self.label;
         match reading {
             Reading::Exact | Reading::Addresses => all,
-            Reading::Checksum => all - self.checksum,
+            Reading::Checksum | Reading::Shifted => all - self.checksum,
             Reading::Origin => all - self.origin,
+            Reading::ShiftedOrigin => all - self.checksum - self.origin,
             Reading::Id => all - self.id,
             // There are two checksums that fit.
             Reading::Port => all - 1.0,
@@ -184,6 +199,8 @@ pub(super) struct Belief {
     misfits: u32,
     /// The source ports or identifiers of those misfits that came from our address, but not from ours.
     origins: HashSet<u16>,
+    /// Source addresses that translations gave probes, as believed quotes show: a bounded number, the first of them.
+    translators: Vec<IpAddr>,
     /// What translations make of flows, and when that was last seen.
     flows: HashMap<[u8; 4], Vec<(Translated, Timestamp)>>,
 }
@@ -246,6 +263,10 @@ impl Belief {
 
     /// A reply was believed that shows this.
     pub(super) fn note_translated(&mut self, translated: Translated, at: Timestamp) {
+        let new = |it: &IpAddr| !self.translators.contains(it);
+        if self.translators.len() < MOST_TRANSLATED {
+            self.translators.extend(translated.address.filter(new));
+        }
         let known = self.flows.entry(translated.flow).or_default();
         known.retain(|(it, last)| *it != translated && at.since(*last) < REST);
         if known.len() == MOST_TRANSLATED {
@@ -271,7 +292,13 @@ impl Belief {
         bits -= if fit.label { 0.0 } else { unknown.label };
         bits += if fit.tail { TAIL } else { 0.0 };
         // What a translation made of it, others do not know either, if it is not as it was sent.
-        let changed = matches!(fit.reading, Reading::Origin | Reading::Checksum);
+        let shifted = matches!(fit.reading, Reading::Shifted | Reading::ShiftedOrigin);
+        // A checksum that does not fit an address that no other quote shows is not what translations do.
+        let address = fit.translated.and_then(|it| it.address);
+        if shifted && !address.is_some_and(|it| self.translators.contains(&it)) {
+            return None;
+        }
+        let changed = shifted || matches!(fit.reading, Reading::Origin | Reading::Checksum);
         bits += if changed { self.held(fit.translated, at) } else { 0.0 };
         let fellows = self.fellows(fit, since);
         #[expect(clippy::cast_precision_loss, reason = "probes are far less than 2⁵²")]
@@ -285,7 +312,8 @@ impl Belief {
         if exact {
             return Some(Proof::Guessable);
         }
-        (fit.to_target && !self.is_withdrawn()).then_some(Proof::Rewritten)
+        let likely = !shifted || bits >= SHIFTED;
+        (likely && fit.to_target && !self.is_withdrawn()).then_some(Proof::Rewritten)
     }
 
     /// How hard, in bits, it is to guess what a translation made of a flow: one of those that were seen before.
@@ -303,7 +331,13 @@ impl Belief {
     fn fellows(&self, fit: &Fit, since: Since) -> u64 {
         let ported = matches!(
             fit.reading,
-            Reading::Exact | Reading::Checksum | Reading::Addresses | Reading::Origin | Reading::Id
+            Reading::Exact
+                | Reading::Checksum
+                | Reading::Addresses
+                | Reading::Origin
+                | Reading::Shifted
+                | Reading::ShiftedOrigin
+                | Reading::Id
         );
         let sent = (self.now.sent - since.sent).max(1);
         let rounds = self.now.rounds - since.rounds + 1;

@@ -47,6 +47,24 @@ impl Claim {
             });
         }
         let (icmp, family) = (datagram.icmp?, header.family());
+        if let Some(shown) = datagram.cut_quote {
+            let (at, quoted) = correlator.quoted_in_part(shown)?;
+            let kind = ReplyKind::Icmp {
+                family,
+                icmp_type: icmp.icmp_type,
+                code: icmp.code,
+                mtu: icmp.mtu,
+            };
+            return Some(Self {
+                at,
+                kind,
+                rewritten: false,
+                guessable: false,
+                translated: None,
+                quote: Some(Quote::of(&quoted, shown.len())),
+                extension: None,
+            });
+        }
         // What is appended to the quotes of others' datagrams is not taken in.
         correlator.quoted(&datagram.quote?, belief, captured)?;
         let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
@@ -61,12 +79,7 @@ impl Claim {
             rewritten: found.rewritten,
             guessable: found.guessable,
             translated: found.translated,
-            quote: Some(Quote {
-                ttl: quote.header.ttl,
-                tos: quote.header.tos,
-                total_len: length(quote.header.total_len),
-                len: length(quote.len),
-            }),
+            quote: Some(Quote::of(&quote.header, quote.len)),
             extension: extension.map(Box::new),
         })
     }
@@ -90,6 +103,18 @@ impl Claim {
             guessable: self.guessable,
             late: false,
             duplicate: false,
+        }
+    }
+}
+
+impl Quote {
+    /// Of a quote with this header, of which so many octets are there.
+    fn of(header: &IpHeader, len: usize) -> Self {
+        Self {
+            ttl: header.ttl,
+            tos: header.tos,
+            total_len: length(header.total_len),
+            len: length(len),
         }
     }
 }

@@ -11,8 +11,10 @@
 //!
 //! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
 
+mod cut;
+mod marks;
+
 use std::collections::HashMap;
-use std::hash::Hash;
 
 use crate::probe::craft::is_of_key;
 use crate::probe::{self, Answer, AnswerKey, Flow, ProbeKey, ProbeType};
@@ -24,11 +26,10 @@ use crate::wire::quoted::Quoted;
 
 use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
-use super::datagram::Datagram;
 use super::idents::Idents;
-use super::lenient::Lenient;
+use super::lenient::{Lenient, unique};
 use super::path::ProbeRef;
-use super::rewritten::{Mark, Rewritten};
+use super::rewritten::Rewritten;
 
 /// What rises from probe to probe in many a trace: the sequence number of an echo, else the destination
 /// port.
@@ -97,7 +98,7 @@ impl Correlator {
     /// Of a trace with this configuration. `reserved` is for how many probes room is made at once.
     pub(super) fn new(config: &TraceConfig, idents: Idents, reserved: usize) -> Self {
         let (flow, confirmation) = (config.flow(), config.confirmation);
-        let lenient = matches!(idents, Idents::Listed(_)).then(Lenient::default);
+        let lenient = Lenient::of(&idents);
         Self {
             flow,
             flow_label: flow.target.is_ipv6().then_some(config.flow_label),
@@ -191,7 +192,7 @@ impl Correlator {
         }
         unique(&mut self.without_origin, key.without_origin(protocol), at);
         self.rewritten.insert(&key, at, header, payload);
-        self.insert_answer(&key, at, payload);
+        self.insert_answer(&key, at, payload, header.flow_label);
     }
 
     /// What is left of a datagram whose checksum was changed on the way.
@@ -226,12 +227,12 @@ impl Correlator {
     pub(super) fn insert_missing(&mut self, key: ProbeKey, at: ProbeRef) {
         self.rewritten.note_key(&key);
         self.exact.insert(key, at);
-        self.insert_answer(&key, at, &[]);
+        self.insert_answer(&key, at, &[], self.flow_label);
     }
 
-    fn insert_answer(&mut self, key: &ProbeKey, at: ProbeRef, payload: &[u8]) {
+    fn insert_answer(&mut self, key: &ProbeKey, at: ProbeRef, payload: &[u8], label: Option<u32>) {
         if let Some(lenient) = &mut self.lenient {
-            lenient.insert(&self.flow, *key, at);
+            lenient.insert(&self.flow, label, *key, at);
         }
         let probe = self.flow.probe;
         let port = if probe.has_ports() { key.destination_port() } else { 0 };
@@ -295,6 +296,10 @@ impl Correlator {
             return Some((at, fit(Reading::Origin, None)));
         }
         let read = self.rewritten.read(header, quote.payload, key)?;
+        // Over IPv6 nothing else vouches for a probe from another port.
+        if read.reading.is_of_other_port() && !label {
+            return None;
+        }
         Some((read.at, fit(read.reading, read.translated)))
     }
 
@@ -382,47 +387,6 @@ impl Correlator {
         Some((found, answer))
     }
 
-    /// By what each probe is found in what datagrams show, where that shows no other probe of this trace too.
-    pub(super) fn marks(&self, strict: bool) -> impl Iterator<Item = Mark> {
-        let (flow, probe) = (&self.flow, self.flow.probe);
-        let by_origin = !strict || matches!(probe, ProbeType::Protocol(_));
-        let origins = self.without_origin.iter().filter(move |(_, at)| by_origin && at.is_some());
-        let left = self.without_checksum.iter().filter(|(_, known)| known.is_some());
-        let left = left.map(|((key, mark), _)| Mark::Left(*key, *mark));
-        let keys = self.exact.keys().map(|key| Mark::Key(key.with_one_zero(flow.protocol())));
-        keys.chain(left)
-            .chain(origins.map(|(key, _)| Mark::Origin(*key)))
-            .chain(self.answers.keys().map(|key| Mark::Answer(*key)))
-            .chain(self.rewritten.marks())
-    }
-
-    /// By what probes of other rounds are found that a datagram to us may be about which is captured at this time.
-    ///
-    /// Of a mark that the probes of many rounds share one is enough, of the latest: if that is not believed, older ones are less.
-    pub(super) fn marks_in(&self, datagram: &Datagram<'_>) -> impl Iterator<Item = Mark> {
-        let answer = probe::answer(&self.flow, &datagram.header, datagram.payload);
-        let quoted = datagram.quote.as_ref().map(|quote| self.marks_quoted(quote));
-        let answer = answer.map(|answer| Mark::Answer(answer.key));
-        answer.into_iter().chain(quoted.into_iter().flatten().flatten())
-    }
-
-    fn marks_quoted(&self, quote: &Quoted<'_>) -> [Option<Mark>; 5] {
-        let (header, protocol) = (&quote.header, self.flow.protocol());
-        let key = ProbeKey::of(header, quote.payload);
-        let Some(key) = key.filter(|_| header.protocol == protocol) else { return [None; 5] };
-        let to_target = header.destination == self.flow.target;
-        let as_sent = to_target && header.source == self.flow.source;
-        let (left, mark) = self.left(&key, quote.payload);
-        let [head, id] = self.rewritten.marks_quoted(header, &key);
-        [
-            as_sent.then(|| Mark::Key(key.with_one_zero(protocol))),
-            as_sent.then_some(Mark::Left(left, mark)),
-            to_target.then(|| Mark::Origin(key.without_origin(protocol))),
-            Some(head),
-            Some(id),
-        ]
-    }
-
     /// Whether a datagram looks like an answer to a probe of ours, be there one like that or not.
     pub(super) fn is_answer(&self, header: &IpHeader, payload: &[u8]) -> bool {
         let answer = probe::answer(&self.flow, header, payload);
@@ -437,9 +401,4 @@ impl Correlator {
 
 fn is_numbered(first: u32, key: &ProbeKey) -> bool {
     u16::try_from(key.tcp_sequence().wrapping_sub(first)).is_ok()
-}
-
-/// Puts `value` where nothing is yet; where something is, the key does not tell which.
-fn unique<K: Eq + Hash, T>(map: &mut HashMap<K, Option<T>>, key: K, value: T) {
-    map.entry(key).and_modify(|known| *known = None).or_insert(Some(value));
 }

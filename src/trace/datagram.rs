@@ -14,6 +14,10 @@ pub(super) struct Datagram<'a> {
     pub(super) icmp: Option<IcmpMessage<'a>>,
     /// What an ICMP error quotes, with all that is appended to it.
     pub(super) quote: Option<Quoted<'a>>,
+    /// The capture cut it short.
+    pub(super) cut: bool,
+    /// What is there of the quote if that was cut off within its IP header.
+    pub(super) cut_quote: Option<&'a [u8]>,
 }
 
 impl<'a> Datagram<'a> {
@@ -23,8 +27,10 @@ impl<'a> Datagram<'a> {
         let (header, payload) = ip::decode(datagram).ok()?;
         let head = datagram.get(..header.header_len).unwrap_or_default();
         let icmp = header.is_icmp().then(|| ip::icmp(header.family(), payload).ok()).flatten();
-        let quote = icmp.filter(|icmp| icmp.quotes && header.is_first);
-        let quote = quote.and_then(|icmp| quoted::decode(icmp.body).ok());
-        Some(Self { header, head, payload, icmp, quote })
+        let body = icmp.filter(|icmp| icmp.quotes && header.is_first).map(|icmp| icmp.body);
+        let quote = body.and_then(|body| quoted::decode(body).ok());
+        let cut = u32::try_from(frame.bytes.len()).is_ok_and(|len| len < frame.original_len);
+        let cut_quote = body.filter(|_| cut && quote.is_none());
+        Some(Self { header, head, payload, icmp, quote, cut, cut_quote })
     }
 }

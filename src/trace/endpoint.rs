@@ -34,6 +34,8 @@ pub struct Endpoint {
     flows: HashMap<(Port, IpAddr), Sharing>,
     /// The same, from whatever port.
     targets: HashMap<(IpAddr, u8, IpAddr), Sharing>,
+    /// All from this address.
+    sources: HashMap<IpAddr, Sharing>,
     concerned: Vec<usize>,
     left_out: HashSet<usize>,
     shown: u64,
@@ -101,6 +103,7 @@ impl Endpoint {
             join(&mut self.flows.entry((port, target)).or_default().members);
         }
         join(&mut self.targets.entry((source, protocol, target)).or_default().members);
+        join(&mut self.sources.entry(source).or_default().members);
     }
 
     /// The traces that a frame may concern, in order.
@@ -156,11 +159,19 @@ impl Endpoint {
     /// Adds the traces that an ICMP error may be about, as far as they are not too many.
     fn add_quoted(&mut self, header: &IpHeader, payload: &[u8], frame: &Frame<'_>) -> bool {
         let Ok(icmp) = ip::icmp(header.family(), payload) else { return true };
-        let Ok(quote) = quoted::decode(icmp.body) else { return true };
-        let key = ProbeKey::of_cut(&quote.header, quote.payload);
-        let Some(key) = key.filter(|_| icmp.quotes) else { return true };
-        let (source, target) = (header.destination, quote.header.destination);
-        let protocol = quote.header.protocol;
+        let source = header.destination;
+        if !icmp.quotes || !header.is_first {
+            return true;
+        }
+        // What the capture cut off within the quote may be about any.
+        let Ok(quote) = quoted::decode(icmp.body) else {
+            return add(&mut self.concerned, self.sources.get_mut(&source), frame.number);
+        };
+        let (target, protocol) = (quote.header.destination, quote.header.protocol);
+        let Some(key) = ProbeKey::of_cut(&quote.header, quote.payload) else {
+            let to_target = self.targets.get_mut(&(source, protocol, target));
+            return add(&mut self.concerned, to_target, frame.number);
+        };
         let port = (source, protocol, port_of(&key, protocol));
         if !self.flows.contains_key(&(port, target)) {
             // Another port may be what translation gave it.

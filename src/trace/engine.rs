@@ -29,6 +29,9 @@ pub trait Engine {
     /// Takes one captured frame.
     fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition;
 
+    /// The last frame, which this found to be [`CutShort`](Disposition::CutShort), is about a probe of another trace.
+    fn disown_cut_frame(&mut self) {}
+
     /// The next thing that happened. Ask until `None` after every other call.
     fn poll_event(&mut self) -> Option<Event>;
 
@@ -90,6 +93,10 @@ impl Engine for Tracer {
 
     fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
         self.handle_frame(frame)
+    }
+
+    fn disown_cut_frame(&mut self) {
+        self.disown_cut_frame();
     }
 
     fn poll_event(&mut self) -> Option<Event> {

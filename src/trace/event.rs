@@ -20,6 +20,8 @@ pub enum Disposition {
     /// An ICMP error about a datagram to the target in the protocol of the probes that is none of them, and not from our port.
     /// Until there are 48 they are kept, of each source port one: they decide what is believed.
     Stray,
+    /// An ICMP error that may be about a probe of ours, but the capture cut it short before what says about which.
+    CutShort,
     /// A probe of ours that was captured before: on `lo` each packet is seen twice.
     Repeated,
     /// Nothing to do with this trace.
@@ -34,8 +36,9 @@ impl Disposition {
     }
 
     /// Whether the trace knows which of its probes the frame is about.
-    pub(super) fn has_found_a_probe(self) -> bool {
-        !matches!(self, Self::Unmatched | Self::Stray | Self::Unrelated)
+    #[must_use]
+    pub fn has_found_a_probe(self) -> bool {
+        !matches!(self, Self::Unmatched | Self::Stray | Self::CutShort | Self::Unrelated)
     }
 }
 

@@ -36,4 +36,8 @@ pub struct Listed {
     pub orphans: HashSet<ProbeKey>,
     /// The tool does not ask every hop as often.
     pub uneven: bool,
+    /// The capture cut some of its frames short.
+    pub cut: bool,
+    /// IP-IDs of its probes (flow labels over IPv6) that probes of other traces have too, at about that time.
+    pub shared: HashSet<u32>,
 }

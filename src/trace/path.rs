@@ -94,6 +94,8 @@ pub struct Totals {
     /// Replies to probes that are missing from the recording, and those that fit no probe
     /// ([`Disposition::Unmatched`](super::Disposition::Unmatched)).
     pub orphans: u64,
+    /// Those of them that may be about a probe, but the capture cut them short ([`Disposition::CutShort`](super::Disposition::CutShort)).
+    pub cut_short: u64,
     /// So many errors fitted no probe of the run that what was rewritten on the way is not believed any more:
     /// see [`belief`](super::belief).
     pub withdrawn: bool,

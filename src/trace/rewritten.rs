@@ -5,7 +5,11 @@
 //!
 //! - by all eight octets, whatever the IP-ID became, and with TCP the destination port: its sequence number tells the probe.
 //!   Over IPv4, where the IP-ID could have vouched for it, only TCP is believed to another destination in this way;
-//! - by the IP-ID, whatever the destination and its port became, or the sequence number of TCP or of an echo.
+//! - by the IP-ID, whatever the destination and its port became, or the sequence number of TCP or of an echo; or the source port
+//!   or identifier. Over IPv6 that one is undone as well, and the flow label has to be that of the probes;
+//! - by the same, and over IPv6 by all but the source port or identifier, where the source address is another and the checksum
+//!   fits nothing: a translation further on put back addresses in the quote, but not what it did to the checksum. Quotes of
+//!   hops before it have shown that address, with a checksum that fits.
 //!
 //! Where both ways lead to different probes, neither is believed. What was changed says how much a forger would have
 //! had to guess ([`Reading`]); [`belief`](super::belief) weighs that. Of UDP over IPv4, which has the least:
@@ -18,6 +22,10 @@
 //! | destination port | source port, IP-ID, checksum once undone or left as it was | 47 |
 //! | sequence number (ICMP) | identifier, IP-ID, checksum once undone | 48 |
 //! | sequence number (TCP) | source port, IP-ID | 32 |
+//! | source address, and another checksum | source port, IP-ID | 32 |
+//! | source address and port, and another checksum | IP-ID | 16: believed only with the octets of the secret |
+//!
+//! Over IPv6 the flow label, of 20 bits, stands for the IP-ID.
 //!
 //! Without a secret, in a capture of another tool or of long ago, the checksum is no evidence that a forger lacks: whoever has
 //! not seen a probe then has to guess 16 bits in the first way (with TCP 32) and 32 in the second; 16 less where the user
@@ -26,6 +34,8 @@
 //!
 //! Invariant: whatever else leaves our port in the same protocol is noted ([`Rewritten::note_foreign`]), and what may be
 //! a quote of it is not taken for one of a probe. In a capture of many traces from one port that matters.
+
+mod origin;
 
 use std::collections::HashMap;
 
@@ -55,6 +65,8 @@ pub(super) enum Mark {
 
 /// Datagrams from our port that are none of our probes; where there are more, nothing is believed any longer.
 const MOST_FOREIGN: usize = 1 << 10;
+/// A run of ours has one source port, and one for probes that confirm answers.
+const MOST_ORIGINS: usize = 2;
 /// The transport checksum's place in TCP, which no quote of eight octets shows.
 const TCP_SUM_AT: usize = 16;
 /// Where the payload of UDP begins.
@@ -68,6 +80,10 @@ pub(super) struct Rewritten {
     flow: Flow,
     by_head: HashMap<Head, Slot>,
     by_id: HashMap<u16, Slot>,
+    /// Over IPv6, by the octets but for source port or identifier and checksum, and by what may mark the payload.
+    by_rest: HashMap<(Head, Option<u16>), Slot>,
+    /// The source ports or identifiers that they have, but for those of tools that take a new one for each.
+    origins: Vec<u16>,
     foreign: usize,
 }
 
@@ -113,11 +129,15 @@ impl Slot {
 impl Rewritten {
     /// `reserved` is for how many probes room is made at once.
     pub(super) fn new(flow: Flow, reserved: usize) -> Self {
-        let ids = if flow.target.is_ipv4() { reserved } else { 0 };
+        let (ids, rests) = if flow.target.is_ipv4() { (reserved, 0) } else { (0, reserved) };
+        let mut origins = Vec::with_capacity(MOST_ORIGINS);
+        origins.push(flow.ident);
         Self {
             flow,
             by_head: HashMap::with_capacity(reserved),
             by_id: HashMap::with_capacity(ids),
+            by_rest: HashMap::with_capacity(rests),
+            origins,
             foreign: 0,
         }
     }
@@ -134,6 +154,10 @@ impl Rewritten {
         if self.is_crowded() {
             return;
         }
+        let origin = self.origin_of(key);
+        if self.origins.len() < MOST_ORIGINS && !self.origins.contains(&origin) {
+            self.origins.push(origin);
+        }
         let mark = word(payload, MARK_AT);
         let sent = Sent { at, head: self.with_sum(key.head, sum), sum, mark };
         let taken = |slot: &mut Slot| {
@@ -144,6 +168,10 @@ impl Rewritten {
         self.by_head.entry(self.index(sent.head)).and_modify(taken).or_insert(Slot::One(sent));
         if key.ip_id != 0 {
             self.by_id.entry(key.ip_id).and_modify(taken).or_insert(Slot::One(sent));
+        }
+        if header.id.is_none() {
+            let rest = (self.rest(sent.head), self.mark(payload));
+            self.by_rest.entry(rest).and_modify(taken).or_insert(Slot::One(sent));
         }
     }
 
@@ -171,6 +199,7 @@ impl Rewritten {
         }
         if self.is_crowded() {
             (self.by_head, self.by_id) = (HashMap::new(), HashMap::new());
+            self.by_rest = HashMap::new();
         }
     }
 
@@ -188,7 +217,9 @@ impl Rewritten {
         key: &ProbeKey,
     ) -> Option<ProbeRef> {
         let read = self.read(header, payload, key);
-        read.filter(|read| read.reading != Reading::Origin).map(|read| read.at)
+        let known =
+            read.filter(|it| !it.reading.is_of_other_port() && it.reading != Reading::Shifted);
+        known.map(|read| read.at)
     }
 
     /// The same, and how it shows it; also of one whose source port or identifier was rewritten.
@@ -224,7 +255,10 @@ impl Rewritten {
             (_, Some(by_id)) => by_id,
             (Some(sent), None) if header.id.is_none() => (sent, Reading::Addresses),
             (Some(sent), None) => (sent, Reading::Id),
-            (None, None) => return None,
+            (None, None) => match self.of_another_origin(header, payload, key) {
+                Some(sent) => (sent, Reading::Origin),
+                None => return self.shifted(header, payload, key),
+            },
         };
         let translated = (header.source != self.flow.source).then(|| Translated {
             flow: self.flow_of(&sent.key()),
@@ -245,7 +279,11 @@ impl Rewritten {
     /// By what the probe would be found that a quote with this header and key is of.
     pub(super) fn marks_quoted(&self, header: &IpHeader, key: &ProbeKey) -> [Mark; 2] {
         let head = self.undone(key.head, header);
-        [Mark::Head(self.index(head)), Mark::Id(key.ip_id)]
+        let by_id = match header.id {
+            Some(_) => Mark::Id(key.ip_id),
+            None => Mark::Head(self.index(self.with_origin(head, self.flow.ident))),
+        };
+        [Mark::Head(self.index(head)), by_id]
     }
 
     /// What may mark the payload of UDP, if there is any.
@@ -273,26 +311,6 @@ impl Rewritten {
     /// The source port or identifier.
     fn origin_of(&self, key: &ProbeKey) -> u16 {
         if self.flow.probe.has_ports() { key.source_port() } else { key.identifier() }
-    }
-
-    /// Whether a quote is of this probe but for source address, source port or identifier, and a checksum that fits them.
-    fn is_of_another_origin(
-        &self,
-        sent: &Sent,
-        header: &IpHeader,
-        payload: &[u8],
-        key: &ProbeKey,
-    ) -> bool {
-        if !self.is_to_target(header) || header.source == self.flow.source {
-            return false;
-        }
-        let at = if self.flow.probe.has_ports() { 0 } else { 4 };
-        let mut head = self.undone(key.head, header);
-        head[at..at + 2].copy_from_slice(&sent.head[at..at + 2]);
-        let (was, is) = (self.origin_of(key), self.origin_of(&sent.key()));
-        let sum = self.sum_of(head).map(|sum| replaced(sum, was, is));
-        let head = sum.map_or(head, |sum| self.with_sum(head, sum));
-        head == sent.head && self.tcp_fits(sent, key, header, payload)
     }
 
     fn is_to_target(&self, header: &IpHeader) -> bool {

@@ -15,6 +15,7 @@ mod group;
 mod pair;
 mod replies;
 mod run;
+mod shared;
 mod uplinks;
 
 use std::collections::{HashMap, HashSet};
@@ -119,6 +120,8 @@ pub struct Survey {
     hints: SurveyHints,
     pruned: Option<Timestamp>,
     overflowed: bool,
+    /// Some frames are shorter than they were.
+    cut: bool,
 }
 
 /// What all probes from one address to another have in common, whichever tool sent them.
@@ -152,6 +155,7 @@ impl Survey {
 
     /// Takes one frame of the capture.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        self.cut |= u32::try_from(frame.bytes.len()).is_ok_and(|len| len < frame.original_len);
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         let Ok((header, payload)) = ip::decode(datagram) else { return };
         if !is_for_many(header.destination)
@@ -340,17 +344,17 @@ impl Survey {
     /// they were found by is forgotten.
     #[must_use]
     pub fn into_traces(self) -> (Vec<Found>, usize) {
-        let mut runs = self.all_runs();
+        let (mut runs, cut) = (self.all_runs(), self.cut);
         drop(self);
         let more = runs.len().saturating_sub(TRACES);
         runs.truncate(TRACES);
-        (found(runs), more)
+        (found(runs, cut), more)
     }
 
     /// The traces of the capture, the first [`TRACES`] in order of their beginnings.
     #[must_use]
     pub fn traces(&self) -> Vec<Found> {
-        found(self.all_runs().into_iter().take(TRACES).collect())
+        found(self.all_runs().into_iter().take(TRACES).collect(), self.cut)
     }
 
     fn all_runs(&self) -> Vec<Run> {
@@ -431,11 +435,12 @@ impl Survey {
     }
 }
 
-/// The traces of a capture by what they were found by.
-fn found(runs: Vec<Run>) -> Vec<Found> {
+/// The traces of a capture, which cut frames short or not, by what they were found by.
+fn found(runs: Vec<Run>, cut: bool) -> Vec<Found> {
     let siblings = uplinks::siblings(&runs);
-    let each = runs.into_iter().zip(siblings);
-    each.map(|(run, same_run)| Found { same_run, ..run.found() }).collect()
+    let shared = shared::identities(&runs);
+    let each = runs.into_iter().zip(siblings).zip(shared);
+    each.map(|((run, same_run), shared)| Found { same_run, ..run.found(cut, shared) }).collect()
 }
 
 /// What probes of a protocol as such are filled with from their ninth octet on, by rtrace and by traceroute on Linux.

@@ -265,6 +265,13 @@ impl Tracer {
         disposition
     }
 
+    /// The last frame, which was [`CutShort`](Disposition::CutShort), is about a probe of another trace.
+    pub(super) fn disown_cut_frame(&mut self) {
+        let totals = &mut self.path.totals;
+        totals.orphans = totals.orphans.saturating_sub(1);
+        totals.cut_short = totals.cut_short.saturating_sub(1);
+    }
+
     /// Begins after this round, with what that and those before it have shown of what can be believed.
     pub(super) fn succeed(&mut self, before: &mut Self) {
         self.belief = std::mem::take(&mut before.belief);

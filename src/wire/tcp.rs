@@ -28,6 +28,30 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
 }
 
+/// What a segment says of its connection: all of it is in its first 14 octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Acknowledgment number; means something only with the ACK flag.
+    pub acknowledgment: u32,
+    /// Length of the header in bytes as it tells it.
+    pub header_len: u8,
+    /// The control bits.
+    pub flags: Flags,
+}
+
+impl Beginning {
+    /// That of a segment which may have been cut short after it.
+    #[must_use]
+    pub fn of(segment: &[u8]) -> Option<Self> {
+        let [a, b, c, d, offset, flags] = *segment.get(8..)?.first_chunk()?;
+        Some(Self {
+            acknowledgment: u32::from_be_bytes([a, b, c, d]),
+            header_len: (offset >> 4) * 4,
+            flags: Flags(flags),
+        })
+    }
+}
+
 impl<'a> Segment<'a> {
     /// The options, one after the other.
     #[must_use]

@@ -106,6 +106,125 @@ fn a_second_translation_is_told() {
     }
 }
 
+/// The lines below the table of a path whose second and third router translate like this, in either family.
+fn translated(v6: bool, second: &str, third: &str, options: &[&str]) -> Vec<String> {
+    let address = |n: u8| if v6 { format!("2001:db8:{n}::99") } else { format!("198.51.{n}.99") };
+    let nat = |n: u8, does: &str| format!("nat = {{ address = \"{}\"{does} }}", address(n));
+    let third = if third == "silent" { "silent = true".into() } else { nat(3, third) };
+    let routers = [String::new(), nat(2, second), third, String::new(), String::new()];
+    let target = if v6 { "2001:db8:113::9" } else { "203.0.113.9" };
+    let report = report(&routers, "", &[options, &[target]].concat());
+    assert!(!report.contains("not reached"), "{report}");
+    said(&report).into_iter().map(str::to_owned).collect()
+}
+
+const OUTSIDE: &str = ", quotes = \"outside\"";
+const PORT: &str = ", quotes = \"outside\", shift = 1000";
+
+/// Over IPv6 no IP-ID vouches for the probe: the flow label does.
+#[test]
+fn a_port_that_stays_translated_in_quotes_is_told() {
+    for (options, port, checksum) in [
+        (&[][..], "source port", "UDP"),
+        (&["--flow", "classic"], "source port", "UDP"),
+        (&["--flow", "dublin"], "source port", "UDP"),
+        (&["-U"], "source port", "UDP"),
+        (&["--udplite"], "source port", "UDP-Lite"),
+        (&["-I"], "identifier", "ICMP"),
+        (&["-T"], "source port", "TCP"),
+        (&["--ack"], "source port", "TCP"),
+    ] {
+        for v6 in [false, true] {
+            let said = translated(v6, PORT, "silent", options);
+            let place = "between hop 2 and hop 4: ";
+            assert_eq!(said.len(), 3, "{said:?}");
+            assert!(said.iter().all(|line| line.starts_with(place)), "{said:?}");
+            let has = |begins: &str, ends: &str| {
+                let fits = |line: &&String| {
+                    line[place.len()..].starts_with(begins) && line.ends_with(ends)
+                };
+                assert!(said.iter().any(|line| fits(&line)), "{options:?} {begins}: {said:?}");
+            };
+            has("source address ", "(source address translation)");
+            has(&format!("{port} "), "(source address translation)");
+            has(&format!("{checksum} checksum "), "(it fits what else was changed)");
+        }
+    }
+}
+
+/// The second restores what it translated in the quote, but not its share of the checksum; the first nothing.
+#[test]
+fn a_translation_that_restores_quotes_is_told_beyond_one_that_does_not() {
+    for (second, third) in [(OUTSIDE, ""), (PORT, ", shift = 7")] {
+        for options in
+            [&[][..], &["--flow", "classic"], &["--flow", "dublin"], &["-I"], &["-T"], &["--ack"]]
+        {
+            for v6 in [false, true] {
+                let said = translated(v6, second, third, options);
+                let what = format!("{second} {third} {options:?} {v6}: {said:?}");
+                assert!(said[0].starts_with("between hop 2 and hop 3: source address "), "{what}");
+                // The checksum of ICMP over IPv4 covers no address.
+                let shows = v6 || options != ["-I"] || !third.is_empty();
+                let restored = |line: &&String| {
+                    line.contains("suggests address translation that restored the quote")
+                };
+                let restored: Vec<_> = said.iter().filter(restored).collect();
+                assert_eq!(restored.len(), usize::from(shows), "{what}");
+                assert!(
+                    restored.iter().all(|line| line.starts_with("between hop 3 and hop 4: ")),
+                    "{what}"
+                );
+                assert!(!said.iter().any(|line| line.contains("broken")), "{what}");
+            }
+        }
+    }
+}
+
+/// Where no hop between them answers, nothing shows the address of the first with a checksum that fits: what the quotes are of is
+/// unclear, and with TCP, whose sequence number tells the probe, what is wrong with the checksum.
+#[test]
+fn what_two_translations_do_at_once_is_unclear() {
+    for (v6, target) in [(false, "203.0.113.9"), (true, "2001:db8:113::9")] {
+        let address =
+            |n: u8| if v6 { format!("2001:db8:{n}::99") } else { format!("198.51.{n}.99") };
+        let routers = [
+            String::new(),
+            format!("nat = {{ address = \"{}\"{OUTSIDE} }}", address(2)),
+            format!("silent = true\nnat = {{ address = \"{}\" }}", address(3)),
+            String::new(),
+        ];
+        let report = report(&routers, "", &[target, "-m", "6"]);
+        let [line] = said(&report)[..] else { panic!("{report}") };
+        assert!(line.ends_with(UNIDENTIFIED), "{report}");
+        if !v6 {
+            let report = self::report(&routers, "", &[target, "-T"]);
+            let unclear = "between hop 2 and hop 4: the TCP checksum does not fit what is quoted: broken, or a further \
+                 translation restored the quote, but not the checksum";
+            assert_eq!(said(&report).last(), Some(&unclear), "{report}");
+        }
+    }
+}
+
+const UNIDENTIFIED: &str = "ICMP errors about datagrams to the target without a probe: of another program, or rewritten too much to identify one.";
+
+/// Too little is left of the probes: whose errors they are is unclear, but they are not passed over.
+#[test]
+fn what_fits_no_probe_is_told() {
+    let routers = [
+        String::new(),
+        format!("nat = {{ address = \"198.51.2.99\"{PORT} }}"),
+        "silent = true\nnat = { address = \"198.51.3.99\", shift = 7 }".to_owned(),
+        String::new(),
+    ];
+    let report = report(&routers, "", &["-U", "203.0.113.9", "-m", "6"]);
+    let [line] = said(&report)[..] else { panic!("{report}") };
+    let ends = "without a probe: of another program, or rewritten too much to identify one.";
+    assert!(
+        line.contains("ICMP errors about datagrams to the target ") && line.ends_with(ends),
+        "{line}"
+    );
+}
+
 #[test]
 fn a_ttl_of_0_is_told_where_it_was_forwarded_and_nowhere_else() {
     let forwards = "a TTL of 0 was forwarded: quoted with 0 by the next router or host";

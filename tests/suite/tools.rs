@@ -219,7 +219,7 @@ fn a_run_over_two_uplinks_is_two_traces_and_said_to_be_one_run() {
     fs::write(&capture, over_two_uplinks()).unwrap();
     let said = format!(
         "rtrace: {}: traces 1 (from 10.0.1.1) and 2 (from 1.1.10.0) to 203.0.113.9 are one run over 2 source \
-         addresses, with probes numbered in one sequence: what one of them lacks may be in another\n",
+         addresses, with probes in one sequence: what one of them lacks may be in another\n",
         capture.display()
     );
     let rows = replay(&capture, &["--list", "--json"]);

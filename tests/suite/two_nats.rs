@@ -21,12 +21,19 @@ const OPTIONS: &[&[&str]] = &[
     &["--ack"],
 ];
 /// What the second and the third router do to ports and quotes.
-const TRANSLATIONS: [[&str; 2]; 4] = [
+const TRANSLATIONS: [[&str; 2]; 6] = [
     ["", ""],
     [", shift = 1000", ", shift = 20000"],
     [", shift = 1000", ", quotes = \"outside\""],
     ["", ", quotes = \"outside\", shift = 7"],
+    // What the second puts back is what the first has made of it.
+    [", quotes = \"outside\"", ""],
+    [", quotes = \"outside\", shift = 7", ", shift = 1000"],
 ];
+
+/// Neither address nor port nor checksum is as it was, so that it takes the octets of the secret, for which a DNS query has no
+/// room.
+const LITTLE_LEFT: [&str; 2] = TRANSLATIONS[5];
 
 /// Five routers, the second and third of which translate.
 fn topology([second, third]: [&str; 2], v6: bool) -> String {
@@ -60,11 +67,13 @@ fn every_hop_behind_two_translations_is_shown_and_marked() {
     let file = path_in(&dir, "path.toml");
     let simulate = format!("--simulate={}", file.display());
     for (v6, target) in [false, true].into_iter().zip(TARGETS) {
-        // Over IPv6 no IP-ID tells a probe apart whose port was not put back.
-        let told = TRANSLATIONS.len() - if v6 { 2 } else { 0 };
-        for (number, translations) in TRANSLATIONS.into_iter().take(told).enumerate() {
+        for (number, translations) in TRANSLATIONS.into_iter().enumerate() {
             fs::write(&file, topology(translations, v6)).unwrap();
-            for options in OPTIONS {
+            let untold = |options: &&&[&str]| {
+                translations == LITTLE_LEFT
+                    && [["-U"], ["--udplite"]].iter().any(|it| it == **options)
+            };
+            for options in OPTIONS.iter().filter(|it| !untold(it)) {
                 let said = format!("{target} {translations:?} {options:?}");
                 let common = [&["--json", "-n", "-m", "8"], *options].concat();
                 // A classic pcap does not say what was asked.
@@ -116,6 +125,9 @@ fn a_late_reply_from_behind_them_finds_its_round() {
 /// addresses, that of ICMP covers the identifier, and those of TCP show nothing but what was not restored.
 fn translated_from([second, third]: [&str; 2], options: &[&str], v6: bool) -> usize {
     let (echo, tcp) = (options.contains(&"-I"), ["-T", "--ack"].contains(&options[0]));
+    if second.contains("outside") {
+        return 3;
+    }
     let outside = third.contains("outside");
     match (echo && !v6, tcp) {
         (true, _) if second.contains("shift") => 3,

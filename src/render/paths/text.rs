@@ -100,8 +100,13 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     if !map.view.path.reached(map.view.config) {
         write!(out, "; target not reached")?;
     }
-    if totals.orphans > 0 {
-        write!(out, "; {} without a probe of this run", counted(totals.orphans, "reply"))?;
+    let without_probe = totals.orphans.saturating_sub(totals.cut_short);
+    if without_probe > 0 {
+        write!(out, "; {} without a probe of this run", counted(without_probe, "reply"))?;
+    }
+    if totals.cut_short > 0 {
+        let cut_short = counted(totals.cut_short, "reply");
+        write!(out, "; {cut_short} cut too short by the capture to identify the probe")?;
     }
     if totals.clock_faults > 0 {
         let left_out = counted(totals.clock_faults, "round trip");

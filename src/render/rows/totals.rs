@@ -28,6 +28,9 @@ pub(in super::super) struct TotalsRow {
     clock_steps: u64,
     #[serde(skip_serializing_if = "is_zero")]
     orphans: u64,
+    /// Those of them that the capture cut too short to identify their probes.
+    #[serde(skip_serializing_if = "is_zero")]
+    cut_short: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     withdrawn: bool,
     /// Probes that never left this host: not among those sent.
@@ -57,6 +60,7 @@ impl TotalsRow {
             clock_faults: totals.clock_faults,
             clock_steps: totals.clock_steps,
             orphans: totals.orphans,
+            cut_short: totals.cut_short,
             withdrawn: totals.withdrawn,
             never_sent: view.never_sent,
         }

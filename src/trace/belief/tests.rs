@@ -16,6 +16,8 @@ const PROBES: [ProbeType; 7] = [
 ];
 const MODES: [FlowMode; 3] = [FlowMode::Classic, FlowMode::Paris, FlowMode::Dublin];
 const FAMILIES: [[&str; 2]; 2] = [["192.0.2.2", "203.0.113.9"], ["2001:db8::2", "2001:db8:113::9"]];
+/// A source address that a translation was seen to give.
+const TRANSLATOR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 99));
 const BELIEVED: f64 = 40.0;
 /// Destination ports of UDP, from the first to the last.
 const PORT: u16 = 33_434;
@@ -23,15 +25,16 @@ const PORTS: u64 = 65_536 - 33_434;
 
 /// What a packet may be read as: to the target from us, to the target from elsewhere, and to elsewhere.
 fn packets(config: &TraceConfig) -> [&'static [Reading]; 3] {
-    use Reading::{Addresses, Checksum, Exact, Id, Origin, Port, Sequence};
+    use Reading::{Addresses, Checksum, Exact, Id, Origin, Port, Sequence, Shifted, ShiftedOrigin};
     if config.target.is_ipv4() {
         let from_us: &[Reading] = &[Exact, Checksum, Id, Port, Sequence];
-        return [from_us, &[Addresses, Origin, Id], &[Addresses, Port]];
+        let from_elsewhere: &[Reading] = &[Addresses, Origin, Id, Shifted, ShiftedOrigin];
+        return [from_us, from_elsewhere, &[Addresses, Port]];
     }
     // Without an IP-ID nothing tells which probe it is where those octets were changed that do; of TCP the port does not.
     let tcp = config.probe.protocol(Family::V6) == crate::wire::ipv4::TCP;
     let from_us: &[Reading] = if tcp { &[Exact, Addresses] } else { &[Exact, Checksum] };
-    [from_us, &[Addresses], &[Addresses]]
+    [from_us, &[Addresses, Origin, Shifted, ShiftedOrigin], &[Addresses]]
 }
 
 fn config(family: [&str; 2], probe: ProbeType, flow_mode: FlowMode) -> TraceConfig {
@@ -46,12 +49,16 @@ fn all() -> impl Iterator<Item = TraceConfig> {
 }
 
 fn fit(reading: Reading) -> Fit {
-    Fit { reading, label: true, tail: false, to_target: true, port: PORT, translated: None }
+    let shifted = matches!(reading, Reading::Shifted | Reading::ShiftedOrigin);
+    let translated =
+        shifted.then_some(Translated { flow: [0; 4], address: Some(TRANSLATOR), value: 7 });
+    Fit { reading, label: true, tail: false, to_target: true, port: PORT, translated }
 }
 
 /// The belief after so many rounds of so many probes, and when each began.
 fn after(config: &TraceConfig, rounds: u64, probes: u64) -> (Belief, Vec<Since>) {
     let mut belief = Belief::of(config, &Idents::One);
+    belief.translators.push(TRANSLATOR);
     let mut since = Vec::new();
     for _ in 0..rounds {
         since.push(belief.begin_round());
@@ -96,6 +103,24 @@ fn one_blind_packet_has_no_chance_of_two_to_the_minus_forty() {
                 let bits = chance(&config, &belief, &since, readings);
                 assert!(bits >= BELIEVED, "{bits} {rounds} × {probes} {readings:?} {config:?}");
             }
+        }
+    }
+}
+
+/// A checksum that fits nothing is what translations leave where others have shown the address, and no blind packet's guess.
+#[test]
+fn a_shifted_checksum_needs_a_translation_that_was_seen_and_enough_else() {
+    for config in all().filter(|config| config.probe != ProbeType::Protocol(253)) {
+        let (belief, since) = after(&config, 1, 20);
+        let unseen = Belief { translators: Vec::new(), ..belief.clone() };
+        for reading in [Reading::Shifted, Reading::ShiftedOrigin] {
+            let judged = |belief: &Belief, fit| belief.judge(&fit, since[0], Timestamp::default());
+            let [bare, whole] = [false, true].map(|tail| Fit { tail, ..fit(reading) });
+            assert_eq!(judged(&unseen, bare), None, "{reading:?} {config:?}");
+            assert_eq!(judged(&unseen, whole), None, "{reading:?} {config:?}");
+            assert_eq!(judged(&belief, whole), Some(Proof::Enough), "{reading:?} {config:?}");
+            let left = belief.unknown.unwrap().bits(reading);
+            assert_eq!(judged(&belief, bare).is_some(), left >= SHIFTED, "{reading:?} {config:?}");
         }
     }
 }

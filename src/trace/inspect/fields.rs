@@ -170,6 +170,12 @@ pub fn is_checksum(field: &str) -> bool {
     CHECKSUMS.contains(&field)
 }
 
+/// Whether this is the name of a field that source address translation replaces.
+#[must_use]
+pub fn is_of_source(field: &str) -> bool {
+    [SOURCE, "source port", "identifier"].contains(&field)
+}
+
 /// The name of the checksum that a datagram with this header has besides its own.
 pub(super) fn checksum_field(header: &IpHeader) -> Option<&'static str> {
     body_fields(header).iter().map(|(field, _)| *field).find(|field| is_checksum(field))

@@ -122,6 +122,7 @@ pub struct Comparison {
 pub struct Inspector {
     sent: HashMap<ProbeRef, Vec<u8>>,
     comparisons: Vec<Comparison>,
+    strays: u64,
 }
 
 impl Inspector {
@@ -149,8 +150,15 @@ impl Inspector {
                 });
                 self.comparisons.extend(compared.filter(Comparison::can_be_placed));
             }
+            Disposition::Stray => self.strays += 1,
             _ => {}
         }
+    }
+
+    /// How many ICMP errors quote datagrams to the target that fit no probe and are not from our port.
+    #[must_use]
+    pub fn strays(&self) -> u64 {
+        self.strays
     }
 
     /// Every quote so far that belongs to a hop, in order of time.

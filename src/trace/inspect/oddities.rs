@@ -7,10 +7,10 @@ use std::mem::discriminant;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use super::Comparison;
 use super::checksums::Verdict;
 use super::place::{self, Place, Seen, Stage};
 use super::quoting::{Habit, Manner};
+use super::{Comparison, fields};
 
 /// Something odd about a quote, or about the quotes of several hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub enum Oddity {
         field: &'static str,
         /// The whole message was quoted.
         whole: bool,
+        /// The source is not that which was sent: what a further translation put back may be missing from what is quoted.
+        translated: bool,
     },
 }
 
@@ -95,7 +97,14 @@ impl Comparison {
             (!in_transit && self.arrived_at_zero() && self.responder == target, Oddity::TtlZero),
             (in_transit && self.responder == target && !self.routed, Oddity::FromTarget),
             (self.header_checksum == Some(false) && !self.ttl_lowered, Oddity::HeaderChecksum),
-            (wrong, Oddity::Checksum { field: checksum_field.unwrap_or_default(), whole }),
+            (
+                wrong,
+                Oddity::Checksum {
+                    field: checksum_field.unwrap_or_default(),
+                    whole,
+                    translated: self.differences.iter().any(|it| fields::is_of_source(it.field)),
+                },
+            ),
         ];
         all.into_iter().filter(|(holds, _)| *holds).map(|(_, oddity)| oddity).collect()
     }

@@ -18,7 +18,7 @@ const V4: [&str; 3] = ["192.0.2.2", "203.0.113.9", "203.0.113.8"];
 const V6: [&str; 3] = ["2001:db8::2", "2001:db8:113::9", "2001:db8:113::8"];
 
 /// What is done to a datagram on its way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
     Id,
     Source,
@@ -234,6 +234,63 @@ fn what_may_be_of_another_datagram_is_not_believed() {
     }
 }
 
+/// How a quote of a probe with these changes shows it: of this many octets after the IP header, if not of all.
+fn reading(config: &TraceConfig, changes: &[Change], octets: Option<usize>) -> Option<Reading> {
+    let rewritten = sent(config);
+    let mut quote = probe(config, 7);
+    for it in changes {
+        change(&mut quote, *it);
+    }
+    let header = usize::from(craft::ip_header_len(config.flow().family()));
+    quote.truncate(octets.map_or(usize::MAX, |octets| header + octets));
+    let quote = quoted::decode(&quote).unwrap();
+    let key = ProbeKey::of(&quote.header, quote.payload).unwrap();
+    let read = rewritten.read(&quote.header, quote.payload, &key)?;
+    assert_eq!(read.at, at(7), "{changes:?}");
+    Some(read.reading)
+}
+
+/// Where a translation does not put back its port in quotes, and where one further on leaves a checksum that fits nothing.
+#[test]
+fn another_source_and_port_leave_enough_in_both_families() {
+    use Reading::{Addresses, Origin, Shifted, ShiftedOrigin};
+    // Identifiers are five octets further on than ports: SourcePort is for what has ports.
+    for kind in ALL.into_iter().filter(|kind| kind.has_ports()) {
+        let tcp = kind == SYN || kind == ProbeType::TcpAck;
+        for (family, flow_mode) in
+            [(V4, FlowMode::Classic), (V6, FlowMode::Classic), (V6, FlowMode::Paris)]
+        {
+            let config = config(kind, family, flow_mode);
+            for (changes, expected) in [
+                (&[Source][..], Addresses),
+                (&[Source, SourcePort], Origin),
+                (&[Source, Checksum], Shifted),
+                (&[Source, SourcePort, Checksum], ShiftedOrigin),
+            ] {
+                let read = reading(&config, changes, None);
+                // Another checksum with the same octets may also be one of another sequence number: that is told as before.
+                let sequence = tcp && family == V4 && expected == Shifted;
+                let expected = if sequence { Reading::Sequence } else { expected };
+                assert_eq!(read, Some(expected), "{kind:?} {family:?} {flow_mode:?} {changes:?}");
+                assert!(read != Some(Addresses) || !changes.contains(&SourcePort));
+            }
+            for changes in [&[SourcePort][..], &[SourcePort, Checksum], &[Destination, SourcePort]]
+            {
+                assert_eq!(
+                    reading(&config, changes, None),
+                    None,
+                    "{kind:?} {family:?} {changes:?}"
+                );
+            }
+            // Eight octets of UDP over IPv6 do not show what marks the payload.
+            if !tcp && family == V6 {
+                assert_eq!(reading(&config, &[Source, SourcePort], Some(8)), None, "{kind:?}");
+                assert_eq!(reading(&config, &[Source, Checksum], Some(8)), None, "{kind:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_noted_has_a_bound() {
     let config = config(SYN, V4, FlowMode::Classic);
@@ -246,6 +303,7 @@ fn what_is_noted_has_a_bound() {
         rewritten.note_key(&key);
     }
     assert!(rewritten.by_head.is_empty() && rewritten.by_id.is_empty());
+    assert!(rewritten.by_rest.is_empty());
     let mut quote = probe(&config, 7);
     change(&mut quote, Id);
     assert_eq!(found(&rewritten, &quote), None, "there is too much else to be sure");

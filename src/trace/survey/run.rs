@@ -165,6 +165,11 @@ impl Run {
         self.probes.last().map_or(self.first.at, |last| last.at).after(CONFIRMED_WITHIN)
     }
 
+    /// Every probe of it that is in the capture, or known by replies alone.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Sighting> {
+        self.scout.iter().chain(&self.probes).chain(&self.sizers).chain(&self.confirmations)
+    }
+
     fn fixed(&self) -> bool {
         self.lowest == self.highest
     }
@@ -182,7 +187,7 @@ impl Run {
     }
 
     /// What the trace is, what of it the capture holds, and which tool it looks like.
-    pub(super) fn found(mut self) -> Found {
+    pub(super) fn found(mut self, cut: bool, shared: HashSet<u32>) -> Found {
         let places = Places::of(&self);
         let (mut missing, mut orphans) = (Vec::new(), HashSet::new());
         self.unseen.sort_unstable_by_key(|unseen| unseen.number);
@@ -215,6 +220,8 @@ impl Run {
             missing: missing.into(),
             orphans,
             uneven: wait.here == 0.0,
+            cut,
+            shared,
         };
         let start = self.start();
         let probes = captured().count();

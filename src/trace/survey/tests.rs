@@ -231,6 +231,27 @@ fn traces_of_one_run_over_several_uplinks_know_of_each_other() {
     let by_turns = twelve(0, 10, counting).into_iter().map(|it| uplink((it.ident % 2) as u8, it));
     assert!(same_runs(by_turns).iter().all(|others| !others.is_empty()), "source ports that count");
 
+    // Nothing counts: the TTLs of all make up one sequence.
+    let syn = |n: u16| Sent { port: 80, probe: ProbeType::TcpSyn, ident: socket(n), ..UDP };
+    let one_port = |n: u16| Sent { port: 53, ident: socket(n), ..UDP };
+    for (what, shape) in [("SYNs", &syn as &dyn Fn(u16) -> Sent), ("one port", &one_port)] {
+        let over = |uplinks: u8, at: i64| {
+            let turns = [0, 1, 0, 2, 2, 0, 1, 1, 1, 0, 1, 2];
+            let probes = twelve(at, 10, shape).into_iter().zip(turns);
+            probes.map(move |(it, turn)| uplink(turn % uplinks, it))
+        };
+        assert_eq!(same_runs(over(2, 0)), [[1], [0]], "{what}");
+        assert_eq!(same_runs(over(3, 0)), [[1, 2], [0, 2], [0, 1]], "{what}");
+        let whole = twelve(5, 10, shape).into_iter().map(|it| uplink(9, it));
+        let both = in_order(twelve(0, 10, shape).into_iter().chain(whole.clone()).collect());
+        assert!(same_runs(both).iter().all(Vec::is_empty), "{what}, each whole");
+        let halves = over(2, 0).filter(|it| it.source[2] == 0).chain(whole);
+        assert!(
+            same_runs(in_order(halves.collect())).iter().all(Vec::is_empty),
+            "{what}, one whole"
+        );
+    }
+
     let alone: [(&str, Vec<Sent>); 4] = [
         ("numbers overlap", twelve(5, 10, linux)),
         ("later", twelve(900, 10, move |n| linux(n + 12))),

@@ -2,9 +2,11 @@
 //!
 //! Where each probe has a socket of its own, the kernel chooses the source address for each. The survey
 //! finds one trace per source address; that they were one run shows in their numbers (destination ports, sequence
-//! numbers, or source ports that count), which then make one rising sequence in time and interleave without overlap.
+//! numbers, or source ports that count), which then make one rising sequence in time and interleave without overlap. Where ports
+//! are random and nothing counts (TCP, UDP to one port) it shows in their TTLs: every hop was asked as often over all of
+//! the addresses, in the order of TTLs, but not over each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::group::{GAP, Sighting};
 use super::run::Run;
@@ -30,6 +32,7 @@ pub(super) fn siblings(runs: &[Run]) -> Vec<Vec<usize>> {
             }
         }
     }
+    join_complements(&mut siblings, runs);
     siblings
 }
 
@@ -57,6 +60,59 @@ fn are_one_run(one: &Run, other: &Run) -> bool {
     one.flow.source != other.flow.source
         && at_once
         && (interleave(one, other, |it| it.number) || interleave(one, other, |it| it.ident))
+}
+
+/// Marks traces that together make up one run as each other's, of those that have no others yet.
+fn join_complements(siblings: &mut [Vec<usize>], runs: &[Run]) {
+    let mut alike: HashMap<_, Vec<usize>> = HashMap::new();
+    for (index, (run, others)) in runs.iter().zip(&*siblings).enumerate() {
+        // Each probe is from a port of its own, and all are to one port.
+        let sockets = run.idents.len() == run.probes.len();
+        let same = run.probes.windows(2).all(|pair| pair[0].number == pair[1].number);
+        if let Some(first) = run.probes.first().filter(|_| others.is_empty() && sockets && same) {
+            let kind = (run.flow.target, run.flow.probe, first.number, first.make());
+            alike.entry(kind).or_default().push(index);
+        }
+    }
+    for members in alike.into_values() {
+        let all: Vec<&Run> = members.iter().filter_map(|index| runs.get(*index)).collect();
+        for member in members.iter().filter(|_| complete_one_another(&all)) {
+            if let Some(others) = siblings.get_mut(*member) {
+                *others = members.iter().copied().filter(|it| it != member).collect();
+            }
+        }
+    }
+}
+
+/// Whether these ask every hop as often together, hop after hop, and none of them by itself.
+fn complete_one_another(runs: &[&Run]) -> bool {
+    let each = runs.iter().flat_map(|run| run.probes.iter().map(|it| (it, run.flow.source)));
+    let mut all: Vec<_> = each.collect();
+    all.sort_by_key(|(it, _)| (it.at, it.frame));
+    let in_order = |pair: &[(&Sighting, _)]| {
+        let timed = pair[0].0.at.known().is_some();
+        let at_once = timed && pair[1].0.at.since(pair[0].0.at) <= REORDERED;
+        pair[0].0.ttl <= pair[1].0.ttl || at_once
+    };
+    let turns = all.windows(2).filter(|pair| pair[0].1 != pair[1].1).count();
+    turns > 2
+        && all.windows(2).all(in_order)
+        && asks_evenly(all.iter().map(|(it, _)| *it))
+        && !runs.iter().any(|run| asks_evenly(run.probes.iter()))
+}
+
+/// Whether as many probes have each TTL from the first on, but for the last.
+fn asks_evenly<'a>(probes: impl Iterator<Item = &'a Sighting>) -> bool {
+    let mut counts: BTreeMap<u8, usize> = BTreeMap::new();
+    probes.for_each(|it| *counts.entry(it.ttl).or_default() += 1);
+    let (Some((first, queries)), Some((last, rest))) =
+        (counts.first_key_value(), counts.last_key_value())
+    else {
+        return false;
+    };
+    let whole = usize::from(last - first) + 1 == counts.len();
+    let even = counts.iter().all(|(ttl, count)| ttl == last || count == queries);
+    whole && even && rest <= queries && *first == 1
 }
 
 /// Whether the numbers of both make one sequence that rises with time, to which both contribute by turns.

@@ -62,6 +62,10 @@ impl Tracer {
 
     /// A frame that came to this was no other round's either.
     pub(in super::super) fn count_unmatched(&mut self, disposition: Disposition) {
+        if disposition == Disposition::CutShort {
+            self.path.totals.orphans += 1;
+            self.path.totals.cut_short += 1;
+        }
         if !matches!(disposition, Disposition::Unmatched | Disposition::Stray) {
             return;
         }
@@ -183,6 +187,9 @@ impl Tracer {
         let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
         let damaged = || icmp_wrong() || head_wrong();
         let Some(claim) = claim else {
+            if self.correlator.may_be_cut_off(datagram) {
+                return Disposition::CutShort;
+            }
             let Some(quote) = datagram.quote else { return Disposition::Unrelated };
             if damaged()
                 && let Some(at) = self.correlator.resembling(&quote)

@@ -192,6 +192,9 @@ pub fn udp(from: u16, to: u16) -> Vec<u8> {
 pub fn icmp_error(from: [u8; 4], kind: [u8; 2], probe: &[u8], ttl: u8) -> Vec<u8> {
     let mut quote = probe.to_vec();
     quote[8] = ttl;
+    quote[10..12].fill(0);
+    let sum = checksum(&quote[..20]).to_be_bytes();
+    quote[10..12].copy_from_slice(&sum);
     let mut icmp = [&[kind[0], kind[1], 0, 0, 0, 0, 0, 0][..], &quote].concat();
     let sum = checksum(&icmp).to_be_bytes();
     icmp[2..4].copy_from_slice(&sum);
