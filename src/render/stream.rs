@@ -187,6 +187,7 @@ fn reach_line(turn: reach::Turn, view: View<'_>) -> Line<'static> {
             since_ns: outage.since.nanos(),
             rejected: RejectionRow::of(&outage),
             not_believed: outage::not_believed(&outage),
+            looped: outage::looped(&outage),
         },
         reach::Turn::Rejected { round, outage } => Line::Rejected {
             round: round.saturating_add(1),
@@ -263,6 +264,8 @@ enum Line<'a> {
         rejected: Option<RejectionRow>,
         #[serde(skip_serializing_if = "Option::is_none")]
         not_believed: Option<&'static str>,
+        #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+        looped: Option<LoopRow>,
     },
     Rejected {
         round: u64,

@@ -222,6 +222,11 @@ impl Path {
         self.hops.get(..self.seen).unwrap_or_default()
     }
 
+    /// The highest TTL that there can be.
+    pub(super) fn max_ttl(&self) -> u8 {
+        self.hops.last().map_or(0, |hop| hop.ttl)
+    }
+
     /// The hop with this TTL, if a probe with it or a higher one was captured.
     #[must_use]
     pub fn hop(&self, ttl: u8) -> Option<&Hop> {
