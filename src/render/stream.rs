@@ -75,7 +75,9 @@ impl<W: Write> Stream<W> {
 
     fn round(&mut self, view: View<'_>) -> io::Result<()> {
         if view.path.is_empty() {
-            return Ok(());
+            // Nothing was ever captured: no round was sent.
+            drop(self.table.add(view.path));
+            return self.missing(number(view.path), view.path.missed_after);
         }
         let before = (self.table.changed(), self.table.balances());
         let missed = self.table.missed();

@@ -134,7 +134,8 @@ pub struct Path {
     pub confirmations: Vec<Probe>,
     /// When the last frame was captured that concerns it; of a round that is over, the first of the next. Nothing else came until then.
     pub(super) until: Timestamp,
-    /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving.
+    /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving; this one is among them if it is
+    /// empty.
     pub missed_after: u64,
     /// Nothing is waited for any more, in this round or those before.
     pub waited_out: bool,
