@@ -203,8 +203,8 @@ fn doubt_alike(hops: &[Evidence<'_>], end: Option<usize>, verdicts: &mut [Verdic
         return;
     }
     let all = lossy_hops().fold(Evidence::default(), |all, hop| all.with(*hop));
-    let nearer = hops.get(..*first).unwrap_or_default().iter();
-    let is_first = !nearer.into_iter().any(|hop| hop.share.is_clearly_below(all.share, 1));
+    let mut nearer = hops.get(..*first).unwrap_or_default().iter();
+    let is_first = !nearer.any(|hop| hop.share.sent > 0 && hop.share.lost == 0);
     let is_alike = |(hop, verdict): &(&Evidence<'_>, &Verdict)| {
         matches!(verdict.loss, Loss::Path | Loss::Unclear(_)) && hop.is_like(all)
     };
