@@ -120,20 +120,20 @@ fn rtts(found: &Rtts) -> String {
     for shift in &found.at {
         let _ = writeln!(
             text,
-            "RTT at hop {}: {} (rank-sum test, p = {:.1e})",
+            "RTT at hop {}: {} (rank-sum test, {})",
             shift.ttl,
             by(shift),
-            shift.p
+            chance(shift.p)
         );
     }
     if let Some(shift) = &found.from {
         let _ = writeln!(
             text,
-            "RTT from hop {} on: {} (rank-sum test of {} hops, p = {:.1e})",
+            "RTT from hop {} on: {} (rank-sum test of {} hops, {})",
             shift.ttl,
             by(shift),
             shift.hops,
-            shift.p
+            chance(shift.p)
         );
     }
     if !found.too_few.is_empty() {
@@ -199,7 +199,7 @@ pub fn map(found: &MapComparison) -> String {
             );
             writeln!(
                 text,
-                "whether the paths to {target} have changed is unclear (by chance alone: p = {}): {enough}",
+                "whether the paths to {target} have changed is unclear (by chance alone: {}): {enough}",
                 chance(found.p)
             )
         }
@@ -207,9 +207,13 @@ pub fn map(found: &MapComparison) -> String {
     text
 }
 
-/// A probability in few digits: 0.05, 1.2e-7.
+/// A probability in few digits: `p = 0.05`, `p = 0.004`, `p < 0.001`.
 fn chance(p: f64) -> String {
-    if p < 0.01 { format!("{p:.1e}") } else { format!("{p:.2}") }
+    match p {
+        p if p < 0.001 => "p < 0.001".to_owned(),
+        p if p < 0.01 => format!("p = {p:.3}"),
+        p => format!("p = {p:.2}"),
+    }
 }
 
 fn reached(reached: Pair<bool>) -> &'static str {
@@ -241,4 +245,24 @@ fn list(addresses: &Responders) -> String {
 fn stacks(labels: &Stacks) -> String {
     let shown: BTreeSet<&str> = labels.iter().map(|it| it.as_deref().unwrap_or("none")).collect();
     shown.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probability_is_never_nothing() {
+        for (p, words) in [
+            (0.0, "p < 0.001"),
+            (1e-320, "p < 0.001"),
+            (0.000_99, "p < 0.001"),
+            (0.001, "p = 0.001"),
+            (0.004_2, "p = 0.004"),
+            (0.05, "p = 0.05"),
+            (1.0, "p = 1.00"),
+        ] {
+            assert_eq!(chance(p), words, "{p:e}");
+        }
+    }
 }

@@ -5,24 +5,22 @@
 //! kind; a replay is shaped by its recording, and takes from the file only what concerns presentation. What is wrong
 //! in it is said with file, line and key, also where the command at hand has no use for the key.
 
+mod file;
+
 use std::ffi::OsString;
 use std::fmt::Write;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::builder::PossibleValue;
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, CommandFactory};
-use nix::errno::Errno;
-use nix::sys::stat::lstat;
-use nix::unistd::{Uid, User};
 use toml::de::{DeTable, DeValue};
 
+use self::file::{may_be_there, own_path, read};
 use super::flags::{Cli, ConfigArgs, normalise};
 use super::{Status, flags, write_out};
-use crate::privilege::{self, Identity, NamedBy};
 use crate::sandbox::{self, Profile};
 use crate::untrusted::Untrusted;
 
@@ -320,50 +318,6 @@ fn check(argument: &str, command: &Command) -> Result<(), String> {
     }
     let reason = std::error::Error::source(&error).map(ToString::to_string);
     Err(reason.unwrap_or_else(|| "it cannot be this value".into()))
-}
-
-/// The file that was asked for, or the user's own if there is one: its path and what is in it.
-fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, String)>> {
-    let path = match asked {
-        Some(path) => path.to_owned(),
-        None => match own_path() {
-            Some(path) => path,
-            None => return Ok(None),
-        },
-    };
-    // Nothing that was asked for, or in a home that is somebody else's.
-    let absent = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::PermissionDenied];
-    match super::read_text(&path) {
-        Err(error) if asked.is_none() && absent.contains(&error.kind()) => Ok(None),
-        Err(error) if error.kind() == ErrorKind::InvalidData => {
-            bail!(
-                "{} is not text in UTF-8: rtrace config --default prints one that is",
-                path.display()
-            )
-        }
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
-        Ok(text) => Ok(Some((path, text))),
-    }
-}
-
-/// Whether there may be a file there: what is there is seen once it is opened with care.
-fn may_be_there(path: &Path) -> bool {
-    !matches!(lstat(path), Err(Errno::ENOENT | Errno::ENOTDIR))
-}
-
-/// Where the user's own file is: that of whoever called sudo, for it is they who typed the command, and the environment
-/// may be root's.
-fn own_path() -> Option<PathBuf> {
-    let set = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from);
-    let directory = set.filter(|path| path.is_absolute()).or_else(|| {
-        let Identity { uid, named_by, .. } = privilege::identity();
-        let home = match named_by {
-            NamedBy::Variable(_) => User::from_uid(Uid::from_raw(uid)).ok()??.dir,
-            _ => std::env::home_dir().filter(|home| home.is_absolute())?,
-        };
-        Some(home.join(".config"))
-    })?;
-    Some(directory.join("rtrace/config.toml"))
 }
 
 /// Runs `rtrace config`.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::annotation::annotation;
-use super::rows::{Said, is_zero};
+use super::rows::{LoopRow, Said, is_zero};
 use super::tui::moment::clock;
 use crate::trace::Reply;
 use crate::trace::reach::Outage;
@@ -45,6 +45,8 @@ pub(super) struct OutageRow {
     rejected: Option<RejectionRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_believed: Option<&'static str>,
+    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+    looped: Option<LoopRow>,
 }
 
 impl OutageRow {
@@ -56,6 +58,7 @@ impl OutageRow {
             until_ns: outage.until.map(|(_, at)| at.nanos()),
             rejected: RejectionRow::of(outage),
             not_believed: not_believed(outage),
+            looped: looped(outage),
         }
     }
 }
@@ -65,7 +68,15 @@ pub(super) fn not_believed(outage: &Outage) -> Option<&'static str> {
     match outage.instead {
         Instead::Damaged => Some("damaged"),
         Instead::Contradicted => Some("contradicted"),
-        Instead::Nothing | Instead::Error { .. } => None,
+        Instead::Nothing | Instead::Error { .. } | Instead::Loop(_) => None,
+    }
+}
+
+/// The loop in which the probes run, if they do.
+pub(super) fn looped(outage: &Outage) -> Option<LoopRow> {
+    match outage.instead {
+        Instead::Loop(looped) => Some(LoopRow::of(looped)),
+        _ => None,
     }
 }
 
@@ -76,9 +87,13 @@ pub(super) fn in_words(outage: &Outage, host: impl Fn(IpAddr) -> String) -> Stri
         Some((_, until)) => format!("from {since} to {}", clock(until)),
         None => format!("since {since}"),
     };
-    let Instead::Error { first, others } = &outage.instead else {
-        return not_believed(outage)
-            .map_or(format!("no answer {when}"), |why| format!("only {why} answers {when}"));
+    let (first, others) = match &outage.instead {
+        Instead::Error { first, others } => (first, others),
+        Instead::Loop(_) => return format!("in a loop {when}"),
+        Instead::Nothing | Instead::Contradicted | Instead::Damaged => {
+            return not_believed(outage)
+                .map_or(format!("no answer {when}"), |why| format!("only {why} answers {when}"));
+        }
     };
     let by = host(first.responder);
     let by = match others {

@@ -330,8 +330,11 @@ impl BackRow {
 
 /// A limit in words.
 pub(super) fn limit(limit: Limit) -> String {
-    let Limit { per_second, burst } = limit;
-    format!("it answers some {per_second:.1} a second, {burst} at once")
+    let at_once = limit.burst.map_or(String::new(), |burst| format!(", {burst} at once"));
+    match limit.per_second {
+        Some(per_second) => format!("it answers some {per_second:.1} a second{at_once}"),
+        None => "its answers follow a limit, of which they do not show the rate".to_owned(),
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

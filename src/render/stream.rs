@@ -75,7 +75,9 @@ impl<W: Write> Stream<W> {
 
     fn round(&mut self, view: View<'_>) -> io::Result<()> {
         if view.path.is_empty() {
-            return Ok(());
+            // Nothing was ever captured: no round was sent.
+            drop(self.table.add(view.path));
+            return self.missing(number(view.path), view.path.missed_after);
         }
         let before = (self.table.changed(), self.table.balances());
         let missed = self.table.missed();
@@ -187,6 +189,7 @@ fn reach_line(turn: reach::Turn, view: View<'_>) -> Line<'static> {
             since_ns: outage.since.nanos(),
             rejected: RejectionRow::of(&outage),
             not_believed: outage::not_believed(&outage),
+            looped: outage::looped(&outage),
         },
         reach::Turn::Rejected { round, outage } => Line::Rejected {
             round: round.saturating_add(1),
@@ -263,6 +266,8 @@ enum Line<'a> {
         rejected: Option<RejectionRow>,
         #[serde(skip_serializing_if = "Option::is_none")]
         not_believed: Option<&'static str>,
+        #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
+        looped: Option<LoopRow>,
     },
     Rejected {
         round: u64,

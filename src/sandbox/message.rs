@@ -139,7 +139,9 @@ impl Answer {
         let text = || str::from_utf8(value).ok().filter(|text| text.len() <= LONGEST_TEXT);
         let text = || text().map(Untrusted::from);
         let there = *state == 1;
-        let reason = || text().and_then(|reason| reason.prose());
+        // A sentence, of which no more is left out than what is not harmless.
+        let reason = || text().map(|reason| Untrusted::from(reason.shown()));
+        let reason = || reason().filter(|reason| *reason != *"");
         if kind == UNCONFINED {
             return Some((asker, Self::Unconfined(reason()?)));
         }
@@ -261,6 +263,20 @@ mod tests {
             let text = text.unwrap_or_default().shown();
             prop_assert!(text.len() <= 4 * LONGEST_TEXT && !text.chars().any(char::is_control), "{:?}", text);
         }
+    }
+
+    /// `SandboxError` and the resolver write commands in backquotes, and more.
+    #[test]
+    fn reasons_arrive_as_they_were_said() {
+        let reason = "`dig x` says \"no\" [1]; 100% <lost> | {a} ~ $HOME = \\ ^";
+        for answer in [Answer::Unconfined(reason.into()), Answer::Host(Err(reason.into()))] {
+            assert_eq!(Answer::decode(&answer.encode(3)), Some((3, answer)));
+        }
+        let hostile = Answer::Host(Err("a\x1b[2Jb".into()));
+        let (_, Answer::Host(Err(shown))) = Answer::decode(&hostile.encode(0)).unwrap() else {
+            panic!("not a reason")
+        };
+        assert_eq!(shown.shown(), "a?[2Jb");
     }
 
     #[test]

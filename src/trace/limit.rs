@@ -17,6 +17,7 @@ use super::reply::Reply;
 use crate::time::Timestamp;
 
 mod bucket;
+mod rate;
 mod window;
 
 /// As many of a hop's latest probes are remembered.
@@ -32,19 +33,28 @@ const JITTER: f64 = 0.02;
 /// The chance that a limit does other than is predicted of it.
 const FLAW: f64 = 0.01;
 
-/// What limits the answers of a hop.
+/// A limit that may be what limits the answers of a hop.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limit {
+pub(super) struct Candidate {
     /// Answers a second in the long run.
-    pub per_second: f64,
+    per_second: f64,
     /// Answers at once after a rest.
-    pub burst: u32,
+    burst: u32,
+}
+
+/// A limit of a hop's answers, as far as they show it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Limit {
+    /// Answers a second once those at once were given.
+    pub per_second: Option<f64>,
+    /// Answers at once after a rest.
+    pub burst: Option<u32>,
 }
 
 /// What limits make of a hop's lost probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Explained {
-    /// The likeliest limit, where it is much likelier than chance.
+    /// The limit, where one is much likelier than chance.
     pub limit: Option<Limit>,
     /// Lost probes that were looked at.
     pub lost: u64,
@@ -147,9 +157,10 @@ impl Record {
     #[must_use]
     pub fn explained(&self) -> Explained {
         *self.explained.get_or_init(|| {
-            let latest = explain(&self.probes);
+            let before = self.before.limit;
+            let latest = explain_after(before.and_then(|limit| limit.burst), &self.probes);
             Explained {
-                limit: latest.limit.or(self.before.limit),
+                limit: latest.limit.map(|limit| limit.or(before)).or(before),
                 lost: self.before.lost + latest.lost,
                 unexplained: self.before.unexplained + latest.unexplained,
             }
@@ -192,6 +203,11 @@ fn by_chance(lost: u64, answered: u64) -> f64 {
 
 /// What limits make of these.
 pub(super) fn explain(probes: &[Asked]) -> Explained {
+    explain_after(None, probes)
+}
+
+/// What limits make of these, if so many answers at once were seen before them.
+fn explain_after(burst: Option<u32>, probes: &[Asked]) -> Explained {
     let lost = probes.iter().filter(|asked| !asked.answered).count() as u64;
     let answered = probes.len() as u64 - lost;
     if lost == 0 || answered == 0 {
@@ -199,26 +215,32 @@ pub(super) fn explain(probes: &[Asked]) -> Explained {
     }
     let chance = by_chance(lost, answered);
     let mut best = chance;
-    let mut fits: Vec<(f64, Limit, u64)> = Vec::new();
-    let mut add = |limit: Limit, fit: &dyn Fn(f64) -> Option<Fit>| {
+    // Of a limit of so many in each second, which that is.
+    let mut fits: Vec<(f64, Option<Candidate>, u64)> = Vec::new();
+    let mut add = |window: Option<Candidate>, fit: &dyn Fn(f64) -> Option<Fit>| {
         if let Some(fit) = fit(best - NEAR) {
             let likelihood = fit.likelihood();
             best = best.max(likelihood);
-            fits.push((likelihood, limit, fit.lost));
+            fits.push((likelihood, window, fit.lost));
         }
     };
     for limit in bucket::limits(probes) {
-        add(limit, &|floor| bucket::fit(limit, probes, f64::from(limit.burst), floor));
-        add(limit, &|floor| bucket::fit(limit, probes, 0.0, floor));
+        add(None, &|floor| bucket::fit(limit, probes, f64::from(limit.burst), floor));
+        add(None, &|floor| bucket::fit(limit, probes, 0.0, floor));
     }
     for (limit, most) in window::limits(probes) {
-        add(limit, &|floor| window::fit(most, probes, floor));
+        add(Some(limit), &|floor| window::fit(most, probes, floor));
     }
     let near = fits.iter().filter(|(likelihood, ..)| *likelihood >= best - NEAR);
     let unexplained = near.map(|(.., lost)| *lost).min().unwrap_or(lost);
     // Of those that fit as well as any, the first is the most common.
     let first = fits.iter().find(|(likelihood, ..)| *likelihood >= best - ALIKE);
-    let limit = first.filter(|_| best >= chance + SURE).map(|(_, limit, _)| *limit);
+    let first = first.filter(|_| best >= chance + SURE);
+    let limit = first.map(|(_, window, _)| {
+        let window = window.filter(|window| window::is_met(*window, probes));
+        let measure = || rate::measure(probes, unexplained, burst);
+        window.map_or_else(measure, Limit::of_window)
+    });
     let unexplained = unexplained.min(not_at_the_end(probes));
     Explained { limit, lost, unexplained: if are_of_a_second(probes) { 0 } else { unexplained } }
 }

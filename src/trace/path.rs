@@ -146,7 +146,8 @@ pub struct Path {
     pub confirmations: Vec<Probe>,
     /// When the last frame was captured that concerns it; of a round that is over, the first of the next. Nothing else came until then.
     pub(super) until: Timestamp,
-    /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving.
+    /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving; this one is among them if it is
+    /// empty.
     pub missed_after: u64,
     /// Nothing is waited for any more, in this round or those before.
     pub waited_out: bool,
@@ -232,6 +233,11 @@ impl Path {
     #[must_use]
     pub fn hops(&self) -> &[Hop] {
         self.hops.get(..self.seen).unwrap_or_default()
+    }
+
+    /// The highest TTL that there can be.
+    pub(super) fn max_ttl(&self) -> u8 {
+        self.hops.last().map_or(0, |hop| hop.ttl)
     }
 
     /// The hop with this TTL, if a probe with it or a higher one was captured.

@@ -2,6 +2,9 @@
 //!
 //! A round counts once an answer of the target is not to be expected any more: a router rejects its probes, or it was silent for
 //! long enough. Where such answers have been late by some rounds, as many of the latest are left open.
+//!
+//! One lost probe is loss and no outage. An outage begins with the first of rounds in a row that do not reach the target, once
+//! one of them proves it ([`Path::proves_outage`]) or [`SILENT`] probes to the target were lost in them.
 
 use std::collections::VecDeque;
 
@@ -12,21 +15,27 @@ use crate::time::Timestamp;
 
 /// Errors of one outage that are told; further ones are not.
 const TOLD: usize = 16;
+/// The number of probes to the target in a row that are lost in an outage at least.
+pub const SILENT: u64 = 3;
 
 /// What is known of the target over all rounds.
 #[derive(Clone, Debug, Default)]
 pub struct Reach {
     open: VecDeque<Round>,
-    /// Whether the last round that counts reached it.
+    /// Whether the last round that counts reached it, and its number.
     reached: Option<bool>,
+    last: Option<u64>,
     unreached: u64,
     /// The numbers of the last that count and did not: late answers may still come to them.
     doubtful: VecDeque<u64>,
+    /// The last rounds in a row that did not reach it, while they may be loss.
+    missed: Vec<Round>,
     outage: Option<Outage>,
+    outages: u64,
+    /// It was said that the target is not reached, and not yet that it is again.
+    said: bool,
     /// The errors of this outage that were told.
     told: Vec<Reply>,
-    /// A late answer came to the round that an outage began with, so that it began later, if at all.
-    withdrawn: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -36,7 +45,25 @@ struct Round {
     reached: bool,
     /// A router rejected it: it will not reach the target.
     rejected: bool,
+    /// It shows by more than silence that the target is not reached.
+    proves_outage: bool,
+    /// The number of its probes that the target should have answered.
+    unanswered: u64,
     instead: Instead,
+}
+
+impl Round {
+    fn of(path: &Path, reached: bool, at: Timestamp) -> Self {
+        Self {
+            number: path.round,
+            at,
+            reached,
+            rejected: path.is_rejected(),
+            proves_outage: path.proves_outage(),
+            unanswered: path.unanswered_by_target(),
+            instead: path.instead(),
+        }
+    }
 }
 
 /// Rounds that did not reach the target: after others that did, or from the first on.
@@ -74,11 +101,7 @@ impl Reach {
             let sent = path.probes().filter_map(|(_, probe)| probe.sent).min();
             let replied = path.target_reply().map(|reply| reply.at);
             // A round of which nothing left says nothing of the target.
-            if let Some(at) = replied.or(sent) {
-                let (number, rejected) = (path.round, path.is_rejected());
-                let instead = path.instead();
-                self.open.push_back(Round { number, at, reached, rejected, instead });
-            }
+            self.open.extend(replied.or(sent).map(|at| Round::of(path, reached, at)));
         }
         let turns = self.settle(path, young);
         if path.missed_after > 0 {
@@ -107,20 +130,27 @@ impl Reach {
     pub(super) fn add_late(&mut self, path: &Path, young: usize) -> Vec<Turn> {
         let reached = path.target_ttl().is_some();
         if let Some(round) = self.open.iter_mut().find(|round| round.number == path.round) {
-            (round.reached, round.rejected) = (round.reached || reached, path.is_rejected());
-            round.instead = path.instead();
+            *round = Round::of(path, round.reached || reached, round.at);
             return if round.rejected { self.settle(path, young) } else { Vec::new() };
         }
         if reached {
             self.withdraw(path.round);
             return Vec::new();
         }
-        let running = self.outage.as_mut().filter(|outage| outage.until.is_none());
-        let Some(outage) = running.filter(|outage| outage.round <= path.round) else {
+        if let Some(round) = self.missed.iter_mut().find(|round| round.number == path.round) {
+            *round = Round::of(path, false, round.at);
+            return self.prove(path.round).into_iter().collect();
+        }
+        let Some(outage) = self.running().filter(|outage| outage.round <= path.round) else {
             return Vec::new();
         };
         outage.hear(path.instead());
         self.tell(path.round).into_iter().collect()
+    }
+
+    /// The outage that is not over.
+    fn running(&mut self) -> Option<&mut Outage> {
+        self.outage.as_mut().filter(|outage| outage.until.is_none())
     }
 
     /// The target did answer this round, which had counted as one that did not reach it.
@@ -128,10 +158,13 @@ impl Reach {
         let Some(place) = self.doubtful.iter().position(|it| *it == number) else { return };
         self.doubtful.remove(place);
         self.unreached = self.unreached.saturating_sub(1);
+        if self.last == Some(number) {
+            self.reached = Some(true);
+        }
+        self.missed.retain(|round| round.number > number);
+        // An outage that began with it began later, if at all.
         if self.outage.take_if(|it| it.round == number && it.until.is_none()).is_some() {
-            self.withdrawn = true;
-        } else if self.reached == Some(false) && self.outage.is_none() && !self.withdrawn {
-            self.reached = None;
+            self.outages = self.outages.saturating_sub(1);
         }
     }
 
@@ -144,35 +177,45 @@ impl Reach {
     }
 
     fn count(&mut self, round: Round) -> Option<Turn> {
-        let before = self.reached.replace(round.reached);
-        let Round { number, at, reached, instead, .. } = round;
-        if !reached {
-            self.note_unreached(number);
+        let Round { number, at, reached, .. } = round;
+        (self.reached, self.last) = (Some(reached), Some(number));
+        if reached {
+            self.missed.clear();
+            if let Some(outage) = self.running() {
+                outage.until = Some((number, at));
+            }
+            return std::mem::take(&mut self.said).then_some(Turn::Reached { round: number, at });
         }
-        match (before, reached) {
-            (Some(true) | None, false) => {
-                let outage = Outage { round: number, since: at, instead, until: None };
-                self.told = outage.error().cloned().into_iter().collect();
-                Some(Turn::Unreached(self.outage.insert(outage).clone()))
-            }
-            (Some(false), true) => {
-                self.withdrawn = false;
-                if let Some(outage) = &mut self.outage {
-                    outage.until.get_or_insert((number, at));
-                }
-                Some(Turn::Reached { round: number, at })
-            }
-            // That it is not reached was said when the round before did not, which was answered since.
-            (Some(false), false) if std::mem::take(&mut self.withdrawn) => {
-                self.outage = Some(Outage { round: number, since: at, instead, until: None });
-                self.tell(number)
-            }
-            (Some(false), false) => {
-                self.outage.as_mut().filter(|outage| outage.until.is_none())?.hear(instead);
-                self.tell(number)
-            }
-            _ => None,
+        self.note_unreached(number);
+        if let Some(outage) = self.running() {
+            outage.hear(round.instead);
+            return self.tell(number);
         }
+        // A round in which nothing was asked of the target says nothing.
+        if round.proves_outage || round.unanswered > 0 {
+            self.missed.push(round);
+        }
+        self.prove(number)
+    }
+
+    /// The rounds in a row that did not reach the target are an outage, if they show that; this one was heard of last.
+    fn prove(&mut self, number: u64) -> Option<Turn> {
+        let unanswered: u64 = self.missed.iter().map(|round| round.unanswered).sum();
+        if unanswered < SILENT && !self.missed.iter().any(|round| round.proves_outage) {
+            return None;
+        }
+        let mut rounds = self.missed.drain(..);
+        let Round { number: round, at: since, instead, .. } = rounds.next()?;
+        let mut outage = Outage { round, since, instead, until: None };
+        rounds.for_each(|round| outage.hear(round.instead));
+        self.outages += 1;
+        let outage = self.outage.insert(outage);
+        if self.said {
+            return self.tell(number);
+        }
+        self.said = true;
+        self.told = outage.error().cloned().into_iter().collect();
+        Some(Turn::Unreached(outage.clone()))
     }
 
     /// Whether the error that was heard last in this outage, of this round, is to be told: the first of its kind of who answers so.
@@ -198,6 +241,12 @@ impl Reach {
     #[must_use]
     pub fn unreached(&self) -> u64 {
         self.unreached
+    }
+
+    /// How many outages there were.
+    #[must_use]
+    pub fn outages(&self) -> u64 {
+        self.outages
     }
 
     /// The last outage, if there was one.

@@ -83,7 +83,9 @@ impl Table {
         let missed = self.last.map_or(0, |last| path.round.saturating_sub(last.saturating_add(1)));
         self.last = Some(path.round);
         self.missed = self.missed.saturating_add(missed);
-        self.rounds = self.rounds.saturating_add(missed).saturating_add(1);
+        // Where nothing was ever captured, it is one of those that were not sent.
+        let was_sent = u64::from(!path.is_empty() || path.missed_after == 0);
+        self.rounds = self.rounds.saturating_add(missed).saturating_add(was_sent);
         for row in &mut self.rows {
             (0..missed.min(HISTORY as u64)).for_each(|_| row.remember(Cell::default()));
         }

@@ -11,6 +11,9 @@ mod evidence;
 pub(super) use evidence::Evidence;
 use evidence::share_a_limit;
 
+/// So many routers are not all as busy as each other by chance.
+const MANY: usize = 4;
+
 /// What lost probes of a hop mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
@@ -68,6 +71,10 @@ pub enum Reason {
     TargetErrors,
     /// Hops beyond lose less, but not clearly less.
     Differs,
+    /// Few hops lose alike from the first on, and nobody beyond answers but by errors: the first link loses, or all of them limit.
+    AllAlike,
+    /// Probes of one round are lost together at a hop, as by an empty bucket.
+    LostTogether,
 }
 
 impl Reason {
@@ -83,6 +90,8 @@ impl Reason {
             Self::LikeLimited => "like-limited",
             Self::TargetErrors => "target-errors",
             Self::Differs => "differs-beyond",
+            Self::AllAlike => "all-alike",
+            Self::LostTogether => "lost-together",
         }
     }
 
@@ -102,6 +111,12 @@ impl Reason {
                 "only the target loses, and hosts limit the errors that it answers with: compare -I or -T"
             }
             Self::Differs => "hops beyond lose less, but not clearly less",
+            Self::AllAlike => {
+                "all hops lose alike, as on the first link or where all limit their answers: compare -q 3"
+            }
+            Self::LostTogether => {
+                "probes of one round are lost together, as by a limit that others use up"
+            }
         }
     }
 }
@@ -145,6 +160,7 @@ pub(super) fn of(hops: &[Evidence<'_>], end: Option<usize>) -> Vec<Verdict> {
         verdicts[index] = judge(*own, &behind, end == Some(index));
     }
     doubt(hops, &mut verdicts);
+    doubt_alike(hops, end, &mut verdicts);
     if let Some(end) = end {
         believe_end(hops, end, &mut verdicts);
     }
@@ -172,6 +188,37 @@ fn doubt(hops: &[Evidence<'_>], verdicts: &mut [Verdict]) {
             } else if !hop.is_outage() && is_like() {
                 verdict.loss = Loss::Unclear(Reason::LikeLimited);
             }
+        }
+    }
+}
+
+/// Routers that are as busy as each other and limit alike lose as if the first link did, where nobody answers but by errors, which
+/// are what is limited: all that shows the difference is what happens within a round.
+fn doubt_alike(hops: &[Evidence<'_>], end: Option<usize>, verdicts: &mut [Verdict]) {
+    let is_path = |index: &usize| verdicts.get(*index).is_some_and(|it| it.loss == Loss::Path);
+    let lossy: Vec<usize> = (0..hops.len()).filter(is_path).collect();
+    let (Some(first), None) = (lossy.first(), end) else { return };
+    let lossy_hops = || lossy.iter().filter_map(|index| hops.get(*index));
+    if lossy_hops().any(|hop| !hop.errors || hop.is_rejected() || hop.is_outage()) {
+        return;
+    }
+    let all = lossy_hops().fold(Evidence::default(), |all, hop| all.with(*hop));
+    let mut nearer = hops.get(..*first).unwrap_or_default().iter();
+    let is_first = !nearer.any(|hop| hop.share.sent > 0 && hop.share.lost == 0);
+    let is_alike = |(hop, verdict): &(&Evidence<'_>, &Verdict)| {
+        matches!(verdict.loss, Loss::Path | Loss::Unclear(_)) && hop.is_like(all)
+    };
+    let alike = hops.iter().zip(&*verdicts).filter(is_alike).count();
+    let reason = if Evidence::lost_together(lossy_hops()) {
+        Reason::LostTogether
+    } else if is_first && alike < MANY && lossy_hops().all(|hop| hop.has_one_query()) {
+        Reason::AllAlike
+    } else {
+        return;
+    };
+    for index in lossy {
+        if let Some(verdict) = verdicts.get_mut(index) {
+            verdict.loss = Loss::Unclear(reason);
         }
     }
 }

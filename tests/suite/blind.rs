@@ -93,7 +93,10 @@ fn a_replay_gives_up_rewritten_quotes_where_the_run_did() {
         assert!(run.config.target.is_ipv4() && run.sweep == attack::Sweep::SourcePort);
         let (forged, lost, live) = run.flaws();
         assert!(live.withdrawn && forged == 0, "{rounds:?} {forged}");
-        assert!(lost > 0 && live.shown.iter().any(|it| it.1.hop_ttl() > Some(2)), "{rounds:?} {lost} {live:?}");
+        assert!(
+            lost > 0 && live.shown.iter().any(|it| it.1.hop_ttl() > Some(2)),
+            "{rounds:?} {lost} {live:?}"
+        );
         let again = run.replayed(&live.recorded);
         assert_eq!((again.shown, again.withdrawn), (live.shown, true), "{rounds:?}");
         assert_eq!(again.recorded.len(), live.recorded.len(), "{rounds:?}");

@@ -129,3 +129,35 @@ fn the_default_file_is_what_holds_without_it() {
     assert!(said.ends_with("rtrace/config.toml\nqueries: --queries=2\n"), "{said}");
     assert!(run(&["config"]).stdout.ends_with("config.toml: not there\n"));
 }
+
+/// What stands in the way of the user's own file is named in one short line, with the way out.
+#[test]
+fn a_place_without_a_file_is_named_with_what_to_do() {
+    let home = scratch();
+    let dir = path_in(&home, "directory");
+    fs::create_dir_all(dir.join("rtrace/config.toml")).unwrap();
+    let looped = path_in(&home, "loop");
+    fs::create_dir(&looped).unwrap();
+    std::os::unix::fs::symlink("rtrace", looped.join("rtrace")).unwrap();
+    let place = |path: &std::path::Path| path.join("rtrace/config.toml").display().to_string();
+    let instead = "set XDG_CONFIG_HOME to another directory, or remove what is there\n";
+    let shorter =
+        "…rtrace/config.toml: the path is too long: set XDG_CONFIG_HOME to a shorter one\n";
+    for (home, words) in [
+        (
+            dir.clone(),
+            format!("{} is a directory, not a configuration file: {instead}", place(&dir)),
+        ),
+        (looped.clone(), format!("{} is a loop of symbolic links: {instead}", place(&looped))),
+        (format!("/{}", "a".repeat(300)).into(), shorter.to_owned()),
+        (format!("/{}", "a".repeat(5_000)).into(), shorter.to_owned()),
+    ] {
+        let args = ["--simulate", TARGET];
+        let output = rtrace().env("XDG_CONFIG_HOME", home).args(args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let (start, end) = words.split_once('…').unwrap_or(("", &words));
+        assert!(said.starts_with(&format!("rtrace: {start}")) && said.ends_with(end), "{said}");
+        assert!(said.lines().count() == 1 && said.len() < 300, "{said}");
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+    }
+}

@@ -28,7 +28,8 @@ fn limits_are_not_loss_of_the_path() {
 
 #[test]
 fn loss_of_the_path_is_found() {
-    for number in [0, 1, 2] {
+    // Beyond hops that lose nothing, few lose alike in the last of them.
+    for number in [0, 1, 2, 25, 53, 75, 120, 181, 184, 185, 199] {
         let case = Case::path(number);
         let outcome = case.run();
         assert!(case.is_right(&outcome), "{case:?}: {:?}", outcome.verdicts());
@@ -53,9 +54,78 @@ fn linux_limits_are_recognised_with_a_silent_target() {
     for verdict in &verdicts[..6] {
         assert_eq!(verdict.loss, Loss::RateLimited, "{verdicts:?}");
         let limit = verdict.limit.unwrap();
-        assert!((0.8..1.2).contains(&limit.per_second), "{limit:?}");
+        let told = limit.per_second.is_some_and(|rate| (0.9..1.1).contains(&rate));
+        assert!(told, "{limit:?}");
     }
     assert!(outcome.turns.iter().all(|turn| turn.loss != Loss::Path), "{:?}", outcome.turns);
+}
+
+/// The number is that of answers once those at once were given, whatever the pace; where answers do not show it, there is none.
+#[test]
+fn the_rate_of_a_limit_is_that_beyond_its_burst() {
+    let (mut told, mut limits) = (0, 0);
+    for (rate, burst) in [(1.0, 6), (2.0, 1), (5.0, 5)] {
+        let limit = format!("rate = {{ per_second = {rate}, burst = {burst} }}");
+        for (queries, interval, rounds) in
+            [(1, 0.1, 60), (3, 0.2, 60), (3, 1.0, 40), (10, 0.5, 30), (10, 1.0, 20), (10, 10.0, 20)]
+        {
+            let case = Case {
+                what: "rates",
+                topology: line_of(&[&limit], "500us", "silent = true"),
+                probe: ProbeType::Udp,
+                queries,
+                interval,
+                rounds,
+                lossy: None,
+            };
+            let outcome = case.run();
+            for limit in outcome.verdicts().iter().filter_map(|verdict| verdict.limit) {
+                limits += 1;
+                let Some(found) = limit.per_second else { continue };
+                told += 1;
+                let ratio = found / rate;
+                assert!((0.75..1.25).contains(&ratio), "{limit:?} of {case:?}");
+            }
+        }
+    }
+    assert!(limits > 9 && (6..limits).contains(&told), "{told} of {limits}");
+}
+
+/// Each answers a part of what it is asked, all the same part, for others ask as much of each: so does the first link look. A few
+/// such routers are not taken for it, with one query a round; with more, probes that are lost together tell.
+#[test]
+fn routers_that_are_equally_busy_are_not_loss_on_the_first_link() {
+    for (rate, burst, others) in [(50, 10, 65), (1_000, 50, 1_300), (100, 100, 110), (2, 1, 2)] {
+        let limit = format!("rate = {{ per_second = {rate}, burst = {burst}, others = {others} }}");
+        for (hops, queries) in [(2, 1), (3, 1), (3, 3), (6, 3), (12, 3)] {
+            let hops = vec![limit.as_str(); hops];
+            let case = Case {
+                what: "equally busy",
+                topology: line_of(&hops, "500us", "silent = true"),
+                probe: ProbeType::Udp,
+                queries,
+                interval: 1.0,
+                rounds: 60,
+                lossy: None,
+            };
+            let outcome = case.run();
+            let is_path = |loss: Loss| loss == Loss::Path;
+            let verdicts = outcome.verdicts();
+            assert!(!verdicts.iter().any(|it| is_path(it.loss)), "{case:?}: {verdicts:?}");
+            assert!(!outcome.turns.iter().any(|turn| is_path(turn.loss)), "{:?}", outcome.turns);
+        }
+    }
+    // Where probes of a round are lost each for itself, it is the link.
+    let case = Case {
+        what: "first link",
+        topology: line_of(&["loss = 0.2", "", ""], "500us", "silent = true"),
+        probe: ProbeType::Udp,
+        queries: 3,
+        interval: 1.0,
+        rounds: 60,
+        lossy: Some(1),
+    };
+    assert!(case.is_right(&case.run()));
 }
 
 /// Hosts limit the errors that they answer with, and others use that up; of other answers a target loses what the path does.

@@ -99,12 +99,38 @@ HOST: 192.0.2.2                   Loss%   Snt   Last   Avg  Best  Wrst StDev
 #[test]
 fn the_last_of_several_outages_is_not_given_the_rounds_of_all() {
     let dir = scratch();
-    let lossy = report(&dir, &["", "loss = 0.3"], "", &["--rounds", "40"]);
-    let line = lossy.stdout.lines().last().unwrap();
-    assert!(line.starts_with("  no answer "), "{lossy:?}");
-    assert!(line.contains(", not the first outage: target not reached in "), "{lossy:?}");
+    let (first, second) = (outage("3900ms", "4s", ""), outage("19900ms", "3s", ""));
+    let twice = report(&dir, &[&first, &second], "", &["--rounds", "40"]);
+    let note = "  no answer from 00:00:20 to 00:00:23, not the first outage: \
+                target not reached in 7 of 40 rounds\n";
+    assert!(twice.stdout.ends_with(note) && twice.status == 0, "{twice:?}");
     let once = report(&dir, &["", &outage("3900ms", "5s", "")], "", &["--rounds", "14"]);
     assert!(!once.stdout.contains("not the first"), "{once:?}");
+}
+
+/// Lost probes are loss; the status is that of the last round all the same, and the report says why.
+#[test]
+fn a_lost_probe_is_no_outage() {
+    let dir = scratch();
+    let lossy = report(&dir, &["", "loss = 0.3"], "", &["--rounds", "40"]);
+    assert!(!lossy.stdout.contains("no answer") && lossy.status == 0, "{lossy:?}");
+    assert!(!lossy.stdout.contains("target not reached"), "{lossy:?}");
+    let at_the_end = ["", &outage("12900ms", "1000s", "")];
+    for (queries, last) in [
+        ("-q1", "  target not reached in 1 of 14 rounds, the last of them too\n"),
+        ("-q3", "  no answer since 00:00:13: target not reached in 1 of 14 rounds\n"),
+    ] {
+        let options = ["--rounds", "14", queries];
+        let text = report(&dir, &at_the_end, "", &options);
+        assert!(text.stdout.ends_with(last) && text.status == 1, "{text:?}");
+        let document = json(&report(&dir, &at_the_end, "", &[&options[..], &["--json"]].concat()));
+        assert!(schema().is_valid(&document));
+        let report = &document["report"];
+        assert_eq!(
+            (&report["target_reached"], &report["unreached_rounds"], report["outage"].is_null()),
+            (&false.into(), &1.into(), queries == "-q1")
+        );
+    }
 }
 
 /// That a TTL ran out, each router on the way says: the target's address alone is what is odd.
@@ -132,14 +158,21 @@ fn a_target_that_never_answers_and_a_loop_are_said() {
 
     let circle = ["", "name = \"a\"", "next = [\"a\"]"];
     let text = report(&dir, &circle, "", &rounds);
-    assert!(text.stdout.ends_with("  loop: hops 2-3 repeat in 3 of 3 rounds\n"), "{text:?}");
+    // The cause first.
+    let notes = "  loop: hops 2-3 repeat in 3 of 3 rounds
+  in a loop since 00:00:00: target not reached in 3 of 3 rounds\n";
+    assert!(text.stdout.ends_with(notes), "{text:?}");
+    assert!(!text.stdout.contains("no answer"), "{text:?}");
     let document = json(&report(&dir, &circle, "", &["--json", "--rounds", "3"]));
     let expected = serde_json::json!({ "first": 2, "last": 3, "rounds": 3 });
     assert_eq!(document["report"]["loop"], expected);
+    let hops = serde_json::json!({ "first": 2, "last": 3 });
+    assert_eq!(document["report"]["outage"]["loop"], hops);
     assert!(schema().is_valid(&document));
     let stream = report(&dir, &circle, "", &["--format", "ndjson", "--rounds", "1"]).stdout;
     assert!(stream.contains("\"loop\":{\"first\":2,\"last\":3}"), "{stream}");
-    assert!(stream.contains("\"event\":\"unreached\""), "{stream}");
+    let unreached = stream.lines().find(|line| line.contains("\"event\":\"unreached\"")).unwrap();
+    assert!(unreached.contains("\"loop\":{\"first\":2,\"last\":3}"), "{stream}");
 }
 
 /// The tables of a router that balances, and of the routers behind it that reject all probes.

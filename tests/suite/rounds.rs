@@ -315,14 +315,22 @@ fn an_outage_of_this_host_is_told_and_gone_through() {
         let again = replayed(&watcher.frames, &config, plan(10), None, watcher.rounds);
         assert_eq!(format!("{:?}", again.table), format!("{table:?}"));
     }
-    // Nothing was ever seen leaving: there is nothing to watch.
+    // Nothing was ever seen leaving: there is nothing to watch, and none of the rounds that were due was sent.
     let to = START.after(Span::from_millis(1_000_000));
-    let link = Broken { inner: SimLink::new(topology), from: START, to, refuses: false };
-    let (watcher, _) = watched_over(link, &config, plan(500));
-    assert_eq!((watcher.table.rounds(), watcher.table.missed()), (1, 0));
-    // As long as a trace would wait.
-    assert!(watcher.missed < 10, "{}", watcher.missed);
-    assert_eq!((watcher.frames.len(), watcher.table.rows().len()), (0, 0));
+    for meant in [1, 3, 500] {
+        let link =
+            Broken { inner: SimLink::new(topology.clone()), from: START, to, refuses: false };
+        let (watcher, _) = watched_over(link, &config, plan(meant));
+        let table = &watcher.table;
+        let rounds = table.rounds();
+        assert_eq!((rounds, watcher.rounds), (table.missed(), Some(rounds)), "{meant}");
+        // As long as a trace would wait.
+        assert!(if meant == 500 { (5..10).contains(&rounds) } else { rounds == meant }, "{rounds}");
+        assert_eq!((watcher.frames.len(), table.rows().len()), (0, 0));
+        assert!(!table.reached() && !watcher.reached);
+        let again = replayed(&[], &config, plan(meant), None, watcher.rounds);
+        assert_eq!(format!("{:?}", again.table), format!("{table:?}"));
+    }
 }
 
 /// The second router stops forwarding for five rounds, and says so or not.

@@ -43,10 +43,15 @@ fn of<'a>(lines: &'a [Value], event: &str) -> Vec<&'a Value> {
 
 /// The stream of a watch through routers and a target of a line, of so many rounds.
 fn of_line(hops: &[&str], one_way: &str, target: &str, rounds: u64) -> Vec<Value> {
+    of_line_by(1, hops, one_way, target, rounds)
+}
+
+/// The same with this number of queries.
+fn of_line_by(queries: u16, hops: &[&str], one_way: &str, target: &str, rounds: u64) -> Vec<Value> {
     let topology = Topology::parse(&line_of(hops, one_way, target), "test").unwrap();
     let target: IpAddr = TARGET.parse().unwrap();
     let config = TraceConfig::new(topology.source_for(target), target, 40_000).scouting();
-    let config = TraceConfig { queries: 1, ..config };
+    let config = TraceConfig { queries, ..config };
     let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
     lines(&streamed(&mut SimLink::new(topology), &config, plan).0)
 }
@@ -75,6 +80,12 @@ proptest! {
         let mut rounds = Rounds::passive(config.clone(), plan).unwrap();
         render(usize::MAX, &mut rounds, &config, &mut ReplayLink::new(reader), names, vec![stream], None);
         prop_assert_eq!(out.text(), live);
+        // Outages begin and end in turn.
+        let lines = lines(&out.text());
+        let told = lines.iter().map(|line| line["event"].as_str().unwrap());
+        let told = told.filter(|event| event.ends_with("reached"));
+        let begins = told.map(|event| event == "unreached");
+        prop_assert!(begins.zip([true, false].into_iter().cycle()).all(|(a, b)| a == b));
     }
 }
 
@@ -212,14 +223,60 @@ fn a_target_that_is_never_reached_is_told_as_soon_as_that_is_known() {
 fn a_rejection_that_comes_after_its_round_is_told() {
     let outage = "hold = { chance = 1.0, delay = \"2500ms\" }\n\
                   outage = { after = \"5900ms\", lasts = \"60s\", unreachable = \"host\" }";
-    let lines = of_line(&["", outage], "500us", "", 16);
+    let who = |line: &Value| {
+        let who = &line["rejected"];
+        assert_eq!((&who["annotation"], &who["responder"]), (&"!H".into(), &"198.51.100.2".into()));
+    };
+    // Three lost probes are an outage before the rejection comes.
+    let lines = of_line_by(3, &["", outage], "500us", "", 16);
     let [unreached] = of(&lines, "unreached")[..] else { panic!("{lines:?}") };
     let [rejected] = of(&lines, "rejected")[..] else { panic!("{lines:?}") };
     assert_eq!((&unreached["round"], &rejected["round"]), (&7.into(), &7.into()));
     assert!(unreached["rejected"].is_null(), "{unreached}");
     assert_eq!(unreached["since_ns"], rejected["since_ns"]);
-    let who = &rejected["rejected"];
-    assert_eq!((&who["annotation"], &who["responder"]), (&"!H".into(), &"198.51.100.2".into()));
+    who(rejected);
+    // Of two lost probes it proves that they are one.
+    let lines = of_line(&["", outage], "500us", "", 16);
+    let [unreached] = of(&lines, "unreached")[..] else { panic!("{lines:?}") };
+    let rounds = lines.iter().take_while(|line| line["event"] != "unreached");
+    let rounds = rounds.filter(|line| line["event"] == "round").count();
+    assert_eq!((&unreached["round"], rounds), (&7.into(), 8));
+    who(unreached);
+    assert!(of(&lines, "rejected").is_empty(), "{lines:?}");
+}
+
+/// An outage is at least three probes to the target in a row that are lost: fewer are loss.
+#[test]
+fn lost_probes_are_an_outage_from_the_third_in_a_row_on() {
+    let (mut outages, mut losses) = (0, 0);
+    for queries in 1..=4 {
+        for loss in ["0.05", "0.3", "0.6"] {
+            let lines = of_line_by(queries, &["", &format!("loss = {loss}")], "500us", "", 100);
+            let rounds = of(&lines, "round");
+            // The first round of each outage, and the one with which it is over.
+            let mut expected = Vec::new();
+            for run in rounds.chunk_by(|a, b| a["target_reached"] == b["target_reached"]) {
+                let is_outage = run[0]["target_reached"] == false;
+                let lost = |round: &&Value| round["hops"][2]["sent"].as_u64().unwrap();
+                if is_outage && run.iter().map(lost).sum::<u64>() >= 3 {
+                    let next = run.last().unwrap()["round"].as_u64().unwrap() + 1;
+                    let first = (String::from("unreached"), run[0]["round"].as_u64().unwrap());
+                    expected.push(first);
+                    expected.extend((next <= 100).then(|| ("reached".to_owned(), next)));
+                    outages += 1;
+                }
+                losses += usize::from(is_outage);
+            }
+            let told = lines.iter().filter(|it| it["event"].as_str().unwrap().ends_with("reached"));
+            let told = told.map(|it| {
+                (it["event"].as_str().unwrap().to_owned(), it["round"].as_u64().unwrap())
+            });
+            assert_eq!(told.collect::<Vec<_>>(), expected, "-q {queries}, loss {loss}");
+            let (last, end) = (rounds.last().unwrap(), lines.last().unwrap());
+            assert_eq!(last["target_reached"], end["target_reached"]);
+        }
+    }
+    assert!(outages > 10 && losses > outages + 10, "{outages} of {losses}");
 }
 
 /// Of a router that was silent until then: it did not lose anything before.

@@ -185,14 +185,17 @@ impl<'a> Hub<'a> {
 /// A limit of a hop's answers.
 #[derive(Serialize)]
 struct LimitRow {
-    per_second: f64,
-    burst: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burst: Option<u32>,
 }
 
 impl LimitRow {
     /// With three decimals.
     fn of(limit: Limit) -> Self {
-        Self { per_second: (limit.per_second * 1e3).round() / 1e3, burst: limit.burst }
+        let per_second = limit.per_second.map(|rate| (rate * 1e3).round() / 1e3);
+        Self { per_second, burst: limit.burst }
     }
 }
 

@@ -157,6 +157,26 @@ fn write_asked(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Why the target is not reached, and since when.
+fn write_unreached(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
+    let (reach, rounds) = (whole.table.reach(), whole.table.rounds());
+    // The cause first.
+    if let Some(Looped { last, rounds: looped, .. }) = whole.table.looped() {
+        writeln!(out, "  {} in {looped} of {rounds} rounds", loop_words(last))?;
+    }
+    let not_reached = format!("target not reached in {} of {rounds} rounds", reach.unreached());
+    if let Some(outage) = reach.outage() {
+        let said = outage::in_words(outage, |address| whole.host(address).shown());
+        let earlier = if reach.outages() > 1 { ", not the first outage" } else { "" };
+        writeln!(out, "  {said}{earlier}: {not_reached}")?;
+    }
+    let is_outage = reach.outage().is_some_and(|outage| outage.until.is_none());
+    if reach.unreached() > 0 && !is_outage && !reach.is_reached() {
+        writeln!(out, "  {not_reached}, the last of them too")?;
+    }
+    Ok(())
+}
+
 /// Which of the losses are none, and which rounds.
 fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let rows = whole.table.rows();
@@ -182,18 +202,7 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
         writeln!(out, "{ttl:3}. damaged: {damaged} answered with a wrong checksum, not lost")?;
     }
     write_asked(out, whole)?;
-    let reach = whole.table.reach();
-    if let Some(outage) = reach.outage() {
-        let said = outage::in_words(outage, |address| whole.host(address).shown());
-        let (unreached, rounds) = (reach.unreached(), whole.table.rounds());
-        let last = outage.until.map_or(rounds, |(round, _)| round).saturating_sub(outage.round);
-        let earlier = if unreached > last { ", not the first outage" } else { "" };
-        writeln!(out, "  {said}{earlier}: target not reached in {unreached} of {rounds} rounds")?;
-    }
-    if let Some(Looped { last, rounds: looped, .. }) = whole.table.looped() {
-        let rounds = whole.table.rounds();
-        writeln!(out, "  {} in {looped} of {rounds} rounds", loop_words(last))?;
-    }
+    write_unreached(out, whole)?;
     let (contradicted, target) = (whole.table.contradicted(), whole.view.config.target);
     if contradicted > 0 {
         writeln!(

@@ -3,7 +3,7 @@
 //! How full a bucket is at the first probe is not known, and whether a probe that was lost elsewhere took a token is not
 //! either. So what is known at any time is that it holds from so many tokens to so many.
 
-use super::{Asked, Fit, JITTER, Limit, float};
+use super::{Asked, Candidate, Fit, JITTER, float};
 
 /// Rates that routers have, in answers a second; and what is between, where the burst is what matters.
 const RATES: [f64; 14] =
@@ -18,7 +18,7 @@ const FASTER: f64 = 1.2;
 const NEARLY: f64 = 1.0 - 1e-9;
 
 /// All buckets that may be.
-pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Limit> + use<> {
+pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Candidate> + use<> {
     let ends = probes.first().zip(probes.last());
     let seconds = ends.map_or(0.0, |(first, last)| last.sent.since(first.sent).secs_f64());
     let answered = float(probes.iter().filter(|asked| asked.answered).count() as u64);
@@ -32,7 +32,7 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Limit> + use<> {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
         let burst = (1.0..1e6).contains(&held).then_some(held as u32)?;
         (per_second >= SLOWEST && per_second <= FASTER * asked)
-            .then_some(Limit { per_second, burst })
+            .then_some(Candidate { per_second, burst })
     });
     let common = BURSTS.into_iter().flat_map(move |burst| {
         // A bucket that is never full tells its rate by what it gave, whatever it held at first.
@@ -41,7 +41,7 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = Limit> + use<> {
         let is_met =
             move |rate: &f64| *rate >= SLOWEST && (*rate <= FASTER * asked || burst <= at_once);
         let rates = RATES.into_iter().chain(steady).filter(is_met);
-        rates.map(move |per_second| Limit { per_second, burst })
+        rates.map(move |per_second| Candidate { per_second, burst })
     });
     common.chain(dry)
 }
@@ -54,7 +54,7 @@ fn full(probes: &[Asked]) -> Option<(f64, f64)> {
 }
 
 /// How well a bucket fits that held so many tokens at the beginning, at least; `None` if it is less likely than `floor`.
-pub(super) fn fit(limit: Limit, probes: &[Asked], held: f64, floor: f64) -> Option<Fit> {
+pub(super) fn fit(limit: Candidate, probes: &[Asked], held: f64, floor: f64) -> Option<Fit> {
     let most = f64::from(limit.burst);
     let (mut low, mut high) = (held, most);
     let mut fit = Fit::default();

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Asked, Fit, JITTER, Limit};
+use super::{Asked, Candidate, Fit, JITTER, float};
 use crate::time::{Span, Timestamp};
 
 const SECOND: Span = Span::from_millis(1_000);
 /// One a second is a bucket of one.
 const LEAST: u64 = 2;
+/// The part of its answers that a limit of a second gives in seconds with losses, those at either end among them.
+const MET: f64 = 0.8;
 /// As many numbers of answers in a second are tried.
 const TRIED: usize = 6;
 
@@ -20,7 +22,7 @@ struct Second {
 }
 
 /// The limits that seconds with losses suggest: how many answers they leave in each.
-pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = (Limit, u64)> + use<> {
+pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = (Candidate, u64)> + use<> {
     let seconds = seconds(probes);
     let lossy = seconds.iter().filter(|it| it.answered < it.asked);
     // Where a second ends is not known to the millisecond: one more may have been answered in it.
@@ -29,8 +31,16 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = (Limit, u64)> + u
     let tried: BTreeSet<u64> = answered.chain(most).filter(|most| *most >= LEAST).collect();
     tried.into_iter().rev().take(TRIED).map(|most| {
         let burst = u32::try_from(most).unwrap_or(u32::MAX);
-        (Limit { per_second: f64::from(burst), burst }, most)
+        (Candidate { per_second: f64::from(burst), burst }, most)
     })
+}
+
+/// Whether seconds with losses have as many answers as that, but for a few.
+pub(super) fn is_met(limit: Candidate, probes: &[Asked]) -> bool {
+    let seconds = seconds(probes);
+    let lossy = || seconds.iter().filter(|it| it.answered < it.asked);
+    let answered: u64 = lossy().map(|it| it.answered).sum();
+    float(answered) >= MET * limit.per_second * float(lossy().count() as u64)
 }
 
 /// What each second came to.

@@ -189,12 +189,10 @@ impl Rounds {
         self.noted.unwrap_or_else(|| captured.max(sent))
     }
 
-    /// How many of them come after the last of which something was captured.
+    /// How many of them come after the last of which something was captured: all, if nothing ever was.
     fn missed_after(&self) -> u64 {
-        if self.seen.is_empty() {
-            return 0;
-        }
-        self.begun().saturating_sub(self.seen.number().saturating_add(1))
+        let captured = u64::from(!self.seen.is_empty());
+        self.begun().saturating_sub(self.seen.number().saturating_add(captured))
     }
 
     /// A probe of a later round than the current one was captured.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::super::loops::Loop;
 use super::super::path::{Hop, Path, Probe};
 use super::super::reply::Reply;
 
@@ -28,6 +29,8 @@ pub enum Instead {
         /// How many others answer with the same type and code.
         others: u64,
     },
+    /// Time exceeded, again and again by the routers of a loop.
+    Loop(Loop),
 }
 
 impl Instead {
@@ -41,7 +44,7 @@ impl Instead {
     pub fn error(&self) -> Option<&Reply> {
         match self {
             Self::Error { first, .. } => Some(first),
-            Self::Nothing | Self::Contradicted | Self::Damaged => None,
+            Self::Nothing | Self::Contradicted | Self::Damaged | Self::Loop(_) => None,
         }
     }
 }
@@ -112,12 +115,19 @@ impl Path {
         };
         let other = |reply: &Reply| !reply.kind.in_transit() && !reply.kind.is_advice();
         let error = first(&|ttl, reply| self.is_rejection(ttl, reply))
-            .or_else(|| first(&|ttl, reply| other(reply) && !self.is_of_target(ttl, reply)))
-            .or_else(|| {
-                first(&|_, reply| reply.responder == self.target && !reply.kind.is_advice())
-            });
-        if let Some(error) = error {
-            return Instead::Error { first: error.clone(), others: self.others_like(error) };
+            .or_else(|| first(&|ttl, reply| other(reply) && !self.is_of_target(ttl, reply)));
+        let by_target =
+            || first(&|_, reply| reply.responder == self.target && !reply.kind.is_advice());
+        match (error, self.looped) {
+            (None, Some(looped)) => return Instead::Loop(looped),
+            (error, _) => {
+                if let Some(error) = error.or_else(by_target) {
+                    return Instead::Error {
+                        first: error.clone(),
+                        others: self.others_like(error),
+                    };
+                }
+            }
         }
         let beyond = self.hops().iter().filter(|hop| hop.ttl > self.farthest);
         if beyond.flat_map(|hop| &hop.probes).any(Probe::is_damaged) {
@@ -150,6 +160,24 @@ impl Path {
             && self.end.is_some()
             && self.replies().any(|(ttl, reply)| self.is_rejection(ttl, reply))
             && (self.target_before == 0 || self.hop(self.target_before).is_some_and(is_answered))
+    }
+
+    /// Whether a round that does not reach the target shows by more than silence that it cannot: a router rejects its probes, they
+    /// run in a loop, or routers answer at every TTL that there is.
+    #[must_use]
+    pub fn proves_outage(&self) -> bool {
+        let is_rejected = || self.replies().any(|(ttl, reply)| self.is_rejection(ttl, reply));
+        let is_rejected = self.target_ttl().is_none() && is_rejected();
+        is_rejected || self.looped.is_some() || self.farthest == self.max_ttl()
+    }
+
+    /// The number of probes of a round that does not reach the target which should have: those beyond all routers that answered, and
+    /// with the TTL at which the target answered before or a higher one.
+    #[must_use]
+    pub fn unanswered_by_target(&self) -> u64 {
+        let nearest = self.target_before.max(self.farthest.saturating_add(1));
+        let to_target = |(ttl, probe): &(u8, &Probe)| *ttl >= nearest && probe.is_settled();
+        self.probes().filter(to_target).count() as u64
     }
 
     /// The first answer of the target.

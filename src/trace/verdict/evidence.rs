@@ -25,6 +25,8 @@ const ENOUGH: u64 = 30;
 const ODD: f64 = 4.0;
 /// In rounds of a limit, lost probes are later than by chance by this number of standard deviations.
 const FAVOUR: f64 = 3.0;
+/// The part of what is lost that is lost together with others of its round, beyond chance, by a limit.
+const TOGETHER: f64 = 0.2;
 /// An outage is at least this number of rounds in a row without an answer.
 const OUTAGE: usize = 5;
 /// Outside of an outage, at most one probe in this number is lost.
@@ -71,7 +73,14 @@ impl Evidence<'_> {
     /// Whether routers before it say that they do not forward what is lost: all of it, or so much that the rest may be lost by the
     /// limits of those routers.
     pub(super) fn is_rejected(self) -> bool {
-        let rejected = self.probes.iter().filter(|asked| asked.rejected).count() as u64;
+        // Errors are limited too: what is lost between two of them, none of it answered, they reject as well.
+        let runs = self.probes.chunk_by(|a, b| a.answered == b.answered);
+        let rejected = runs.filter_map(|run| {
+            let first = run.iter().position(|asked| asked.rejected)?;
+            let last = run.iter().rposition(|asked| asked.rejected)?;
+            Some(last - first + 1)
+        });
+        let rejected = rejected.sum::<usize>() as u64;
         let lost = self.probes.iter().filter(|asked| !asked.answered).count() as u64;
         rejected > 0 && (rejected == lost || rejected >= PROOF && 3 * rejected >= lost)
     }
@@ -127,6 +136,26 @@ impl Evidence<'_> {
             variance += lost * (sent - lost) * (sent + 1.0) / 12.0;
         }
         later > FAVOUR * variance.sqrt()
+    }
+
+    /// Whether of several probes of a round more are lost together at these hops than each by the same chance.
+    pub(super) fn lost_together<'b>(hops: impl Iterator<Item = &'b Evidence<'b>>) -> bool {
+        let (mut others, mut together, mut all) = (0, 0, Share::default());
+        for round in hops.flat_map(|hop| hop.probes.chunk_by(|a, b| a.round == b.round)) {
+            let own = share(round);
+            others += own.lost * own.sent.saturating_sub(1);
+            together += own.lost * own.lost.saturating_sub(1);
+            all = all.with(own);
+        }
+        let (others, together) = (float(others), float(together));
+        let by_chance = others * all.part();
+        let spread = (by_chance * (1.0 - all.part())).sqrt();
+        together - by_chance > (TOGETHER * (others - by_chance)).max(FAVOUR * spread)
+    }
+
+    /// Whether it was asked once a round.
+    pub(super) fn has_one_query(self) -> bool {
+        self.probes.chunk_by(|a, b| a.round == b.round).all(|round| round.len() == 1)
     }
 
     /// Whether a limit explains most of its losses.

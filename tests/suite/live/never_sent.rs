@@ -86,4 +86,24 @@ fn a_gateway_that_does_not_answer_is_told_of() {
     for options in [&[][..], &["-i", "any"]] {
         check(&lab, options, "", "does its next hop answer?");
     }
+    // Of the rounds that were due, none was sent: each form says so.
+    let rounds = ["--rounds", "2", "--interval", "0.2"];
+    let file = lab.file("none.pcapng");
+    let forms: [(&[&str], &[&str]); 3] = [
+        (&["report", "-n"], &["\n  2 of 2 rounds are missing: no probe was seen leaving\n"]),
+        (&["report", "-n", "--json"], &["\"rounds\": 2,", "\"missed_rounds\": 2,"]),
+        (
+            &["watch", "-n", "--format", "ndjson"],
+            &["{\"event\":\"missed\",\"from\":1,\"to\":2}", "\"rounds\":2,\"missed\":2,"],
+        ),
+    ];
+    for (form, words) in forms {
+        let mut live = lab.rtrace(form);
+        let live = live.args(rounds).arg(TARGET).arg("--pcap").arg(&file).output().unwrap();
+        let said = text(&live.stdout);
+        assert!(words.iter().all(|words| said.contains(words)), "{form:?}: {said}");
+        let again: Vec<&str> = form[1..].iter().copied().filter(|it| *it != "-n").collect();
+        let again = Command::new(RTRACE).arg("replay").arg(&file).args(again).output().unwrap();
+        assert_eq!(text(&again.stdout), said, "{form:?}");
+    }
 }
