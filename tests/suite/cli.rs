@@ -109,9 +109,17 @@ fn options_that_are_wrong_name_themselves() {
         (vec!["--simulate", "-i", "eth9", TARGET], ["interface eth9", "leave out -i"]),
         (vec!["--simulate", "-s", "::1", TARGET], ["::1 cannot be the source", "an IPv4 address"]),
         (vec!["replay", "--list", "--csv", "f.pcap"], ["--list writes text or JSON", "leave out"]),
-        (vec!["-f20", "-m10", "0.0.0.0"], ["--max-hops 10 is below --first 20", "larger"]),
-        (vec!["watch", "-f31", "0.0.0.0"], ["--max-hops 30 is below --first 31", "larger"]),
+        // Whatever route there is.
+        (
+            vec!["-f20", "-m10", "-i", "none9", TARGET],
+            ["--max-hops 10 is below --first 20", "larger"],
+        ),
+        (
+            vec!["watch", "-f31", "-i", "none9", TARGET],
+            ["--max-hops 30 is below --first 31", "larger"],
+        ),
         (vec!["--resolver=127.0.0.1", "a..example"], ["a..example", "not a domain name"]),
+        (vec!["-T", TARGET, "80", "-i", "none9"], ["no payload", "leave out"]),
         (vec!["fe80::1%"], ["fe80::1% is not a target", "fe80::1%eth0"]),
         (vec!["%eth0"], ["%eth0 is not a target", "fe80::1%eth0"]),
         (vec!["diff", "-", "-"], ["stdin can be read once", "name a file"]),
