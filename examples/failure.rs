@@ -70,7 +70,7 @@ fn seeded(text: &str, seed: u32) -> anyhow::Result<Topology> {
 }
 
 /// A router, branches with so many routers each from there to another one, and the target behind that.
-fn uneven(branches: &[usize]) -> String {
+fn variable_queries(branches: &[usize]) -> String {
     let mut text = "seed = 7\nsource = \"192.0.2.2\"\n".to_owned();
     let mut hop = |name: &str, address: &str, next: &[String]| {
         let _ = writeln!(
@@ -270,7 +270,7 @@ fn main() -> anyhow::Result<()> {
     let mut all = vec![("thirty-one".to_owned(), THIRTY_ONE.to_owned())];
     all.extend(UNEVEN.map(|branches| {
         let lengths: Vec<_> = branches.iter().map(ToString::to_string).collect();
-        (format!("branches of {}", lengths.join(", ")), uneven(branches))
+        (format!("branches of {}", lengths.join(", ")), variable_queries(branches))
     }));
     let mut kept = Vec::new();
     for (name, text) in &all {

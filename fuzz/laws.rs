@@ -12,7 +12,7 @@ use rtrace::compare;
 use rtrace::enrich::Annotations;
 use rtrace::enrich::names::Names;
 use rtrace::probe::{Flow, ProbeType};
-use rtrace::recording::Carried;
+use rtrace::recording::RecordingMetadata;
 use rtrace::render::json::Json;
 use rtrace::render::output::{Look, Output};
 use rtrace::render::stream::Stream;
@@ -23,7 +23,7 @@ use rtrace::trace::endpoint::{Endpoint, SHARING};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::{Found, Survey};
 use rtrace::trace::{
-    Engine, Event, Idents, Measurement, Outcome, Probe, Recorded, TraceConfig, Tracer,
+    Engine, Event, Measurement, Outcome, Probe, ProbeSelector, Recorded, TraceConfig, Tracer,
 };
 use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
@@ -110,7 +110,7 @@ pub fn tracer(bytes: &[u8]) {
     let default = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
     let found = survey.traces().into_iter().map(|found| (found.config, found.idents));
     let sizing = TraceConfig { mtu: true, packet_len: 28, ..default.clone() };
-    let given = [(default, Idents::One), (sizing, Idents::One)];
+    let given = [(default, ProbeSelector::One), (sizing, ProbeSelector::One)];
     for (config, idents) in found.chain(given) {
         let tracer = Tracer::passive(config, idents).expect("what a survey finds can be traced");
         watch(tracer, &frames);
@@ -157,7 +157,8 @@ pub fn recording(bytes: &[u8]) {
     while let Ok(Some(item)) = reader.next() {
         match item {
             Item::Section { comments } if engine.is_none() => {
-                let carried = comments.iter().find_map(|text| Carried::from_comment(text));
+                let carried =
+                    comments.iter().find_map(|text| RecordingMetadata::from_comment(text));
                 engine = carried.map(watching);
             }
             Item::Packet(frame) => {
@@ -176,8 +177,8 @@ pub fn recording(bytes: &[u8]) {
     while engine.poll_event().is_some() {}
 }
 
-fn watching(carried: Carried) -> Box<dyn Engine> {
-    let Carried { trace, measurement, first_round, .. } = carried;
+fn watching(carried: RecordingMetadata) -> Box<dyn Engine> {
+    let RecordingMetadata { trace, measurement, first_round, .. } = carried;
     let recorded = Recorded { first_round, ..Recorded::whole(&trace) };
     measurement.passive(trace, recorded).expect("what is carried is checked")
 }
@@ -207,7 +208,7 @@ fn watch(mut tracer: Tracer, frames: &[Frame<'_>]) {
         settled += u64::from(matches!(event, Event::Settled(_)));
     }
     let path = tracer.path();
-    let sizers = || path.sizers.iter().map(|sizer| &sizer.probe);
+    let sizers = || path.size_probes.iter().map(|sizer| &sizer.probe);
     let probes = || path.probes().map(|(_, it)| it).chain(sizers()).chain(&path.confirmations);
     let captured = probes().filter(|probe| probe.sent.is_some()).count() as u64;
     let answers = |probe: &&Probe| matches!(probe.outcome, Outcome::Answered(_));
@@ -263,7 +264,8 @@ pub fn escapes(bytes: &[u8]) {
     let plain = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
     let named = TraceConfig { target_name: text, ..plain.clone() };
     let written = [plain, named].map(|config| {
-        let mut tracer = Tracer::passive(config, Idents::One).expect("a usable configuration");
+        let mut tracer =
+            Tracer::passive(config, ProbeSelector::One).expect("a usable configuration");
         tracer.finish();
         Form::ALL.map(|form| empty(&tracer, form))
     });

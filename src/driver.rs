@@ -61,12 +61,12 @@ pub fn run(
     link: &mut dyn Link,
     observer: &mut dyn Observer,
 ) -> Result<(), LinkError> {
-    Crank::default().run(tracer, link, observer)
+    Driver::default().run(tracer, link, observer)
 }
 
 /// What is turned: [`run`] turns it to the end, a player of recordings as far as it wants to go.
 #[derive(Clone, Debug, Default)]
-pub struct Crank {
+pub struct Driver {
     /// Frames that concern the trace, so far.
     recorded: u64,
     /// Rounds that the observer knows to be missed.
@@ -81,7 +81,7 @@ pub struct Crank {
     cut_short: u64,
 }
 
-impl Crank {
+impl Driver {
     /// Hands `tracer` all frames of `earlier` without asking what to send.
     ///
     /// # Errors
@@ -148,7 +148,7 @@ impl Crank {
         link: &mut dyn Link,
         observer: &mut dyn Observer,
     ) -> Result<(), LinkError> {
-        while self.turn(tracer, link, observer)? {}
+        while self.step(tracer, link, observer)? {}
         Ok(())
     }
 
@@ -157,13 +157,13 @@ impl Crank {
     ///
     /// # Errors
     /// As [`run`].
-    pub fn turn(
+    pub fn step(
         &mut self,
         tracer: &mut dyn Engine,
         link: &mut dyn Link,
         observer: &mut dyn Observer,
     ) -> Result<bool, LinkError> {
-        let outcome = turn(tracer, link, observer, self);
+        let outcome = step(tracer, link, observer, self);
         self.tell_never_sent(observer);
         observer.elsewhere(link.elsewhere());
         let missed = tracer.missed();
@@ -172,12 +172,12 @@ impl Crank {
         }
         self.missed = missed;
         match outcome {
-            Ok(Turn::More) => return Ok(true),
-            Ok(Turn::Cut(at)) => {
+            Ok(Step::More) => return Ok(true),
+            Ok(Step::Cut(at)) => {
                 tracer.cut(at);
                 observer.cut(at);
             }
-            Ok(Turn::Over) | Err(_) => tracer.finish(),
+            Ok(Step::Over) | Err(_) => tracer.finish(),
         }
         show_events(tracer, observer);
         self.tell_steps(observer);
@@ -220,9 +220,9 @@ impl Crank {
     }
 }
 
-/// What comes after a turn of the crank.
+/// What comes after a turn of the driver.
 #[derive(Clone, Copy)]
-enum Turn {
+enum Step {
     /// Another one.
     More,
     /// Nothing.
@@ -232,76 +232,76 @@ enum Turn {
 }
 
 /// Sends what is due and handles what comes next.
-fn turn(
+fn step(
     tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
-    crank: &mut Crank,
-) -> Result<Turn, LinkError> {
-    send_due(tracer, link, observer, crank)?;
+    driver: &mut Driver,
+) -> Result<Step, LinkError> {
+    send_due(tracer, link, observer, driver)?;
     show_events(tracer, observer);
     // After the sending: if every probe was refused, there is nothing to wait for.
     if tracer.is_done() {
-        return Ok(Turn::Over);
+        return Ok(Step::Over);
     }
     if observer.interrupted() {
-        return Ok(Turn::Cut(link.now()));
+        return Ok(Step::Cut(link.now()));
     }
     let until = tracer.poll_timeout().into_iter().chain(observer.wake_at(link.now())).min();
     match link.receive(until)? {
         Received::Frame(frame) => {
             // In a replay nothing else says that time has passed.
             pass(tracer, observer, frame.at);
-            crank.departures.pass(frame.at);
-            crank.ingest(frame, tracer, observer);
+            driver.departures.pass(frame.at);
+            driver.ingest(frame, tracer, observer);
         }
         Received::Quiet(at) => {
             pass(tracer, observer, at);
-            crank.departures.pass(at);
+            driver.departures.pass(at);
             observer.wake(tracer.path());
         }
         Received::Woken => observer.wake(tracer.path()),
         Received::Rounds(count) => tracer.note_rounds(count),
-        Received::NeverSent(count) => crank.departures.note(count),
+        Received::NeverSent(count) => driver.departures.note(count),
         Received::ClockStep(step) => {
             tracer.note_clock_step(&step);
-            crank.steps.push(step);
+            driver.steps.push(step);
         }
         Received::End => {
             pass(tracer, observer, Timestamp::from_nanos(i64::MAX));
-            return Ok(Turn::Over);
+            return Ok(Step::Over);
         }
-        Received::Cut(at) => return Ok(Turn::Cut(at)),
+        Received::Cut(at) => return Ok(Step::Cut(at)),
     }
     show_events(tracer, observer);
-    Ok(Turn::More)
+    Ok(Step::More)
 }
 
 fn send_due(
     tracer: &mut dyn Engine,
     link: &mut dyn Link,
     observer: &mut dyn Observer,
-    crank: &mut Crank,
+    driver: &mut Driver,
 ) -> Result<(), LinkError> {
     let echoes = link.echoes();
     let mut unechoed = Vec::new();
     while let Some(transmit) = tracer.poll_transmit(link.now()) {
         let at = link.now();
         match link.send(&transmit) {
-            Ok(()) if echoes => crank.departures.hand(at),
+            Ok(()) if echoes => driver.departures.hand(at),
             Ok(()) => {
-                crank.departures.hand(at);
+                driver.departures.hand(at);
                 unechoed.clear();
                 unechoed.extend_from_slice(transmit.datagram);
                 let original_len = u32::try_from(unechoed.len()).unwrap_or(u32::MAX);
                 let bytes = &unechoed;
                 let frame =
                     Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number: 0 };
-                crank.ingest(frame, tracer, observer);
+                driver.ingest(frame, tracer, observer);
             }
             Err(error @ LinkError::Refused { .. }) => {
                 tracer.handle_refusal();
-                crank.departures.refuse();
+                driver.departures.refuse();
                 observer.refused(&error);
             }
             Err(error) => return Err(error),

@@ -11,9 +11,9 @@
 use std::io::Read;
 
 use crate::capture::{CaptureError, CaptureReader};
-use crate::driver::{Crank, Observer};
+use crate::driver::{Driver, Observer};
 use crate::enrich::Annotations;
-use crate::enrich::lookups::Awaited;
+use crate::enrich::lookups::PendingLookups;
 use crate::link::replay::ReplayLink;
 use crate::link::{Link, LinkError};
 use crate::render::View;
@@ -245,9 +245,9 @@ impl<R: Read> Player<R> {
         let mut onlooker =
             Onlooker { seen, annotations: &mut self.annotations, config: &self.config };
         let before = onlooker.seen.mark.rounds;
-        let mut crank = Crank::default();
-        *over = !crank.turn(&mut **engine, &mut self.link, &mut onlooker)?;
-        seen.cut_short += crank.cut_short();
+        let mut driver = Driver::default();
+        *over = !driver.step(&mut **engine, &mut self.link, &mut onlooker)?;
+        seen.cut_short += driver.cut_short();
         seen.mark.read += 1;
         seen.mark.just_ended = seen.mark.rounds > before;
         if *over {
@@ -395,7 +395,7 @@ impl Observer for Onlooker<'_> {
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        if let Event::Replied(at, index) | Event::Belated(at, index) = event
+        if let Event::Replied(at, index) | Event::LateReply(at, index) = event
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {
             self.annotations.request(reply.responder);

@@ -14,7 +14,7 @@ const PREFIX: &str = "rtrace configuration: ";
 /// What a recording carries so that it replays to the same report without any option.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Written", from = "Written")]
-pub struct Carried {
+pub struct RecordingMetadata {
     /// The trace.
     pub trace: TraceConfig,
     /// What was measured.
@@ -36,7 +36,7 @@ pub struct Look {
     pub back: bool,
 }
 
-/// A [`Carried`] as it is written.
+/// A [`RecordingMetadata`] as it is written.
 #[derive(Serialize, Deserialize)]
 struct Written {
     trace: TraceConfig,
@@ -58,7 +58,7 @@ fn is_zero(value: &u64) -> bool {
     *value == 0
 }
 
-impl From<Written> for Carried {
+impl From<Written> for RecordingMetadata {
     fn from(it: Written) -> Self {
         let Written { trace, numeric, extensions, back, rounds, paths, first_round } = it;
         let measurement = match (rounds, paths) {
@@ -70,10 +70,14 @@ impl From<Written> for Carried {
     }
 }
 
-impl From<Carried> for Written {
-    fn from(it: Carried) -> Self {
-        let Carried { trace, measurement, look: Look { numeric, extensions, back }, first_round } =
-            it;
+impl From<RecordingMetadata> for Written {
+    fn from(it: RecordingMetadata) -> Self {
+        let RecordingMetadata {
+            trace,
+            measurement,
+            look: Look { numeric, extensions, back },
+            first_round,
+        } = it;
         let (rounds, paths) = match measurement {
             Measurement::Trace | Measurement::PathMtu => (None, None),
             Measurement::Rounds(plan) => (Some(plan), None),
@@ -83,7 +87,7 @@ impl From<Carried> for Written {
     }
 }
 
-impl Carried {
+impl RecordingMetadata {
     /// What was measured with these probes, and reported without being asked for anything more.
     #[must_use]
     pub fn of(trace: TraceConfig, measurement: Measurement) -> Self {
@@ -190,12 +194,13 @@ mod tests {
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
         let look = Look { numeric: true, back: true, ..Look::default() };
-        let carried = Carried { look, ..Carried::of(trace, Measurement::Trace) };
-        assert_eq!(Carried::from_comment(&carried.to_comment()), Some(carried.clone()));
-        assert_eq!(Carried::from_comment("a comment of somebody else's"), None);
-        assert_eq!(Carried::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);
+        let carried =
+            RecordingMetadata { look, ..RecordingMetadata::of(trace, Measurement::Trace) };
+        assert_eq!(RecordingMetadata::from_comment(&carried.to_comment()), Some(carried.clone()));
+        assert_eq!(RecordingMetadata::from_comment("a comment of somebody else's"), None);
+        assert_eq!(RecordingMetadata::from_comment(&format!("{PREFIX}{{\"trace\":1}}")), None);
         let mut hostile = carried;
         hostile.trace.queries = 0;
-        assert_eq!(Carried::from_comment(&hostile.to_comment()), None);
+        assert_eq!(RecordingMetadata::from_comment(&hostile.to_comment()), None);
     }
 }

@@ -13,7 +13,9 @@ use rtrace::probe::craft::{self, ProbeSpec};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret, Transmit};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Disposition, Engine, Event, Idents, Path, ProbeRef, TraceConfig, Tracer};
+use rtrace::trace::{
+    Disposition, Engine, Event, Path, ProbeRef, ProbeSelector, TraceConfig, Tracer,
+};
 use rtrace::wire::checksum::{checksum, transport};
 use rtrace::wire::extension::Family;
 use rtrace::wire::{Frame, LinkType, icmpv4, icmpv6, ip, ipv4, ipv6};
@@ -81,7 +83,7 @@ pub type Shown = (u64, ProbeRef, IpAddr, Option<Span>);
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     pub shown: Vec<Shown>,
-    /// Whether rewritten quotes were given up, and how many frames were handled.
+    /// Whether rewritten quotes timed out, and how many frames were handled.
     pub withdrawn: bool,
     pub frames: u64,
     /// What a recording of it holds.
@@ -139,7 +141,7 @@ impl Run {
         let config = self.config.clone();
         let mut engine: Box<dyn Engine> = match self.plan() {
             Some(plan) => Box::new(Rounds::passive(config, plan).unwrap()),
-            None => Box::new(Tracer::passive(config, Idents::One).unwrap()),
+            None => Box::new(Tracer::passive(config, ProbeSelector::One).unwrap()),
         };
         let mut outcome = Outcome::default();
         for (number, (at, bytes)) in (1..).zip(recorded) {
@@ -180,7 +182,7 @@ impl Observer for Outcome {
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        let (Event::Replied(at, index) | Event::Belated(at, index)) = event else { return };
+        let (Event::Replied(at, index) | Event::LateReply(at, index)) = event else { return };
         let reply = &path.probe(at).unwrap().replies[index];
         self.shown.push((path.round, at, reply.responder, reply.rtt));
     }

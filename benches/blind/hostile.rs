@@ -3,7 +3,7 @@
 
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Engine, Event, Idents, Tracer};
+use rtrace::trace::{Engine, Event, ProbeSelector, Tracer};
 use rtrace::wire::checksum::checksum;
 use rtrace::wire::{Frame, LinkType, ip};
 
@@ -78,7 +78,7 @@ fn engine(run: &Run) -> Box<dyn Engine> {
             let plan = Plan { interval, rounds: Some(rounds), until: None };
             Box::new(Rounds::passive(config, plan).unwrap())
         }
-        None => Box::new(Tracer::passive(config, Idents::One).unwrap()),
+        None => Box::new(Tracer::passive(config, ProbeSelector::One).unwrap()),
     }
 }
 
@@ -94,7 +94,7 @@ fn show(
     let concerns = engine.handle_frame(&frame).concerns_the_trace();
     while let Some(event) = engine.poll_event() {
         // When a deadline passes is only seen at the next frame.
-        if matches!(event, Event::Replied(..) | Event::Belated(..) | Event::Sent(_)) {
+        if matches!(event, Event::Replied(..) | Event::LateReply(..) | Event::Sent(_)) {
             events.push(event);
         }
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use attack::{RATE, Run};
 
-/// Forged hops, true replies that are missing, replies shown, frames handled, runs in which rewritten quotes were given up.
+/// Forged hops, true replies that are missing, replies shown, frames handled, runs in which rewritten quotes timed out.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     forged: usize,

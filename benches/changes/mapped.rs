@@ -6,7 +6,7 @@ use super::compared::{WAYS, become_otherwise, networks, port, seeds};
 use super::simulated::{Kind, Network, config, map};
 
 /// Where the first of the balanced routers of each hop has so many times the share of the others.
-fn uneven() -> impl Iterator<Item = (String, Network)> {
+fn variable_queries() -> impl Iterator<Item = (String, Network)> {
     let widths = [2, 3, 4, 8].into_iter().flat_map(|width| [1, 4].map(|stages| (width, stages)));
     let weighted = widths.flat_map(|kind| [2, 3, 5, 10].map(|weight| (kind, weight)));
     weighted.map(|((width, stages), weight)| {
@@ -17,7 +17,7 @@ fn uneven() -> impl Iterator<Item = (String, Network)> {
 
 pub fn unchanged() -> Vec<Kind> {
     let mut kinds = Vec::new();
-    for (name, network) in networks().into_iter().chain(uneven()) {
+    for (name, network) in networks().into_iter().chain(variable_queries()) {
         for percent in [95.0, 99.0, 99.9, 99.99] {
             let network = network.clone();
             let says = move |run| {

@@ -24,7 +24,7 @@ use rtrace::render::View;
 use rtrace::render::json::Json;
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::survey::Survey;
-use rtrace::trace::{Disposition, Idents, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Path, ProbeSelector, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ipv4, link};
 
 const FRAMES: u64 = 1_000_000;
@@ -119,7 +119,7 @@ fn correlate(c: &mut Criterion) {
     group.throughput(Throughput::Elements(u64::try_from(frames.len()).unwrap()));
     group.bench_function("whole_trace", |b| {
         b.iter_batched(
-            || Tracer::passive(config.clone(), Idents::One).unwrap(),
+            || Tracer::passive(config.clone(), ProbeSelector::One).unwrap(),
             |mut tracer| {
                 for (number, (at, bytes)) in (1..).zip(&frames) {
                     black_box(tracer.handle_frame(&raw(*at, bytes, number)));
@@ -144,7 +144,7 @@ fn all_due(tracer: &mut Tracer, mut take: impl FnMut(&[u8])) {
     }
 }
 
-/// What to send next: all 90 probes of a trace, and that there is nothing with all 90 under way.
+/// What to send next: all 90 probes of a trace, and that there is nothing with all 90 in flight.
 fn schedule(c: &mut Criterion) {
     let config = steady::config(steady::TARGETS[0], ProbeType::Udp).scouting();
     let built = || Tracer::new(config.clone()).unwrap();

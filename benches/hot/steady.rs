@@ -14,7 +14,9 @@ use rtrace::probe::craft::{self, ProbeSpec};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::time::Timestamp;
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Disposition, Engine, Idents, ProbeRef, Reply, ReplyKind, TraceConfig, Tracer};
+use rtrace::trace::{
+    Disposition, Engine, ProbeRef, ProbeSelector, Reply, ReplyKind, TraceConfig, Tracer,
+};
 use rtrace::wire::{Frame, LinkType, ip, link, quoted};
 
 use super::counting::{allocations, bytes};
@@ -68,7 +70,7 @@ pub fn tallies() -> Tallies {
             for config in [config.clone(), config.scouting()] {
                 let frames = trace(&config, &mut tallies);
                 count_decode(&frames, &mut tallies);
-                let mut tracer = Tracer::passive(config.clone(), Idents::One).unwrap();
+                let mut tracer = Tracer::passive(config.clone(), ProbeSelector::One).unwrap();
                 watch(&mut tracer, &frames, &mut tallies);
                 let plan = Plan { interval: 60.0, rounds: None, until: None };
                 watch(&mut Rounds::passive(config, plan).unwrap(), &frames, &mut tallies);

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
-use rtrace::trace::loss::{LossWatch, Turn};
+use rtrace::trace::loss::{LossTransition, LossWatch};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::table::{Row, Table};
 use rtrace::trace::verdict::{Loss, Verdict};
@@ -37,7 +37,7 @@ pub struct Case {
 pub struct Outcome {
     pub table: Table,
     pub losses: LossWatch,
-    pub turns: Vec<Turn>,
+    pub turns: Vec<LossTransition>,
 }
 
 impl Observer for Outcome {

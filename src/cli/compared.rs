@@ -18,7 +18,7 @@ const DIGITS: usize = 40;
 pub fn trace(found: &Comparison) -> String {
     let mut text = String::new();
     for hop in &found.hops {
-        // A silent router that was removed or added has no name, but the hops behind it moved.
+        // A silent router that was removed or added has no name, but the hops beyond it moved.
         let _ =
             writeln!(text, "{:2}  {}", hop.ttl.after.or(hop.ttl.before).unwrap_or(0), said(hop));
     }

@@ -42,7 +42,7 @@ pub(super) fn configure(
         secret: Some(Secret { key, known_port, known_label }),
         ..defaults
     };
-    // Who says how many probes may be under way wants traceroute's order.
+    // Who says how many probes may be in flight wants traceroute's order.
     let serial = args.options.in_flight.is_some();
     let mut config = if serial { defaults } else { defaults.scouting() };
     task.configure(&mut config);

@@ -13,13 +13,13 @@ use super::flags::TraceOptions;
 use super::lacking::{self, Lacking, OverUplinks};
 use crate::capture::{CaptureReader, Item};
 use crate::enrich::names;
-use crate::recording::{Carried, Look};
+use crate::recording::{Look, RecordingMetadata};
 use crate::render::counted;
 use crate::time::{Span, Timestamp};
 use crate::trace::endpoint::Endpoint;
 use crate::trace::rounds::{self, Rounds};
 use crate::trace::survey::{Found, PAIRS, PROBES, Survey, SurveyHints, TRACES, Wanted};
-use crate::trace::{self, Engine, Idents, Measurement, TraceConfig};
+use crate::trace::{self, Engine, Measurement, ProbeSelector, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
@@ -29,7 +29,7 @@ const NAMES: usize = 1 << 17;
 /// What a first reading of the file tells.
 #[derive(Default)]
 pub(super) struct Contents {
-    carried: Option<Carried>,
+    carried: Option<RecordingMetadata>,
     /// Why another configuration that it carries is not used.
     refused: Option<String>,
     names: HashMap<IpAddr, Option<Untrusted>>,
@@ -87,7 +87,7 @@ impl Recorded {
 /// set until then; nothing if it says nothing.
 pub fn carried<R: Read>(
     reader: CaptureReader<R>,
-) -> anyhow::Result<Option<(Carried, Timestamp, LinkType, Span)>> {
+) -> anyhow::Result<Option<(RecordingMetadata, Timestamp, LinkType, Span)>> {
     let contents = read_through(reader, SurveyHints::default())?;
     let (last, offset) = (contents.last, contents.clock_offset);
     Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link, offset))))
@@ -111,7 +111,7 @@ pub(super) fn read_through<R: Read>(
                 }
             }
             Ok(Some(Item::Section { comments })) => {
-                for carried in comments.iter().filter_map(|text| Carried::read(text)) {
+                for carried in comments.iter().filter_map(|text| RecordingMetadata::read(text)) {
                     contents.note_carried(carried);
                 }
             }
@@ -157,7 +157,7 @@ impl Traces {
 
 impl Contents {
     /// The first configuration is that of the recording, unless it cannot be used.
-    fn note_carried(&mut self, carried: Result<Carried, String>) {
+    fn note_carried(&mut self, carried: Result<RecordingMetadata, String>) {
         match carried {
             Ok(carried) => drop(self.carried.get_or_insert(carried)),
             Err(reason) => drop(self.refused.get_or_insert(reason)),
@@ -194,7 +194,7 @@ impl Contents {
 
     /// Whether it is a recording of a trace that does not end as one does. A watch may go on in another file.
     pub(super) fn is_torn(&self) -> bool {
-        let in_rounds = |it: &Carried| matches!(it.measurement, Measurement::Rounds(_));
+        let in_rounds = |it: &RecordingMetadata| matches!(it.measurement, Measurement::Rounds(_));
         self.torn && self.carried.as_ref().is_some_and(|carried| !in_rounds(carried))
     }
 
@@ -243,7 +243,7 @@ impl Contents {
         let wanted = Wanted { target: chosen.target, source, ident };
         let carried = self.carried.as_ref().map(|carried| Found {
             config: carried.trace.clone(),
-            idents: Idents::One,
+            idents: ProbeSelector::One,
             start: Timestamp::default(),
             probes: 0,
             tool: "rtrace",
@@ -278,7 +278,7 @@ impl Contents {
             config.probe = probe;
         }
         options.apply(&mut config);
-        let carried = self.carried.as_ref().filter(|_| idents == Idents::One);
+        let carried = self.carried.as_ref().filter(|_| idents == ProbeSelector::One);
         let measurement = carried.map(|it| it.measurement).filter(|it| !it.is_once());
         Recorded {
             measurement: measurement.unwrap_or_else(|| Measurement::once(&config)),

@@ -14,7 +14,7 @@ use crate::capture::CaptureReader;
 use crate::link::replay::ReplayLink;
 use crate::privilege::files;
 use crate::probe::Flow;
-use crate::recording::Carried;
+use crate::recording::RecordingMetadata;
 use crate::sandbox;
 use crate::time::{Span, Timestamp};
 use crate::trace::paths::Plan;
@@ -26,11 +26,11 @@ use crate::wire::LinkType;
 pub struct Search {
     /// How it is looked for.
     pub plan: Plan,
-    /// The run that is gone on with.
+    /// The run that is resumed.
     pub earlier: Option<Earlier>,
 }
 
-/// A recording of a run that is gone on with.
+/// A recording of a run that is resumed.
 pub struct Earlier {
     /// What was asked.
     pub config: TraceConfig,
@@ -48,7 +48,7 @@ pub struct Earlier {
 
 /// What a recording says of itself, when and on what kind of link its last frame was captured, and how far its clock
 /// was ahead of the time of the run by then.
-type Said = Option<(Carried, Timestamp, LinkType, Span)>;
+type Said = Option<(RecordingMetadata, Timestamp, LinkType, Span)>;
 
 /// That as text: the reason why it cannot be read, or nothing, or the three numbers and the configuration.
 fn written(said: anyhow::Result<Said>) -> Vec<u8> {
@@ -76,7 +76,7 @@ fn read(text: &[u8]) -> anyhow::Result<Said> {
                 let last = Timestamp::from_nanos(last.parse().ok()?);
                 let link = LinkType::from_number(link.parse().ok()?);
                 let offset = Span::from_nanos(offset.parse().ok()?);
-                Some((Carried::from_comment(comment)?, last, link, offset))
+                Some((RecordingMetadata::from_comment(comment)?, last, link, offset))
             };
             Ok(said())
         }
@@ -96,7 +96,7 @@ impl Earlier {
         file.rewind().with_context(|| format!("cannot read {name} a second time"))?;
         let found = read(&answer).with_context(|| format!("cannot resume {name}"))?;
         let Some((
-            Carried { trace: config, measurement: Measurement::Paths(plan), .. },
+            RecordingMetadata { trace: config, measurement: Measurement::Paths(plan), .. },
             last,
             _,
             clock_offset,
@@ -149,7 +149,12 @@ mod tests {
     fn what_a_recording_says_comes_through_a_pipe() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
         let (last, offset) = (Timestamp::from_nanos(-7), Span::from_nanos(-3));
-        let said = Some((Carried::of(trace, Measurement::Trace), last, LinkType::Ethernet, offset));
+        let said = Some((
+            RecordingMetadata::of(trace, Measurement::Trace),
+            last,
+            LinkType::Ethernet,
+            offset,
+        ));
         assert_eq!(read(&written(Ok(said.clone()))).unwrap(), said);
         assert_eq!(read(&written(Ok(None))).unwrap(), None);
         let error = read(&written(Err(anyhow::anyhow!("it is torn")))).unwrap_err();

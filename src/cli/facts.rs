@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::flags::{STDERR, TraceArgs};
+use super::recorder::create;
 use super::session::Session;
-use super::tape::create;
 use super::{complain, console, hints};
 use crate::link::live::LiveLink;
 use crate::render::counted;

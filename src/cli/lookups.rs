@@ -46,14 +46,14 @@ impl LookupOptions {
     }
 
     /// Starts the process that looks up what others are asked for, if that is anything: names, or origins. Those that it
-    /// asks by DNS are given up after `wait`.
+    /// asks by DNS time out after `wait`.
     pub fn resolvers(&self, names: bool, wait: Duration) -> anyhow::Result<Option<Resolvers>> {
         let asked = names || (self.as_lookup && self.asn_db.is_none());
         Ok(asked.then(|| Resolvers::start(self.resolver, wait, complain)).transpose()?)
     }
 
     /// What is said of responders: the names that are `known` or, where that is `None`, those that others have; and what
-    /// else is asked for. Others are asked by `resolvers`, and given up after `wait`.
+    /// else is asked for. Others are asked by `resolvers`, and time out after `wait`.
     pub fn annotations(
         &self,
         known: Option<Names>,

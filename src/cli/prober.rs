@@ -12,10 +12,10 @@ use anyhow::{Context, bail};
 use super::flags::{ReplayArgs, ScreenArgs, TraceArgs};
 use super::lookups::Databases;
 use super::playing;
+use super::recorder::{Destination, Prepared, Recorder, is_stdout};
 use super::replay;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
-use super::tape::{Destination, Prepared, Tape, is_stdout};
 use super::task::Task;
 use super::trace::{self, Opened};
 use super::watch::{self, Watch};
@@ -93,7 +93,7 @@ struct Parts {
     rounds: Rounds,
     shared: Shared,
     stop: Arc<AtomicBool>,
-    tape: Option<Tape>,
+    tape: Option<Recorder>,
     meter: Option<Meter>,
     annotations: Annotations,
     look_up: bool,
@@ -265,7 +265,7 @@ impl Probers {
                     let wake = link.waking();
                     args.lookups.annotations(names, databases, asked, wake, DEFAULT_WAIT)
                 }
-                .asking_again(),
+                .with_retries(),
                 look_up: !args.output.numeric,
             };
             probers.push(link.start(parts, interface.name, leaves_by)?);

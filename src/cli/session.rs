@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::tape::Tape;
+use super::recorder::Recorder;
 use super::{Status, complain, console, hints};
 use crate::capture::{CaptureError, INTERRUPTED, NEVER_SENT, ROUNDS};
-use crate::driver::{Crank, NeverSent, Observer};
+use crate::driver::{Driver, NeverSent, Observer};
 use crate::enrich::Annotations;
-use crate::enrich::lookups::{Awaited, Lookup};
+use crate::enrich::lookups::{Lookup, PendingLookups};
 use crate::link::live::Interrupt;
 use crate::link::replay::ReplayLink;
 use crate::link::{Link, LinkError};
@@ -39,7 +39,7 @@ pub struct Session {
     /// Those of them whose names are not in the recording yet.
     unnamed: Vec<IpAddr>,
     look_up: bool,
-    tape: Option<Tape>,
+    tape: Option<Recorder>,
     interrupt: Option<Interrupt>,
     meter: Option<Meter>,
     /// When the run was interrupted, if it was.
@@ -117,7 +117,7 @@ impl Session {
 
     /// Records every frame that concerns the trace.
     #[must_use]
-    pub fn recording_to(mut self, tape: Option<Tape>) -> Self {
+    pub fn recording_to(mut self, tape: Option<Recorder>) -> Self {
         self.tape = tape;
         self
     }
@@ -164,9 +164,9 @@ impl Session {
     pub fn run(&mut self, tracer: &mut dyn Engine, link: &mut dyn Link) -> Status {
         self.begin();
         let earlier = self.earlier.take();
-        let mut crank = Crank::default();
-        let fed = earlier.map_or(Ok(()), |mut link| crank.feed(tracer, &mut link, self));
-        let run = fed.and_then(|()| crank.run(tracer, link, self));
+        let mut driver = Driver::default();
+        let fed = earlier.map_or(Ok(()), |mut link| driver.feed(tracer, &mut link, self));
+        let run = fed.and_then(|()| driver.run(tracer, link, self));
         if let Err(error) = run {
             self.fail(&error.to_string());
         }
@@ -276,7 +276,7 @@ impl Session {
     }
 
     /// Writes to the recording; after a failure the trace goes on without it.
-    fn record(&mut self, write: impl FnOnce(&mut Tape) -> Result<(), CaptureError>) {
+    fn record(&mut self, write: impl FnOnce(&mut Recorder) -> Result<(), CaptureError>) {
         let Some(tape) = &mut self.tape else { return };
         let Err(error) = write(tape) else { return };
         self.tape = None;
@@ -329,7 +329,7 @@ impl Observer for Session {
     }
 
     fn event(&mut self, event: Event, path: &Path) {
-        if let Event::Replied(at, index) | Event::Belated(at, index) = event
+        if let Event::Replied(at, index) | Event::LateReply(at, index) = event
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {
             self.ask_about(reply.responder);

@@ -194,10 +194,10 @@ impl Observer for Finder {
 
     fn event(&mut self, event: Event, path: &Path) {
         match (event, self.wanted) {
-            (Event::Replied(at, _) | Event::Belated(at, _) | Event::Settled(at), _) => {
+            (Event::Replied(at, _) | Event::LateReply(at, _) | Event::Settled(at), _) => {
                 self.refresh(at, path);
             }
-            (Event::Placed { before, at }, _) => {
+            (Event::Assigned { before, at }, _) => {
                 if let Some(found) = self.found.as_mut().filter(|it| it.at == before) {
                     found.at = at;
                 }
@@ -218,7 +218,7 @@ impl Found {
     fn of(at: ProbeRef, path: &Path) -> Option<Self> {
         let probe = path.probe(at)?.clone();
         let what = match at {
-            ProbeRef::SizeProbe(_) => What::Sizer(path.size_probe(at)?.len),
+            ProbeRef::SizeProbe(_) => What::SizeProbe(path.size_probe(at)?.len),
             ProbeRef::Confirmation(_) => What::Confirmation(probe.ttl),
             ProbeRef::Scout => What::Scout,
             ProbeRef::Hop { ttl, query } => What::Probe { ttl, query: u32::from(query) + 1 },

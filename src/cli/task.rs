@@ -29,7 +29,7 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// What was found before, if that is gone on with.
+    /// What was found before, if that is resumed.
     pub fn earlier(self) -> Option<&'a Earlier> {
         match self {
             Self::Paths(search) => search.earlier.as_ref(),

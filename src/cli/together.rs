@@ -9,7 +9,7 @@ use std::io::Read;
 use super::contents::Traces;
 use super::{complain, lacking};
 use crate::capture::{CaptureError, CaptureReader, Item};
-use crate::driver::{Crank, Observer};
+use crate::driver::{Driver, Observer};
 use crate::link::replay::ReplayLink;
 use crate::trace::endpoint::{Endpoint, SHARING};
 use crate::trace::{Disposition, Engine};
@@ -20,12 +20,12 @@ pub(super) struct Watched<O> {
     pub number: u32,
     pub engine: Box<dyn Engine>,
     pub observer: O,
-    crank: Crank,
+    driver: Driver,
 }
 
 impl<O> Watched<O> {
     pub(super) fn new(number: u32, engine: Box<dyn Engine>, observer: O) -> Self {
-        Self { number, engine, observer, crank: Crank::default() }
+        Self { number, engine, observer, driver: Driver::default() }
     }
 }
 
@@ -44,8 +44,8 @@ pub(super) fn watch<O: Observer>(
         return Ok(ended_by);
     };
     let mut link = ReplayLink::new(reader);
-    only.crank.run(&mut *only.engine, &mut link, &mut only.observer)?;
-    lacking::say_what_was_cut_short(name, only.crank.cut_short());
+    only.driver.run(&mut *only.engine, &mut link, &mut only.observer)?;
+    lacking::say_what_was_cut_short(name, only.driver.cut_short());
     Ok(link.into_ended_by())
 }
 
@@ -78,10 +78,10 @@ fn read<R: Read, O: Observer>(
         let (mut cut, mut found) = (Vec::new(), false);
         for index in endpoint.concerned(&frame) {
             let Ok(at) = watched.binary_search_by_key(&(index + 1), number) else { continue };
-            let Some(Watched { engine, observer, crank, .. }) = watched.get_mut(at) else {
+            let Some(Watched { engine, observer, driver, .. }) = watched.get_mut(at) else {
                 continue;
             };
-            let disposition = crank.hand(frame, &mut **engine, observer);
+            let disposition = driver.hand(frame, &mut **engine, observer);
             found |= disposition.has_found_a_probe();
             cut.extend((disposition == Disposition::CutShort).then_some(at));
         }
@@ -95,7 +95,7 @@ fn read<R: Read, O: Observer>(
         }
     };
     for Watched { engine, observer, .. } in watched {
-        Crank::end(&mut **engine, observer);
+        Driver::end(&mut **engine, observer);
     }
     Ok((ended_by, cut_short))
 }

@@ -11,8 +11,8 @@ use super::earlier::Earlier;
 use super::facts::{self, FactsTo};
 use super::flags::{BUILT_IN, STDERR, TraceArgs, TraceOptions};
 use super::randomness::Randomness;
+use super::recorder::{Destination, Prepared, is_stdout};
 use super::session::{Session, report_out};
-use super::tape::{Destination, Prepared, is_stdout};
 use super::task::Task;
 use super::watch::{self, Watch};
 use super::{Status, awaiting, complain, hints, target};
@@ -25,7 +25,7 @@ use crate::link::live::{Clock, Interrupt, LiveConfig, LiveLink, Stamping};
 use crate::link::sim::{START, SimLink, Topology};
 use crate::privilege::{self, files};
 use crate::probe::{Flow, ProbeType};
-use crate::recording::Carried;
+use crate::recording::RecordingMetadata;
 use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
 use crate::trace::TraceConfig;
@@ -190,7 +190,7 @@ pub(super) fn open_live(
         alone: route_is_chosen || clock == Clock::Hardware,
         any,
         clock,
-        enduring: task.watch().is_some(),
+        survive_link_down: task.watch().is_some(),
     };
     let link = privilege::raised(|| LiveLink::open(&asked, stamping))?;
     let link = match task.earlier() {
@@ -259,7 +259,7 @@ fn live(args: &TraceArgs, task: Task<'_>, name: &str) -> anyhow::Result<Status> 
     let mut annotations =
         args.lookups.annotations(None, &databases, resolvers.as_ref(), wake, DEFAULT_WAIT);
     if task.watch().is_some() {
-        annotations = annotations.asking_again();
+        annotations = annotations.with_retries();
     }
     annotations.interfaces = interfaces;
     let mut session = session(args, task, &config, annotations)?
@@ -429,9 +429,9 @@ fn prepare_tape(
     config: &TraceConfig,
     (interface, neighbours): (&Interface, Neighbours),
 ) -> anyhow::Result<Option<Prepared>> {
-    let carried = || Carried {
+    let carried = || RecordingMetadata {
         look: args.output.recorded(),
-        ..Carried::of(config.clone(), task.measurement(config))
+        ..RecordingMetadata::of(config.clone(), task.measurement(config))
     };
     destination.map(|to| Prepared::new(to, carried(), (interface.clone(), neighbours))).transpose()
 }

@@ -1,4 +1,4 @@
-//! Two sequences of hops laid beside each other, so that a router that was put in or taken out moves those behind it
+//! Two sequences of hops laid beside each other, so that a router that was put in or taken out moves those beyond it
 //! and changes none of them: the longest common subsequence, by how much two hops have in common
 //! (Needleman and Wunsch 1970, without a penalty for gaps).
 

@@ -1,6 +1,6 @@
 //! What became of the RTTs of the hops that two traces have in common.
 //!
-//! A way that takes longer at one place takes longer to all hops behind it: so it is looked for first from which hop
+//! A way that takes longer at one place takes longer to all hops beyond it: so it is looked for first from which hop
 //! on all RTTs are shifted, in the same direction, by the rank-sum test over these hops together; of all
 //! hops it may begin at, the one with the least chance is taken, and that chance is multiplied by their number
 //! (Bonferroni). Probes of one run also share how busy the hosts are: a shift of all hops by less than [`NOTABLE_NS`] is not
@@ -19,7 +19,7 @@ pub const NOTABLE_NS: u64 = 50_000;
 /// How the RTTs of two traces differ.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Rtts {
-    /// Shifts of this and all hops behind it.
+    /// Shifts of this and all hops beyond it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Shift>,
     /// Shifts of one hop.

@@ -3,7 +3,7 @@
 //! Invariants: a key is asked for once, and what is said of it first (a value, or that there is none)
 //! stands for the rest of the run, so that text, JSON and recording agree. A key whose answer is not
 //! there in time has no value. Only where a run is long, and reports at its end, may a value
-//! [still come](Lookups::asking_again) for a key that had none.
+//! [still come](Lookups::with_retries) for a key that had none.
 //!
 //! What has to be asked of the network is asked of others: threads ([`Pool`]), or another process. What is at hand
 //! (a file that has been read) is looked up at once.
@@ -79,7 +79,7 @@ where
     K: Copy + Eq + Hash + Send + 'static,
     V: Send + 'static,
 {
-    /// Values that `resolve` asks for in its own time, each given up `wait` after it was requested.
+    /// Values that `resolve` asks for in its own time, each of which times out `wait` after it was requested.
     /// `wake` is called, from another thread, whenever [`poll`](Self::poll) has something to take in.
     #[must_use]
     pub fn asked(
@@ -96,7 +96,7 @@ where
         Self::answered(move |key| pool.ask(key), answers, wait)
     }
 
-    /// Values that `ask` asks others for, and that come as `answers`, each given up `wait` after it was requested. Whoever
+    /// Values that `ask` asks others for, and that come as `answers`, each of which times out `wait` after it was requested. Whoever
     /// answers sees to it that [`poll`](Self::poll) is called.
     #[must_use]
     pub fn answered(
@@ -111,7 +111,7 @@ where
     /// A value may still come for a key that had none: late, or because it is asked for again, which is done when it
     /// is requested half a minute later.
     #[must_use]
-    pub fn asking_again(self) -> Self {
+    pub fn with_retries(self) -> Self {
         Self { again: true, ..self }
     }
 
@@ -181,7 +181,7 @@ where
 }
 
 /// What a run does with lookups of any kind, whatever their values are.
-pub trait Awaited<K> {
+pub trait PendingLookups<K> {
     /// Asks for the value of `key`, if that has not been done before or is to be done again.
     fn request(&mut self, key: K);
 
@@ -192,14 +192,14 @@ pub trait Awaited<K> {
     /// answer is awaited.
     fn next_deadline(&self) -> Option<Instant>;
 
-    /// Blocks until everything asked for is known or given up.
+    /// Blocks until everything asked for is known or timed out.
     fn wait_all(&mut self);
 
     /// Stops waiting: what is not known by now has no value.
     fn give_up(&mut self);
 }
 
-impl<K, V> Awaited<K> for Lookups<K, V>
+impl<K, V> PendingLookups<K> for Lookups<K, V>
 where
     K: Copy + Eq + Hash + Send + 'static,
     V: Send + 'static,
@@ -323,7 +323,7 @@ mod tests {
         assert_eq!(seen, [1, 2]);
     }
 
-    /// Values that are given up at once; one answer for each that is released, and a word when it is there.
+    /// Values that time out at once; one answer for each that is released, and a word when it is there.
     fn late() -> (Lookups<u8, &'static str>, Sender<()>, Receiver<()>) {
         let (release, gate) = mpsc::channel::<()>();
         let gate = Mutex::new(gate);
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn a_late_answer_counts_where_values_may_still_come() {
         let (values, release, wakes) = late();
-        let mut values = values.asking_again();
+        let mut values = values.with_retries();
         values.request(1);
         values.wait_all();
         assert_eq!(values.lookup(1), Lookup::Known(None));
@@ -371,7 +371,7 @@ mod tests {
             asked.send(key).unwrap();
             None::<u8>
         };
-        let mut values = Lookups::asked(resolve, || {}, LONG).asking_again();
+        let mut values = Lookups::asked(resolve, || {}, LONG).with_retries();
         values.request(1);
         values.wait_all();
         values.request(1);

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use lookups::Awaited;
+use lookups::PendingLookups;
 use names::Names;
 use origins::Origins;
 use places::Places;
@@ -44,42 +44,44 @@ impl From<Names> for Annotations {
 impl Annotations {
     /// What could not be had may still come, for runs that are long and report at their end.
     #[must_use]
-    pub fn asking_again(self) -> Self {
+    pub fn with_retries(self) -> Self {
         let Self { names, origins, .. } = self;
-        Self { names: names.asking_again(), origins: origins.map(Origins::asking_again), ..self }
+        Self { names: names.with_retries(), origins: origins.map(Origins::with_retries), ..self }
     }
 
-    fn kinds(&self) -> impl Iterator<Item = &dyn Awaited<IpAddr>> {
-        let origins = self.origins.as_ref().map(|it| it as &dyn Awaited<IpAddr>);
-        let places = self.places.as_ref().map(|it| it as &dyn Awaited<IpAddr>);
-        std::iter::once(&self.names as &dyn Awaited<IpAddr>).chain(origins).chain(places)
+    fn kinds(&self) -> impl Iterator<Item = &dyn PendingLookups<IpAddr>> {
+        let origins = self.origins.as_ref().map(|it| it as &dyn PendingLookups<IpAddr>);
+        let places = self.places.as_ref().map(|it| it as &dyn PendingLookups<IpAddr>);
+        std::iter::once(&self.names as &dyn PendingLookups<IpAddr>).chain(origins).chain(places)
     }
 
-    fn kinds_mut(&mut self) -> impl Iterator<Item = &mut dyn Awaited<IpAddr>> {
-        let origins = self.origins.as_mut().map(|it| it as &mut dyn Awaited<IpAddr>);
-        let places = self.places.as_mut().map(|it| it as &mut dyn Awaited<IpAddr>);
-        std::iter::once(&mut self.names as &mut dyn Awaited<IpAddr>).chain(origins).chain(places)
+    fn kinds_mut(&mut self) -> impl Iterator<Item = &mut dyn PendingLookups<IpAddr>> {
+        let origins = self.origins.as_mut().map(|it| it as &mut dyn PendingLookups<IpAddr>);
+        let places = self.places.as_mut().map(|it| it as &mut dyn PendingLookups<IpAddr>);
+        std::iter::once(&mut self.names as &mut dyn PendingLookups<IpAddr>)
+            .chain(origins)
+            .chain(places)
     }
 }
 
-impl Awaited<IpAddr> for Annotations {
+impl PendingLookups<IpAddr> for Annotations {
     fn request(&mut self, address: IpAddr) {
         self.kinds_mut().for_each(|kind| kind.request(address));
     }
 
     fn poll(&mut self) {
-        self.kinds_mut().for_each(Awaited::poll);
+        self.kinds_mut().for_each(PendingLookups::poll);
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        self.kinds().filter_map(Awaited::next_deadline).min()
+        self.kinds().filter_map(PendingLookups::next_deadline).min()
     }
 
     fn wait_all(&mut self) {
-        self.kinds_mut().for_each(Awaited::wait_all);
+        self.kinds_mut().for_each(PendingLookups::wait_all);
     }
 
     fn give_up(&mut self) {
-        self.kinds_mut().for_each(Awaited::give_up);
+        self.kinds_mut().for_each(PendingLookups::give_up);
     }
 }

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lookups::Lookups;
-pub use super::lookups::{Awaited, DEFAULT_WAIT, Lookup};
+pub use super::lookups::{DEFAULT_WAIT, Lookup, PendingLookups};
 use crate::untrusted::Untrusted;
 
 /// The names of addresses, as far as they are known.
 pub type Names = Lookups<IpAddr, Untrusted>;
 
 impl Names {
-    /// Names that `resolve` looks up, each given up `wait` after it was asked for. `wake` is called, from another
-    /// thread, whenever [`poll`](Awaited::poll) has something to take in.
+    /// Names that `resolve` looks up, each of which times out `wait` after it was asked for. `wake` is called, from another
+    /// thread, whenever [`poll`](PendingLookups::poll) has something to take in.
     #[must_use]
     pub fn with_resolver(
         resolve: impl Fn(IpAddr) -> Option<String> + Send + Sync + 'static,

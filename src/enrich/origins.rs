@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::dns::{Dns, Unanswered};
-use super::lookups::{Awaited, Lookup, Lookups};
+use super::lookups::{Lookup, Lookups, PendingLookups};
 use crate::untrusted::Untrusted;
 
 /// More systems than this announce no address: the rest is not believed.
@@ -26,7 +26,7 @@ pub struct Origin {
     pub name: Option<Untrusted>,
 }
 
-/// The origins of addresses, as far as they are known. One whose lookup failed or was given up is
+/// The origins of addresses, as far as they are known. One whose lookup failed or timed out is
 /// [`Known`](Lookup::Known) without a value; one that nobody announces has a value without numbers.
 pub struct Origins {
     announced: Lookups<IpAddr, Origin>,
@@ -49,11 +49,11 @@ impl Origins {
         Self { announced, names, unnamed: Vec::new() }
     }
 
-    /// What could not be had may still come: see [`Lookups::asking_again`].
+    /// What could not be had may still come: see [`Lookups::with_retries`].
     #[must_use]
-    pub fn asking_again(self) -> Self {
+    pub fn with_retries(self) -> Self {
         let Self { announced, names, unnamed } = self;
-        Self { announced: announced.asking_again(), names: names.asking_again(), unnamed }
+        Self { announced: announced.with_retries(), names: names.with_retries(), unnamed }
     }
 
     /// What is known of the origin of `address`.
@@ -87,7 +87,7 @@ impl Origins {
     }
 }
 
-impl Awaited<IpAddr> for Origins {
+impl PendingLookups<IpAddr> for Origins {
     fn request(&mut self, address: IpAddr) {
         self.announced.request(address);
         if self.name(address).is_none() && !self.unnamed.contains(&address) {
@@ -117,7 +117,7 @@ impl Awaited<IpAddr> for Origins {
     }
 }
 
-/// Who announces an address, by Team Cymru's zones; `None` if that cannot be told.
+/// Who announces an address, by Team Cymru's zones; `None` if that cannot be determined.
 #[must_use]
 pub fn of_cymru(dns: &Dns, address: IpAddr) -> Option<Origin> {
     cymru_origin(address, |name| dns.text(name))

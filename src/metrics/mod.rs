@@ -151,7 +151,7 @@ impl Metrics {
         rtrace.register("probes_answered", "Probes answered in time", self.answered.clone());
         rtrace.register(
             "probes_late",
-            "Probes answered after they had been given up",
+            "Probes answered after they had timed out",
             self.late.clone(),
         );
         rtrace.register(
@@ -225,14 +225,14 @@ pub struct Meter {
 impl Meter {
     /// Takes in what an event of [`Rounds`](crate::trace::rounds::Rounds) tells.
     pub fn handle(&mut self, event: Event, path: &Path) {
-        if !matches!(event, Event::Ended | Event::Belated(..)) {
+        if !matches!(event, Event::Ended | Event::LateReply(..)) {
             return;
         }
         let registry = Arc::clone(&self.metrics.registry);
         let _whole = registry.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Ended if !path.is_empty() || path.missed_after > 0 => self.add(path),
-            Event::Belated(at, index) => {
+            Event::LateReply(at, index) => {
                 if self.table.add_late(path, at, index).0
                     && let Some(ttl) = at.hop_ttl()
                     && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))

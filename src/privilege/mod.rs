@@ -10,7 +10,7 @@
 //!    names are read without a privilege in effect.
 //! 2. [`raised`], around the opening of sockets: what is permitted is in effect there, and only there.
 //! 3. [`drop_for_good`], after the sockets and before the first thread: no capability is left in any set, and there is
-//!    no way back to another user. Files of `--rotate` are made after it, by the same user without capabilities.
+//!    no return to another user. Files of `--rotate` are made after it, by the same user without capabilities.
 //!
 //! Files are opened through [`files`], by the identity of that moment; who it is, [`identity`] says.
 //! Capabilities belong to a thread: steps 1 to 3 are taken before any other thread is started, since they inherit. See
@@ -218,7 +218,7 @@ fn verify_ids(uid: u32, gid: u32) -> Result<(), PrivilegeError> {
     }
     let root = Uid::from_raw(0);
     if uid != 0 && setresuid(root, root, root).is_ok() {
-        return Err(PrivilegeError::Left("the way back to root"));
+        return Err(PrivilegeError::Left("the return to root"));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::rows::{
 };
 use super::text::Style;
 use super::{Renderer, View};
-use crate::trace::{Hop, Probe, ProbeRef, Reply, Sizer};
+use crate::trace::{Hop, Probe, ProbeRef, Reply, SizeProbe};
 use crate::untrusted::Untrusted;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
@@ -148,8 +148,8 @@ impl<'a> HopRow<'a> {
 
 impl<'a> SizerRow<'a> {
     fn all(view: View<'a>, style: Style) -> Vec<Self> {
-        let numbered = (u32::from(view.config.queries) + 1..).zip(&view.path.sizers);
-        let row = |(query, sizer): (u32, &'a Sizer)| Self {
+        let numbered = (u32::from(view.config.queries) + 1..).zip(&view.path.size_probes);
+        let row = |(query, sizer): (u32, &'a SizeProbe)| Self {
             len: sizer.len,
             probe: ProbeRow::of((sizer.probe.ttl, query), &sizer.probe, false, view, style),
         };

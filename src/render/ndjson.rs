@@ -186,8 +186,8 @@ impl<W: Write> Renderer for Ndjson<W> {
             Some(Event::Replied(at, index)) => self.replied(at, index, view),
             Some(Event::Settled(at)) => self.settled(at, view),
             Some(Event::Contradicted(at, index)) => self.contradicted(at, index, view),
-            Some(Event::Placed { at, .. }) => self.placed(at, view),
-            Some(Event::Belated(..) | Event::Ended) | None => Ok(()),
+            Some(Event::Assigned { at, .. }) => self.placed(at, view),
+            Some(Event::LateReply(..) | Event::Ended) | None => Ok(()),
         }
     }
 

@@ -22,7 +22,7 @@ use crate::probe::{FlowMode, ProbeType};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::limit::Limit;
 use crate::trace::path::Outcome;
-use crate::trace::reply::way_back;
+use crate::trace::reply::return_path;
 use crate::trace::{Probe, Reply, ReplyKind, TraceConfig, Wait};
 use crate::untrusted::Untrusted;
 
@@ -323,7 +323,7 @@ pub(super) struct BackRow {
 impl BackRow {
     /// Of a reply to a probe that went so many hops, if that is known.
     pub(super) fn of(reply: &Reply, there: Option<u8>) -> Self {
-        let (_, back_hops) = way_back(reply.ttl);
+        let (_, back_hops) = return_path(reply.ttl);
         Self { back_hops, asymmetric: there.is_some_and(|there| u16::from(there) != back_hops) }
     }
 }

@@ -73,7 +73,7 @@ pub enum What {
     /// The scout, which is no hop's.
     Scout,
     /// A sizer of so many bytes, which is no hop's.
-    Sizer(u16),
+    SizeProbe(u16),
     /// One that is to confirm an answer at this TTL.
     Confirmation(u8),
 }
@@ -83,7 +83,7 @@ impl fmt::Display for Place {
         match self.what {
             What::Probe { ttl, query } => write!(f, "probe {query} of hop {ttl}")?,
             What::Scout => f.write_str("the scout")?,
-            What::Sizer(len) => write!(f, "a sizer of {len} bytes")?,
+            What::SizeProbe(len) => write!(f, "a sizer of {len} bytes")?,
             What::Confirmation(ttl) => write!(f, "a second probe to hop {ttl} from another port")?,
         }
         self.round.map_or(Ok(()), |round| write!(f, " in round {}", round.saturating_add(1)))?;
@@ -417,7 +417,7 @@ mod tests {
     }
 
     fn text(sent: Option<&[u8]>, datagram: &[u8], columns: Option<usize>) -> String {
-        let place = Place { trace: Some(2), round: Some(1), what: What::Sizer(1_400) };
+        let place = Place { trace: Some(2), round: Some(1), what: What::SizeProbe(1_400) };
         let probe = Probe::sent_at(Timestamp::default());
         let reply = Answer { frame: 2, known: Err("not believed"), datagram };
         as_text(&Evidence { place, probe: &probe, sent, reply: Some(reply) }, columns)

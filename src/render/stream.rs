@@ -2,7 +2,7 @@
 //!
 //! `begin` has the configuration, `round` a round that is over, `missed` rounds of which nothing left, `changed` another router in the place of one,
 //! `balanced` several routers of one hop in turn, `clock-step` that the clock was set, `contradicted` answers of a round that are not believed,
-//! `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had been given up, `named` the
+//! `loss-begins`, `loss-judged` and `loss-ends` what [`LossWatch`] finds, `late` a reply to a probe that had timed out, `named` the
 //! name of a responder, `end` the totals. `docs/watch.md` has every field. Names may be learned at any time, so they stand before
 //! `end`: the lines are a function of configuration, frames and names. Frame numbers are left out, for
 //! a recording that rotates begins again with every file.
@@ -19,7 +19,7 @@ use super::rows::{self, AskedRow, ClockStepRow, HeadRow, LoopRow};
 use super::{Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::changes::{Balanced, Change};
-use crate::trace::loss::{LossWatch, Turn, TurnKind};
+use crate::trace::loss::{LossTransition, LossTransitionKind, LossWatch};
 use crate::trace::path::Contradiction;
 use crate::trace::reach;
 use crate::trace::rounds::Plan;
@@ -108,9 +108,9 @@ impl<W: Write> Stream<W> {
         for turn in self.losses.add(view.path, self.table.end()) {
             let row = LossRow::of(turn, view);
             self.lines.line(&match turn.kind {
-                TurnKind::Begins => Line::LossBegins(row),
-                TurnKind::Judged => Line::LossJudged(row),
-                TurnKind::Ends => Line::LossEnds(row),
+                LossTransitionKind::Begins => Line::LossBegins(row),
+                LossTransitionKind::Judged => Line::LossJudged(row),
+                LossTransitionKind::Ends => Line::LossEnds(row),
             })?;
         }
         Ok(())
@@ -142,7 +142,7 @@ impl<W: Write> Renderer for Stream<W> {
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         match event {
             Some(Event::Replied(at, index)) => self.replied(at, index, view),
-            Some(Event::Belated(at, index)) => {
+            Some(Event::LateReply(at, index)) => {
                 let (counts, turns) = self.table.add_late(view.path, at, index);
                 if counts {
                     self.losses.add_late(view.path, at);
@@ -155,7 +155,10 @@ impl<W: Write> Renderer for Stream<W> {
             }
             Some(Event::Ended) => self.round(view),
             Some(
-                Event::Sent(_) | Event::Settled(_) | Event::Placed { .. } | Event::Contradicted(..),
+                Event::Sent(_)
+                | Event::Settled(_)
+                | Event::Assigned { .. }
+                | Event::Contradicted(..),
             )
             | None => Ok(()),
         }
@@ -181,9 +184,9 @@ impl<W: Write> Renderer for Stream<W> {
 }
 
 /// That the target is reached or not, other than before.
-fn reach_line(turn: reach::Turn, view: View<'_>) -> Line<'static> {
+fn reach_line(turn: reach::Transition, view: View<'_>) -> Line<'static> {
     match turn {
-        reach::Turn::Unreached(outage) => Line::Unreached {
+        reach::Transition::Unreached(outage) => Line::Unreached {
             round: outage.round.saturating_add(1),
             target: view.config.target,
             since_ns: outage.since.nanos(),
@@ -191,13 +194,13 @@ fn reach_line(turn: reach::Turn, view: View<'_>) -> Line<'static> {
             not_believed: outage::not_believed(&outage),
             looped: outage::looped(&outage),
         },
-        reach::Turn::Rejected { round, outage } => Line::Rejected {
+        reach::Transition::Rejected { round, outage } => Line::Rejected {
             round: round.saturating_add(1),
             target: view.config.target,
             since_ns: outage.since.nanos(),
             rejected: RejectionRow::of(&outage),
         },
-        reach::Turn::Reached { round, at } => Line::Reached {
+        reach::Transition::Reached { round, at } => Line::Reached {
             round: round.saturating_add(1),
             target: view.config.target,
             at_ns: at.nanos(),
@@ -401,8 +404,8 @@ struct LossRow {
 }
 
 impl LossRow {
-    fn of(turn: Turn, view: View<'_>) -> Self {
-        let Turn { ttl, responder, sent, lost, kind, loss } = turn;
+    fn of(turn: LossTransition, view: View<'_>) -> Self {
+        let LossTransition { ttl, responder, sent, lost, kind, loss } = turn;
         Self {
             round: number(view.path),
             ttl,
@@ -410,8 +413,8 @@ impl LossRow {
             target: responder == view.config.target,
             sent,
             lost,
-            loss: (kind != TurnKind::Ends).then_some(loss.word()),
-            reason: loss.reason().filter(|_| kind != TurnKind::Ends).map(Reason::word),
+            loss: (kind != LossTransitionKind::Ends).then_some(loss.word()),
+            reason: loss.reason().filter(|_| kind != LossTransitionKind::Ends).map(Reason::word),
         }
     }
 }

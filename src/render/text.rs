@@ -1,7 +1,7 @@
 //! The report of traceroute(8), to the letter, written as the probes are settled.
 //!
 //! Probes are written in order of TTL and query: one that is not settled, or about whose responder
-//! something is still being looked up, holds back those behind it. A late reply does not change what was
+//! something is still being looked up, holds back those beyond it. A late reply does not change what was
 //! written of its probe.
 //!
 //! Behind the address stands in square brackets what traceroute's `-A` writes there, and behind that, in
@@ -23,7 +23,7 @@ use crate::trace::branches;
 use crate::trace::loops::Loop;
 use crate::trace::mtu::Findings;
 use crate::trace::path::Contradiction;
-use crate::trace::reply::way_back;
+use crate::trace::reply::return_path;
 use crate::trace::{Event, Hop, Path, Probe, Reply, ReplyKind, TraceConfig};
 use crate::untrusted::Untrusted;
 
@@ -61,7 +61,7 @@ pub struct Style {
     pub numeric: bool,
     /// `-e`: what routers append to their replies (RFC 4884).
     pub extensions: bool,
-    /// `--back`: how long the way back seems to be, where it is not as long as the way there.
+    /// `--back`: estimated length of the return path, where it differs from the forward path.
     pub back: bool,
 }
 
@@ -168,7 +168,7 @@ impl<W: Write> Text<W> {
             if let Some(extension) = &shown.extension {
                 write!(self.out, " <{extension}>")?;
             }
-            let back = ttl.map(|ttl| way_back(ttl).1);
+            let back = ttl.map(|ttl| return_path(ttl).1);
             if let Some(back) = back.filter(|back| *back != u16::from(self.ttl)) {
                 write!(self.out, " '-{back}'")?;
             }
@@ -298,7 +298,7 @@ fn is_open(view: View<'_>, hop: &Hop) -> bool {
 /// asks one hop more often than another, that is sure only of the first.
 fn is_missing(path: &Path, hop: &Hop, query: u16) -> bool {
     let followed = path.hops().last().is_some_and(|last| last.ttl > hop.ttl);
-    followed && (!path.uneven || query == 0)
+    followed && (!path.variable_queries || query == 0)
 }
 
 impl<W: Write> Renderer for Text<W> {

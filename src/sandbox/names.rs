@@ -150,7 +150,7 @@ impl Resolvers {
         }
     }
 
-    /// Names and origins of addresses, each given up `wait` after it was asked for. `wake` is called, from another thread,
+    /// Names and origins of addresses, each of which times out `wait` after it was asked for. `wake` is called, from another thread,
     /// when some are there.
     #[must_use]
     pub fn lookups(&self, wake: impl Fn() + Send + 'static, wait: Duration) -> (Names, Origins) {
@@ -203,7 +203,7 @@ impl Shared {
         shared.listening.call_once(|| {
             let listener = Arc::clone(shared);
             let thread = thread::Builder::new().name("names".to_owned());
-            // Without it whatever is asked is given up in its time.
+            // Without it whatever is asked times out in its time.
             let _ = thread.spawn(move || listener.listen());
         });
     }

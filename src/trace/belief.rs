@@ -20,7 +20,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::config::TraceConfig;
-use super::idents::Idents;
+use super::probe_selector::ProbeSelector;
 use crate::probe::{FlowMode, ProbeType, Secret, craft, secret};
 use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;
@@ -206,8 +206,8 @@ pub(super) struct Belief {
 }
 
 impl Belief {
-    pub(super) fn of(config: &TraceConfig, idents: &Idents) -> Self {
-        let secret = config.secret.filter(|_| !matches!(idents, Idents::Listed(_)));
+    pub(super) fn of(config: &TraceConfig, idents: &ProbeSelector) -> Self {
+        let secret = config.secret.filter(|_| !matches!(idents, ProbeSelector::Listed(_)));
         let rises = config.probe == ProbeType::Udp && config.flow_mode == FlowMode::Classic;
         let planned = u64::from(config.scout_number()) + 1;
         let ports = u64::from(u16::MAX - config.first_port) + 1;

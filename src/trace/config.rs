@@ -1,6 +1,10 @@
 //! What is asked of a trace. Checked once, when a tracer is built from it.
 
+mod error;
+
 use std::net::IpAddr;
+
+pub use error::ConfigError;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +23,7 @@ pub const DEFAULT_HOPS: (u8, u8) = (1, 30);
 pub const MAX_QUERIES: u16 = 1_000;
 /// Most queries per hop where a trace is only watched: tools that run for hours have more.
 pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
-/// Probes under way at a time where a scout says how far they have to go.
+/// Probes in flight at a time where a scout says how far they have to go.
 const SCOUTED_IN_FLIGHT: u16 = 128;
 /// For so many probes of a trace a tracer makes room when it is built, so that it need not for a frame.
 pub(super) const RESERVED: usize = 2_048;
@@ -29,7 +33,7 @@ pub(super) const RESERVED_WATCHING: usize = 128;
 
 /// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
 ///
-/// A probe is given up HERE × (the RTT of another answer from the same hop) after it was sent, else
+/// A probe times out HERE × (the RTT of another answer from the same hop) after it was sent, else
 /// NEAR × (the RTT of an answer from a later hop), else MAX, and never later than MAX. One millisecond
 /// is added to an RTT before it is multiplied, as traceroute does, so that tiny RTTs leave time.
 ///
@@ -66,7 +70,7 @@ const ADAPTIVE: (f64, Span) = (10.0, Span::from_millis(1_000));
 pub(super) const FAR: Span = Span::from_millis(3_000);
 
 impl Wait {
-    /// When `probe` is to be given up, given the first answered RTTs of its own hop and of the
+    /// When `probe` is to time out, given the first answered RTTs of its own hop and of the
     /// nearest later hop that has one, and the largest RTT seen.
     pub(super) fn deadline(
         &self,
@@ -161,9 +165,9 @@ pub struct TraceConfig {
     pub queries: u16,
     /// How long answers are waited for.
     pub wait: Wait,
-    /// Most probes that are under way at a time, at least 1.
+    /// Most probes in flight at a time, at least 1.
     pub in_flight: u16,
-    /// Whether a probe counts as under way for as long as an answer is waited for. If not, one that has
+    /// Whether a probe counts as in flight for as long as an answer is waited for. If not, one that has
     /// been silent for much longer than any answer took does not: a silent hop holds nobody up.
     #[serde(default)]
     pub in_flight_exact: bool,
@@ -251,7 +255,7 @@ impl TraceConfig {
     }
 
     /// The same trace, but in about one round trip instead of hop after hop: with a scout, and with as
-    /// many probes under way as 30 hops have, and some.
+    /// many probes in flight as 30 hops have, and some.
     #[must_use]
     pub fn scouting(self) -> Self {
         Self { scout: true, in_flight: SCOUTED_IN_FLIGHT, ..self }
@@ -444,69 +448,6 @@ fn is_zero(value: &u32) -> bool {
 
 fn factor(value: f64) -> bool {
     (0.0..=1_000.0).contains(&value)
-}
-
-/// Why nothing can be measured with a configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A value is out of range.
-    #[error("{what} must be {range}")]
-    OutOfRange {
-        /// The value.
-        what: &'static str,
-        /// What it must be.
-        range: &'static str,
-    },
-    /// Probes of this length, in bytes, have no room for their headers.
-    #[error("packet length {len} is too short for such probes: it must be at least {least}")]
-    TooShort {
-        /// The length that was asked for.
-        len: u16,
-        /// The least there is.
-        least: u16,
-    },
-    /// TCP probes have this length, in bytes, and no other.
-    #[error("TCP probes carry no payload: their length must be {len}")]
-    NoPayload {
-        /// Their length.
-        len: u16,
-    },
-    /// The last hop comes before the first.
-    #[error("max TTL {max} is below the first TTL {first}")]
-    NoHops {
-        /// TTL of the first hop.
-        first: u8,
-        /// TTL of the last.
-        max: u8,
-    },
-    /// [`FlowMode::Dublin`] is for UDP to rising ports.
-    #[error("flow mode dublin is for UDP to rising ports")]
-    DublinIsOfUdp,
-    /// [`Measurement::PathMtu`](super::Measurement::PathMtu) without [`TraceConfig::mtu`].
-    #[error("a measurement of the path MTU needs a configuration that asks for it")]
-    NoMtu,
-    /// The path MTU is measured once, beside one trace.
-    #[error("the path MTU is measured with one trace, neither in rounds nor for all paths")]
-    MtuBeside,
-    /// The path MTU takes probes of variable length; TCP probes have a fixed one.
-    #[error("the path MTU needs probes of variable length; TCP probes have a fixed one")]
-    MtuNeedsLengths,
-    /// The length of probes carries their number in [`FlowMode::Dublin`].
-    #[error("the path MTU chooses the length of probes, and flow mode dublin varies it")]
-    MtuAndDublin,
-    /// The longest datagram to try is not longer than the probes of the trace.
-    #[error("the path MTU takes longer probes than {limit} bytes: those of the trace have {len}")]
-    MtuLimit {
-        /// The longest datagram to try.
-        limit: u16,
-        /// The length of the probes of the trace.
-        len: u16,
-    },
-}
-
-impl ConfigError {
-    const QUERIES: Self =
-        Self::OutOfRange { what: "number of queries per hop", range: "1 to 1000" };
 }
 
 #[cfg(test)]

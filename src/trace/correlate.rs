@@ -26,9 +26,9 @@ use crate::wire::quoted::Quoted;
 
 use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
-use super::idents::Idents;
 use super::lenient::{Lenient, unique};
 use super::path::ProbeRef;
+use super::probe_selector::ProbeSelector;
 use super::rewritten::Rewritten;
 
 /// What rises from probe to probe in many a trace: the sequence number of an echo, else the destination
@@ -45,7 +45,7 @@ pub(super) struct Correlator {
     flow_label: Option<u32>,
     /// When the round began whose probes these are.
     since: Since,
-    idents: Idents,
+    idents: ProbeSelector,
     exact: HashMap<ProbeKey, ProbeRef>,
     /// Also with what the payload of UDP begins with: it tells probes apart that only their checksums do otherwise. `None`
     /// where several probes fit.
@@ -96,7 +96,7 @@ impl Found {
 
 impl Correlator {
     /// Of a trace with this configuration. `reserved` is for how many probes room is made at once.
-    pub(super) fn new(config: &TraceConfig, idents: Idents, reserved: usize) -> Self {
+    pub(super) fn new(config: &TraceConfig, idents: ProbeSelector, reserved: usize) -> Self {
         let (flow, confirmation) = (config.flow(), config.confirmation);
         let lenient = Lenient::of(&idents);
         Self {
@@ -125,12 +125,14 @@ impl Correlator {
         let same = flow.probe.protocol(flow.family()) == self.flow.protocol()
             && (flow.protocol() != ipv4::TCP || flow.probe == probe);
         let listed = match &self.idents {
-            Idents::One if matches!(probe, ProbeType::Protocol(_)) => {
+            ProbeSelector::One if matches!(probe, ProbeType::Protocol(_)) => {
                 is_of_key(self.secret, &key.head)
             }
-            Idents::One => self.has_ident(flow.ident),
-            Idents::Numbered(first) => is_numbered(*first, &key),
-            Idents::Listed(it) => (it.from..=it.until).contains(&frame) && it.probes.contains(&key),
+            ProbeSelector::One => self.has_ident(flow.ident),
+            ProbeSelector::Numbered(first) => is_numbered(*first, &key),
+            ProbeSelector::Listed(it) => {
+                (it.from..=it.until).contains(&frame) && it.probes.contains(&key)
+            }
         };
         (same && listed).then_some(key)
     }
@@ -138,14 +140,14 @@ impl Correlator {
     /// The first probe up to this number that is missing from the capture, if it was not yet given: its TTL
     /// and key.
     pub(super) fn missing_up_to(&mut self, last: u16) -> Option<(u8, ProbeKey)> {
-        let Idents::Listed(listed) = &mut self.idents else { return None };
+        let ProbeSelector::Listed(listed) = &mut self.idents else { return None };
         let (_, ttl, key) = listed.missing.pop_front_if(|(number, ..)| *number <= last)?;
         Some((ttl, key))
     }
 
     /// Whether a quote is of a probe of this trace that was not captured and has no place.
     fn is_orphan(&self, quote: &Quoted<'_>) -> bool {
-        let Idents::Listed(listed) = &self.idents else { return false };
+        let ProbeSelector::Listed(listed) = &self.idents else { return false };
         let ours = (quote.header.source, quote.header.destination, quote.header.protocol)
             == (self.flow.source, self.flow.target, self.flow.protocol());
         let key = ProbeKey::of(&quote.header, quote.payload);
@@ -159,9 +161,9 @@ impl Correlator {
 
     fn has_ident(&self, ident: u16) -> bool {
         match &self.idents {
-            Idents::One => ident == self.flow.ident || Some(ident) == self.confirming,
-            Idents::Numbered(_) => true,
-            Idents::Listed(listed) => listed.idents.contains(&ident),
+            ProbeSelector::One => ident == self.flow.ident || Some(ident) == self.confirming,
+            ProbeSelector::Numbered(_) => true,
+            ProbeSelector::Listed(listed) => listed.idents.contains(&ident),
         }
     }
 
@@ -368,7 +370,7 @@ impl Correlator {
     fn is_from_us(&self, header: &IpHeader, key: &ProbeKey) -> bool {
         let ident = match (&self.idents, self.flow.probe) {
             (_, ProbeType::Protocol(_)) => false,
-            (Idents::Numbered(first), _) => is_numbered(*first, key),
+            (ProbeSelector::Numbered(first), _) => is_numbered(*first, key),
             (_, ProbeType::IcmpEcho) => self.has_ident(key.identifier()),
             _ => self.has_ident(key.source_port()),
         };

@@ -74,9 +74,9 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// None yet; if `uneven`, of a tool that repeats a trace.
-    pub(super) fn of_tool(uneven: bool) -> Self {
-        Self { trusting: uneven, ..Self::default() }
+    /// None yet; if `variable_queries`, of a tool that repeats a trace.
+    pub(super) fn of_tool(variable_queries: bool) -> Self {
+        Self { trusting: variable_queries, ..Self::default() }
     }
 
     /// A router says that this TTL ran out.

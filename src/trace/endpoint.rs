@@ -12,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::idents::Idents;
+use super::probe_selector::ProbeSelector;
 use crate::probe::{Flow, ProbeKey};
 use crate::time::{Span, Timestamp};
 use crate::wire::ip::{self, IpHeader};
@@ -74,13 +74,13 @@ impl Endpoint {
     }
 
     /// Adds a trace, which begins no earlier than those before it; they are numbered from 0.
-    pub fn add(&mut self, flow: &Flow, idents: &Idents) {
+    pub fn add(&mut self, flow: &Flow, idents: &ProbeSelector) {
         let index = self.traces;
         let Flow { source, target, .. } = *flow;
         let protocol = flow.protocol();
         let always = (0, u64::MAX, Timestamp::from_nanos(i64::MAX));
         let ((from, until, ended), ports) = match idents {
-            Idents::Listed(listed) => {
+            ProbeSelector::Listed(listed) => {
                 let missing = listed.missing.iter().map(|(.., key)| key).chain(&listed.orphans);
                 let missing = missing.map(|key| port_of(key, protocol));
                 let mut ports: Vec<u16> = missing.chain(listed.idents.iter().copied()).collect();
@@ -88,7 +88,7 @@ impl Endpoint {
                 ports.dedup();
                 ((listed.from, listed.until, listed.ended), ports)
             }
-            Idents::One | Idents::Numbered(_) => (always, vec![flow.ident]),
+            ProbeSelector::One | ProbeSelector::Numbered(_) => (always, vec![flow.ident]),
         };
         self.traces += 1;
         let join = |members: &mut Vec<Member>| {

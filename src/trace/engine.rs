@@ -63,7 +63,7 @@ pub trait Engine {
     /// It is over: done, or at the end of a recording.
     fn finish(&mut self);
 
-    /// It is over: interrupted at this moment. Of rounds, probes that were under way then count neither as
+    /// It is over: interrupted at this moment. Of rounds, probes that were in flight then count neither as
     /// answered nor as lost.
     fn cut(&mut self, _: Timestamp) {
         self.finish();

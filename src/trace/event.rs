@@ -50,8 +50,8 @@ pub enum Event {
     /// A reply arrived; the index is among the probe's kept replies.
     Replied(ProbeRef, usize),
     /// A reply arrived after its trace had ended: a round of [`Rounds`](super::rounds::Rounds) that is over.
-    Belated(ProbeRef, usize),
-    /// A probe was answered or given up: what a report says of it will not change, unless its answer turns out to be
+    LateReply(ProbeRef, usize),
+    /// A probe was answered or timed out: what a report says of it will not change, unless its answer turns out to be
     /// contradicted, or a contradicted one is confirmed.
     Settled(ProbeRef),
     /// An answer is not believed, for the path is longer than that; the index is among the probe's contradicted answers. If
@@ -59,7 +59,7 @@ pub enum Event {
     Contradicted(ProbeRef, usize),
     /// The trace is over, and a probe with a higher TTL has become one of the hop that answered it: the scout, or one that
     /// went past the target.
-    Placed {
+    Assigned {
         /// Where it was until now.
         before: ProbeRef,
         /// Where it is now.

@@ -12,8 +12,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::net::IpAddr;
 
-use super::idents::Idents;
 use super::path::ProbeRef;
+use super::probe_selector::ProbeSelector;
 use crate::probe::{Answer, Flow, ProbeKey, ProbeType};
 use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
@@ -52,8 +52,8 @@ pub(super) struct Lenient {
 
 impl Lenient {
     /// Of the trace with these probes, if it is one that a survey found.
-    pub(super) fn of(idents: &Idents) -> Option<Self> {
-        let Idents::Listed(listed) = idents else { return None };
+    pub(super) fn of(idents: &ProbeSelector) -> Option<Self> {
+        let ProbeSelector::Listed(listed) = idents else { return None };
         let octets = if listed.cut { CUT } else { UNCUT };
         Some(Self { octets, shared: listed.shared.clone(), ..Self::default() })
     }

@@ -1,7 +1,7 @@
 //! Forwarding loops: routers that send a datagram round and round until its TTL runs out.
 //!
-//! A loop is believed when its hops have come three times, one round after the other, and nothing behind it leads
-//! out. In each round every hop is one router, the same and answering over the same way back (its replies arrive
+//! A loop is believed when its hops have come three times, one round after the other, and nothing beyond it leads
+//! out. In each round every hop is one router, the same and answering over the same return path (its replies arrive
 //! with one TTL), or silent. So what only looks alike is none:
 //!
 //! - a router that forwards a TTL of 0, by which its successor stands at two hops in a row (and all else that
@@ -119,7 +119,7 @@ mod tests {
     use crate::wire::icmpv4;
 
     /// A hop per word, a probe per letter: who answered it, `-` if nobody did, `!` if the target did. A capital
-    /// answers over another way back.
+    /// answers over another return path.
     fn hops(path: &str) -> Vec<Hop> {
         let words = (1..).zip(path.split(' '));
         let hop = |(ttl, word): (u8, &str)| Hop { ttl, probes: word.chars().map(probe).collect() };

@@ -67,7 +67,7 @@ struct Judged {
 
 /// What happens to the loss of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TurnKind {
+pub enum LossTransitionKind {
     /// It begins.
     Begins,
     /// It goes on, and what it means can now be told, or is another thing than was told.
@@ -78,11 +78,11 @@ pub enum TurnKind {
 
 /// Loss begins at a hop, is judged, or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub struct LossTransition {
     /// At which hop.
     pub ttl: u8,
     /// Which of these.
-    pub kind: TurnKind,
+    pub kind: LossTransitionKind,
     /// Who answered there last.
     pub responder: IpAddr,
     /// Probes sent in the rounds that were watched.
@@ -96,7 +96,7 @@ pub struct Turn {
 impl LossWatch {
     /// Takes in a round that is over; says what happens to the loss of hops with it, in their order. `end` is the
     /// TTL of the hop that answers as the end of the path.
-    pub fn add(&mut self, path: &Path, end: Option<u8>) -> Vec<Turn> {
+    pub fn add(&mut self, path: &Path, end: Option<u8>) -> Vec<LossTransition> {
         let asked: Vec<&Hop> = path.reported().iter().filter(|hop| hop.settled() > 0).collect();
         for hop in &asked {
             self.hops.entry(hop.ttl).or_default().add(hop, path);
@@ -196,20 +196,20 @@ impl Recent {
         count >= LEAST && if self.losing.is_some() { again } else { lost * STARTS >= sent }
     }
 
-    fn turn(&mut self, ttl: u8, judged: Option<Loss>) -> Option<Turn> {
+    fn turn(&mut self, ttl: u8, judged: Option<Loss>) -> Option<LossTransition> {
         let (responder, _) = self.responder?;
         let (count, Share { lost, sent }) = self.share(WINDOW);
         let loss = judged.or(self.losing)?;
         let kind = match self.losing {
             _ if count < LEAST => return None,
-            None if lost * STARTS >= sent => TurnKind::Begins,
-            Some(_) if lost * ENDS < sent => TurnKind::Ends,
+            None if lost * STARTS >= sent => LossTransitionKind::Begins,
+            Some(_) if lost * ENDS < sent => LossTransitionKind::Ends,
             Some(said) if loss != said && matches!(loss, Loss::Path | Loss::RateLimited) => {
-                TurnKind::Judged
+                LossTransitionKind::Judged
             }
             _ => return None,
         };
-        self.losing = (kind != TurnKind::Ends).then_some(loss);
-        Some(Turn { ttl, kind, responder, sent, lost, loss })
+        self.losing = (kind != LossTransitionKind::Ends).then_some(loss);
+        Some(LossTransition { ttl, kind, responder, sent, lost, loss })
     }
 }

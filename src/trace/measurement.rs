@@ -4,9 +4,9 @@
 
 use super::config::{ConfigError, TraceConfig};
 use super::engine::Engine;
-use super::idents::Idents;
 use super::mtu::MtuTracer;
 use super::paths::{self, Paths};
+use super::probe_selector::ProbeSelector;
 use super::rounds::{self, MOST_ROUNDS, Rounds};
 use super::tracer::Tracer;
 
@@ -29,7 +29,7 @@ pub struct Recorded {
     /// The configuration that its probes were sent by, of which the report may leave some out.
     pub sent_by: TraceConfig,
     /// Which datagrams are its probes.
-    pub idents: Idents,
+    pub idents: ProbeSelector,
     /// The round that the recording begins with, from 0.
     pub first_round: u64,
 }
@@ -105,6 +105,6 @@ impl Recorded {
     /// A run from its beginning, by this configuration.
     #[must_use]
     pub fn whole(config: &TraceConfig) -> Self {
-        Self { sent_by: config.clone(), idents: Idents::One, first_round: 0 }
+        Self { sent_by: config.clone(), idents: ProbeSelector::One, first_round: 0 }
     }
 }

@@ -6,7 +6,7 @@ mod probe;
 
 use std::net::IpAddr;
 
-pub use probe::{Outcome, Probe, ProbeRef, REPLIES_KEPT, Sizer};
+pub use probe::{Outcome, Probe, ProbeRef, REPLIES_KEPT, SizeProbe};
 
 use crate::time::{Span, Timestamp};
 
@@ -24,7 +24,7 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// How many of its probes were answered or given up: not those that were under way when a watch was cut off, nor those
+    /// How many of its probes were answered or timed out: not those that were in flight when a watch was cut off, nor those
     /// to which only contradicted answers came, of which nobody knows.
     #[must_use]
     pub fn settled(&self) -> usize {
@@ -79,7 +79,7 @@ pub struct Totals {
     pub sent: u64,
     /// Probes answered in time.
     pub answered: u64,
-    /// Replies that came after their probe was given up.
+    /// Replies that came after their probe timed out.
     pub late: u64,
     /// Replies that repeated an earlier one.
     pub duplicate: u64,
@@ -140,7 +140,7 @@ pub struct Path {
     pub scout: Option<Probe>,
     /// Probes by which the path MTU is found out, in order of capture; none but with
     /// [`TraceConfig::mtu`].
-    pub sizers: Vec<Sizer>,
+    pub size_probes: Vec<SizeProbe>,
     /// Probes from another port or identifier, each to a TTL with a contradicted answer, in order of capture; none but with
     /// [`TraceConfig::confirmation`].
     pub confirmations: Vec<Probe>,
@@ -183,13 +183,13 @@ pub struct Path {
     pub round: u64,
     /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
     /// sent no more.
-    pub uneven: bool,
+    pub variable_queries: bool,
     /// Counts.
     pub totals: Totals,
 }
 
 impl Path {
-    pub(super) fn new(config: &TraceConfig, uneven: bool) -> Self {
+    pub(super) fn new(config: &TraceConfig, variable_queries: bool) -> Self {
         let hops = config.first_ttl..=config.max_ttl;
         Self {
             first_ttl: config.first_ttl,
@@ -204,7 +204,7 @@ impl Path {
             target: config.target,
             target_before: 0,
             placed: Vec::new(),
-            sizers: Vec::new(),
+            size_probes: Vec::new(),
             confirmations: Vec::new(),
             farthest: 0,
             distance: None,
@@ -213,11 +213,11 @@ impl Path {
             direct_end: None,
             quoted_end: None,
             errors: Ttls::default(),
-            doubts: Doubts::of_tool(uneven),
+            doubts: Doubts::of_tool(variable_queries),
             longest_wait: Span::from_secs_f64(config.wait.max.max(Wait::default().max)),
             far: config.wait.unknown(),
             round: 0,
-            uneven,
+            variable_queries,
             totals: Totals::default(),
         }
     }
@@ -291,9 +291,9 @@ impl Path {
 
     /// The size probe at `at`, if it is one.
     #[must_use]
-    pub fn size_probe(&self, at: ProbeRef) -> Option<&Sizer> {
+    pub fn size_probe(&self, at: ProbeRef) -> Option<&SizeProbe> {
         let ProbeRef::SizeProbe(index) = at else { return None };
-        self.sizers.get(usize::from(index))
+        self.size_probes.get(usize::from(index))
     }
 
     /// Where the probe is by now that was this one when it was sent.
@@ -305,7 +305,7 @@ impl Path {
         match at {
             ProbeRef::Scout => self.scout.as_mut(),
             ProbeRef::SizeProbe(index) => {
-                self.sizers.get_mut(usize::from(index)).map(|sizer| &mut sizer.probe)
+                self.size_probes.get_mut(usize::from(index)).map(|sizer| &mut sizer.probe)
             }
             ProbeRef::Confirmation(index) => self.confirmations.get_mut(usize::from(index)),
             ProbeRef::Hop { ttl, query } => {

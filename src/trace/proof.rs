@@ -36,7 +36,7 @@ impl Tracer {
         Some((end, sent.map_or(self.polled, |sent| sent.after(silent))))
     }
 
-    /// This probe was given up. Says whether answers are withdrawn for that.
+    /// This probe timed out. Says whether answers are withdrawn for that.
     pub(super) fn note_lost(&mut self, at: ProbeRef) -> bool {
         let doubts = &self.path.doubts;
         if !matches!(at, ProbeRef::Confirmation(_)) || !doubts.repeated || doubts.distrusting {

@@ -96,7 +96,7 @@ impl Outage {
 impl Reach {
     /// Takes in a round that is over; as many of the latest as `young` may still be answered. Says whether the
     /// target is now reached, if it was not before, or the other way round.
-    pub(super) fn add(&mut self, path: &Path, young: usize) -> Vec<Turn> {
+    pub(super) fn add(&mut self, path: &Path, young: usize) -> Vec<Transition> {
         if let Some(reached) = path.has_reached() {
             let sent = path.probes().filter_map(|(_, probe)| probe.sent).min();
             let replied = path.target_reply().map(|reply| reply.at);
@@ -111,7 +111,7 @@ impl Reach {
     }
 
     /// Counts the rounds to which no answer of the target is to be expected any more, as this path tells.
-    fn settle(&mut self, path: &Path, young: usize) -> Vec<Turn> {
+    fn settle(&mut self, path: &Path, young: usize) -> Vec<Transition> {
         let mut turns = Vec::new();
         while let Some(first) = self.open.front() {
             let is_young = self.open.len() <= young;
@@ -127,7 +127,7 @@ impl Reach {
     }
 
     /// A late reply came to a round that had been taken in: says what is known of the target by it.
-    pub(super) fn add_late(&mut self, path: &Path, young: usize) -> Vec<Turn> {
+    pub(super) fn add_late(&mut self, path: &Path, young: usize) -> Vec<Transition> {
         let reached = path.target_ttl().is_some();
         if let Some(round) = self.open.iter_mut().find(|round| round.number == path.round) {
             *round = Round::of(path, round.reached || reached, round.at);
@@ -176,7 +176,7 @@ impl Reach {
         }
     }
 
-    fn count(&mut self, round: Round) -> Option<Turn> {
+    fn count(&mut self, round: Round) -> Option<Transition> {
         let Round { number, at, reached, .. } = round;
         (self.reached, self.last) = (Some(reached), Some(number));
         if reached {
@@ -184,7 +184,8 @@ impl Reach {
             if let Some(outage) = self.running() {
                 outage.until = Some((number, at));
             }
-            return std::mem::take(&mut self.said).then_some(Turn::Reached { round: number, at });
+            return std::mem::take(&mut self.said)
+                .then_some(Transition::Reached { round: number, at });
         }
         self.note_unreached(number);
         if let Some(outage) = self.running() {
@@ -199,7 +200,7 @@ impl Reach {
     }
 
     /// The rounds in a row that did not reach the target are an outage, if they show that; this one was heard of last.
-    fn prove(&mut self, number: u64) -> Option<Turn> {
+    fn prove(&mut self, number: u64) -> Option<Transition> {
         let unanswered: u64 = self.missed.iter().map(|round| round.unanswered).sum();
         if unanswered < SILENT && !self.missed.iter().any(|round| round.proves_outage) {
             return None;
@@ -215,11 +216,11 @@ impl Reach {
         }
         self.said = true;
         self.told = outage.error().cloned().into_iter().collect();
-        Some(Turn::Unreached(outage.clone()))
+        Some(Transition::Unreached(outage.clone()))
     }
 
     /// Whether the error that was heard last in this outage, of this round, is to be told: the first of its kind of who answers so.
-    fn tell(&mut self, round: u64) -> Option<Turn> {
+    fn tell(&mut self, round: u64) -> Option<Transition> {
         let outage = self.outage.as_ref()?;
         let error = outage.error()?;
         let what = |reply: &Reply| (reply.responder, reply.kind.icmp());
@@ -228,7 +229,7 @@ impl Reach {
             return None;
         }
         self.told.push(error.clone());
-        Some(Turn::Rejected { round, outage: outage.clone() })
+        Some(Transition::Rejected { round, outage: outage.clone() })
     }
 
     /// Whether the last round that counts reached the target, or one that is open did.
@@ -258,7 +259,7 @@ impl Reach {
 
 /// The target is reached, or not, other than in the round before.
 #[derive(Clone, Debug)]
-pub enum Turn {
+pub enum Transition {
     /// It is not reached any more.
     Unreached(Outage),
     /// While it is not, an error comes of a kind or from a router that was not told yet.

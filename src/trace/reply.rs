@@ -126,7 +126,7 @@ pub struct Reply {
     pub rewritten: bool,
     /// It quotes the probe as it was sent, but options left so little of that random that it may be a lucky guess.
     pub guessable: bool,
-    /// It came after its probe had been given up.
+    /// It came after its probe had timed out.
     pub late: bool,
     /// Its probe had already had a reply of this kind from this responder.
     pub duplicate: bool,
@@ -199,7 +199,7 @@ impl Reply {
 /// The TTL that a packet probably began with which arrived with `ttl`, and over how many hops it then came:
 /// systems begin with 64, 128 or 255.
 #[must_use]
-pub fn way_back(ttl: u8) -> (u8, u16) {
+pub fn return_path(ttl: u8) -> (u8, u16) {
     let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
     (initial, u16::from(initial - ttl) + 1)
 }

@@ -30,8 +30,8 @@ use crate::wire::{Frame, link};
 use crate::wire::{ipv4, tcp};
 
 use super::config::TraceConfig;
-use super::idents::Idents;
-use super::reply::way_back;
+use super::probe_selector::ProbeSelector;
+use super::reply::return_path;
 use group::Sighting;
 use pair::{Pair, of_rewritten};
 use run::{Run, Unseen, UnseenBy};
@@ -67,10 +67,10 @@ pub struct Wanted {
 impl Wanted {
     /// Whether a trace of this flow, with these source ports or identifiers, is meant.
     #[must_use]
-    pub fn matches(&self, flow: &Flow, idents: &Idents) -> bool {
+    pub fn matches(&self, flow: &Flow, idents: &ProbeSelector) -> bool {
         let has = |ident: u16| match idents {
-            Idents::One | Idents::Numbered(_) => ident == flow.ident,
-            Idents::Listed(listed) => listed.idents.contains(&ident),
+            ProbeSelector::One | ProbeSelector::Numbered(_) => ident == flow.ident,
+            ProbeSelector::Listed(listed) => listed.idents.contains(&ident),
         };
         self.target.is_none_or(|target| target == flow.target)
             && self.source.is_none_or(|source| source == flow.source)
@@ -94,7 +94,7 @@ pub struct Found {
     /// default.
     pub config: TraceConfig,
     /// Which datagrams are its probes.
-    pub idents: Idents,
+    pub idents: ProbeSelector,
     /// When the first was captured.
     pub start: Timestamp,
     /// How many were captured.
@@ -305,7 +305,7 @@ impl Survey {
                     quoted: Sighting { ttl: 0, ..shown },
                     responder: header.source,
                     expired,
-                    back: way_back(header.ttl).1,
+                    back: return_path(header.ttl).1,
                 },
             );
         }
@@ -334,7 +334,7 @@ impl Survey {
                     quoted: Sighting { ttl: 0, ..shown },
                     responder: header.source,
                     expired: false,
-                    back: way_back(header.ttl).1,
+                    back: return_path(header.ttl).1,
                 },
             );
         }
@@ -368,7 +368,7 @@ impl Survey {
         let answers = self.answers(flow);
         let asked = pair.without_repetitions(flow.probe);
         let asked = asked.filter(|it| !answers.contains(&(it.ident, it.number)));
-        let (sizers, asked) = run::part_sizers(flow, asked.copied());
+        let (size_probes, asked) = run::part_sizers(flow, asked.copied());
         let members = |indices: Vec<usize>| {
             let probes = indices.into_iter().filter_map(|index| asked.get(index)).copied();
             Run::new(*flow, probes.collect())
@@ -379,10 +379,10 @@ impl Survey {
             run.find_scout(self.scouts.get(&run.flow).map_or(&[], Vec::as_slice));
         }
         let mut runs = run::with_confirmations(runs);
-        for sizer in sizers {
+        for sizer in size_probes {
             let of = runs.iter_mut().filter(|run| run.start() <= sizer.at);
             if let Some(run) = of.filter(|run| run.idents.contains(&sizer.ident)).last() {
-                run.sizers.push(sizer);
+                run.size_probes.push(sizer);
             }
         }
         let scouts: Vec<Sighting> = runs.iter().filter_map(|run| run.scout).collect();

@@ -13,7 +13,7 @@ use super::changes::{Balanced, Change, Finding};
 use super::event::Event;
 use super::loops::Loop;
 use super::path::{Hop, Path, Probe, ProbeRef};
-use super::reach::{Reach, Turn};
+use super::reach::{Reach, Transition};
 use super::rounds::MOST_KEPT;
 use super::verdict::{self, Evidence, Loss, Verdict};
 
@@ -71,7 +71,7 @@ impl Table {
     pub fn handle(&mut self, event: Option<Event>, path: &Path) {
         match event {
             Some(Event::Ended) => drop(self.add(path)),
-            Some(Event::Belated(at, index)) => drop(self.add_late(path, at, index)),
+            Some(Event::LateReply(at, index)) => drop(self.add_late(path, at, index)),
             _ => {}
         }
     }
@@ -79,7 +79,7 @@ impl Table {
     /// Takes in a round that is over, or what is known of one that is running. Rounds between it and the one before
     /// of which nothing was captured are missing. Says whether the target is now reached, if it was not before, or the other
     /// way round.
-    pub fn add(&mut self, path: &Path) -> Vec<Turn> {
+    pub fn add(&mut self, path: &Path) -> Vec<Transition> {
         let missed = self.last.map_or(0, |last| path.round.saturating_sub(last.saturating_add(1)));
         self.last = Some(path.round);
         self.missed = self.missed.saturating_add(missed);
@@ -192,7 +192,7 @@ impl Table {
 
     /// Takes in a reply that came after its round had been taken in; says whether it counts, as the first to its
     /// probe does, and what is known of the target by it.
-    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> (bool, Vec<Turn>) {
+    pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> (bool, Vec<Transition>) {
         let late = path.probe(at).and_then(|probe| probe.replies.iter().position(|it| it.late));
         if late != Some(index) {
             return (false, Vec::new());

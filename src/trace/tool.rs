@@ -178,7 +178,7 @@ const WAITS: [(&str, f64); 5] = [
 /// No answer in a capture comes later than that: what is captured is an answer.
 const FOR_EVER: f64 = 86_400.0;
 
-/// How long the tool waits for an answer. That a probe is given up by the RTTs of others is the idea of
+/// How long the tool waits for an answer. That a probe times out by the RTTs of others is the idea of
 /// traceroute on Linux and of rtrace, that the longest wait adapts is rtrace's alone. What another tool may have waited
 /// for and taken is not called late.
 #[must_use]

@@ -12,13 +12,13 @@ use super::belief::{Belief, Stray};
 use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
 use super::correlate::Correlator;
 use super::datagram::Datagram;
+use super::deadlines::Waiting;
 use super::event::{Disposition, Event};
-use super::idents::Idents;
 use super::path::{Outcome, Path, Probe, ProbeRef};
-use super::reply::way_back;
+use super::probe_selector::ProbeSelector;
+use super::reply::return_path;
 use super::rewritten::Mark;
 use super::schedule::{Schedule, Shown};
-use super::waiting::Waiting;
 
 /// A trace in progress. See the [module](super) for what it is a function of.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Tracer {
     pub fn new(config: TraceConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let schedule = Some(Schedule::new(&config));
-        Ok(Self { schedule, ..Self::with_room(config, Idents::One, RESERVED)? })
+        Ok(Self { schedule, ..Self::with_room(config, ProbeSelector::One, RESERVED)? })
     }
 
     /// A tracer that plans probes of a round after others, in which the path was this long.
@@ -79,21 +79,26 @@ impl Tracer {
     ///
     /// # Errors
     /// When no trace can be run with `config`.
-    pub fn passive(config: TraceConfig, idents: Idents) -> Result<Self, ConfigError> {
+    pub fn passive(config: TraceConfig, idents: ProbeSelector) -> Result<Self, ConfigError> {
         // Of those that a survey found there may be thousands in a file.
-        let most = if let Idents::Listed(_) = idents { 0 } else { RESERVED_WATCHING };
+        let most = if let ProbeSelector::Listed(_) = idents { 0 } else { RESERVED_WATCHING };
         Self::with_room(config, idents, most)
     }
 
     /// One that has no plan yet, with room for `most` probes at most.
-    fn with_room(config: TraceConfig, idents: Idents, most: usize) -> Result<Self, ConfigError> {
+    fn with_room(
+        config: TraceConfig,
+        idents: ProbeSelector,
+        most: usize,
+    ) -> Result<Self, ConfigError> {
         config.check_watched()?;
         let flow = config.flow();
         let (reserved, per_hop) = config.room(most);
-        let uneven = matches!(&idents, Idents::Listed(listed) if listed.uneven);
+        let variable_queries =
+            matches!(&idents, ProbeSelector::Listed(listed) if listed.variable_queries);
         Ok(Self {
             flow,
-            path: Path::new(&config, uneven).with_room(per_hop),
+            path: Path::new(&config, variable_queries).with_room(per_hop),
             belief: Belief::of(&config, &idents),
             correlator: Correlator::new(&config, idents, reserved),
             waiting: Waiting::new(&config, (reserved, per_hop)),
@@ -105,7 +110,7 @@ impl Tracer {
             stepped: None,
             unmeasured: None,
             guessed: false,
-            // All that wait may be given up at a time, and a few more things happen then.
+            // All that wait may time out at a time, and a few more things happen then.
             events: VecDeque::with_capacity(reserved + 4),
             ended: false,
             closing: false,
@@ -130,7 +135,7 @@ impl Tracer {
             // Not before all that is said of the scout has been taken.
             let placed = self.path.place(&self.config).iter();
             self.events
-                .extend(placed.map(|(before, at)| Event::Placed { before: *before, at: *at }));
+                .extend(placed.map(|(before, at)| Event::Assigned { before: *before, at: *at }));
             self.events.push_back(Event::Ended);
         }
         self.events.pop_front()
@@ -219,7 +224,7 @@ impl Tracer {
         }
     }
 
-    /// When the next probe is given up.
+    /// When the next probe times out.
     pub(super) fn next_deadline(&mut self) -> Option<Timestamp> {
         self.waiting.next_deadline(&self.path, &self.config)
     }
@@ -371,7 +376,7 @@ impl Tracer {
         let by_scout =
             || path.scout.as_ref().filter(|_| path.distance.is_none()).and_then(evidence);
         let at_end = || path.end.and_then(|end| path.hop(end))?.probes.iter().find_map(evidence);
-        let hops = u8::try_from(way_back(by_scout().or_else(at_end)?.ttl).1).unwrap_or(u8::MAX);
+        let hops = u8::try_from(return_path(by_scout().or_else(at_end)?.ttl).1).unwrap_or(u8::MAX);
         let hops = hops.min(path.end.unwrap_or(self.config.max_ttl));
         (hops > path.farthest).then_some(hops)
     }

@@ -1,7 +1,7 @@
 //! What lost probes mean: that the path loses packets, or that a router limits what it answers.
 //!
 //! Whatever asks or answers a hop farther away passes the nearer ones: probes that are lost up to a hop are lost
-//! behind it in the same share, at least. So if hops behind answer clearly more than one, it is that hop itself
+//! behind it in the same share, at least. So if hops beyond answer clearly more than one, it is that hop itself
 //! that answers less than it is asked. `docs/watch.md` says what follows from that, and what does not.
 
 use super::limit::Limit;
@@ -19,11 +19,11 @@ const MANY: usize = 4;
 pub enum Loss {
     /// None were lost.
     None,
-    /// Hops behind it, which its packets have to pass, lost clearly fewer: it limits what it answers.
+    /// Hops beyond it, which its packets have to pass, lost clearly fewer: it limits what it answers.
     RateLimited,
     /// They were lost here or, as the hops behind tell the same, before.
     Path,
-    /// That cannot be told.
+    /// That cannot be determined.
     Unclear(Reason),
     /// It never answered.
     Silent,
@@ -42,7 +42,7 @@ impl Loss {
         }
     }
 
-    /// Why it cannot be told what they mean, if so.
+    /// Why it cannot be determined what they mean, if so.
     #[must_use]
     pub const fn reason(self) -> Option<Reason> {
         match self {
@@ -52,7 +52,7 @@ impl Loss {
     }
 }
 
-/// Why it cannot be told whether the path loses probes or a limit leaves them unanswered.
+/// Why it cannot be determined whether the path loses probes or a limit leaves them unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// Too few were lost.
@@ -235,7 +235,7 @@ fn believe_end(hops: &[Evidence<'_>], end: usize, verdicts: &mut [Verdict]) {
     }
 }
 
-/// What is made of one hop, given those behind it that can be a measure, the nearest first.
+/// What is made of one hop, given those beyond it that can be a measure, the nearest first.
 fn judge(own: Evidence<'_>, behind: &[(usize, Evidence<'_>)], is_end: bool) -> Verdict {
     let share = own.share;
     let plain = |loss| Verdict { loss, behind: None, limit: None };

@@ -2,7 +2,7 @@
 //! `cargo bench --bench hot` prints.
 
 use rtrace::probe::ProbeType;
-use rtrace::trace::{Idents, TraceConfig, Tracer};
+use rtrace::trace::{ProbeSelector, TraceConfig, Tracer};
 
 #[path = "../../benches/hot/counting.rs"]
 mod counting;
@@ -44,6 +44,6 @@ fn what_is_reserved_has_a_bound() {
     };
     let watched = TraceConfig { queries: u16::MAX, ..most.clone() };
     let asked = steady::built(|| Tracer::new(most).unwrap());
-    let watching = steady::built(|| Tracer::passive(watched, Idents::One).unwrap());
+    let watching = steady::built(|| Tracer::passive(watched, ProbeSelector::One).unwrap());
     assert!(asked < 1_200_000 && watching < 1_200_000, "{asked} and {watching} bytes");
 }

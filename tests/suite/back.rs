@@ -1,4 +1,4 @@
-//! Loops and ways back over simulated networks: what is one, what only looks like one, and that recordings agree.
+//! Loops and return paths over simulated networks: what is one, what only looks like one, and that recordings agree.
 
 use std::fs;
 

@@ -47,7 +47,7 @@ fn the_file_has_defaults_and_the_command_line_wins() {
     assert_eq!((&begin["interval"], &begin["rounds"]), (&0.25.into(), &3.into()));
 }
 
-/// What a map has no use for is no error there, and a run that is gone on with stays as it was begun.
+/// What a map has no use for is no error there, and a run that is resumed stays as it was begun.
 #[test]
 fn maps_take_what_is_for_them() {
     let dir = scratch();

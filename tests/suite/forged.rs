@@ -12,7 +12,7 @@ use rtrace::probe::{Flow, ProbeType};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::config::Confirmation;
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Disposition, Engine, Event, Idents, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Engine, Event, Path, ProbeSelector, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{line_of, path_in, replay, run, scratch};
@@ -147,7 +147,7 @@ const ATTACKS: [(ProbeType, ForgedAnswer); 4] = [
     (ProbeType::TcpSyn, ForgedAnswer::Reset),
 ];
 
-/// What cut rounds, and all after them: hop 5 is silent, those behind it are not, or are too.
+/// What cut rounds, and all after them: hop 5 is silent, those beyond it are not, or are too.
 #[test]
 fn an_answer_from_nearer_than_the_path_is_long_cuts_no_round() {
     for (probe, answer) in ATTACKS {
@@ -178,7 +178,7 @@ fn traced(topology: Topology, config: &TraceConfig) -> Seen {
     driver::run(&mut tracer, &mut link, &mut seen).unwrap();
     seen.ended = Some(link.now());
     let mut again = Seen::default();
-    let mut passive = Tracer::passive(config.clone(), Idents::One).unwrap();
+    let mut passive = Tracer::passive(config.clone(), ProbeSelector::One).unwrap();
     watch_again(&mut passive, &seen.frames, &mut again);
     assert_eq!(again.events, seen.events, "a replay");
     assert_eq!(again.rounds, seen.rounds, "a replay");
@@ -248,7 +248,7 @@ fn a_path_that_stays_as_it_is_takes_no_probe_more() {
     }
 }
 
-/// A network that is another one from a moment on; what is under way then is lost.
+/// A network that is another one from a moment on; what is in flight then is lost.
 struct Changing {
     inner: SimLink,
     next: Option<(Timestamp, Topology)>,
@@ -449,7 +449,7 @@ proptest! {
             let mut seen = Seen::default();
             driver::run(&mut tracer, &mut SimLink::new(topology), &mut seen).unwrap();
             let mut again = Seen::default();
-            let mut passive = Tracer::passive(config.clone(), Idents::One).unwrap();
+            let mut passive = Tracer::passive(config.clone(), ProbeSelector::One).unwrap();
             watch_again(&mut passive, &seen.frames, &mut again);
             (seen, again)
         };

@@ -16,7 +16,7 @@ use rtrace::link::Link;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{Attack, ForgedAnswer, START, SimLink, Topology};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret};
-use rtrace::recording::{self, Carried, packet_comment};
+use rtrace::recording::{self, RecordingMetadata, packet_comment};
 use rtrace::render::output::{Look, Output};
 use rtrace::render::report::{self, Layout, Report};
 use rtrace::render::stream::Stream;
@@ -27,7 +27,7 @@ use rtrace::trace::config::Confirmation;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{
-    Disposition, Engine, Event, Idents, Measurement, Path, TraceConfig, Tracer, Wait,
+    Disposition, Engine, Event, Measurement, Path, ProbeSelector, TraceConfig, Tracer, Wait,
 };
 use rtrace::wire::{Frame, LinkType};
 
@@ -150,7 +150,7 @@ fn active((config, rounds): Asked<'_>) -> Box<dyn Engine> {
 fn passive((config, rounds): Asked<'_>) -> Box<dyn Engine> {
     match rounds {
         Some(plan) => Box::new(Rounds::passive(config.clone(), plan).unwrap()),
-        None => Box::new(Tracer::passive(config.clone(), Idents::One).unwrap()),
+        None => Box::new(Tracer::passive(config.clone(), ProbeSelector::One).unwrap()),
     }
 }
 
@@ -209,7 +209,7 @@ pub fn recorded(
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
     let measurement = rounds.map_or_else(|| Measurement::once(config), Measurement::Rounds);
     let look = recording::Look { extensions: true, back: true, ..recording::Look::default() };
-    let carried = Carried { look, ..Carried::of(config.clone(), measurement) };
+    let carried = RecordingMetadata { look, ..RecordingMetadata::of(config.clone(), measurement) };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();
     for (address, name) in &names {
@@ -225,7 +225,7 @@ pub fn replayed(recording: &[u8], config: &TraceConfig, mut names: NameMap) -> R
     let mut carried = None;
     for_each(recording, |item| match item {
         Item::Section { comments } => {
-            carried = comments.iter().find_map(|text| Carried::from_comment(text));
+            carried = comments.iter().find_map(|text| RecordingMetadata::from_comment(text));
         }
         Item::Name { address, name } => drop(names.insert(address, name)),
         Item::Packet(_)

@@ -46,3 +46,4 @@ mod support;
 mod terminal;
 mod tools;
 mod two_nats;
+mod words;

@@ -62,7 +62,7 @@ fn every_form_replays_and_the_document_is_as_its_schema_says() {
     }
 }
 
-/// A budget that was spent is gone on with: with the same flows, in one recording that replays as a whole.
+/// A budget that was spent is resumed: with the same flows, in one recording that replays as a whole.
 #[test]
 fn a_run_is_gone_on_with() {
     let dir = scratch();

@@ -8,11 +8,11 @@ use rtrace::capture::{CaptureReader, Format, Interface, Recording};
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::Topology;
 use rtrace::probe::{Flow, FlowMode, ProbeType};
-use rtrace::recording::Carried;
+use rtrace::recording::RecordingMetadata;
 use rtrace::render::Form;
 use rtrace::render::output::{Look, Output};
 use rtrace::trace::mtu::{Cause, Findings, MtuTracer};
-use rtrace::trace::{Engine, Idents, Measurement, TraceConfig, Tracer, Wait};
+use rtrace::trace::{Engine, Measurement, ProbeSelector, TraceConfig, Tracer, Wait};
 use rtrace::wire::LinkType;
 use serde_json::Value;
 
@@ -360,7 +360,7 @@ fn holds(
     let bytes = Shared::default();
     let interface =
         Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
-    let carried = Carried::of(config.clone(), Measurement::once(&config));
+    let carried = RecordingMetadata::of(config.clone(), Measurement::once(&config));
     let tape =
         Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());
     let mut engine = MtuTracer::new(config.clone(), largest).unwrap();
@@ -375,7 +375,7 @@ fn holds(
     let recorded = bytes.0.borrow().clone();
     let mut link =
         ReplayLink::new(CaptureReader::new(std::io::Cursor::new(recorded), "memory").unwrap());
-    let mut passive = Tracer::passive(config.clone(), Idents::One).unwrap();
+    let mut passive = Tracer::passive(config.clone(), ProbeSelector::One).unwrap();
     prop_assert_eq!(reports(&mut passive, &config, &mut link, None), live);
     Ok(())
 }

@@ -54,7 +54,7 @@ fn a_quote_that_nat_did_not_restore_finds_its_probe() {
     let nat = "nat = { address = \"198.51.100.99\", quotes = \"outside\" }";
     for options in [&[][..], &["-I"], &["-T"], &["-U"], &["--flow", "paris"], &["--udplite"]] {
         let document = traced(nat, options);
-        // What the router itself and those behind it quote shows the other address.
+        // What the router itself and those beyond it quote shows the other address.
         let seen = hops(&document);
         let path: Vec<_> = seen.iter().map(|(hop, _)| hop.clone()).collect();
         let right: Vec<_> = expected(0).into_iter().map(|(hop, _)| hop).collect();

@@ -16,7 +16,7 @@ use rtrace::render::tui::state::Pane;
 use rtrace::render::tui::{Snapshot, Tab, Target};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Disposition, Event, Idents, Path, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Event, Path, ProbeSelector, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::golden_law::Shared;
@@ -317,7 +317,7 @@ fn rounds_that_are_missing_have_numbers_and_are_passed_over() {
 #[test]
 fn a_single_trace_is_one_round() {
     let one = watch(busy(), 1);
-    let tracer = Tracer::passive(one.config.clone(), Idents::One).unwrap();
+    let tracer = Tracer::passive(one.config.clone(), ProbeSelector::One).unwrap();
     let mut player =
         Player::new(one.open(), one.config.clone(), tracer, None, one.names()).unwrap();
     arrive(&mut player);

@@ -61,7 +61,7 @@ impl Observer for Watcher {
     fn event(&mut self, event: Event, path: &Path) {
         match event {
             Event::Ended => drop(self.table.add(path)),
-            Event::Belated(at, index) => drop(self.table.add_late(path, at, index)),
+            Event::LateReply(at, index) => drop(self.table.add_late(path, at, index)),
             _ => {}
         }
         self.events.push(event);
@@ -179,7 +179,7 @@ fn a_late_answer_is_late_and_not_lost() {
     assert_eq!(target.rtts.last(), Some(Span::from_millis(1_302)));
 }
 
-/// It answers after 1.3 s; those behind it do not wait for that.
+/// It answers after 1.3 s; those beyond it do not wait for that.
 fn slow_second_hop() -> Topology {
     line(&["", "reply_delay = \"1300ms\"", ""], "")
 }
@@ -456,7 +456,7 @@ fn what_cannot_be_told_is_not_said() {
     }
 }
 
-/// A watch that is interrupted counts what is known of the running round, and nothing of what is under way.
+/// A watch that is interrupted counts what is known of the running round, and nothing of what is in flight.
 #[test]
 fn what_is_under_way_when_a_watch_is_cut_off_is_not_lost() {
     for rounds in [1, 2] {

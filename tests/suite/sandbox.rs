@@ -276,7 +276,7 @@ fn link() -> LiveLink {
         alone: false,
         any: false,
         clock: Clock::Kernel,
-        enduring: false,
+        survive_link_down: false,
     };
     LiveLink::open(&config, Stamping::ask()).unwrap()
 }

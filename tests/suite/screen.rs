@@ -12,7 +12,7 @@ use ratatui::style::Color;
 use rtrace::driver::{self, Observer};
 use rtrace::enrich::Annotations;
 use rtrace::enrich::database::{Database, Kind};
-use rtrace::enrich::lookups::Awaited;
+use rtrace::enrich::lookups::PendingLookups;
 use rtrace::enrich::names::Names;
 use rtrace::link::LinkError;
 use rtrace::link::sim::{SimLink, Topology};
@@ -309,7 +309,10 @@ fn help_tabs_input_and_a_recording() {
 #[test]
 fn too_small_a_screen_says_so_and_none_is_a_fault() {
     let seen = watched(busy(), 2, 10, usize::MAX);
-    assert!(text(&buffer((60, 20), &seen, &state(|_| {}))).contains("80 columns and 24 lines"));
+    assert!(
+        text(&buffer((60, 20), &seen, &state(|_| {})))
+            .contains("Needs 80×24, this terminal is 60×20")
+    );
     for width in [0, 1, 2, 79, 80, 81, 100, 200, 400] {
         for height in [0, 1, 5, 24, 25, 60] {
             for pane in [None, Some(Pane::Detail), Some(Pane::Chart), Some(Pane::Packets)] {

@@ -56,7 +56,7 @@ impl PathsArgs {
             },
             every_router: self.mda || usual.every_router,
             rate: self.rate.unwrap_or(usual.rate),
-            // A budget that is spent is not gone on with.
+            // A budget that is spent is not resumed.
             max_probes: self.max_probes.unwrap_or(Plan::default().max_probes),
         }
     }

@@ -80,7 +80,7 @@ pub struct LiveConfig {
     /// Whose stamps the frames are to have.
     pub clock: Clock,
     /// Whether to go on when the interface goes down, until it comes up again.
-    pub enduring: bool,
+    pub survive_link_down: bool,
 }
 
 /// A clock that stamps frames.
@@ -180,7 +180,7 @@ pub struct LiveLink {
     /// What is captured on, for errors.
     interface: String,
     /// Its going down is no error.
-    enduring: bool,
+    survive_link_down: bool,
 }
 
 /// What a wait came to.
@@ -244,7 +244,7 @@ impl LiveLink {
             settings: Settings::open(),
             expecting: false,
             interface: name.to_owned(),
-            enduring: config.enduring,
+            survive_link_down: config.survive_link_down,
         })
     }
 
@@ -427,7 +427,7 @@ impl LiveLink {
         self.expecting = match self.capture.read() {
             Ok(more) => more,
             // It is said once, and the socket captures again as soon as the interface is up.
-            Err(error) if self.enduring && is_down(&error) && self.is_there() => false,
+            Err(error) if self.survive_link_down && is_down(&error) && self.is_there() => false,
             Err(source) => return Err(broken(&self.interface, source)),
         };
         let emptied = (!self.expecting).then(|| now.before(self.grace()));

@@ -36,7 +36,7 @@ pub(super) struct Sender {
     second_ident: Option<u16>,
     interface: String,
     /// An interface that is down may come up again.
-    enduring: bool,
+    survive_link_down: bool,
 }
 
 /// A raw socket that leaves IP headers to us.
@@ -92,9 +92,9 @@ impl Sender {
         // Identifiers that nobody holds may be the same.
         let (second_port, second_ident) = second.unzip();
         let second_ident = second_ident.filter(|second| *second != ident);
-        let (interface, enduring) = (interface.name.clone(), config.enduring);
+        let (interface, survive_link_down) = (interface.name.clone(), config.survive_link_down);
         let ports = [port, second_port.flatten()];
-        Ok(Self { raw, _ports: ports, ident, second_ident, interface, enduring })
+        Ok(Self { raw, _ports: ports, ident, second_ident, interface, survive_link_down })
     }
 
     /// What probes are to be told from others by: the port held or, without ports, a random number.
@@ -117,7 +117,9 @@ impl Sender {
     /// Whether the kernel refused this datagram, or will refuse every other one too.
     fn judge(&self, destination: IpAddr, source: io::Error) -> LinkError {
         match source.raw_os_error() {
-            Some(libc::ENETDOWN) if self.enduring => LinkError::Refused { destination, source },
+            Some(libc::ENETDOWN) if self.survive_link_down => {
+                LinkError::Refused { destination, source }
+            }
             Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => LinkError::Io {
                 operation: "send",
                 interface: self.interface.as_str().into(),

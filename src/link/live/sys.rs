@@ -356,7 +356,7 @@ pub(super) fn wake_at(
     unsafe { signal_hook::low_level::register(signal, wake) }.map(drop)
 }
 
-/// Gives up every capability but that one, and the way back to others. Neither allocates nor takes a lock.
+/// Gives up every capability but that one, and the return to others. Neither allocates nor takes a lock.
 fn keep_net_admin() {
     /// capset(2): `_LINUX_CAPABILITY_VERSION_3`, whose sets are two words each, and bits of the first.
     #[repr(C)]

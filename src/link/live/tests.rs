@@ -59,7 +59,7 @@ fn config(target: IpAddr, zone: Option<&str>, iface: Option<&str>, protocol: u8)
         alone: iface.is_some() && !any,
         any,
         clock: Clock::Kernel,
-        enduring: false,
+        survive_link_down: false,
     }
 }
 

@@ -6,11 +6,11 @@
 //!
 //! IPv4 and IPv6 go through the same code: what differs between them is data in `family.rs`.
 
-mod appendix;
 mod attack;
 mod bucket;
 mod clock;
 mod datagram;
+mod extension;
 mod family;
 mod flaw;
 mod host;

@@ -145,7 +145,7 @@ impl Network {
             id: 0,
             ttl: node.reply_ttl.saturating_sub(node.return_hops.unwrap_or(self.crossed(transit))),
         };
-        let back = self.way_back(transit, &node);
+        let back = self.return_path(transit, &node);
         let mut arrivals = Vec::new();
         arrivals.extend(self.forge(transit, &node, refusal, envelope, back));
         if node.silent || !self.may_speak(here, &node, transit.at) {
@@ -173,7 +173,7 @@ impl Network {
     }
 
     /// When an answer given now reaches the source.
-    fn way_back(&mut self, transit: &Transit, node: &Node) -> Timestamp {
+    fn return_path(&mut self, transit: &Transit, node: &Node) -> Timestamp {
         let way = transit.first_way().iter();
         let places = way.filter_map(|index| self.topology.places.get(*index));
         places.fold(transit.at.after(node.reply_delay), |at, place| {

@@ -204,7 +204,7 @@ pub struct Hold {
 pub struct Nat {
     /// The source address that the network beyond sees; the other family passes untranslated.
     pub address: IpAddr,
-    /// What it does to quotes on their way back.
+    /// What it does to quotes on the return path.
     #[serde(default)]
     pub quotes: NatQuotes,
     /// How much it adds to the source port or identifier.
@@ -259,7 +259,7 @@ impl Outage {
 pub struct Node {
     /// Its addresses. The target needs none: it answers from the probe's destination.
     pub address: Dual,
-    /// One-way delay of the link that leads here; the way back takes as long.
+    /// One-way delay of the link that leads here; the return path takes as long.
     pub delay: Span,
     /// The most by which each crossing of that link is slower than `delay`.
     pub jitter: Span,
@@ -307,9 +307,9 @@ pub struct Node {
     /// All nodes with this number fill in the IP-ID of their replies from one counter, as behind a NAT or a tunnel that numbers
     /// anew what passes it.
     pub counter: Option<u16>,
-    /// How much longer than the way here the way back is.
+    /// How much longer the return path is than the forward path.
     pub reply_delay: Span,
-    /// How many routers lie on the way back, if not as many as on the way here.
+    /// How many routers lie on the return path, if not as many as on the forward path.
     pub return_hops: Option<u8>,
     /// What happens to a TTL that ends here.
     pub expiry: Expiry,

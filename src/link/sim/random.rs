@@ -60,7 +60,7 @@ const ROLES: &[Role] = &[Role::Incoming, Role::SubIp, Role::Outgoing, Role::Next
 /// Widths of stages; most paths are one router wide.
 const WIDTHS: &[usize] = &[1, 1, 1, 1, 1, 2, 3, 4];
 
-/// Initial TTLs that real stacks use, and two that may not get all the way back.
+/// Initial TTLs that real stacks use, and two that may not get back.
 const REPLY_TTLS: &[u8] = &[255, 255, 128, 64, 64, 32, 5, 1];
 
 impl Topology {
@@ -277,8 +277,8 @@ mod tests {
         ("no IPv4", |node| node.address.v4.is_none() && node.address.v6.is_some()),
         ("no IPv6", |node| node.address.v6.is_none() && node.address.v4.is_some()),
         ("NAT of IPv6", |node| node.nat.is_some_and(|nat| nat.address.is_ipv6())),
-        ("slow way back", |node| node.reply_delay > Span::ZERO),
-        ("long way back", |node| node.return_hops.is_some()),
+        ("slow return path", |node| node.reply_delay > Span::ZERO),
+        ("long return path", |node| node.return_hops.is_some()),
         ("zero TTL", |node| node.expiry == Expiry::ForwardZero),
         ("hidden", |node| node.expiry == Expiry::Hidden),
         ("NAT", |node| node.nat.is_some_and(|nat| nat.quotes == NatQuotes::Restored)),

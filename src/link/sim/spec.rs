@@ -8,9 +8,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::Deserialize;
 
-use super::appendix::{AnyObject, Appendix, ChecksumKey, Form, Interface, Label};
 use super::attack::Attack;
 use super::clock::Setting;
+use super::extension::{AnyObject, Appendix, ChecksumKey, Form, Interface, Label};
 use super::family::Dual;
 use super::node::{
     Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, Node, Outage, Ports, Rate, Rewrite,

@@ -267,7 +267,7 @@ fn quotes_and_reply_ttls_are_as_told() {
     };
     assert_eq!(far(64, None), Some(62));
     assert_eq!(far(64, Some(11)), Some(53));
-    assert_eq!(far(2, None), None, "it ends on the way back");
+    assert_eq!(far(2, None), None, "it ends on the return path");
 }
 
 #[test]

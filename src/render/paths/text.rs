@@ -211,12 +211,13 @@ fn describe(diamond: &Diamond, complete: bool) -> String {
         None if complete => format!("from {from} on: {wide} wide, ways do not meet again"),
         None => format!("from {from} on: {wide} wide so far, not followed to its end"),
     };
-    let uneven = diamond.lengths.filter(|_| diamond.is_asymmetric()).map(|(shortest, longest)| {
-        format!("branches of different length ({shortest} to {longest} routers)")
-    });
+    let variable_queries =
+        diamond.lengths.filter(|_| diamond.is_asymmetric()).map(|(shortest, longest)| {
+            format!("branches of different length ({shortest} to {longest} routers)")
+        });
     let meshed = diamond.meshed.then(|| "routers share next hops".to_owned());
     let parted = diamond.per_packet.then(|| "packets of one flow part".to_owned());
-    let said = [Some(place), uneven, meshed, parted];
+    let said = [Some(place), variable_queries, meshed, parted];
     said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -77,7 +77,7 @@ impl WhatRow {
         match what {
             What::Probe { ttl, query } => Self::Probe { ttl, query },
             What::Scout => Self::Scout,
-            What::Sizer(len) => Self::SizeProbe { len },
+            What::SizeProbe(len) => Self::SizeProbe { len },
             What::Confirmation(ttl) => Self::Confirmation { ttl },
         }
     }

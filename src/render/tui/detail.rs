@@ -45,17 +45,17 @@ fn meaning(target: &Target, index: usize, row: &Row) -> String {
             format!("{share:.1}% rate-limited, not loss: {}", limit.unwrap_or_default())
         }
         Loss::RateLimited => format!(
-            "{share:.1}% rate-limited, not loss: hops behind it lose clearly less, and all their \
+            "{share:.1}% rate-limited, not loss: hops beyond it lose clearly less, and all their \
              packets pass it"
         ),
         Loss::Path => {
-            format!("{share:.1}% loss, here or on the way: the hops before it tell")
+            format!("{share:.1}% loss, at this hop or before it: compare the hops above")
         }
         Loss::Unclear(reason) => {
             format!("{share:.1}% not answered: loss or a limit, unclear: {}", reason.sentence())
         }
         Loss::Silent => {
-            "it has never answered; hops behind it show whether it passes packets".into()
+            "it has never answered; hops beyond it show whether it passes packets".into()
         }
     }
 }
@@ -111,7 +111,7 @@ fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
     lines.extend(whereabouts(target, address));
     lines.extend([
         format!("  last in round {round}: {}", said(reply)),
-        format!("  {}", way_back(reply.ttl)),
+        format!("  {}", return_path(reply.ttl)),
     ]);
     if let Some(quote) = reply.quote {
         let changed = match reply {
@@ -151,9 +151,9 @@ pub fn said(reply: &Reply) -> String {
     format!("{}{numbers}{annotation}{rtt}{fault}{late}", reply.kind)
 }
 
-/// How long the way back seems to be: routers take one off a TTL that began with a round number.
-fn way_back(ttl: u8) -> String {
-    let (initial, hops) = reply::way_back(ttl);
+/// How long the return path seems to be: routers take one off a TTL that began with a round number.
+fn return_path(ttl: u8) -> String {
+    let (initial, hops) = reply::return_path(ttl);
     let word = if hops == 1 { "hop" } else { "hops" };
     format!("came with TTL {ttl}: if it began with {initial}, over {hops} {word}")
 }
@@ -202,7 +202,7 @@ mod tests {
             (250, "with 255, over 6 hops"),
             (0, "with 64, over 65 hops"),
         ] {
-            assert!(way_back(ttl).contains(words), "{}", way_back(ttl));
+            assert!(return_path(ttl).contains(words), "{}", return_path(ttl));
         }
     }
 }

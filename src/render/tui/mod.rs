@@ -116,7 +116,7 @@ pub fn draw(frame: &mut Frame<'_>, seen: &Snapshot, state: &UiState) {
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         let (width, height) = SMALLEST;
         let text = format!(
-            "This takes {width} columns and {height} lines;\nhere are {} and {}.\nq quits",
+            "Needs {width}×{height}, this terminal is {}×{}.\nPress q to quit.",
             area.width, area.height
         );
         frame.render_widget(Paragraph::new(text), area);

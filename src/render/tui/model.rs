@@ -190,13 +190,13 @@ impl Model {
         let (Some(event), path) = (event, view.path) else { return };
         match event {
             Event::Ended => self.target.finish(path),
-            Event::Belated(at, index) => self.target.belated(path, at, index),
-            Event::Placed { before, at } => self.target.place(before, at, path),
+            Event::LateReply(at, index) => self.target.belated(path, at, index),
+            Event::Assigned { before, at } => self.target.place(before, at, path),
             Event::Sent(_) | Event::Replied(..) | Event::Settled(_) | Event::Contradicted(..) => {}
         }
         match event {
             Event::Ended => self.running = None,
-            Event::Settled(_) | Event::Placed { .. } | Event::Contradicted(..) => {
+            Event::Settled(_) | Event::Assigned { .. } | Event::Contradicted(..) => {
                 match &mut self.running {
                     Some(running) => running.clone_from(path),
                     None => self.running = Some(path.clone()),

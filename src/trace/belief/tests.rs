@@ -57,7 +57,7 @@ fn fit(reading: Reading) -> Fit {
 
 /// The belief after so many rounds of so many probes, and when each began.
 fn after(config: &TraceConfig, rounds: u64, probes: u64) -> (Belief, Vec<Since>) {
-    let mut belief = Belief::of(config, &Idents::One);
+    let mut belief = Belief::of(config, &ProbeSelector::One);
     belief.translators.push(TRANSLATOR);
     let mut since = Vec::new();
     for _ in 0..rounds {
@@ -231,7 +231,7 @@ fn a_translation_that_was_seen_proves_more() {
 #[test]
 fn without_a_secret_nothing_is_weighed() {
     let config = TraceConfig { secret: None, ..config(FAMILIES[0], ProbeType::Udp, MODES[0]) };
-    assert!(!Belief::of(&config, &Idents::One).is_strict());
+    assert!(!Belief::of(&config, &ProbeSelector::One).is_strict());
 }
 
 /// All paths are asked for by flows, each to a port of its own.

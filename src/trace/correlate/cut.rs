@@ -1,9 +1,9 @@
 //! Quotes that a capture cut short: of which probe they are, and whether they may be of one.
 
 use super::super::datagram::Datagram;
-use super::super::idents::Idents;
 use super::super::lenient;
 use super::super::path::ProbeRef;
+use super::super::probe_selector::ProbeSelector;
 use super::Correlator;
 use crate::probe::{ProbeKey, ProbeType};
 use crate::wire::ip::{self, IpHeader};
@@ -48,7 +48,7 @@ impl Correlator {
     fn has_ports(&self) -> bool {
         !matches!(
             (&self.idents, self.flow.probe),
-            (Idents::Numbered(_), _) | (_, ProbeType::Protocol(_))
+            (ProbeSelector::Numbered(_), _) | (_, ProbeType::Protocol(_))
         )
     }
 }

@@ -47,7 +47,7 @@ pub struct Place {
     pub after: Option<u8>,
     /// The first hop whose quotes show it.
     pub at: u8,
-    /// Some quotes of that hop, or of hops behind it, do not show it: it came about on some ways only.
+    /// Some quotes of that hop, or of hops beyond it, do not show it: it came about on some ways only.
     pub some_paths: bool,
 }
 

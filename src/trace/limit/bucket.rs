@@ -76,7 +76,7 @@ pub(super) fn fit(limit: Candidate, probes: &[Asked], held: f64, floor: f64) -> 
         if answered {
             (low, high) = ((low - 1.0).max(0.0), (high - 1.0).max(0.0));
         } else if sure {
-            // Lost on its way there, or the answer was on its way back.
+            // Lost on the forward path, or the answer was on the return path.
             low = (low - 1.0).max(0.0);
         } else {
             high = high.min(1.0);

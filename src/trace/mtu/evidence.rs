@@ -5,7 +5,7 @@
 //! before its silence is believed: until chance would explain it less than once in [`CERTAINTY`] times.
 
 use super::super::config::TraceConfig;
-use super::super::path::{Hop, Path, Probe, Sizer};
+use super::super::path::{Hop, Path, Probe, SizeProbe};
 use super::super::reply::Reply;
 use super::Ask;
 use crate::time::{Span, Timestamp};
@@ -47,7 +47,7 @@ pub(super) struct Refusal<'a> {
 
 /// A sizer that was sent.
 pub(super) struct Tried<'a> {
-    sizer: &'a Sizer,
+    sizer: &'a SizeProbe,
     /// After a rest.
     rested: bool,
     answer: Answer<'a>,
@@ -79,7 +79,7 @@ pub(super) struct Evidence<'a> {
 impl<'a> Evidence<'a> {
     pub(super) fn new(path: &'a Path, config: &TraceConfig) -> Self {
         let mut before = None;
-        let sent = path.sizers.iter().map(|sizer| {
+        let sent = path.size_probes.iter().map(|sizer| {
             let sent = sizer.probe.sent;
             let rest = sent.zip(before).map(|(sent, before)| sent.since(before));
             before = before.max(sent);
@@ -216,7 +216,7 @@ impl<'a> Evidence<'a> {
 }
 
 /// Whether a sizer was answered as if it had arrived: as probes to that hop are that are short.
-fn passed(path: &Path, sizer: &Sizer, reply: &Reply) -> bool {
+fn passed(path: &Path, sizer: &SizeProbe, reply: &Reply) -> bool {
     let short = path.hop(sizer.probe.ttl).into_iter().flat_map(Hop::own);
     let mut short = short.filter_map(Probe::counted);
     let as_short = short.any(|it| it.kind == reply.kind);
@@ -225,7 +225,7 @@ fn passed(path: &Path, sizer: &Sizer, reply: &Reply) -> bool {
 }
 
 /// The hop of a router that refused a sizer: the one that answers from its address, else the one whose TTL is quoted.
-fn hop_of(path: &Path, sizer: &Sizer, reply: &Reply) -> Option<u8> {
+fn hop_of(path: &Path, sizer: &SizeProbe, reply: &Reply) -> Option<u8> {
     let is_it = |probe: &Probe| probe.counted().is_some_and(|it| it.responder == reply.responder);
     let known = path.reported().iter().find(|hop| hop.own().any(is_it));
     let quoted = || {

@@ -53,7 +53,7 @@ pub enum Cause {
 pub struct Narrowing {
     /// The TTL of the last hop before it; 0 is the sender, `None` is not known.
     pub after: Option<u8>,
-    /// The TTL of the first hop behind it; of a silent one the first that answers.
+    /// The TTL of the first hop beyond it; of a silent one the first that answers.
     pub before: u8,
     /// The longest datagram that passes, in bytes.
     pub mtu: u16,
@@ -91,7 +91,7 @@ impl Findings {
     /// What a path shows, as far as sizers were sent.
     #[must_use]
     pub fn of(path: &Path, config: &TraceConfig) -> Self {
-        match path.sizers.iter().map(|sizer| sizer.len).max() {
+        match path.size_probes.iter().map(|sizer| sizer.len).max() {
             Some(largest) => Self::from(largest, path, config),
             None => Self { hop: Search::new(path, config).hops.last().copied(), ..Self::default() },
         }

@@ -1,4 +1,4 @@
-use super::super::path::{Outcome, Probe, Sizer};
+use super::super::path::{Outcome, Probe, SizeProbe};
 use super::super::reply::{Quote, Reply, ReplyKind};
 use super::*;
 use crate::probe::ProbeKey;
@@ -54,9 +54,9 @@ fn path(sizers: &[Sent]) -> Path {
         path.hop_mut(ttl).unwrap().probes.push(probe(ttl, 0, Some((ttl, expired()))));
     }
     // Close together, unless a test lets time pass.
-    path.sizers = sizers
+    path.size_probes = sizers
         .iter()
-        .map(|(ttl, len, answer)| Sizer { probe: probe(*ttl, 1, *answer), len: *len })
+        .map(|(ttl, len, answer)| SizeProbe { probe: probe(*ttl, 1, *answer), len: *len })
         .collect();
     path
 }
@@ -107,9 +107,9 @@ fn a_refusal_is_placed_by_its_address_or_by_the_ttl_it_quotes() {
     let place = |change: fn(&mut Reply)| {
         let mut path =
             path(&[(4, 1_500, Some((2, too_big(1_400)))), (4, 1_400, Some((4, expired())))]);
-        let mut reply = path.sizers[0].probe.replies[0].clone();
+        let mut reply = path.size_probes[0].probe.replies[0].clone();
         change(&mut reply);
-        path.sizers[0].probe.replies = [reply].into_iter().collect();
+        path.size_probes[0].probe.replies = [reply].into_iter().collect();
         let narrowing = Findings::of(&path, &config).narrowings[0];
         (narrowing.after, narrowing.before)
     };

@@ -18,7 +18,7 @@ pub struct MtuTracer {
     largest: u16,
     /// What is to be sent now, the next last.
     asks: Vec<Ask>,
-    /// Sizers handed out whose own frames have not been captured yet, and when the last was handed out.
+    /// Size probes handed out whose own frames have not been captured yet, and when the last was handed out.
     unconfirmed: Vec<ProbeKey>,
     handed_out: Timestamp,
     /// How many were handed out.
@@ -53,7 +53,7 @@ impl MtuTracer {
             return;
         }
         let found = Findings::from(self.largest, self.tracer.path(), self.tracer.config());
-        let room = MOST_SIZERS.saturating_sub(self.tracer.path().sizers.len());
+        let room = MOST_SIZERS.saturating_sub(self.tracer.path().size_probes.len());
         self.over = found.asks.is_empty() || found.asks.len() > room;
         if !self.over {
             self.asks = found.asks;
@@ -91,7 +91,7 @@ impl MtuTracer {
 }
 
 fn is_taken(key: &ProbeKey, path: &Path) -> bool {
-    let sizers = path.sizers.iter().map(|sizer| &sizer.probe);
+    let sizers = path.size_probes.iter().map(|sizer| &sizer.probe);
     path.probes().map(|(_, probe)| probe).chain(sizers).any(|probe| probe.key == *key)
 }
 

@@ -16,7 +16,7 @@ pub enum ProbeRef {
     /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It belongs to no hop
     /// before the trace is over.
     Scout,
-    /// The probe with this index in [`Path::sizers`](super::Path::sizers). It belongs to no hop.
+    /// The probe with this index in [`Path::size_probes`](super::Path::size_probes). It belongs to no hop.
     SizeProbe(u16),
     /// The probe with this index in [`Path::confirmations`](super::Path::confirmations). It belongs to no hop.
     Confirmation(u8),
@@ -73,7 +73,7 @@ pub struct Probe {
     pub contradicted: Contradicted,
     /// Replies to it that were damaged on their way, and are not believed.
     pub damaged: u16,
-    /// When it was given up, the path was known to end before it, so that nobody waited for an answer.
+    /// When it timed out, the path was known to end before it, so that nobody waited for an answer.
     pub unawaited: bool,
 }
 
@@ -151,7 +151,7 @@ impl Probe {
 
 /// A probe of a certain size, sent to learn whether it passes: see [`mtu`](super::super::mtu).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sizer {
+pub struct SizeProbe {
     /// The probe.
     pub probe: Probe,
     /// The length of its datagram in bytes.

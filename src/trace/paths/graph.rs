@@ -415,7 +415,7 @@ impl Graph {
     /// Whether what is known of the links behind this hop speaks against asking whole hops: routers that
     /// share next hops, branches of different width, or flows that end while others go on.
     #[must_use]
-    pub fn is_uneven(&self, level: usize) -> bool {
+    pub fn has_unequal_branches(&self, level: usize) -> bool {
         let (Some(above), Some(below)) = (self.levels.get(level), self.levels.get(level + 1))
         else {
             return false;

@@ -120,13 +120,13 @@ impl Level {
         self.answered.values().sum()
     }
 
-    /// How many probes were given up here.
+    /// How many probes timed out here.
     pub(super) fn lost(&self) -> usize {
         let tried: usize = self.tried.values().sum();
         tried.saturating_sub(self.asked.values().sum())
     }
 
-    /// Whether more than so many probes were given up for each that was answered.
+    /// Whether more than so many probes timed out for each that was answered.
     pub(super) fn is_scarce(&self, times: usize) -> bool {
         self.lost() > times * self.answers()
     }

@@ -347,7 +347,7 @@ fn enumerated(graph: &Graph, rule: Rule, level: usize, place: &Place) -> Enumera
     let below = graph.levels().get(level + 1);
     let (routers, flows) = below.map_or((0, 0), |it| (it.places.len(), it.seen().len()));
     let whole_hop = routers > 0 && flows >= rule.flows(routers);
-    let parts_unevenly = (graph.parting(level)..=level).any(|at| graph.is_uneven(at));
+    let parts_unevenly = (graph.parting(level)..=level).any(|at| graph.has_unequal_branches(at));
     let shown = graph.shown(place);
     if !shaky && shown.flows >= rule.flows(shown.next) {
         Enumerated::Itself

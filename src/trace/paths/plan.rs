@@ -12,7 +12,7 @@ use super::rule::Confidence;
 use crate::probe::craft::{self, ProbeSpec};
 use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType, secret};
 use crate::trace::config::{ConfigError, MAX_WATCHED_QUERIES};
-use crate::trace::{Idents, TraceConfig};
+use crate::trace::{ProbeSelector, TraceConfig};
 use crate::wire::ip;
 
 /// Flows are numbered from 0 to less than this: as many as there are ports above traceroute's first.
@@ -102,13 +102,13 @@ fn port_from(first: u16, flow: u16) -> u16 {
 }
 
 /// Which datagrams are probes.
-pub(super) fn idents(config: &TraceConfig) -> Idents {
+pub(super) fn idents(config: &TraceConfig) -> ProbeSelector {
     match config.probe {
         ProbeType::TcpSyn => {
             let key = config.secret.map(|secret| secret.key);
-            Idents::Numbered(secret::first_sequence(key, config.first_id))
+            ProbeSelector::Numbered(secret::first_sequence(key, config.first_id))
         }
-        _ => Idents::One,
+        _ => ProbeSelector::One,
     }
 }
 

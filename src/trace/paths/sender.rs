@@ -1,7 +1,7 @@
 //! Which probe goes out when: the half of a multipath trace that a replay does without.
 //!
 //! What is to be asked is decided anew when what was to be asked has gone out and something is new. The rate
-//! is that of every probe; a probe handed to the link counts as under way until its own frame is captured.
+//! is that of every probe; a probe handed to the link counts as in flight until its own frame is captured.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,7 +23,7 @@ const URGENT: usize = usize::MAX;
 const TRIES: u8 = 2;
 /// So many probes in a row that never left show that no others will.
 const HOPELESS: u32 = 64;
-/// While so many probes are under way, one answer is not worth deciding again.
+/// While so many probes are in flight, one answer is not worth deciding again.
 const WORTH: usize = 8;
 
 /// What never changes of a run.
@@ -169,13 +169,13 @@ impl Sender {
         self.futile || (self.is_spent(run) || decided) && !waits
     }
 
-    /// A probe was answered or given up.
+    /// A probe was answered or timed out.
     pub(super) fn note(&mut self) {
         self.news = self.news.saturating_add(1);
     }
 
     /// The frame of this probe was captured: it is on its way. One that was not handed out here is of the run that
-    /// is gone on with: it counts as well.
+    /// is resumed: it counts as well.
     pub(super) fn confirm(&mut self, key: ProbeKey) {
         let known = self.leaving.len();
         self.leaving.retain(|it| it.key != key);

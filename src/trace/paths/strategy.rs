@@ -83,10 +83,11 @@ fn pass(graph: &Graph, rule: Rule, every_router: bool, search: bool) -> Step {
 fn behind(graph: &Graph, rule: Rule, upper: usize, every_router: bool, search: bool) -> Step {
     let parting = graph.parting(upper);
     let shaky = graph.is_shaky(upper);
-    let uneven = !shaky && (parting..upper).any(|level| graph.is_uneven(level));
-    let step = Need::of(graph, rule, upper, every_router || uneven, search).step();
-    let lite = !every_router && !uneven && !shaky;
-    if step != Step::Done || !lite || !graph.is_uneven(upper) {
+    let variable_queries =
+        !shaky && (parting..upper).any(|level| graph.has_unequal_branches(level));
+    let step = Need::of(graph, rule, upper, every_router || variable_queries, search).step();
+    let lite = !every_router && !variable_queries && !shaky;
+    if step != Step::Done || !lite || !graph.has_unequal_branches(upper) {
         return step;
     }
     let mut again =
@@ -443,7 +444,7 @@ impl<'a> Need<'a> {
             }
             ways.push(from);
         }
-        // How far before the hop it was seen on a way there; None if elsewhere.
+        // How far before the hop it was seen on a path there; None if elsewhere.
         let nearness = |flow: u16| {
             for (back, places) in ways.iter().enumerate().skip(1) {
                 if let Some(seen) = graph.levels()[level - back].seen().get(&flow) {

@@ -3,10 +3,10 @@
 //! Each round is a [`Tracer`] of its own, with the same configuration but for the numbers that identify its
 //! probes ([`TraceConfig::round`]) and the scout, which only the first has: later ones rise as far as the path
 //! was long before. A round begins an interval after the one before, or once that is settled
-//! if it takes longer; its probes are given up after an interval at the latest. Rounds that are over are
+//! if it takes longer; its probes time out after an interval at the latest. Rounds that are over are
 //! kept for a while: a reply that comes then counts as late there, with its RTT, and is not lost.
 //!
-//! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::Belated`] is of one
+//! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::LateReply`] is of one
 //! that is closed. As in a single trace they are a function of configuration and frames: a round
 //! begins where the first frame of its probes is captured, whichever of them that is, and there the one before is over
 //! (`seen`). Of a round of which nothing was captured, because no probe could leave, nothing is known but that its number
@@ -35,8 +35,8 @@ use super::config::{ConfigError, TraceConfig};
 use super::datagram::Datagram;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
-use super::idents::Idents;
 use super::path::Path;
+use super::probe_selector::ProbeSelector;
 use super::tracer::Tracer;
 use crate::probe::Transmit;
 use crate::time::{ClockStep, Span, Timestamp};
@@ -147,7 +147,7 @@ impl Rounds {
     /// When no trace can be watched with `config`.
     pub fn passive_from(number: u64, config: TraceConfig, plan: Plan) -> Result<Self, ConfigError> {
         let round = patient(config.clone(), plan).round(number);
-        let first = Tracer::passive(round, Idents::One)?.in_round(number);
+        let first = Tracer::passive(round, ProbeSelector::One)?.in_round(number);
         let first = first.waiting(config.wait.max);
         Ok(Self::of(config, plan, first))
     }
@@ -198,7 +198,7 @@ impl Rounds {
     /// A probe of a later round than the current one was captured.
     fn begin(&mut self, number: u64, at: Timestamp) {
         let ours = self.sending.as_mut().and_then(|sending| sending.take(number));
-        let passive = || Tracer::passive(self.config.round(number), Idents::One).ok();
+        let passive = || Tracer::passive(self.config.round(number), ProbeSelector::One).ok();
         // It is the configuration of the first round, but for numbers of which any will do.
         if let Some(next) = ours.or_else(passive) {
             let next = next.in_round(number).waiting(self.longest_wait);

@@ -248,7 +248,7 @@ impl Seen {
             while let Some(event) = over.round.poll_event() {
                 if let Event::Replied(at, index) = event {
                     self.shown = Some(ago);
-                    return Some(Event::Belated(at, index));
+                    return Some(Event::LateReply(at, index));
                 }
             }
         }

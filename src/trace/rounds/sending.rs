@@ -104,7 +104,7 @@ impl Sending {
     fn next_begins(&self) -> Option<Timestamp> {
         let more = self.plan.rounds.is_none_or(|rounds| self.number + 1 < rounds);
         // If no probe of it is seen leaving, it has begun all the same; but if none ever was, that is the end
-        // once a trace would have given up.
+        // once a trace would have timed out.
         let patience = Span::from_secs_f64(self.wait.max);
         let hopes = self.first_asked.is_none_or(|first| self.now < first.after(patience));
         let asked = self.asked.filter(|_| self.first_began.is_some() || hopes);
@@ -187,7 +187,7 @@ impl Sending {
         let due = if self.is_sent(seen) {
             self.next_begins().or_else(|| self.owed_until(seen))
         } else if let Some(next) = &mut self.next {
-            // What waits in the round before is given up at its time.
+            // What waits in the round before times out at its time.
             next.poll_timeout().into_iter().chain(seen.current.next_deadline()).min()
         } else {
             seen.current.poll_timeout()

@@ -56,7 +56,7 @@ fn at_most_so_many_are_under_way_and_pauses_are_kept() {
     assert_eq!(schedule.wake_at(&config, at(0), &NOTHING), Some(at(1)));
     assert_eq!(schedule.wake_at(&config, at(0), &waiting(3)), Some(at(5_000)), "no room");
     assert!(schedule.next(&config, at(1), &waiting(2)).is_some());
-    assert!(schedule.next(&config, at(2), &waiting(2)).is_none(), "two and two are under way");
+    assert!(schedule.next(&config, at(2), &waiting(2)).is_none(), "two and two are in flight");
     schedule.note_left(first);
     assert!(schedule.next(&config, at(2), &waiting(2)).is_some());
     let ended = target_at(1, 0, NOTHING);

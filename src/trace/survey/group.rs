@@ -25,7 +25,7 @@ pub(super) const GAP: u16 = 16;
 const LAST_NUMBERS: u16 = 64_000;
 /// How long a burst of probes takes at most, in nanoseconds.
 const BURST: i64 = 1_000_000;
-/// Chains that may be under way at a time and wait for the same number.
+/// Chains that may be in flight at a time and wait for the same number.
 const CHAINS: usize = 64;
 
 /// One probe as a survey remembers it.
@@ -291,7 +291,7 @@ fn in_bursts(indices: &mut [usize], sightings: &[Sighting]) {
 
 fn chains(rule: &Rule, sightings: &[Sighting], indices: &[usize]) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
-    // The chains under way, by the value of their last probe.
+    // The chains in flight, by the value of their last probe.
     let mut by_value: HashMap<u16, Vec<usize>> = HashMap::new();
     for &index in indices {
         let Some(&it) = sightings.get(index) else { continue };

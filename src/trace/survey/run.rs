@@ -9,7 +9,7 @@ use super::group::Sighting;
 use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
 use crate::trace::config::{Confirmation, MAX_WATCHED_QUERIES, TraceConfig, Wait};
-use crate::trace::idents::{Idents, Listed};
+use crate::trace::probe_selector::{Listed, ProbeSelector};
 use crate::trace::tool::{self, Traits};
 
 /// Below this, UDP ports are those of services, and do not give a trace away.
@@ -50,7 +50,7 @@ pub(super) struct Run {
     pub(super) scout: Option<Sighting>,
     pub(super) idents: HashSet<u16>,
     /// Longer probes that came after them to find out the path MTU.
-    pub(super) sizers: Vec<Sighting>,
+    pub(super) size_probes: Vec<Sighting>,
     /// Those whose own frame is not in the capture.
     pub(super) unseen: Vec<Unseen>,
     /// No probe is in the capture: all are known by replies alone.
@@ -79,7 +79,7 @@ impl Run {
             flow: Flow { ident: first.ident, ..flow },
             scout,
             idents: probes.iter().map(|it| it.ident).collect(),
-            sizers: Vec::new(),
+            size_probes: Vec::new(),
             unseen: Vec::new(),
             by_replies: false,
             confirmations: Vec::new(),
@@ -167,7 +167,7 @@ impl Run {
 
     /// Every probe of it that is in the capture, or known by replies alone.
     pub(super) fn all(&self) -> impl Iterator<Item = &Sighting> {
-        self.scout.iter().chain(&self.probes).chain(&self.sizers).chain(&self.confirmations)
+        self.scout.iter().chain(&self.probes).chain(&self.size_probes).chain(&self.confirmations)
     }
 
     fn fixed(&self) -> bool {
@@ -204,7 +204,7 @@ impl Run {
         let tool = tool::likely(&traits);
         let wait = tool::wait(&traits);
         let config = self.config(wait, missing.iter().map(|(number, ..)| *number).min());
-        let own = || self.scout.iter().chain(&self.probes).chain(&self.sizers);
+        let own = || self.scout.iter().chain(&self.probes).chain(&self.size_probes);
         let all = || own().chain(&self.confirmations);
         let captured = || all().filter(|_| !self.by_replies);
         if self.by_replies {
@@ -219,13 +219,13 @@ impl Run {
             ended: all().map(|it| it.at).max().unwrap_or(self.first.at),
             missing: missing.into(),
             orphans,
-            uneven: wait.here == 0.0,
+            variable_queries: wait.here == 0.0,
             cut,
             shared,
         };
         let start = self.start();
         let probes = captured().count();
-        let idents = Idents::Listed(Box::new(listed));
+        let idents = ProbeSelector::Listed(Box::new(listed));
         Found { config, idents, start, probes, tool, same_run: Vec::new() }
     }
 
@@ -272,7 +272,7 @@ impl Run {
                 .clamp(fewest, MAX_WATCHED_QUERIES),
             tos: self.first.tos,
             dont_fragment: self.flow.target.is_ipv4() && self.first.dont_fragment,
-            mtu: !self.sizers.is_empty(),
+            mtu: !self.size_probes.is_empty(),
             packet_len: self.first.len,
             first_id: self.first.key.ip_id,
             flow_label: self.first.flow_label,

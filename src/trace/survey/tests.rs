@@ -371,7 +371,7 @@ fn a_number_far_beyond_the_last_hop_follows_no_rule() {
     let missing = Sent { probe: ProbeType::IcmpEcho, number: 1, ttl: 3, ..UDP };
     frames.push((3, expired(&missing.bytes())));
     let found = survey(&frames).remove(0);
-    let Idents::Listed(listed) = found.idents else { panic!("no probes are listed") };
+    let ProbeSelector::Listed(listed) = found.idents else { panic!("no probes are listed") };
     assert_eq!((found.probes, listed.missing.len(), listed.orphans.len()), (3, 0, 1));
 }
 

@@ -28,7 +28,7 @@ pub struct Row {
     pub sent: u64,
     /// Those answered in time.
     pub received: u64,
-    /// Those answered after they had been given up.
+    /// Those answered after they had timed out.
     pub late: u64,
     /// Those answered by damaged replies alone, which are not believed.
     pub damaged: u64,
@@ -67,7 +67,7 @@ pub struct Cell {
     pub sent: u16,
     /// Those answered in time.
     pub received: u16,
-    /// Those answered after they had been given up.
+    /// Those answered after they had timed out.
     pub late: u16,
     /// Those answered by damaged replies alone.
     pub damaged: u16,
@@ -167,7 +167,7 @@ impl Row {
 
     /// Takes in this hop of a round.
     pub(super) fn add(&mut self, hop: &Hop, path: &Path, round: u64) -> Vec<Finding> {
-        // What was still under way when a watch was cut off tells nothing.
+        // What was still in flight when a watch was cut off tells nothing.
         let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
         let answers = || hop.probes.iter().filter_map(Probe::answer).filter(mine);
         let counted = || hop.probes.iter().filter_map(Probe::counted).filter(mine);

@@ -1,6 +1,6 @@
 //! What a captured datagram changes: a probe of ours joins the path, a reply joins its probe.
 //!
-//! Whatever is due by the time of the frame is given up first, and nothing is counted twice: a probe's frame that comes
+//! Whatever is due by the time of the frame times out first, and nothing is counted twice: a probe's frame that comes
 //! again changes nothing, and a reply that comes again is a duplicate.
 
 use super::super::claim::Claim;
@@ -8,7 +8,7 @@ use super::super::correlate::number;
 use super::super::datagram::Datagram;
 use super::super::event::{Disposition, Event};
 use super::super::mtu;
-use super::super::path::{Outcome, Probe, ProbeRef, REPLIES_KEPT, Sizer};
+use super::super::path::{Outcome, Probe, ProbeRef, REPLIES_KEPT, SizeProbe};
 use super::super::reply::Reply;
 use super::Tracer;
 use crate::probe::ProbeKey;
@@ -136,10 +136,10 @@ impl Tracer {
 
     /// Adds a probe that is longer than those of hops, unless there are very many.
     fn add_sizer(&mut self, probe: Probe, header: &IpHeader) -> Option<ProbeRef> {
-        let index = self.path.sizers.len();
+        let index = self.path.size_probes.len();
         let number = u16::try_from(index).ok().filter(|_| index < mtu::MOST_SIZERS)?;
         let len = u16::try_from(header.total_len).ok()?;
-        self.path.sizers.push(Sizer { probe, len });
+        self.path.size_probes.push(SizeProbe { probe, len });
         Some(ProbeRef::SizeProbe(number))
     }
 

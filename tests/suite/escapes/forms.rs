@@ -9,7 +9,7 @@ use ratatui::backend::TestBackend;
 use rtrace::driver::{self, Observer};
 use rtrace::enrich::Annotations;
 use rtrace::enrich::database::{Database, Kind};
-use rtrace::enrich::lookups::Awaited;
+use rtrace::enrich::lookups::PendingLookups;
 use rtrace::enrich::names::Names;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::metrics::Metrics;

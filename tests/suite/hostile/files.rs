@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use rtrace::recording::Carried;
+use rtrace::recording::RecordingMetadata;
 use rtrace::trace::paths::Plan as PathsPlan;
 use rtrace::trace::rounds::Plan;
 use rtrace::trace::{Measurement, TraceConfig};
@@ -175,7 +175,7 @@ impl PcapNg {
     }
 
     /// One that says what was asked.
-    fn of(carried: &Carried) -> Self {
+    fn of(carried: &RecordingMetadata) -> Self {
         Self::new(&option(1, carried.to_comment().as_bytes()))
     }
 
@@ -230,9 +230,9 @@ fn config() -> TraceConfig {
     TraceConfig::new(Ipv4Addr::from(SOURCE).into(), Ipv4Addr::from(TARGET).into(), 40_000)
 }
 
-fn rounds(interval: f64) -> Carried {
+fn rounds(interval: f64) -> RecordingMetadata {
     let plan = Plan { interval, rounds: None, until: None };
-    Carried::of(config(), Measurement::Rounds(plan))
+    RecordingMetadata::of(config(), Measurement::Rounds(plan))
 }
 
 // Excesses of the format.
@@ -324,7 +324,11 @@ fn statistics(size: usize) -> Vec<u8> {
 
 // Excesses of what a recording says of itself.
 
-fn frames_of(carried: &Carried, size: usize, probe: fn(usize) -> (u64, Probe)) -> Vec<u8> {
+fn frames_of(
+    carried: &RecordingMetadata,
+    size: usize,
+    probe: fn(usize) -> (u64, Probe),
+) -> Vec<u8> {
     let mut file = PcapNg::of(carried);
     for number in 0..size {
         let (at, probe) = probe(number);
@@ -358,13 +362,13 @@ fn gaps(size: usize) -> Vec<u8> {
 }
 
 fn last_round(size: usize) -> Vec<u8> {
-    let carried = Carried { first_round: u64::MAX, ..rounds(1.0) };
+    let carried = RecordingMetadata { first_round: u64::MAX, ..rounds(1.0) };
     frames_of(&carried, size.min(90), |number| (number as u64 * MS, Probe::numbered(number)))
 }
 
 fn all_paths(size: usize) -> Vec<u8> {
     let plan = PathsPlan { max_probes: 65_000, ..PathsPlan::default() };
-    let mut carried = Carried::of(config(), Measurement::Paths(plan));
+    let mut carried = RecordingMetadata::of(config(), Measurement::Paths(plan));
     carried.trace.max_ttl = 255;
     let mut file = PcapNg::of(&carried);
     for number in 0..size {
@@ -380,7 +384,7 @@ fn all_paths(size: usize) -> Vec<u8> {
 
 /// One trace, as large as one may be asked for; nothing is answered.
 fn wide(size: usize) -> Vec<u8> {
-    let mut carried = Carried::of(config(), Measurement::Trace);
+    let mut carried = RecordingMetadata::of(config(), Measurement::Trace);
     (carried.trace.max_ttl, carried.trace.queries) = (255, 1_000);
     carried.trace.wait.max = 86_400.0;
     frames_of(&carried, size, |number| {
@@ -631,9 +635,9 @@ pub const DOCUMENTS: &[Written] = &[
 pub fn configurations() -> Vec<(String, Vec<u8>)> {
     let ordinary = |path: &str| {
         let carried = if path.starts_with("/trace") {
-            Carried::of(config(), Measurement::Trace)
+            RecordingMetadata::of(config(), Measurement::Trace)
         } else {
-            Carried { first_round: 1, ..rounds(1.0) }
+            RecordingMetadata { first_round: 1, ..rounds(1.0) }
         };
         serde_json::to_value(carried).unwrap_or_default()
     };

@@ -121,7 +121,7 @@ fn root_does_not_write_by_way_of_what_others_have_planted() {
             assert_eq!(fs::read(world.path(&at)).unwrap(), b"another's");
             fs::remove_file(world.path(&at)).unwrap();
 
-            // On the way there, too.
+            // On the forward path, too.
             world.link(&format!("{directory}/way"), world.path("root"));
             let run = outcome(
                 world.rtrace(By::Root).args(args(&world.text(&format!("{directory}/way/{name}")))),

@@ -81,7 +81,7 @@ fn a_host_with_two_default_routes_traces_by_either() {
             "route replace default nexthop via 10.0.1.2 dev eth0 nexthop via 10.0.9.2 dev eth1",
         ],
     );
-    // The lab has no way back to the second address.
+    // The lab has no return to the second address.
     ip(
         &lab,
         "r3",

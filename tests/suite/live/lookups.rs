@@ -129,7 +129,7 @@ fn whatever_a_server_does_the_trace_is_the_same() {
     }
 }
 
-/// The answers come while the trace is still under way, but the names have been given up, and printed so.
+/// The answers come while the trace is still in flight, but the names have been given up, and printed so.
 #[test]
 fn a_late_answer_changes_nothing() {
     let Some(lab) = Lab::up("silent-target") else { return };

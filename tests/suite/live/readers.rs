@@ -31,7 +31,7 @@ fn tshark_finds_no_fault_in_a_recording() {
         let Some(lab) = Lab::up(kind) else { return };
         for name in ["out.pcap", "out.pcapng"] {
             let file = lab.file(name);
-            // One probe at a time, so that none is sent past the target; none is given up before 5 s, so
+            // One probe at a time, so that none is sent past the target; none times out before 5 s, so
             // that no answer is late on a busy machine.
             let args = ["-n", "-N", "1", "-w", "5", "-i", iface, TARGET, "--pcap"];
             let report = trace(lab.rtrace(args).arg(&file));

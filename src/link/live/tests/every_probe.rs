@@ -252,7 +252,7 @@ fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
             confirming: false,
             any: false,
             clock: Clock::Kernel,
-            enduring: false,
+            survive_link_down: false,
         };
         let mut live = open_link(&config).unwrap();
         let right = craft(&config, live.ident(), CLOSED_PORT);

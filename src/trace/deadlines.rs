@@ -1,10 +1,10 @@
-//! The probes that wait for an answer: when each is given up, and until when it holds a place in flight.
+//! The probes that wait for an answer: when each times out, and until when it holds a place in flight.
 //!
 //! Invariant (law 4): deadlines fire at their own time, in their order, and depend on nothing but
 //! configuration and what was captured before them.
 //!
 //! What lies beyond the farthest hop that answered may be much farther away in time than what is known tells. So while nothing
-//! has ended the path, nothing there is given up before the first probe that waits there has waited for
+//! has ended the path, nothing there times out before the first probe that waits there has waited for
 //! [so long](super::config::Wait::far). All others there wait beside it, and once that time has passed, nothing waits so long again.
 //! Where only so many probes may be in flight, they do not wait beside each other: so each waits so long there, but holds a place in
 //! flight no longer than elsewhere, and what comes beyond the target costs no more time.
@@ -21,7 +21,7 @@ const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
 
 /// Probes captured on their way out and not settled.
 ///
-/// All probes of a hop are waited for equally long at a time, so that the one sent first is the first to be given up. So
+/// All probes of a hop are waited for equally long at a time, so that the one sent first is the first to time out. So
 /// a hop keeps them by when they were sent, and what a frame costs does not grow with how many wait.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
@@ -32,7 +32,7 @@ pub(super) struct Waiting {
     /// How many wait, and how many entries there are of those that do not.
     live: usize,
     stale: usize,
-    /// Those of them that are to be given up: room for [`expired`](Self::expired).
+    /// Those of them that are to time out: room for [`expired`](Self::expired).
     due: Vec<(Timestamp, ProbeRef)>,
     /// The largest RTT seen.
     largest_rtt: Option<Span>,

@@ -22,14 +22,14 @@ use super::complain;
 use super::flags::RotateOptions;
 use crate::capture::{CaptureError, Format, Interface, Neighbours, Recording};
 use crate::privilege::{self, files};
-use crate::recording::{Carried, packet_comment};
+use crate::recording::{RecordingMetadata, packet_comment};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::{Disposition, Path as TracePath};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
 /// What frames are written to.
-pub struct Tape {
+pub struct Recorder {
     recording: Recording<Box<dyn Write + Send>>,
     /// Frames in this file, and in those before it.
     frames: u64,
@@ -56,7 +56,7 @@ enum To {
 /// A recording that has been asked for; whatever takes privilege has been done.
 pub enum Prepared {
     /// A file, begun.
-    Begun(Box<Tape>),
+    Begun(Box<Recorder>),
     /// Files to come.
     Rotating(Box<Rotation>),
 }
@@ -70,7 +70,7 @@ pub struct Rotation {
     path: PathBuf,
     interface: Interface,
     neighbours: Neighbours,
-    carried: Carried,
+    carried: RecordingMetadata,
     /// Those that are known so far.
     names: BTreeMap<IpAddr, Untrusted>,
     /// The round that was recorded last.
@@ -134,7 +134,7 @@ impl Prepared {
     /// Begins a recording, so that one that cannot be written is known before the first probe.
     pub fn new(
         destination: Destination,
-        carried: Carried,
+        carried: RecordingMetadata,
         (interface, neighbours): (Interface, Neighbours),
     ) -> anyhow::Result<Self> {
         let Destination { to, path } = destination;
@@ -167,7 +167,7 @@ impl Prepared {
         let out: Box<dyn Write + Send> = Box::new(out);
         let recording = Recording::new(out, name, format, &interface, &comment)?;
         let recording = recording.among(neighbours);
-        Ok(Self::Begun(Box::new(Tape::of(recording, None))))
+        Ok(Self::Begun(Box::new(Recorder::of(recording, None))))
     }
 
     /// The directory in which files are to be made later.
@@ -179,7 +179,7 @@ impl Prepared {
     }
 
     /// The recording, once privileges have been dropped; it begins `now`.
-    pub fn begin(self, now: Timestamp) -> anyhow::Result<Tape> {
+    pub fn begin(self, now: Timestamp) -> anyhow::Result<Recorder> {
         match self {
             Self::Begun(tape) => Ok(*tape),
             Self::Rotating(mut rotation) => {
@@ -187,13 +187,13 @@ impl Prepared {
                     let (path, user) = (rotation.path.display(), privilege::identity().uid);
                     format!("cannot begin the recording {path} as uid {user}, which has to be able to write to its directory")
                 })?;
-                Ok(Tape::of(recording, Some(*rotation)))
+                Ok(Recorder::of(recording, Some(*rotation)))
             }
         }
     }
 }
 
-impl Tape {
+impl Recorder {
     fn of(recording: Recording<Box<dyn Write + Send>>, rotation: Option<Rotation>) -> Self {
         Self {
             recording,
@@ -287,7 +287,7 @@ impl Rotation {
             CaptureError::Io { operation: "create", name: shown.clone(), source }
         })?;
         self.files.push_back(file_name);
-        let carried = Carried { first_round: self.round, ..self.carried.clone() };
+        let carried = RecordingMetadata { first_round: self.round, ..self.carried.clone() };
         let (format, comment) = (Format::from_path(&self.path), carried.to_comment());
         let file: Box<dyn Write + Send> = Box::new(file);
         let begun = Recording::new(file, shown, format, &self.interface, &comment)?;

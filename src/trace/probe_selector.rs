@@ -7,7 +7,7 @@ use crate::time::Timestamp;
 
 /// Which datagrams of a flow are probes of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Idents {
+pub enum ProbeSelector {
     /// All that have the source port or identifier of its configuration.
     One,
     /// All TCP from whatever port whose sequence number is this one or one of the next 65,535.
@@ -35,7 +35,7 @@ pub struct Listed {
     /// Such probes whose place is not known.
     pub orphans: HashSet<ProbeKey>,
     /// The tool does not ask every hop as often.
-    pub uneven: bool,
+    pub variable_queries: bool,
     /// The capture cut some of its frames short.
     pub cut: bool,
     /// IP-IDs of its probes (flow labels over IPv6) that probes of other traces have too, at about that time.
