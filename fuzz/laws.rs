@@ -88,8 +88,7 @@ pub fn capture(bytes: &[u8]) {
 }
 
 fn comes_back(frame: &Frame<'_>) {
-    let interface =
-        Interface { name: "fuzz".into(), address: None, link: frame.link, filter: None };
+    let interface = Interface { name: "fuzz".into(), address: None, link: frame.link };
     let mut file = Vec::new();
     let mut tape = Recording::new(&mut file, "again", Format::PcapNg, &interface, "").unwrap();
     tape.frame(frame, Some("a comment")).unwrap();

@@ -188,8 +188,7 @@ fn busy_capture() -> std::fs::File {
     other[12..16].copy_from_slice(&[198, 51, 100, 7]);
     other.resize(400, 0);
     let mut file = std::io::BufWriter::new(tempfile::tempfile().unwrap());
-    let interface =
-        Interface { name: "bench".into(), address: None, link: LinkType::Raw, filter: None };
+    let interface = Interface { name: "bench".into(), address: None, link: LinkType::Raw };
     {
         let mut tape = Recording::new(&mut file, "bench", Format::Pcap, &interface, "").unwrap();
         let (start, spacing) = (frames[0].0, FRAMES / u64::try_from(frames.len()).unwrap());

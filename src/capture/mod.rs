@@ -20,7 +20,7 @@
 //!
 //! # fn main() -> Result<(), rtrace::capture::CaptureError> {
 //! let (mut file, link) = (Vec::new(), LinkType::Raw);
-//! let interface = Interface { name: "tun0".into(), address: None, link, filter: None };
+//! let interface = Interface { name: "tun0".into(), address: None, link };
 //! let mut recording = Recording::new(&mut file, "out.pcap", Format::Pcap, &interface, "")?;
 //! let at = Timestamp::from_nanos(1_700_000_000_123_456_789);
 //! let frame = Frame { at, link, bytes: b"datagram", original_len: 8, interface: 0, number: 0 };

@@ -67,7 +67,7 @@ fn packet(at: i64, link: LinkType, bytes: &[u8], original_len: u32) -> Said {
 fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec<u8> {
     let mut file = Vec::new();
     let address = Some((IpAddr::from([192, 0, 2, 7]), 24));
-    let interface = Interface { name: "eth0".into(), address, link, filter: Some("udp".into()) };
+    let interface = Interface { name: "eth0".into(), address, link };
     let mut recording = Recording::new(&mut file, "f", format, &interface, comment).unwrap();
     for said in content {
         match said {

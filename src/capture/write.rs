@@ -45,8 +45,6 @@ pub struct Interface {
     pub address: Option<(IpAddr, u8)>,
     /// The header that its frames begin with.
     pub link: LinkType,
-    /// The capture filter, in words of tcpdump.
-    pub filter: Option<String>,
 }
 
 /// The other interfaces of a host: frames may come by them too.
@@ -135,7 +133,6 @@ impl<W: Write> Recording<W> {
                 name: format!("interface {index}").as_str().into(),
                 address: None,
                 link,
-                filter: None,
             };
             let named = found.map_or_else(unknown, |(_, found)| found.clone());
             let interface = Interface { link, ..named };
@@ -346,11 +343,6 @@ fn interface_description(interface: &Interface) -> InterfaceDescriptionBlock<'_>
             let octets = [&address.octets()[..], &[prefix]].concat();
             InterfaceDescriptionOption::IfIpv6Addr(octets.into())
         }
-    }));
-    options.extend(interface.filter.as_deref().map(|filter| {
-        // The first byte says that a filter in words follows.
-        let value = [b"\0", cut(filter).as_bytes()].concat();
-        InterfaceDescriptionOption::IfFilter(value.into())
     }));
     let linktype = DataLink::from(interface.link.number());
     InterfaceDescriptionBlock { linktype, snaplen: SNAPLEN, options }

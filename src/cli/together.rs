@@ -177,12 +177,8 @@ mod tests {
         }
         frames.sort_by_key(|(at, _)| *at);
         let mut file = Vec::new();
-        let interface = capture::Interface {
-            name: "test".into(),
-            address: None,
-            link: LinkType::Raw,
-            filter: None,
-        };
+        let interface =
+            capture::Interface { name: "test".into(), address: None, link: LinkType::Raw };
         let format = capture::Format::Pcap;
         let mut tape = capture::Recording::new(&mut file, "test", format, &interface, "").unwrap();
         for (at, bytes) in &frames {

@@ -174,7 +174,6 @@ pub(super) fn open_live(
         name: if any { route::ANY } else { &route.interface.name }.into(),
         address: address.map(|net| (net.ip(), net.prefix())),
         link: route.interface.link,
-        filter: None,
     };
     let probe = wanted.probe;
     let protocol = probe.protocol(Family::of(target));
@@ -219,7 +218,7 @@ fn neighbours(route: &Route, wanted: bool) -> Neighbours {
     let others = if wanted { route::interfaces(route.source) } else { Vec::new() };
     let others = others.into_iter().map(|(index, name, address)| {
         let name = name.as_str().into();
-        (index, Interface { name, address, link: LinkType::Raw, filter: None })
+        (index, Interface { name, address, link: LinkType::Raw })
     });
     // Frames of `any` are cooked, and of one interface.
     let first = if wanted { route.interface.index } else { 0 };
@@ -340,7 +339,6 @@ pub(super) fn open_simulated(
         name: SIMULATED.into(),
         address: Some((source, if source.is_ipv4() { 32 } else { 128 })),
         link: LinkType::Raw,
-        filter: None,
     };
     let prepared =
         prepare_tape(destination, args, task, &config, (&interface, Neighbours::default()))?;

@@ -205,8 +205,7 @@ pub fn recorded(
     left: usize,
 ) -> (Reports, Vec<u8>) {
     let bytes = Shared::default();
-    let interface =
-        Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+    let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw };
     let measurement = rounds.map_or_else(|| Measurement::once(config), Measurement::Rounds);
     let look = recording::Look { extensions: true, back: true, ..recording::Look::default() };
     let carried = RecordingMetadata { look, ..RecordingMetadata::of(config.clone(), measurement) };

@@ -358,8 +358,7 @@ fn holds(
     }
     config.packet_len = config.packet_len.max(config.least_len());
     let bytes = Shared::default();
-    let interface =
-        Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+    let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw };
     let carried = RecordingMetadata::of(config.clone(), Measurement::once(&config));
     let tape =
         Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, &carried.to_comment());

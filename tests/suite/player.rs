@@ -65,8 +65,7 @@ fn watch_over(link: &mut dyn Link, topology: Topology, rounds: u64) -> Watched {
     let config = config(&topology, 2);
     let plan = Plan { interval: 1.0, rounds: Some(rounds), until: None };
     let bytes = Shared::default();
-    let interface =
-        Interface { name: "simulated".into(), address: None, link: LinkType::Raw, filter: None };
+    let interface = Interface { name: "simulated".into(), address: None, link: LinkType::Raw };
     let tape = Recording::new(bytes.clone(), "memory", Format::PcapNg, &interface, "").unwrap();
     let feed = Feed::new(&topology, &config, plan, usize::MAX);
     let mut live = Live { feed, tape, rounds: Vec::new() };

@@ -23,8 +23,7 @@ const TARGET: &str = "203.0.113.9";
 fn streamed(link: &mut SimLink, config: &TraceConfig, plan: Plan) -> (String, Vec<u8>) {
     let names = link.topology().names().clone();
     let (out, file) = (Shared::default(), Shared::default());
-    let interface =
-        Interface { name: "sim".into(), address: None, link: LinkType::Raw, filter: None };
+    let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw };
     let tape = Recording::new(file.clone(), "memory", Format::Pcap, &interface, "").unwrap();
     let stream = Box::new(Stream::new(out.clone(), false, plan));
     let mut rounds = Rounds::new(config.clone(), plan).unwrap();

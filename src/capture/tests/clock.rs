@@ -42,8 +42,7 @@ fn stamps_are_the_clocks_and_what_is_read_is_the_time_of_the_run() {
 
     // A file that follows another says where it begins; a section that says nothing begins with none.
     let mut next = Vec::new();
-    let interface =
-        Interface { name: "eth0".into(), address: None, link: LinkType::Raw, filter: None };
+    let interface = Interface { name: "eth0".into(), address: None, link: LinkType::Raw };
     let mut recording = Recording::new(&mut next, "f", Format::PcapNg, &interface, "").unwrap();
     recording.begin_with_offset(Span::from_nanos(5_000), Timestamp::from_nanos(7_000)).unwrap();
     let frame = Frame {

@@ -30,7 +30,6 @@ fn a_pcapng_recording_carries_comments_interface_and_statistics() {
             I::IfName("eth0".into()),
             I::IfTsResol(9),
             I::IfIpv4Addr([192, 0, 2, 7, 255, 255, 255, 0].as_slice().into()),
-            I::IfFilter(b"\0udp".as_slice().into()),
         ]
     );
     let Block::EnhancedPacket(block) = reader.next_block().unwrap().unwrap() else {
@@ -51,8 +50,7 @@ fn a_pcapng_recording_carries_comments_interface_and_statistics() {
 fn frames_of_other_interfaces_keep_their_headers_in_a_pcapng_and_get_the_first_ones_in_a_pcap() {
     let datagram = [0x45, 0, 0, 4];
     let framed = [[0; 12].as_slice(), &[8, 0], &datagram].concat();
-    let interface =
-        |name: &str, link| Interface { name: name.into(), address: None, link, filter: None };
+    let interface = |name: &str, link| Interface { name: name.into(), address: None, link };
     let eth0 = interface("eth0", LinkType::Ethernet);
     let neighbours = Neighbours { first: 2, others: vec![(3, interface("tun0", LinkType::Raw))] };
     let written = |format| {

@@ -35,7 +35,7 @@ const FRAME: Frame<'_> = Frame {
 };
 
 fn interface() -> Interface {
-    Interface { name: "tun0".into(), address: None, link: LinkType::Raw, filter: None }
+    Interface { name: "tun0".into(), address: None, link: LinkType::Raw }
 }
 
 #[test]
