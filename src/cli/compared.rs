@@ -49,7 +49,7 @@ pub fn trace(found: &Comparison) -> String {
             writeln!(
                 text,
                 "whether the path to {target} has changed is unclear: load balancing or loss alone show this with \
-                 p = {}; {enough}compare two of `rtrace paths`, or two of --flow paris with the same --sport \
+                 {}; {enough}compare two of `rtrace paths`, or two of --flow paris with the same --sport \
                  (IPv6: and --flowlabel)",
                 chance(found.p)
             )
@@ -81,7 +81,7 @@ fn said(hop: &HopDifference) -> String {
         _ => String::new(),
     };
     match hop.chance.filter(|_| !hop.change) {
-        Some(chance) => format!("perhaps other branches (p = {chance:.2}): {said}{moved}"),
+        Some(p) => format!("perhaps other branches ({}): {said}{moved}", chance(p)),
         None => said + &moved,
     }
 }
@@ -171,12 +171,12 @@ pub fn map(found: &MapComparison) -> String {
     for router in &found.routers {
         let ttl = router.ttls.first().copied().unwrap_or_default();
         let (what, p) = (said(router.difference, router.change), router.p);
-        let _ = writeln!(text, "{ttl:2}  {what}: {} (p = {})", name(router.address), chance(p));
+        let _ = writeln!(text, "{ttl:2}  {what}: {} ({})", name(router.address), chance(p));
     }
     for link in &found.links {
         let from = link.from.map_or("here".to_owned(), |from| from.to_string());
         let (what, p) = (said(link.difference, link.change), link.p);
-        let _ = writeln!(text, "link  {what}: {from} -> {} (p = {})", link.to, chance(p));
+        let _ = writeln!(text, "link  {what}: {from} -> {} ({})", link.to, chance(p));
     }
     for (address, now) in &found.per_packet {
         let now = if *now { "now" } else { "no more" };
@@ -189,7 +189,7 @@ pub fn map(found: &MapComparison) -> String {
         Verdict::Same => writeln!(text, "the paths to {target} are the same"),
         Verdict::Changed => writeln!(
             text,
-            "the paths to {target} have changed (by chance alone: p = {})",
+            "the paths to {target} have changed (by chance alone: {})",
             chance(found.p)
         ),
         Verdict::Unclear => {
