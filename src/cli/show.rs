@@ -151,11 +151,12 @@ impl Finder {
             Wanted::Frame(frame) => frame,
         };
         let near: Vec<_> = self.near.iter().flatten().map(u64::to_string).collect();
-        let near = near.join(" and ");
+        let near = match near.join(" and ") {
+            none if none.is_empty() => "there is none that can be shown".to_owned(),
+            near => format!("the nearest that can be shown: {near}"),
+        };
         let what = self.excuse.unwrap_or("is neither a probe nor a reply of a trace");
-        anyhow!(
-            "{file}: frame {frame} {what}: the nearest that can be shown: {near}; `rtrace replay {file} --json` has all"
-        )
+        anyhow!("{file}: frame {frame} {what}: {near}; `rtrace replay {file} --json` has all")
     }
 }
 

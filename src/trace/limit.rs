@@ -82,6 +82,8 @@ pub(super) struct Asked {
     /// A router nearer than the hop said that it does not forward it, or such probes in this round: no limit of the hop leaves it
     /// unanswered.
     pub(super) rejected: bool,
+    /// The router of its hop may have rejected probes of other hops in this round.
+    pub(super) rejecting: bool,
 }
 
 /// The probes of a hop in a round that are settled, in the order in which they were sent. Of those that went past the target,
@@ -92,6 +94,13 @@ pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
     let is_end = path.end == Some(hop.ttl);
     // A router that rejects probes may answer few of them.
     let ended_before = path.target_ttl().is_none() && path.end.is_some_and(|end| end < hop.ttl);
+    // The router that rejects is at the end of the path, or nearer by as many hops as do not answer.
+    let is_silent = |ttl: u8| {
+        let mut probes = path.hop(ttl).into_iter().flat_map(|hop| &hop.probes);
+        probes.all(|probe| probe.answer().is_none())
+    };
+    let may_reject = |end: u8| hop.ttl <= end && (hop.ttl..end).all(is_silent);
+    let rejects = path.target_ttl().is_none() && path.end.is_some_and(may_reject);
     let past = path.probes().filter(|(ttl, _)| is_end && *ttl > hop.ttl).map(|(_, probe)| probe);
     let of_target = |it: &&Probe| it.answer().is_some_and(|reply| reply.is_of_target(path.target));
     let settled = hop.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt());
@@ -99,7 +108,8 @@ pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
         let answered = probe.counted().as_ref().is_some_and(mine) || probe.is_damaged();
         let rejected = ended_before || probe.counted().is_some_and(Reply::may_end);
         let rejected = rejected && !answered;
-        Some(Asked { round, query: 0, sent: probe.sent?, answered, rejected })
+        let sent = probe.sent?;
+        Some(Asked { round, query: 0, sent, answered, rejected, rejecting: rejects })
     });
     let mut asked: Vec<Asked> = asked.collect();
     // The scout is among the last of its hop, though it was sent first.

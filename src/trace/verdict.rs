@@ -267,7 +267,9 @@ fn judge(own: Evidence<'_>, behind: &[(usize, Evidence<'_>)], is_end: bool) -> V
         return Verdict { limit, ..plain(Loss::RateLimited) };
     }
     let shared = |(_, pool): (usize, Evidence<'_>)| 2.0 * pool.share.part() >= share.part();
-    let loss = if own.is_rejected() {
+    let loss = if own.is_rejecting() {
+        Loss::Unclear(Reason::LimitFits)
+    } else if own.is_rejected() {
         Loss::Path
     } else if own.is_starved() {
         Loss::Unclear(Reason::HardlyAnswers)
@@ -309,6 +311,8 @@ fn of_router(
     let is_alike = || beyond().any(|hop| hop.is_like(own));
     if !all.proves_loss() {
         unproven(all)
+    } else if Evidence::is_one_event(&with_beyond) {
+        Loss::Unclear(Reason::TooFew)
     } else if own.is_mostly_explained() || favours_first {
         Loss::Unclear(Reason::LimitFits)
     } else if !is_shared || !is_alike() {

@@ -66,9 +66,17 @@ fn the_rate_of_a_limit_is_that_beyond_its_burst() {
     let (mut told, mut limits) = (0, 0);
     for (rate, burst) in [(1.0, 6), (2.0, 1), (5.0, 5)] {
         let limit = format!("rate = {{ per_second = {rate}, burst = {burst} }}");
-        for (queries, interval, rounds) in
-            [(1, 0.1, 60), (3, 0.2, 60), (3, 1.0, 40), (10, 0.5, 30), (10, 1.0, 20), (10, 10.0, 20)]
-        {
+        for (queries, interval, rounds) in [
+            (1, 0.05, 20),
+            (1, 0.1, 60),
+            (3, 0.2, 60),
+            (3, 1.0, 40),
+            (10, 0.5, 30),
+            (10, 1.0, 20),
+            (10, 2.0, 20),
+            (10, 3.0, 20),
+            (10, 10.0, 20),
+        ] {
             let case = Case {
                 what: "rates",
                 topology: line_of(&[&limit], "500us", "silent = true"),
@@ -89,6 +97,42 @@ fn the_rate_of_a_limit_is_that_beyond_its_burst() {
         }
     }
     assert!(limits > 9 && (6..limits).contains(&told), "{told} of {limits}");
+}
+
+/// Each allows one answer a second, and the second round comes a little earlier than that after the first.
+#[test]
+fn what_is_lost_in_one_round_alone_is_not_loss_of_the_path() {
+    let limit = "rate = { per_second = 1, burst = 1 }";
+    let case = Case {
+        what: "one at once",
+        topology: line_of(&[limit; 5], "2ms", ""),
+        probe: ProbeType::Udp,
+        queries: 1,
+        interval: 1.0,
+        rounds: 60,
+        lossy: None,
+    };
+    let outcome = case.run();
+    assert!(outcome.lost() > 1, "{:?}", outcome.verdicts());
+    assert!(outcome.verdicts().iter().all(|it| it.loss != Loss::Path), "{:?}", outcome.verdicts());
+}
+
+/// A router that rejects probes to hops beyond it has fewer answers left for its own, where it limits them.
+#[test]
+fn a_router_that_rejects_probes_is_not_lossy_itself() {
+    let rejects = "rate = { per_second = 1, burst = 1 }\noutage = { after = \"10s\", lasts = \"10s\", unreachable = \"host\" }";
+    let case = Case {
+        what: "rejects",
+        topology: line_of(&[rejects, ""], "500us", ""),
+        probe: ProbeType::Udp,
+        queries: 1,
+        interval: 1.0,
+        rounds: 30,
+        lossy: None,
+    };
+    let verdicts = case.run().verdicts();
+    let losses: Vec<Loss> = verdicts.iter().map(|it| it.loss).collect();
+    assert!(losses[0] != Loss::Path && losses[1] == Loss::Path, "{losses:?}");
 }
 
 /// Each answers a part of what it is asked, all the same part, for others ask as much of each: so does the first link look. A few

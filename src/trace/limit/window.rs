@@ -7,6 +7,8 @@ use super::{Asked, Candidate, Fit, JITTER, float};
 use crate::time::{Span, Timestamp};
 
 const SECOND: Span = Span::from_millis(1_000);
+/// A second that begins sooner than this after the one before follows on it.
+const FOLLOWING: Span = Span::from_millis(1_500);
 /// One a second is a bucket of one.
 const LEAST: u64 = 2;
 /// The part of its answers that a limit of a second gives in seconds with losses, those at either end among them.
@@ -17,6 +19,7 @@ const TRIED: usize = 6;
 /// A second of a window: as many were asked, and as many answered.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
+    began: Timestamp,
     asked: u64,
     answered: u64,
 }
@@ -35,10 +38,19 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = (Candidate, u64)>
     })
 }
 
-/// Whether seconds with losses have as many answers as that, but for a few.
+/// Whether seconds with losses have as many answers as that, but for a few, and most follow on the second before: after a rest a
+/// bucket gives as many as it gained, and that is no number of answers a second.
 pub(super) fn is_met(limit: Candidate, probes: &[Asked]) -> bool {
     let seconds = seconds(probes);
-    let lossy = || seconds.iter().filter(|it| it.answered < it.asked);
+    let is_lossy = |it: &Second| it.answered < it.asked;
+    let lossy = || seconds.iter().filter(|it| is_lossy(it));
+    let follows = |pair: &&[Second]| match pair {
+        [before, it] => is_lossy(it) && it.began.since(before.began) < FOLLOWING,
+        _ => false,
+    };
+    if 2 * seconds.windows(2).filter(follows).count() < lossy().count() {
+        return false;
+    }
     let answered: u64 = lossy().map(|it| it.answered).sum();
     float(answered) >= MET * limit.per_second * float(lossy().count() as u64)
 }
@@ -50,7 +62,7 @@ fn seconds(probes: &[Asked]) -> Vec<Second> {
     for asked in probes {
         if began.is_none_or(|began| asked.sent.since(began) >= SECOND) {
             began = Some(asked.sent);
-            seconds.push(Second::default());
+            seconds.push(Second { began: asked.sent, ..Second::default() });
         }
         if let Some(second) = seconds.last_mut() {
             second.asked += 1;

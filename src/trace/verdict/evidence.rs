@@ -27,6 +27,8 @@ const ODD: f64 = 4.0;
 const FAVOUR: f64 = 3.0;
 /// The part of what is lost that is lost together with others of its round, beyond chance, by a limit.
 const TOGETHER: f64 = 0.2;
+/// A router that rejects probes in one round does so this number of rounds before and after.
+const BESIDE: u32 = 3;
 /// An outage is at least this number of rounds in a row without an answer.
 const OUTAGE: usize = 5;
 /// Outside of an outage, at most one probe in this number is lost.
@@ -83,6 +85,26 @@ impl Evidence<'_> {
         let rejected = rejected.sum::<usize>() as u64;
         let lost = self.probes.iter().filter(|asked| !asked.answered).count() as u64;
         rejected > 0 && (rejected == lost || rejected >= PROOF && 3 * rejected >= lost)
+    }
+
+    /// Whether most of what is lost is lost while its router rejects probes of other hops: its limit holds for both.
+    pub(super) fn is_rejecting(self) -> bool {
+        let lost = || self.probes.iter().filter(|asked| !asked.answered);
+        // Of the rejections too some are left out by that limit.
+        let is_near = |asked: &&Asked| {
+            let near = |it: &Asked| it.rejecting && it.round.abs_diff(asked.round) <= BESIDE;
+            self.probes.iter().any(near)
+        };
+        let rejecting = lost().filter(is_near).count();
+        rejecting > 0 && 3 * rejecting >= 2 * lost().count()
+    }
+
+    /// Whether all that these hops lose is lost in one round, as by one event, which proves no loss that goes on.
+    pub(super) fn is_one_event(hops: &[Self]) -> bool {
+        let lost = || hops.iter().flat_map(|hop| hop.probes).filter(|asked| !asked.answered);
+        let all: u64 = hops.iter().map(|hop| hop.explained.lost).sum();
+        let first = lost().next().map(|asked| asked.round);
+        all == lost().count() as u64 && lost().all(|asked| Some(asked.round) == first)
     }
 
     /// Whether its probes are lost in some rounds in a row, all of them and for more than the second of a limit, and hardly any before and
