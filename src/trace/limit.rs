@@ -86,6 +86,14 @@ pub(super) struct Asked {
     pub(super) rejecting: bool,
 }
 
+#[cfg(test)]
+impl Asked {
+    /// A lost probe of this round.
+    pub(super) fn at(sent: Timestamp, round: u32) -> Self {
+        Self { sent, round, query: 0, answered: false, rejected: false, rejecting: false }
+    }
+}
+
 /// The probes of a hop in a round that are settled, in the order in which they were sent. Of those that went past the target,
 /// answers take from its limit, too; nobody waited for the others.
 pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {

@@ -327,3 +327,42 @@ fn of_router(
 fn unproven(all: Evidence<'_>) -> Loss {
     Loss::Unclear(if all.is_little() { Reason::TooFew } else { Reason::LimitFits })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::limit::{Asked, explain};
+    use super::super::shares::Share;
+    use super::*;
+    use crate::time::Timestamp;
+
+    /// As it was captured: while the first router rejects what is for others it answers one probe a second, so every second
+    /// one of its own is lost.
+    #[test]
+    fn a_router_that_rejects_probes_is_not_lossy_itself() {
+        let is_down = |round: u32| (6..16).contains(&round);
+        let asked = |round, answered, rejected, rejecting| {
+            let sent = Timestamp::from_nanos(i64::from(round) * 1_000_000_000);
+            let mut asked = Asked::at(sent, round);
+            (asked.answered, asked.rejected, asked.rejecting) = (answered, rejected, rejecting);
+            asked
+        };
+        let own = |round: u32| {
+            let rejects = is_down(round) && round % 2 == 1;
+            asked(round, !is_down(round) || rejects, false, rejects)
+        };
+        let beyond =
+            |round: u32| asked(round, !is_down(round), is_down(round) && round % 2 == 1, false);
+        let hops = [(0..30).map(own).collect::<Vec<_>>(), (0..30).map(beyond).collect()];
+        let evidence = hops.each_ref().map(|probes| {
+            let lost = probes.iter().filter(|asked| !asked.answered).count() as u64;
+            Evidence {
+                share: Share { lost, sent: 30 },
+                explained: explain(probes),
+                probes,
+                errors: true,
+            }
+        });
+        let losses: Vec<Loss> = of(&evidence, Some(1)).iter().map(|verdict| verdict.loss).collect();
+        assert_eq!(losses, [Loss::Unclear(Reason::LimitFits), Loss::Path]);
+    }
+}

@@ -117,24 +117,6 @@ fn what_is_lost_in_one_round_alone_is_not_loss_of_the_path() {
     assert!(outcome.verdicts().iter().all(|it| it.loss != Loss::Path), "{:?}", outcome.verdicts());
 }
 
-/// A router that rejects probes to hops beyond it has fewer answers left for its own, where it limits them.
-#[test]
-fn a_router_that_rejects_probes_is_not_lossy_itself() {
-    let rejects = "rate = { per_second = 1, burst = 1 }\noutage = { after = \"10s\", lasts = \"10s\", unreachable = \"host\" }";
-    let case = Case {
-        what: "rejects",
-        topology: line_of(&[rejects, ""], "500us", ""),
-        probe: ProbeType::Udp,
-        queries: 1,
-        interval: 1.0,
-        rounds: 30,
-        lossy: None,
-    };
-    let verdicts = case.run().verdicts();
-    let losses: Vec<Loss> = verdicts.iter().map(|it| it.loss).collect();
-    assert!(losses[0] != Loss::Path && losses[1] == Loss::Path, "{losses:?}");
-}
-
 /// Each answers a part of what it is asked, all the same part, for others ask as much of each: so does the first link look. A few
 /// such routers are not taken for it, with one query a round; with more, probes that are lost together tell.
 #[test]
