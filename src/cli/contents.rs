@@ -201,6 +201,9 @@ impl Contents {
     /// Says what was left out because there is too much of it.
     fn say_limits(&self, name: &str) {
         self.lacking.sentences(name, self.packets).iter().for_each(|it| complain(it));
+        if let Some(cut) = self.lacking.cut_short().filter(|_| self.carried.is_some()) {
+            complain(&format!("{name} holds {}, {cut}", counted(self.packets, "packet")));
+        }
         if self.overflowed {
             complain(&format!(
                 "{name} holds more than {PROBES} probes, or probes between more than {PAIRS} pairs of addresses: \

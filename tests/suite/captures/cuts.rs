@@ -218,4 +218,11 @@ fn a_recording_of_ours_that_was_cut_says_so() {
         shown.stderr.contains("was cut too short by the capture to identify its probe")
     });
     assert!(frame.is_some());
+    // With the probes themselves.
+    let cut = bench.write("cut", &cut_recording(&whole, 24));
+    let said = replay(&cut, &[]).stderr;
+    assert!(
+        said.contains("are cut off before what identifies a probe: capture with a larger"),
+        "{said}"
+    );
 }
