@@ -14,16 +14,16 @@ use rtrace::enrich::names::Names;
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::recording::RecordingMetadata;
 use rtrace::render::json::Json;
-use rtrace::render::output::{Look, Output};
+use rtrace::render::output::Output;
 use rtrace::render::stream::Stream;
 use rtrace::render::text::{Style, Text};
-use rtrace::render::{Form, Renderer, View};
+use rtrace::render::{Form, Look, Renderer, View};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::endpoint::{Endpoint, SHARING};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::{Found, Survey};
 use rtrace::trace::{
-    Engine, Event, Measurement, Outcome, Probe, ProbeSelector, Recorded, TraceConfig, Tracer,
+    Engine, Event, Measurement, Outcome, Probe, ProbeSelector, RecordedRun, TraceConfig, Tracer,
 };
 use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
@@ -178,7 +178,7 @@ pub fn recording(bytes: &[u8]) {
 
 fn watching(carried: RecordingMetadata) -> Box<dyn Engine> {
     let RecordingMetadata { trace, measurement, first_round, .. } = carried;
-    let recorded = Recorded { first_round, ..Recorded::whole(&trace) };
+    let recorded = RecordedRun { first_round, ..RecordedRun::whole(&trace) };
     measurement.passive(trace, recorded).expect("what is carried is checked")
 }
 

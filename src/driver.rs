@@ -220,7 +220,7 @@ impl Driver {
     }
 }
 
-/// What comes after a turn of the driver.
+/// What comes after a step of the driver.
 #[derive(Clone, Copy)]
 enum Step {
     /// Another one.

@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::trace::rounds::MOST_ROUNDS;
 use crate::trace::{
     ConfigError, Disposition, Measurement, Path, Probe, ProbeRef, TraceConfig, paths, rounds,
 };
@@ -20,14 +19,14 @@ pub struct RecordingMetadata {
     /// What was measured.
     pub measurement: Measurement,
     /// How the report was asked for.
-    pub look: Look,
+    pub look: Presentation,
     /// The round that the recording begins with, from 0.
     pub first_round: u64,
 }
 
 /// How the report was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct Presentation {
     /// Without names.
     pub numeric: bool,
     /// With extensions.
@@ -66,7 +65,7 @@ impl From<Written> for RecordingMetadata {
             (None, Some(plan)) => Measurement::Paths(plan),
             (None, None) => Measurement::once(&trace),
         };
-        Self { trace, measurement, look: Look { numeric, extensions, back }, first_round }
+        Self { trace, measurement, look: Presentation { numeric, extensions, back }, first_round }
     }
 }
 
@@ -75,7 +74,7 @@ impl From<RecordingMetadata> for Written {
         let RecordingMetadata {
             trace,
             measurement,
-            look: Look { numeric, extensions, back },
+            look: Presentation { numeric, extensions, back },
             first_round,
         } = it;
         let (rounds, paths) = match measurement {
@@ -91,7 +90,7 @@ impl RecordingMetadata {
     /// What was measured with these probes, and reported without being asked for anything more.
     #[must_use]
     pub fn of(trace: TraceConfig, measurement: Measurement) -> Self {
-        Self { trace, measurement, look: Look::default(), first_round: 0 }
+        Self { trace, measurement, look: Presentation::default(), first_round: 0 }
     }
 
     /// As a section comment.
@@ -118,10 +117,7 @@ impl RecordingMetadata {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.measurement.check(&self.trace)?;
-        if self.first_round > MOST_ROUNDS {
-            return Err(ConfigError::OutOfRange { what: "first round", range: "0 to 2^40" });
-        }
-        Ok(())
+        rounds::check_number(self.first_round)
     }
 }
 
@@ -193,7 +189,7 @@ mod tests {
     #[test]
     fn a_configuration_comes_back_from_its_comment() {
         let trace = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
-        let look = Look { numeric: true, back: true, ..Look::default() };
+        let look = Presentation { numeric: true, back: true, ..Presentation::default() };
         let carried =
             RecordingMetadata { look, ..RecordingMetadata::of(trace, Measurement::Trace) };
         assert_eq!(RecordingMetadata::from_comment(&carried.to_comment()), Some(carried.clone()));

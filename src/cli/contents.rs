@@ -13,7 +13,7 @@ use super::flags::TraceOptions;
 use super::lacking::{self, Lacking, OverUplinks};
 use crate::capture::{CaptureReader, Item};
 use crate::enrich::names;
-use crate::recording::{Look, RecordingMetadata};
+use crate::recording::{Presentation, RecordingMetadata};
 use crate::render::counted;
 use crate::time::{Span, Timestamp};
 use crate::trace::endpoint::Endpoint;
@@ -65,9 +65,9 @@ pub(super) struct Recorded {
     pub config: TraceConfig,
     pub measurement: Measurement,
     /// How it was run.
-    pub run: trace::Recorded,
+    pub run: trace::RecordedRun,
     /// How its report was asked for.
-    pub look: Look,
+    pub look: Presentation,
 }
 
 impl Recorded {
@@ -286,12 +286,12 @@ impl Contents {
         Recorded {
             measurement: measurement.unwrap_or_else(|| Measurement::once(&config)),
             config,
-            run: trace::Recorded {
+            run: trace::RecordedRun {
                 sent_by,
                 idents,
                 first_round: carried.map_or(0, |carried| carried.first_round),
             },
-            look: carried.map_or_else(Look::default, |carried| carried.look),
+            look: carried.map_or_else(Presentation::default, |carried| carried.look),
         }
     }
 

@@ -34,7 +34,7 @@ const MOST_PROBES: usize = 100_000;
 /// No trace, and no round, with more probes than this is compared: what is kept of it would take more than 100 MB.
 const MOST_OF_ONE: u64 = 12_000;
 
-/// A document begins within so many octets.
+/// A document begins within this number of octets.
 const BLANKS: u64 = 4_096;
 
 /// Runs the command.

@@ -11,6 +11,7 @@ use super::flags::Cli;
 use super::{complain, words};
 use crate::driver::NeverSent;
 use crate::link::live::route::{self, RouteError};
+use crate::render::listed;
 use crate::untrusted::Untrusted;
 
 /// Names that are more alike than this (Jaro-Winkler) are taken for one another.
@@ -207,9 +208,8 @@ fn of_other_commands(argument: &str, command: &str) -> Option<String> {
     let names: Vec<String> = names.map(|name| format!("rtrace {name}")).collect();
     let here =
         if command.is_empty() { "a single trace".to_owned() } else { format!("rtrace {command}") };
-    (!names.is_empty()).then(|| {
-        format!("{name} is not an option of {here}: it is one of {}", words::listed(&names))
-    })
+    (!names.is_empty())
+        .then(|| format!("{name} is not an option of {here}: it is one of {}", listed(&names)))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Lacking {
         })
     }
 
-    /// What to say of a file with so many packets.
+    /// The sentences about what a file with this number of packets lacks.
     pub(super) fn sentences(&self, name: &str, packets: u64) -> Vec<String> {
         let unread = self.unread.iter().map(|(number, count)| {
             format!(

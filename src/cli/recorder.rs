@@ -49,7 +49,7 @@ pub struct Destination {
 enum To {
     Stdout(File),
     File(File),
-    /// Files of this size in a directory, of which so many are kept.
+    /// Files of this size in a directory, and how many of them are kept.
     Directory(File, u64, Option<usize>),
 }
 

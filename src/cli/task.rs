@@ -3,7 +3,7 @@
 use super::earlier::{Earlier, Search};
 use super::flags::OutputOptions;
 use super::watch::Watch;
-use crate::render::output::Look;
+use crate::render::Look;
 use crate::trace::{Measurement, TraceConfig};
 
 /// Probes per hop and round of a watch, unless others are asked for: as mtr's.

@@ -158,7 +158,7 @@ mod tests {
         }
     }
 
-    /// A capture of so many traces, one after the other or all at once, to as many targets, from one port or each from
+    /// A capture of `count` traces, one after the other or all at once, each to its own target, from one port or each from
     /// its own.
     fn campaign(count: u16, at_once: bool, one_port: bool) -> Vec<u8> {
         let mut frames = Vec::new();

@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
-use super::words::{listed, shown};
+use super::words::shown;
 use super::{flags, hints};
+use crate::render::listed;
 
 /// Options that need others.
 const NEEDY: [&str; 2] = ["--keep", "--rotate"];

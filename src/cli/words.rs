@@ -4,12 +4,3 @@
 pub fn shown(value: &str) -> String {
     if value.trim().is_empty() { format!("'{value}'") } else { value.to_owned() }
 }
-
-/// "a", "a and b", "a, b and c".
-pub fn listed(words: &[String]) -> String {
-    match words {
-        [] => String::new(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
-}

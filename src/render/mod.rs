@@ -41,6 +41,8 @@ use crate::time::ClockStep;
 use crate::trace::{Disposition, Event, Path, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
+use columns::Columns;
+use text::Style;
 
 /// What a renderer may look at.
 #[derive(Clone, Copy)]
@@ -74,6 +76,16 @@ impl<'a> View<'a> {
 /// What lines that belong to no hop begin with in text.
 const INDENT: &str = "    ";
 
+/// "a", "a and b", "a, b and c".
+pub(crate) fn listed<T: AsRef<str>>(words: &[T]) -> String {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    match &words[..] {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
 /// A count with its noun: "1 reply", "2 replies".
 pub(crate) fn counted(count: u64, noun: &str) -> String {
     match noun.strip_suffix('y') {
@@ -81,6 +93,19 @@ pub(crate) fn counted(count: u64, noun: &str) -> String {
         Some(stem) => format!("{count} {stem}ies"),
         None => format!("{count} {noun}s"),
     }
+}
+
+/// How a report is to look, whichever it is.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// What concerns every form.
+    pub style: Style,
+    /// In reports of rounds, the address of each host beside its name.
+    pub addresses: bool,
+    /// In reports of rounds, names that are not cut.
+    pub wide: bool,
+    /// The columns of reports of rounds.
+    pub columns: Columns,
 }
 
 /// One form of report. A form that is written as a whole needs [`end`](Self::end) only.

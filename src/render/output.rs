@@ -2,12 +2,10 @@
 
 use std::io::Write;
 
-use super::columns::Columns;
 use super::inspect::Inspect;
-use super::report::{self, Layout, Report};
+use super::report::{self, Report};
 use super::stream::Stream;
-use super::text::Style;
-use super::{Form, Renderer, atlas, csv, json, ndjson, paths, scamper, text};
+use super::{Form, Look, Renderer, atlas, csv, json, listed, ndjson, paths, scamper, text};
 use crate::trace::{Measurement, rounds};
 
 /// A report that there is of what was measured.
@@ -40,25 +38,12 @@ pub enum Output {
     Map(paths::Form, crate::trace::paths::Plan),
 }
 
-/// How a report is to look, whichever it is.
-#[derive(Clone, Debug, Default)]
-pub struct Look {
-    /// What concerns every form.
-    pub style: Style,
-    /// In reports of rounds, the address of each host beside its name.
-    pub addresses: bool,
-    /// In reports of rounds, names that are not cut.
-    pub wide: bool,
-    /// The columns of reports of rounds.
-    pub columns: Columns,
-}
-
 /// There is no such report of what was measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormError {
     /// It is not written in this form.
-    #[error("{} is not a format for {of}: choose one of {}", name(*.form), listed(.forms))]
+    #[error("{} is not a format for {of}: choose one of {}", name(*.form), names(.forms))]
     NotWritten {
         /// The form.
         form: Form,
@@ -67,9 +52,9 @@ pub enum FormError {
         /// The forms it has.
         forms: &'static [Form],
     },
-    /// Rounds are not written so.
+    /// One trace is written so, and rounds are not.
     #[error("{0} is for one trace: rounds are written as text, json, ndjson or csv")]
-    NotOfRounds(
+    OfOneTrace(
         /// The name of the form, or of the option that asks for it.
         &'static str,
     ),
@@ -82,14 +67,8 @@ fn name(form: Form) -> &'static str {
     form.describe().0
 }
 
-/// "text, json and csv".
-fn listed(forms: &[Form]) -> String {
-    let names: Vec<&str> = forms.iter().copied().map(name).collect();
-    match &names[..] {
-        [] => String::new(),
-        [only] => (*only).to_owned(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
-    }
+fn names(forms: &[Form]) -> String {
+    listed(&forms.iter().copied().map(name).collect::<Vec<_>>())
 }
 
 impl Output {
@@ -101,7 +80,7 @@ impl Output {
         match measurement {
             Measurement::Trace | Measurement::PathMtu if inspect => Self::of_inspection(form),
             Measurement::Trace | Measurement::PathMtu => Self::of_one(form),
-            Measurement::Rounds(_) if inspect => Err(FormError::NotOfRounds("--inspect")),
+            Measurement::Rounds(_) if inspect => Err(FormError::OfOneTrace("--inspect")),
             Measurement::Rounds(plan) => Self::of_rounds(form, *plan),
             Measurement::Paths(plan) => Self::of_paths(form, *plan),
         }
@@ -130,7 +109,7 @@ impl Output {
             Form::Atlas => Self::Atlas,
             Form::Scamper => Self::Scamper,
             Form::Dot | Form::Mermaid | Form::Svg => {
-                let of = "a trace, which this recording is of";
+                let of = "one trace";
                 return Err(FormError::NotWritten { form, of, forms: &Form::ALL });
             }
         })
@@ -142,8 +121,9 @@ impl Output {
             Form::Json => Self::Report(report::Form::Json),
             Form::Ndjson => Self::Stream(plan),
             Form::Csv => Self::Report(report::Form::Csv),
-            Form::Atlas | Form::Scamper | Form::Dot | Form::Mermaid | Form::Svg => {
-                return Err(FormError::NotOfRounds(name(form)));
+            Form::Atlas | Form::Scamper => return Err(FormError::OfOneTrace(name(form))),
+            Form::Dot | Form::Mermaid | Form::Svg => {
+                return Err(FormError::NotWritten { form, of: "rounds", forms: &Form::OF_ROUNDS });
             }
         })
     }
@@ -166,8 +146,7 @@ impl Output {
     /// What writes it to `out`.
     #[must_use]
     pub fn renderer(self, look: Look, out: impl Write + 'static) -> Box<dyn Renderer> {
-        let Look { style, addresses, wide, columns } = look;
-        let Style { numeric, extensions, .. } = style;
+        let (style, numeric) = (look.style, look.style.numeric);
         match self {
             Self::Text => Box::new(text::Text::new(out, style)),
             Self::Json => Box::new(json::Json::new(out, style)),
@@ -176,12 +155,7 @@ impl Output {
             Self::Atlas => Box::new(atlas::Atlas::new(out)),
             Self::Scamper => Box::new(scamper::Scamper::new(out, numeric)),
             Self::Inspection(json) => Box::new(Inspect::new(out, json, numeric)),
-            Self::Report(form) => {
-                // A part of an address is of no use.
-                let wide = wide || addresses;
-                let layout = Layout { form, numeric, addresses, extensions, wide, columns };
-                Box::new(Report::new(out, layout))
-            }
+            Self::Report(form) => Box::new(Report::new(out, form, look)),
             Self::Stream(plan) => Box::new(Stream::new(out, numeric, plan)),
             Self::Map(form, plan) => Box::new(paths::PathsReport::new(out, form, numeric, plan)),
         }

@@ -108,7 +108,7 @@ impl Claim {
 }
 
 impl Quote {
-    /// Of a quote with this header, of which so many octets are there.
+    /// Of a quote with this header and `len` octets.
     fn of(header: &IpHeader, len: usize) -> Self {
         Self {
             ttl: header.ttl,

@@ -23,10 +23,10 @@ use crate::wire::tcp::Flags;
 
 /// How many octets are looked at of those that a cut quote shows.
 const OCTETS: usize = 6;
-/// By so many octets probes are found, the most that a quote shows; where the capture cut nothing, by those that a router quotes.
+/// The numbers of octets that probes are found by, the most that a quote shows; where the capture cut nothing, that which a router quotes.
 const CUT: &[usize] = &[0, 2, 4, OCTETS];
 const UNCUT: &[usize] = &[TELLING];
-/// From so many on they identify a probe over IPv6, and one whose IP-ID is 0.
+/// At least this number of them identifies a probe over IPv6, and one whose IP-ID is 0.
 const TELLING: usize = 4;
 /// Up to here an IPv4 header has its checksum, and an IPv6 header its source.
 const CHECKSUM_ENDS: usize = 12;
@@ -107,7 +107,7 @@ impl Lenient {
     }
 }
 
-/// What identifies a datagram of which so many octets of the payload are there.
+/// What identifies a datagram of whose payload `there` octets are there.
 fn identity(key: &ProbeKey, label: Option<u32>, there: usize) -> u32 {
     match label {
         Some(label) if there < TELLING => label,

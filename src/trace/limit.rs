@@ -102,7 +102,7 @@ pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
     let is_end = path.end == Some(hop.ttl);
     // A router that rejects probes may answer few of them.
     let ended_before = path.target_ttl().is_none() && path.end.is_some_and(|end| end < hop.ttl);
-    // The router that rejects is at the end of the path, or nearer by as many hops as do not answer.
+    // The router that rejects is at the end of the path, or nearer if the hops before the end do not answer.
     let is_silent = |ttl: u8| {
         let mut probes = path.hop(ttl).into_iter().flat_map(|hop| &hop.probes);
         probes.all(|probe| probe.answer().is_none())
@@ -224,7 +224,7 @@ pub(super) fn explain(probes: &[Asked]) -> Explained {
     explain_after(None, probes)
 }
 
-/// What limits make of these, if so many answers at once were seen before them.
+/// What limits make of these, if `burst` answers at once were seen before them.
 fn explain_after(burst: Option<u32>, probes: &[Asked]) -> Explained {
     let lost = probes.iter().filter(|asked| !asked.answered).count() as u64;
     let answered = probes.len() as u64 - lost;
@@ -233,7 +233,7 @@ fn explain_after(burst: Option<u32>, probes: &[Asked]) -> Explained {
     }
     let chance = by_chance(lost, answered);
     let mut best = chance;
-    // Of a limit of so many in each second, which that is.
+    // A limit of a number in each second is kept with its fit.
     let mut fits: Vec<(f64, Option<Candidate>, u64)> = Vec::new();
     let mut add = |window: Option<Candidate>, fit: &dyn Fn(f64) -> Option<Fit>| {
         if let Some(fit) = fit(best - NEAR) {

@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::mtu::MtuTracer;
 use super::paths::{self, Paths};
 use super::probe_selector::ProbeSelector;
-use super::rounds::{self, MOST_ROUNDS, Rounds};
+use super::rounds::{self, Rounds};
 use super::tracer::Tracer;
 
 /// What is measured.
@@ -25,7 +25,7 @@ pub enum Measurement {
 
 /// What a passive engine has to know of a run that was recorded, besides its configuration.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub struct RecordedRun {
     /// The configuration that its probes were sent by, of which the report may leave some out.
     pub sent_by: TraceConfig,
     /// Which datagrams are its probes.
@@ -85,12 +85,10 @@ impl Measurement {
     pub fn passive(
         self,
         config: TraceConfig,
-        recorded: Recorded,
+        recorded: RecordedRun,
     ) -> Result<Box<dyn Engine>, ConfigError> {
-        let Recorded { sent_by, idents, first_round } = recorded;
-        if first_round > MOST_ROUNDS {
-            return Err(ConfigError::OutOfRange { what: "first round", range: "0 to 2^40" });
-        }
+        let RecordedRun { sent_by, idents, first_round } = recorded;
+        rounds::check_number(first_round)?;
         Ok(match self {
             Self::Trace | Self::PathMtu => Box::new(Tracer::passive(config, idents)?),
             Self::Rounds(plan) => {
@@ -101,7 +99,7 @@ impl Measurement {
     }
 }
 
-impl Recorded {
+impl RecordedRun {
     /// A run from its beginning, by this configuration.
     #[must_use]
     pub fn whole(config: &TraceConfig) -> Self {

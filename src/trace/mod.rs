@@ -46,7 +46,7 @@ pub mod verdict;
 pub use config::{ConfigError, TraceConfig, Wait};
 pub use engine::Engine;
 pub use event::{Disposition, Event};
-pub use measurement::{Measurement, Recorded};
+pub use measurement::{Measurement, RecordedRun};
 pub use path::{Hop, Outcome, Path, Probe, ProbeRef, SizeProbe, Stop};
 pub use probe_selector::{Listed, ProbeSelector};
 pub use replies::{Contradicted, Replies};

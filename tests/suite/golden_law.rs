@@ -16,12 +16,12 @@ use rtrace::link::Link;
 use rtrace::link::replay::ReplayLink;
 use rtrace::link::sim::{Attack, ForgedAnswer, START, SimLink, Topology};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret};
-use rtrace::recording::{self, RecordingMetadata, packet_comment};
-use rtrace::render::output::{Look, Output};
-use rtrace::render::report::{self, Layout, Report};
+use rtrace::recording::{Presentation, RecordingMetadata, packet_comment};
+use rtrace::render::output::Output;
+use rtrace::render::report::{self, Report};
 use rtrace::render::stream::Stream;
 use rtrace::render::text::Style;
-use rtrace::render::{Form, Renderer, View};
+use rtrace::render::{Form, Look, Renderer, View};
 use rtrace::time::{ClockStep, Span, Timestamp};
 use rtrace::trace::config::Confirmation;
 use rtrace::trace::rounds::{Plan, Rounds};
@@ -61,10 +61,10 @@ pub type Reports = Vec<String>;
 fn renderers(plan: Option<Plan>) -> Vec<(Box<dyn Renderer>, Shared)> {
     let style = Style { numeric: false, extensions: true, back: true };
     let report = |form| {
-        let (wide, extensions, columns) = (true, true, "LDRS NABWVGJMXIEPT".parse().unwrap());
-        let layout = Layout { form, extensions, wide, columns, ..Layout::default() };
+        let columns = "LDRS NABWVGJMXIEPT".parse().unwrap();
+        let look = Look { style, wide: true, columns, ..Look::default() };
         let out = Shared::default();
-        (Box::new(Report::new(out.clone(), layout)) as Box<dyn Renderer>, out)
+        (Box::new(Report::new(out.clone(), form, look)) as Box<dyn Renderer>, out)
     };
     let single = |form: Form| {
         let out = Shared::default();
@@ -207,7 +207,7 @@ pub fn recorded(
     let bytes = Shared::default();
     let interface = Interface { name: "sim".into(), address: None, link: LinkType::Raw };
     let measurement = rounds.map_or_else(|| Measurement::once(config), Measurement::Rounds);
-    let look = recording::Look { extensions: true, back: true, ..recording::Look::default() };
+    let look = Presentation { extensions: true, back: true, ..Presentation::default() };
     let carried = RecordingMetadata { look, ..RecordingMetadata::of(config.clone(), measurement) };
     let mut tape =
         Recording::new(bytes.clone(), "memory", format, &interface, &carried.to_comment()).unwrap();

@@ -439,6 +439,10 @@ fn what_makes_no_sense_for_rounds_is_refused_in_one_line() {
         (vec!["watch", "--report", TARGET, "--format", "scamper"], "text, json, ndjson and csv"),
         (vec!["report", TARGET, "--inspect"], "--inspect is for one trace"),
         (vec!["replay", path, "--format", "atlas"], "atlas is for one trace"),
+        (
+            vec!["replay", path, "--format", "dot"],
+            "dot is not a format for rounds: choose one of text, json, ndjson and csv",
+        ),
         (vec!["replay", path, "--mtu"], "--mtu is for one trace"),
         (vec!["report", TARGET, "--columns", "LSZ"], "E median"),
         (vec!["report", TARGET, "--until", "soon"], "1h30m"),

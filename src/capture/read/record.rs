@@ -32,7 +32,7 @@ pub(super) enum Stop {
     Io(io::Error),
     Truncated,
     Damaged(&'static str),
-    /// A block of so many bytes.
+    /// A block of this length in bytes.
     TooLong(usize),
 }
 

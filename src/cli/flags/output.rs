@@ -3,10 +3,10 @@
 use clap::Args;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
-use crate::recording;
-use crate::render::Form;
-use crate::render::output::{FormError, Look, Output};
+use crate::recording::Presentation;
+use crate::render::output::{FormError, Output};
 use crate::render::text::Style;
+use crate::render::{Form, Look};
 use crate::trace::Measurement;
 
 /// What is written where.
@@ -114,8 +114,8 @@ impl OutputOptions {
     }
 
     /// What a recording says of it.
-    pub fn recorded(self) -> recording::Look {
+    pub fn recorded(self) -> Presentation {
         let Self { numeric, extensions, back, .. } = self;
-        recording::Look { numeric, extensions, back }
+        Presentation { numeric, extensions, back }
     }
 }

@@ -8,8 +8,8 @@ use super::output::forms;
 use super::values::{at_least_one, parse_interval, parse_listen, parse_size, parse_until};
 use super::{OutputOptions, TraceArgs};
 use crate::render::Form;
+use crate::render::Look;
 use crate::render::columns::{self, Columns};
-use crate::render::output::Look;
 use crate::trace::rounds::Until;
 
 /// `rtrace watch TARGET` and `rtrace report TARGET`.

@@ -17,7 +17,7 @@ const TITLES: [&str; 6] = ["Mtr_Version", "Start_Time", "Status", "Host", "Hop",
 const OURS: [&str; 3] = ["Loss", "Damaged", "Reason"];
 
 pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
-    let columns = &whole.layout.columns;
+    let columns = &whole.look.columns;
     // The line of titles ends in a comma, the others do not.
     let mut table = csv::WriterBuilder::new().flexible(true).from_writer(out);
     let titles = columns.iter().map(|column| column.title);

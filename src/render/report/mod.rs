@@ -13,9 +13,8 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use super::columns::Columns;
 use super::rows::{self, OriginRow};
-use super::{Renderer, View};
+use super::{Look, Renderer, View};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::Event;
 use crate::trace::table::{Row, Table};
@@ -41,28 +40,11 @@ impl Form {
     pub const ALL: [Self; 3] = [Self::Text, Self::Json, Self::Csv];
 }
 
-/// How a report is to look.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
-pub struct Layout {
-    /// Its form.
-    pub form: Form,
-    /// Addresses without names.
-    pub numeric: bool,
-    /// The address of each host beside its name.
-    pub addresses: bool,
-    /// With the label stacks that routers append; the JSON always has them.
-    pub extensions: bool,
-    /// Names are not cut.
-    pub wide: bool,
-    /// What the text and the table tell of each hop.
-    pub columns: Columns,
-}
-
 /// A report, written when the watch is over.
 pub struct Report<W> {
     out: W,
-    layout: Layout,
+    form: Form,
+    look: Look,
     table: Table,
     began: Option<Timestamp>,
     clock_steps: u64,
@@ -70,8 +52,10 @@ pub struct Report<W> {
 
 impl<W: Write> Report<W> {
     /// A report to `out`.
-    pub fn new(out: W, layout: Layout) -> Self {
-        Self { out, layout, table: Table::new(), began: None, clock_steps: 0 }
+    pub fn new(out: W, form: Form, look: Look) -> Self {
+        // A part of an address is of no use.
+        let look = Look { wide: look.wide || look.addresses, ..look };
+        Self { out, form, look, table: Table::new(), began: None, clock_steps: 0 }
     }
 }
 
@@ -90,9 +74,9 @@ impl<W: Write> Renderer for Report<W> {
     }
 
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
-        let Self { ref layout, ref table, began, clock_steps, .. } = *self;
-        let whole = Whole { view, layout, table, began, clock_steps };
-        match self.layout.form {
+        let Self { ref look, ref table, began, clock_steps, .. } = *self;
+        let whole = Whole { view, look, table, began, clock_steps };
+        match self.form {
             Form::Text => text::write(&mut self.out, whole)?,
             Form::Json => json::write(&mut self.out, whole)?,
             Form::Csv => csv::write(&mut self.out, whole)?,
@@ -105,7 +89,7 @@ impl<W: Write> Renderer for Report<W> {
 #[derive(Clone, Copy)]
 struct Whole<'a> {
     view: View<'a>,
-    layout: &'a Layout,
+    look: &'a Look,
     table: &'a Table,
     began: Option<Timestamp>,
     /// How often the clock was set.
@@ -115,8 +99,8 @@ struct Whole<'a> {
 impl<'a> Whole<'a> {
     /// A host as it is shown: by its name, where that is known and asked for.
     fn host(self, address: IpAddr) -> Cow<'a, Untrusted> {
-        match rows::name(self.view, address, self.layout.numeric) {
-            Some(name) if self.layout.addresses => {
+        match rows::name(self.view, address, self.look.style.numeric) {
+            Some(name) if self.look.addresses => {
                 Cow::Owned(format!("{} ({address})", name.ascii()).into())
             }
             Some(name) => Cow::Borrowed(name),

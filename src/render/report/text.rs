@@ -19,14 +19,14 @@ const HOSTS: usize = 33;
 const SYSTEM: usize = 9;
 
 pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
-    let (table, columns) = (whole.table, &whole.layout.columns);
+    let (table, columns) = (whole.table, &whole.look.columns);
     let started = whole.began.map_or(NOBODY.to_owned(), |at| {
         let at = jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap_or_default();
         at.strftime("%FT%T+0000").to_string()
     });
     writeln!(out, "Start: {started}")?;
 
-    let wide = whole.layout.wide;
+    let wide = whole.look.wide;
     let responders = table.rows().iter().flat_map(|row| &row.responders);
     let systems = responders.filter_map(|it| whole.system(Some(it.address)).map(|it| it.len() + 1));
     let systems = whole.view.origins.map(|_| systems.chain([SYSTEM]).max());
@@ -61,7 +61,7 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
                     None => writeln!(out, "        {host:<hosts$}")?,
                 }
             }
-            if whole.layout.extensions {
+            if whole.look.style.extensions {
                 write_labels(out, &responder.reply)?;
             }
         }

@@ -68,7 +68,7 @@ pub enum Oddity {
         field: &'static str,
         /// The whole message was quoted.
         whole: bool,
-        /// The source is not that which was sent: what a further translation put back may be missing from what is quoted.
+        /// The source differs from the one that was sent: the quote may lack what a further translation put back.
         translated: bool,
     },
 }

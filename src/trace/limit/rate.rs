@@ -11,7 +11,7 @@ const NARROW: f64 = 1.6;
 /// Of losses, one in this number may have another cause than the limit.
 const PURE: f64 = 10.0;
 
-/// What answers show of a bucket, of which so many at once were seen before these.
+/// What answers show of a bucket that gave `burst` answers at once before these.
 pub(super) fn measure(probes: &[Asked], unexplained: u64, burst: Option<u32>) -> Limit {
     let probes: Vec<Asked> = probes.iter().filter(|asked| !asked.rejected).copied().collect();
     let is_lost = |asked: &Asked| !asked.answered;
@@ -70,7 +70,7 @@ impl Limit {
         Self { per_second, burst: self.burst.or(before.burst) }
     }
 
-    /// A limit of so many answers in each second says itself what it is.
+    /// A limit of a number of answers in each second: its rate is that number.
     pub(super) fn of_window(limit: Candidate) -> Self {
         Self { per_second: Some(limit.per_second), burst: Some(limit.burst) }
     }

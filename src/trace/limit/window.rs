@@ -38,8 +38,8 @@ pub(super) fn limits(probes: &[Asked]) -> impl Iterator<Item = (Candidate, u64)>
     })
 }
 
-/// Whether seconds with losses have as many answers as that, but for a few, and most follow on the second before: after a rest a
-/// bucket gives as many as it gained, and that is no number of answers a second.
+/// Whether seconds with losses have nearly that number of answers, and most follow on the second before: after a rest a bucket
+/// gives what it gained, which is no number of answers a second.
 pub(super) fn is_met(limit: Candidate, probes: &[Asked]) -> bool {
     let seconds = seconds(probes);
     let is_lossy = |it: &Second| it.answered < it.asked;

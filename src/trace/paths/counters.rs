@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 8;
 const ROOM: u16 = 4_096;
 /// The same for routers of other flows.
 const STRANGERS_ROOM: u16 = 256;
-/// Replies may overtake one another by so many numbers.
+/// Replies may overtake one another by this number.
 const OVERTAKEN: u16 = 4;
 
 /// One answer.

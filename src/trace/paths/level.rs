@@ -126,7 +126,7 @@ impl Level {
         tried.saturating_sub(self.asked.values().sum())
     }
 
-    /// Whether more than so many probes timed out for each that was answered.
+    /// Whether more than this number of probes timed out for each that was answered.
     pub(super) fn is_scarce(&self, times: usize) -> bool {
         self.lost() > times * self.answers()
     }

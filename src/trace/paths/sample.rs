@@ -13,7 +13,7 @@ const STEP: f64 = 200.0;
 const STEP_PER_SECOND: f64 = 20_000.0;
 /// Steps of at least this are none: the counter may have gone round.
 const FARTHEST: f64 = 16_384.0;
-/// Replies may overtake one another by so many numbers.
+/// Replies may overtake one another by this number.
 const OVERTAKEN: u16 = 4;
 
 /// When a reply came, and its IP-ID.

@@ -23,7 +23,7 @@ const URGENT: usize = usize::MAX;
 const TRIES: u8 = 2;
 /// So many probes in a row that never left show that no others will.
 const HOPELESS: u32 = 64;
-/// While so many probes are in flight, one answer is not worth deciding again.
+/// While this number of probes is in flight, one answer is not worth deciding again.
 const WORTH: usize = 8;
 
 /// What never changes of a run.

@@ -48,6 +48,17 @@ const KEPT: (usize, usize) = (8, MOST_KEPT);
 pub(super) const MOST_KEPT: usize = 512;
 /// More rounds than fit into 300 years, so that counting them never runs over.
 pub const MOST_ROUNDS: u64 = 1 << 40;
+/// The reason why no round has this number, from 0, if there is one.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn check_number(round: u64) -> Result<(), ConfigError> {
+    if round > MOST_ROUNDS {
+        return Err(ConfigError::OutOfRange { what: "first round", range: "0 to 2^40" });
+    }
+    Ok(())
+}
+
 /// More probes a second than a socket takes.
 const MOST_A_SECOND: f64 = 1_000_000.0;
 

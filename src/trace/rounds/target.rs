@@ -118,16 +118,11 @@ impl Path {
             .or_else(|| first(&|ttl, reply| other(reply) && !self.is_of_target(ttl, reply)));
         let by_target =
             || first(&|_, reply| reply.responder == self.target && !reply.kind.is_advice());
-        match (error, self.looped) {
-            (None, Some(looped)) => return Instead::Loop(looped),
-            (error, _) => {
-                if let Some(error) = error.or_else(by_target) {
-                    return Instead::Error {
-                        first: error.clone(),
-                        others: self.others_like(error),
-                    };
-                }
-            }
+        if let Some(looped) = self.looped.filter(|_| error.is_none()) {
+            return Instead::Loop(looped);
+        }
+        if let Some(error) = error.or_else(by_target) {
+            return Instead::Error { first: error.clone(), others: self.others_like(error) };
         }
         let beyond = self.hops().iter().filter(|hop| hop.ttl > self.farthest);
         if beyond.flat_map(|hop| &hop.probes).any(Probe::is_damaged) {

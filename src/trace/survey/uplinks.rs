@@ -101,7 +101,7 @@ fn complete_one_another(runs: &[&Run]) -> bool {
         && !runs.iter().any(|run| asks_evenly(run.probes.iter()))
 }
 
-/// Whether as many probes have each TTL from the first on, but for the last.
+/// Whether each TTL from the first on has the same number of probes, but for the last.
 fn asks_evenly<'a>(probes: impl Iterator<Item = &'a Sighting>) -> bool {
     let mut counts: BTreeMap<u8, usize> = BTreeMap::new();
     probes.for_each(|it| *counts.entry(it.ttl).or_default() += 1);

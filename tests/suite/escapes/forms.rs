@@ -14,15 +14,15 @@ use rtrace::enrich::names::Names;
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::metrics::Metrics;
 use rtrace::render::inspect::Inspect;
-use rtrace::render::output::{Look, Output};
-use rtrace::render::report::{self, Layout, Report};
+use rtrace::render::output::Output;
+use rtrace::render::report::{self, Report};
 use rtrace::render::stats::RunFacts;
 use rtrace::render::stream::Stream;
 use rtrace::render::text::Style;
 use rtrace::render::tui::state::Pane;
 use rtrace::render::tui::theme::Theme;
 use rtrace::render::tui::{Model, Snapshot, Tab, UiState, draw};
-use rtrace::render::{self, Renderer, View};
+use rtrace::render::{self, Look, Renderer, View};
 use rtrace::trace::paths::{self, Paths};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Disposition, Engine, Event, Measurement, Path, TraceConfig, Tracer};
@@ -199,8 +199,9 @@ proptest! {
             (report::Form::Text, Form::Lines), (report::Form::Json, Form::Json), (report::Form::Csv, Form::Csv),
         ] {
             let columns = "LSNABWV".parse().unwrap();
-            let layout = Layout { form, extensions: true, wide: true, columns, ..Layout::default() };
-            all.push(written("report", |out| Box::new(Report::new(out, layout)), parsed));
+            let style = Style { extensions: true, ..Style::default() };
+            let look = Look { style, wide: true, columns, ..Look::default() };
+            all.push(written("report", |out| Box::new(Report::new(out, form, look)), parsed));
         }
         all.push(written("stream", |out| Box::new(Stream::new(out, false, plan)), Form::JsonLines));
         let seen = run(&sources, Box::new(Rounds::new(traced(&sources), plan).unwrap()), all);
