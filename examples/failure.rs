@@ -69,7 +69,7 @@ fn seeded(text: &str, seed: u32) -> anyhow::Result<Topology> {
     Ok(Topology::parse(&text.replace("seed = 7\n", &format!("seed = {seed}\n")), "topology")?)
 }
 
-/// A router, branches with so many routers each from there to another one, and the target behind that.
+/// A router, branches with this number of routers each from there to another one, and the target beyond that.
 fn variable_queries(branches: &[usize]) -> String {
     let mut text = "seed = 7\nsource = \"192.0.2.2\"\n".to_owned();
     let mut hop = |name: &str, address: &str, next: &[String]| {
@@ -157,7 +157,7 @@ fn median(mut values: Vec<usize>) -> usize {
 /// distribution. Fewer have at most a chance of [`TAIL`], and more have.
 fn likely(runs: u32, chance: f64) -> (u32, u32) {
     let odds = (chance / (1.0 - chance)).ln();
-    // The logarithm of the chance of just so many, and the chance of so many at most.
+    // The logarithm of the chance of exactly this number, and the chance of at most this number.
     let (mut log, mut sum) = (f64::from(runs) * (-chance).ln_1p(), 0.0);
     let mut least = None;
     for failures in 0..=runs {
@@ -261,7 +261,7 @@ fn main() -> anyhow::Result<()> {
     table_of_the_rule()?;
     println!(
         "\nHow many of {WHOLE} runs, each with another seed for what routers hash, find all: thirty-one.toml, and a router that branches\n\
-         to one again by ways of so many routers. Links are compared with those of the topology, not counted.\n"
+         to one again over paths of this many routers. Links are compared with those of the topology, not counted.\n"
     );
     println!(
         "| topology | confidence, 95 % | | all routers | all links, no other | runs with a link that is none | probes, median |"
@@ -278,7 +278,7 @@ fn main() -> anyhow::Result<()> {
     }
     println!(
         "\nWhy more runs find all than the rule alone would. At 95 % of each router it asks a router with k next hops for n_k flows, and stops\n\
-         early where the first show fewer than k. It would miss one in so many of {WHOLE} runs (and its 99 % interval). But flows are\n\
+         early where the first show fewer than k. It would miss one in this many of {WHOLE} runs (and its 99 % interval). But flows are\n\
          shared: those that are asked for hops behind (node control: some of each router there; the meshing test) show next hops as well, so\n\
          a run cannot stop before they are there. So for each way: the flows that were seen at the next hops in the end, fewest and median; in how many\n\
          runs the rule misses one where it does not stop before the fewest; in how many one was missed.\n"

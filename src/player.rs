@@ -5,7 +5,7 @@
 //! lest that take long, some twenty copies of what was known on the way are kept, evenly spaced however long the
 //! recording is, and it is begun with one of them.
 //!
-//! A player reads no clock and does as much at a time as it is told to: [`Player::work`]. Where it is to go is set by
+//! A player reads no clock and works in steps of a given size: [`Player::work`]. Where it is to go is set by
 //! what it is asked for, at once.
 
 use std::io::Read;
@@ -24,7 +24,7 @@ use crate::trace::table::Table;
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
 
-/// So many things that the file says lie between two copies at first: some milliseconds of work.
+/// How many entries of the file lie between two copies at first: some milliseconds of work.
 const SPACING: u64 = 4_096;
 /// When there are more copies than this, every second one is given up.
 const COPIES: usize = 32;
@@ -89,14 +89,14 @@ impl<R: Read> Player<R> {
         })
     }
 
-    /// Keeps a copy after so many things that the file says, at first.
+    /// Sets after how many entries of the file a copy is kept, at first.
     #[must_use]
     pub fn spaced(mut self, things: u64) -> Self {
         self.copies.spacing = things.max(1);
         self
     }
 
-    /// Goes on towards where it is to be, by so many things of the file at most. Says whether it is there.
+    /// Moves towards its destination by at most this number of entries of the file. Returns whether it is there.
     ///
     /// # Errors
     /// When the recording cannot be read.
@@ -113,7 +113,7 @@ impl<R: Read> Player<R> {
         Ok(self.is_there())
     }
 
-    /// Whether it is where it is to be.
+    /// Whether it has reached its destination.
     pub fn is_there(&mut self) -> bool {
         let there = match self.goal {
             Goal::Round(round) => self.place.seen.mark.rounds >= round,
@@ -122,7 +122,7 @@ impl<R: Read> Player<R> {
         !self.back && (there || self.place.over)
     }
 
-    /// So much time has passed: goes on if it is playing and not behind. Says whether that changes what is shown.
+    /// Lets time pass: moves on if it is playing and not behind. Returns whether the display changes.
     pub fn pass(&mut self, time: Span) -> bool {
         let passes = self.playing && self.is_there();
         if passes {
@@ -150,7 +150,7 @@ impl<R: Read> Player<R> {
         self.back = self.place.seen.mark.is_beyond(self.goal);
     }
 
-    /// So many rounds on, or back, and stops there. A round that is shown in part is made whole first.
+    /// Moves forward or back by a number of rounds, and pauses there. A round that is shown in part is completed first.
     pub fn step(&mut self, rounds: i64) {
         self.playing = false;
         let from = match (self.goal, self.is_there()) {
@@ -166,7 +166,7 @@ impl<R: Read> Player<R> {
         self.seek(Goal::Round(if back { to.min(mark.before) } else { to }));
     }
 
-    /// Plays so many times as fast as it was recorded.
+    /// Plays this many times as fast as it was recorded.
     pub fn set_speed(&mut self, speed: f64) {
         self.speed = speed;
     }
@@ -179,7 +179,7 @@ impl<R: Read> Player<R> {
         self.forgotten = Some(here);
     }
 
-    /// What is to be drawn.
+    /// What to draw.
     #[must_use]
     pub fn target(&self) -> Target {
         self.place.seen.model.target()
@@ -259,7 +259,7 @@ impl<R: Read> Player<R> {
         Ok(())
     }
 
-    /// To the last copy that is not beyond where it is to be.
+    /// Restores the last copy that is not beyond the destination.
     fn go_back(&mut self) -> Result<(), LinkError> {
         if let Some(mark) = self.forgotten.filter(|mark| mark.is_beyond(self.goal)) {
             self.copies.cut(mark);
@@ -294,7 +294,7 @@ struct Mark {
 }
 
 impl Mark {
-    /// Whether that is after what is to be shown.
+    /// Whether that is beyond the destination.
     fn is_beyond(&self, goal: Goal) -> bool {
         match goal {
             Goal::Round(round) => self.rounds > round || self.rounds == round && !self.just_ended,
@@ -327,7 +327,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// The round that is shown, from 1: that which is running, once something is known of it.
+    /// The shown round, from 1: the running one once something is known of it.
     fn round(&self) -> u64 {
         if self.model.is_running() { self.latest } else { self.mark.rounds }
     }

@@ -106,7 +106,7 @@ impl RecordingMetadata {
         Self::read(comment)?.ok()
     }
 
-    /// The same, with the reason why one of this kind is not used: it is of another form, or says what the command line
+    /// Reads a comment of this kind, or says why it is not used: it has another form, or asks for what the command line
     /// refuses. A recording may not ask for more than its user.
     #[must_use]
     pub fn read(comment: &str) -> Option<Result<Self, String>> {

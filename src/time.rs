@@ -17,7 +17,7 @@ pub struct Timestamp(i64);
 ///
 /// All times in rtrace are those of the clock as it was when the run began, as if it had never been set: what reads
 /// frames takes every step out of their stamps again. What remains is that nobody saw the step itself: a stamp near it
-/// may be of either side, and so no round trip over it is to be believed.
+/// may be of either side, so no round trip across it is reliable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockStep {
     /// How far it was set forward; back if negative. Zero: it was set by then, but frames with stamps from before
@@ -33,7 +33,7 @@ pub struct ClockStep {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span(i64);
 
-/// What is said of it, once.
+/// The message about it, once.
 impl fmt::Display for ClockStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let way = if self.by < Span::ZERO { "back" } else { "forward" };

@@ -39,7 +39,7 @@ pub const SWEEPS: [Sweep; 4] =
     [Sweep::SourcePort, Sweep::Id, Sweep::DestinationPort, Sweep::Checksum];
 /// Packets a second.
 pub const RATE: i64 = 200_000;
-/// After so many packets a forger guesses anew what he does not sweep.
+/// After this number of packets a forger guesses again what it does not sweep.
 const GUESSES: u32 = 1 << 16;
 
 /// Which field takes one value after another: of probes that have none it is the one that is in its place.
@@ -91,7 +91,7 @@ pub struct Outcome {
 }
 
 impl Run {
-    /// One of so many, all different.
+    /// One of this number of values, all different.
     pub fn number(number: u64, rounds: Option<(f64, u64)>) -> Self {
         let mut rng = fastrand::Rng::with_seed(number);
         let index = |of: usize| usize::try_from(number).unwrap_or(0) % of;

@@ -25,7 +25,7 @@ pub struct Hostile {
     pub differing: u64,
 }
 
-/// About so many frames, shown to the run with this number.
+/// About this number of frames, shown to a run.
 pub fn attacked(number: u64, frames: u64) -> Hostile {
     let rounds = (!number.is_multiple_of(3)).then_some((0.05, 40));
     let run = Run::number(number, rounds);
@@ -130,7 +130,7 @@ fn arbitrary(corpus: &[Vec<u8>], now: Timestamp, rng: &mut fastrand::Rng) -> Cap
     (at, LinkType::from_number(link), bytes)
 }
 
-/// Fewer than so many octets.
+/// Fewer than this number of octets.
 fn random(most: usize, rng: &mut fastrand::Rng) -> Vec<u8> {
     let len = rng.usize(..most);
     std::iter::repeat_with(|| rng.u8(..)).take(len).collect()

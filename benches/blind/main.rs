@@ -1,4 +1,4 @@
-//! Blind attacks: so many traces, and so many watches of thirty rounds of a second, each under one sweep at 200,000 packets a
+//! Blind attacks: a number of traces, and of watches of thirty rounds of a second, each under one sweep at 200,000 packets a
 //! second in virtual time, and as many millions of arbitrary frames, all but none by default.
 //! `cargo bench --bench blind -- [TRACES [WATCHES [PACKETS A SECOND IN A WATCH [MILLIONS]]]]`
 //!
@@ -35,7 +35,7 @@ fn main() {
     report_hostile(millions);
 }
 
-/// So many million arbitrary frames, a hundred thousand for each run.
+/// How many million arbitrary frames, a hundred thousand for each run.
 fn report_hostile(millions: u64) {
     const EACH: u64 = 100_000;
     let began = Instant::now();

@@ -1,4 +1,4 @@
-//! Whether `rtrace diff` and `rtrace watch` say "changed" of networks that have not, and find what has: so many runs of each kind, in
+//! Whether `rtrace diff` and `rtrace watch` say "changed" of networks that have not, and find what has: a number of runs of each kind, in
 //! virtual time. `cargo bench --bench changes -- [KIND [RUNS [WORD...]]]`: KIND is `diff`, `maps`, `watch` or `all`, a name has to
 //! have every WORD. Of each title the kinds are listed that say "changed" more often (of networks that have not) or less often (of
 //! such that have) than they may, 1 and 190 of 200, and how many kinds there were.

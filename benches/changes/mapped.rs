@@ -5,7 +5,7 @@ use rtrace::compare::maps::compare;
 use super::compared::{WAYS, become_otherwise, networks, port, seeds};
 use super::simulated::{Kind, Network, config, map};
 
-/// Where the first of the balanced routers of each hop has so many times the share of the others.
+/// The first of the balanced routers of each hop has this multiple of the others' share.
 fn variable_queries() -> impl Iterator<Item = (String, Network)> {
     let widths = [2, 3, 4, 8].into_iter().flat_map(|width| [1, 4].map(|stages| (width, stages)));
     let weighted = widths.flat_map(|kind| [2, 3, 5, 10].map(|weight| (kind, weight)));

@@ -26,7 +26,7 @@ const TARGET: [u8; 4] = [203, 0, 113, 9];
 /// A kind of runs: its name, and whether the run of a number says "changed".
 pub struct Kind(pub String, pub Box<dyn Fn(u64) -> bool + Sync>);
 
-/// A network: at each hop so many routers, from a number on.
+/// A network: at each hop this number of routers, numbered from an offset.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub hops: Vec<(u8, u8)>,
@@ -44,7 +44,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Eight hops, of which the ones from the third on have so many routers.
+    /// Eight hops, of which those from the third on have this number of routers.
     pub fn balanced(width: u8, stages: usize) -> Self {
         let hops = (0..8).map(|at| if (2..2 + stages).contains(&at) { (width, 1) } else { (1, 1) });
         let hops = hops.collect();
@@ -148,7 +148,7 @@ const fn plan(rounds: u64) -> Plan {
     Plan { interval: 1.0, rounds: Some(rounds), until: None }
 }
 
-/// A recording of so many rounds, read as `rtrace diff` does.
+/// A recording of this number of rounds, read as `rtrace diff` does.
 pub fn rounds(network: &Network, config: &TraceConfig, count: u64) -> Trace {
     let mut rounds = Rounds::new(config.clone(), plan(count)).unwrap();
     let mut joins = Joins(config, None);
@@ -174,7 +174,7 @@ fn recorded(network: &Network, config: &TraceConfig, count: u64) -> Vec<(Timesta
     records.0
 }
 
-/// A watch of so many rounds, a second each, of a network that becomes another one with the round of this number. What
+/// A watch of this number of rounds, a second each, of a network that becomes another one with the round of this number. What
 /// it comes to is handed, event by event, to `sees`: it is the replay of frames of both.
 pub fn watch(
     network: &Network,

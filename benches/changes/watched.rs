@@ -60,7 +60,7 @@ pub fn unchanged(rounds: u64) -> Vec<Kind> {
     kinds
 }
 
-/// Found within so many rounds, with the round in which it happened.
+/// Found within this number of rounds, with the round in which it happened.
 pub fn changed(at: u64, within: u64) -> Vec<Kind> {
     let mut kinds = Vec::new();
     for (name, network) in networks().into_iter().filter(|(_, it)| !it.limited) {

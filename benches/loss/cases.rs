@@ -257,8 +257,8 @@ impl Case {
             1 => ("a bucket of any rate and burst that others use up", |rng| {
                 with_others(&any_bucket(rng), rng)
             }),
-            2 => ("so many in each second", any_window),
-            3 => ("so many in each second, with others", |rng| with_others(&any_window(rng), rng)),
+            2 => ("a window of a second", any_window),
+            3 => ("a window of a second, with others", |rng| with_others(&any_window(rng), rng)),
             4 => ("Cisco's 2 a second, one at once", |rng| {
                 let cisco = "rate = { per_second = 2, burst = 1 }";
                 if rng.bool() { cisco.to_owned() } else { with_others(cisco, rng) }

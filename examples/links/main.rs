@@ -75,7 +75,7 @@ fn merged(network: &Network) -> Vec<BTreeSet<IpAddr>> {
     several.chain(groups).collect()
 }
 
-/// Routers in a row of the alphabet, so many from this one on, which share a counter; none if they are all of one hop.
+/// A number of consecutive routers of the alphabet, from this one on, that share a counter; none if all are of one hop.
 fn sharing(shape: &Shape, size: usize, seed: u64) -> Option<BTreeSet<char>> {
     let letters: Vec<char> = shape.letters().into_iter().collect();
     let starts = letters.len().checked_sub(size)? + 1;

@@ -119,7 +119,7 @@ pub struct Verdict {
     pub truth: usize,
     /// Links that are drawn as certain.
     pub certain: usize,
-    /// Those of them that the network does not have, or that no flow of the run took.
+    /// Those of those that the network does not have, or that no flow of the run took.
     pub made_up: usize,
     /// Those of them with another number of flows than were answered at both their ends.
     pub miscounted: usize,

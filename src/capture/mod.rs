@@ -60,10 +60,10 @@ const SNAPLEN: u32 = 262_144;
 /// the epoch follow.
 pub const INTERRUPTED: &str = "interrupted at ";
 
-/// The same where the last rounds of a watch are missing; how many rounds there were follows.
+/// The beginning of a comment on a watch whose last rounds are missing; the number of rounds follows.
 pub const ROUNDS: &str = "rounds ";
 
-/// The same where probes were handed to the network stack and never left; how many follows.
+/// The beginning of a comment on probes that were handed to the network stack and never left; their number follows.
 pub const NEVER_SENT: &str = "never sent ";
 
 /// The beginning of a line in the comment on statistics. It says by how many nanoseconds the stamps of later packets are

@@ -1,6 +1,6 @@
 //! Reading a capture file, packet by packet, without copying.
 //!
-//! The format is told from the first bytes. After an error or the end the reader stays at the end:
+//! The first bytes show the format. After an error or the end the reader stays at the end:
 //! every loop over [`CaptureReader::next`] terminates.
 
 mod record;
@@ -26,7 +26,7 @@ const PCAP_HEADER: usize = 24;
 /// How far beyond the snap length of its header a classic pcap may go before it counts as damaged.
 const SNAPLEN_SLACK: usize = 256 << 10;
 
-/// A frame may be stamped so much earlier than one before it, and nobody set a clock: interfaces and processors are read
+/// How much earlier than the frame before it a frame may be stamped without a clock being set: interfaces and processors are read
 /// one after the other.
 const DISORDER: Span = Span::from_millis(1_000);
 

@@ -170,7 +170,7 @@ fn what_is_no_good_says_why() {
             cat(&[&good, &long]),
             "f has a block of 1073741824 bytes before packet 2, more than the 16 MiB that are read",
         ),
-        (cat(&[&good, &[0; 12]]), "f is damaged at packet 2 (a length that no block has)"),
+        (cat(&[&good, &[0; 12]]), "f is damaged at packet 2 (an impossible block length)"),
         (cat(&[&head, &enhanced::<LE>(1, 0, b"")]), "f is damaged at packet 1 (it belongs to an"),
         (cat(&[&head, &lying]), "f is damaged at packet 1 (a packet longer than its block)"),
         (
@@ -180,7 +180,7 @@ fn what_is_no_good_says_why() {
         (cat(&[&head, &block::<LE>(1, b"")]), "f is damaged at packet 1 (an interface desc"),
         (
             cat(&[&pcap::<LE>(0xa1b2_c3d4, &[(0, 0, 1, b"x")]), &huge]),
-            "f is damaged at packet 2 (a length that no packet has)",
+            "f is damaged at packet 2 (an impossible packet length)",
         ),
     ] {
         let error = read(&file).1.unwrap().to_string();

@@ -198,7 +198,7 @@ impl<W: Write> Recording<W> {
         self.note_offset(offset, *until, &format!(" {} {}", from.nanos(), until.nanos()))
     }
 
-    /// The clock has been set by so much, all in all, when the recording begins `at` this moment.
+    /// Notes by how much the clock has been set in all when the recording begins, `at` this moment.
     ///
     /// # Errors
     /// [`CaptureError::Io`] when it cannot be written, now and for ever.
@@ -278,7 +278,7 @@ impl<W: Write> Recording<W> {
     }
 }
 
-/// The same error once more: `io::Error` cannot be cloned.
+/// Copies an error, since `io::Error` cannot be cloned.
 fn again(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),

@@ -11,7 +11,7 @@ use crate::compare::rewrites::{Rewriting, Rewritten};
 use crate::compare::shifts::{Rtts, SIGNIFICANCE, Shift};
 use crate::time::Span;
 
-/// So much of the value of a rewritten field is shown: octets are hex digits.
+/// How much of the value of a rewritten field is shown: octets are hex digits.
 const DIGITS: usize = 40;
 
 /// Two traces.
@@ -180,7 +180,7 @@ pub fn map(found: &MapComparison) -> String {
     }
     for (address, now) in &found.per_packet {
         let now = if *now { "now" } else { "no more" };
-        let _ = writeln!(text, "{address} chooses for each packet {now}");
+        let _ = writeln!(text, "{address} chooses per packet {now}");
     }
     text += reached(found.reached);
     text += &unfinished(found.unfinished);
@@ -231,7 +231,7 @@ fn unfinished(unfinished: Pair<bool>) -> String {
         (false, true) => "the second run was",
         (true, true) => "both runs were",
     };
-    format!("{which} not finished: what is missing there is no change\n")
+    format!("{which} not finished: its missing hops are no change\n")
 }
 
 fn list(addresses: &Responders) -> String {

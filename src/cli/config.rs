@@ -3,7 +3,7 @@
 //! [`KEYS`] is the table of what it may hold: each key stands for an option of the command line, whose help and whose
 //! range are also the key's. A key counts where the command has that option and the command line says nothing of the
 //! kind; a replay is shaped by its recording, and takes from the file only what concerns presentation. What is wrong
-//! in it is said with file, line and key, also where the command at hand has no use for the key.
+//! in it is reported with file, line and key, also where the current command has no use for the key.
 
 mod file;
 
@@ -331,13 +331,12 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Status> {
 fn default_file() -> String {
     let mut text = "\
 # Defaults of rtrace, in $XDG_CONFIG_HOME/rtrace/config.toml or ~/.config/rtrace/config.toml: every key, with what
-# holds without it. Options on the command line win; \"auto\" is whatever rtrace does by itself.\n"
+# holds without it. Options on the command line win; \"auto\" lets rtrace choose.\n"
         .to_owned();
     let commands = Cli::command();
-    for (presents, head) in [
-        (true, "How a trace or a replay is shown"),
-        (false, "How a path is traced: not for replays"),
-    ] {
+    for (presents, head) in
+        [(true, "Presentation of traces and replays"), (false, "Tracing: not for replays")]
+    {
         let _ = write!(text, "\n## {head}\n");
         for key in KEYS.iter().filter(|key| key.presents == presents) {
             let _ = write!(text, "\n{}", key.describe(&commands));

@@ -9,7 +9,7 @@ use crate::probe::{Flow, ProbeType, Secret};
 use crate::trace::{ConfigError, TraceConfig};
 use crate::untrusted::Untrusted;
 
-/// The longest that is tried to find out the path MTU, where the first link takes `mtu` bytes: what is asked for is a
+/// The longest size probe where the first link takes `mtu` bytes: the configured length is a
 /// limit if it is less.
 pub(super) fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
     let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
@@ -48,7 +48,7 @@ pub(super) fn configure(
     task.configure(&mut config);
     args.options.apply(&mut config);
     if config.mtu && args.output.inspect {
-        bail!("--mtu and inspect are two reports: ask for one of them");
+        bail!("--mtu and inspect are two reports: choose one");
     }
     task.measurement(&config).check(&config).map_err(in_options)?;
     Ok(config)
@@ -58,7 +58,7 @@ pub(super) fn configure(
 fn in_options(error: ConfigError) -> anyhow::Error {
     match error {
         ConfigError::TooShort { len, least } => anyhow!(
-            "{len} bytes are too short for such probes: choose a packet length of at least {least}"
+            "{len} bytes are too short for this probe type: choose a packet length of at least {least}"
         ),
         ConfigError::NoPayload { .. } => {
             anyhow!("TCP probes carry no payload: leave out the packet length")
@@ -79,7 +79,9 @@ fn in_options(error: ConfigError) -> anyhow::Error {
             "--mtu chooses the length of probes, and --flow dublin varies it: use --flow paris"
         ),
         ConfigError::MtuLimit { limit, .. } => {
-            anyhow!("--mtu tries longer probes than {limit} bytes: ask for more, or leave it out")
+            anyhow!(
+                "the limit of --mtu, {limit} bytes, is too short: choose a longer one, or leave it out"
+            )
         }
         ConfigError::OutOfRange { .. } | ConfigError::NoMtu => error.into(),
     }

@@ -44,12 +44,12 @@ fn described(active: Active, off: bool, status: &str) -> String {
     let capabilities = match field("CapPrm").map(|bits| u64::from_str_radix(bits, 16)) {
         Some(Ok(0)) => "none",
         Some(_) => "SOME ARE LEFT",
-        None => "none, as far as is known without /proc",
+        None => "none that is visible without /proc",
     };
     let no_new_privs = match field("NoNewPrivs") {
         Some("1") => "on",
         Some(_) => "OFF",
-        None => "on, as far as is known without /proc",
+        None => "on (not verified without /proc)",
     };
     let seccomp = match (active.calls, field("Seccomp")) {
         (Some(calls), Some("2") | None) => format!("{calls} system calls allowed"),
@@ -60,7 +60,7 @@ fn described(active: Active, off: bool, status: &str) -> String {
     let landlock = match active.landlock {
         Some(abi) => format!("ABI {abi}"),
         None if off => SWITCHED_OFF.to_owned(),
-        None => "not active: this kernel has none".to_owned(),
+        None => "not active: not in this kernel".to_owned(),
     };
     format!(
         "rtrace {}\ncapabilities: {capabilities}\nno_new_privs: {no_new_privs}\nseccomp: {seccomp}\nLandlock: {landlock}\n",

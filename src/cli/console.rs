@@ -46,7 +46,7 @@ impl Cursor {
         io::stderr().lock().write_all(&std::mem::take(&mut self.held))
     }
 
-    /// Ends the line for what is to be said now.
+    /// Ends the current line before a message.
     fn break_line(&mut self) -> io::Result<()> {
         if self.is_in_line() {
             self.unfinished = None;
@@ -92,7 +92,7 @@ impl<W: Write> Write for Tracked<W> {
     }
 }
 
-/// Says a line on stderr. Nobody is left to be told if stderr is gone.
+/// Writes a line to stderr. Errors are ignored: there is nowhere left to report them.
 pub fn say(line: &str) {
     let _ = aside(format!("rtrace: {line}\n").as_bytes());
 }
@@ -110,7 +110,7 @@ pub fn aside(lines: &[u8]) -> io::Result<()> {
 
 /// Nothing more is written to an unfinished line: what waited for its end is said.
 pub fn end() {
-    // Nobody is left to be told if stderr is gone.
+    // If stderr is closed, there is nowhere left to report it.
     let _ = cursor().break_line();
 }
 

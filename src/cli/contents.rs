@@ -60,7 +60,7 @@ pub(super) struct Chosen {
     pub number: Option<u32>,
 }
 
-/// A trace as it is to be replayed.
+/// A trace to replay.
 pub(super) struct Recorded {
     pub config: TraceConfig,
     pub measurement: Measurement,

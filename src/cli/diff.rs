@@ -137,7 +137,7 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
     }
     if left_out > 0 {
         complain(&format!(
-            "{name}: without its last {left_out} rounds, for those before have more than {MOST_PROBES} probes"
+            "{name}: without its last {left_out} rounds: those before have more than {MOST_PROBES} probes"
         ));
     }
     if let Some(plan) = plan {

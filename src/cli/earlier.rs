@@ -22,7 +22,7 @@ use crate::trace::{Measurement, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
-/// What is to be found, and what has been already.
+/// What to find, and what was found already.
 pub struct Search {
     /// How it is looked for.
     pub plan: Plan,

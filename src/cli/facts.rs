@@ -14,7 +14,7 @@ use crate::render::counted;
 use crate::render::stats::RunFacts;
 use crate::untrusted::Untrusted;
 
-/// What is known of how a live run went, and with `silence` left some probes without an answer; what is amiss is said.
+/// What is known about a live run, and whether `silence` left probes unanswered; problems are reported.
 pub(super) fn account(
     session: &mut Session,
     link: &mut LiveLink,

@@ -1,4 +1,4 @@
-//! What somebody seems to have meant whose command line cannot be taken as it is: each hint says what to type instead.
+//! Hints for command lines that rtrace cannot accept: what the user seems to mean, and what to type instead.
 
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -51,8 +51,8 @@ pub fn for_unresolved(name: &str) -> String {
     }
 }
 
-/// How many probes never left, and what to look at: of a live run, at the interface that they were to leave by. With frames
-/// `dropped` from the capture nobody knows whether those that were not seen left.
+/// How many probes never left, and what to check; in a live run, on which interface. If the capture `dropped` frames,
+/// unseen probes may have left.
 pub fn for_never_sent(
     it: NeverSent,
     interface: Option<&Untrusted>,
@@ -85,7 +85,7 @@ pub fn for_never_sent(
             }
         )),
         _ => Some(format!(
-            "{unseen} of {of} probes were not seen leaving {interface}: its queue is full, or a filter or a silent next hop keeps them. See: tc -s qdisc show dev {interface}"
+            "{unseen} of {of} probes were not seen leaving {interface}: a full queue, a filter or a silent next hop may hold them. See: tc -s qdisc show dev {interface}"
         )),
     };
     let refused = (refused > 1 || refused == 1 && unseen.is_some())
@@ -94,7 +94,7 @@ pub fn for_never_sent(
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// The error of a route, where the interface that was asked for is a time: mtr's -i.
+/// The error of a route; the interface may be an interval as in mtr's -i.
 pub fn of_route(error: RouteError, iface: Option<&str>) -> Error {
     match (&error, iface) {
         (RouteError::NoSuchInterface { .. }, Some(name)) if name.parse::<f64>().is_ok() => {
@@ -104,7 +104,7 @@ pub fn of_route(error: RouteError, iface: Option<&str>) -> Error {
     }
 }
 
-/// That -i names no interface of the simulated host.
+/// The error for an interface that the simulated host lacks.
 pub fn of_simulated_interface(name: &str) -> Error {
     if name.parse::<f64>().is_ok() {
         return no_time(name);
@@ -118,27 +118,27 @@ fn no_time(name: &str) -> Error {
     )
 }
 
-/// Says that this host itself is the first balancer: what lies beyond its other next hops is not looked at.
+/// Reports that this host itself balances: paths over its other next hops are not probed.
 pub fn of_balancing(target: IpAddr) {
     if let Some(hops) = route::balancing(target) {
         complain(&format!(
             "hop 0: this host balances what it sends to {target} over {hops}: paths by a next hop that no probe took \
-             are missing; -i looks at those of one interface"
+             are missing; -i traces those of one interface"
         ));
     }
 }
 
-/// That replies may have come by interfaces that -i leaves out.
+/// The hint that replies may have arrived on interfaces that -i excludes.
 pub fn for_elsewhere(frames: u64, interface: &Untrusted) -> String {
     let name = Some(interface.shown()).filter(|name| !name.is_empty());
     let name = name.unwrap_or_else(|| "that of -i".to_owned());
     let frames = if frames == 1 { "1 frame".to_owned() } else { format!("{frames} frames") };
     format!(
-        "{frames} that may be replies came in by other interfaces than {name}: leave out -i to capture on all"
+        "{frames} that may be replies arrived on interfaces other than {name}: leave out -i to capture on all"
     )
 }
 
-/// What clap's error leaves unsaid, as a whole line that takes its place.
+/// A better message in place of clap's error, if there is one.
 pub fn of_clap(error: &clap::Error, given: &[OsString]) -> Option<String> {
     let words: Vec<&str> = given.iter().skip(1).filter_map(|word| word.to_str()).collect();
     let first = words.first().copied().unwrap_or_default();
@@ -234,7 +234,7 @@ mod tests {
         for (refused, unseen, of, words) in [
             (9, 0, 9, "9 of 9 probes were refused by the kernel and never left"),
             (0, 3, 3, "none of 3 probes was seen leaving eth0: does its next hop answer?"),
-            (0, 2, 9, "2 of 9 probes were not seen leaving eth0: its queue is full"),
+            (0, 2, 9, "2 of 9 probes were not seen leaving eth0: a full queue"),
             (1, 1, 9, "1 of 9 probes were refused by the kernel and never left; 1 of 9 probes"),
         ] {
             let said = said(refused, unseen, of).unwrap();

@@ -57,7 +57,7 @@ impl Keyboard {
         Ok(Self { terminal, events })
     }
 
-    /// Waits for so long at most.
+    /// Waits at most this long.
     pub fn wait(&self, time: Duration) -> io::Result<Came> {
         if self.is_gone()? {
             return Ok(Came::HungUp);

@@ -112,11 +112,11 @@ pub(super) fn after_the_end(
         open => format!("the answers to {open} probes, and "),
     };
     format!(
-        "{name} has no end of the run (it was cut short, or saved anew by another tool): {answers}whatever was sent later may be missing"
+        "{name} has no end of the run (it was cut short, or saved anew by another tool): {answers}later probes may be missing"
     )
 }
 
-/// What is said of a trace of which the file holds no probe.
+/// The message for a trace without probes in the file.
 pub(super) fn without_probes(name: &str, config: &TraceConfig) -> String {
     format!(
         "{name} holds the replies but not the probes of the trace to {}: round-trip times are unknown",
@@ -128,7 +128,7 @@ pub(super) fn without_probes(name: &str, config: &TraceConfig) -> String {
 pub(super) struct OverUplinks {
     /// Their numbers in the list of all.
     pub numbers: Vec<u32>,
-    /// What is said of them.
+    /// Their message.
     pub sentence: String,
 }
 

@@ -101,7 +101,7 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
     Ok(watched.iter().map(|it| Row::of(it, file.clone())).collect())
 }
 
-/// A trace that is to be listed, and what it has seen: of rounds each is a trace to the engine.
+/// A trace to list, and its engine: each round is a trace of its own there.
 struct Listed {
     start: Timestamp,
     tool: &'static str,

@@ -52,7 +52,7 @@ impl LookupOptions {
         Ok(asked.then(|| Resolvers::start(self.resolver, wait, complain)).transpose()?)
     }
 
-    /// What is said of responders: the names that are `known` or, where that is `None`, those that others have; and what
+    /// Annotations of responders: the names that are `known` or, where that is `None`, those of the shared lookups; and what
     /// else is asked for. Others are asked by `resolvers`, and time out after `wait`.
     pub fn annotations(
         &self,

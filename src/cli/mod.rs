@@ -183,7 +183,7 @@ fn write_out(text: &str, what: &str) -> anyhow::Result<()> {
     write_bytes(text.as_bytes(), what).map(drop)
 }
 
-/// The same of bytes; says whether anybody reads them.
+/// Writes bytes to stdout; returns whether anybody reads them.
 fn write_bytes(bytes: &[u8], what: &str) -> anyhow::Result<bool> {
     let mut out = console::stdout();
     match out.write_all(bytes).and_then(|()| out.flush()) {

@@ -1,5 +1,5 @@
 //! `rtrace watch --replay FILE`: the screen of a watch over a recording, which was read through once before the
-//! terminal is taken over: what is wrong with it is said in a line.
+//! terminal is taken over: an error is one line.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -108,7 +108,7 @@ impl Recording {
         Ok(Self { player: player?, name, numeric, said: false })
     }
 
-    /// Goes on until it is where it is to be, or until `end`; says whether it is there.
+    /// Works until it reaches its destination, or until `end`; returns whether it arrived.
     fn work(&mut self, end: Instant) -> Result<bool, LinkError> {
         let mut there = self.player.work(PIECE)?;
         while !there && Instant::now() < end {
@@ -127,7 +127,7 @@ struct Recordings {
     all: Vec<Recording>,
     /// When time was last seen to pass.
     last: Option<Instant>,
-    /// One of them was not where it is to be when it was left.
+    /// A player had not reached its destination when it was left.
     busy: bool,
     /// Why it cannot be read on.
     failed: Option<LinkError>,

@@ -6,7 +6,7 @@
 //!
 //! Files that rotate, also the first, are made after all capabilities have been dropped, by the user that
 //! [`privilege::identity`] names, in a directory that was opened before. Nothing but rights to that directory lets that
-//! user make files in it: where they are missing it is said before the first probe.
+//! user make files in it: rtrace reports missing rights before the first probe.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
@@ -185,7 +185,7 @@ impl Prepared {
             Self::Rotating(mut rotation) => {
                 let recording = rotation.next_file(now).with_context(|| {
                     let (path, user) = (rotation.path.display(), privilege::identity().uid);
-                    format!("cannot begin the recording {path} as uid {user}, which has to be able to write to its directory")
+                    format!("cannot begin the recording {path} as uid {user}, which needs to write to its directory")
                 })?;
                 Ok(Recorder::of(recording, Some(*rotation)))
             }
@@ -294,7 +294,7 @@ impl Rotation {
         Ok(begun.among(self.neighbours.clone()))
     }
 
-    /// Removes the oldest files beyond those that are to be kept. Where that fails the file stays.
+    /// Removes the oldest files beyond those to keep. A file that cannot be removed stays.
     fn remove_oldest(&mut self) {
         // Without a bound none of them has to be remembered.
         let Some(keep) = self.keep else { return self.files.clear() };
@@ -324,7 +324,7 @@ fn name(path: &Path, millis: i64) -> PathBuf {
 /// The directory that files with names like this one are made in.
 fn directory_of(path: &Path) -> anyhow::Result<File> {
     if is_stdout(Some(path)) || path.file_name().is_none() {
-        bail!("--rotate needs the name of a file after --pcap, from which it makes names");
+        bail!("--rotate needs a file name after --pcap, to derive names from");
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));

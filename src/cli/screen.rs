@@ -42,7 +42,7 @@ pub trait Scene {
     /// Goes on with the time, and says whether there is anything new.
     fn news(&mut self, now: Instant) -> bool;
 
-    /// What is to be seen.
+    /// What the screen shows.
     fn snapshot(&mut self, tab: usize) -> Snapshot;
 
     /// Does what a key asked for on this tab.
@@ -76,7 +76,7 @@ pub fn show(scene: &mut dyn Scene, mut state: UiState) -> anyhow::Result<Left> {
     let left = turn(scene, &mut state, &mut terminal, &keyboard, &signals);
     part_with(terminal);
     drop(screen);
-    left.context("cannot go on with the terminal")
+    left.context("cannot restore the terminal")
 }
 
 fn turn(
@@ -183,7 +183,7 @@ fn part_with(mut terminal: DefaultTerminal) {
 impl Drop for Screen {
     /// All is as it was before, if there still is a terminal; and what was kept is said.
     fn drop(&mut self) {
-        // A second time would put the cursor back to where it was before the panic was told of.
+        // A second restore would move the cursor back over the panic message.
         if !PANICKED.load(Ordering::SeqCst) {
             let _ = ratatui::try_restore();
         }

@@ -113,7 +113,7 @@ impl Finder {
         Self { excuse: other.excuse.or(self.excuse), ..self }
     }
 
-    /// What is known of the probe that was found, if it is this one.
+    /// What is known about the found probe, if it is this one.
     fn refresh(&mut self, at: ProbeRef, path: &Path) {
         if let Some(found) = &mut self.found
             && (found.at, found.round) == (at, path.round)
@@ -152,8 +152,8 @@ impl Finder {
         };
         let near: Vec<_> = self.near.iter().flatten().map(u64::to_string).collect();
         let near = match near.join(" and ") {
-            none if none.is_empty() => "there is none that can be shown".to_owned(),
-            near => format!("the nearest that can be shown: {near}"),
+            none if none.is_empty() => "no frame can be shown".to_owned(),
+            near => format!("the nearest frames that can be shown: {near}"),
         };
         let what = self.excuse.unwrap_or("is neither a probe nor a reply of a trace");
         anyhow!("{file}: frame {frame} {what}: {near}; `rtrace replay {file} --json` has all")
@@ -164,7 +164,7 @@ impl Observer for Finder {
     fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         let (at, unkept) = match disposition {
             Disposition::OwnProbe(at) | Disposition::Reply(at, Some(_)) => (at, None),
-            Disposition::Reply(at, None) => (at, Some("one more than are kept")),
+            Disposition::Reply(at, None) => (at, Some("beyond the number of replies kept")),
             Disposition::Damaged(at) => (at, Some("not believed: its checksum is wrong")),
             Disposition::Contradicted(at, _) => {
                 (at, Some("contradicted, so not believed: the path is longer"))
@@ -227,7 +227,7 @@ impl Found {
         Some(Self { round: path.round, at, what, probe, unkept: None })
     }
 
-    /// What is shown of it, with the reply of the wanted frame or, if that is its own, the one that counts.
+    /// The view of the probe, with the reply of the wanted frame or, if that frame is the probe's own, the reply that counts.
     fn evidence(
         &self,
         place: Place,

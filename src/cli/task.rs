@@ -21,7 +21,7 @@ pub enum Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    /// The rounds, if there are to be any.
+    /// The rounds, if the run has any.
     pub fn watch(self) -> Option<&'a Watch> {
         match self {
             Self::Watch(watch) => Some(watch),

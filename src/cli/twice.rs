@@ -43,7 +43,7 @@ pub(super) fn open(path: &Path) -> anyhow::Result<File> {
     if is_pipe { copied(&mut file, &name_of(path)) } else { Ok(file) }
 }
 
-/// By so many octets it is known whether what comes in can be read at all.
+/// How many octets show whether the input can be read at all.
 const FIRST: u64 = 4_096;
 
 /// Whether these are the first octets of a capture, or of a JSON document.
@@ -61,7 +61,7 @@ fn copied(from: &mut dyn Read, name: &str) -> anyhow::Result<File> {
     let copying = || format!("cannot copy {name}");
     from.take(FIRST).read_to_end(&mut first).with_context(copying)?;
     copy.write_all(&first).with_context(copying)?;
-    // What is neither a capture nor a document is not waited for to its end.
+    // Input that is neither a capture nor a document is not read to its end.
     if may_be_read(&first) {
         io::copy(from, &mut copy).with_context(copying)?;
     }

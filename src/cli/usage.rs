@@ -1,4 +1,4 @@
-//! What is said of a command line that clap does not take: what is wrong, as it was typed, why, and what to do.
+//! Messages for a command line that clap rejects: what is wrong, as it was typed, why, and what to do.
 
 use std::error::Error as _;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use super::words::shown;
 use super::{flags, hints};
 use crate::render::listed;
 
-/// Options that need others.
+/// Options that need another option.
 const NEEDY: [&str; 2] = ["--keep", "--rotate"];
 
 /// A command line as it was typed, and the command that it is of.
@@ -21,7 +21,7 @@ struct Typed<'a> {
     command: Command,
 }
 
-/// The line that tells of an error of clap's.
+/// The message for an error of clap's.
 pub fn refusal(error: &clap::Error, given: &[OsString]) -> String {
     if let Some(name) = flags::command_behind(given) {
         return format!("the command comes before its options: rtrace {name} ...");
@@ -39,7 +39,7 @@ pub fn refusal(error: &clap::Error, given: &[OsString]) -> String {
 fn in_one_line(text: &str) -> String {
     let paragraphs = text.split("\n\n").map(|part| part.split_whitespace().collect::<Vec<_>>());
     let said = paragraphs.map(|words| words.join(" "));
-    // An option that there is not is not meant as a value.
+    // An unknown option is not meant as a value.
     let useful = said.filter(|part| {
         part.starts_with("error:")
             || (part.starts_with("tip:") && !part.starts_with("tip: to pass"))
@@ -65,7 +65,7 @@ impl<'a> Typed<'a> {
         self.words.iter().any(|word| word.split('=').next() == Some(long))
     }
 
-    /// In words of its own, where there are better ones than clap's.
+    /// Our own message, where it is better than clap's.
     fn told(&self, error: &clap::Error) -> Option<String> {
         let texts = |kind| match error.get(kind) {
             Some(ContextValue::String(text)) => vec![text.clone()],

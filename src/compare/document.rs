@@ -14,13 +14,11 @@ pub const LONGEST: u64 = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
     /// It is of the form but not whole.
-    #[error(
-        "this JSON document is not whole, or not as rtrace writes it: {0}; write it anew with --json"
-    )]
+    #[error("this JSON document is incomplete, or not by rtrace: {0}; write it again with --json")]
     Form(#[from] serde_json::Error),
     /// It is another document.
     #[error(
-        "this is {0}: compare recordings, or what `rtrace --json` and `rtrace paths --json` write"
+        "this is {0}: compare recordings, or documents of `rtrace --json` and `rtrace paths --json`"
     )]
     Kind(String),
 }
@@ -168,7 +166,7 @@ fn kind(known: Option<&str>, format: Option<&str>) -> String {
     }
 }
 
-/// So much of an unknown format is shown.
+/// How much of an unknown format's name is shown.
 const SHOWN: usize = 80;
 
 /// Reads a document of this `format`.
@@ -203,7 +201,7 @@ mod tests {
             (r#"{"format":"\u001b[2J"}"#, r"\u{1b}[2J"),
             ("{}", "no JSON document of a trace"),
             ("7", "no JSON document of a trace"),
-            (r#"{"format":"rtrace-tr"#, "not whole"),
+            (r#"{"format":"rtrace-tr"#, "incomplete"),
         ] {
             let said = format(json.as_bytes()).unwrap_err().to_string();
             assert!(said.contains(words) && said.contains("--json"), "{json}: {said}");

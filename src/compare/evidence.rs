@@ -77,7 +77,7 @@ impl Evidence {
         Self { groups, product, differs, shared }
     }
 
-    /// The chance that hops of an unchanged path differ so much.
+    /// The chance that hops of an unchanged path differ at least this much.
     pub(super) fn chance(&self) -> f64 {
         chance::together(&self.groups, self.product)
     }
@@ -103,7 +103,7 @@ impl Evidence {
     }
 }
 
-/// So many draws, spread over so many kinds.
+/// A number of draws, spread over a number of kinds.
 fn spread(draws: usize, kinds: usize) -> impl Iterator<Item = usize> {
     let kinds = kinds.clamp(1, draws.max(1));
     (0..kinds).map(move |at| (draws + at) / kinds)

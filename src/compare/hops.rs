@@ -1,6 +1,6 @@
 //! Two traces compared hop by hop: what was removed, added or replaced since the first.
 //!
-//! The sequences of hops are laid beside each other ([`align`]), so that what is behind a router that was put in or
+//! The sequences of hops are laid beside each other ([`align`]), so that what lies beyond a router that was put in or
 //! taken out has only moved. Hops that share a router are in common; others there are branches, and no change. Whether what
 //! lies between two hops in common is a change is one question to the whole trace (`evidence`): if an unchanged
 //! path shows as much with a chance below `SIGNIFICANCE`, the path has changed, at the hops that are unlikely by themselves. Else
@@ -218,7 +218,7 @@ impl Aligned {
         for hops in [&mut one, &mut other] {
             hops.retain(|hop| Some(hop.ttl) >= first);
         }
-        // Where nobody said that it is the end, what is behind the last hop that answered is silent; of a run that was
+        // Where no reply shows the end, hops beyond the last one that answered are silent; of a run that was
         // not finished it is not known.
         let farthest = before.farthest().max(after.farthest());
         for (hops, trace) in [(&mut one, before), (&mut other, after)] {

@@ -1,7 +1,7 @@
 //! Two maps of all paths to one target, compared: which routers and links were removed or added.
 //!
 //! No run finds all for certain, so what one map lacks may still be there. Whether the maps differ by more than chance is one
-//! question to both (`odds`), the answer to which is to be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
+//! question to both (`odds`), whose answer must be below `SIGNIFICANCE`. Which differences then are the change goes by each run's
 //! confidence: of a router that showed `k` next hops to `n` flows, a further one that is as likely as the others is missed with a
 //! chance of `(k / (k + 1))ⁿ`; a router is missed if each link to it is, and one beyond others that are missed with them. What a run
 //! lacks that was not finished is no change. Links beyond a router that chooses for each packet may not exist and are left out. Links that are
@@ -49,7 +49,7 @@ struct Index {
     nodes: HashMap<usize, usize>,
     /// Of how many links from a node it is known, and by how many flows.
     next: HashMap<usize, (u32, u32)>,
-    /// The first silent node behind a node.
+    /// The first silent node beyond a node.
     silent: HashMap<usize, usize>,
     links: HashSet<(usize, usize)>,
     /// Where links come from by where they lead, in the order of the document, and whether they are certain.
@@ -110,7 +110,7 @@ pub struct MapComparison {
     pub changed: bool,
     /// What that is, or that it cannot be determined.
     pub verdict: Verdict,
-    /// The chance that two runs over unchanged paths differ so much.
+    /// The chance that two runs over unchanged paths differ at least this much.
     pub p: f64,
     /// With what confidence both runs would prove a change, in percent, if all is as it looks; only if that is unclear.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -73,7 +73,7 @@ pub fn rank_sum(hops: &[Ranks]) -> Option<f64> {
     Some(libm::erfc(z / std::f64::consts::SQRT_2).min(1.0))
 }
 
-/// The least that [`rank_sum`] can come to for one hop of so many RTTs: 2 of all orders.
+/// The least value of [`rank_sum`] for one hop with these numbers of RTTs: 2 of all orders.
 #[must_use]
 pub fn least(n: usize, m: usize) -> f64 {
     let orders: f64 = distribution(n.min(20), m.min(20)).iter().sum();
@@ -96,7 +96,7 @@ pub fn median(mut values: Vec<i64>) -> Option<i64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The values in order or, of more than [`QUANTILES`], so many of them, evenly spaced.
+/// The values in order; of more than [`QUANTILES`], that number of them, evenly spaced.
 fn quantiles(values: &[i64]) -> Vec<i64> {
     let mut values = values.to_vec();
     values.sort_unstable();

@@ -1,7 +1,7 @@
 //! What is rewritten on the way in one trace and not in another, by what routers quote of the probes.
 //!
 //! A recording has whole quotes and so every field (`trace::inspect` names them); a JSON document has less. A field
-//! counts only if both have it, and as no longer rewritten only if it is quoted at that hop or behind it.
+//! counts only if both have it, and as no longer rewritten only if it is quoted at that hop or beyond it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,7 +60,7 @@ impl Quotes {
         }
     }
 
-    /// With what another source has of the same trace; what it says of [`OF_DOCUMENT`] is then told field by field.
+    /// Adds the quotes of the same trace from another source; its fields replace those of [`OF_DOCUMENT`].
     #[must_use]
     pub fn with(mut self, more: Self) -> Self {
         self.fields.extend(more.fields);
@@ -101,7 +101,7 @@ fn rewritten(hops: &BTreeMap<u8, Tally>) -> Option<Rewritten> {
     Some(Rewritten { hop: *hop, values: first.became.clone() })
 }
 
-/// This hop, if the field is quoted there or behind it.
+/// This hop, if the field is quoted there or beyond it.
 fn reaches(hops: &BTreeMap<u8, Tally>, hop: u8) -> Option<u8> {
     hops.range(hop..).next().map(|_| hop)
 }
@@ -135,7 +135,7 @@ mod tests {
             ("DSCP", &[".", "10"], &[".", "26"], Some(true)),
             ("source port", &[".", "1024"], &[".", "1025"], None),
             ("DSCP", &[".", "10", "."], &[".", ".", "10"], None),
-            // Nobody says what it is behind the second hop.
+            // Nobody says what it is beyond the second hop.
             ("DSCP", &[".", ".", "10"], &[".", "."], None),
             ("DSCP", &[".", ".", "10"], &[".", ".", "", "."], Some(true)),
             // A branch rewrites, the other does not.

@@ -4,7 +4,7 @@
 //! on all RTTs are shifted, in the same direction, by the rank-sum test over these hops together; of all
 //! hops it may begin at, the one with the least chance is taken, and that chance is multiplied by their number
 //! (Bonferroni). Probes of one run also share how busy the hosts are: a shift of all hops by less than [`NOTABLE_NS`] is not
-//! told. Of what is left, each hop is tested by itself.
+//! reported. In the rest, each hop is tested by itself.
 
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use super::ranks::{self, Ranks, Samples};
 /// RTTs have shifted if chance alone would part them as far with less than this probability.
 pub const SIGNIFICANCE: f64 = 0.01;
 
-/// A shift that hops share is of the path if it is of so many nanoseconds.
+/// The least shift in nanoseconds, shared by hops, that counts as one of the path.
 pub const NOTABLE_NS: u64 = 50_000;
 
 /// How the RTTs of two traces differ.
@@ -37,7 +37,7 @@ pub struct Shift {
     pub hops: usize,
     /// By how much RTTs are longer now, in nanoseconds: the median over the hops of the shift of each.
     pub shift_ns: i64,
-    /// How likely chance alone would part them so far.
+    /// How likely chance alone separates them this far.
     pub p: f64,
 }
 
@@ -72,7 +72,7 @@ impl Hop {
     }
 }
 
-/// The shift of some hop and all behind it, if there is one.
+/// The shift of some hop and all beyond it, if there is one.
 fn shared(hops: &[Hop]) -> Option<Shift> {
     let last = hops.last()?.shift_ns.signum();
     let agreeing = hops.iter().rev().take_while(|hop| hop.shift_ns.signum() == last).count();
@@ -95,7 +95,7 @@ fn shift(hops: &[Hop]) -> Option<Shift> {
 mod tests {
     use super::*;
 
-    /// Hops of three RTTs each, 10 apart, shifted by so much in the second trace.
+    /// Hops of three RTTs each, 10 apart, shifted by an offset in the second trace.
     fn compared(shifts: &[i64], queries: i64) -> Rtts {
         let hops: Vec<(u8, Vec<i64>, Vec<i64>)> = (1_u8..)
             .zip(shifts)

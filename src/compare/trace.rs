@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use super::rewrites::{OF_DOCUMENT, Quotes};
 use super::{ParseError, Target, document};
 
-/// The label before one that balancers part flows by and nobody routes by (RFC 6790 §4.2).
+/// The label before an entropy label, by which balancers spread flows and nobody routes (RFC 6790 §4.2).
 const ENTROPY_INDICATOR: u32 = 7;
 
 /// A trace.
@@ -94,14 +94,14 @@ struct Label {
     label: Option<u32>,
 }
 
-/// What load balancers know a probe by, and whatever else tells flows apart.
+/// What distinguishes flows: the fields that load balancers hash, and others.
 pub(super) type FlowKey = (Option<u32>, Option<u16>, Option<u16>, Option<String>);
 
 /// What a trace shows of one hop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hop {
     pub ttl: u8,
-    /// Who answers, and behind which label stacks; `None` is none.
+    /// Who answers, and with which label stacks; `None` is no stack.
     pub labels: BTreeMap<IpAddr, BTreeSet<Option<String>>>,
     pub rtts: Vec<i64>,
     /// What each probe drew.
@@ -122,7 +122,7 @@ impl Trace {
     /// When it is not one.
     pub fn parse(json: &[u8]) -> Result<Self, ParseError> {
         let trace: Self = document::parse(json, document::TRACE)?;
-        // So there are no more of them than TTLs.
+        // This bounds the number of hops by the number of TTLs.
         if !trace.hops.is_sorted_by(|one, next| one.ttl < next.ttl) {
             return Err(serde_json::Error::custom("its hops are not in order of their TTLs").into());
         }
@@ -135,7 +135,7 @@ impl Trace {
         self.hops.iter().map(|hop| hop.probes.len()).sum()
     }
 
-    /// With what a recording tells of quotes beyond its document.
+    /// Adds what a recording shows of quotes beyond its document.
     #[must_use]
     pub fn with_quotes(mut self, quotes: Quotes) -> Self {
         self.quotes = quotes;
@@ -162,7 +162,7 @@ impl Trace {
         self.more_rounds + 1
     }
 
-    /// The run was ended, or its recording is torn, before all was asked. The end may be known before the way to it.
+    /// Whether the run was ended, or its recording is torn, before all hops were probed. The end may be known before the path to it.
     pub(super) fn unfinished(&self) -> bool {
         let asked = self.hops.last().map(|hop| hop.ttl);
         self.stop.reason == "incomplete" || asked < self.stop.ttl
@@ -182,7 +182,7 @@ impl Trace {
         end.or_else(|| Some(self.hops.iter().rfind(answered)?.ttl)).unwrap_or(0)
     }
 
-    /// How many probes were to reach so far or farther, and how many of them the target answered.
+    /// How many probes had this TTL or a higher one, and how many of them the target answered.
     pub(super) fn to_target(&self, from: u8) -> (usize, usize) {
         let beyond = self.hops.iter().filter(|hop| hop.ttl >= from).flat_map(|hop| &hop.probes);
         let target = self.target.address;

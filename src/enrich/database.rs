@@ -55,7 +55,7 @@ pub enum DatabaseError {
     #[error("cannot read {0}: {1}")]
     Io(String, #[source] std::io::Error),
     /// It is not of the format, or damaged.
-    #[error("{0} is no MaxMind DB file, or a damaged one: {1}")]
+    #[error("{0} is not a MaxMind DB file, or is damaged: {1}")]
     Format(String, #[source] MaxMindDbError),
     /// It holds something else.
     #[error("{name} is of type \"{}\" and holds no {wanted}", found.shown())]
@@ -172,7 +172,7 @@ fn sound(record: &Record<'_>) -> Result<(), MaxMindDbError> {
     record.decode::<IgnoredAny>().map(drop)
 }
 
-/// The first of `paths` at which there is such a value.
+/// The value at the first of `paths` that has one.
 fn first<'a, T: Deserialize<'a>>(record: &Record<'a>, paths: Paths) -> Option<T> {
     paths.iter().find_map(|path| at(record, path))
 }

@@ -27,7 +27,7 @@ pub struct Dns {
     wait: Duration,
 }
 
-/// Why no answer is to be had: the server is silent, refuses, or says what makes no sense.
+/// Why there is no answer: the server is silent, refuses, or answers nonsense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unanswered;
 

@@ -1,6 +1,6 @@
 //! Asking elsewhere about what a trace shows, beside the trace, and never waiting for long.
 //!
-//! Invariants: a key is asked for once, and what is said of it first (a value, or that there is none)
+//! Invariants: a key is asked for once, and the first answer (a value, or that there is none)
 //! stands for the rest of the run, so that text, JSON and recording agree. A key whose answer is not
 //! there in time has no value. Only where a run is long, and reports at its end, may a value
 //! [still come](Lookups::with_retries) for a key that had none.
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::pool::Pool;
 
-/// How long an answer is waited for unless told otherwise.
+/// How long an answer is waited for by default.
 pub const DEFAULT_WAIT: Duration = Duration::from_millis(1_500);
 
 /// No wait is longer: moments must not run out of their range.
@@ -58,7 +58,7 @@ enum Entry<V> {
     },
 }
 
-/// How a key becomes a value: `None` if there is none to be had.
+/// Looks up the value of a key; `None` if there is none.
 type Resolve<K, V> = dyn Fn(K) -> Option<V> + Send + Sync;
 
 /// What passes a question on to others.
@@ -127,7 +127,7 @@ where
         Self::shared(Arc::new(values.into_iter().collect()))
     }
 
-    /// The same, where others have them too.
+    /// Lookups of given values that are shared with others.
     #[must_use]
     pub fn shared(values: Arc<HashMap<K, Option<V>>>) -> Self {
         let source = Source::Given(values);
@@ -182,7 +182,7 @@ where
 
 /// What a run does with lookups of any kind, whatever their values are.
 pub trait PendingLookups<K> {
-    /// Asks for the value of `key`, if that has not been done before or is to be done again.
+    /// Asks for the value of `key`, the first time and when it is due again.
     fn request(&mut self, key: K);
 
     /// Takes in the answers that have come, and gives up what has been waited for long enough.

@@ -1,4 +1,4 @@
-//! Annotations on a finished or growing path: what is said of its addresses elsewhere.
+//! Annotations on a finished or growing path: what other sources say about its addresses.
 //!
 //! Nothing in here feeds back into the tracer: a name changes how a hop is printed, never whether
 //! or when it is probed. Whatever is said comes from strangers, be it by DNS or in a file: it is
@@ -23,7 +23,7 @@ use places::Places;
 
 use crate::untrusted::Untrusted;
 
-/// All that is said of a trace elsewhere, each kind only if it is asked for.
+/// All annotations of a trace, each kind only if requested.
 pub struct Annotations {
     /// Their names.
     pub names: Names,

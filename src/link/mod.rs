@@ -28,9 +28,9 @@ pub enum Received<'a> {
     Woken,
     /// There will be no more frames: the recording ends here.
     End,
-    /// There were so many rounds of the watch that was recorded, whether captured or not.
+    /// How many rounds the recorded watch had, whether captured or not.
     Rounds(u64),
-    /// So many probes of the run that was recorded never left.
+    /// How many probes of the recorded run never left.
     NeverSent(u64),
     /// The run that was recorded was interrupted at this moment.
     Cut(Timestamp),

@@ -88,7 +88,7 @@ mod tests {
         let (mut link, hurry) = Paced::new(SimLink::new(Topology::builtin()));
         hurry.call();
         for hours in [1, 2] {
-            // Nobody could wait for so long.
+            // Longer than anybody could wait.
             let at = START.after(Span::from_secs_f64(f64::from(hours) * 3600.0));
             assert!(matches!(link.receive(Some(at)), Ok(Received::Quiet(quiet)) if quiet == at));
             assert_eq!(link.now(), at);

@@ -31,7 +31,7 @@ impl<R: Read> ReplayLink<R> {
         self.ended_by.as_ref()
     }
 
-    /// The same, for keeps.
+    /// The error that ended the replay, by value.
     pub fn into_ended_by(self) -> Option<CaptureError> {
         self.ended_by
     }

@@ -11,8 +11,8 @@
 //! is certain is when the step happened at the latest and at the earliest: [`ClockStep`] has that, and round trips
 //! that may lie over it are not believed.
 //!
-//! Invariants: steps are told before the first frame that is stamped after them, and of a link that is quiet before
-//! it says so; the stamp of a frame less all steps told so far is the time of the run.
+//! Invariants: steps are reported before the first frame that is stamped after them, and of a link that is quiet before
+//! it says so; the stamp of a frame less all steps reported so far is the time of the run.
 
 use crate::time::{ClockStep, Span, Timestamp};
 
@@ -20,7 +20,7 @@ use crate::time::{ClockStep, Span, Timestamp};
 pub const LEAST: Span = Span::from_micros(100);
 /// A pair of readings that took longer than this says too little of the distance to follow it.
 pub const NARROW: Span = Span::from_micros(10);
-/// So much may pass between the stamp of a frame and its being readable, and no step is suspected.
+/// How long after its stamp a frame may become readable without a step being suspected.
 const SLACK: Span = Span::from_millis(1_000);
 
 /// Both clocks, read together.
@@ -53,15 +53,15 @@ impl Reading {
 pub struct Timeline {
     /// How far the time of the run is ahead of the steady clock.
     ahead: Span,
-    /// How far stamps are ahead of the time of the run: the sum of the steps told so far.
+    /// How far stamps are ahead of the time of the run: the sum of the steps reported so far.
     offset: Span,
-    /// The same as the clocks were last read; another one if a step is still to be told.
+    /// The offset when the clocks were last read; it differs from `offset` while a step is not reported yet.
     latest: Span,
     /// By how much that may be wrong.
     unsure: Span,
     /// When the clocks were last read.
     read: Timestamp,
-    /// The step that is still to be told.
+    /// The step that is not reported yet.
     pending: Option<Pending>,
     /// How long after its stamp a frame may take to become readable.
     grace: Span,
@@ -78,12 +78,12 @@ struct Pending {
     from: Timestamp,
     /// and before this one, when the clocks were read.
     noticed: Timestamp,
-    /// That there was one has been told.
+    /// The step has been reported.
     announced: bool,
 }
 
 impl Timeline {
-    /// Time begins: that of the run is that of the clock. Frames are readable so long after their stamps at the latest.
+    /// Starts the time of the run at the time of the clock. `grace` bounds how long after its stamp a frame becomes readable.
     #[must_use]
     pub fn beginning(reading: &Reading, grace: Span) -> Self {
         let ahead = reading.distance();
@@ -173,14 +173,14 @@ impl Timeline {
         }
     }
 
-    /// There is no frame left: a step that is to be told now.
+    /// There is no frame left: a step to report now.
     pub fn settle(&mut self) -> Option<ClockStep> {
         let until = self.pending?.noticed;
         let is_over = self.read >= until.after(self.grace);
         is_over.then(|| ClockStep { until, ..self.step_to(self.latest) })
     }
 
-    /// Whether a step is still to be told: the clocks are to be read again soon, though no frame comes.
+    /// Whether a step is not reported yet: the clocks must be read again soon, even without a frame.
     #[must_use]
     pub const fn is_unsettled(&self) -> bool {
         self.pending.is_some()
@@ -213,7 +213,7 @@ mod tests {
             self.steady.after(self.ahead)
         }
 
-        /// Both clocks, read in so many nanoseconds.
+        /// Both clocks, and how many nanoseconds reading them took.
         fn read(&self, width: i64) -> Reading {
             let half = Span::from_nanos(width / 2);
             let (before, after) = (self.steady.before(half), self.steady.after(half));
@@ -381,7 +381,7 @@ mod tests {
     }
 
     proptest! {
-        /// However late frames are read: a difference of two stamps is right, or lies over a step that has been told.
+        /// However late frames are read: a difference of two stamps is right, or lies over a reported step.
         #[test]
         fn what_is_not_marked_is_right(acts in acts()) {
             let (frames, steps) = outcome(&acts, Span::ZERO);

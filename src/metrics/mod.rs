@@ -22,7 +22,7 @@ use crate::trace::table::{Row, Table};
 use crate::trace::verdict::Reason;
 use crate::trace::{Event, Path, Probe, Reply, TraceConfig};
 
-/// The address of those who are too many to be told apart.
+/// The address that stands for all responders beyond the limit.
 pub const OTHER: &str = "other";
 
 /// Upper bounds of the histogram's buckets, in seconds.
@@ -116,10 +116,10 @@ impl Metrics {
     fn register(&self) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let rtrace = registry.sub_registry_with_prefix("rtrace");
-        rtrace.register("rounds", "Rounds that are over", self.rounds.clone());
+        rtrace.register("rounds", "Finished rounds", self.rounds.clone());
         rtrace.register(
             "rounds_missed",
-            "Of these, rounds of which no probe was seen leaving",
+            "Rounds of which no probe was seen leaving",
             self.missed.clone(),
         );
         rtrace.register(
@@ -139,7 +139,7 @@ impl Metrics {
         );
         rtrace.register(
             "target_rejected",
-            "Who rejects probes to the target, and how, while it is not reached",
+            "ICMP errors that reject probes to the target while it is not reached",
             self.rejected.clone(),
         );
         rtrace.register(
@@ -156,7 +156,7 @@ impl Metrics {
         );
         rtrace.register(
             "probes_lost",
-            "Probes never answered so far: sent less answered and late",
+            "Probes not answered yet: sent less answered and late",
             self.lost.clone(),
         );
         rtrace.register(
@@ -167,7 +167,7 @@ impl Metrics {
         rtrace.register("loss", "What the lost probes of a hop mean", self.loss.clone());
         rtrace.register(
             "path_changes",
-            "How often the hop changed: another router answers than before, balancing apart",
+            "How often the hop changed: another router answers than before, without balancing",
             self.changes.clone(),
         );
         rtrace.register(
@@ -216,7 +216,7 @@ pub struct Meter {
     table: Table,
     /// The rejection that is shown.
     rejected: Option<OfRejection>,
-    /// What is said of the loss of hops.
+    /// The verdicts on the loss of hops.
     losses: Vec<OfLoss>,
     /// Missing rounds that are counted here, and in the table with the next one.
     ahead: u64,
@@ -272,7 +272,7 @@ impl Meter {
         metrics.missed.get_or_create_owned(&labels).inc_by(new(self.table.missed(), missed));
     }
 
-    /// Nothing was seen leaving in so many rounds: nothing is known of them, but that the target was not reached.
+    /// Counts rounds in which no probe was seen leaving: they only say that the target was not reached.
     pub fn missed(&mut self, rounds: u64) {
         let labels = OfTarget { target: self.target.clone() };
         self.metrics.reached.get_or_create_owned(&labels).set(0);
@@ -281,7 +281,7 @@ impl Meter {
         self.ahead += rounds;
     }
 
-    /// So many probes never left so far. A counter does not go back for one that leaves late.
+    /// Sets how many probes have not left yet. The counter does not decrease for one that leaves late.
     pub fn never_sent(&self, count: u64) {
         let labels = OfTarget { target: self.target.clone() };
         let counter = self.metrics.never_sent.get_or_create_owned(&labels);
@@ -349,7 +349,7 @@ impl Meter {
         metrics.damaged.get_or_create_owned(&labels).set(damaged);
     }
 
-    /// What the loss of each hop means: 1 for that, and nothing else is said of the hop.
+    /// Sets the meaning of each hop's loss: 1 for that, and no other series of the hop.
     fn show_losses(&mut self) {
         let rows = self.table.rows().iter().zip(self.table.verdicts());
         let losses: Vec<OfLoss> = rows

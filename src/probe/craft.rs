@@ -77,7 +77,7 @@ pub const fn ip_header_len(family: Family) -> u16 {
     }
 }
 
-/// The shortest datagram that such a probe takes, in bytes.
+/// The shortest datagram of a probe of this type, in bytes.
 #[must_use]
 pub const fn min_len(family: Family, probe: ProbeType, mode: FlowMode, port: u16) -> u16 {
     let body = match (probe, mode) {
@@ -93,7 +93,7 @@ pub const fn min_len(family: Family, probe: ProbeType, mode: FlowMode, port: u16
     ip_header_len(family) + body
 }
 
-/// Bytes of the headers of such a probe: what some tools do not count as its size.
+/// Bytes of the headers of a probe of this type, which some tools do not count as its size.
 #[must_use]
 pub const fn headers_len(family: Family, probe: ProbeType) -> u16 {
     ip_header_len(family)
@@ -105,7 +105,7 @@ pub const fn headers_len(family: Family, probe: ProbeType) -> u16 {
         }
 }
 
-/// How long such a probe is if nothing else is asked for: traceroute's 60 bytes (IPv6: 80), and for TCP
+/// The default length of a probe of this type: traceroute's 60 bytes (IPv6: 80), and for TCP
 /// its headers, since a payload would not be that of a real client.
 #[must_use]
 pub const fn default_len(family: Family, probe: ProbeType) -> u16 {

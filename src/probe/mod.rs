@@ -17,7 +17,7 @@
 //! | other protocol | the first payload bytes | where the protocol has ports, these; else (the last one sent) | the same | none |
 //!
 //! Every probe over IPv4 also has an IP-ID of its own: it identifies the probe where destination or destination port
-//! were rewritten. What is believed of such quotes, and why, is in `trace::rewritten`.
+//! were rewritten. Which of these quotes are believed, and why, is in `trace::rewritten`.
 //!
 //! What identifies a probe is no secret but for where it begins. How hard a quote is to guess follows from what is random,
 //! in bits:
@@ -78,7 +78,7 @@ pub enum ProbeType {
 }
 
 impl ProbeType {
-    /// The protocol number in the IP header of such a probe.
+    /// The protocol number in the IP header of a probe of this type.
     #[must_use]
     pub const fn protocol(self, family: Family) -> u8 {
         match self {
@@ -90,7 +90,7 @@ impl ProbeType {
         }
     }
 
-    /// Whether such probes have ports.
+    /// Whether probes of this type have ports.
     #[must_use]
     pub const fn has_ports(self) -> bool {
         !matches!(self, Self::IcmpEcho | Self::Protocol(_))
@@ -106,7 +106,7 @@ pub enum FlowMode {
     Classic,
     /// All that load balancers look at stays the same; checksum, sequence number or payload vary.
     Paris,
-    /// The same, and of UDP only the IP-ID varies (IPv6: the length).
+    /// As `Paris`, and in UDP probes only the IP-ID varies (IPv6: the length).
     Dublin,
 }
 
@@ -335,7 +335,7 @@ pub struct Answer {
 pub struct AnswerKey {
     /// The prober's port, or the identifier of ICMP echo; 0 for other protocols.
     pub ident: u16,
-    /// The number by which answers to that are told apart: the target's port and the id of a DNS query, or a sequence number.
+    /// The number that distinguishes answers to it: the target's port and the id of a DNS query, or a sequence number.
     pub number: u32,
 }
 

@@ -9,7 +9,7 @@ use super::craft::{self, ProbeSpec};
 use super::{FlowMode, ProbeKey, ProbeType};
 use crate::wire::ip::IpHeader;
 
-/// So many numbers differ in a field of 16 bits of which one value is left out.
+/// How many values a field of 16 bits has if one of them is not used.
 const ALL_BUT_ONE: u64 = 65_535;
 
 /// What remains of a number after a division.
@@ -26,7 +26,7 @@ impl Remainder {
         Self { value: value % modulus, modulus }
     }
 
-    /// The same after `added` was added to the number.
+    /// The serial number `added` later.
     #[must_use]
     pub fn plus(self, added: u64) -> Self {
         Self::of(self.value + added % self.modulus, self.modulus)

@@ -1,4 +1,4 @@
-//! What is told of a hop over many rounds, in reports and on the screen: by mtr's letters, titles and widths, and by
+//! The columns of a hop over many rounds, in reports and on the screen: by mtr's letters, titles and widths, and by
 //! three of our own.
 
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use crate::time::Span;
 use crate::trace::summary::Summary;
 use crate::trace::table::{Responder, Row};
 
-/// What mtr shows unless told otherwise.
+/// mtr's default columns.
 pub const DEFAULT: &str = "LS NABWV";
 /// More than anybody has use for.
 const MOST: usize = 64;
@@ -55,7 +55,7 @@ impl<'a> Figures<'a> {
 pub enum Value {
     /// Nothing but space; in mtr's table, how many were lost.
     Space(u64),
-    /// So many.
+    /// A count.
     Count(u64),
     /// A share, from 0 to 1.
     Share(f64),

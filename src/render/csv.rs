@@ -124,7 +124,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 const ORIGIN_COLUMNS: &[Column] = &[
-    // With a blank between them; empty if nobody announces the address, or if that could not be told.
+    // With a blank between them; empty if nobody announces the address, or if that could not be determined.
     ("asn", |row| {
         let numbers = row.origin().and_then(|origin| origin.asn).unwrap_or_default();
         numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(" ")

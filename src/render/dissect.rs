@@ -20,8 +20,8 @@ pub(super) fn rows<'a>(structure: &'a [u8], extension: &Extension) -> Vec<Row<'a
     let mut cut = Cut { rest: structure, rows: Vec::new() };
     let checksum = match extension.checksum {
         Checksum::Right => "right",
-        Checksum::Absent => "0, which is none",
-        Checksum::Wrong => "wrong: what follows is not to be believed",
+        Checksum::Absent => "0: no checksum",
+        Checksum::Wrong => "wrong: do not trust the following octets",
     };
     cut.take(HEADER_LEN, format!("version 2, checksum {checksum}"));
     for (object, octets) in extension.located(structure) {
@@ -46,7 +46,7 @@ pub(super) fn rows<'a>(structure: &'a [u8], extension: &Extension) -> Vec<Row<'a
     }
     let left = match extension.ending {
         Ending::Broken(_) => "no whole object",
-        Ending::Whole | Ending::TooMany => "more objects than are taken",
+        Ending::Whole | Ending::TooMany => "more objects than rtrace reads",
     };
     cut.take(cut.rest.len(), left.to_owned());
     cut.rows
@@ -59,7 +59,7 @@ struct Cut<'a> {
 }
 
 impl Cut<'_> {
-    /// So many octets, or what is left of them, say this.
+    /// Attaches a sentence to the next `len` octets, or to those that are left.
     fn take(&mut self, len: usize, said: String) {
         let (octets, rest) = self.rest.split_at(len.min(self.rest.len()));
         self.rest = rest;

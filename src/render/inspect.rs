@@ -73,7 +73,7 @@ impl<W: Write> Inspect<W> {
         let Totals { orphans, cut_short, .. } = view.path.totals;
         let strays = self.inspector.strays();
         if orphans == 0 && strays == 0 && summary.is_empty() {
-            writeln!(self.out, "Nothing was changed as far as hops quote it.")?;
+            writeln!(self.out, "No quote shows a change.")?;
         }
         let rewritten = "the quote was rewritten too much to identify one, or is not of this run.";
         let without_probe = [
@@ -272,7 +272,7 @@ struct PlaceRow {
     after_hop: Option<u8>,
     /// The first that does.
     at_hop: u8,
-    /// It came about on some of the ways that probes took.
+    /// It came about on some of the paths that probes took.
     some_paths: bool,
 }
 

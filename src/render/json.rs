@@ -149,9 +149,15 @@ impl<'a> HopRow<'a> {
 impl<'a> SizerRow<'a> {
     fn all(view: View<'a>, style: Style) -> Vec<Self> {
         let numbered = (u32::from(view.config.queries) + 1..).zip(&view.path.size_probes);
-        let row = |(query, sizer): (u32, &'a SizeProbe)| Self {
-            len: sizer.len,
-            probe: ProbeRow::of((sizer.probe.ttl, query), &sizer.probe, false, view, style),
+        let row = |(query, size_probe): (u32, &'a SizeProbe)| Self {
+            len: size_probe.len,
+            probe: ProbeRow::of(
+                (size_probe.probe.ttl, query),
+                &size_probe.probe,
+                false,
+                view,
+                style,
+            ),
         };
         numbered.map(row).collect()
     }

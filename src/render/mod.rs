@@ -1,6 +1,6 @@
 //! From a path to what a person or a program reads.
 //!
-//! A renderer is told of every event and may look at the whole path; what it writes is a function of
+//! A renderer receives every event and may look at the whole path; its output is a function of
 //! configuration, frames and annotations alone, so that a replay writes the same bytes. Names and whatever
 //! else is text from elsewhere are [`Untrusted`]: each form asks them for what fits.
 //!
@@ -64,7 +64,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A view of a path with all that is said of it elsewhere.
+    /// A view of a path with all its annotations.
     #[must_use]
     pub fn of(config: &'a TraceConfig, path: &'a Path, annotations: &'a Annotations) -> Self {
         let Annotations { names, origins, places, interfaces } = annotations;
@@ -121,7 +121,7 @@ pub trait Renderer {
     /// A frame was handled that concerns the trace.
     fn frame(&mut self, _: &Frame<'_>, _: Disposition, _: &Path) {}
 
-    /// So many rounds have now gone by of which no probe was seen leaving: only who shows what is going on needs that.
+    /// Reports for how many rounds no probe was seen leaving: only live displays need it.
     fn missed(&mut self, _: u64) {}
 
     /// The clock that stamps frames was set.
@@ -196,12 +196,12 @@ impl Form {
     #[must_use]
     pub fn describe(self) -> (&'static str, &'static str) {
         match self {
-            Self::Text => ("text", "for reading: as traceroute(8) or, of rounds, as mtr(8)"),
+            Self::Text => ("text", "as traceroute(8) writes it or, for rounds, mtr(8)"),
             Self::Json => ("json", "one document that holds everything"),
             Self::Ndjson => ("ndjson", "one event a line, as it happens"),
             Self::Csv => ("csv", "a table"),
             Self::Atlas => ("atlas", "a traceroute result of RIPE Atlas"),
-            Self::Scamper => ("scamper", "a trace as scamper's JSON has it"),
+            Self::Scamper => ("scamper", "a trace in scamper's JSON"),
             Self::Dot => ("dot", "all paths as a graph for Graphviz"),
             Self::Mermaid => ("mermaid", "all paths as a flowchart for Mermaid"),
             Self::Svg => ("svg", "all paths as a drawing"),

@@ -32,13 +32,13 @@ pub(super) fn lines(path: &Path, config: &TraceConfig) -> String {
             let why = if findings.is_unclear() {
                 "unclear, too many probes or replies are lost"
             } else {
-                "not found out, the search was cut short"
+                "not found, the search was cut short"
             };
             let passes = findings.passes.filter(|passes| *passes > config.packet_len);
             let passes = passes.map(|len| format!("; {len} bytes reach hop {hop}"));
             writeln!(text, "{INDENT}path MTU: {why}{}", passes.unwrap_or_default())
         }
-        _ => writeln!(text, "{INDENT}path MTU: not found out, no hop answers"),
+        _ => writeln!(text, "{INDENT}path MTU: not found, no hop answers"),
     };
     text
 }

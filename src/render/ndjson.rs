@@ -44,7 +44,7 @@ impl<W: Write> Ndjson<W> {
     fn sent(&mut self, at: ProbeRef, view: View<'_>) -> io::Result<()> {
         let Some(probe) = view.path.probe(at) else { return Ok(()) };
         let (ttl, query) = place(at, view);
-        let len = view.path.size_probe(at).map(|sizer| sizer.len);
+        let len = view.path.size_probe(at).map(|size_probe| size_probe.len);
         let probe = SentRow::of(ttl, query, probe, view.config);
         self.lines.line(&Line::Sent { len, probe })
     }
@@ -92,7 +92,7 @@ enum Line<'a> {
         asked: AskedRow,
     },
     Sent {
-        /// Of a sizer.
+        /// Of a size probe.
         #[serde(skip_serializing_if = "Option::is_none")]
         len: Option<u16>,
         #[serde(flatten)]
@@ -153,7 +153,7 @@ enum Line<'a> {
 }
 
 /// TTL and query, which counts from 1 as everywhere in reports. The scout has those that it was sent with.
-/// A sizer has its TTL, and its query comes after those of hops: sizers are counted through. A confirmation is query 0 of
+/// A size probe has its TTL, and its query comes after those of hops: size probes are counted through. A confirmation is query 0 of
 /// its TTL.
 pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
     let View { config, path, .. } = view;

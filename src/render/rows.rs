@@ -72,7 +72,7 @@ pub(super) fn name(view: View<'_>, address: IpAddr, numeric: bool) -> Option<&Un
 /// The autonomous systems that a responder belongs to, where they are asked for.
 #[derive(Serialize)]
 pub(super) struct OriginRow<'a> {
-    /// Empty if nobody announces it, null if that could not be told.
+    /// Empty if nobody announces it, null if that could not be determined.
     pub asn: Option<&'a [u32]>,
     /// What the first is called.
     pub as_name: Option<&'a Untrusted>,
@@ -303,7 +303,7 @@ pub(super) struct ClockStepRow {
 }
 
 impl ClockStepRow {
-    /// What is to be told of it, if anything is.
+    /// Its remark, if there is one.
     pub(super) fn of(step: &ClockStep) -> Option<Self> {
         let ClockStep { by, from, until } = *step;
         let row = Self { by_ns: by.nanos(), from_ns: from.nanos(), until_ns: until.nanos() };
@@ -321,7 +321,7 @@ pub(super) struct BackRow {
 }
 
 impl BackRow {
-    /// Of a reply to a probe that went so many hops, if that is known.
+    /// The identity of a reply, and how many hops its probe went, if that is known.
     pub(super) fn of(reply: &Reply, there: Option<u8>) -> Self {
         let (_, back_hops) = return_path(reply.ttl);
         Self { back_hops, asymmetric: there.is_some_and(|there| u16::from(there) != back_hops) }
@@ -333,7 +333,7 @@ pub(super) fn limit(limit: Limit) -> String {
     let at_once = limit.burst.map_or(String::new(), |burst| format!(", {burst} at once"));
     match limit.per_second {
         Some(per_second) => format!("it answers some {per_second:.1} a second{at_once}"),
-        None => "its answers follow a limit, of which they do not show the rate".to_owned(),
+        None => "its answers follow a limit, but do not show its rate".to_owned(),
     }
 }
 

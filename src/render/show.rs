@@ -2,7 +2,7 @@
 //!
 //! The fields of the probe stand beside those that the reply quotes of it, and the quoted octets under those that were
 //! sent, with what differs marked; on a narrow terminal they stand below one another. The quote ends where its datagram
-//! does: what a router pads it with (RFC 4884 §5.1) is told apart. Text from the network is escaped.
+//! does: the padding of a router (RFC 4884 §5.1) is distinguished. Text from the network is escaped.
 
 pub mod document;
 
@@ -17,7 +17,7 @@ use crate::trace::{Probe, Reply};
 use crate::wire::extension::{self, Extension};
 use crate::wire::{ip, quoted};
 
-/// Octets in a line, and where there is no room for so many.
+/// Octets in a line, and in a line of a narrow terminal.
 const WIDTHS: [usize; 2] = [16, 8];
 /// Octets of a value that stand in the table of fields.
 const SHOWN: usize = 8;
@@ -72,7 +72,7 @@ pub enum What {
     },
     /// The scout, which is no hop's.
     Scout,
-    /// A sizer of so many bytes, which is no hop's.
+    /// A size probe of this length in bytes; it belongs to no hop.
     SizeProbe(u16),
     /// One that is to confirm an answer at this TTL.
     Confirmation(u8),
@@ -83,7 +83,7 @@ impl fmt::Display for Place {
         match self.what {
             What::Probe { ttl, query } => write!(f, "probe {query} of hop {ttl}")?,
             What::Scout => f.write_str("the scout")?,
-            What::SizeProbe(len) => write!(f, "a sizer of {len} bytes")?,
+            What::SizeProbe(len) => write!(f, "a size probe of {len} bytes")?,
             What::Confirmation(ttl) => write!(f, "a second probe to hop {ttl} from another port")?,
         }
         self.round.map_or(Ok(()), |round| write!(f, " in round {}", round.saturating_add(1)))?;
@@ -91,7 +91,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// As text, for so many columns if that is known.
+/// The text, for a terminal of this width if that is known.
 #[must_use]
 pub fn as_text(it: &Evidence<'_>, columns: Option<usize>) -> String {
     let mut sheet = Sheet { text: String::new(), columns: columns.unwrap_or(usize::MAX) };
@@ -113,11 +113,11 @@ pub fn as_text(it: &Evidence<'_>, columns: Option<usize>) -> String {
         sheet.octets("sent", sent, None);
     }
     if let Some(quote) = quote {
-        let marked = "quoted; what differs from what was sent is marked";
+        let marked = "quoted; differences from the sent octets are marked";
         let title = if it.sent.is_some() { marked } else { "quoted" };
         sheet.octets(title, quote.octets, it.sent);
         if quote.padding > 0 {
-            sheet.line(&format!("behind it {} octets of padding", quote.padding));
+            sheet.line(&format!("followed by {} octets of padding", quote.padding));
         }
         if let Some((structure, extension)) = &quote.appended {
             sheet.dissect(quote.structure_at, structure, extension);
@@ -193,7 +193,7 @@ fn outer(datagram: &[u8]) -> String {
         return "its header cannot be read".to_owned();
     };
     let (ttl, tos, len) = (header.ttl, header.tos, datagram.len());
-    let mut said = format!("it came with TTL {ttl}, TOS {tos}, {len} octets");
+    let mut said = format!("it arrived with TTL {ttl}, TOS {tos}, {len} octets");
     if let Some(id) = header.id {
         let _ = write!(said, ", IP-ID {id}");
     }
@@ -203,7 +203,7 @@ fn outer(datagram: &[u8]) -> String {
     said
 }
 
-/// A row of the table: a field, what was sent, what was quoted, and what is to be said of it.
+/// A row of the table: a field, its value as sent and as quoted, and a remark.
 struct Row {
     field: &'static str,
     sent: String,
@@ -229,7 +229,7 @@ impl Row {
     }
 }
 
-/// The first octet that was changed, as far as both go, and what is said of it.
+/// The first changed octet in the common length, and the remark on it.
 fn changed(sent: &[u8], quoted: &[u8]) -> (usize, String) {
     let both = sent.iter().zip(quoted).enumerate();
     let mut differing = both.filter(|(_, (sent, quoted))| sent != quoted).map(|(at, _)| at);
@@ -256,7 +256,7 @@ fn shown(value: &Value, from: usize) -> String {
     }
 }
 
-/// Text for so many columns.
+/// Text for a terminal of this width.
 struct Sheet {
     text: String,
     columns: usize,
@@ -431,11 +431,11 @@ mod tests {
         quote[28 + 31] ^= 0xff;
         let text = text(Some(&sent), &error(&quote), None);
         for line in [
-            "frame 1: a sizer of 1400 bytes in round 2 of trace 2, sent with TTL 1, 1970-01-01T00:00:00Z",
+            "frame 1: a size probe of 1400 bytes in round 2 of trace 2, sent with TTL 1, 1970-01-01T00:00:00Z",
             "frame 2: reply of 10.0.0.1, not believed",
             "payload                 …5455565758595a5b… (32 octets)            …ab55565758595a5b… (32 octets)  * changed at octet 20, and 1 more",
-            "quoted; what differs from what was sent is marked: 60 octets",
-            "behind it 68 octets of padding",
+            "quoted; differences from the sent octets are marked: 60 octets",
+            "followed by 68 octets of padding",
             "  00a0  00 08 01 01              object of 8 octets, class 1, c-type 1: MPLS label stack",
             "  00a4  18 96 0b 01              label 100704, traffic class 5, bottom of the stack, TTL 1",
             "  00b0  00 01 00 00              address family 1",

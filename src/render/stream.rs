@@ -116,7 +116,7 @@ impl<W: Write> Stream<W> {
         Ok(())
     }
 
-    /// So many rounds from this one on are missing.
+    /// How many rounds from this one on are missing.
     fn missing(&mut self, from: u64, rounds: u64) -> io::Result<()> {
         match rounds.checked_sub(1) {
             Some(more) => self.lines.line(&Line::Missed { from, to: from.saturating_add(more) }),

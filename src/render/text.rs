@@ -45,7 +45,7 @@ pub struct Text<W> {
     marks: Vec<(u8, u16)>,
 }
 
-/// What is written of who sent a reply: again if any of it is not as of the reply before.
+/// What is written about the sender of a reply; repeated where it differs from the reply before.
 #[derive(PartialEq, Eq)]
 struct Shown {
     responder: IpAddr,
@@ -65,7 +65,7 @@ pub struct Style {
     pub back: bool,
 }
 
-/// What is to be written next.
+/// What to write next.
 enum Step<'a> {
     Write(Option<&'a Reply>),
     /// A probe that was not captured on its way out.
@@ -215,7 +215,7 @@ impl<W: Write> Text<W> {
     }
 }
 
-/// `AS1/AS2`, `*` if nobody announces the address, `!!` if that could not be told.
+/// `AS1/AS2`, `*` if nobody announces the address, `!!` if that could not be determined.
 pub(super) fn systems(origin: &Lookup<'_, Origin>) -> String {
     match origin {
         Lookup::Known(Some(Origin { numbers, .. })) if numbers.is_empty() => "*".to_owned(),
@@ -236,7 +236,7 @@ pub(super) fn word(place: &PlaceRow<'_>) -> Option<String> {
     }
 }
 
-/// What is said of the loop in which a path ends.
+/// The line for the loop in which a path ends.
 pub(super) fn loop_line(it: Loop) -> String {
     format!("{INDENT}{}", loop_words(it))
 }
@@ -245,7 +245,7 @@ pub(super) fn loop_words(Loop { first, last, .. }: Loop) -> String {
     format!("loop: hops {first}-{last} repeat")
 }
 
-/// What is said of hops beyond the end of the path.
+/// The line for hops beyond the end of the path.
 pub(super) fn branches_line(path: &Path) -> Option<String> {
     let beyond = branches::beyond(path);
     let hop = |(ttl, routers): &(u8, Vec<IpAddr>)| {
@@ -273,14 +273,14 @@ fn unseen_answer(view: View<'_>) -> Option<(u8, &Reply)> {
     replies.find(|(ttl, reply)| of_target(*ttl, reply))
 }
 
-/// What is said of an answer of the target that stands in no line.
+/// The line for an answer of the target that no hop shows.
 fn unseen_line(ttl: u8, reply: &Reply) -> String {
     let late = if reply.late { ", after its probe had timed out" } else { "" };
     let rtt = reply.rtt.map_or_else(String::new, |rtt| format!(" after {rtt} ms"));
     format!("{INDENT}reached: {} answered a probe with TTL {ttl}{rtt}{late}", reply.responder)
 }
 
-/// What is said of answers that are not believed.
+/// The line for answers that are not believed.
 pub(super) fn contradicted_line(it: Contradiction) -> String {
     let Contradiction { ttl, responder, answers } = it;
     let answers = if answers == 1 { "an answer".into() } else { format!("{answers} answers") };
@@ -317,7 +317,7 @@ impl<W: Write> Renderer for Text<W> {
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
         match event {
-            // What is to stand at a hop is found out after the last.
+            // What belongs at a hop is known after the last one.
             _ if view.config.mtu => Ok(()),
             Some(Event::Settled(_)) | None => self.advance(view, false),
             Some(_) => Ok(()),

@@ -88,7 +88,7 @@ impl SandboxError {
 /// Somebody wants to see what happens: neither seccomp nor Landlock.
 static OFF: AtomicBool = AtomicBool::new(false);
 
-/// From now on [`enter`] restricts neither system calls nor files. Capabilities are given up all the same.
+/// From now on [`enter`] restricts neither system calls nor files. Capabilities are still dropped.
 pub fn switch_off() {
     OFF.store(true, Ordering::SeqCst);
 }

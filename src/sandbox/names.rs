@@ -107,7 +107,7 @@ impl std::fmt::Debug for Asker {
 
 impl Resolvers {
     /// Starts the process. It asks `server` or, if that is `None`, the C library and the system's name servers; DNS at
-    /// most `wait` long. That it ended too early is told.
+    /// most `wait` long. An early end is reported.
     ///
     /// # Errors
     /// [`SandboxError::Names`].
@@ -188,7 +188,7 @@ impl Resolvers {
 }
 
 impl Drop for Resolvers {
-    /// A process that has gone by now is waited for. On a busy machine that takes longer than a run should: then it is
+    /// Waits for the process if it has already ended. On a busy machine that takes longer than a run should: then it is
     /// left to init, as is one whose parent was killed.
     fn drop(&mut self) {
         self.stop();
@@ -254,7 +254,7 @@ impl Shared {
                 || "the process that looks up names has ended".to_owned(),
                 |why| why.to_string(),
             );
-            (self.tell)(&format!("{why}: what it did not find is left out"));
+            (self.tell)(&format!("{why}: missing names are left out"));
         }
     }
 
@@ -328,7 +328,7 @@ fn look_up(socket: OwnedFd, server: Option<SocketAddr>, wait: Duration, parent: 
     }
     let socket = Arc::new(socket);
     let resolver = Arc::new(Resolver { server, wait, dns: OnceLock::new() });
-    // Of each kind so many at a time, so that none waits for another.
+    // Each kind has its own slots, so that none waits for another.
     let [mut names, mut origins, mut systems] = [(); 3].map(|()| {
         let (socket, resolver) = (Arc::clone(&socket), Arc::clone(&resolver));
         Pool::new(move |(asker, question)| {

@@ -9,13 +9,13 @@ use super::tracer::Tracer;
 use crate::time::Span;
 
 impl Tracer {
-    /// Nothing speaks against answers: probes of many flows go ways of their own.
+    /// Believes every answer: probes of many flows take paths of their own.
     pub(super) fn trusting(mut self) -> Self {
         self.path.doubts.trusting = true;
         self
     }
 
-    /// Late answers say where the path ends if they took no longer than so many seconds, and an unknown target is waited for as long
+    /// Sets how late, in seconds, an answer may be and still end the path; an unknown target is waited for as long
     /// as a trace would wait.
     pub(super) fn waiting(mut self, longest: f64) -> Self {
         self.path.longest_wait = Span::from_secs_f64(longest);
@@ -23,7 +23,7 @@ impl Tracer {
         self
     }
 
-    /// The path was so long in earlier rounds; of one that is over, which late answers may still be to, in that one too.
+    /// Notes how long the path was in earlier rounds; for a round that is over, in that round too: late answers may still belong to it.
     pub(super) fn note_length(&mut self, known_length: u8) {
         self.path.doubts.known_length = known_length;
         if !self.is_over() {
@@ -133,7 +133,7 @@ impl Tracer {
         self.path.find_end();
     }
 
-    /// A second probe to this TTL was answered too: what is said of the path's end at the first is believed.
+    /// Notes that a second probe to this TTL was answered too: the end of the path that the first shows is believed.
     pub(super) fn note_confirmation(&mut self, at: ProbeRef) {
         let ProbeRef::Confirmation(index) = at else { return };
         let Some(probe) = self.path.confirmations.get(usize::from(index)) else { return };
@@ -175,7 +175,7 @@ impl Tracer {
         self.events.push_back(Event::Settled(at));
     }
 
-    /// The TTLs at which a second probe is to be sent: nobody but the target's address answered there, and the path is known
+    /// The TTLs that need a second probe: nobody but the target's address answered there, and the path is known
     /// to be longer.
     pub(super) fn doubted(&self) -> impl Iterator<Item = u8> {
         let doubts = &self.path.doubts;

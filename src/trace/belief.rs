@@ -26,13 +26,13 @@ use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;
 use crate::wire::quoted::Quoted;
 
-/// After so many errors that quote a datagram to the target that was no probe, what was rewritten is not believed any more.
+/// How many errors may quote a datagram to the target that was no probe; from then on rewritten quotes are not believed.
 pub const MOST_MISFITS: u32 = 48;
 /// How unlikely it is, in bits, that one blind packet is believed by the exact reading, and by each other: so that they sum
 /// up to no more than 2⁻⁴⁰ for a packet that could be believed by several.
 const EXACT: f64 = 41.0;
 const REWRITTEN: f64 = 42.0;
-/// What is left at least where neither the source address nor the checksum is as it was.
+/// The least number of random bits left where neither the source address nor the checksum is as it was.
 const SHIFTED: f64 = 30.0;
 /// Probes that one packet could hit, with the fewest bits that any type of probe has. To a probe after which more were sent
 /// nothing is believed that is only likely.
@@ -43,9 +43,9 @@ const WORD: f64 = 15.99;
 const LABEL: f64 = 20.0;
 /// What the octets of the key at the end of a quote show beyond its checksum.
 const TAIL: f64 = 48.0;
-/// After so long without a packet a translation may be to another port (RFC 4787 §4.3).
+/// The idle time after which a NAT may translate to another port (RFC 4787 §4.3).
 const REST: Span = Span::from_millis(30_000);
-/// So many translations of a flow are kept in mind, the latest of them.
+/// How many translations of a flow are remembered: the latest.
 const MOST_TRANSLATED: usize = 8;
 
 /// How a quote shows a probe.
@@ -62,7 +62,7 @@ pub(super) enum Reading {
     /// But for the source address, and a checksum that does not fit it: a translation further on was undone, that of the
     /// checksum was not.
     Shifted,
-    /// The same, and but for the source port or identifier.
+    /// As the probe was sent, but for the source address and the source port or identifier.
     ShiftedOrigin,
     /// But for the IP-ID, and with TCP the destination port.
     Id,
@@ -178,7 +178,7 @@ pub(super) struct Stray {
     pub(super) origin: Option<u16>,
 }
 
-/// When a round began: after so many rounds and probes.
+/// When a round began: after how many rounds and probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Since {
     rounds: u64,
@@ -244,7 +244,7 @@ impl Belief {
         self.misfits = self.misfits.saturating_add(1);
     }
 
-    /// Whether such an error says anything new of whether somebody guesses.
+    /// Whether an error of this kind is new evidence on whether somebody guesses.
     pub(super) fn counts(&self, stray: Stray) -> bool {
         let known = stray.origin.is_some_and(|origin| self.origins.contains(&origin));
         self.is_strict() && !self.is_withdrawn() && !known
@@ -256,7 +256,7 @@ impl Belief {
         self.note_misfit();
     }
 
-    /// Whether so many did not that somebody may be guessing.
+    /// Whether enough errors fitted no probe that somebody may be guessing.
     pub(super) fn is_withdrawn(&self) -> bool {
         self.is_strict() && self.misfits >= MOST_MISFITS
     }

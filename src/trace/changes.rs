@@ -16,15 +16,15 @@ use crate::time::Timestamp;
 
 /// Rounds that are compared with each other, at most.
 pub const KEPT: usize = 64;
-/// The latest of them that may be a window.
+/// The most recent rounds that may form a window.
 const WINDOW: usize = 32;
 /// With a chance below this, a split is a change: few enough for all splits, hops and rounds of a watch of hours.
 pub const SIGNIFICANCE: f64 = 1e-5;
-/// Responders that are told apart in these rounds; what further ones answer does not count.
+/// The most responders distinguished in these rounds; answers of further ones do not count.
 const KINDS: usize = 64;
 /// Answers of one round that are looked at.
 const ANSWERS: usize = 16;
-/// A sequence of answers that has so many stretches of one responder alternates.
+/// The number of stretches of one responder from which on a sequence of answers alternates.
 const STRETCHES: usize = 4;
 
 /// Another router answers than did before.
@@ -57,7 +57,7 @@ pub struct Balanced {
     pub responders: Vec<IpAddr>,
 }
 
-/// What a round told of a hop.
+/// What a round showed of a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// It has changed.
@@ -86,7 +86,7 @@ struct Answer {
     responder: IpAddr,
 }
 
-/// A split of the kept rounds into so many before it and the rest.
+/// A split of the kept rounds: how many lie before it; the rest lies after it.
 struct Split {
     before: usize,
     chance: f64,

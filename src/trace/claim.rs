@@ -65,7 +65,7 @@ impl Claim {
                 extension: None,
             });
         }
-        // What is appended to the quotes of others' datagrams is not taken in.
+        // Extensions of quotes of foreign datagrams are not kept.
         correlator.quoted(&datagram.quote?, belief, captured)?;
         let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
             extension::quoted_and_extension(icmp.body, words, family)

@@ -25,10 +25,10 @@ pub const MAX_QUERIES: u16 = 1_000;
 pub const MAX_WATCHED_QUERIES: u16 = u16::MAX;
 /// Probes in flight at a time where a scout says how far they have to go.
 const SCOUTED_IN_FLIGHT: u16 = 128;
-/// For so many probes of a trace a tracer makes room when it is built, so that it need not for a frame.
+/// The number of probes that a tracer reserves room for when it is built, so that handling a frame allocates nothing.
 pub(super) const RESERVED: usize = 2_048;
-/// For so many if it only watches: what a recording says of itself is not believed before frames show it. It is enough for
-/// a trace with defaults.
+/// The room of a passive tracer, enough for a trace with defaults: a recording's own description is not trusted
+/// before its frames confirm it.
 pub(super) const RESERVED_WATCHING: usize = 128;
 
 /// How long an answer is waited for, as traceroute's `-w MAX,HERE,NEAR`.
@@ -254,8 +254,8 @@ impl TraceConfig {
         }
     }
 
-    /// The same trace, but in about one round trip instead of hop after hop: with a scout, and with as
-    /// many probes in flight as 30 hops have, and some.
+    /// Makes the trace take about one round trip instead of going hop after hop: with a scout, and with slightly
+    /// more probes in flight than 30 hops have.
     #[must_use]
     pub fn scouting(self) -> Self {
         Self { scout: true, in_flight: SCOUTED_IN_FLIGHT, ..self }
@@ -285,8 +285,8 @@ impl TraceConfig {
         hops * u32::from(self.queries) - 1
     }
 
-    /// The same trace as round `round` of many, from 0: destination ports begin again, what else
-    /// identifies a probe goes on.
+    /// The configuration of round `round`, from 0: destination ports begin again, all other
+    /// numbers that identify a probe continue.
     #[must_use]
     pub fn round(&self, round: u64) -> Self {
         let first_serial = self.serial(round);
@@ -294,12 +294,12 @@ impl TraceConfig {
         Self { first_serial, scout: self.scout && round == 0, ..self.clone() }
     }
 
-    /// For how many probes room is to be made when a tracer is built: for all, unless they are very many.
+    /// For how many probes a tracer reserves room when it is built: for all, up to a limit.
     pub(super) fn reserved(&self) -> usize {
         self.room(RESERVED).0
     }
 
-    /// The same in all and in each hop, where more than `most` are very many.
+    /// How many probes to reserve room for, in all and in each hop, with `most` as the limit in all.
     pub(super) fn room(&self, most: usize) -> (usize, usize) {
         let all = self.hops().saturating_mul(usize::from(self.queries)).min(most);
         (all, usize::from(self.queries).min(most / self.hops()))
@@ -310,9 +310,9 @@ impl TraceConfig {
         usize::from(self.max_ttl.saturating_sub(self.first_ttl)) + 1
     }
 
-    /// A probe of this length to this TTL that belongs to no hop; so many were sent before it. Its number
+    /// A size probe of this length to this TTL, which belongs to no hop, after `before` others. Its number
     /// comes after those of all hops.
-    pub(super) fn sizer_spec(&self, before: u32, ttl: u8, len: u16) -> ProbeSpec {
+    pub(super) fn size_probe_spec(&self, before: u32, ttl: u8, len: u16) -> ProbeSpec {
         let number = self.scout_number().saturating_add(1).saturating_add(before);
         ProbeSpec { ttl, len, dont_fragment: true, ..self.spec(number) }
     }
@@ -354,7 +354,7 @@ impl TraceConfig {
         }
     }
 
-    /// The shortest datagram that such probes take, in bytes.
+    /// The shortest datagram of these probes, in bytes.
     #[must_use]
     pub fn least_len(&self) -> u16 {
         craft::min_len(self.flow().family(), self.probe, self.flow_mode, self.first_port)
@@ -419,7 +419,7 @@ impl TraceConfig {
             (
                 self.confirmation_fits(),
                 "identifier of confirmations",
-                "another one, and a probe type that has one",
+                "another one, and a probe type with ports",
             ),
             ((0.0..=86_400.0).contains(&self.send_wait), "pause between probes", "0 to 86400 s"),
         ])
@@ -427,7 +427,7 @@ impl TraceConfig {
 }
 
 impl TraceConfig {
-    /// Whether probes that confirm answers are told from others.
+    /// Whether confirming probes can be distinguished from others.
     fn confirmation_fits(&self) -> bool {
         let has_ident = !matches!(self.probe, ProbeType::Protocol(_));
         self.confirmation.is_none_or(|it| has_ident && it.ident != 0 && it.ident != self.ident)

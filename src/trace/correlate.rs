@@ -9,7 +9,7 @@
 //! source address and port too, which NAT rewrites: then the IP-ID has to vouch for it; and with another IP-ID, destination
 //! or destination port, where the source port is ours.
 //!
-//! An error about a datagram that has our address and port, but is no probe as far as that can be told, is counted.
+//! An error about a datagram that has our address and port, but is no probe as far as can be determined, is counted.
 
 mod cut;
 mod marks;
@@ -154,7 +154,7 @@ impl Correlator {
         ours && key.is_some_and(|key| listed.orphans.contains(&key))
     }
 
-    /// The same, of a tool that takes a new port for each: others are [like ours](Self::is_like_ours).
+    /// Whether a quote is of an unknown probe of a tool that takes a new port for each; other orphans are [like ours](Self::is_like_ours).
     pub(super) fn is_stray(&self, quote: &Quoted<'_>) -> bool {
         self.is_orphan(quote) && !self.is_like_ours(quote)
     }
@@ -220,7 +220,7 @@ impl Correlator {
         }
     }
 
-    /// The key of such a datagram, if it comes from our port.
+    /// The key of a quoted datagram, if it comes from our port.
     pub(super) fn foreign(&self, header: &IpHeader, payload: &[u8]) -> Option<ProbeKey> {
         ProbeKey::of(header, payload).filter(|key| self.is_from_us(header, key))
     }

@@ -5,8 +5,8 @@
 //!
 //! What lies beyond the farthest hop that answered may be much farther away in time than what is known tells. So while nothing
 //! has ended the path, nothing there times out before the first probe that waits there has waited for
-//! [so long](super::config::Wait::far). All others there wait beside it, and once that time has passed, nothing waits so long again.
-//! Where only so many probes may be in flight, they do not wait beside each other: so each waits so long there, but holds a place in
+//! [that time](super::config::Wait::far). All others there wait in parallel, and once that time has passed, no probe waits as long again.
+//! Where the probes in flight are limited, they cannot wait in parallel: each waits that time there, but holds a place in
 //! flight no longer than elsewhere, and what comes beyond the target costs no more time.
 
 use std::cmp::Reverse;
@@ -16,7 +16,7 @@ use super::config::TraceConfig;
 use super::path::{Path, ProbeRef};
 use crate::time::{Span, Timestamp};
 
-/// A probe without an answer counts as silent after so many times the largest RTT seen, and so much more.
+/// An unanswered probe counts as silent after this multiple of the largest RTT seen, plus this time.
 const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
 
 /// Probes captured on their way out and not settled.
@@ -26,13 +26,13 @@ const SILENCE: (f64, Span) = (3.0, Span::from_millis(50));
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     first_ttl: u8,
-    /// The scout and confirmations, then those of each hop, then sizers with a TTL of none. One that was answered stays until it is found,
+    /// The scout and confirmations, then those of each hop, then size probes with a TTL of none. One that was answered stays until it is found,
     /// or until most are such.
     queues: Vec<Queue>,
     /// How many wait, and how many entries there are of those that do not.
     live: usize,
     stale: usize,
-    /// Those of them that are to time out: room for [`expired`](Self::expired).
+    /// The probes that time out: room for [`expired`](Self::expired).
     due: Vec<(Timestamp, ProbeRef)>,
     /// The largest RTT seen.
     largest_rtt: Option<Span>,
@@ -57,7 +57,7 @@ struct Far {
 enum FarWait {
     /// All of them until then at least.
     Until(Timestamp),
-    /// Each of them so long at least.
+    /// Each of them for at least this time.
     Each(Span),
 }
 
@@ -75,7 +75,7 @@ const NEVER: Timestamp = Timestamp::from_nanos(i64::MAX);
 const FEW: usize = 64;
 
 impl Waiting {
-    /// None yet, of such a trace, with room for so many in all and in each hop.
+    /// No deadlines yet, with room for `reserved` probes in all and `per_hop` in each hop.
     pub(super) fn new(config: &TraceConfig, (reserved, per_hop): (usize, usize)) -> Self {
         let queue = |_| Queue { sent: BinaryHeap::with_capacity(per_hop), first_rtt: None };
         Self {
@@ -336,7 +336,7 @@ impl Waiting {
 }
 
 impl Queue {
-    /// The first of them that still waits.
+    /// The first probe that still waits.
     fn next(&mut self, path: &Path, stale: &mut usize) -> Option<Reverse<(Timestamp, ProbeRef)>> {
         while let Some(entry) = self.sent.peek() {
             if waits(entry, path) {

@@ -4,7 +4,7 @@
 //! A quote shows a probe as it arrived somewhere, and whoever did not see that probe cannot make it up. An answer in the
 //! probe's own protocol (UDP, an echo reply, a TCP segment) repeats two ports or two numbers. So quotes are evidence
 //! against it: where a router says that a TTL ran out, the path is longer than that, and a quote of the one who was
-//! reached says how long. A path that was so long in earlier rounds is taken to be as long still. An answer from
+//! reached says how long. A path keeps the length that earlier rounds found. An answer from
 //! nearer is *contradicted*: it is no reply, and no end of the path, unless a second probe to that TTL, from another
 //! port, is answered too.
 
@@ -52,8 +52,8 @@ impl Ttls {
 /// What is known against answers that quote nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Doubts {
-    /// Nothing speaks against answers: where probes of many flows go ways of their own, and in recordings of tools that
-    /// repeat a trace for so long that its path changes.
+    /// Nothing speaks against answers: where probes of many flows take paths of their own, and in recordings of tools that
+    /// repeat a trace long enough for its path to change.
     pub(super) trusting: bool,
     /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
     ran_out: u8,

@@ -14,7 +14,7 @@ pub enum Disposition {
     Contradicted(ProbeRef, Option<usize>),
     /// It quotes this probe, but its checksum is wrong: it is not believed.
     Damaged(ProbeRef),
-    /// An ICMP error about a datagram from our address and port that is none of our probes, as far as can be told
+    /// An ICMP error about a datagram from our address and port that is none of our probes, as far as can be determined
     /// of what was left of it on the way.
     Unmatched,
     /// An ICMP error about a datagram to the target in the protocol of the probes that is none of them, and not from our port.

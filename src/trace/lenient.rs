@@ -1,4 +1,4 @@
-//! What is believed of captures of other tools alone, because a capture is evidence that nobody made up for us: quotes that
+//! What is believed only in captures of other tools, because nobody forged a capture for us: quotes that
 //! the capture cut short before the eight octets of a key are there, and resets that acknowledge nothing.
 //!
 //! A snap length of 68 leaves six octets of UDP in an error that came over Ethernet, four in a cooked capture, and the quoted
@@ -23,7 +23,7 @@ use crate::wire::tcp::Flags;
 
 /// How many octets are looked at of those that a cut quote shows.
 const OCTETS: usize = 6;
-/// The numbers of octets that probes are found by, the most that a quote shows; where the capture cut nothing, that which a router quotes.
+/// The numbers of octets that identify probes: the most that a quote shows or, where the capture cut nothing, what a router quotes.
 const CUT: &[usize] = &[0, 2, 4, OCTETS];
 const UNCUT: &[usize] = &[TELLING];
 /// At least this number of them identifies a probe over IPv6, and one whose IP-ID is 0.
@@ -40,7 +40,7 @@ type Sent = (ProbeRef, ProbeKey);
 /// The probes of a trace by the little that a cut quote or a bare reset shows of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lenient {
-    /// By what is left of them; `None` where several probes have that.
+    /// By their remaining octets; `None` where several probes share them.
     cut: HashMap<Left, Option<Sent>>,
     /// By how many octets.
     octets: &'static [usize],

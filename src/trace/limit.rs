@@ -22,7 +22,7 @@ mod window;
 
 /// As many of a hop's latest probes are remembered.
 const KEPT: usize = 512;
-/// A limit is one if it is so much likelier than chance, as a natural logarithm: many limits are tried, and one fits by chance.
+/// A limit is believed if it is likelier than chance by this natural logarithm: many are tried, and one of them fits by chance.
 const SURE: f64 = 12.0;
 /// Limits that are less likely than the best by no more than this may be the true one.
 const NEAR: f64 = 3.0;
@@ -79,7 +79,7 @@ pub(super) struct Asked {
     /// Which of the hop's probes of the round, from 0.
     query: u16,
     pub(super) answered: bool,
-    /// A router nearer than the hop said that it does not forward it, or such probes in this round: no limit of the hop leaves it
+    /// A nearer router rejected it, or probes to the hop in this round: no limit of the hop leaves it
     /// unanswered.
     pub(super) rejected: bool,
     /// The router of its hop may have rejected probes of other hops in this round.
@@ -133,7 +133,7 @@ pub(super) fn note_late(probes: &mut [Asked], sent: Option<Timestamp>) {
     }
 }
 
-/// What is computed from the probes is left out: they say it all.
+/// Values computed from the probes are left out.
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Record")
@@ -212,7 +212,7 @@ impl Fit {
     }
 }
 
-/// The logarithm of the likelihood that of so many in all these are lost, each by the same chance.
+/// The logarithm of the likelihood that this many are lost of all, each by the same chance.
 fn by_chance(lost: u64, answered: u64) -> f64 {
     let all = float(lost + answered);
     let term = |count: u64| if count == 0 { 0.0 } else { float(count) * (float(count) / all).ln() };
@@ -263,7 +263,7 @@ fn explain_after(burst: Option<u32>, probes: &[Asked]) -> Explained {
     Explained { limit, lost, unexplained: if are_of_a_second(probes) { 0 } else { unexplained } }
 }
 
-/// Whether all losses are of one second: whatever else the router answered in it, a limit of so many a second leaves the rest of it
+/// Whether all losses lie in one second: whatever else the router answered then, a limit per second leaves the rest of that second
 /// unanswered.
 fn are_of_a_second(probes: &[Asked]) -> bool {
     let mut lost = probes.iter().filter(|asked| !asked.answered).map(|asked| asked.sent);

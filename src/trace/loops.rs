@@ -17,9 +17,9 @@ use super::path::{Hop, Probe, ProbeRef};
 
 /// How often the hops of a loop have come when it is believed.
 pub(super) const ROUNDS: usize = 3;
-/// So many probes of a hop are looked at: a recording may have many thousands, and they say no more.
+/// How many probes of a hop are looked at: a recording may have thousands, and more of them add nothing.
 const LOOKED_AT: u16 = 16;
-/// Of the hops that come again, so many must have answered.
+/// How many of the repeated hops must have answered.
 const SEEN_AGAIN: usize = 2;
 
 /// Who stands at a hop.
@@ -87,7 +87,7 @@ pub(super) fn find(hops: &[Hop]) -> Option<Loop> {
     Some(Loop { first: ttl(first)?, last: ttl(first + len - 1)?, end: ttl(end)? })
 }
 
-/// Whether these are rounds of a loop over so many hops.
+/// Whether these are rounds of a loop of `len` hops.
 pub(super) fn circles(window: &[Stand], len: usize) -> bool {
     let mut neighbours = window.iter().zip(window.iter().skip(1));
     if neighbours.any(|(one, next)| one.has_address_of(*next)) {

@@ -5,7 +5,7 @@
 //! the two nothing changes. A hop loses nothing before its first answer, whatever that says. A late reply is not lost:
 //! where some came, the latest rounds are left out, as many as a reply has ever been late by. What the loss of a hop means is
 //! [judged](super::verdict) by the last [`JUDGED`] rounds of all hops, for it takes more of them; so a loss that could not be
-//! told from a limit when it began may be told later.
+//! distinguished from a limit when it began may be distinguished later.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -23,11 +23,11 @@ pub const WINDOW: usize = 10;
 pub const LEAST: usize = 5;
 /// How many tell what loss means.
 pub const JUDGED: usize = 100;
-/// After so many rounds it is judged again what loss means that lasts.
+/// After how many rounds lasting loss is judged again.
 pub const AGAIN: u64 = 5;
-/// Loss begins where at least one in so many probes is lost.
+/// Loss begins where at least one in this number of probes is lost.
 pub const STARTS: u64 = 5;
-/// Loss ends where fewer than one in so many probes are lost.
+/// Loss ends where fewer than one in this number of probes are lost.
 pub const ENDS: u64 = 10;
 
 /// The loss of every hop, round after round.
@@ -70,7 +70,7 @@ struct Judged {
 pub enum LossTransitionKind {
     /// It begins.
     Begins,
-    /// It goes on, and what it means can now be told, or is another thing than was told.
+    /// The loss continues, and its meaning is now clear, or differs from what was reported.
     Judged,
     /// It ends.
     Ends,
@@ -168,14 +168,14 @@ impl Recent {
         }
     }
 
-    /// So many rounds since the first answer, the youngest left out, the latest first.
+    /// The last `rounds` rounds since the first answer, without the youngest, the latest first.
     fn old(&self, rounds: usize) -> impl DoubleEndedIterator<Item = &Round> + ExactSizeIterator {
         let since = self.since.unwrap_or(u64::MAX);
         let silent = self.rounds.partition_point(|round| round.number < since);
         self.rounds.range(silent..).rev().skip(self.young).take(rounds)
     }
 
-    /// Of so many rounds, the youngest left out: how many there are, and what was lost in them.
+    /// Of the last `rounds` rounds without the youngest: how many there are, and the share lost in them.
     fn share(&self, rounds: usize) -> (usize, Share) {
         let old = self.old(rounds);
         (old.len(), old.fold(Share::default(), |sum, round| sum.with(round.share)))
@@ -190,7 +190,7 @@ impl Recent {
         }
     }
 
-    /// Whether it is to be judged what its loss means: it begins or, with `again`, lasts.
+    /// Whether to judge what its loss means: it begins or, with `again`, lasts.
     fn is_due(&self, again: bool) -> bool {
         let (count, Share { lost, sent }) = self.share(WINDOW);
         count >= LEAST && if self.losing.is_some() { again } else { lost * STARTS >= sent }

@@ -24,8 +24,8 @@ pub struct Hop {
 }
 
 impl Hop {
-    /// How many of its probes were answered or timed out: not those that were in flight when a watch was cut off, nor those
-    /// to which only contradicted answers came, of which nobody knows.
+    /// How many of its probes were answered or timed out, without those in flight when a watch was cut off and those
+    /// that drew only contradicted answers.
     #[must_use]
     pub fn settled(&self) -> usize {
         self.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt()).count()
@@ -43,7 +43,7 @@ impl Hop {
         self.probes.iter().filter(|probe| probe.is_settled()).filter(damaged).count()
     }
 
-    /// The RTT of the first of its probes that was answered in time by a clock that runs forward, and which that is.
+    /// The first of its probes that was answered in time with a positive RTT, and that RTT.
     pub(super) fn first_rtt(&self) -> Option<(u16, Span)> {
         let rtt = |probe: &Probe| probe.answer()?.measured().filter(|rtt| *rtt > Span::ZERO);
         (0..).zip(&self.probes).find_map(|(query, probe)| Some((query, rtt(probe)?)))
@@ -61,7 +61,7 @@ pub struct Loop {
     pub end: u8,
 }
 
-/// Answers at one hop that are not believed, because other replies say otherwise.
+/// Answers at one hop that other replies contradict, so that they are not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Contradiction {
     /// The TTL of their probes.
@@ -85,18 +85,18 @@ pub struct Totals {
     pub duplicate: u64,
     /// Replies that quoted a probe but had a wrong checksum, and were not believed.
     pub damaged: u64,
-    /// Answers that were not believed, for the path is longer than that.
+    /// Answers that are not believed because the path is longer.
     pub contradicted: u64,
-    /// Replies whose RTT is not to be believed: the clock was set since their probe, or they are stamped before it.
+    /// Replies with an unreliable RTT: the clock was set after their probe, or they are stamped before it.
     pub clock_faults: u64,
     /// How often the clock was set.
     pub clock_steps: u64,
     /// Replies to probes that are missing from the recording, and those that fit no probe
     /// ([`Disposition::Unmatched`](super::Disposition::Unmatched)).
     pub orphans: u64,
-    /// Those of them that may be about a probe, but the capture cut them short ([`Disposition::CutShort`](super::Disposition::CutShort)).
+    /// The orphans that the capture cut too short to identify their probe ([`Disposition::CutShort`](super::Disposition::CutShort)).
     pub cut_short: u64,
-    /// So many errors fitted no probe of the run that what was rewritten on the way is not believed any more:
+    /// Too many errors fitted no probe of the run, so rewritten quotes are no longer believed:
     /// see [`belief`](super::belief).
     pub withdrawn: bool,
 }
@@ -114,9 +114,9 @@ impl Totals {
 pub enum Stop {
     /// A probe was delivered to the target.
     TargetReached,
-    /// A router said that it cannot be.
+    /// A router said that the target is unreachable.
     Unreachable,
-    /// Routers send it round and round: see [`loops`](super::loops).
+    /// A forwarding loop: see [`loops`](super::loops).
     Loop,
     /// Every TTL was tried.
     MaxHops,
@@ -129,14 +129,14 @@ pub enum Stop {
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Path {
     first_ttl: u8,
-    /// All that there can be, so that no room has to be made for them when a frame comes.
+    /// All possible hops, so that handling a frame allocates none.
     hops: Vec<Hop>,
-    /// How many of them there are, by the probes captured so far.
+    /// How many of the hops exist, by the probes captured so far.
     seen: usize,
     /// The lowest TTL at which the target has answered, in time or late, or what its answer to the scout says of it; if it has
     /// not, the lowest with any other error beyond which nobody answers, or where a loop has shown: the trace goes no further.
     pub end: Option<u8>,
-    /// The scout, if one was captured, until it is a hop's; it stays here if it is none's.
+    /// The scout, if one was captured, until it is assigned to a hop; it stays here if no hop lacks it.
     pub scout: Option<Probe>,
     /// Probes by which the path MTU is found out, in order of capture; none but with
     /// [`TraceConfig::mtu`].
@@ -144,14 +144,14 @@ pub struct Path {
     /// Probes from another port or identifier, each to a TTL with a contradicted answer, in order of capture; none but with
     /// [`TraceConfig::confirmation`].
     pub confirmations: Vec<Probe>,
-    /// When the last frame was captured that concerns it; of a round that is over, the first of the next. Nothing else came until then.
+    /// When the last frame of this path was captured; for a round that is over, the first frame of the next.
     pub(super) until: Timestamp,
-    /// Of how many rounds after this one, to the end of a watch, no probe was seen leaving; this one is among them if it is
-    /// empty.
+    /// In how many rounds after this one, to the end of a watch, no probe was seen leaving; an empty round counts
+    /// itself.
     pub missed_after: u64,
-    /// Nothing is waited for any more, in this round or those before.
+    /// No probe of this round or the rounds before is still waiting.
     pub waited_out: bool,
-    /// It was cut off: what is missing may only not have been waited for.
+    /// The path was cut off: missing replies may have come later.
     pub(super) cut_off: bool,
     /// Whose answers end the path.
     pub(super) target: IpAddr,
@@ -161,7 +161,7 @@ pub struct Path {
     placed: Vec<(ProbeRef, ProbeRef)>,
     /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
     pub(super) farthest: u8,
-    /// How far away who answered the scout is, by the TTL that it quotes.
+    /// The distance of the host that answered the scout, by the TTL that it quotes.
     pub(super) distance: Option<u8>,
     /// The forwarding loop in which the path ends, if it does.
     pub looped: Option<Loop>,
@@ -173,7 +173,7 @@ pub struct Path {
     quoted_end: Option<u8>,
     /// TTLs of hops' own probes that somebody else answered with an error which may be the end.
     errors: Ttls,
-    /// What speaks against answers that quote nothing.
+    /// The evidence against answers that quote nothing.
     pub(super) doubts: Doubts,
     /// How long a late answer may take that says where the path ends.
     pub(super) longest_wait: Span,
@@ -181,7 +181,7 @@ pub struct Path {
     pub(super) far: Span,
     /// Which of a watch's [rounds](super::rounds) it is, from 0.
     pub round: u64,
-    /// Hops may have fewer probes than the configuration says, and none of them is missing: another tool
+    /// Hops may have fewer probes than the configuration says, and none is missing: another tool
     /// sent no more.
     pub variable_queries: bool,
     /// Counts.
@@ -222,7 +222,7 @@ impl Path {
         }
     }
 
-    /// With room for so many probes in each hop.
+    /// Reserves room for this number of probes in each hop.
     pub(super) fn with_room(mut self, per_hop: usize) -> Self {
         self.hops.iter_mut().for_each(|hop| hop.probes.reserve_exact(per_hop));
         self
@@ -254,7 +254,7 @@ impl Path {
         self.hops.get(..reported).unwrap_or_default()
     }
 
-    /// How many hops were asked: the last hop may only have a second scout, long before those in front of it are asked.
+    /// How many hops were probed: a second scout may go to the last hop long before the hops in front of it.
     fn asked(&self) -> usize {
         let Some((_, before)) = self.hops().split_last().filter(|_| self.seen == self.hops.len())
         else {
@@ -266,7 +266,7 @@ impl Path {
         }
     }
 
-    /// The same without the first probe of each hop that still waits for an answer, and those after it.
+    /// A copy without the unsettled probes: in each hop, those from the first that still waits for an answer.
     #[must_use]
     pub fn settled(&self) -> Self {
         let mut path = self.clone();
@@ -283,7 +283,7 @@ impl Path {
     pub fn probe(&self, at: ProbeRef) -> Option<&Probe> {
         match at {
             ProbeRef::Scout => self.scout.as_ref(),
-            ProbeRef::SizeProbe(_) => self.size_probe(at).map(|sizer| &sizer.probe),
+            ProbeRef::SizeProbe(_) => self.size_probe(at).map(|size_probe| &size_probe.probe),
             ProbeRef::Confirmation(index) => self.confirmations.get(usize::from(index)),
             ProbeRef::Hop { ttl, query } => self.hop(ttl)?.probes.get(usize::from(query)),
         }
@@ -296,7 +296,7 @@ impl Path {
         self.size_probes.get(usize::from(index))
     }
 
-    /// Where the probe is by now that was this one when it was sent.
+    /// Where the probe that was sent as `at` is now.
     pub(super) fn by_now(&self, at: ProbeRef) -> ProbeRef {
         self.placed.iter().find(|(before, _)| *before == at).map_or(at, |(_, now)| *now)
     }
@@ -305,7 +305,7 @@ impl Path {
         match at {
             ProbeRef::Scout => self.scout.as_mut(),
             ProbeRef::SizeProbe(index) => {
-                self.size_probes.get_mut(usize::from(index)).map(|sizer| &mut sizer.probe)
+                self.size_probes.get_mut(usize::from(index)).map(|size_probe| &mut size_probe.probe)
             }
             ProbeRef::Confirmation(index) => self.confirmations.get_mut(usize::from(index)),
             ProbeRef::Hop { ttl, query } => {
@@ -333,7 +333,7 @@ impl Path {
         Some(self.by_now(ProbeRef::Scout)).filter(|at| *at != ProbeRef::Scout)
     }
 
-    /// The TTL that a probe was sent with, be it the scout or a probe that was put into another hop.
+    /// The TTL that a probe was sent with, also for the scout and for probes assigned to another hop.
     pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
         match at {
             ProbeRef::Scout => max_ttl,

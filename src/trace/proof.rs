@@ -13,11 +13,11 @@ use super::path::ProbeRef;
 use super::tracer::Tracer;
 use crate::time::{Span, Timestamp};
 
-/// Probes to hops before the end are taken to be silent after so many times what the answer took.
+/// Unanswered probes to hops before the end count as silent after this multiple of the answer's RTT.
 const SILENT: f64 = 2.0;
 
 impl Tracer {
-    /// Where the path ends by answers that are to be confirmed, if a second probe was not yet handed out; and from when on
+    /// Where the path ends by answers that need confirmation, if no second probe was handed out yet; and from when on
     /// that may be.
     pub(super) fn end_to_confirm(&self) -> Option<(u8, Timestamp)> {
         let schedule = self.schedule.as_ref().filter(|_| self.config.confirmation.is_some())?;

@@ -13,7 +13,7 @@ use super::reply::Reply;
 use super::rounds::{Instead, MOST_KEPT};
 use crate::time::Timestamp;
 
-/// Errors of one outage that are told; further ones are not.
+/// The most errors of one outage that are reported.
 const TOLD: usize = 16;
 /// The number of probes to the target in a row that are lost in an outage at least.
 pub const SILENT: u64 = 3;
@@ -34,7 +34,7 @@ pub struct Reach {
     outages: u64,
     /// It was said that the target is not reached, and not yet that it is again.
     said: bool,
-    /// The errors of this outage that were told.
+    /// The reported errors of this outage.
     told: Vec<Reply>,
 }
 
@@ -110,7 +110,7 @@ impl Reach {
         turns
     }
 
-    /// Counts the rounds to which no answer of the target is to be expected any more, as this path tells.
+    /// Counts the rounds in which this path no longer expects an answer of the target.
     fn settle(&mut self, path: &Path, young: usize) -> Vec<Transition> {
         let mut turns = Vec::new();
         while let Some(first) = self.open.front() {
@@ -219,7 +219,7 @@ impl Reach {
         Some(Transition::Unreached(outage.clone()))
     }
 
-    /// Whether the error that was heard last in this outage, of this round, is to be told: the first of its kind of who answers so.
+    /// Whether to report the last error of this outage, in this round: the first of its kind from its sender.
     fn tell(&mut self, round: u64) -> Option<Transition> {
         let outage = self.outage.as_ref()?;
         let error = outage.error()?;
@@ -262,7 +262,7 @@ impl Reach {
 pub enum Transition {
     /// It is not reached any more.
     Unreached(Outage),
-    /// While it is not, an error comes of a kind or from a router that was not told yet.
+    /// During the outage came an error of a kind, or from a router, not reported before.
     Rejected {
         /// The number of the round whose probe it answers, from 0.
         round: u64,

@@ -187,7 +187,7 @@ impl Rewritten {
         self.foreign > MOST_FOREIGN
     }
 
-    /// The same of a datagram between our address and the target, of which no more than this is known.
+    /// Notes a datagram between our address and the target of which only the key is known.
     pub(super) fn note_key(&mut self, key: &ProbeKey) {
         if self.is_crowded() {
             return;
@@ -222,7 +222,7 @@ impl Rewritten {
         known.map(|read| read.at)
     }
 
-    /// The same, and how it shows it; also of one whose source port or identifier was rewritten.
+    /// Reads a quote, also one whose source port or identifier was rewritten: the probe, and how the quote shows it.
     pub(super) fn read(&self, header: &IpHeader, payload: &[u8], key: &ProbeKey) -> Option<Read> {
         let protocol = self.flow.protocol();
         let no_sum = is_udp(protocol) && key.udp_checksum() == 0;

@@ -35,12 +35,12 @@ const START: Span = Span::from_millis(8);
 const ADVANCING: Guess = Guess { floor: 10, window: 10 };
 /// Guesses once the next hop was silent, or is beyond that floor.
 const STUCK: Guess = Guess { floor: 8, window: 13 };
-/// The next hop is silent once it has not answered for so many times the largest RTT.
+/// The next hop counts as silent after this multiple of the largest RTT.
 const SILENT: f64 = 2.5;
 /// A hop gets at most this many probes on a guess.
 const GUESSED_QUERIES: u16 = 3;
-/// How long the next hop and the scout may be silent before every hop is asked: so many times the largest RTT, within
-/// these bounds.
+/// How long the next hop and the scout may be silent before every hop is probed: a multiple of the largest RTT,
+/// and its bounds.
 const PATIENCE: (f64, Span, Span) = (3.0, Span::from_millis(800), Span::from_millis(2_000));
 
 /// How far hops are asked though nothing shows yet that the path goes so far.
@@ -91,7 +91,7 @@ pub(super) struct Schedule {
     confirming: Ttls,
     /// Whether the frame of any of them has ever been captured.
     confirmed: bool,
-    /// Whether probes vanish on the way to the wire, so that no more are to be tried.
+    /// Whether probes vanish on the way to the wire, so that no more are tried.
     futile: bool,
     /// When the last one was handed out.
     last: Option<Timestamp>,
@@ -146,7 +146,7 @@ impl Schedule {
         }
     }
 
-    /// The same, of a round after others in which the target was this far away.
+    /// The schedule of a round after others in which the target was at this distance.
     pub(super) fn expecting(config: &TraceConfig, distance: u8) -> Self {
         Self { expected: distance, ..Self::new(config) }
     }
@@ -209,7 +209,7 @@ impl Schedule {
         Some(&self.datagram)
     }
 
-    /// The probe that is to be sent next, if one is and there is room for it; a pause may yet be due.
+    /// The probe to send next, if one is and there is room for it; a pause may yet be due.
     fn choose(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<Choice> {
         if self.futile || self.is_full(config, shown) {
             return None;
@@ -308,7 +308,7 @@ impl Schedule {
         self.wanting(config, last, shown).min_by_key(|ttl| self.asked(config, *ttl).times)
     }
 
-    /// The TTLs up to `last` of which probes are to be sent.
+    /// The TTLs up to `last` to which probes are sent.
     fn wanting(&self, config: &TraceConfig, last: u8, shown: &Shown) -> impl Iterator<Item = u8> {
         (config.first_ttl..=last).filter(|ttl| self.wants(config, *ttl, shown))
     }
@@ -344,7 +344,7 @@ impl Schedule {
         next_ttl(config, shown).max(self.expected).min(last)
     }
 
-    /// Whether every probe up to the end was handed out, or no more are to be tried.
+    /// Whether every probe up to the end was handed out, or no more are tried.
     pub(super) fn is_exhausted(&self, config: &TraceConfig, shown: &Shown) -> bool {
         let last = self.last_ttl(config, shown);
         self.futile || self.wanting(config, last, shown).next().is_none()
@@ -406,7 +406,7 @@ impl Schedule {
         start.into_iter().chain(silence).min()
     }
 
-    /// Until when no probe is to be sent, if there is a pause between any two.
+    /// Until when no probe is sent, if there is a pause between any two.
     pub(super) fn pause_ends(&self, config: &TraceConfig) -> Option<Timestamp> {
         let last = self.last.filter(|_| config.send_wait > 0.0)?;
         Some(last.after(Span::from_secs_f64(config.send_wait)))

@@ -1,7 +1,7 @@
 //! Whether of two shares of lost probes one is lower by more than chance.
 //!
-//! Few losses are counted out exactly (Fisher's test, one-sided): given that so many were lost of both together,
-//! how likely is it that chance alone puts so many of them on one side? Many are compared by the normal
+//! Few losses are counted exactly (Fisher's test, one-sided): given the losses of both together,
+//! how likely is it that chance alone puts at least this part of them on one side? Many are compared by the normal
 //! distribution, which is then close, in constant time.
 
 /// Once in 740 times, at the most, it is chance.
@@ -54,7 +54,7 @@ impl Share {
         }
         let part = both.part();
         let variance = part * (1.0 - part) * (1.0 / float(self.sent) + 1.0 / float(other.sent));
-        // What the tail of the normal distribution comes to when it is to be so many times as small.
+        // Where the tail of the normal distribution is smaller by this factor.
         let deviations = (DEVIATIONS.powi(2) + 2.0 * chances.ln()).sqrt();
         other.part() - self.part() > deviations * variance.sqrt()
     }
@@ -69,7 +69,7 @@ fn by_chance(own: Share, both: Share) -> f64 {
     let mut sum = 0.0;
     for lost in first..=both.lost.min(own.sent) {
         sum += term;
-        // From the ways to lose so many to those to lose one more.
+        // From the number of ways to lose `lost` to the ways to lose one more.
         let more = float(own.sent - lost) * float(both.lost - lost);
         term *= more / (float(lost + 1) * float(rest + lost + 1 - both.lost));
     }

@@ -78,7 +78,7 @@ impl Wanted {
     }
 }
 
-/// What is known of the traces of a capture before it is read.
+/// What the user says about the traces of a capture before it is read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SurveyHints {
     /// The TTL that they begin with, which may be one that traffic has, too; 0 if that is not known.
@@ -177,7 +177,7 @@ impl Survey {
         }
     }
 
-    /// The same of what is quoted, of which the ports of UDP are enough where the capture cut it short.
+    /// Recognises a quoted probe: the UDP ports are enough where the capture cut the quote short.
     fn recognise_quote(&self, quote: &Quoted<'_>) -> Option<(Flow, ProbeKey)> {
         let header = &quote.header;
         self.recognise(header, quote.payload).or_else(|| {
@@ -379,10 +379,10 @@ impl Survey {
             run.find_scout(self.scouts.get(&run.flow).map_or(&[], Vec::as_slice));
         }
         let mut runs = run::with_confirmations(runs);
-        for sizer in size_probes {
-            let of = runs.iter_mut().filter(|run| run.start() <= sizer.at);
-            if let Some(run) = of.filter(|run| run.idents.contains(&sizer.ident)).last() {
-                run.size_probes.push(sizer);
+        for size_probe in size_probes {
+            let of = runs.iter_mut().filter(|run| run.start() <= size_probe.at);
+            if let Some(run) = of.filter(|run| run.idents.contains(&size_probe.ident)).last() {
+                run.size_probes.push(size_probe);
             }
         }
         let scouts: Vec<Sighting> = runs.iter().filter_map(|run| run.scout).collect();
@@ -443,7 +443,7 @@ fn found(runs: Vec<Run>, cut: bool) -> Vec<Found> {
     each.map(|((run, same_run), shared)| Found { same_run, ..run.found(cut, shared) }).collect()
 }
 
-/// What probes of a protocol as such are filled with from their ninth octet on, by rtrace and by traceroute on Linux.
+/// The filling of raw-protocol probes from their ninth octet on, as rtrace and traceroute on Linux send them.
 const RAW_FILLING: [u8; 8] = [0x48, 0x49, 0x4a, 0x4b, 0x4c, 0x4d, 0x4e, 0x4f];
 
 /// Reads a datagram as a probe of its protocol as such, whatever it looks like.
@@ -451,7 +451,7 @@ fn as_raw(header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
     probe::recognise_as(ProbeType::Protocol(header.protocol), header, payload)
 }
 
-/// Reads a datagram as such a probe that is nothing else of its protocol: its checksum is wrong, and it is filled as such probes
+/// Reads a raw-protocol probe from a datagram that is invalid in its protocol: its checksum is wrong, and it has the filling of those probes
 /// are from the beginning, or is no segment of TCP.
 fn recognise_raw(header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
     let IpHeader { source, destination, protocol, .. } = *header;

@@ -11,7 +11,7 @@ mod evidence;
 pub(super) use evidence::Evidence;
 use evidence::share_a_limit;
 
-/// So many routers are not all as busy as each other by chance.
+/// The number of routers that are not all equally busy by chance.
 const MANY: usize = 4;
 
 /// What lost probes of a hop mean.
@@ -21,7 +21,7 @@ pub enum Loss {
     None,
     /// Hops beyond it, which its packets have to pass, lost clearly fewer: it limits what it answers.
     RateLimited,
-    /// They were lost here or, as the hops behind tell the same, before.
+    /// They were lost here or, as the hops beyond tell the same, before.
     Path,
     /// That cannot be determined.
     Unclear(Reason),
@@ -132,7 +132,7 @@ pub struct Verdict {
     pub limit: Option<Limit>,
 }
 
-/// Hops behind another, by their index among all, and what they lost together.
+/// Hops beyond another, by their index among all, and what they lost together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Behind {
     /// The nearest.

@@ -22,8 +22,8 @@ pub fn transport(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u
     complement(addresses + u64::from(protocol) + message.len() as u64 + sum(message))
 }
 
-/// The same of UDP-Lite, whose third word says how much of the message is covered, 0 being all of it, and whose
-/// pseudo-header holds the length of the whole (RFC 3828 §3). `None` if it says that it covers what cannot be.
+/// The checksum of UDP-Lite. Its third word says how much of the message is covered (0: all of it), and its
+/// pseudo-header holds the length of the whole (RFC 3828 §3). `None` if the coverage is impossible.
 #[must_use]
 pub fn udp_lite(source: IpAddr, destination: IpAddr, message: &[u8]) -> Option<u16> {
     let coverage = message.get(4..)?.first_chunk().map(|word| u16::from_be_bytes(*word))?;

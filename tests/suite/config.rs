@@ -140,7 +140,7 @@ fn a_place_without_a_file_is_named_with_what_to_do() {
     fs::create_dir(&looped).unwrap();
     std::os::unix::fs::symlink("rtrace", looped.join("rtrace")).unwrap();
     let place = |path: &std::path::Path| path.join("rtrace/config.toml").display().to_string();
-    let instead = "set XDG_CONFIG_HOME to another directory, or remove what is there\n";
+    let instead = "set XDG_CONFIG_HOME to another directory, or remove it\n";
     let shorter =
         "…rtrace/config.toml: the path is too long: set XDG_CONFIG_HOME to a shorter one\n";
     for (home, words) in [

@@ -314,5 +314,5 @@ fn said(report: &str) -> Vec<&str> {
 
 #[test]
 fn a_path_that_changes_nothing_is_said_to() {
-    assert_eq!(summary("", &[]), ["Nothing was changed as far as hops quote it."]);
+    assert_eq!(summary("", &[]), ["No quote shows a change."]);
 }

@@ -217,9 +217,9 @@ fn a_wrong_file_is_said_in_one_line_before_anything_is_sent() {
     let recording = path_in(&dir, "a.pcapng");
     run(&["--simulate", "--pcap", recording.to_str().unwrap(), TARGET]);
     for (option, file, words) in [
-        ("--asn-db", write("text.mmdb", b"no database at all"), "no MaxMind DB file"),
-        ("--asn-db", write("empty.mmdb", b""), "no MaxMind DB file"),
-        ("--asn-db", write("half.mmdb", &bytes[..bytes.len() / 2]), "no MaxMind DB file"),
+        ("--asn-db", write("text.mmdb", b"no database at all"), "not a MaxMind DB file"),
+        ("--asn-db", write("empty.mmdb", b""), "not a MaxMind DB file"),
+        ("--asn-db", write("half.mmdb", &bytes[..bytes.len() / 2]), "not a MaxMind DB file"),
         ("--asn-db", write("torn.mmdb", &torn), "torn.mmdb"),
         ("--asn-db", city, "holds no numbers"),
         (

@@ -99,7 +99,7 @@ fn what_cannot_rotate_is_said_at_once() {
     let nowhere = path_in(&dir, "none/out.pcapng");
     for (args, words) in [
         (["--rotate", "5", "--keep", "2"], "--pcap"),
-        (["--pcap", "-", "--rotate", "5k"], "name of a file"),
+        (["--pcap", "-", "--rotate", "5k"], "needs a file name"),
         (["--pcap", "a.pcap", "--rotate", "5X"], "100MB"),
         (["--pcap", "a.pcap", "--keep", "5"], "--rotate"),
         (["--pcap", nowhere.to_str().unwrap(), "--rotate", "5"], "none: No such file"),
@@ -147,7 +147,7 @@ fn files_are_made_by_the_user_who_called_sudo() {
     let refused = watch();
     let stderr = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("as uid 12345, which has to be able to write"), "{stderr}");
+    assert!(stderr.contains("as uid 12345, which needs to write"), "{stderr}");
     assert!(stderr.contains("unset SUDO_UID to write as root"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(files(&directory).is_empty());

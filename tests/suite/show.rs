@@ -32,7 +32,7 @@ fn every_frame_of_rounds_of_all_paths_and_of_sizers_is_shown() {
             &["in round 1,", "in round 2,", "in round 3,"],
         ),
         (&["paths", "--simulate"], &["probe 1 of hop 4,"]),
-        (&["--mtu", &narrow], &["a sizer of 1500 bytes,", "a sizer of 1400 bytes,"]),
+        (&["--mtu", &narrow], &["a size probe of 1500 bytes,", "a size probe of 1400 bytes,"]),
     ];
     for (command, words) in commands {
         let recorded = run(&[command, &["-n", "--pcap", name, TARGET]].concat());

@@ -67,14 +67,14 @@ pub(super) fn find_record<R: Read>(
     };
     let captured = captured.and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
     if captured > limit {
-        return Err("a length that no packet has".into());
+        return Err("an impossible packet length".into());
     }
     let record_len = HEADER.saturating_add(captured);
     if !buffer.fill(record_len)? {
         return Err(Stop::Truncated);
     }
     let Ok((_, record)) = parser.next_raw_packet(buffer.bytes()) else {
-        return Err("a packet header that makes no sense".into());
+        return Err("an invalid packet header".into());
     };
     let unit = match file.ts_resolution {
         TsResolution::MicroSecond => 1_000,
@@ -131,11 +131,11 @@ fn read_block<R: Read, B: ByteOrder>(
     let len = u32_at::<B>(buffer.bytes(), 4).and_then(|len| usize::try_from(len).ok());
     // Blocks are padded to 32 bits (3.1), and the customary limit of a file is that of a signed number.
     let Some(len) = len.filter(|len| *len >= BLOCK_MIN && i32::try_from(*len).is_ok()) else {
-        return Err("a length that no block has".into());
+        return Err("an impossible block length".into());
     };
     if len > MAX_RECORD {
         let padded = len.is_multiple_of(4);
-        return Err(if padded { Stop::TooLong(len) } else { "a length that no block has".into() });
+        return Err(if padded { Stop::TooLong(len) } else { "an impossible block length".into() });
     }
     if !buffer.fill(len)? {
         return Err(Stop::Truncated);

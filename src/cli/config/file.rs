@@ -34,7 +34,7 @@ pub(super) fn read(asked: Option<&Path>) -> anyhow::Result<Option<(PathBuf, Stri
             let file = short(&path);
             let instead = match asked {
                 Some(_) => "name another file with --config",
-                None => "set XDG_CONFIG_HOME to another directory, or remove what is there",
+                None => "set XDG_CONFIG_HOME to another directory, or remove it",
             };
             match error.raw_os_error().map(Errno::from_raw) {
                 Some(Errno::ENAMETOOLONG) if asked.is_none() => {
@@ -66,7 +66,7 @@ fn short(path: &Path) -> String {
     }
 }
 
-/// Whether there may be a file there: what is there is seen once it is opened with care.
+/// Whether there may be a file: opening it with care shows what it is.
 pub(super) fn may_be_there(path: &Path) -> bool {
     !matches!(lstat(path), Err(Errno::ENOENT | Errno::ENOTDIR))
 }

@@ -1,4 +1,4 @@
-//! What is looked up, of whom, and in which files.
+//! The lookups: what, from which server, and in which files.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -8,21 +8,21 @@ use clap::Args;
 use crate::enrich::dns;
 
 const ASN_DB: &str = "\
-Take the autonomous systems from this database, in the form of GeoLite2-ASN or IPinfo's; implies -A";
+Take the autonomous systems from this database, in the format of GeoLite2-ASN or IPinfo; implies -A";
 const GEO_DB: &str = "\
-Show country and city of responders from this database, in the form of GeoLite2-City or IPinfo's: {US/New_York}";
+Show country and city of responders from this database, in the format of GeoLite2-City or IPinfo: {US/New_York}";
 
-/// What is looked up besides names, and where all of it comes from.
+/// The lookups besides names, and the sources of all of them.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Names, AS, place")]
 pub struct LookupOptions {
-    /// Ask this DNS server for whatever is looked up, not the C library and the system's: an address,
+    /// Use this DNS server for all lookups, instead of the C library and the system's: an address,
     /// or ADDRESS:PORT, [ADDRESS]:PORT in IPv6
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = parse_server)]
     pub resolver: Option<SocketAddr>,
 
-    /// Show the autonomous systems of responders, by Team Cymru's DNS zones if no --asn-db is given:
-    /// [AS1/AS2], [*] if there is none, [!!] if it is not known
+    /// Show the autonomous systems of responders, from Team Cymru's DNS zones unless --asn-db is given:
+    /// [AS1/AS2], [*] if there is none, [!!] if unknown
     #[arg(short = 'A', long)]
     pub as_lookup: bool,
 

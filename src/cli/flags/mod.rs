@@ -52,7 +52,7 @@ const STYLES: Styles = Styles::styled()
     override_usage = "rtrace [OPTIONS] TARGET [PACKETLEN]\n       rtrace replay FILE [OPTIONS]\n       rtrace trace TARGET [PACKETLEN]"
 )]
 pub struct Cli {
-    /// What else than a trace is asked for.
+    /// The command, if it is not a plain trace.
     #[command(subcommand)]
     pub command: Option<Action>,
 
@@ -68,13 +68,13 @@ pub struct Cli {
 /// The commands that have a name.
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// Trace the path to a host: the spelled-out form, for a host called "replay"
+    /// Trace the path to a host: the full form, for a host called "replay"
     #[command(after_help = help::TRACE)]
     Trace(TraceArgs),
     /// Report a recorded trace from its packets, without network or privilege
     #[command(after_help = help::REPLAY)]
     Replay(ReplayArgs),
-    /// Trace the paths to hosts again and again and show what they do over time; or show such a recording
+    /// Trace the paths to hosts repeatedly and show how they change; or play a recording
     #[command(after_help = help::WATCH)]
     Watch(ScreenArgs),
     /// Trace the path to a host and show what it does to packets: short for --inspect --flow paris
@@ -91,13 +91,13 @@ pub enum Action {
     /// Show a probe of a recording and its reply, field by field and byte by byte
     #[command(after_help = help::SHOW)]
     Show(ShowArgs),
-    /// Watch for some rounds (10 unless told otherwise), then report, as mtr --report
+    /// Watch for some rounds (10 by default), then report, as mtr --report
     #[command(after_help = help::REPORT, mut_arg("report", |arg| arg.hide(true)))]
     Report(WatchArgs),
     /// Find all paths to a host: every router and link that load balancers spread flows over
     #[command(after_help = help::PATHS)]
     Paths(PathsArgs),
-    /// Say where the configuration file is and what it sets, or what it could hold
+    /// Show where the configuration file is and what it sets, or print a template
     #[command(after_help = help::CONFIG)]
     Config(ConfigArgs),
 }
@@ -109,21 +109,21 @@ pub struct ConfigArgs {
     #[arg(long)]
     pub default: bool,
 
-    /// Say what this file sets
+    /// Show what this file sets
     #[arg(long = "config", value_name = "FILE", conflicts_with = "default")]
     pub config_file: Option<PathBuf>,
 }
 
 impl Cli {
-    /// What these arguments of the process ask for, the first of them being its name.
+    /// Parses the arguments of the process, the first of which is its name.
     ///
     /// # Errors
-    /// When clap does not take them, which is also how it says that help is asked for.
+    /// When clap rejects them; a request for help is also an error.
     pub fn from_args(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut cli = parsed(normalise(args))?;
         if let Some(Action::Inspect(trace)) = &mut cli.command {
             trace.output.inspect = true;
-            // Where ways part, what one hop quotes says nothing of the next on another way.
+            // Where paths diverge, a hop's quotes say nothing about the next hop on another path.
             trace.options.flow.get_or_insert(FlowMode::Paris);
         }
         if let Some(Action::Replay(replay)) = &mut cli.command {
@@ -169,7 +169,7 @@ impl Cli {
     }
 }
 
-/// That a form is asked for in short, and another by its name.
+/// The error for two forms, one by its short option and one by --format.
 fn contradiction(form: Form) -> clap::Error {
     let short = form.describe().0;
     let message =
@@ -177,7 +177,7 @@ fn contradiction(form: Form) -> clap::Error {
     clap::Error::raw(ErrorKind::ArgumentConflict, message)
 }
 
-/// The commands and their options. A number below 0 after an option is its value, though not a good one.
+/// The commands and their options. A negative number after an option is its value, if a wrong one.
 pub fn command() -> Command {
     fn with_values(command: Command) -> Command {
         let command = command.mut_args(|arg| {
@@ -190,7 +190,7 @@ pub fn command() -> Command {
     with_values(Cli::command())
 }
 
-/// What these arguments ask for. No option takes a number below 0: only an error is worth the time to look for one.
+/// Parses the arguments. No option takes a negative number, so only an error is checked for one.
 fn parsed(args: Vec<OsString>) -> Result<Cli, clap::Error> {
     let error = match Cli::try_parse_from(&args) {
         Err(error) if error.kind() == ErrorKind::UnknownArgument => error,
@@ -204,7 +204,7 @@ pub fn is_command(name: &str) -> bool {
     Cli::command().find_subcommand(name).is_some()
 }
 
-/// The command whose name is among the arguments, if they would do were it the first of them.
+/// The command whose name is among the arguments, if they were valid with the command first.
 pub fn command_behind(given: &[OsString]) -> Option<&str> {
     let at = given.iter().skip(1).position(|arg| arg.to_str().is_some_and(is_command))? + 1;
     let mut moved = given.to_vec();

@@ -49,7 +49,7 @@ pub struct TraceOptions {
     #[arg(short, long, value_name = "ADDRESS", help_heading = "Route", value_parser = parse_address)]
     pub source: Option<IpAddr>,
 
-    /// Use this source port [default: a random one that is free]
+    /// Use this source port [default: a free random one]
     #[arg(long, value_name = "PORT", help_heading = "Probes", value_parser = within(1_u16, u16::MAX))]
     pub sport: Option<u16>,
 
@@ -77,8 +77,8 @@ pub struct TraceOptions {
     #[arg(short = 'F', long, help_heading = "Probes")]
     pub dont_fragment: bool,
 
-    /// Find the path MTU and where the path narrows: F=NUM at the hop after it, and in words at the end;
-    /// PACKETLEN is then the longest probe that is tried. Implies -F
+    /// Find the path MTU and where the path narrows: F=NUM at the hop after it, and a sentence at the end;
+    /// PACKETLEN limits the size probes. Implies -F
     #[arg(long, help_heading = "Probes")]
     pub mtu: bool,
 
@@ -86,7 +86,7 @@ pub struct TraceOptions {
     #[arg(short = 'l', long = "flowlabel", value_name = "LABEL", help_heading = "Probes", value_parser = within(0_u32, 0xf_ffff))]
     pub flow_label: Option<u32>,
 
-    /// What is kept the same among the probes, so that load balancers treat them alike: nothing in
+    /// Fields that stay the same in all probes, so that load balancers treat them alike: none in
     /// particular, all that routers hash, or all but the IP-ID [default: classic]
     #[arg(long, value_name = "classic|paris|dublin", help_heading = "Probes", value_parser = parse_flow)]
     pub flow: Option<FlowMode>,
@@ -95,10 +95,10 @@ pub struct TraceOptions {
     #[command(flatten)]
     pub kind: ProbeKind,
 
-    /// Most seconds to wait for an answer, and factors of the RTT of another answer from the same
+    /// Longest wait for an answer in seconds, and factors of the RTT of another answer from the same
     /// hop and from a later one; MAX alone switches the factors off [default: 5,3,10, where MAX is
-    /// ten times the largest RTT seen if that is less, but at least a second, and 3 s once a trace for
-    /// what lies beyond the last router that answered]
+    /// ten times the largest RTT seen if that is less, but at least a second, and 3 s once per trace for
+    /// hops beyond the last router that answered]
     #[arg(short, long, value_name = "MAX,HERE,NEAR", help_heading = "Waiting", value_parser = parse_wait)]
     pub wait: Option<Wait>,
 

@@ -30,8 +30,8 @@ pub struct OutputOptions {
     #[arg(long, value_name = "FORM", help_heading = "Output", value_parser = forms(&Form::ALL))]
     pub format: Option<Form>,
 
-    /// Compare what routers quote with what was sent, field by field, and say between which hops it was
-    /// changed; as text, or with --json
+    /// Compare the quotes of routers with the probes as sent, field by field, and report between which hops
+    /// fields change; as text, or with --json
     #[arg(long, help_heading = "Output")]
     pub inspect: bool,
 
@@ -44,7 +44,7 @@ pub struct OutputOptions {
     pub csv: bool,
 }
 
-/// The form of what is written of recordings that are compared or looked into.
+/// The format of comparisons and of single probes.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct DocumentOptions {
     /// Write in this form [default: text]
@@ -62,7 +62,7 @@ impl DocumentOptions {
         if self.json { Form::Json } else { self.format.unwrap_or_default() }
     }
 
-    /// Whether two forms are asked for at once.
+    /// Whether two formats are requested at once.
     pub fn contradicts_itself(self) -> bool {
         self.json && self.format.is_some_and(|form| form != Form::Json)
     }
@@ -89,7 +89,7 @@ impl OutputOptions {
         }
     }
 
-    /// The report that is asked for of what is measured.
+    /// The requested report of a measurement.
     ///
     /// # Errors
     /// When there is none.
@@ -97,23 +97,23 @@ impl OutputOptions {
         Output::of(measurement, self.form(), self.inspect)
     }
 
-    /// Whether it is a form in which there is no inspection.
+    /// Whether inspections lack this format.
     pub fn cannot_inspect(self) -> bool {
         self.inspect && self.of(&Measurement::Trace).is_err()
     }
 
-    /// Whether two forms are asked for at once: no form is then the right one.
+    /// Whether two formats are requested at once: then neither is right.
     pub fn contradicts_itself(self) -> bool {
         (self.json || self.csv) && self.format.is_some_and(|form| form != self.form())
     }
 
-    /// How the report is to look, but for what only reports of rounds have.
+    /// The look of the report, without the options of reports of rounds.
     pub fn look(self) -> Look {
         let Self { numeric, extensions, back, .. } = self;
         Look { style: Style { numeric, extensions, back }, ..Look::default() }
     }
 
-    /// What a recording says of it.
+    /// How a recording describes it.
     pub fn recorded(self) -> Presentation {
         let Self { numeric, extensions, back, .. } = self;
         Presentation { numeric, extensions, back }

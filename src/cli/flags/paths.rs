@@ -25,11 +25,11 @@ pub struct PathsArgs {
     #[arg(long, value_name = "PERCENT", help_heading = "Paths", value_parser = between(50.0, 99.9999, ""))]
     pub confidence: Option<f64>,
 
-    /// The confidence is that of the whole graph, not of each router
+    /// Apply the confidence to the whole graph, not to each router
     #[arg(long, help_heading = "Paths")]
     pub whole_graph: bool,
 
-    /// Ask router by router (MDA) from the beginning, not hop by hop where that will do (MDA-Lite)
+    /// Probe router by router (MDA) from the start, not hop by hop where that is enough (MDA-Lite)
     #[arg(long, help_heading = "Paths")]
     pub mda: bool,
 
@@ -37,17 +37,17 @@ pub struct PathsArgs {
     #[arg(long, value_name = "N", help_heading = "Paths", value_parser = between(0.1, 1e6, ""))]
     pub rate: Option<f64>,
 
-    /// Most probes, those of --resume included: 1 to 65000 [default: 10000]
+    /// Most probes, including those of --resume: 1 to 65000 [default: 10000]
     #[arg(long, value_name = "N", help_heading = "Paths", value_parser = within(1_u32, 65_000))]
     pub max_probes: Option<u32>,
 
-    /// Resume the run that this recording of rtrace paths is of, with its flows and options
+    /// Resume the run in this recording of rtrace paths, with its flows and options
     #[arg(long, value_name = "FILE", help_heading = "Paths")]
     pub resume: Option<PathBuf>,
 }
 
 impl PathsArgs {
-    /// What they ask for in place of what is usual.
+    /// The plan with these options in place of the usual ones.
     pub fn plan(&self, usual: Plan) -> Plan {
         Plan {
             confidence: Confidence {
@@ -62,7 +62,7 @@ impl PathsArgs {
     }
 }
 
-/// Options of a trace that multipath traces have no use for.
+/// Options of a trace that multipath traces do not use.
 pub const UNUSED: [&str; 9] = [
     "--queries",
     "--flow",
@@ -79,7 +79,7 @@ fn is_unused(arg: &clap::Arg) -> bool {
     arg.get_long().is_some_and(|long| UNUSED.iter().any(|it| it.strip_prefix("--") == Some(long)))
 }
 
-/// What of the arguments multipath traces have no use for, if anything.
+/// The message for arguments that multipath traces do not use, if there are any.
 pub fn refused(options: &TraceOptions, output: OutputOptions) -> Option<String> {
     let given = [
         options.queries.is_some(),

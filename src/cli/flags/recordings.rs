@@ -21,11 +21,11 @@ pub struct DiffArgs {
     #[arg(value_name = "BEFORE")]
     pub before: PathBuf,
 
-    /// Another one, of a later time
+    /// A later recording or document
     #[arg(value_name = "AFTER")]
     pub after: PathBuf,
 
-    /// What is written.
+    /// The format of the output.
     #[command(flatten)]
     pub form: DocumentOptions,
 }
@@ -37,11 +37,11 @@ pub struct ShowArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// The number of a probe's or a reply's frame, of any trace and round, as Wireshark and --json have it
+    /// The frame number of a probe or reply, in any trace and round, as in Wireshark and --json
     #[arg(value_name = "FRAME", required_unless_present = "hop", value_parser = at_least_one)]
     pub frame: Option<u64>,
 
-    /// The first probe of this hop instead, of the first trace
+    /// Take the first probe of this hop in the first trace instead
     #[arg(long, value_name = "TTL", conflicts_with = "frame", value_parser = within(1_u8, u8::MAX))]
     pub hop: Option<u8>,
 
@@ -49,7 +49,7 @@ pub struct ShowArgs {
     #[arg(long, value_name = "N", value_parser = within(1_u32, u32::MAX))]
     pub trace: Option<u32>,
 
-    /// What is written.
+    /// The format of the output.
     #[command(flatten)]
     pub form: DocumentOptions,
 }
@@ -70,11 +70,11 @@ pub struct ReplayArgs {
     #[arg(value_name = "TARGET] [PACKETLEN")]
     rest: Vec<OsString>,
 
-    /// The address among what follows the file.
+    /// The address among the arguments after the file.
     #[arg(skip)]
     pub target: Option<IpAddr>,
 
-    /// The files among it.
+    /// The files among the arguments after the first.
     #[arg(skip)]
     pub further: Vec<PathBuf>,
 
@@ -82,7 +82,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub options: TraceOptions,
 
-    /// What is written.
+    /// The format of the output.
     #[command(flatten)]
     pub output: OutputOptions,
 
@@ -90,11 +90,11 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub look: ReportOptions,
 
-    /// What is looked up, which is nothing unless asked for.
+    /// The lookups: none by default.
     #[command(flatten)]
     pub lookups: LookupOptions,
 
-    /// List the traces in the recording: when, from where to where, what kind, which tool it looks like
+    /// List the traces in the recording: time, source and target, probe type, likely tool
     #[arg(long, help_heading = "Output", conflicts_with_all = ["trace", "resolve"])]
     pub list: bool,
 
@@ -102,7 +102,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N", help_heading = "Output", value_parser = within(1_u32, u32::MAX))]
     pub trace: Option<u32>,
 
-    /// Look up the names of responders, which a replay otherwise never does
+    /// Look up the names of responders (a replay does not by default)
     #[arg(long, help_heading = "Output", conflicts_with = "numeric")]
     pub resolve: bool,
 }
@@ -126,7 +126,7 @@ impl ReplayArgs {
         }
     }
 
-    /// Sorts apart the address, the length of the probes and the files, of which several can be listed, but not reported.
+    /// Separates the address, the probe length and the files. Several files can be listed, but only one reported.
     pub(super) fn sort_out(&mut self) -> Result<(), clap::Error> {
         for word in std::mem::take(&mut self.rest) {
             let text = word.to_string_lossy();

@@ -1,4 +1,4 @@
-//! The arguments of rounds, and of what is written of them.
+//! The arguments of rounds and of their reports.
 
 use std::net::SocketAddr;
 
@@ -20,7 +20,7 @@ use crate::trace::rounds::Until;
     mut_arg("mtu", |arg| arg.hide(true)),
     mut_arg("queries", |arg| arg.help("Probes per hop and round: 1 to 1000 [default: 1]")),
     mut_arg("back", |arg| arg.help("JSON reports and the screen always have the length of the return path; other forms never do")),
-    mut_arg("geo_db", |arg| arg.help("Show on the screen and in JSON where responders are: from this database, city or country"))
+    mut_arg("geo_db", |arg| arg.help("Show the city or country of responders on the screen and in JSON, from this database"))
 )]
 pub struct WatchArgs {
     /// The trace of each round.
@@ -40,7 +40,7 @@ pub struct WatchArgs {
     #[arg(long, value_name = "TIME", help_heading = "Rounds", value_parser = parse_until)]
     pub until: Option<Until>,
 
-    /// Only report when it is over
+    /// Show only the report at the end
     #[arg(short, long, help_heading = "Rounds")]
     pub report: bool,
 
@@ -49,7 +49,7 @@ pub struct WatchArgs {
     pub look: ReportOptions,
 
     /// Serve metrics for Prometheus under /metrics at this address: 127.0.0.1:9469; port 0 takes
-    /// one that is free
+    /// a free one
     #[arg(long, value_name = "ADDR:PORT", help_heading = "Output", value_parser = parse_listen)]
     pub prometheus: Option<SocketAddr>,
 
@@ -58,7 +58,7 @@ pub struct WatchArgs {
     pub rotate: RotateOptions,
 }
 
-/// When a recording goes on in another file.
+/// When a recording continues in another file.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct RotateOptions {
     /// Start another file when a round ends and this one has reached SIZE: 10k, 100MB, 1GiB. Names get the time:
@@ -71,7 +71,7 @@ pub struct RotateOptions {
     pub keep: Option<u64>,
 }
 
-/// How the report of rounds looks, and so that of their replay.
+/// The look of the report of rounds, also of their replay.
 #[derive(Clone, Debug, Args)]
 pub struct ReportOptions {
     /// Do not cut long names, as mtr --report-wide
@@ -95,7 +95,7 @@ fn columns_help() -> String {
 }
 
 impl ReportOptions {
-    /// How a report is to look.
+    /// The look of a report.
     pub fn look(&self, output: OutputOptions) -> Look {
         let columns = self.columns.clone().unwrap_or_default();
         Look { addresses: self.show_ips, wide: self.wide, columns, ..output.look() }

@@ -12,19 +12,19 @@ use crate::render::tui::theme::Theme;
 /// `rtrace watch TARGET...` and `rtrace watch --replay FILE`.
 #[derive(Debug)]
 pub struct ScreenArgs {
-    /// What is watched; none with a recording.
+    /// The targets; none with a recording.
     pub targets: Vec<String>,
-    /// How each of them is.
+    /// How each target is watched.
     pub watch: WatchArgs,
-    /// The recording that is shown instead.
+    /// The recording to show instead.
     pub replay: Option<PathBuf>,
     /// The colours of the screen.
     pub theme: Theme,
 }
 
 impl ScreenArgs {
-    /// The same arguments with several targets in the place of one. What follows the targets is one more of
-    /// them, so that the length of the probes is only an option.
+    /// Makes the target repeatable. An argument after the targets is another target, so the probe length is only an option
+    /// here.
     fn several(command: Command) -> Command {
         let replay =
             arg!(--replay <FILE> "Show a recording instead, \"-\" is stdin: play, step, go to a time")

@@ -9,9 +9,9 @@ use super::values::parse_clock;
 use super::{LookupOptions, OutputOptions, TraceOptions};
 use crate::link::live::Clock;
 
-/// The value of `--simulate` that stands for the network that comes with rtrace.
+/// The value of `--simulate` for the built-in network.
 pub const BUILT_IN: &str = "built-in";
-/// The value of `--stats` that stands for stderr.
+/// The value of `--stats` for stderr.
 pub const STDERR: &str = "-";
 
 /// `rtrace TARGET` and `rtrace trace TARGET`.
@@ -25,11 +25,11 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub options: TraceOptions,
 
-    /// What is written.
+    /// The format of the output.
     #[command(flatten)]
     pub output: OutputOptions,
 
-    /// What is looked up.
+    /// The lookups.
     #[command(flatten)]
     pub lookups: LookupOptions,
 
@@ -37,16 +37,16 @@ pub struct TraceArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub pcap: Option<PathBuf>,
 
-    /// Say on stderr, or as JSON in FILE.json, how the run went: interface, clock, kernel drops
+    /// Report on stderr, or as JSON in FILE.json, how the run went: interface, clock, kernel drops
     #[arg(long, value_name = "FILE.json", num_args = 0..=1, require_equals = true, default_missing_value = STDERR, help_heading = "Output")]
     pub stats: Option<PathBuf>,
 
-    /// Whose clock stamps the frames: the kernel's, or that of the network card, where it has stamps
-    /// for what it sends and all that it receives [default: kernel]
+    /// Clock that stamps the frames: the kernel's, or the network card's if the card stamps every
+    /// frame that it sends and receives [default: kernel]
     #[arg(long, value_name = "kernel|hardware", help_heading = "Waiting", value_parser = parse_clock, conflicts_with = "simulate")]
     pub clock: Option<Clock>,
 
-    /// Trace through a simulated network: the built-in one, or that of TOPOLOGY.toml
+    /// Trace through a simulated network: the built-in one, or the one in TOPOLOGY.toml
     #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]
     pub simulate: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! The values that options take: how each is read, and what is said of one that is wrong.
+//! The values of options: how each is parsed, and the message for a wrong one.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
@@ -30,7 +30,7 @@ pub fn between(
     move |text| number(text, low..=high, unit)
 }
 
-/// `-w MAX[,HERE[,NEAR]]`: factors that are left out are switched off.
+/// `-w MAX[,HERE[,NEAR]]`: a factor that is left out is off.
 pub fn parse_wait(text: &str) -> Result<Wait, String> {
     let mut parts = text.split(',');
     let max = number(parts.next().unwrap_or_default(), 0.0..=86_400.0, " seconds")?;

@@ -1,4 +1,4 @@
-//! What is said of command lines that cannot be taken.
+//! Messages for invalid command lines.
 
 use super::*;
 use crate::cli::flags::Cli;

@@ -148,7 +148,7 @@ fn as_asked(router: &BTreeMap<Next, Seen>, epsilon: f64) -> BTreeMap<Next, Seen>
     router.iter().map(|(next, seen)| (*next, spread(seen))).collect()
 }
 
-/// How many flows a run asks that has found so many next hops: as the rule of `rtrace paths` says.
+/// How many flows a run probes once it has found `branches` next hops, by the rule of `rtrace paths`.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! What is told of two maps.
+//! What the comparison of two maps reports.
 
 use super::*;
 
@@ -153,7 +153,7 @@ fn links_and_silent_routers_are_compared() {
     assert!(matches!(Map::parse(b"{}"), Err(ParseError::Kind(_))));
 }
 
-/// With the flows that `--confidence 99.999` asks of two next hops and of one; with fewer it is said how many are enough.
+/// With the flows that `--confidence 99.999` asks of two next hops and of one; with fewer the report says how many are enough.
 #[test]
 fn a_branch_that_vanished_is_told_or_what_would_tell_it() {
     let branches = |flows: [u32; 2]| {

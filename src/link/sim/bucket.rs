@@ -15,7 +15,7 @@ pub(super) struct Bucket {
     asked: Timestamp,
 }
 
-/// How many are sent to others in so many seconds.
+/// How many answers go to others in this number of seconds.
 fn others(rate: Rate, seconds: f64, rng: &mut fastrand::Rng) -> f64 {
     let mut sent = 0.0;
     let mut left = if rate.others > 0.0 { seconds } else { 0.0 };
@@ -58,11 +58,11 @@ impl Bucket {
         speaks
     }
 
-    /// Fills for so many seconds, while others take from it now and then.
+    /// Fills for this number of seconds, while others take tokens now and then.
     fn rest(&mut self, rate: Rate, seconds: f64, rng: &mut fastrand::Rng) {
         let mut left = seconds;
         if rate.others > 0.0 {
-            // What was so long ago makes no difference any more.
+            // Earlier probes no longer make a difference.
             left = left.min(20.0 * f64::from(rate.burst) / rate.per_second);
             loop {
                 let next = -rng.f64().max(f64::MIN_POSITIVE).ln() / rate.others;

@@ -9,9 +9,9 @@ use crate::time::{ClockStep, Span, Timestamp};
 /// That the clock is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// So long after the simulation began.
+    /// When, after the simulation began.
     pub after: Span,
-    /// So much forward, or back if negative.
+    /// How far forward, or back if negative.
     pub by: Span,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// One that is set so often from now on.
+    /// A clock that is set this often from now on.
     pub(super) fn new(settings: Vec<Setting>, now: Timestamp) -> Self {
         let timeline =
             Timeline::beginning(&Reading { before: now, after: now, clock: now }, Span::ZERO);
@@ -37,13 +37,13 @@ impl Clock {
         past.fold(at, |stamp, it| stamp.after(it.by))
     }
 
-    /// It is `now`: when the frame seen at `at` was stamped, in the time of the run; or a step that is to be told first.
+    /// It is `now`: when the frame seen at `at` was stamped, in the time of the run; or a step to report first.
     pub(super) fn place(&mut self, at: Timestamp, now: Timestamp) -> Result<Timestamp, ClockStep> {
         self.read(now);
         self.timeline.place(self.stamp(at))
     }
 
-    /// It is `now`, and there is no frame: a step that is to be told first.
+    /// It is `now`, and there is no frame: a step to report first.
     pub(super) fn settle(&mut self, now: Timestamp) -> Option<ClockStep> {
         self.read(now);
         self.timeline.settle()

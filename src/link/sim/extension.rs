@@ -36,7 +36,7 @@ impl TryFrom<LabelKeys> for Label {
     }
 }
 
-/// Interface information: what is not said is not in the object.
+/// Interface information: the object omits what is not given.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Interface {
@@ -142,7 +142,7 @@ pub(super) struct Appendix<'a> {
 }
 
 impl Appendix<'_> {
-    /// Writes what is said into `extension`: objects, if there are any, in place of those there.
+    /// Applies this specification to `extension`: its objects, if any, replace those there.
     pub(super) fn apply(&self, extension: &mut Extension) {
         if let Some(form) = self.form {
             extension.compliant = form == Form::Rfc4884;

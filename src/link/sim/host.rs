@@ -18,7 +18,7 @@ const UDP_HEADER: usize = 8;
 /// What an open TCP port tells about itself: MSS 1440 (RFC 9293 §3.7.1), which fits either family.
 const MSS: [u8; 4] = [2, 4, 0x05, 0xa0];
 
-/// What is said of a datagram: by which protocol, and the message without its checksum.
+/// A reply to a datagram: its protocol, and the message without its checksum.
 pub(super) type Said = (u8, Vec<u8>);
 
 /// The ICMP error, unless there must be none.
@@ -71,7 +71,7 @@ fn echo(rules: &Rules, message: &[u8]) -> Option<Vec<u8>> {
     request.then_some(reply)
 }
 
-/// The same payload with the ports swapped.
+/// Echoes a UDP payload with the ports swapped.
 fn udp(message: &[u8]) -> Option<Vec<u8>> {
     let [a, b, c, d, ..] = *message.first_chunk::<UDP_HEADER>()?;
     let mut reply = message.to_vec();

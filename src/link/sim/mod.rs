@@ -86,7 +86,7 @@ impl SimLink {
         }
     }
 
-    /// The same link, whose clock begins at this moment.
+    /// Starts the clock of the link at this moment.
     #[must_use]
     pub fn starting_at(self, now: Timestamp) -> Self {
         let settings = &self.topology().clock;
@@ -94,13 +94,13 @@ impl SimLink {
         Self { now, clock, ..self }
     }
 
-    /// The same link, which does not show the frames that are sent ([`Link::echoes`] is false).
+    /// Makes the link not echo the frames that are sent ([`Link::echoes`] is false).
     #[must_use]
     pub fn without_echo(self) -> Self {
         Self { echoes: false, ..self }
     }
 
-    /// The same link, which probes leave only so long after they were sent: other frames come between.
+    /// Makes probes leave this long after they were sent: other frames come between.
     #[must_use]
     pub fn leaving_after(self, queued: Span) -> Self {
         Self { queued, ..self }

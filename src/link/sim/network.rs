@@ -19,13 +19,13 @@ use super::topology::{Place, TARGET, Topology};
 use super::transit::Transit;
 use crate::time::{Span, Timestamp};
 
-/// Links after which a datagram is given up, should routers that hide their TTL make a loop.
+/// The most links of a datagram, in case routers that hide their TTL make a loop.
 const MAX_LINKS: usize = 1_000;
 
 /// How far apart the two copies of a duplicate, or a forged and the true reply, arrive.
 const CLOSE: Span = Span::from_micros(10);
 
-/// How much a forger quotes who is not told: what fits the shortest errors.
+/// How much a forger quotes by default: what fits the shortest errors.
 const FORGED_QUOTE: usize = 548;
 
 /// A datagram and the time at which it reaches the source.

@@ -102,7 +102,7 @@ impl Unreachable {
     }
 }
 
-/// The same code in both families.
+/// One code for both families.
 impl From<u8> for Unreachable {
     fn from(code: u8) -> Self {
         Self { v4: code, v6: code }
@@ -239,7 +239,7 @@ pub struct Rewrite {
 /// A router forwards nothing for a while, whatever the TTL, as where a route is replaced by an unreachable one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// So long after the simulation began.
+    /// When, after the simulation began.
     pub after: Span,
     /// How long.
     pub lasts: Span,
@@ -248,7 +248,7 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// Whether it is so long after the simulation began.
+    /// Whether this time has passed since the simulation began.
     pub(super) fn is_at(&self, elapsed: Span) -> bool {
         self.after <= elapsed && elapsed.nanos() - self.after.nanos() < self.lasts.nanos()
     }
@@ -294,7 +294,7 @@ pub struct Node {
     /// How many octets of the datagram an ICMP error quotes, the IP header included, if not as many
     /// as RFC 1812 §4.3.2.3 allows.
     pub quote: Option<usize>,
-    /// The same for IPv6, if not as many as RFC 4443 §2.4 allows.
+    /// How many octets it quotes over IPv6, if fewer than RFC 4443 §2.4 allows.
     pub quote6: Option<usize>,
     /// What it appends to its quotes: nothing while there are no objects.
     pub extension: Extension,
@@ -375,13 +375,13 @@ impl Node {
         }
     }
 
-    /// A well-behaved host with closed ports, one millisecond behind the last router.
+    /// A well-behaved host with closed ports, one millisecond beyond the last router.
     #[must_use]
     pub fn host() -> Self {
         Self { address: Dual::default(), reply_ttl: 64, ..Self::at(Ipv4Addr::UNSPECIFIED) }
     }
 
-    /// The same node, which has this address too.
+    /// Adds an IPv6 address.
     #[must_use]
     pub fn with_address6(mut self, address: Ipv6Addr) -> Self {
         self.address.v6 = Some(address);

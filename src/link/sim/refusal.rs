@@ -21,7 +21,7 @@ pub(super) struct Refusal {
 pub(super) enum Fate {
     /// It goes on to the next.
     Forwarded,
-    /// It goes on, and this is said of it.
+    /// It is forwarded, and this error is sent.
     Advised(Refusal),
     Lost,
     /// It ends here with this ICMP error.

@@ -146,7 +146,7 @@ impl Topology {
     /// Limits: `rate_all` is one for all peers together, as Linux has beside that of each peer; in either, `window = true` is BSD's limit
     /// in each second, `others = 900` what others take of it a second, and routers with the same `shared = 1` have one in common.
     ///
-    /// What is replaced in all that is forwarded: `rewrite = { id = 77, destination = "203.0.113.8", port = 53 }`.
+    /// The rewrites of forwarded datagrams: `rewrite = { id = 77, destination = "203.0.113.8", port = 53 }`.
     ///
     /// A narrow link: `mtu = 1400`, and with it `mtu_silent = true` (a black hole) or `mtu_claim = 0` (what it tells).
     ///
@@ -312,7 +312,7 @@ impl Keys {
         }
     }
 
-    /// Writes what is said here into `node`.
+    /// Applies this specification to `node`.
     fn apply(&self, node: &mut Node) -> Result<(), String> {
         if self.weight == Some(0) || self.reply_ttl == Some(0) {
             return Err("`weight` and `reply_ttl` are at least 1".into());

@@ -108,7 +108,7 @@ impl Topology {
         self
     }
 
-    /// Only these addresses are behind the last router; it answers for any other of their family with
+    /// Only these addresses are beyond the last router; it answers for any other of their family with
     /// host unreachable.
     #[must_use]
     pub fn target_address(mut self, address: impl Into<Dual>) -> Self {
@@ -183,7 +183,7 @@ impl Topology {
         &self.names
     }
 
-    /// The links on all ways to `target`, by the addresses of routers that have one of its family: what a search for all
+    /// The links on all paths to `target`, by the addresses of routers that have one of its family: what a search for all
     /// paths is to find.
     #[must_use]
     pub fn links(&self, target: IpAddr) -> BTreeSet<(IpAddr, IpAddr)> {

@@ -1,4 +1,4 @@
-//! What is said of a change, and of whatever else is odd.
+//! The sentences for a change and for other irregularities.
 
 use super::super::annotation::annotation;
 use super::super::extension::hex;
@@ -61,7 +61,7 @@ pub(super) fn findings(it: &Comparison, config: &TraceConfig) -> Vec<String> {
 pub(super) fn oddity(it: Oddity) -> String {
     match it {
         Oddity::TtlSet { sent, quoted } => {
-            format!("the TTL was set anew: sent with {sent}, quoted with {quoted}")
+            format!("the TTL was reset: sent with {sent}, quoted with {quoted}")
         }
         Oddity::TtlKept { quoted } => {
             format!(
@@ -83,10 +83,10 @@ pub(super) fn oddity(it: Oddity) -> String {
             format!("{field} {arrived} is quoted as {quoted}{manner}: its way of quoting")
         }
         Oddity::Repeated { router, first, last } if first.checked_add(1) == Some(last) => format!(
-            "{router} stands at both: it takes more than one off the TTL, or the router before it none"
+            "{router} answers at both: it lowers the TTL by more than one, or the router before it by none"
         ),
         Oddity::Repeated { router, first, last } => format!(
-            "{router} stands at hops {first} to {last}: it takes more than one off the TTL, or answers for those behind"
+            "{router} answers at hops {first} to {last}: it lowers the TTL by more than one, or answers for hops beyond it"
         ),
         Oddity::FromTarget => {
             "destination address translation (time exceeded comes from the target)".to_owned()

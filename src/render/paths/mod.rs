@@ -155,7 +155,7 @@ impl Map<'_> {
         title
     }
 
-    /// The same with what else there is to be said of it: its other addresses, and whether each packet goes its own way.
+    /// The name with remarks: the router's other addresses, and whether it balances per packet.
     fn label(&self, router: &Router) -> String {
         let also = router.also.iter().map(|other| format!(" = {other}"));
         let per_packet = router.per_packet.then(|| " ~ per packet".to_owned());

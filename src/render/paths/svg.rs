@@ -18,7 +18,7 @@ const PADDING: f64 = 8.0;
 const MARGIN: f64 = 20.0;
 /// Room above the drawing for its title.
 const HEAD: f64 = 30.0;
-/// A line of a box is cut off behind so many characters; the whole is in its tooltip.
+/// The most characters in a line of a box; the tooltip has the whole line.
 const LONGEST: usize = 42;
 
 const STYLE: &str = "\

@@ -1,4 +1,4 @@
-//! As text: a router a line. Where ways part, the routers of a branch stand together behind a rule; where rules
+//! As text: a router a line. Where paths diverge, the routers of a branch stand together behind a rule; where rules
 //! do not tell who leads to whom, numbers do.
 
 use std::io::{self, Write};
@@ -74,7 +74,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     }
     for round in &network.loops {
         let round = ranges(round.iter().map(|router| router + 1), "#");
-        writeln!(out, "loop: {round} repeat; flows that go round there never arrive")?;
+        writeln!(out, "loop: {round} repeat; flows in it never arrive")?;
     }
     let totals = map.view.path.totals;
     let asked = network.routers.iter().filter_map(|router| router.enumerated);
@@ -95,7 +95,9 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
     match network.completion {
         Completion::Complete => {}
         Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
-        Completion::Incomplete => write!(out, "; incomplete: not all was asked (see --resume)")?,
+        Completion::Incomplete => {
+            write!(out, "; incomplete: some probes were not sent (see --resume)")?
+        }
     }
     if !map.view.path.reached(map.view.config) {
         write!(out, "; target not reached")?;
@@ -202,13 +204,13 @@ fn leads(network: &Network, router: usize) -> String {
     said
 }
 
-/// What is to be said of a diamond; until all is `complete`, ways that did not meet may meet yet.
+/// The description of a diamond; until the map is `complete`, separate paths may still meet.
 fn describe(diamond: &Diamond, complete: bool) -> String {
     let from = diamond.from.map_or("here".to_owned(), |from| format!("#{}", from + 1));
     let wide = diamond.width;
     let place = match diamond.to {
         Some(to) => format!("between {from} and #{}: {wide} wide", to + 1),
-        None if complete => format!("from {from} on: {wide} wide, ways do not meet again"),
+        None if complete => format!("from {from} on: {wide} wide, paths do not meet again"),
         None => format!("from {from} on: {wide} wide so far, not followed to its end"),
     };
     let variable_queries =
@@ -216,7 +218,7 @@ fn describe(diamond: &Diamond, complete: bool) -> String {
             format!("branches of different length ({shortest} to {longest} routers)")
         });
     let meshed = diamond.meshed.then(|| "routers share next hops".to_owned());
-    let parted = diamond.per_packet.then(|| "packets of one flow part".to_owned());
+    let parted = diamond.per_packet.then(|| "packets of one flow diverge".to_owned());
     let said = [Some(place), variable_queries, meshed, parted];
     said.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -111,7 +111,7 @@ fn write_labels(out: &mut impl Write, reply: &Reply) -> io::Result<()> {
     Ok(())
 }
 
-/// At which hops the path loses, and at which that is not clear, and why.
+/// The hops where the path loses probes, and the hops where loss is unclear and why.
 fn write_losses(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     let verdicts = whole.table.verdicts();
     let mut path = Vec::new();

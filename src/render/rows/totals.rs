@@ -28,7 +28,7 @@ pub(in super::super) struct TotalsRow {
     clock_steps: u64,
     #[serde(skip_serializing_if = "is_zero")]
     orphans: u64,
-    /// Those of them that the capture cut too short to identify their probes.
+    /// The orphans that the capture cut too short to identify their probes.
     #[serde(skip_serializing_if = "is_zero")]
     cut_short: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]

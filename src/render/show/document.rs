@@ -83,7 +83,7 @@ impl WhatRow {
     }
 }
 
-/// A reply: what is known of it, or why nothing is.
+/// A reply, or why it is unknown.
 #[derive(Serialize)]
 struct AnswerRow {
     frame: u64,

@@ -62,7 +62,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, target: &Target, state: &UiState,
     frame.render_widget(chart.x_axis(x_axis).y_axis(y_axis).legend_position(None), area);
 }
 
-/// What is to be drawn, by round.
+/// What to draw, by round.
 struct Points {
     /// RTTs in milliseconds of rounds that follow one another.
     runs: Vec<Vec<(f64, f64)>>,

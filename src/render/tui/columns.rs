@@ -7,12 +7,12 @@ use crate::trace::verdict::Loss;
 
 /// The letters of columns that count.
 const COUNTS: &str = "DRST";
-/// What is shown of latency, and of jitter: the most important first, since what has no room is left out.
+/// The columns of latency and jitter: the most important first, since those without room are left out.
 pub const LATENCY: &str = "LS NABWVJEPT";
 /// What is shown of jitter.
 pub const JITTER: &str = "DR AGJMXI";
 
-/// How wide a column is, with the blank before it, where a hop was sent at most so many probes.
+/// The width of a column, with the blank before it, where no hop was sent more probes than `most`.
 #[must_use]
 pub fn width(column: &Column, most: u64) -> usize {
     let digits = most.checked_ilog10().map_or(1, |digits| digits as usize + 1);

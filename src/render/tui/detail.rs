@@ -115,7 +115,7 @@ fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
     ]);
     if let Some(quote) = reply.quote {
         let changed = match reply {
-            Reply { rewritten: true, .. } => "; rewritten on the way",
+            Reply { rewritten: true, .. } => "; quote rewritten on the path",
             Reply { guessable: true, .. } => "; may be a guess",
             _ => "",
         };
@@ -155,7 +155,7 @@ pub fn said(reply: &Reply) -> String {
 fn return_path(ttl: u8) -> String {
     let (initial, hops) = reply::return_path(ttl);
     let word = if hops == 1 { "hop" } else { "hops" };
-    format!("came with TTL {ttl}: if it began with {initial}, over {hops} {word}")
+    format!("arrived with TTL {ttl}: from an initial {initial}, over {hops} {word}")
 }
 
 /// Every object that was appended.
@@ -163,7 +163,7 @@ fn of_extension(extension: &Extension) -> Vec<String> {
     let checksum = match extension.checksum {
         Checksum::Right => "",
         Checksum::Absent => ", without a checksum",
-        Checksum::Wrong => ", with a wrong checksum: not to be believed",
+        Checksum::Wrong => ", with a wrong checksum: do not trust it",
     };
     let place = if extension.compliant { "" } else { ", at octet 128" };
     let mut lines = vec![format!("  appended{place}{checksum}:")];
@@ -196,11 +196,11 @@ mod tests {
     #[test]
     fn the_way_back_is_counted_from_a_round_number() {
         for (ttl, words) in [
-            (64, "with 64, over 1 hop"),
-            (63, "with 64, over 2 hops"),
-            (65, "with 128, over 64 hops"),
-            (250, "with 255, over 6 hops"),
-            (0, "with 64, over 65 hops"),
+            (64, "initial 64, over 1 hop"),
+            (63, "initial 64, over 2 hops"),
+            (65, "initial 128, over 64 hops"),
+            (250, "initial 255, over 6 hops"),
+            (0, "initial 64, over 65 hops"),
         ] {
             assert!(return_path(ttl).contains(words), "{}", return_path(ttl));
         }

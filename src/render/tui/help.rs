@@ -13,7 +13,7 @@ use crate::render::columns::COLUMNS;
 
 /// Keys that are always there.
 const KEYS: &[(&str, &str)] = &[
-    ("q", "quit; Ctrl-C too; Ctrl-Z back to the shell for a while"),
+    ("q", "quit; Ctrl-C too; Ctrl-Z suspends to the shell"),
     ("arrows PgUp PgDn", "select a hop; k too, live also Home End - +"),
     ("Enter Esc", "open the pane, fill the screen with it, close it"),
     ("v V", "next, previous pane: detail, chart, packets, changes"),
@@ -25,11 +25,11 @@ const KEYS: &[(&str, &str)] = &[
     ("Tab 1-9", "another target"),
 ];
 /// Those of a live watch.
-const LIVE: &[(&str, &str)] = &[("p space", "pause the screen; the probing goes on")];
+const LIVE: &[(&str, &str)] = &[("p space", "pause the screen; probing continues")];
 /// Those of a recording.
 const RECORDED: &[(&str, &str)] = &[
     ("p space", "play, stop"),
-    ("left right , .", "a round back, on; < > 60 of them"),
+    ("left right , .", "a round back, forward; < > 60 rounds"),
     ("Home End g", "first round, last, go to a round or time"),
     ("- +", "play slower, faster"),
 ];

@@ -84,7 +84,7 @@ impl Shares {
         };
         let wanted: Vec<_> = order.chars().filter_map(by_letter).collect();
         let widths = || wanted.iter().map(|column| columns::width(column, most));
-        // What somebody chose is not given up for the strip, what is there by default is.
+        // Chosen columns stay when the strip needs room; default columns give way.
         let all = NUMBER + LEAST_HOST + 1 + widths().sum::<usize>();
         let strip = match state.has_own_columns() {
             true if all <= width => 0,
@@ -105,7 +105,7 @@ impl Shares {
             .map(|entry| label(entry, target, state).chars().count() + remark(entry).len());
         let most = MOST_HOST + width.saturating_sub(USUAL_WIDTH) / 2;
         let wanted = wanted.max().unwrap_or(0).clamp(LEAST_HOST, most);
-        // Of what is left names get what they need, and the strip the rest.
+        // Of the remaining width names get what they need, and the strip gets the rest.
         let host = wanted.min(LEAST_HOST + room);
         let numbers: usize = columns.iter().map(|(_, taken)| taken).sum();
         let strip = width.saturating_sub(NUMBER + host + numbers + 1);
@@ -136,7 +136,7 @@ fn label(entry: &Entry<'_>, target: &Target, state: &UiState) -> String {
     }
 }
 
-/// What is said of a hop beside who it is, where there is room; the sign in its loss column says the same.
+/// Remarks on a hop beside its name, where there is room; the sign in its loss column says the same.
 fn remark(entry: &Entry<'_>) -> &'static str {
     match entry {
         Entry::Hop(.., Loss::RateLimited) => " rate-limited",
@@ -223,7 +223,7 @@ fn line(
     line
 }
 
-/// Cut to so many characters.
+/// Cuts a text to this number of characters.
 fn fit(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();

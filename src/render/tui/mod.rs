@@ -39,7 +39,7 @@ const SMALLEST: (u16, u16) = (80, 24);
 /// How far systems are filled up with blanks, so that names begin in one column; one with several numbers may be longer.
 const SYSTEM: usize = 8;
 
-/// What there is to be seen.
+/// What the screen shows.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// All targets.

@@ -1,4 +1,4 @@
-//! What a screen knows of one target, gathered from the events of its rounds; and what is drawn of it.
+//! What a screen knows about one target, from the events of its rounds, and what it draws.
 //!
 //! A [`Model`] is fed as every renderer is. What it hands out is a [`Target`]: values alone, so that drawing
 //! is a function of them and holds nobody up.
@@ -48,7 +48,7 @@ pub struct Target {
     pub table: Table,
     /// When its last rounds began, the oldest first.
     pub times: VecDeque<Timestamp>,
-    /// Rounds that have gone by since the last of which anything was captured.
+    /// Rounds since the last one of which anything was captured.
     pub missing: u64,
     /// Hops and rounds of which a reply came late, with its RTT.
     pub late: BTreeMap<(u8, u64), Option<Span>>,
@@ -123,7 +123,7 @@ impl Model {
         &self.target.table
     }
 
-    /// What is to be drawn: with what is known of the running round.
+    /// What to draw, including the running round.
     #[must_use]
     pub fn target(&self) -> Target {
         let mut target = self.target.clone();
@@ -164,7 +164,7 @@ impl Model {
         self.target.over = true;
     }
 
-    /// So many rounds have gone by of which no probe was seen leaving.
+    /// Sets for how many rounds no probe was seen leaving.
     pub fn missed(&mut self, rounds: u64) {
         self.target.missing = rounds;
     }
@@ -221,7 +221,7 @@ impl Target {
         self.times.get(usize::try_from(index).ok()?).copied()
     }
 
-    /// Takes in what is known of one responder, and says whether that is all there will be.
+    /// Adds what is known about one responder; returns whether that is complete.
     fn learn(&mut self, address: IpAddr, view: View<'_>) -> bool {
         let name = view.names.lookup(address);
         if let Lookup::Known(Some(name)) = name {

@@ -118,11 +118,11 @@ pub enum Command {
     Suspend,
     /// Play the recording, or pause it.
     Play,
-    /// Go on, or back, by so many rounds.
+    /// Go forward, or back if negative, by this number of rounds.
     Step(i64),
     /// Go there in the recording.
     Seek(Goal),
-    /// Play so many times as fast.
+    /// Play this many times as fast.
     Speed(f64),
 }
 
@@ -269,7 +269,7 @@ impl UiState {
         }
     }
 
-    /// To the pane so many after this one.
+    /// Moves to another pane, counted from this one.
     fn turn(&mut self, by: usize) {
         let at = self.pane.and_then(|pane| PANES.iter().position(|it| *it == pane));
         let next = match at {

@@ -48,7 +48,7 @@ impl Sign {
         }
     }
 
-    /// The same; but what is lost may still be answered if it is `young`.
+    /// This mark, or none where the probe is lost but `young`: it may still be answered.
     pub fn unless(self, young: bool) -> Self {
         if young && matches!(self, Self::Lost | Self::Part) { Self::None } else { self }
     }

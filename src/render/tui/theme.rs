@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// What is to be seen first.
+/// What to see first.
 pub const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 /// What is chosen.
 pub const SELECTED: Style = Style::new().add_modifier(Modifier::REVERSED);
@@ -62,7 +62,7 @@ impl Theme {
     }
 }
 
-/// This share, from 0 to 1, of so many.
+/// A share, from 0 to 1, of a number.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -55,7 +55,7 @@ fn fit(reading: Reading) -> Fit {
     Fit { reading, label: true, tail: false, to_target: true, port: PORT, translated }
 }
 
-/// The belief after so many rounds of so many probes, and when each began.
+/// The belief after `rounds` rounds of `probes` probes each, and when each round began.
 fn after(config: &TraceConfig, rounds: u64, probes: u64) -> (Belief, Vec<Since>) {
     let mut belief = Belief::of(config, &ProbeSelector::One);
     belief.translators.push(TRANSLATOR);

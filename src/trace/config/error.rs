@@ -12,7 +12,7 @@ pub enum ConfigError {
         range: &'static str,
     },
     /// Probes of this length, in bytes, have no room for their headers.
-    #[error("packet length {len} is too short for such probes: it must be at least {least}")]
+    #[error("packet length {len} is too short for this probe type: it must be at least {least}")]
     TooShort {
         /// The length that was asked for.
         len: u16,

@@ -19,7 +19,7 @@ fn a_wrong_value_names_itself_and_the_range() {
         (|c| c.queries = 0, "number of queries per hop must be 1 to 1000"),
         (
             |c| c.packet_len = 27,
-            "packet length 27 is too short for such probes: it must be at least 28",
+            "packet length 27 is too short for this probe type: it must be at least 28",
         ),
         (
             |c| c.source = "2001:db8::1".parse().unwrap(),

@@ -1,7 +1,7 @@
 //! Which fields were changed on the way, to what, and between which hops.
 //!
-//! On one path a field may be changed again and again, and back: each step is told. Where ways part, a field that comes
-//! back to what it was is one that another way left alone, so each value is told once, with the hop that shows it first.
+//! On one path a field may be changed again and again, and back: each step is reported. Where paths diverge, a field that comes
+//! back to what it was is one that another path left alone, so each value is reported once, with the hop that shows it first.
 
 use super::checksums::Verdict;
 use super::fields::{is_checksum, is_covered};
@@ -68,7 +68,7 @@ const ONES: u64 = 0xffff;
 /// What the quotes of a hop show of a field; none where none reaches it.
 type Marks<'a> = Vec<Mark<'a>>;
 
-/// The changes that these hops show; whether ways may part between them.
+/// The changes that these hops show; whether paths may diverge between them.
 /// What routers quote in their own way says nothing.
 pub(super) fn of(stages: &[Stage<'_>], habits: &[Habit<'_>], parting: bool) -> Vec<Change> {
     let mut fields: Vec<&'static str> = Vec::new();

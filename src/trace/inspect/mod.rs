@@ -263,7 +263,7 @@ fn without_padding<'a>(quote: &'a [u8], sent: &[u8]) -> &'a [u8] {
     quote.get(..end).filter(|_| differs).unwrap_or(quote)
 }
 
-/// Compares a quote with the datagram that was sent; `None` if it is not one of such a datagram.
+/// Compares a quote with the datagram that was sent; `None` if it quotes another kind of datagram.
 fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Comparison> {
     let (header, sent_body) = ip::decode(sent).ok()?;
     let quoted_header = ip::decode(octets).ok()?.0;

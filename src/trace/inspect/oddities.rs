@@ -1,4 +1,4 @@
-//! What is not as it should be in quotes though no field that is compared was changed: TTLs, checksums, senders.
+//! Irregularities in quotes whose compared fields are unchanged: TTLs, checksums, senders.
 //!
 //! A router takes one off the TTL and says that it ran out at 0, quoting what it received: so time exceeded quotes a TTL of
 //! 1 (RFC 1812 §5.3.1). Of a probe that was delivered the TTL sent less the TTL quoted says how far it came.
@@ -170,7 +170,7 @@ fn runs_of_kinds(stages: &[Stage<'_>], shown: &[Vec<Vec<Oddity>>]) -> Vec<Odd> {
                 Seen::of(quotes.iter().map(|all| all.iter().any(|other| is(other, oddity))))
             };
             let seen: Vec<_> = shown.iter().take(index + 1).map(seen).collect();
-            // Where ways part, a hop between that does not show it may be of another way.
+            // Where paths diverge, a hop between that does not show it may be of another path.
             let run_from = if parting { 0 } else { index.saturating_sub(1) };
             let mut earlier = seen.iter().take(index).skip(run_from);
             let told = earlier.any(|seen| *seen != Seen::None);
@@ -229,7 +229,7 @@ fn ways_of_quoting(habits: &[Habit<'_>]) -> Vec<Odd> {
     odd
 }
 
-/// The target quotes a TTL although the hop before is a router at which all of it ran out: unless ways part, some of
+/// The target quotes a TTL although the hop before is a router at which all of it ran out: unless paths diverge, some of
 /// it was put there on the way.
 fn raised_unseen(
     before: Option<&Stage<'_>>,
@@ -261,7 +261,7 @@ fn repeated_routers(stages: &[Stage<'_>], target: IpAddr) -> Vec<(RangeInclusive
     let zero = |stage: &Stage<'_>| stage.quotes.iter().all(|it| it.arrived_at_zero());
     let in_a_row = |one: &Stage<'_>, other: &Stage<'_>| {
         let follows = one.ttl.checked_add(1) == Some(other.ttl);
-        // A TTL of 0 that the router before forwarded is told by itself.
+        // A TTL of 0 that the router before forwarded is reported separately.
         let forwarded = zero(one) && !zero(other);
         follows && router(one).is_some() && router(one) == router(other) && !forwarded
     };

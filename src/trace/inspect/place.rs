@@ -1,8 +1,8 @@
 //! Between which hops something came about.
 //!
-//! One path: from the last hop whose quotes do not show it to the first whose quotes do. Where ways part a quote tells
-//! of the way of its own probe only. What all quotes show from a hop on came about on all ways, so the same is true of
-//! it. What only some show came about on some ways, and a hop before may have been asked on the others alone: then only hops
+//! One path: from the last hop whose quotes do not show it to the first whose quotes do. Where paths diverge a quote tells
+//! of the way of its own probe only. What all quotes show from a hop on came about on all paths, so the same is true of
+//! it. What only some show came about on some paths, and a hop before may have been asked on the others alone: then only hops
 //! count that lie before the first at which probes came to several routers.
 
 use std::collections::BTreeSet;
@@ -29,12 +29,12 @@ impl Stage<'_> {
     }
 }
 
-/// Whether ways are seen to part.
+/// Whether paths are seen to diverge.
 pub(super) fn ways_part(stages: &[Stage<'_>]) -> bool {
     stages.iter().any(|stage| stage.sole_responder().is_none())
 }
 
-/// Whether ways may part: they do, or each probe has a way of its own and some hop was asked too seldom to show it.
+/// Whether paths may diverge: they do, or each probe has a path of its own and some hop was asked too seldom to show it.
 pub(super) fn ways_may_part(stages: &[Stage<'_>], config: &TraceConfig) -> bool {
     let own_ways = config.probe == ProbeType::Udp && config.flow_mode == FlowMode::Classic;
     ways_part(stages) || own_ways && stages.iter().any(|stage| stage.quotes.len() == 1)
@@ -47,7 +47,7 @@ pub struct Place {
     pub after: Option<u8>,
     /// The first hop whose quotes show it.
     pub at: u8,
-    /// Some quotes of that hop, or of hops beyond it, do not show it: it came about on some ways only.
+    /// Some quotes of that hop, or of hops beyond it, do not show it: it came about on some paths only.
     pub some_paths: bool,
 }
 

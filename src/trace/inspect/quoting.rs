@@ -2,7 +2,7 @@
 //!
 //! Some hosts keep the length, the flags and the identification of a datagram in their own byte order, or the length without
 //! the header, and quote them so; the quoted header's checksum does not fit then. What one hop quotes otherwise than the
-//! hops before and after it was not changed on the path: no router puts such a field back. And a datagram whose length
+//! hops before and after it was not changed on the path: no router restores a field. And a datagram whose length
 //! is wrong would not have been forwarded.
 
 use super::fields::{FLAGS, FRAGMENT_OFFSET, IDENTIFICATION, PAYLOAD_LENGTH, TOTAL_LENGTH};

@@ -92,13 +92,13 @@ fn every_change_of_a_field_has_its_place() {
         ("a10,a10 b10,b10", "-:1 0>10"),
         ("a0,a0 b10,b10 c10,c10 d20,d20 e0,e0", "1:2 0>10, 3:4 10>20, 4:5 20>0"),
         ("a0,a0 b10,b10 c0,c0 d10,d10", "1:2 0>10, 2:3 10>0, 3:4 0>10"),
-        // On all ways, and on some: then only what lies before the parting is certain.
+        // On all paths, and on some: then only what lies before the parting is certain.
         ("a0,a0 b0,c0 d10,d10 e10,e10", "2:3 0>10"),
         ("a0,a0,a0 b0,c0,d0 e0,e10,e0 f0,f0,f0 g10,g0,g10", "1:3 some 0>10"),
         ("a0,a0 b0,c0 d0,d0 e10,e0", "1:4 some 0>10"),
         ("a0,a0 b0,c0 d10,d10 e0,e0 f10,f10", "1:3 some 0>10"),
         ("a0,a0 b10,c20 d10,d20", "1:2 some 0>10, 1:2 some 0>20"),
-        // Rising ports, one probe each: hops may be of different ways.
+        // Rising ports, one probe each: hops may be of different paths.
         ("a0 b0 c10 d0 e10", "2:3 some 0>10"),
     ] {
         assert_eq!(changes(path, dscp), expected, "{path}");

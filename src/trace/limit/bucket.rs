@@ -1,7 +1,7 @@
 //! Token buckets, as Linux, Cisco and most others have them.
 //!
 //! How full a bucket is at the first probe is not known, and whether a probe that was lost elsewhere took a token is not
-//! either. So what is known at any time is that it holds from so many tokens to so many.
+//! either. So at any time the tokens in it are known to lie within an interval.
 
 use super::{Asked, Candidate, Fit, JITTER, float};
 
@@ -12,7 +12,7 @@ const RATES: [f64; 14] =
 const BURSTS: [u32; 13] = [6, 1, 2, 3, 4, 5, 7, 8, 10, 20, 50, 100, 200];
 /// The slowest limit that routers have: Linux's is 1 a second.
 const SLOWEST: f64 = 0.2;
-/// A bucket that fills so many times as fast as is asked is never met, if it holds the queries of a round.
+/// A bucket that holds the queries of a round and fills faster than the probes arrive by this factor never limits.
 const FASTER: f64 = 1.2;
 /// A token, but for what sums in floating point leave out.
 const NEARLY: f64 = 1.0 - 1e-9;
@@ -53,7 +53,7 @@ fn full(probes: &[Asked]) -> Option<(f64, f64)> {
     Some((float(given as u64), lasted))
 }
 
-/// How well a bucket fits that held so many tokens at the beginning, at least; `None` if it is less likely than `floor`.
+/// How well a bucket fits that held at least `held` tokens at the beginning; `None` if it is less likely than `floor`.
 pub(super) fn fit(limit: Candidate, probes: &[Asked], held: f64, floor: f64) -> Option<Fit> {
     let most = f64::from(limit.burst);
     let (mut low, mut high) = (held, most);

@@ -1,4 +1,4 @@
-//! Limits of so many answers in each second, as BSD has them (`ppsratecheck`): a second begins with the first probe after the
+//! Limits on the answers in each second, as BSD has them (`ppsratecheck`): a second begins with the first probe after the
 //! one before is over.
 
 use std::collections::BTreeSet;
@@ -72,7 +72,7 @@ fn seconds(probes: &[Asked]) -> Vec<Second> {
     seconds
 }
 
-/// How well a limit of so many answers a second fits; `None` if it is less likely than `floor`.
+/// How well a limit of `most` answers a second fits; `None` if it is less likely than `floor`.
 pub(super) fn fit(most: u64, probes: &[Asked], floor: f64) -> Option<Fit> {
     let mut fit = Fit::default();
     let mut began: Option<Timestamp> = None;

@@ -19,9 +19,9 @@ const LEAST_RESTED: usize = 3;
 const MOST_TRIES: usize = 30;
 /// How often a size that is answered is sent to learn how much is lost.
 const MOST_CONTROLS: usize = 20;
-/// How sure silence has to be: one in so many.
+/// How certain silence has to be: a chance of one in this number.
 const CERTAINTY: f64 = 100_000.0;
-/// The loss that a hop with a limit is thought to have at least: few probes of it count.
+/// The least loss assumed at a rate-limited hop, of whose probes few count.
 const LEAST_LIMITED_LOSS: f64 = 0.1;
 /// What of a rest is asked for between captured frames, which may be a little closer than they were meant to be.
 const SEEN_REST: Span = Span::from_millis(1_000);
@@ -45,15 +45,15 @@ pub(super) struct Refusal<'a> {
     pub(super) hop: Option<u8>,
 }
 
-/// A sizer that was sent.
+/// A size probe that was sent.
 pub(super) struct Tried<'a> {
-    sizer: &'a SizeProbe,
+    size_probe: &'a SizeProbe,
     /// After a rest.
     rested: bool,
     answer: Answer<'a>,
 }
 
-/// What was answered to a sizer.
+/// What was answered to a size probe.
 #[derive(Clone, Copy)]
 enum Answer<'a> {
     Nothing,
@@ -68,7 +68,7 @@ impl Tried<'_> {
     }
 }
 
-/// The sizers that were sent, and what is known without them.
+/// The size probes that were sent, and what is known without them.
 pub(super) struct Evidence<'a> {
     path: &'a Path,
     /// The length that every answering hop has answered.
@@ -79,16 +79,18 @@ pub(super) struct Evidence<'a> {
 impl<'a> Evidence<'a> {
     pub(super) fn new(path: &'a Path, config: &TraceConfig) -> Self {
         let mut before = None;
-        let sent = path.size_probes.iter().map(|sizer| {
-            let sent = sizer.probe.sent;
+        let sent = path.size_probes.iter().map(|size_probe| {
+            let sent = size_probe.probe.sent;
             let rest = sent.zip(before).map(|(sent, before)| sent.since(before));
             before = before.max(sent);
-            let answer = match sizer.probe.counted() {
+            let answer = match size_probe.probe.counted() {
                 None => Answer::Nothing,
-                Some(reply) if passed(path, sizer, reply) => Answer::Passed,
-                Some(reply) => Answer::Refused(Refusal { reply, hop: hop_of(path, sizer, reply) }),
+                Some(reply) if passed(path, size_probe, reply) => Answer::Passed,
+                Some(reply) => {
+                    Answer::Refused(Refusal { reply, hop: hop_of(path, size_probe, reply) })
+                }
             };
-            Tried { sizer, rested: rest >= Some(SEEN_REST), answer }
+            Tried { size_probe, rested: rest >= Some(SEEN_REST), answer }
         });
         let sent = sent.collect();
         Self { path, floor: config.packet_len, sent }
@@ -103,18 +105,20 @@ impl<'a> Evidence<'a> {
 
     /// The lengths that were tried.
     pub(super) fn lengths(&self) -> impl Iterator<Item = u16> {
-        self.sent.iter().map(|it| it.sizer.len)
+        self.sent.iter().map(|it| it.size_probe.len)
     }
 
     pub(super) fn tried(&self, ttl: u8, len: u16) -> impl Iterator<Item = &Tried<'a>> + Clone {
-        self.sent.iter().filter(move |it| it.sizer.len == len && it.sizer.probe.ttl == ttl)
+        self.sent
+            .iter()
+            .filter(move |it| it.size_probe.len == len && it.size_probe.probe.ttl == ttl)
     }
 
     /// The longest up to `most` that is known to reach hop `ttl`.
     pub(super) fn passes(&self, ttl: u8, most: u16) -> u16 {
-        let farther = self.sent.iter().filter(|it| it.sizer.probe.ttl >= ttl);
+        let farther = self.sent.iter().filter(|it| it.size_probe.probe.ttl >= ttl);
         let passing =
-            farther.filter(|it| matches!(it.answer, Answer::Passed)).map(|it| it.sizer.len);
+            farther.filter(|it| matches!(it.answer, Answer::Passed)).map(|it| it.size_probe.len);
         passing.filter(|len| *len <= most).max().unwrap_or(0).max(self.floor)
     }
 
@@ -124,25 +128,25 @@ impl<'a> Evidence<'a> {
         if self.passes(ttl, u16::MAX) >= len {
             return Fate::Passed;
         }
-        let refusal = self.sent.iter().filter(|it| it.sizer.len == len).find_map(|it| {
+        let refusal = self.sent.iter().filter(|it| it.size_probe.len == len).find_map(|it| {
             let Answer::Refused(refusal) = it.answer else { return None };
-            let before = it.sizer.probe.ttl == ttl || refusal.hop.is_some_and(|hop| hop < ttl);
+            let before = it.size_probe.probe.ttl == ttl || refusal.hop.is_some_and(|hop| hop < ttl);
             before.then_some(refusal)
         });
         refusal.map_or(Fate::Lost, Fate::Refused)
     }
 
-    /// Whether hop `ttl` has left unanswered what is answered on the path to it: its ICMP is limited, or much is lost.
+    /// Whether hop `ttl` did not answer sizes that hops before it answer: its ICMP is limited, or loss is high.
     fn limits(&self, ttl: u8) -> bool {
         self.controls(ttl).any(|it| !it.answered())
     }
 
-    /// The sizers to hop `ttl` of lengths that are answered.
+    /// The size probes to hop `ttl` of lengths that are answered.
     fn controls(&self, ttl: u8) -> impl Iterator<Item = &Tried<'a>> {
-        let here = self.sent.iter().filter(move |it| it.sizer.probe.ttl == ttl);
+        let here = self.sent.iter().filter(move |it| it.size_probe.probe.ttl == ttl);
         let passes = self.passes(ttl, u16::MAX).max(self.floor.saturating_add(1));
         here.filter(move |it| {
-            let len = it.sizer.len;
+            let len = it.size_probe.len;
             let known = len <= passes || it.answered();
             known || matches!(self.fate(ttl, len), Fate::Refused(_))
         })
@@ -152,7 +156,7 @@ impl<'a> Evidence<'a> {
         Ask { ttl, len, rested: self.limits(ttl) }
     }
 
-    /// Whether a size that was not answered is to be taken for one that vanishes, until more is known.
+    /// Whether an unanswered size counts as one that vanishes, until more is known.
     pub(super) fn presumed_lost(&self, ttl: u8, len: u16) -> bool {
         let limits = self.limits(ttl);
         let tries = self.counted(ttl, len, limits).map(|_| if limits { TRIES } else { 1 });
@@ -182,9 +186,9 @@ impl<'a> Evidence<'a> {
         if count < needed {
             return ask(len, limits);
         }
-        let last = tries.filter_map(|it| it.sizer.probe.sent).max();
+        let last = tries.filter_map(|it| it.size_probe.probe.sent).max();
         let Some(control) = control else { return Ok(()) };
-        let mut later = self.tried(ttl, control).filter(|it| it.sizer.probe.sent > last);
+        let mut later = self.tried(ttl, control).filter(|it| it.size_probe.probe.sent > last);
         if later.any(Tried::answered) { Ok(()) } else { ask(control, limits) }
     }
 
@@ -208,34 +212,34 @@ impl<'a> Evidence<'a> {
     /// Whether hop `ttl` was asked after it left this size unanswered, or is known to leave sizes unanswered.
     pub(super) fn answered_later(&self, ttl: u8, len: u16) -> bool {
         let limits = self.limits(ttl);
-        let last = self.counted(ttl, len, limits).filter_map(|it| it.sizer.probe.sent).max();
-        let here = self.sent.iter().map(|it| &it.sizer.probe).filter(|it| it.ttl == ttl);
+        let last = self.counted(ttl, len, limits).filter_map(|it| it.size_probe.probe.sent).max();
+        let here = self.sent.iter().map(|it| &it.size_probe.probe).filter(|it| it.ttl == ttl);
         let last: Option<Timestamp> = last.or_else(|| Some(Timestamp::default()));
         limits || here.into_iter().any(|probe| probe.sent > last)
     }
 }
 
-/// Whether a sizer was answered as if it had arrived: as probes to that hop are that are short.
-fn passed(path: &Path, sizer: &SizeProbe, reply: &Reply) -> bool {
-    let short = path.hop(sizer.probe.ttl).into_iter().flat_map(Hop::own);
+/// Whether a size probe was answered as if it had arrived: as probes to that hop are that are short.
+fn passed(path: &Path, size_probe: &SizeProbe, reply: &Reply) -> bool {
+    let short = path.hop(size_probe.probe.ttl).into_iter().flat_map(Hop::own);
     let mut short = short.filter_map(Probe::counted);
     let as_short = short.any(|it| it.kind == reply.kind);
     let arrived = reply.kind.in_transit() || reply.kind.delivered() || as_short;
     arrived && reply.kind.too_big().is_none()
 }
 
-/// The hop of a router that refused a sizer: the one that answers from its address, else the one whose TTL is quoted.
-fn hop_of(path: &Path, sizer: &SizeProbe, reply: &Reply) -> Option<u8> {
+/// The hop of a router that refused a size probe: the one that answers from its address, else the one whose TTL is quoted.
+fn hop_of(path: &Path, size_probe: &SizeProbe, reply: &Reply) -> Option<u8> {
     let is_it = |probe: &Probe| probe.counted().is_some_and(|it| it.responder == reply.responder);
     let known = path.reported().iter().find(|hop| hop.own().any(is_it));
     let quoted = || {
         let left = reply.quote.and_then(|quote| quote.ttl.checked_sub(1))?;
-        sizer.probe.ttl.checked_sub(left)
+        size_probe.probe.ttl.checked_sub(left)
     };
-    known.map(|hop| hop.ttl).or_else(quoted).filter(|hop| *hop < sizer.probe.ttl)
+    known.map(|hop| hop.ttl).or_else(quoted).filter(|hop| *hop < size_probe.probe.ttl)
 }
 
-/// Whether this loss leaves so many tries without an answer too seldom to be the cause.
+/// Whether this loss is too low to explain this number of unanswered tries.
 fn certain(loss: f64, tries: usize) -> bool {
     let tries = i32::try_from(tries).unwrap_or(i32::MAX);
     loss.powi(tries) * CERTAINTY <= 1.0

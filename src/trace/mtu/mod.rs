@@ -1,6 +1,6 @@
 //! The path MTU: how long a datagram may be to pass whole, and between which hops the path narrows.
 //!
-//! When the trace is over, *sizers* are sent: probes that must not be fragmented, longer than those of the
+//! When the trace is over, *size probes* are sent: probes that must not be fragmented, longer than those of the
 //! hops, first one as long as the first link takes, to the farthest hop that answers. What comes next follows
 //! from what became of those before, so that a replay finds the same ([`Findings::of`] has no state):
 //!
@@ -15,10 +15,10 @@
 //! is not taken for this one's doing.
 //!
 //! Invariant: only an answer proves anything. A size that was not answered counts as one that vanishes once it was tried
-//! so often that chance does not explain it (`evidence`), at least once after a rest in which a rate limit on
+//! more often than chance explains (`evidence`), at least once after a rest in which a rate limit on
 //! ICMP recovers, and a size that is answered was answered after it (in the spirit of RFC 4821 §7 and RFC 8899 §4); an
 //! answer that comes late puts it right. Of a hop that has not answered what it answers otherwise, nothing counts but what
-//! was sent after a rest. Where so much is lost that nothing can be concluded, the result is unclear.
+//! was sent after a rest. Where loss is too high for a conclusion, the result is unclear.
 
 mod evidence;
 mod search;
@@ -33,9 +33,9 @@ use search::Search;
 
 pub use tracer::MtuTracer;
 
-/// So many sizers are sent at most: a search takes a few, and some thirty for each black hole.
+/// The most size probes of one run: a search takes a few, and about thirty for each black hole.
 pub(super) const MOST_SIZERS: usize = 500;
-/// After so long a rest a router that limits its ICMP has something to say again: Linux says one a second.
+/// The pause after which a router that limits its ICMP errors can send another: Linux sends one a second.
 const REST: Span = Span::from_millis(1_100);
 /// How it became known that a link is narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct Narrowing {
     pub cause: Cause,
 }
 
-/// What the sizers have shown.
+/// What the size probes have shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     /// The longest that was tried.
@@ -78,7 +78,7 @@ pub struct Findings {
     asks: Vec<Ask>,
 }
 
-/// A sizer that is to be sent.
+/// A size probe to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Ask {
     ttl: u8,
@@ -88,16 +88,16 @@ struct Ask {
 }
 
 impl Findings {
-    /// What a path shows, as far as sizers were sent.
+    /// What a path shows, as far as size probes were sent.
     #[must_use]
     pub fn of(path: &Path, config: &TraceConfig) -> Self {
-        match path.size_probes.iter().map(|sizer| sizer.len).max() {
+        match path.size_probes.iter().map(|size_probe| size_probe.len).max() {
             Some(largest) => Self::from(largest, path, config),
             None => Self { hop: Search::new(path, config).hops.last().copied(), ..Self::default() },
         }
     }
 
-    /// The same of a search that begins with this length.
+    /// The findings of a search that begins with this length.
     fn from(largest: u16, path: &Path, config: &TraceConfig) -> Self {
         let search = Search::new(path, config);
         let Some(end) = search.hops.last().copied() else { return Self::default() };
@@ -145,7 +145,7 @@ impl Findings {
         self.mtu.is_some() && self.mtu == config.mtu_limit
     }
 
-    /// Whether all was tried, and so much is lost that nothing can be concluded.
+    /// Whether everything was tried and loss is too high for a conclusion.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
         self.hop.is_some() && self.largest.is_some() && self.mtu.is_none() && self.asks.is_empty()

@@ -1,4 +1,4 @@
-//! What to conclude from the sizers that were sent, and what to send next: one narrow link after the other.
+//! What to conclude from the size probes that were sent, and what to send next: one narrow link after the other.
 
 use super::super::config::TraceConfig;
 use super::super::path::Path;
@@ -194,13 +194,13 @@ impl<'a> Search<'a> {
         self.evidence.confirm(ttl, silent, control)
     }
 
-    /// Whether hop `ttl` answers now: a short sizer, after it has left a longer one unanswered.
+    /// Whether hop `ttl` answers now: a short size probe, after it has left a longer one unanswered.
     fn answers_still(&self, ttl: u8, size: u16) -> Result<(), Vec<Ask>> {
         let known = self.evidence.answered_later(ttl, size) || self.control() >= size;
         if known { Ok(()) } else { Err(vec![self.ask(ttl, self.control())]) }
     }
 
-    /// The shortest that a sizer is: what a hop that answers at all answers.
+    /// The shortest that a size probe is: what a hop that answers at all answers.
     fn control(&self) -> u16 {
         self.floor().saturating_add(1)
     }

@@ -44,10 +44,10 @@ fn probe(ttl: u8, second: i64, answer: Option<(u8, ReplyKind)>) -> Probe {
     probe
 }
 
-/// A sizer: hop, length, and who said what.
+/// A size probe: hop, length, and who said what.
 type Sent = (u8, u16, Option<(u8, ReplyKind)>);
 
-/// A path of four routers that answer short probes, and what became of sizers one after the other.
+/// A path of four routers that answer short probes, and what became of size probes one after the other.
 fn path(sizers: &[Sent]) -> Path {
     let mut path = Path::new(&config(), false);
     for ttl in 1..=4 {

@@ -1,4 +1,4 @@
-//! The active half: a trace, and then the sizers that [`Findings`] ask for, until they know.
+//! The active half: a trace, and then the size probes that [`Findings`] ask for, until they know.
 
 use super::super::config::{ConfigError, TraceConfig};
 use super::super::engine::Engine;
@@ -14,9 +14,9 @@ use crate::wire::{Frame, ip};
 #[derive(Clone, Debug)]
 pub struct MtuTracer {
     tracer: Tracer,
-    /// The longest that the first link takes, or less if less is to be tried.
+    /// The longest datagram of the first link, or less if a shorter limit is set.
     largest: u16,
-    /// What is to be sent now, the next last.
+    /// The probes to send now, the next one last.
     asks: Vec<Ask>,
     /// Size probes handed out whose own frames have not been captured yet, and when the last was handed out.
     unconfirmed: Vec<ProbeKey>,
@@ -61,10 +61,10 @@ impl MtuTracer {
         }
     }
 
-    /// Makes the next sizer, and gives what it is recognised by; `None` if nothing is left for that.
+    /// Makes the next size probe, and gives what it is recognised by; `None` if nothing is left for that.
     fn craft(&mut self, ask: Ask) -> Option<ProbeKey> {
         for _ in 0..MOST_SIZERS {
-            let spec = self.tracer.config().sizer_spec(self.count, ask.ttl, ask.len);
+            let spec = self.tracer.config().size_probe_spec(self.count, ask.ttl, ask.len);
             craft::craft(&spec, &mut self.datagram);
             self.count = self.count.checked_add(1)?;
             let (header, payload) = ip::decode(&self.datagram).ok()?;
@@ -91,7 +91,7 @@ impl MtuTracer {
 }
 
 fn is_taken(key: &ProbeKey, path: &Path) -> bool {
-    let sizers = path.size_probes.iter().map(|sizer| &sizer.probe);
+    let sizers = path.size_probes.iter().map(|size_probe| &size_probe.probe);
     path.probes().map(|(_, probe)| probe).chain(sizers).any(|probe| probe.key == *key)
 }
 
@@ -109,7 +109,7 @@ impl Engine for MtuTracer {
         Some(Transmit { destination: self.tracer.config().target, datagram: &self.datagram })
     }
 
-    /// A sizer that the kernel does not take is one that it will not take again.
+    /// A size probe that the kernel does not take is one that it will not take again.
     fn handle_refusal(&mut self) {
         if self.count > 0 {
             self.give_up();
@@ -121,7 +121,7 @@ impl Engine for MtuTracer {
     fn poll_timeout(&mut self) -> Option<Timestamp> {
         let patience = Span::from_secs_f64(self.tracer.config().wait.max);
         let missing = (!self.unconfirmed.is_empty()).then(|| self.handed_out.after(patience));
-        // What the trace would send, it is asked for only when there is no sizer to send.
+        // What the trace would send, it is asked for only when there is no size probe to send.
         let next = match self.due() {
             Some(due) => self.tracer.next_deadline().into_iter().chain([due]).min(),
             None => self.tracer.poll_timeout(),

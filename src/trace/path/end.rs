@@ -15,7 +15,7 @@ impl Path {
     /// it has `q`, so `d = t - q + 1`. That is believed of the scout and of probes to the target, for as long as no router
     /// says of that TTL, or of a higher one, that it ran out.
     ///
-    /// A sizer says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
+    /// A size probe says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
     /// that answers at its TTL are to be believed; else it is a probe like those of hops.
     pub(in super::super) fn note_answer(&mut self, at: ProbeRef, max_ttl: u8) {
         if let ProbeRef::SizeProbe(_) = at {

@@ -2,7 +2,7 @@
 //! past the target because nobody knew yet where it is.
 //!
 //! All of them were delivered to the target, or lost before it, like its own. So they are not sent again: the hop gets
-//! only the probes that it lacks, and one with its own TTL at least, which proves that the path is so long. When the trace
+//! only the probes that it lacks, and one with its own TTL at least, which proves the length of the path. When the trace
 //! is over, they are put into that hop, each with the TTL that it was sent with. Who they are follows from frames and
 //! configuration.
 

@@ -47,14 +47,14 @@ pub enum Outcome {
     Waiting,
     /// Settled by the reply at this index.
     Answered(usize),
-    /// Given up: no reply before its deadline, or before the end of the trace.
+    /// Timed out: no reply before its deadline, or before the end of the trace.
     Lost,
 }
 
 /// One probe, known from its own captured frame or, where a recording lacks that, from a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// What tells it from the others.
+    /// What distinguishes it from the others.
     pub key: ProbeKey,
     /// The TTL that it was sent with: that of its hop, unless it is the scout.
     pub ttl: u8,
@@ -68,7 +68,7 @@ pub struct Probe {
     pub replies: Replies,
     /// How many more there were.
     pub replies_dropped: u64,
-    /// Answers from the target's address that are not believed, for the path is longer than that: the first
+    /// Answers from the target's address that are not believed because the path is longer: the first
     /// [`REPLIES_KEPT`]. They are no replies.
     pub contradicted: Contradicted,
     /// Replies to it that were damaged on their way, and are not believed.
@@ -105,7 +105,7 @@ impl Probe {
         }
     }
 
-    /// How long after it was captured this moment lies, if both are known.
+    /// The time from its capture to `at`, if both are known.
     pub(in super::super) fn time_to(&self, at: Timestamp) -> Option<Span> {
         Some(at.known()?.since(self.sent?))
     }
@@ -115,7 +115,7 @@ impl Probe {
         self.answer().is_none() && self.contradicted.iter().any(|reply| !reply.late)
     }
 
-    /// Whether nothing but contradicted answers came to it, one of them in time: it may have been answered, or lost.
+    /// Whether only contradicted answers came to it, one of them in time: it was answered or lost, and nothing shows which.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
         self.counted().is_none() && self.is_doubted()
@@ -142,7 +142,7 @@ impl Probe {
         self.damaged > 0 && self.counted().is_none()
     }
 
-    /// Whether no more is waited for.
+    /// Whether it waits no longer.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.outcome != Outcome::Waiting

@@ -1,7 +1,7 @@
 //! Whether an IP-ID counter belongs to one router: compared with the other hops of the same flows.
 //!
 //! A NAT, a tunnel or an emulator may number the replies of all routers after it from one counter. Addresses that count together are
-//! then no proof of one router. So a control sample is taken: a flow that shows such addresses is asked at the hops next to theirs, which
+//! then no proof of one router. So a control sample is taken: a flow that shows these addresses is asked at the neighbouring hops, which
 //! are other routers for certain, and at their own hop before and after that. If the control's IP-ID lies between those two, its router
 //! counts with them, and the counter proves nothing. Only samples count of which each was asked after the one before
 //! had been answered: whatever assigns the IP-IDs, they were assigned in this order.
@@ -25,7 +25,7 @@ const SILENT: usize = 2;
 const ATTEMPTS: usize = 8;
 /// Two numbers of one counter that are farther apart have too much room between them.
 const ROOM: u16 = 4_096;
-/// The same for routers of other flows.
+/// How far the counters of routers on other flows may be apart.
 const STRANGERS_ROOM: u16 = 256;
 /// Replies may overtake one another by this number.
 const OVERTAKEN: u16 = 4;
@@ -198,7 +198,7 @@ enum Side {
     Failed,
     Waiting,
     Ask(u8),
-    /// The control sample is there: the addresses themselves are to be asked after it.
+    /// The control sample is complete: the addresses themselves are asked next.
     Closing,
 }
 

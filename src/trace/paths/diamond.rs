@@ -1,4 +1,4 @@
-//! Where ways part and meet again: the shape of a map of routers.
+//! Where paths diverge and meet again: the shape of a map of routers.
 //!
 //! A router that every way passes is a joint. Between two joints that do not follow one another is a diamond,
 //! whatever the lengths of its branches: it is found among routers and links, not hop by hop, so that behind a
@@ -8,10 +8,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// A part of the map where there are several ways.
+/// A part of the map where there are several paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diamond {
-    /// The index of the router where ways part; none for the prober.
+    /// The index of the router where paths diverge; none for the prober.
     pub from: Option<usize>,
     /// That of the router where they meet; none if they do not.
     pub to: Option<usize>,
@@ -19,7 +19,7 @@ pub struct Diamond {
     pub branches: Vec<Range<usize>>,
     /// Most routers at one hop.
     pub width: usize,
-    /// How many routers the shortest and the longest way through it have in between; of ways that meet.
+    /// How many routers the shortest and the longest path through it have in between; of paths that meet.
     pub lengths: Option<(usize, usize)>,
     /// Routers side by side share next hops.
     pub meshed: bool,
@@ -35,13 +35,13 @@ impl Diamond {
         first..self.branches.last().map_or(first, |branch| branch.end)
     }
 
-    /// Whether its ways are of different lengths.
+    /// Whether its paths are of different lengths.
     #[must_use]
     pub fn is_asymmetric(&self) -> bool {
         self.lengths.is_some_and(|(shortest, longest)| shortest < longest)
     }
 
-    /// Whether each branch comes from where ways part and leads to where they meet, and to nothing else.
+    /// Whether each branch comes from where paths diverge and leads to where they meet, and to nothing else.
     #[must_use]
     pub fn is_simple(&self) -> bool {
         let Some((shortest, longest)) = self.lengths else { return false };
@@ -165,7 +165,7 @@ pub(super) fn shape(edges: &[Edge], ttls: &[&BTreeSet<u8>], per_packet: &[bool])
     shape
 }
 
-/// Whether each of the sorted routers is one that all ways pass: no link leads past it.
+/// Whether each of the sorted routers is one that all paths pass: no link leads past it.
 fn passes(map: &Map, sorted: &[usize]) -> Vec<bool> {
     let mut places = vec![0; sorted.len()];
     for (place, router) in sorted.iter().enumerate() {
@@ -174,7 +174,7 @@ fn passes(map: &Map, sorted: &[usize]) -> Vec<bool> {
         }
     }
     let place = |router: &usize| places.get(*router).copied().unwrap_or(0);
-    // From the prober, at first one place ahead, to the farthest place that a link leads to; ways that end go on
+    // From the prober, at first one place ahead, to the farthest place that a link leads to; paths that end go on
     // to behind the last.
     let starts = sorted.iter().filter(|router| map.before(**router).is_empty()).map(place);
     let mut farthest = starts.max().unwrap_or(0);
@@ -187,7 +187,7 @@ fn passes(map: &Map, sorted: &[usize]) -> Vec<bool> {
     passed.collect()
 }
 
-/// How many of `within` the shortest and the longest way between two joints pass.
+/// How many of `within` the shortest and the longest path between two joints pass.
 fn lengths(
     map: &Map,
     within: &BTreeSet<usize>,
@@ -280,11 +280,11 @@ mod tests {
     fn diamonds_are_found_between_what_all_ways_pass() {
         check(&["ab", "bc"], &[]);
         check(&["ab", "ac", "bd", "cd", "de"], &["ad b|c 1..1"]);
-        // Two in a row; ways of one, two and three routers; one that meets at once.
+        // Two in a row; paths of one, two and three routers; one that meets at once.
         check(&["ab", "ac", "bd", "cd", "de", "df", "eg", "fg"], &["ad b|c 1..1", "dg e|f 1..1"]);
         check(&["ab", "ac", "cd", "ae", "ef", "fg", "bh", "dh", "gh"], &["ah b|cd|efg 1..3"]);
         check(&["ab", "ac", "bc"], &["ac b 0..1"]);
-        // Each leads to each; ways that end apart; no router before ways part.
+        // Each leads to each; paths that end apart; no router before paths diverge.
         check(&["ab", "ac", "bd", "be", "cd", "ce", "df", "ef"], &["af b|c|d|e 2..2 meshed"]);
         check(&["ab", "ac", "bd"], &["a. bd|c -"]);
         check(&["ac", "bc", "cd"], &[".c a|b 1..1"]);

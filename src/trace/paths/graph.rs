@@ -43,14 +43,14 @@ pub struct Graph {
 /// A router that chooses for each packet looks like one that does not with at most this chance, where links depend on it.
 const MISTAKEN: f64 = 1e-4;
 
-/// How often flows are repeated after a router with so many next hops until that is sure.
+/// How often flows are repeated after a router with this number of next hops before its kind is certain.
 pub(super) fn sure_repeats(next: usize) -> usize {
     let next = f64::from(u32::try_from(next.max(2)).unwrap_or(u32::MAX));
     let sure = |repeats: &i32| next.powi(-*repeats) <= MISTAKEN;
     (1..=64).find(sure).and_then(|repeats| usize::try_from(repeats).ok()).unwrap_or(64)
 }
 
-/// How much is known of what is behind a router.
+/// How much is known of what lies beyond a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
     /// How many next hops it has.
@@ -293,7 +293,7 @@ impl Graph {
         self.apart = apart;
     }
 
-    /// How much is known of what is behind this place: behind its router, where other flows pass that at
+    /// How much is known of what lies beyond this place: behind its router, where other flows pass that at
     /// other hops.
     #[must_use]
     pub fn shown(&self, place: &Place) -> Shown {
@@ -412,7 +412,7 @@ impl Graph {
         places.filter(|(_, from)| from.next.contains_key(&place)).map(|(index, _)| index).collect()
     }
 
-    /// Whether what is known of the links behind this hop speaks against asking whole hops: routers that
+    /// Whether what is known of the links beyond this hop speaks against asking whole hops: routers that
     /// share next hops, branches of different width, or flows that end while others go on.
     #[must_use]
     pub fn has_unequal_branches(&self, level: usize) -> bool {

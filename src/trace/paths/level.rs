@@ -12,7 +12,7 @@ use crate::trace::loops::Stand;
 use crate::trace::path::Probe;
 use crate::trace::reply::{Reply, ReplyKind};
 
-/// A router's address at one hop, or the silence there behind one place.
+/// A router's address at one hop, or the silence there beyond one place.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// Its address; none if it is silent.
@@ -33,7 +33,7 @@ pub struct Place {
     pub next: BTreeMap<usize, BTreeSet<u16>>,
     /// Those of these flows that were seen here as well. The others were not: this was the only place of its hop that any flow showed.
     pub seen: BTreeMap<usize, BTreeSet<u16>>,
-    /// It sends packets of one flow different ways.
+    /// It sends packets of one flow over different paths.
     pub per_packet: bool,
     /// Flows go round in a loop here: the places of its first round, by level and index.
     pub circles: Option<Vec<(usize, usize)>>,

@@ -55,7 +55,7 @@ pub fn network(config: &TraceConfig, plan: &Plan, path: &Path) -> Network {
     Network::of(&graph(config, path), plan, path.totals.sent)
 }
 
-/// The same, hop by hop.
+/// The map of the path, hop by hop.
 #[must_use]
 pub fn graph(config: &TraceConfig, path: &Path) -> Graph {
     let config = plan::of_flows(config.clone());

@@ -21,7 +21,7 @@ use crate::trace::ReplyKind;
 pub enum Enumerated {
     /// Not surely: too few flows were seen to pass it.
     No,
-    /// As those of its whole hop: enough flows were seen behind the hop, of which nothing says that its
+    /// As those of its whole hop: enough flows were seen beyond the hop, of which nothing says that its
     /// routers differ.
     AsHop,
     /// By flows of its own.
@@ -45,7 +45,7 @@ pub struct Router {
     pub answers: u64,
     /// What it said to flows that end at it.
     pub ends: Option<ReplyKind>,
-    /// It sends packets of one flow different ways.
+    /// It sends packets of one flow over different paths.
     pub per_packet: bool,
     /// Whether its next hops are all known, at every hop where it was seen; none where flows end.
     pub enumerated: Option<Enumerated>,
@@ -62,7 +62,7 @@ pub struct Link {
     pub flows: usize,
     /// How many were seen at its far end alone, and pass the near one if it is the only router of its hop.
     pub assumed: usize,
-    /// There may be no such link: no flow was seen at both its ends, or packets of one flow part before it, or one end is a router that
+    /// There may be no such link: no flow was seen at both its ends, or packets of one flow diverge before it, or one end is a router that
     /// is silent where others answer.
     pub uncertain: bool,
 }
@@ -148,7 +148,7 @@ impl Seen {
 }
 
 impl Network {
-    /// What this graph shows of a run of so many probes.
+    /// The network that this graph shows, for a run of this number of probes.
     #[must_use]
     pub fn of(graph: &Graph, plan: &Plan, probes: u64) -> Self {
         let rule = plan.confidence.rule(graph.branching());

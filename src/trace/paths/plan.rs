@@ -61,7 +61,7 @@ impl Plan {
         if !matches!(config.probe, ProbeType::Udp | ProbeType::IcmpEcho | ProbeType::TcpSyn) {
             return wrong(
                 "probe type",
-                "UDP, ICMP echo or TCP SYN, for others have no flows: leave it out, or use -I or -T",
+                "UDP, ICMP echo or TCP SYN, for other probe types have no flows: leave it out, or use -I or -T",
             );
         }
         if config.probe == ProbeType::Udp && config.first_port > u16::MAX - MAX_FLOWS {
@@ -96,7 +96,7 @@ pub(super) fn spec(config: &TraceConfig, serial: u32, flow: u16, ttl: u8) -> Pro
     }
 }
 
-/// The port so many after this one; after the last comes 1, for 0 is none.
+/// The port of a flow, counted from the first one; after the last port comes 1, since 0 is no port.
 fn port_from(first: u16, flow: u16) -> u16 {
     first.checked_add(flow).unwrap_or_else(|| first.wrapping_add(flow).saturating_add(1))
 }

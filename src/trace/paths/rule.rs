@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::config::ConfigError;
 
-/// With what chance all is to be found, and of what.
+/// The confidence that everything is found, and its scope.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confidence {
@@ -36,7 +36,7 @@ impl Confidence {
         Err(ConfigError::OutOfRange { what: "confidence", range: "50 to 99.9999 %" })
     }
 
-    /// The rule for each router of a graph in which so many branch.
+    /// The rule for each router of a graph with this number of branching routers.
     #[must_use]
     pub fn rule(&self, branching: usize) -> Rule {
         let alpha = 1.0 - self.percent / 100.0;
@@ -95,7 +95,7 @@ impl Rule {
         self.failure_beyond(branches, 0)
     }
 
-    /// The same where it does not stop before so many flows, which are asked for another reason.
+    /// The failure probability where at least this number of flows is probed for another reason.
     #[must_use]
     pub fn failure_beyond(self, branches: usize, flows: usize) -> f64 {
         let total = f64::from(u32::try_from(branches).unwrap_or(u32::MAX));

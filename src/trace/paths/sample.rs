@@ -8,7 +8,7 @@ use crate::trace::reply::Reply;
 
 /// So often replies have to change from one address to the other.
 const TURNS: usize = 4;
-/// The counter may be ahead by so much at the next reply, and by so much for each second in between.
+/// How far the counter may advance between two replies: this constant, and the next for each second in between.
 const STEP: f64 = 200.0;
 const STEP_PER_SECOND: f64 = 20_000.0;
 /// Steps of at least this are none: the counter may have gone round.

@@ -1,6 +1,6 @@
 //! Which probe goes out when: the half of a multipath trace that a replay does without.
 //!
-//! What is to be asked is decided anew when what was to be asked has gone out and something is new. The rate
+//! The next questions are decided when the last ones have been sent and something new is known. The rate
 //! is that of every probe; a probe handed to the link counts as in flight until its own frame is captured.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,7 +21,7 @@ const FIRST_SILENCE: Span = Span::from_millis(500);
 const URGENT: usize = usize::MAX;
 /// How often a probe of one flow to one hop is tried that never leaves.
 const TRIES: u8 = 2;
-/// So many probes in a row that never left show that no others will.
+/// The number of consecutive probes that never left after which no more are sent.
 const HOPELESS: u32 = 64;
 /// While this number of probes is in flight, one answer is not worth deciding again.
 const WORTH: usize = 8;
@@ -48,7 +48,7 @@ impl Run {
 /// The plan of an active run.
 #[derive(Debug)]
 pub(super) struct Sender {
-    /// What is to be asked next.
+    /// What to ask next.
     asks: VecDeque<(u16, u8)>,
     /// Handed out and not yet captured.
     leaving: Vec<Leaving>,
@@ -60,12 +60,12 @@ pub(super) struct Sender {
     /// Before that, the rate lets no further one out.
     next_at: Timestamp,
     polled: Timestamp,
-    /// How much has happened since it was decided what is to be asked.
+    /// How many events came since the questions were decided.
     news: usize,
     /// When that was decided, nothing was left to ask.
     complete: bool,
     confirmed: bool,
-    /// Whether probes vanish on the way to the wire, so that no more are to be tried.
+    /// Whether probes vanish on the way to the wire, so that no more are tried.
     futile: bool,
     datagram: Vec<u8>,
 }

@@ -52,7 +52,7 @@ impl Control {
         }
     }
 
-    /// What is open of a flow that was asked so often in vain; nothing if it really is silent.
+    /// The probes that a flow still needs after this number of unanswered ones; none if it really is silent.
     pub(super) fn judge(&self, asked: usize) -> Option<Open> {
         match self.flow {
             _ if self.lossy => Some(Open::Unknown),

@@ -1,6 +1,6 @@
 //! Which flow is to be asked at which hop next: MDA, and MDA-Lite where it will do.
 //!
-//! Hop after hop, what is behind its routers is enumerated. MDA does so router by router: it needs flows that
+//! Hop after hop, what lies beyond its routers is enumerated. MDA does so router by router: it needs flows that
 //! are known to pass each (node control) and finds them by trying. MDA-Lite (Vermeulen, Strowes, Fourmaux and
 //! Friedman, "Multilevel MDA-Lite Paris Traceroute", IMC 2018) takes all routers of a hop for one, which needs
 //! far fewer flows, and is right where each router of a diamond has as many next hops as the others and
@@ -23,20 +23,20 @@ use super::silence::Open;
 const MESHING: usize = 2;
 /// Hops that are silent in a row after which no further one is asked.
 const SILENT_HOPS: usize = 5;
-/// A router is given up of which so few flows are found: one of so many that were wanted of it.
+/// The search for flows through a router ends when fewer than one in this number of the tried flows reach it.
 const SEARCH: usize = 128;
-/// The same of one that is silent: loss makes such ones, of which there are no more flows.
+/// The same limit for a silent place, which loss alone may have made.
 const SEARCH_SILENT: usize = 16;
-/// So often flows are asked to be seen at the only router of a hop, for each router of the next.
+/// How many flows have to be seen at the only router of a hop, for each router of the next.
 const SEEING: usize = 6;
-/// Where fewer probes of a hop are answered than are lost, so many are sent at a time.
+/// How many probes go to a hop at a time while it loses more than it answers.
 const FEW: usize = 2;
-/// Beside three for each that is answered, so many probes of a hop may be lost until it is asked no more for proof.
+/// How many probes of a hop may be lost, beyond three for each answered one, before rtrace stops asking it for proof.
 const LOST: usize = 20;
 /// Most flows that are tried at a time in search of those of one router.
 const TRIED_AT_ONCE: usize = 64;
 
-/// What is to be done.
+/// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Ask these flows at these TTLs.
@@ -47,9 +47,9 @@ pub(super) enum Step {
     Done,
 }
 
-/// What is to be done next, by a rule and, with `every_router`, without short cuts.
+/// What to do next, by a rule and, with `every_router`, without short cuts.
 ///
-/// Where answers are waited for, the hops behind are asked meanwhile for what is wanted by what is known of them:
+/// Where answers are waited for, the hops beyond are asked meanwhile for what is wanted by what is known of them:
 /// that is wanted in any case. Flows are not searched for before all that are known have been asked at every hop: behind
 /// branches of different length, a router that lacks flows at one hop has them at another.
 pub(super) fn next(graph: &Graph, rule: Rule, every_router: bool) -> Step {
@@ -59,7 +59,7 @@ pub(super) fn next(graph: &Graph, rule: Rule, every_router: bool) -> Step {
     }
 }
 
-/// The same, gone through once: with `search`, flows are searched for where some are lacking.
+/// One pass over the hops for the next step; with `search`, flows are searched for where some are lacking.
 fn pass(graph: &Graph, rule: Rule, every_router: bool, search: bool) -> Step {
     let mut waiting = false;
     for upper in 0..graph.levels().len().saturating_sub(1) {
@@ -79,7 +79,7 @@ fn pass(graph: &Graph, rule: Rule, every_router: bool, search: bool) -> Step {
     if waiting { Step::Wait } else { Step::Done }
 }
 
-/// What is to be done of the links behind one hop.
+/// What to do of the links beyond one hop.
 fn behind(graph: &Graph, rule: Rule, upper: usize, every_router: bool, search: bool) -> Step {
     let parting = graph.parting(upper);
     let shaky = graph.is_shaky(upper);
@@ -95,7 +95,7 @@ fn behind(graph: &Graph, rule: Rule, upper: usize, every_router: bool, search: b
     again.find(|step| *step != Step::Done).unwrap_or(Step::Done)
 }
 
-/// What is needed of the links behind one hop.
+/// What is needed of the links beyond one hop.
 struct Need<'a> {
     graph: &'a Graph,
     rule: Rule,
@@ -202,7 +202,7 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// MDA: what is behind each router, by flows that pass it.
+    /// MDA: what lies beyond each router, by flows that pass it.
     fn enumerate_each(&mut self) {
         let (graph, upper) = (self.graph, self.upper);
         if graph.levels()[upper].is_sole() {
@@ -227,7 +227,7 @@ impl<'a> Need<'a> {
         self.find(upper, &missing);
     }
 
-    /// MDA-Lite: what is behind all routers of a hop together.
+    /// MDA-Lite: what lies beyond all routers of a hop together.
     fn enumerate_all(&mut self) {
         let (graph, upper) = (self.graph, self.upper);
         let below = self.below();
@@ -336,7 +336,7 @@ impl<'a> Need<'a> {
         self.asks.extend(flows.iter().cycle().take(times).map(|flow| (*flow, here.ttl)));
     }
 
-    /// How many more probes of those that are lacking to send now to a hop, where so many were answered of its flows: fewer at a time where
+    /// How many of the lacking probes to send to a hop now, given how many of its flows were answered: fewer at a time where
     /// many are not answered, and in the end none.
     fn worthwhile(&mut self, level: usize, answered: usize, lacking: usize) -> usize {
         let here = &self.graph.levels()[level];
@@ -401,7 +401,7 @@ impl<'a> Need<'a> {
         }
     }
 
-    /// Node control: tries flows at a hop that may pass these places, of which so many more are wanted.
+    /// Node control: tries flows at a hop that may pass these places, each with the number of flows that it lacks.
     fn find(&mut self, level: usize, missing: &[(usize, usize)]) {
         if !self.search {
             self.lacking |= !missing.is_empty();

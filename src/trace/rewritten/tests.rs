@@ -25,7 +25,7 @@ enum Change {
     Destination,
     SourcePort,
     Port,
-    /// The same without a word to the checksum.
+    /// The port is rewritten, but not the checksum.
     BarePort,
     BareDestination,
     Checksum,

@@ -29,7 +29,7 @@ const NOTHING: Shown = Shown {
     heard: Timestamp::from_nanos(i64::MAX),
 };
 
-/// The target is known to be so far away, and so many of its queries need no probe of their own.
+/// A known distance to the target, and how many of its queries need no probe of their own.
 fn target_at(hops: u8, covered: usize, shown: Shown) -> Shown {
     Shown { end: Some(hops), target: Some(hops), covered, ..shown }
 }

@@ -4,7 +4,7 @@
 //! probe; their probes are a chain: the source port or the destination port is that of the probe before
 //! plus one, or the destination port stays and the TTL is the one that is due. The [`RULES`] are tried one
 //! after the other, strongest first, each on what those before left over. A chain that stays short was
-//! chance: its probes are given back. So several tools at once, with whatever ports, are told apart as far as
+//! chance: its probes are given back. So several tools at once, with whatever ports, are distinguished as far as
 //! their packets differ at all.
 
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! Traces of which a capture holds the replies alone.
 //!
 //! No quote says with which TTL its probe was sent. But tools number their probes (ports, sequence numbers, IP-IDs) as
-//! their TTLs rise: so many a hop, or one a hop and more only where nobody answers, or one a hop and then from the first
+//! their TTLs rise: several a hop, or one a hop and more only where nobody answers, or one a hop and then from the first
 //! hop again. The rule and the first number are those by which every router keeps one place and every place one router.
 //! Several may do: then the numbers count that tools begin with, and after that how long the return paths seem to be.
 //! What fits none is no trace, and neither is what fits one by chance: see [`Fit::is_sure`].
@@ -22,9 +22,9 @@ const SILENT: u32 = 30;
 const HIGHEST: u32 = 64;
 /// Numbers that tools begin with: ports, sequence numbers, IP-IDs.
 const FIRST: [u32; 5] = [33_434, 33_435, 33_000, 1, 0];
-/// A number that tools begin with is not meant where places by it differ by so much more from return paths than others.
+/// A tool's usual first number is not used if the hops that follow from it differ from the return paths by this much more than others.
 const ODD: u32 = 2;
-/// So many replies say by which rule all are placed.
+/// How many replies decide by which rule all are placed.
 const TELLING: usize = 96;
 /// Of fewer replies nothing is said.
 const FEWEST: usize = 3;
@@ -41,9 +41,9 @@ struct Numbered {
 /// How numbers follow TTLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
-    /// So many probes of each TTL, then the next.
+    /// This number of probes for each TTL, then the next TTL.
     Hops(u32),
-    /// One of each, and so many where nobody answers.
+    /// One probe for each TTL, and this number where nobody answers.
     Retries(u32),
     /// One of each, then the first again.
     Rounds,

@@ -16,7 +16,7 @@ use crate::trace::tool::{self, Traits};
 const LOWEST_TRACE_PORT: u16 = 33_000;
 /// How long before the other probes of its trace a scout leaves.
 const SCOUT_LEADS: Span = Span::from_millis(10_000);
-/// So long after the last probe of a trace one that confirms an answer may still come.
+/// How long after the last probe of a trace a confirming probe may still be sent.
 const CONFIRMED_WITHIN: Span = Span::from_millis(6_000);
 /// A trace begins near its source; plain traffic comes to have such a TTL only from far away.
 const NEAR: u8 = 3;

@@ -25,7 +25,7 @@ const ENOUGH: u64 = 30;
 const ODD: f64 = 4.0;
 /// In rounds of a limit, lost probes are later than by chance by this number of standard deviations.
 const FAVOUR: f64 = 3.0;
-/// The part of what is lost that is lost together with others of its round, beyond chance, by a limit.
+/// The share of the losses that a limit explains: those that come together in a round more often than by chance.
 const TOGETHER: f64 = 0.2;
 /// A router that rejects probes in one round does so this number of rounds before and after.
 const BESIDE: u32 = 3;
@@ -72,7 +72,7 @@ impl Evidence<'_> {
         self.share.part() >= HARDLY
     }
 
-    /// Whether routers before it say that they do not forward what is lost: all of it, or so much that the rest may be lost by the
+    /// Whether routers before it reject the lost probes: all of them, or enough that the rest may be lost to the
     /// limits of those routers.
     pub(super) fn is_rejected(self) -> bool {
         // Errors are limited too: what is lost between two of them, none of it answered, they reject as well.
@@ -87,7 +87,7 @@ impl Evidence<'_> {
         rejected > 0 && (rejected == lost || rejected >= PROOF && 3 * rejected >= lost)
     }
 
-    /// Whether most of what is lost is lost while its router rejects probes of other hops: its limit holds for both.
+    /// Whether most of the losses fall where its router rejects probes of other hops: one limit holds for both.
     pub(super) fn is_rejecting(self) -> bool {
         let lost = || self.probes.iter().filter(|asked| !asked.answered);
         // Of the rejections too some are left out by that limit.
@@ -185,7 +185,7 @@ impl Evidence<'_> {
         3 * self.explained.unexplained < self.explained.lost
     }
 
-    /// Whether it hardly ever answers, and never a few times in a row: as who gets what is left of a limit that others share.
+    /// Whether it hardly ever answers, and never a few times in a row: the pattern of a limit whose tokens others mostly use.
     /// An outage loses as much, but not before it begins.
     pub(super) fn is_starved(self) -> bool {
         let mut runs = self.probes.chunk_by(|a, b| a.answered == b.answered);
@@ -193,7 +193,7 @@ impl Evidence<'_> {
         self.share.part() >= HARDLY && !in_a_row
     }
 
-    /// Whether as much was lost here as there, as far as can be told.
+    /// Whether as much was lost here as there, as far as can be determined.
     pub(super) fn is_like(self, other: Self) -> bool {
         let below = |a: Share, b: Share| a.is_clearly_below(b, 1);
         !below(self.share, other.share) && !below(other.share, self.share)

@@ -85,7 +85,7 @@ pub enum Ending {
     Whole,
     /// The next object is not all there, or lies about its length.
     Broken(WireError),
-    /// There are more objects than are taken.
+    /// There are more objects than rtrace reads.
     TooMany,
 }
 

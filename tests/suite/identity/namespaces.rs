@@ -65,7 +65,7 @@ fn files_rotate_for_root_in_a_container_where_the_directory_is_roots() {
     // Who would have to write is said where they may not.
     let there = world.text("other/out.pcapng");
     let run = contained(&world, "-all,+net_raw", By::Root, &[&ROTATE[..], &[&there]].concat());
-    assert_refused(&run, &["as uid 0, which has to be able to write to its directory"], "other");
+    assert_refused(&run, &["as uid 0, which needs to write to its directory"], "other");
 }
 
 /// Root of a user namespace, where what is the machine's root's is nobody's: the usual names work.

@@ -57,7 +57,7 @@ fn answers_by_another_interface_are_told_of() {
         };
         let (status, complaint) = said(&["-q1", "-i", "eth0"]);
         assert!(
-            status == Some(1) && complaint.contains("other interfaces than eth0"),
+            status == Some(1) && complaint.contains("interfaces other than eth0"),
             "{complaint}"
         );
         assert!(complaint.contains("leave out -i"), "{complaint}");
@@ -70,7 +70,7 @@ fn answers_by_another_interface_are_told_of() {
         watch.args(["--format", "ndjson", "--rounds", "4", "-i", "eth0", target]);
         let output = text(&watch.output().unwrap().stdout);
         let said: Vec<usize> =
-            output.match_indices("other interfaces than eth0").map(|it| it.0).collect();
+            output.match_indices("interfaces other than eth0").map(|it| it.0).collect();
         let last = output.find("\"round\":4,").unwrap();
         assert!(said.len() == 1 && said[0] < last, "{output}");
     }

@@ -48,7 +48,7 @@ fn what_a_router_rewrites_is_placed_between_two_hops() {
     // The translator itself says that the TTL ran out after it has translated.
     let translated = "between hop 1 and hop 2: destination address translation (time exceeded \
         comes from the target)";
-    let set_anew = "between hop 1 and hop 2: the TTL was set anew: sent with 2, quoted with 62";
+    let set_anew = "between hop 1 and hop 2: the TTL was reset: sent with 2, quoted with 62";
     let destination = "nat hook prerouting priority dstnat";
     let (udp, icmp) = (broken("UDP checksum"), broken("ICMP checksum"));
     let cases: [Case<'_>; 9] = [
@@ -112,7 +112,7 @@ fn a_router_that_takes_off_more_than_one_is_told() {
     let report = inspect(&lab, &[]);
     let said = summary(&report);
     assert_eq!(said.len(), 1, "{report}");
-    assert!(said[0].starts_with("between hop 2 and hop 3: 10.0.2.2 stands at both"), "{report}");
+    assert!(said[0].starts_with("between hop 2 and hop 3: 10.0.2.2 answers at both"), "{report}");
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn where_ways_part_a_place_is_true() {
         let expected = if through {
             "between hop 2 and hop 3: DSCP 0 became 10 (remarked)"
         } else {
-            "Nothing was changed as far as hops quote it."
+            "No quote shows a change."
         };
         assert_eq!(summary(&report), [expected], "{report}");
         ways[usize::from(through)] += 1;
@@ -155,7 +155,7 @@ fn a_path_that_changes_nothing_is_said_to() {
         let target = if options.len() == 3 { None } else { Some(TARGET) };
         let report = trace(lab.rtrace(["inspect"]).args(options).args(target));
         let last = report.lines().last();
-        assert_eq!(last, Some("Nothing was changed as far as hops quote it."), "{report}");
+        assert_eq!(last, Some("No quote shows a change."), "{report}");
         let table = report.lines().skip(2).take_while(|line| !line.is_empty());
         let hops: Vec<_> = table.map(|line| line.split_whitespace().next()).collect();
         // An echo reply quotes nothing.

@@ -1,4 +1,4 @@
-//! Topology files: what they mean, and what is said of those that mean nothing.
+//! Topology files: their meaning, and the messages for invalid ones.
 
 use super::*;
 use crate::link::sim::node::Unreachable;
