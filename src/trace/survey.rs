@@ -31,7 +31,6 @@ use crate::wire::{ipv4, tcp};
 
 use super::config::TraceConfig;
 use super::probe_selector::ProbeSelector;
-use super::reply::return_path;
 use group::Sighting;
 use pair::{Pair, of_rewritten};
 use run::{Run, Unseen, UnseenBy};
@@ -298,16 +297,7 @@ impl Survey {
             pair.expired |= expired;
         } else {
             let shown = Sighting::of(&flow, key, &quote.header, quote.payload, when);
-            pair.note_unseen(
-                &flow,
-                key,
-                UnseenBy {
-                    quoted: Sighting { ttl: 0, ..shown },
-                    responder: header.source,
-                    expired,
-                    back: return_path(header.ttl).1,
-                },
-            );
+            pair.note_unseen(&flow, key, UnseenBy::reply(header, shown, expired));
         }
     }
 
@@ -327,16 +317,7 @@ impl Survey {
         let same = |it: &&Sighting| (it.ident, it.number) == (ident, sequence);
         if !pair.sightings.iter().rev().take(UNSEEN).any(|it| same(&it)) {
             let shown = Sighting::of(&flow, key, header, &key.head, when);
-            pair.note_unseen(
-                &flow,
-                key,
-                UnseenBy {
-                    quoted: Sighting { ttl: 0, ..shown },
-                    responder: header.source,
-                    expired: false,
-                    back: return_path(header.ttl).1,
-                },
-            );
+            pair.note_unseen(&flow, key, UnseenBy::reply(header, shown, false));
         }
     }
 

@@ -1,11 +1,11 @@
 //! ICMP messages (RFC 792).
 //!
-//! The header alone is decoded here; what an error quotes is `quoted`'s, and what routers append to
-//! the quote (RFC 4884) is `extension`'s.
+//! Their types and codes, and the meaning of the [header](super::icmp)'s last four bytes.
 
 use std::net::Ipv4Addr;
 
-use super::{Layer, WireError, array};
+use super::icmp::{self, IcmpHeader};
+use super::{Layer, WireError};
 
 /// Echo reply.
 pub const ECHO_REPLY: u8 = 0;
@@ -28,76 +28,47 @@ pub const CODE_PORT: u8 = 3;
 /// Code of destination unreachable: fragmentation needed and DF set (RFC 1191 §4 adds the MTU).
 pub const CODE_FRAGMENTATION: u8 = 4;
 
-/// The first eight bytes of every ICMP message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Icmpv4Header {
-    /// The message type.
-    pub icmp_type: u8,
-    /// Its code.
-    pub code: u8,
-    /// The checksum as sent.
-    pub checksum: u16,
-    /// Bytes 4 to 7, whose meaning depends on the type.
-    pub rest: [u8; 4],
+/// The MTU of the next hop, in "fragmentation needed" (RFC 1191 §4).
+#[must_use]
+pub fn next_hop_mtu(header: &IcmpHeader) -> u16 {
+    u16::from_be_bytes([header.rest[2], header.rest[3]])
 }
 
-impl Icmpv4Header {
-    /// Identifier and sequence number, in echo messages.
-    #[must_use]
-    pub fn echo(&self) -> (u16, u16) {
-        let [a, b, c, d] = self.rest;
-        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-    }
+/// The router to use instead, in a redirect.
+#[must_use]
+pub fn gateway(header: &IcmpHeader) -> Ipv4Addr {
+    Ipv4Addr::from(header.rest)
+}
 
-    /// The MTU of the next hop, in "fragmentation needed" (RFC 1191 §4).
-    #[must_use]
-    pub fn next_hop_mtu(&self) -> u16 {
-        u16::from_be_bytes([self.rest[2], self.rest[3]])
-    }
+/// Which byte of the quoted datagram is at fault, in a parameter problem.
+#[must_use]
+pub fn pointer(header: &IcmpHeader) -> u8 {
+    header.rest[0]
+}
 
-    /// The router to use instead, in a redirect.
-    #[must_use]
-    pub fn gateway(&self) -> Ipv4Addr {
-        Ipv4Addr::from(self.rest)
-    }
+/// The length of the quote in 32-bit words as RFC 4884 §4 has it, 0 if the sender did not say; `None` in
+/// messages to which nothing can be appended.
+#[must_use]
+pub fn quote_words(header: &IcmpHeader) -> Option<u8> {
+    let multipart = matches!(header.icmp_type, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM);
+    multipart.then_some(header.rest[1])
+}
 
-    /// Which byte of the quoted datagram is at fault, in a parameter problem.
-    #[must_use]
-    pub fn pointer(&self) -> u8 {
-        self.rest[0]
-    }
-
-    /// The length of the quote in 32-bit words as RFC 4884 §4 has it, 0 if the sender did not say; `None` in
-    /// messages to which nothing can be appended.
-    #[must_use]
-    pub fn quote_words(&self) -> Option<u8> {
-        let multipart = matches!(self.icmp_type, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM);
-        multipart.then_some(self.rest[1])
-    }
-
-    /// Whether messages of this type carry the datagram that caused them.
-    #[must_use]
-    pub fn quotes(&self) -> bool {
-        matches!(
-            self.icmp_type,
-            UNREACHABLE | SOURCE_QUENCH | REDIRECT | TIME_EXCEEDED | PARAMETER_PROBLEM
-        )
-    }
+/// Whether messages of this type carry the datagram that caused them.
+#[must_use]
+pub fn quotes(header: &IcmpHeader) -> bool {
+    matches!(
+        header.icmp_type,
+        UNREACHABLE | SOURCE_QUENCH | REDIRECT | TIME_EXCEEDED | PARAMETER_PROBLEM
+    )
 }
 
 /// The header and what follows it: the quoted datagram in an error, the payload in an echo.
 ///
 /// # Errors
 /// When fewer than 8 bytes are there.
-pub fn decode(bytes: &[u8]) -> Result<(Icmpv4Header, &[u8]), WireError> {
-    let head: [u8; 8] = array(bytes, 0, Layer::Icmpv4)?;
-    let header = Icmpv4Header {
-        icmp_type: head[0],
-        code: head[1],
-        checksum: u16::from_be_bytes([head[2], head[3]]),
-        rest: [head[4], head[5], head[6], head[7]],
-    };
-    Ok((header, &bytes[8..]))
+pub fn decode(bytes: &[u8]) -> Result<(IcmpHeader, &[u8]), WireError> {
+    icmp::decode(bytes, Layer::Icmpv4)
 }
 
 #[cfg(test)]
@@ -113,13 +84,13 @@ mod tests {
             header
         };
         assert_eq!(header(ECHO_REPLY).echo(), (0x0a21, 0x02bc));
-        assert_eq!(header(UNREACHABLE).next_hop_mtu(), 700);
-        assert_eq!(header(REDIRECT).gateway(), Ipv4Addr::new(10, 33, 2, 188));
-        assert_eq!(header(PARAMETER_PROBLEM).pointer(), 10);
+        assert_eq!(next_hop_mtu(&header(UNREACHABLE)), 700);
+        assert_eq!(gateway(&header(REDIRECT)), Ipv4Addr::new(10, 33, 2, 188));
+        assert_eq!(pointer(&header(PARAMETER_PROBLEM)), 10);
         for icmp_type in 0..=u8::MAX {
             let words = [3, 11, 12].contains(&icmp_type).then_some(33);
-            assert_eq!(header(icmp_type).quote_words(), words);
-            assert_eq!(header(icmp_type).quotes(), [3, 4, 5, 11, 12].contains(&icmp_type));
+            assert_eq!(quote_words(&header(icmp_type)), words);
+            assert_eq!(quotes(&header(icmp_type)), [3, 4, 5, 11, 12].contains(&icmp_type));
         }
     }
 

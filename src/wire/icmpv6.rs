@@ -1,9 +1,10 @@
 //! `ICMPv6` messages (RFC 4443).
 //!
-//! As in `icmpv4`, the header alone is decoded here. Unlike there the checksum covers a pseudo-header,
-//! so that judging it takes the addresses of the datagram.
+//! Their types and codes, and the meaning of the [header](super::icmp)'s last four bytes. Unlike in `icmpv4` the
+//! checksum covers a pseudo-header, so that judging it takes the addresses of the datagram.
 
-use super::{Layer, WireError, array};
+use super::icmp::{self, IcmpHeader};
+use super::{Layer, WireError};
 
 /// Destination unreachable.
 pub const UNREACHABLE: u8 = 1;
@@ -22,68 +23,39 @@ pub const CODE_PORT: u8 = 4;
 /// Code of parameter problem: next header not recognised, which is how an unknown protocol is refused.
 pub const CODE_NEXT_HEADER: u8 = 1;
 
-/// The first eight bytes of the messages of RFC 4443.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Icmpv6Header {
-    /// The message type.
-    pub icmp_type: u8,
-    /// Its code.
-    pub code: u8,
-    /// The checksum as sent.
-    pub checksum: u16,
-    /// Bytes 4 to 7, whose meaning depends on the type.
-    pub rest: [u8; 4],
+/// The MTU of the next hop, in packet too big (§3.2).
+#[must_use]
+pub fn next_hop_mtu(header: &IcmpHeader) -> u32 {
+    u32::from_be_bytes(header.rest)
 }
 
-impl Icmpv6Header {
-    /// Identifier and sequence number, in echo messages (§4).
-    #[must_use]
-    pub fn echo(&self) -> (u16, u16) {
-        let [a, b, c, d] = self.rest;
-        (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
-    }
+/// Which byte of the quoted datagram is at fault, in a parameter problem (§3.4). It may lie beyond
+/// what is quoted.
+#[must_use]
+pub fn pointer(header: &IcmpHeader) -> u32 {
+    u32::from_be_bytes(header.rest)
+}
 
-    /// The MTU of the next hop, in packet too big (§3.2).
-    #[must_use]
-    pub fn next_hop_mtu(&self) -> u32 {
-        u32::from_be_bytes(self.rest)
-    }
+/// The length of the quote in 64-bit words as RFC 4884 §4 has it, 0 if the sender did not say; `None` in
+/// messages to which nothing can be appended.
+#[must_use]
+pub fn quote_words(header: &IcmpHeader) -> Option<u8> {
+    matches!(header.icmp_type, UNREACHABLE | TIME_EXCEEDED).then_some(header.rest[0])
+}
 
-    /// Which byte of the quoted datagram is at fault, in a parameter problem (§3.4). It may lie beyond
-    /// what is quoted.
-    #[must_use]
-    pub fn pointer(&self) -> u32 {
-        u32::from_be_bytes(self.rest)
-    }
-
-    /// The length of the quote in 64-bit words as RFC 4884 §4 has it, 0 if the sender did not say; `None` in
-    /// messages to which nothing can be appended.
-    #[must_use]
-    pub fn quote_words(&self) -> Option<u8> {
-        matches!(self.icmp_type, UNREACHABLE | TIME_EXCEEDED).then_some(self.rest[0])
-    }
-
-    /// Whether the message is an error that carries the datagram that caused it. Types below 128 are
-    /// errors (§2.1), but of those without a name here nobody knows where the quote begins.
-    #[must_use]
-    pub fn quotes(&self) -> bool {
-        (UNREACHABLE..=PARAMETER_PROBLEM).contains(&self.icmp_type)
-    }
+/// Whether the message is an error that carries the datagram that caused it. Types below 128 are
+/// errors (§2.1), but of those without a name here nobody knows where the quote begins.
+#[must_use]
+pub fn quotes(header: &IcmpHeader) -> bool {
+    (UNREACHABLE..=PARAMETER_PROBLEM).contains(&header.icmp_type)
 }
 
 /// The header and what follows it: the quoted datagram in an error, the payload in an echo.
 ///
 /// # Errors
 /// When fewer than 8 bytes are there.
-pub fn decode(bytes: &[u8]) -> Result<(Icmpv6Header, &[u8]), WireError> {
-    let head: [u8; 8] = array(bytes, 0, Layer::Icmpv6)?;
-    let header = Icmpv6Header {
-        icmp_type: head[0],
-        code: head[1],
-        checksum: u16::from_be_bytes([head[2], head[3]]),
-        rest: [head[4], head[5], head[6], head[7]],
-    };
-    Ok((header, &bytes[8..]))
+pub fn decode(bytes: &[u8]) -> Result<(IcmpHeader, &[u8]), WireError> {
+    icmp::decode(bytes, Layer::Icmpv6)
 }
 
 #[cfg(test)]
@@ -103,11 +75,11 @@ mod tests {
             header
         };
         assert_eq!(header(ECHO_REPLY).echo(), (1, 0x0514));
-        assert_eq!(header(PACKET_TOO_BIG).next_hop_mtu(), 66_836);
-        assert_eq!(header(PARAMETER_PROBLEM).pointer(), 66_836);
+        assert_eq!(next_hop_mtu(&header(PACKET_TOO_BIG)), 66_836);
+        assert_eq!(pointer(&header(PARAMETER_PROBLEM)), 66_836);
         for icmp_type in 0..=u8::MAX {
-            assert_eq!(header(icmp_type).quote_words(), [1, 3].contains(&icmp_type).then_some(0));
-            assert_eq!(header(icmp_type).quotes(), [1, 2, 3, 4].contains(&icmp_type));
+            assert_eq!(quote_words(&header(icmp_type)), [1, 3].contains(&icmp_type).then_some(0));
+            assert_eq!(quotes(&header(icmp_type)), [1, 2, 3, 4].contains(&icmp_type));
         }
         for len in 0..8 {
             assert_eq!(decode(&[0; 8][..len]).unwrap_err().have, len);

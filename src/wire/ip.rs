@@ -167,40 +167,37 @@ pub struct IcmpMessage<'a> {
 /// # Errors
 /// When fewer than 8 bytes are there.
 pub fn icmp(family: Family, payload: &[u8]) -> Result<IcmpMessage<'_>, WireError> {
-    match family {
+    let (header, body) = match family {
+        Family::V4 => icmpv4::decode(payload)?,
+        Family::V6 => icmpv6::decode(payload)?,
+    };
+    let (request, reply, quotes, quote_words, mtu) = match family {
         Family::V4 => {
-            let (header, body) = icmpv4::decode(payload)?;
-            let is = |icmp_type, code| (header.icmp_type, header.code) == (icmp_type, code);
-            let echo = |icmp_type| (header.icmp_type == icmp_type).then(|| header.echo());
-            Ok(IcmpMessage {
-                family,
-                icmp_type: header.icmp_type,
-                code: header.code,
-                echo_request: echo(icmpv4::ECHO_REQUEST),
-                echo_reply: echo(icmpv4::ECHO_REPLY),
-                quotes: header.quotes(),
-                quote_words: header.quote_words(),
-                mtu: is(icmpv4::UNREACHABLE, icmpv4::CODE_FRAGMENTATION)
-                    .then(|| u32::from(header.next_hop_mtu())),
-                body,
-            })
+            let kind = (icmpv4::UNREACHABLE, icmpv4::CODE_FRAGMENTATION);
+            let is_about_mtu = (header.icmp_type, header.code) == kind;
+            let mtu = is_about_mtu.then(|| u32::from(icmpv4::next_hop_mtu(&header)));
+            let (quotes, words) = (icmpv4::quotes(&header), icmpv4::quote_words(&header));
+            (icmpv4::ECHO_REQUEST, icmpv4::ECHO_REPLY, quotes, words, mtu)
         }
         Family::V6 => {
-            let (header, body) = icmpv6::decode(payload)?;
-            let echo = |icmp_type| (header.icmp_type == icmp_type).then(|| header.echo());
-            Ok(IcmpMessage {
-                family,
-                icmp_type: header.icmp_type,
-                code: header.code,
-                echo_request: echo(icmpv6::ECHO_REQUEST),
-                echo_reply: echo(icmpv6::ECHO_REPLY),
-                quotes: header.quotes(),
-                quote_words: header.quote_words(),
-                mtu: (header.icmp_type == icmpv6::PACKET_TOO_BIG).then(|| header.next_hop_mtu()),
-                body,
-            })
+            let is_about_mtu = header.icmp_type == icmpv6::PACKET_TOO_BIG;
+            let mtu = is_about_mtu.then(|| icmpv6::next_hop_mtu(&header));
+            let (quotes, words) = (icmpv6::quotes(&header), icmpv6::quote_words(&header));
+            (icmpv6::ECHO_REQUEST, icmpv6::ECHO_REPLY, quotes, words, mtu)
         }
-    }
+    };
+    let echo = |icmp_type| (header.icmp_type == icmp_type).then(|| header.echo());
+    Ok(IcmpMessage {
+        family,
+        icmp_type: header.icmp_type,
+        code: header.code,
+        echo_request: echo(request),
+        echo_reply: echo(reply),
+        quotes,
+        quote_words,
+        mtu,
+        body,
+    })
 }
 
 /// Whether the checksum of a whole ICMP message (header and body, `payload`) is right. That of

@@ -7,6 +7,7 @@
 
 pub mod checksum;
 pub mod extension;
+pub mod icmp;
 pub mod icmpv4;
 pub mod icmpv6;
 pub mod ip;

@@ -10,7 +10,9 @@ use crate::probe::{Flow, FlowMode, ProbeKey, ProbeType};
 use crate::time::{Span, Timestamp};
 use crate::trace::config::{Confirmation, MAX_WATCHED_QUERIES, TraceConfig, Wait};
 use crate::trace::probe_selector::{Listed, ProbeSelector};
+use crate::trace::reply::return_path;
 use crate::trace::tool::{self, Traits};
+use crate::wire::ip::IpHeader;
 
 /// Below this, UDP ports are those of services, and do not give a trace away.
 const LOWEST_TRACE_PORT: u16 = 33_000;
@@ -40,6 +42,14 @@ pub(super) struct UnseenBy {
     pub(super) expired: bool,
     /// Over how many hops it seems to have come.
     pub(super) back: u16,
+}
+
+impl UnseenBy {
+    /// A reply with this header, which shows this probe.
+    pub(super) fn reply(header: &IpHeader, shown: Sighting, expired: bool) -> Self {
+        let (_, back) = return_path(header.ttl);
+        Self { quoted: Sighting { ttl: 0, ..shown }, responder: header.source, expired, back }
+    }
 }
 
 /// The probes of one trace, in order of time.

@@ -68,11 +68,13 @@ pub(super) fn said(reply: &[u8]) -> ((u8, u8), [u8; 4], Vec<u8>, Option<Extensio
     let (icmp_type, code, rest, words, payload) = match family {
         Family::V4 => {
             let (icmp, payload) = icmpv4::decode(message).unwrap();
-            (icmp.icmp_type, icmp.code, icmp.rest, icmp.quote_words(), payload)
+            let words = icmpv4::quote_words(&icmp);
+            (icmp.icmp_type, icmp.code, icmp.rest, words, payload)
         }
         Family::V6 => {
             let (icmp, payload) = icmpv6::decode(message).unwrap();
-            (icmp.icmp_type, icmp.code, icmp.rest, icmp.quote_words(), payload)
+            let words = icmpv6::quote_words(&icmp);
+            (icmp.icmp_type, icmp.code, icmp.rest, words, payload)
         }
     };
     let (quote, extension) =
