@@ -56,6 +56,7 @@ pub mod probe;
 pub mod recording;
 pub mod render;
 pub mod sandbox;
+pub mod schema;
 pub mod time;
 pub mod trace;
 pub mod untrusted;

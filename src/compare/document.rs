@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use crate::schema::{MAP, TRACE};
 use crate::untrusted::Untrusted;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -22,11 +23,6 @@ pub enum ParseError {
     )]
     Kind(String),
 }
-
-/// The `format` of a trace.
-pub const TRACE: &str = "rtrace-trace";
-/// The `format` of a map of all paths.
-pub const MAP: &str = "rtrace-paths";
 
 /// What a document of rtrace is by its `format`.
 const FORMATS: &[(&str, &str)] = &[

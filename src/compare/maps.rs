@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::SIGNIFICANCE;
 use super::hops::Verdict;
 use super::{Head, Pair, ParseError, Target, document};
+use crate::schema::{Completion, Link};
 use odds::Odds;
 
 /// The confidence of a document that does not tell it, in percent: that of `rtrace paths` without options.
@@ -36,8 +37,8 @@ pub struct Map {
     nodes: Vec<Node>,
     links: Vec<Link>,
     reached: bool,
-    #[serde(default = "complete")]
-    completion: String,
+    #[serde(default)]
+    completion: Completion,
     #[serde(skip)]
     index: Index,
 }
@@ -68,10 +69,6 @@ impl Default for Asked {
     }
 }
 
-fn complete() -> String {
-    "complete".to_owned()
-}
-
 #[derive(Clone, Debug, Deserialize)]
 struct Node {
     id: usize,
@@ -82,22 +79,9 @@ struct Node {
     per_packet: bool,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Link {
-    from: usize,
-    to: usize,
-    flows: u32,
-    /// Flows that were seen at the far end alone; they have shown what follows the near one all the same.
-    #[serde(default)]
-    assumed: u32,
-    uncertain: bool,
-}
-
-impl Link {
-    /// The flows that have shown what follows its near end. There are no more than 65,536; a document may say that there are.
-    fn samples(&self) -> u32 {
-        self.flows.saturating_add(self.assumed).min(1 << 16)
-    }
+/// The flows that have shown what follows the near end of a link. There are no more than 65,536, whatever a document says.
+fn samples(link: &Link) -> u32 {
+    link.flows.saturating_add(link.assumed).min(1 << 16)
 }
 
 /// How the second map differs from the first.
@@ -182,7 +166,7 @@ impl Map {
     }
 
     fn unfinished(&self) -> bool {
-        self.completion != complete()
+        self.completion != Completion::Complete
     }
 
     /// Whether what this map lacks, with this chance, is not there.
@@ -228,7 +212,7 @@ impl Index {
         for link in &map.links {
             let Link { from, to, uncertain, .. } = link;
             let (known, all) = index.next.entry(*from).or_default();
-            (*known, *all) = (known.saturating_add(1), all.saturating_add(link.samples()));
+            (*known, *all) = (known.saturating_add(1), all.saturating_add(samples(link)));
             let silent = index.nodes.get(to).and_then(|at| map.nodes.get(*at));
             if silent.is_some_and(|node| node.address.is_none()) {
                 index.silent.entry(*from).or_insert(*to);

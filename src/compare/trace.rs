@@ -8,6 +8,7 @@ use serde::de::Error as _;
 
 use super::rewrites::{OF_DOCUMENT, Quotes};
 use super::{ParseError, Target, document};
+use crate::schema::{Stop, StopReason};
 
 /// The label before an entropy label, by which balancers spread flows and nobody routes (RFC 6790 §4.2).
 const ENTROPY_INDICATOR: u32 = 7;
@@ -36,14 +37,6 @@ struct Asked {
     tos: u8,
     /// Over IPv6.
     flow_label: Option<u32>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Stop {
-    #[serde(default)]
-    reason: String,
-    pub ttl: Option<u8>,
-    pub target_reached: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -165,7 +158,7 @@ impl Trace {
     /// Whether the run was ended, or its recording is torn, before all hops were probed. The end may be known before the path to it.
     pub(super) fn unfinished(&self) -> bool {
         let asked = self.hops.last().map(|hop| hop.ttl);
-        self.stop.reason == "incomplete" || asked < self.stop.ttl
+        self.stop.reason == StopReason::Incomplete || asked < self.stop.ttl
     }
 
     /// Its hops, from the first to the end of the path, if that is known.

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use super::annotation::annotation;
 use super::extension::hex;
-use super::rows::{self, HeadRow, StopRow, is_zero};
+use super::rows::{self, HeadRow, is_zero};
 use super::text::{contradicted_line, loop_line};
 use super::{INDENT, Renderer, View, counted};
+use crate::schema::Stop;
 use crate::trace::inspect::changes::Change;
 use crate::trace::inspect::checksums::Verdict;
 use crate::trace::inspect::oddities::{Odd, Oddity};
@@ -218,7 +219,7 @@ struct Document<'a> {
     /// ICMP errors about datagrams to the target that fit no probe.
     #[serde(skip_serializing_if = "is_zero")]
     strays: u64,
-    stop: StopRow,
+    stop: Stop,
 }
 
 #[derive(Serialize)]
@@ -337,7 +338,7 @@ impl<'a> Document<'a> {
                 .collect(),
             contradicted: path.contradictions().map(ContradictedRow::of).collect(),
             strays: inspector.strays(),
-            stop: StopRow::of(view),
+            stop: rows::stop(view),
         }
     }
 }

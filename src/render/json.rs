@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::mtu::MtuRow;
 use super::rows::{
-    self, AskedRow, BackRow, HeadRow, OriginRow, PlaceRow, ReplyRow, SentRow, StopRow, TotalsRow,
+    self, AskedRow, BackRow, HeadRow, OriginRow, PlaceRow, ReplyRow, SentRow, TotalsRow,
 };
 use super::text::Style;
 use super::{Renderer, View};
+use crate::schema::{self, Stop};
 use crate::trace::{Hop, Probe, ProbeRef, Reply, SizeProbe};
 use crate::untrusted::Untrusted;
 
@@ -60,7 +61,7 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     confirmations: Vec<ProbeRow<'a>>,
     totals: TotalsRow,
-    stop: StopRow,
+    stop: Stop,
 }
 
 #[derive(Serialize)]
@@ -115,7 +116,7 @@ impl<'a> Document<'a> {
         let hops = hops.filter(|(index, hop)| *index < reported || !hop.probes.is_empty());
         let hops = hops.map(|(_, hop)| hop);
         Self {
-            head: HeadRow::of("rtrace-trace", VERSION, view.config),
+            head: HeadRow::of(schema::TRACE, VERSION, view.config),
             asked: AskedRow::of(view.config),
             hops: hops.map(|hop| HopRow::of(hop, view, style)).collect(),
             scout: scout.map(|it| {
@@ -126,7 +127,7 @@ impl<'a> Document<'a> {
             sizers: view.config.mtu.then(|| SizerRow::all(view, style)),
             confirmations: confirmations(view, style),
             totals: TotalsRow::of(view),
-            stop: StopRow::of(view),
+            stop: rows::stop(view),
         }
     }
 }

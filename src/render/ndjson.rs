@@ -18,10 +18,11 @@ use super::lines::Lines;
 use super::mtu::MtuRow;
 use super::rows::{
     self, AskedRow, BackRow, ClockStepRow, HeadRow, OriginRow, PlaceRow, ReplyRow, SentRow,
-    StopRow, TotalsRow,
+    TotalsRow,
 };
 use super::text::Style;
 use super::{Renderer, View};
+use crate::schema::Stop;
 use crate::time::ClockStep;
 use crate::trace::{Event, ProbeRef, TraceConfig};
 use crate::untrusted::Untrusted;
@@ -148,7 +149,7 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         path_mtu: Option<MtuRow>,
         totals: TotalsRow,
-        stop: StopRow,
+        stop: Stop,
     },
 }
 
@@ -206,7 +207,7 @@ impl<W: Write> Renderer for Ndjson<W> {
         self.lines.line(&Line::End {
             path_mtu: MtuRow::of(view.path, view.config),
             totals: TotalsRow::of(view),
-            stop: StopRow::of(view),
+            stop: rows::stop(view),
         })
     }
 }

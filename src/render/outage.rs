@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::annotation::annotation;
-use super::rows::{LoopRow, Said, is_zero};
+use super::rows::{self, Said, is_zero};
 use super::tui::moment::clock;
+use crate::schema::Loop;
 use crate::trace::Reply;
 use crate::trace::reach::Outage;
 use crate::trace::rounds::Instead;
@@ -46,7 +47,7 @@ pub(super) struct OutageRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_believed: Option<&'static str>,
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
-    looped: Option<LoopRow>,
+    looped: Option<Loop>,
 }
 
 impl OutageRow {
@@ -73,9 +74,9 @@ pub(super) fn not_believed(outage: &Outage) -> Option<&'static str> {
 }
 
 /// The loop in which the probes run, if they do.
-pub(super) fn looped(outage: &Outage) -> Option<LoopRow> {
+pub(super) fn looped(outage: &Outage) -> Option<Loop> {
     match outage.instead {
-        Instead::Loop(looped) => Some(LoopRow::of(looped)),
+        Instead::Loop(looped) => Some(rows::looped(looped)),
         _ => None,
     }
 }

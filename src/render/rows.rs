@@ -10,7 +10,7 @@ mod totals;
 use std::net::IpAddr;
 
 pub(super) use identity::{Identity, ProbeTraits};
-pub(super) use totals::{LoopRow, StopRow, TotalsRow};
+pub(super) use totals::{TotalsRow, looped, stop};
 
 use serde::{Serialize, Serializer};
 

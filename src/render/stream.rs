@@ -15,8 +15,9 @@ use serde::Serialize;
 use super::lines::Lines;
 use super::ndjson::place;
 use super::outage::{self, RejectionRow};
-use super::rows::{self, AskedRow, ClockStepRow, HeadRow, LoopRow};
+use super::rows::{self, AskedRow, ClockStepRow, HeadRow};
 use super::{Renderer, View};
+use crate::schema::Loop;
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::changes::{Balanced, Change};
 use crate::trace::loss::{LossTransition, LossTransitionKind, LossWatch};
@@ -270,7 +271,7 @@ enum Line<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         not_believed: Option<&'static str>,
         #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
-        looped: Option<LoopRow>,
+        looped: Option<Loop>,
     },
     Rejected {
         round: u64,
@@ -319,7 +320,7 @@ struct RoundRow {
     duration_ns: Option<i64>,
     target_reached: bool,
     #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
-    looped: Option<LoopRow>,
+    looped: Option<Loop>,
     hops: Vec<HopRow>,
 }
 
@@ -337,7 +338,7 @@ impl RoundRow {
             start_ns: start.map(Timestamp::nanos),
             duration_ns: start.zip(end).map(|(start, end)| end.since(start).nanos()),
             target_reached: view.path.target_ttl().is_some(),
-            looped: view.path.looped.map(LoopRow::of),
+            looped: view.path.looped.map(rows::looped),
             hops: view.path.reported().iter().map(|hop| HopRow::of(hop, view.path)).collect(),
         }
     }

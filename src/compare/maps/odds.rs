@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::super::evidence::SIGNIFICANCE;
-use super::{Link, Map, Node};
+use super::{Link, Map, Node, samples};
 use crate::chance::{self, Seen};
 
 /// Values of `--confidence` that may be enough.
@@ -63,13 +63,13 @@ impl Odds {
                 }
                 None => Next::Silent,
             };
-            routers.entry(*from).or_default().entry(next).or_default().0 += link.samples() as usize;
+            routers.entry(*from).or_default().entry(next).or_default().0 += samples(link) as usize;
         }
         for link in after.links.iter().filter(|link| certain(after, link)) {
             let Some(router) = routers.get_mut(&link.from) else { continue };
             let address = after.node(link.to).and_then(|node| node.address);
             let next = address.map_or(Next::Silent, |_| Next::Known(link.to));
-            router.entry(next).or_default().1 += link.samples() as usize;
+            router.entry(next).or_default().1 += samples(link) as usize;
         }
         Self { routers: routers.into_values().filter(|router| router.len() > 1).collect() }
     }

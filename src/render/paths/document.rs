@@ -10,6 +10,7 @@ use super::super::rows::{self, HeadRow, TotalsRow};
 use super::host::Host;
 use super::{Edge, Map};
 use crate::probe::ProbeType;
+use crate::schema::{self, Link};
 use crate::time::Span;
 use crate::trace::paths::{
     Completion, Diamond, Enumerated, Network, Reason, Router, Split, Unclear,
@@ -32,14 +33,14 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<HostRow>,
     nodes: Vec<NodeRow<'a>>,
-    links: Vec<LinkRow>,
+    links: Vec<Link>,
     diamonds: Vec<DiamondRow>,
     aliases: Vec<Vec<usize>>,
     unclear_aliases: Vec<UnclearRow>,
     loops: Vec<Vec<usize>>,
     totals: TotalsRow,
     reached: bool,
-    completion: &'static str,
+    completion: schema::Completion,
 }
 
 #[derive(Serialize)]
@@ -91,15 +92,6 @@ struct NodeRow<'a> {
 }
 
 #[derive(Serialize)]
-struct LinkRow {
-    from: usize,
-    to: usize,
-    flows: usize,
-    assumed: usize,
-    uncertain: bool,
-}
-
-#[derive(Serialize)]
 struct UnclearRow {
     nodes: Vec<usize>,
     reason: &'static str,
@@ -128,7 +120,7 @@ impl<'a> Document<'a> {
         let loops = loops.map(|round| round.iter().map(|router| router + 1).collect());
         let numbered = (1..).zip(&network.routers);
         Self {
-            head: HeadRow::of("rtrace-paths", VERSION, config),
+            head: HeadRow::of(schema::MAP, VERSION, config),
             asked: AskedRow {
                 probe: config.probe,
                 first_port: config.probe.has_ports().then_some(config.first_port),
@@ -144,7 +136,7 @@ impl<'a> Document<'a> {
             },
             host: map.host.map(HostRow::of),
             nodes: numbered.map(|(id, router)| NodeRow::of(id, router, map)).collect(),
-            links: map.edges().iter().map(LinkRow::of).collect(),
+            links: map.edges().iter().map(link).collect(),
             diamonds: network.diamonds.iter().map(DiamondRow::of).collect(),
             aliases: aliases.collect(),
             unclear_aliases: network.unclear.iter().map(|it| UnclearRow::of(it, network)).collect(),
@@ -152,9 +144,9 @@ impl<'a> Document<'a> {
             totals: TotalsRow::of_all_paths(*view),
             reached: view.path.reached(config),
             completion: match network.completion {
-                Completion::Complete => "complete",
-                Completion::MaxProbes => "max-probes",
-                Completion::Incomplete => "incomplete",
+                Completion::Complete => schema::Completion::Complete,
+                Completion::MaxProbes => schema::Completion::MaxProbes,
+                Completion::Incomplete => schema::Completion::Incomplete,
             },
         }
     }
@@ -201,11 +193,10 @@ impl HostRow {
     }
 }
 
-impl LinkRow {
-    fn of(edge: &Edge) -> Self {
-        let Edge { from, to, flows, assumed, uncertain, .. } = *edge;
-        Self { from, to, flows, assumed, uncertain }
-    }
+fn link(edge: &Edge) -> Link {
+    let Edge { from, to, flows, assumed, uncertain, .. } = *edge;
+    let [flows, assumed] = [flows, assumed].map(|flows| u32::try_from(flows).unwrap_or(u32::MAX));
+    Link { from, to, flows, assumed, uncertain }
 }
 
 impl UnclearRow {

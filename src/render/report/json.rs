@@ -13,7 +13,8 @@ use super::Whole;
 use crate::render::columns::Figures;
 use crate::render::extension::ExtensionRow;
 use crate::render::outage::OutageRow;
-use crate::render::rows::{BackRow, LoopRow, Millis, OriginRow, PlaceRow, is_zero};
+use crate::render::rows::{self, BackRow, Millis, OriginRow, PlaceRow, is_zero};
+use crate::schema::Loop;
 use crate::time::{Span, Timestamp};
 use crate::trace::changes::{Balanced, Change};
 use crate::trace::limit::Limit;
@@ -92,7 +93,7 @@ impl<'a> Body<'a> {
             outage: table.reach().outage().map(OutageRow::of),
             looped: table
                 .looped()
-                .map(|it| LoopedRow { hops: LoopRow::of(it.last), rounds: it.rounds }),
+                .map(|it| LoopedRow { hops: rows::looped(it.last), rounds: it.rounds }),
             changes: table.changes().iter().map(|change| ChangeRow::of(change, whole)).collect(),
             balanced: table.balanced().iter().map(BalancedRow::of).collect(),
         }
@@ -321,7 +322,7 @@ impl<'a> ChangeRow<'a> {
 #[derive(Serialize)]
 struct LoopedRow {
     #[serde(flatten)]
-    hops: LoopRow,
+    hops: Loop,
     rounds: u64,
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::is_zero;
 use crate::render::View;
+use crate::schema::{self, StopReason};
 use crate::trace::Stop;
 use crate::trace::loops::Loop;
 
@@ -68,42 +69,23 @@ impl TotalsRow {
 }
 
 /// How the trace ended.
-#[derive(Serialize)]
-pub(in super::super) struct StopRow {
-    reason: &'static str,
-    ttl: Option<u8>,
-    #[serde(rename = "loop", skip_serializing_if = "Option::is_none")]
-    looped: Option<LoopRow>,
-    target_reached: bool,
-}
-
-impl StopRow {
-    pub(in super::super) fn of(view: View<'_>) -> Self {
-        let View { config, path, .. } = view;
-        Self {
-            reason: match path.stop(config) {
-                Stop::TargetReached => "target-reached",
-                Stop::Unreachable => "unreachable",
-                Stop::Loop => "loop",
-                Stop::MaxHops => "max-hops",
-                Stop::Incomplete => "incomplete",
-            },
-            ttl: path.end,
-            looped: path.looped.map(LoopRow::of),
-            target_reached: path.reached(config),
-        }
+pub(in super::super) fn stop(view: View<'_>) -> schema::Stop {
+    let View { config, path, .. } = view;
+    schema::Stop {
+        reason: match path.stop(config) {
+            Stop::TargetReached => StopReason::TargetReached,
+            Stop::Unreachable => StopReason::Unreachable,
+            Stop::Loop => StopReason::Loop,
+            Stop::MaxHops => StopReason::MaxHops,
+            Stop::Incomplete => StopReason::Incomplete,
+        },
+        ttl: path.end,
+        looped: path.looped.map(looped),
+        target_reached: path.reached(config),
     }
 }
 
 /// The hops of the first round of a loop.
-#[derive(Serialize)]
-pub(in super::super) struct LoopRow {
-    first: u8,
-    last: u8,
-}
-
-impl LoopRow {
-    pub(in super::super) fn of(Loop { first, last, .. }: Loop) -> Self {
-        Self { first, last }
-    }
+pub(in super::super) fn looped(Loop { first, last, .. }: Loop) -> schema::Loop {
+    schema::Loop { first, last }
 }
