@@ -38,7 +38,7 @@
 //!     }
 //! }
 //! tracer.finish();
-//! assert!(tracer.path().reached(tracer.config()));
+//! assert!(tracer.path().reached());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -193,8 +193,8 @@ fn place_of(it: Odd) -> String {
 
 /// That the target was not reached, and who said so; not where a loop says it.
 fn unreached_line(view: View<'_>) -> Option<String> {
-    let View { config, path, .. } = view;
-    if path.reached(config) || path.looped.is_some() {
+    let View { path, .. } = view;
+    if path.reached() || path.looped.is_some() {
         return None;
     }
     let last = path.reported().last();

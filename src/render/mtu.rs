@@ -22,7 +22,7 @@ pub(super) fn lines(path: &Path, config: &TraceConfig) -> String {
         if limited { ("at least ", ", no longer datagram was tried") } else { ("", "") };
     let size = |mtu: u16| format!("{least}{mtu} bytes{why}");
     let _ = match (findings.mtu.map(size), findings.hop) {
-        (Some(size), Some(hop)) if path.end == Some(hop) && path.reached(config) => {
+        (Some(size), Some(hop)) if path.end == Some(hop) && path.reached() => {
             writeln!(text, "{INDENT}path MTU: {size}")
         }
         (Some(size), Some(hop)) => {

@@ -162,9 +162,9 @@ pub(super) fn place(at: ProbeRef, view: View<'_>) -> (u8, u32) {
         ProbeRef::Scout => (config.max_ttl, u32::from(config.queries)),
         ProbeRef::SizeProbe(index) => {
             let query = u32::from(config.queries) + u32::from(index) + 1;
-            (path.ttl_sent(at, config.max_ttl), query)
+            (path.ttl_sent(at), query)
         }
-        ProbeRef::Confirmation(_) => (path.ttl_sent(at, config.max_ttl), 0),
+        ProbeRef::Confirmation(_) => (path.ttl_sent(at), 0),
         ProbeRef::Hop { ttl, query } => (ttl, u32::from(query) + 1),
     }
 }

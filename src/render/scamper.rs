@@ -181,7 +181,7 @@ fn stop(view: View<'_>) -> (&'static str, u8) {
     let last = view.path.end.and_then(|end| view.path.hop(end));
     let answers = last.into_iter().flat_map(|hop| &hop.probes).filter_map(Probe::answer);
     let mut ending = answers.map(|reply| reply.kind).filter(|kind| !kind.in_transit());
-    match (view.path.stop(view.config), ending.next()) {
+    match (view.path.stop(), ending.next()) {
         (Stop::TargetReached, _) => ("COMPLETED", 0),
         (Stop::Unreachable, Some(ReplyKind::Icmp { family, icmp_type, code, .. }))
             if icmp_type == ip::unreachable(family) =>

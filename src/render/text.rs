@@ -264,7 +264,7 @@ fn unseen_answer(view: View<'_>) -> Option<(u8, &Reply)> {
     let mut shown = path.reported().iter().flat_map(|hop| {
         hop.probes.iter().filter_map(Probe::answer).map(move |reply| (hop.ttl, reply))
     });
-    if !path.reached(view.config) || shown.any(|(ttl, reply)| of_target(ttl, reply)) {
+    if !path.reached() || shown.any(|(ttl, reply)| of_target(ttl, reply)) {
         return None;
     }
     let all = path.probes();

@@ -41,7 +41,7 @@ impl Tracer {
         // One datagram does not both run out on the way and arrive.
         let otherwise = probe.answer().is_some_and(|known| known.quote.is_some());
         let is_of_hops = matches!(at, ProbeRef::Scout | ProbeRef::Hop { .. });
-        let nearer = is_of_hops && doubts.contradict(path.ttl_sent(at, self.config.max_ttl));
+        let nearer = is_of_hops && doubts.contradict(path.ttl_sent(at));
         otherwise || nearer
     }
 
@@ -71,7 +71,7 @@ impl Tracer {
             return;
         }
         if !matches!(at, ProbeRef::SizeProbe(_)) {
-            let ttl = self.path.ttl_sent(at, self.config.max_ttl);
+            let ttl = self.path.ttl_sent(at);
             if reply.kind.in_transit() {
                 self.path.doubts.note_ran_out(ttl);
             } else {
@@ -121,7 +121,7 @@ impl Tracer {
             self.path.doubts.contradicted.insert(ttl);
         }
         if let ProbeRef::Confirmation(_) = at {
-            let ttl = self.path.ttl_sent(at, 0);
+            let ttl = self.path.ttl_sent(at);
             self.path.doubts.confirmed.remove(ttl);
         }
         for reply in withdrawn {

@@ -108,7 +108,7 @@ impl Engine for Tracer {
     }
 
     fn reached(&self) -> bool {
-        self.path().reached(self.config())
+        self.path().reached()
     }
 
     fn is_done(&self) -> bool {

@@ -133,6 +133,10 @@ pub struct Path {
     hops: Vec<Hop>,
     /// How many of the hops exist, by the probes captured so far.
     seen: usize,
+    /// How many probes each hop is to get.
+    pub(super) queries: u16,
+    /// Whether a scout goes first.
+    pub(super) has_scout: bool,
     /// The lowest TTL at which the target has answered, in time or late, or what its answer to the scout says of it; if it has
     /// not, the lowest with any other error beyond which nobody answers, or where a loop has shown: the trace goes no further.
     pub end: Option<u8>,
@@ -195,6 +199,8 @@ impl Path {
             first_ttl: config.first_ttl,
             hops: hops.map(|ttl| Hop { ttl, probes: Vec::new() }).collect(),
             seen: 0,
+            queries: config.queries,
+            has_scout: config.has_scout(),
             end: None,
             scout: None,
             until: Timestamp::default(),
@@ -334,10 +340,13 @@ impl Path {
     }
 
     /// The TTL that a probe was sent with, also for the scout and for probes assigned to another hop.
-    pub(crate) fn ttl_sent(&self, at: ProbeRef, max_ttl: u8) -> u8 {
+    pub(crate) fn ttl_sent(&self, at: ProbeRef) -> u8 {
         match at {
-            ProbeRef::Scout => max_ttl,
-            at => self.probe(at).map_or(at.hop_ttl().unwrap_or(max_ttl), |probe| probe.ttl),
+            ProbeRef::Scout => self.max_ttl(),
+            at => match self.probe(at) {
+                Some(probe) => probe.ttl,
+                None => at.hop_ttl().unwrap_or_else(|| self.max_ttl()),
+            },
         }
     }
 
@@ -382,12 +391,12 @@ impl Path {
     /// Whether the target was reached: it answered itself, or a port is unreachable at another address, beyond which
     /// nobody is: it may be one of the target's.
     #[must_use]
-    pub fn reached(&self, config: &TraceConfig) -> bool {
+    pub fn reached(&self) -> bool {
         self.probes().any(|(ttl, probe)| {
             let is_scout = self.any_scout().is_some_and(|scout| scout.key == probe.key);
             let ttl = self.distance.filter(|_| is_scout).unwrap_or(ttl);
             let at_end = |reply: &Reply| reply.kind.delivered() && ttl > self.farthest;
-            probe.replies.iter().any(|reply| reply.is_of_target(config.target) || at_end(reply))
+            probe.replies.iter().any(|reply| reply.is_of_target(self.target) || at_end(reply))
         })
     }
 
@@ -410,13 +419,13 @@ impl Path {
 
     /// Why the trace ended, if it has ended.
     #[must_use]
-    pub fn stop(&self, config: &TraceConfig) -> Stop {
-        let full = |hop: &Hop| hop.probes.len() >= usize::from(config.queries);
+    pub fn stop(&self) -> Stop {
+        let full = |hop: &Hop| hop.probes.len() >= usize::from(self.queries);
         if self.looped.is_some() {
             Stop::Loop
         } else if self.end.is_some() {
-            if self.reached(config) { Stop::TargetReached } else { Stop::Unreachable }
-        } else if self.seen == config.hops() && self.hops().iter().all(full) {
+            if self.reached() { Stop::TargetReached } else { Stop::Unreachable }
+        } else if self.seen == self.hops.len() && self.hops().iter().all(full) {
             Stop::MaxHops
         } else {
             Stop::Incomplete

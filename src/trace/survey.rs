@@ -80,8 +80,8 @@ impl Wanted {
 /// What the user says about the traces of a capture before it is read.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SurveyHints {
-    /// The TTL that they begin with, which may be one that traffic has, too; 0 if that is not known.
-    pub first_ttl: u8,
+    /// The TTL that they begin with, which may be one that traffic has, too.
+    pub first_ttl: Option<u8>,
     /// A protocol whose datagrams are probes as such, whatever else they look like.
     pub protocol: Option<u8>,
 }
@@ -143,7 +143,7 @@ impl Survey {
 
     /// The highest TTL that a trace may begin with.
     fn highest_first(&self) -> u8 {
-        self.hints.first_ttl.max(HIGHEST_FIRST_TTL)
+        self.hints.first_ttl.map_or(HIGHEST_FIRST_TTL, |first| first.max(HIGHEST_FIRST_TTL))
     }
 
     /// Whether more probes were there than are looked at.

@@ -133,7 +133,7 @@ impl Tracer {
     pub fn poll_event(&mut self) -> Option<Event> {
         if self.events.is_empty() && std::mem::take(&mut self.closing) {
             // Not before all that is said of the scout has been taken.
-            let placed = self.path.place(&self.config).iter();
+            let placed = self.path.place().iter();
             self.events
                 .extend(placed.map(|(before, at)| Event::Assigned { before: *before, at: *at }));
             self.events.push_back(Event::Ended);
@@ -182,7 +182,7 @@ impl Tracer {
             ProbeRef::Scout => self.path.end.is_some(),
             ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_) => false,
             ProbeRef::Hop { ttl, .. } if ttl <= self.last_ttl() => false,
-            ProbeRef::Hop { .. } => self.path.past_target(&self.config).all(|past| past != at),
+            ProbeRef::Hop { .. } => self.path.past_target().all(|past| past != at),
         }
     }
 
@@ -358,7 +358,7 @@ impl Tracer {
             waiting: self.waiting.beyond_farthest(&self.path, &self.config),
             end: self.path.last_ttl(),
             target,
-            covered: target.map_or(0, |target| self.path.covered(target, &self.config)),
+            covered: target.map_or(0, |target| self.path.covered(target)),
             farthest: self.path.farthest,
             largest_rtt: self.waiting.largest_rtt(),
             heard: self.heard,

@@ -46,7 +46,7 @@ fn file(name: &str) -> String {
 /// Every hop has its queries, all answered, each hop by one responder; the last by the target.
 fn assert_complete(tracer: &Tracer, hops: u8) {
     let (path, config) = (tracer.path(), tracer.config());
-    assert_eq!((path.end, path.stop(config)), (Some(hops), Stop::TargetReached));
+    assert_eq!((path.end, path.stop()), (Some(hops), Stop::TargetReached));
     assert_eq!(path.reported().len(), usize::from(hops));
     for hop in path.reported() {
         let answers: Vec<_> = hop.probes.iter().filter_map(|probe| probe.answer()).collect();
@@ -91,7 +91,7 @@ fn a_silent_target_and_silent_hops_cost_one_wait() {
     let (tracer, time) = traced(&file("thirty-hops-30ms"), |config| config);
     let path = tracer.path();
     assert_eq!((path.totals.sent, path.totals.answered), (90, 69));
-    assert_eq!(path.stop(tracer.config()), Stop::MaxHops);
+    assert_eq!(path.stop(), Stop::MaxHops);
     // What lies beyond the farthest router may be far.
     assert!(time <= Span::from_millis(3_300), "{time} ms");
     // The scout has become the third probe of the last hop.
@@ -151,7 +151,7 @@ fn where_nothing_answers_every_hop_is_tried() {
     let silent = line(12, "1ms", "silent = true", "silent = true");
     let (tracer, _) = traced(&silent, |config| TraceConfig { queries: 1, ..config });
     assert_eq!((tracer.path().totals.sent, tracer.path().hops().len()), (30, 30));
-    assert_eq!(tracer.path().stop(tracer.config()), Stop::MaxHops);
+    assert_eq!(tracer.path().stop(), Stop::MaxHops);
 }
 
 #[test]

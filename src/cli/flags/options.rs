@@ -171,8 +171,7 @@ impl TraceOptions {
 
     /// What they say of the traces in a capture.
     pub fn hints(&self) -> SurveyHints {
-        let first_ttl = self.first_ttl.unwrap_or(0);
-        SurveyHints { first_ttl, protocol: self.kind.protocol }
+        SurveyHints { first_ttl: self.first_ttl, protocol: self.kind.protocol }
     }
 
     /// The type of probe: UDP to rising ports if none was chosen.

@@ -142,7 +142,7 @@ impl<'a> Document<'a> {
             unclear_aliases: network.unclear.iter().map(|it| UnclearRow::of(it, network)).collect(),
             loops: loops.collect(),
             totals: TotalsRow::of_all_paths(*view),
-            reached: view.path.reached(config),
+            reached: view.path.reached(),
             completion: match network.completion {
                 Completion::Complete => schema::Completion::Complete,
                 Completion::MaxProbes => schema::Completion::MaxProbes,

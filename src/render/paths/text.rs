@@ -99,7 +99,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
             write!(out, "; incomplete: some probes were not sent (see --resume)")?
         }
     }
-    if !map.view.path.reached(map.view.config) {
+    if !map.view.path.reached() {
         write!(out, "; target not reached")?;
     }
     let without_probe = totals.orphans.saturating_sub(totals.cut_short);

@@ -70,9 +70,9 @@ impl TotalsRow {
 
 /// How the trace ended.
 pub(in super::super) fn stop(view: View<'_>) -> schema::Stop {
-    let View { config, path, .. } = view;
+    let View { path, .. } = view;
     schema::Stop {
-        reason: match path.stop(config) {
+        reason: match path.stop() {
             Stop::TargetReached => StopReason::TargetReached,
             Stop::Unreachable => StopReason::Unreachable,
             Stop::Loop => StopReason::Loop,
@@ -81,7 +81,7 @@ pub(in super::super) fn stop(view: View<'_>) -> schema::Stop {
         },
         ttl: path.end,
         looped: path.looped.map(looped),
-        target_reached: path.reached(config),
+        target_reached: path.reached(),
     }
 }
 

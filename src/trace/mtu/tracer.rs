@@ -160,7 +160,7 @@ impl Engine for MtuTracer {
     }
 
     fn reached(&self) -> bool {
-        self.path().reached(self.tracer.config())
+        self.path().reached()
     }
 
     fn is_done(&self) -> bool {

@@ -17,14 +17,14 @@ impl Path {
     ///
     /// A size probe says nothing of it: what refused it may have let a shorter probe pass. A confirmation that is answered says
     /// that answers at its TTL are to be believed; else it is a probe like those of hops.
-    pub(in super::super) fn note_answer(&mut self, at: ProbeRef, max_ttl: u8) {
+    pub(in super::super) fn note_answer(&mut self, at: ProbeRef) {
         if let ProbeRef::SizeProbe(_) = at {
             return;
         }
         let Some(reply) = self.probe(at).and_then(|probe| self.evidence(probe)) else { return };
         let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
         let (of_target, may_end) = (reply.is_of_target(self.target), reply.may_end());
-        let ttl = self.ttl_sent(at, max_ttl);
+        let ttl = self.ttl_sent(at);
         let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
         let distance = quoted.and_then(|quoted| ttl.checked_sub(quoted - 1));
         let distance = distance.map(|distance| distance.max(self.first_ttl));

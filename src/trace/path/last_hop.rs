@@ -6,7 +6,6 @@
 //! is over, they are put into that hop, each with the TTL that it was sent with. Who they are follows from frames and
 //! configuration.
 
-use super::super::config::TraceConfig;
 use super::super::reply::Reply;
 use super::{Hop, Path, Probe, ProbeRef};
 use crate::time::Span;
@@ -14,9 +13,9 @@ use crate::time::Span;
 impl Path {
     /// The trace is over: probes join the hop that they turned out to be probes of, if that hop lacks some. Gives what
     /// was where before, and where it is now.
-    pub(in super::super) fn place(&mut self, config: &TraceConfig) -> &[(ProbeRef, ProbeRef)] {
-        self.place_scout(config);
-        let past: Vec<ProbeRef> = self.past_target(config).collect();
+    pub(in super::super) fn place(&mut self) -> &[(ProbeRef, ProbeRef)] {
+        self.place_scout();
+        let past: Vec<ProbeRef> = self.past_target().collect();
         for before in past {
             // Each was the last of its hop.
             let probe = before.hop_ttl().and_then(|ttl| self.hop_mut(ttl)?.probes.pop());
@@ -37,8 +36,8 @@ impl Path {
         self.placed.push((before, ProbeRef::Hop { ttl, query }));
     }
 
-    fn place_scout(&mut self, config: &TraceConfig) {
-        let Some(ttl) = self.scout_hop(config) else { return };
+    fn place_scout(&mut self) {
+        let Some(ttl) = self.scout_hop() else { return };
         let Some(scout) = self.scout.take() else { return };
         let ends = self.evidence(&scout).is_some_and(Reply::may_end);
         self.put(scout, ProbeRef::Scout, ttl);
@@ -48,16 +47,16 @@ impl Path {
     }
 
     /// The hop that the scout turned out to be a probe of, if that lacks one.
-    fn scout_hop(&self, config: &TraceConfig) -> Option<u8> {
+    fn scout_hop(&self) -> Option<u8> {
         // With a TTL that is just enough it is a probe of the last hop, whatever its answer says.
-        let is_its = |end: &u8| self.is_scouted(*end) || *end == config.max_ttl;
+        let is_its = |end: &u8| self.is_scouted(*end) || *end == self.max_ttl();
         let answered = self.end.filter(is_its);
         // Nobody is known to be there: then it was a probe of the last hop.
-        let unknown = || self.end.is_none().then_some(config.max_ttl);
+        let unknown = || self.end.is_none().then_some(self.max_ttl());
         let ttl = answered.or_else(unknown)?;
         // All hops before it have been asked, or it was too early to say anything of this one.
         let asked = usize::from(ttl.checked_sub(self.first_ttl)?) <= self.seen;
-        (asked && self.len_of(ttl) < config.queries.into()).then_some(ttl)
+        (asked && self.len_of(ttl) < self.queries.into()).then_some(ttl)
     }
 
     /// Whether the answer to the scout comes from this end of the path: its quote says so or, where it quotes nothing, the
@@ -75,23 +74,20 @@ impl Path {
 
     /// The probes that went past the target and count as queries of it: as many as its hop lacks, those of the
     /// nearest hops first, and of each hop the last.
-    pub(in super::super) fn past_target(
-        &self,
-        config: &TraceConfig,
-    ) -> impl Iterator<Item = ProbeRef> {
+    pub(in super::super) fn past_target(&self) -> impl Iterator<Item = ProbeRef> {
         let is_of_target = |end: &u8| self.end_by_target() == Some(*end) && self.target_before == 0;
         let end = self.end.filter(is_of_target);
         let lacks = end.map_or(0, |end| {
-            let scout = self.scout.is_some() && self.scout_hop(config) == Some(end);
-            usize::from(config.queries).saturating_sub(self.len_of(end) + usize::from(scout))
+            let scout = self.scout.is_some() && self.scout_hop() == Some(end);
+            usize::from(self.queries).saturating_sub(self.len_of(end) + usize::from(scout))
         });
-        self.past(end.unwrap_or(u8::MAX), config).take(lacks)
+        self.past(end.unwrap_or(u8::MAX)).take(lacks)
     }
 
     /// The probes that were sent with a higher TTL than this and may have reached the target, if a scout went first: without
     /// one, none goes past the target that another takes the place of.
-    fn past(&self, ttl: u8, config: &TraceConfig) -> impl Iterator<Item = ProbeRef> {
-        let scouts = config.has_scout();
+    fn past(&self, ttl: u8) -> impl Iterator<Item = ProbeRef> {
+        let scouts = self.has_scout;
         let beyond = self.hops().iter().filter(move |hop| scouts && hop.ttl > ttl);
         beyond.flat_map(|hop| {
             let last_first = hop.probes.iter().enumerate().rev();
@@ -108,14 +104,14 @@ impl Path {
     }
 
     /// How many queries of this hop need no probe of their own, if the target is there or whoever else ends the path.
-    pub(in super::super) fn covered(&self, ttl: u8, config: &TraceConfig) -> usize {
+    pub(in super::super) fn covered(&self, ttl: u8) -> usize {
         let scout = match self.distance {
             Some(distance) => distance == ttl,
             None => self.target_answered_scout(),
         };
         // If it is not known where the path ends, it is the target that is taken to be there.
         let is_of_target = self.end != Some(ttl) || self.end_by_target() == Some(ttl);
-        let past = if is_of_target { self.past(ttl, config).count() } else { 0 };
+        let past = if is_of_target { self.past(ttl).count() } else { 0 };
         past + usize::from(scout)
     }
 

@@ -150,7 +150,7 @@ impl Engine for Paths {
     }
 
     fn reached(&self) -> bool {
-        self.tracer.path().reached(&self.run.config)
+        self.tracer.path().reached()
     }
 
     fn is_done(&self) -> bool {

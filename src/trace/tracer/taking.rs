@@ -274,7 +274,7 @@ impl Tracer {
             self.path.doubts.answered.insert(ttl);
         }
         if settles || belated {
-            self.path.note_answer(at, self.config.max_ttl);
+            self.path.note_answer(at);
         }
         if settles {
             self.waiting.remove(at, measured, &self.path);
