@@ -41,7 +41,7 @@ pub struct Player<R: Read> {
     place: Place,
     copies: Copies,
     goal: Goal,
-    /// That is before the place where it is.
+    /// The destination is before the current place.
     back: bool,
     playing: bool,
     speed: f64,
@@ -52,7 +52,7 @@ pub struct Player<R: Read> {
 }
 
 impl<R: Read> Player<R> {
-    /// At the beginning of a recording, on the way to its end. `engine` watches the trace, of which `interval` is
+    /// A player at the beginning of a recording, moving to its end. `engine` watches the trace, of which `interval` is
     /// how many seconds its rounds take, if it has rounds.
     ///
     /// # Errors
@@ -303,7 +303,7 @@ impl Mark {
     }
 }
 
-/// All that is known at a place in a recording.
+/// The state at a place in a recording.
 #[derive(Clone)]
 struct Place {
     engine: Box<dyn Watching>,
@@ -378,7 +378,7 @@ impl Copies {
     }
 }
 
-/// Who looks on while a recording is played.
+/// The observer of a recording that is played.
 struct Onlooker<'a> {
     seen: &'a mut Seen,
     annotations: &'a mut Annotations,

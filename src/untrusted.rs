@@ -61,14 +61,14 @@ impl PartialEq<str> for Untrusted {
     }
 }
 
-/// In quotes, as evidence.
+/// Writes the text in quotes, as evidence.
 impl fmt::Debug for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.escaped())
     }
 }
 
-/// In the form for terminals, whatever is written: JSON that is decoded and printed is harmless still.
+/// Writes the form for terminals in every format: JSON that is decoded and printed stays harmless.
 impl Serialize for Untrusted {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.shown())

@@ -121,13 +121,13 @@ pub(super) struct Interfaces {
 }
 
 impl Interfaces {
-    /// Those that have numbers already; further ones follow.
+    /// Interfaces that already have numbers; further ones follow.
     pub(super) fn known(known: &BTreeMap<u32, Untrusted>) -> Self {
         let numbers = known.iter().map(|(number, name)| (name.shown(), *number));
         Self { numbers: numbers.collect(), last: known.keys().last().copied().unwrap_or(0) }
     }
 
-    /// By their numbers; those without a name are left out.
+    /// The names by number; interfaces without a name are left out.
     pub(super) fn names(&self) -> BTreeMap<u32, Untrusted> {
         self.numbers.iter().map(|(name, number)| (*number, name.as_str().into())).collect()
     }
@@ -342,7 +342,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Of a block of this length.
+    /// The options of a block of this length.
     pub(super) fn new(order: Endianness, block_len: usize) -> Self {
         Self { order, block_len, record: BLOCK_HEAD }
     }

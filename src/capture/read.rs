@@ -39,7 +39,7 @@ const COMPRESSED: &[(&[u8], &str)] = &[
     (b"BZh", "bunzip2"),
 ];
 
-/// One thing that a capture file says.
+/// One entry of a capture file.
 #[derive(Clone, Debug)]
 pub enum Item<'a> {
     /// A packet.
@@ -261,7 +261,7 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// As [`find`](Self::find), with the packet's stamp brought to the time of the run; a step before it is queued.
+    /// Finds an item as [`find`](Self::find) does, with the packet's stamp in the time of the run; a step before it is queued.
     #[inline]
     fn find_mended(&mut self) -> Result<Option<Found>, Stop> {
         let mut found = self.find();

@@ -409,7 +409,7 @@ fn statistics_block(
     InterfaceStatisticsBlock { interface_id: 0, timestamp, options }
 }
 
-/// As much of a frame as a recording holds, and how much that is.
+/// The part of a frame that a recording holds, and its length.
 fn captured<'a>(frame: &Frame<'a>) -> (&'a [u8], u32) {
     match u32::try_from(frame.bytes.len()) {
         Ok(len) if len <= SNAPLEN => (frame.bytes, len),
@@ -421,7 +421,7 @@ fn since_epoch(at: Timestamp) -> Duration {
     Duration::from_nanos(u64::try_from(at.nanos()).unwrap_or(0))
 }
 
-/// As much of a text as fits an option.
+/// The beginning of a text that fits an option.
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(TEXT_MAX)).unwrap_or(text)
 }

@@ -32,12 +32,12 @@ const FILE: &str = "config_file";
 /// Something that the file may say.
 struct Key {
     name: &'static str,
-    /// As in the file. Whoever says this says nothing.
+    /// The value as in the file. Writing it changes nothing.
     default: &'static str,
     set: Set,
     /// Further options on the command line, by id, beside which it does not count.
     unless: &'static [&'static str],
-    /// It counts for replays too.
+    /// Whether it counts for replays too.
     presents: bool,
 }
 

@@ -108,7 +108,7 @@ pub fn aside(lines: &[u8]) -> io::Result<()> {
     io::stderr().lock().write_all(lines)
 }
 
-/// Nothing more is written to an unfinished line: what waited for its end is said.
+/// Ends an unfinished line and writes the messages that waited for its end.
 pub fn end() {
     // If stderr is closed, there is nowhere left to report it.
     let _ = cursor().break_line();

@@ -23,7 +23,7 @@ use crate::trace::{self, Engine, Measurement, ProbeSelector, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
-/// Of how many addresses the names in a recording are taken in: of each 255 octets at most.
+/// The most addresses whose names are read from a recording, at most 255 octets each.
 const NAMES: usize = 1 << 17;
 
 /// What a first reading of the file tells.
@@ -273,7 +273,7 @@ impl Contents {
         Traces { chosen, surveyed, endpoint, over_uplinks }
     }
 
-    /// One of them, with what the recording and the options say of it.
+    /// A found trace, with the configuration of the recording and the options.
     pub(super) fn recorded(&self, found: Found, options: &TraceOptions) -> Recorded {
         let Found { mut config, idents, .. } = found;
         let sent_by = config.clone();

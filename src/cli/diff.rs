@@ -164,7 +164,7 @@ struct Joined {
     left_out: u64,
     /// The most probes that one of them has.
     longest: u64,
-    /// It is of all paths.
+    /// Whether it is a map of all paths.
     map: bool,
 }
 

@@ -50,7 +50,7 @@ pub struct Earlier {
 /// was ahead of the time of the run by then.
 type Said = Option<(RecordingMetadata, Timestamp, LinkType, Span)>;
 
-/// That as text: the reason why it cannot be read, or nothing, or the three numbers and the configuration.
+/// The result as text: the reason why it cannot be read, or nothing, or the three numbers and the configuration.
 fn written(said: anyhow::Result<Said>) -> Vec<u8> {
     let text = match said {
         Err(error) => format!("error {}", in_one_line(&error)),
@@ -107,7 +107,7 @@ impl Earlier {
         Ok(Self { config, plan, name, file, last, clock_offset })
     }
 
-    /// Its frames, once more; those of interfaces with these names have these numbers.
+    /// The frames of the recording; interfaces with these names have these numbers.
     pub fn frames(
         &self,
         interfaces: &BTreeMap<u32, Untrusted>,
@@ -124,7 +124,7 @@ impl Earlier {
         self.last.after(Span::from_secs_f64(self.config.wait.max))
     }
 
-    /// Its configuration, unless another is asked for.
+    /// The configuration of the recording, unless the options differ.
     pub fn go_on(&self, options: &TraceOptions, flow: &Flow) -> anyhow::Result<TraceConfig> {
         let mut asked = self.config.clone();
         options.apply(&mut asked);

@@ -143,7 +143,7 @@ impl Row {
     }
 }
 
-/// As RFC 3339 has it, to the microsecond, in UTC.
+/// A time in the format of RFC 3339, to the microsecond, in UTC.
 fn calendar(at: Timestamp) -> String {
     let moment = Calendar::from_nanosecond(i128::from(at.nanos())).unwrap_or_default();
     format!("{moment:.6}")

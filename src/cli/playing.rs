@@ -24,7 +24,7 @@ use crate::trace::table::Row;
 use crate::trace::{Measurement, TraceConfig, Tracer};
 use crate::untrusted::Untrusted;
 
-/// As many traces of a recording are shown as there are digits to choose them by.
+/// The most traces of a recording that are shown: a digit chooses each.
 const TABS: usize = 9;
 /// How long a recording is worked on before keys are looked for again, and how much of it between two looks at
 /// the clock.
@@ -81,7 +81,7 @@ struct Recording {
     player: Player<Again>,
     name: Untrusted,
     numeric: bool,
-    /// It was said that the recording ends in the middle of a packet.
+    /// Whether rtrace reported that the recording ends in the middle of a packet.
     said: bool,
 }
 
@@ -122,7 +122,7 @@ impl Recording {
     }
 }
 
-/// All traces of a recording: each is where it is.
+/// All traces of a recording, each at its own place.
 struct Recordings {
     all: Vec<Recording>,
     /// When time was last seen to pass.

@@ -28,7 +28,7 @@ impl Randomness {
         Ok(Self { key: number()?, first_id, flow_label, seed, ident: 0 })
     }
 
-    /// In a simulated network it is the same each time.
+    /// The random values of a simulated network, the same each time.
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (key, flow_label) = (rng.u64(..), rng.u32(..LABELS));

@@ -181,7 +181,7 @@ fn part_with(mut terminal: DefaultTerminal) {
 }
 
 impl Drop for Screen {
-    /// All is as it was before, if there still is a terminal; and what was kept is said.
+    /// Restores the terminal, if there still is one, and writes the messages that were held back.
     fn drop(&mut self) {
         // A second restore would move the cursor back over the panic message.
         if !PANICKED.load(Ordering::SeqCst) {

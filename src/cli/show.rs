@@ -139,7 +139,7 @@ impl Finder {
         }
     }
 
-    /// That there is no such probe, and where there are some.
+    /// The error for a missing probe, with the nearest ones.
     fn nothing(&self, file: &FilePath) -> anyhow::Error {
         let file = file.display();
         let frame = match self.wanted {

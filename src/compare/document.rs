@@ -14,10 +14,10 @@ pub const LONGEST: u64 = 8 << 20;
 /// A document that cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
-    /// It is of the form but not whole.
+    /// It has the format, but is incomplete.
     #[error("this JSON document is incomplete, or not by rtrace: {0}; write it again with --json")]
     Form(#[from] serde_json::Error),
-    /// It is another document.
+    /// It is another kind of document.
     #[error(
         "this is {0}: compare recordings, or documents of `rtrace --json` and `rtrace paths --json`"
     )]

@@ -16,7 +16,7 @@ use crate::chance::{self, Seen};
 
 /// A path has changed if chance alone shows two traces so different less often than this.
 pub const SIGNIFICANCE: f64 = 0.005;
-/// Of a path that has changed, the hops that chance alone parts less often than this have.
+/// The chance below which a hop of a changed path counts as changed.
 pub const OF_HOP: f64 = 0.05;
 
 /// What hops of two traces say, side by side.
@@ -45,12 +45,12 @@ struct Event {
     chances: Vec<f64>,
     /// The chance of what does differ.
     happened: Option<(f64, Differs)>,
-    /// It is one draw for each flow.
+    /// Whether a flow is one draw.
     by_flow: bool,
 }
 
 impl Evidence {
-    /// Of these pairs of hops.
+    /// The evidence of these pairs of hops.
     pub(super) fn of<'a>(pairs: impl IntoIterator<Item = (&'a Hop, &'a Hop)>) -> Self {
         let mut flows = BTreeSet::new();
         let (mut shared, mut all) = (false, Vec::new());

@@ -41,13 +41,13 @@ pub struct Comparison {
     pub rewrites: Vec<Rewriting>,
     /// What became of the RTTs: no change of the path.
     pub rtts: Rtts,
-    /// As long as the path was and is, where its end is known.
+    /// The length of the path, where its end is known.
     pub length: Pair<Option<u8>>,
     /// Whether the target was and is reached.
     pub reached: Pair<bool>,
     /// Which of the runs was not finished.
     pub unfinished: Pair<bool>,
-    /// Of how many rounds each is made, all of them together.
+    /// The number of rounds in each, compared all together.
     pub rounds: Pair<usize>,
 }
 
@@ -105,7 +105,7 @@ pub enum Difference {
     Labels {
         /// Which.
         responder: IpAddr,
-        /// As they were, and as they are.
+        /// The stacks before and after.
         stacks: Pair<Stacks>,
     },
 }

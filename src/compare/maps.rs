@@ -48,7 +48,7 @@ pub struct Map {
 struct Index {
     /// Which node has an id.
     nodes: HashMap<usize, usize>,
-    /// Of how many links from a node it is known, and by how many flows.
+    /// The number of known links from a node, and of the flows that show them.
     next: HashMap<usize, (u32, u32)>,
     /// The first silent node beyond a node.
     silent: HashMap<usize, usize>,
@@ -96,7 +96,7 @@ pub struct MapComparison {
     pub verdict: Verdict,
     /// The chance that two runs over unchanged paths differ at least this much.
     pub p: f64,
-    /// With what confidence both runs would prove a change, in percent, if all is as it looks; only if that is unclear.
+    /// The confidence, in percent, with which both runs would prove a change if all is as it looks; only if the verdict is unclear.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enough_confidence: Option<f64>,
     /// Routers that only one of the maps has.
@@ -107,7 +107,7 @@ pub struct MapComparison {
     pub per_packet: BTreeMap<IpAddr, bool>,
     /// Whether the target was and is reached.
     pub reached: Pair<bool>,
-    /// With what confidence each run was to find all, in percent.
+    /// The confidence of each run, in percent.
     pub confidence: Pair<f64>,
     /// Which of them was not finished.
     pub unfinished: Pair<bool>,
@@ -174,7 +174,7 @@ impl Map {
         p < 1.0 - self.asked.confidence / 100.0 && !self.unfinished()
     }
 
-    /// By what its nodes are known, the prober first: their least address, or none of the silent.
+    /// The nodes by their lowest address, the prober first; silent nodes have none.
     fn known(&self) -> BTreeMap<IpAddr, &Node> {
         let named = self.nodes.iter().filter_map(|node| Some((node, node.address?)));
         named
@@ -264,7 +264,7 @@ pub fn compare(before: &Map, after: &Map) -> MapComparison {
 }
 
 impl MapComparison {
-    /// Of what may be a change, nothing is one unless both maps together say so; then at least what is least likely.
+    /// Marks the changes: none unless both maps together show one; then at least the least likely difference.
     fn judge(&mut self) {
         let certain = self.p < SIGNIFICANCE;
         let finished = |difference: Missing| match difference {

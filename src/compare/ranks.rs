@@ -6,7 +6,7 @@
 /// Up to as many pairs of RTTs the distribution of the rank sum is counted out.
 const EXACT_PAIRS: usize = 400;
 
-/// As many values of a sample tell a shift well enough.
+/// The number of values of a sample that is enough to find a shift.
 const QUANTILES: usize = 100;
 
 /// Two samples of a distribution that may have shifted.

@@ -46,7 +46,7 @@ struct Hop {
     ttl: u8,
     ranks: Ranks,
     shift_ns: i64,
-    /// It could tell a shift by itself.
+    /// Whether this hop alone could show a shift.
     enough: bool,
 }
 

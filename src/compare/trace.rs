@@ -59,7 +59,7 @@ struct TracedProbe {
 struct TracedReply {
     responder: IpAddr,
     rtt_ns: Option<i64>,
-    /// That is not to be believed.
+    /// Whether the RTT is unreliable.
     #[serde(default)]
     clock_fault: bool,
     quoted_tos: Option<u8>,

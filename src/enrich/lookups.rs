@@ -66,11 +66,11 @@ type Ask<K> = dyn FnMut(K) + Send;
 
 /// Where values come from.
 enum Source<K, V> {
-    /// They were given beforehand, perhaps to several: what is not among them has none.
+    /// Values given beforehand, perhaps shared; other keys have none.
     Given(Arc<HashMap<K, Option<V>>>),
-    /// They are at hand.
+    /// Values that are looked up immediately.
     Held(Box<Resolve<K, V>>),
-    /// They are asked for, which takes its time.
+    /// Values that a query returns later.
     Asked { ask: Box<Ask<K>>, answers: Receiver<(K, Option<V>)> },
 }
 

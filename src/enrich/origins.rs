@@ -17,7 +17,7 @@ use crate::untrusted::Untrusted;
 /// More systems than this announce no address: the rest is not believed.
 pub const MOST_NUMBERS: usize = 16;
 
-/// Who announces an address: nobody that is known, if there are no numbers.
+/// The systems that announce an address; no numbers if none is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The numbers of the autonomous systems.
@@ -37,13 +37,13 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// Those that are at hand: what a database says of an address, `None` if it is damaged there.
+    /// Origins from a database: its entry for an address, `None` if it is damaged there.
     #[must_use]
     pub fn held(look_up: impl Fn(IpAddr) -> Option<Origin> + Send + Sync + 'static) -> Self {
         Self { announced: Lookups::held(look_up), names: Lookups::given([]), unnamed: Vec::new() }
     }
 
-    /// Those that others are asked for: what announces an address, and what a system is called.
+    /// Origins from lookups: the systems that announce an address, and the name of a system.
     #[must_use]
     pub fn asked(announced: Lookups<IpAddr, Origin>, names: Lookups<u32, Untrusted>) -> Self {
         Self { announced, names, unnamed: Vec::new() }

@@ -14,7 +14,7 @@ pub struct Paced<L> {
     link: L,
     began: (Instant, Timestamp),
     calls: Receiver<()>,
-    /// It has been called: nothing is waited for any more.
+    /// Whether the wait was ended by a call.
     hurried: bool,
 }
 

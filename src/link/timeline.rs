@@ -57,7 +57,7 @@ pub struct Timeline {
     offset: Span,
     /// The offset when the clocks were last read; it differs from `offset` while a step is not reported yet.
     latest: Span,
-    /// By how much that may be wrong.
+    /// The uncertainty of `latest`.
     unsure: Span,
     /// When the clocks were last read.
     read: Timestamp,

@@ -21,7 +21,7 @@ pub enum Loss {
     None,
     /// Hops beyond it, which its packets have to pass, lost clearly fewer: it limits what it answers.
     RateLimited,
-    /// They were lost here or, as the hops beyond tell the same, before.
+    /// They were lost at this hop or before it: hops beyond lose as much.
     Path,
     /// That cannot be determined.
     Unclear(Reason),

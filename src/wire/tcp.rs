@@ -40,7 +40,7 @@ pub struct Beginning {
 }
 
 impl Beginning {
-    /// That of a segment which may have been cut short after it.
+    /// The header of a segment, which may be cut short after it.
     #[must_use]
     pub fn of(segment: &[u8]) -> Option<Self> {
         let [a, b, c, d, offset, flags] = *segment.get(8..)?.first_chunk()?;

@@ -12,7 +12,7 @@ macro_rules! of_rounds {
     };
 }
 
-/// Of `rtrace` alone.
+/// The end of the help of `rtrace` alone.
 pub const ALL: &str = concat!(
     "\
 Examples:
@@ -30,7 +30,7 @@ Examples:
     of_one_trace!()
 );
 
-/// Of `rtrace trace`.
+/// The end of the help of `rtrace trace`.
 pub const TRACE: &str = concat!(
     "\
 Examples:
@@ -41,7 +41,7 @@ Examples:
     of_one_trace!()
 );
 
-/// Of `rtrace replay`.
+/// The end of the help of `rtrace replay`.
 pub const REPLAY: &str = "\
 Examples:
   rtrace replay out.pcapng                    the report of every trace in it
@@ -51,7 +51,7 @@ Examples:
 Exit status: 0 every trace reached its target, 1 one did not or probes never
 left the host that probed, 2 usage or IO error, or no trace in the recording.";
 
-/// Of `rtrace watch`.
+/// The end of the help of `rtrace watch`.
 pub const WATCH: &str = concat!(
     "\
 Examples:
@@ -63,7 +63,7 @@ Examples:
     of_rounds!()
 );
 
-/// Of `rtrace inspect`.
+/// The end of the help of `rtrace inspect`.
 pub const INSPECT: &str = concat!(
     "\
 Examples:
@@ -73,7 +73,7 @@ Examples:
     of_one_trace!()
 );
 
-/// Of `rtrace diff`.
+/// The end of the help of `rtrace diff`.
 pub const DIFF: &str = "\
 Examples:
   rtrace diff monday.pcapng tuesday.pcapng    what has changed since monday
@@ -83,7 +83,7 @@ Examples:
 Exit status: 0 the path is the same or the result is unclear, 1 the path has
 changed, 2 usage or IO error.";
 
-/// Of `rtrace show`.
+/// The end of the help of `rtrace show`.
 pub const SHOW: &str = "\
 Examples:
   rtrace show out.pcapng 12                   the probe or reply in frame 12
@@ -92,7 +92,7 @@ Examples:
 
 Exit status: 0 the probe was found, 2 usage or IO error, or it was not found.";
 
-/// Of `rtrace report`.
+/// The end of the help of `rtrace report`.
 pub const REPORT: &str = concat!(
     "\
 Examples:
@@ -104,7 +104,7 @@ Examples:
     of_rounds!()
 );
 
-/// Of `rtrace paths`.
+/// The end of the help of `rtrace paths`.
 pub const PATHS: &str = concat!(
     "\
 Examples:
@@ -117,7 +117,7 @@ Examples:
     of_one_trace!()
 );
 
-/// Of `rtrace config`.
+/// The end of the help of `rtrace config`.
 pub const CONFIG: &str = "\
 Examples:
   rtrace config                               which file there is and what it sets

@@ -109,7 +109,7 @@ impl Odds {
         (chance::together(&groups, least).min(apart) * 2.0).min(1.0)
     }
 
-    /// With what confidence above this one runs would prove a change, in percent, if what they lack now is not there and flows
+    /// The confidence above this one, in percent, with which runs would prove a change, if the missing next hops do not exist and flows
     /// spread evenly.
     pub(super) fn enough_confidence(&self, asked: f64) -> Option<f64> {
         let enough = |percent: &f64| {

@@ -27,7 +27,7 @@ fn others(rate: Rate, seconds: f64, rng: &mut fastrand::Rng) -> f64 {
 }
 
 impl Bucket {
-    /// One that has rested.
+    /// A full bucket.
     pub(super) fn full(rate: Option<Rate>) -> Self {
         let tokens = rate.map_or(0.0, |rate| f64::from(rate.burst));
         Self { tokens, since: Timestamp::default(), asked: Timestamp::default() }

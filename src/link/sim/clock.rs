@@ -6,7 +6,7 @@
 use crate::link::timeline::{Reading, Timeline};
 use crate::time::{ClockStep, Span, Timestamp};
 
-/// That the clock is set.
+/// One setting of the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// When, after the simulation began.

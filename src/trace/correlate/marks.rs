@@ -7,7 +7,7 @@ use crate::probe::{self, ProbeKey, ProbeType};
 use crate::wire::quoted::Quoted;
 
 impl Correlator {
-    /// By what each probe is found in what datagrams show, where that shows no other probe of this trace too.
+    /// The marks that identify each probe in datagrams, without marks that another probe of this trace shares.
     pub(in super::super) fn marks(&self, strict: bool) -> impl Iterator<Item = Mark> {
         let (flow, probe) = (&self.flow, self.flow.probe);
         let by_origin = !strict || matches!(probe, ProbeType::Protocol(_));
@@ -21,7 +21,7 @@ impl Correlator {
             .chain(self.rewritten.marks())
     }
 
-    /// By what probes of other rounds are found that a datagram to us may be about which is captured at this time.
+    /// The marks of probes of other rounds that a datagram captured at this time may be about.
     ///
     /// Of a mark that the probes of many rounds share one is enough, of the latest: if that is not believed, older ones are less.
     pub(in super::super) fn marks_in(&self, datagram: &Datagram<'_>) -> impl Iterator<Item = Mark> {

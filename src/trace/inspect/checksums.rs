@@ -19,7 +19,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// That of a datagram, `message` being all that follows its IP header. `None` if its protocol has no checksum
+    /// The checksum of a datagram, where `message` is everything after its IP header. `None` if its protocol has no checksum
     /// that rtrace knows, or the message is not whole.
     pub(super) fn of(header: &IpHeader, message: &[u8]) -> Option<Self> {
         let whole = header.header_len + message.len() == header.total_len;
@@ -37,7 +37,7 @@ impl Verdict {
         Some(if right { Self::Right } else { Self::Wrong })
     }
 
-    /// That of a message as it was quoted: `quoted`, and behind it what was sent.
+    /// The checksum of a quoted message: `quoted`, followed by the octets as sent.
     ///
     /// Of a quote that tells another length there is none: some hosts mangle that field, and what a shorter or longer
     /// message was is not known.

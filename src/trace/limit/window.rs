@@ -13,7 +13,7 @@ const FOLLOWING: Span = Span::from_millis(1_500);
 const LEAST: u64 = 2;
 /// The part of its answers that a limit of a second gives in seconds with losses, those at either end among them.
 const MET: f64 = 0.8;
-/// As many numbers of answers in a second are tried.
+/// How many limits on the answers in a second are tried.
 const TRIED: usize = 6;
 
 /// A second of a window: as many were asked, and as many answered.

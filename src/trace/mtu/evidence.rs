@@ -168,7 +168,7 @@ impl<'a> Evidence<'a> {
         self.tried(ttl, len).filter(move |it| it.rested || !limits)
     }
 
-    /// That `len`, which nobody has answered on the path to hop `ttl`, vanishes; `control` is a length that is answered
+    /// Confirms that `len`, unanswered on the path to hop `ttl`, vanishes; `control` is a length that is answered
     /// there.
     pub(super) fn confirm(&self, ttl: u8, len: u16, control: Option<u16>) -> Result<(), Vec<Ask>> {
         let limits = self.limits(ttl);

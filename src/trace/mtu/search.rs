@@ -18,7 +18,7 @@ const CHECKS_AT_ONCE: usize = 2;
 /// What a narrow link does to a size, so that a smaller one with another fate shows how much it takes.
 #[derive(Clone, Copy)]
 enum Class<'a> {
-    /// Nobody says anything of it.
+    /// Nobody answers it.
     Vanishes,
     /// The router that said this refuses it.
     Refused(Refusal<'a>),
@@ -181,7 +181,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// That of two neighbouring sizes the one that was not answered vanishes.
+    /// Confirms that the unanswered one of two neighbouring sizes vanishes.
     fn confirm(&self, ttl: u8, (low, high): (u16, u16), class: Class<'_>) -> Result<(), Vec<Ask>> {
         let (silent, control) = match class {
             Class::Vanishes => (high, Some(low.max(self.control())).filter(|len| *len < high)),

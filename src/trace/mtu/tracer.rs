@@ -23,7 +23,7 @@ pub struct MtuTracer {
     handed_out: Timestamp,
     /// How many were handed out.
     count: u32,
-    /// All is known, or nothing more will be.
+    /// Whether the search is over.
     over: bool,
     datagram: Vec<u8>,
 }

@@ -96,7 +96,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    /// Those of these probes, and of those that were handed out and not yet captured.
+    /// The counters of these probes, and of those handed out and not yet captured.
     pub(super) fn of(path: &Path, ttls: (u8, u8), flows: Flows, leaving: &[(u16, u8)]) -> Self {
         let mut counters = Self { ttls, ..Self::default() };
         for (ttl, probe) in path.probes() {

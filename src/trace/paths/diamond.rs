@@ -66,7 +66,7 @@ pub(super) struct Edge {
     pub(super) sure: bool,
 }
 
-/// Who leads to whom, each router by its index.
+/// The links between routers, by index.
 struct Map {
     next: Vec<Vec<usize>>,
     before: Vec<Vec<usize>>,

@@ -82,7 +82,7 @@ struct Believed {
 }
 
 impl Believed {
-    /// As many answers are believed whatever speaks against them.
+    /// The number of answers that are believed against any evidence.
     const MANY: usize = 3;
 
     fn of(path: &Path, flows: Flows) -> Self {
@@ -404,7 +404,7 @@ impl Graph {
         places.filter(|place| place.next.len() > 1).count()
     }
 
-    /// Those of the hop before that lead to this place.
+    /// The places of the hop before that lead to this place.
     #[must_use]
     pub fn before(&self, level: usize, place: usize) -> BTreeSet<usize> {
         let before = level.checked_sub(1).and_then(|level| self.levels.get(level));

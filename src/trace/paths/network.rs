@@ -51,7 +51,7 @@ pub struct Router {
     pub enumerated: Option<Enumerated>,
 }
 
-/// That packets go from one router straight to another.
+/// A link: packets go directly from one router to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
     /// The index of the router that they leave.
@@ -70,7 +70,7 @@ pub struct Link {
 /// Whether everything has been tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
-    /// As far as was asked for.
+    /// Everything within the options was explored.
     Complete,
     /// No further probe was allowed.
     MaxProbes,

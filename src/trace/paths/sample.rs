@@ -6,7 +6,7 @@ use crate::time::Timestamp;
 use crate::trace::path::Probe;
 use crate::trace::reply::Reply;
 
-/// So often replies have to change from one address to the other.
+/// How often replies have to change from one address to the other.
 const TURNS: usize = 4;
 /// How far the counter may advance between two replies: this constant, and the next for each second in between.
 const STEP: f64 = 200.0;

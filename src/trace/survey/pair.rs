@@ -68,7 +68,7 @@ impl Pair {
         }
     }
 
-    /// Those of the unseen that were not merely changed on the way (or unfinished, by offload, when they
+    /// The unseen probes that were not merely changed on the path (or unfinished, by offload, when they
     /// were captured), and were not captured after their reply.
     pub(super) fn truly_unseen(&self, flow: &Flow) -> Vec<Unseen> {
         let protocol = flow.protocol();

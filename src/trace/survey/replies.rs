@@ -26,7 +26,7 @@ const FIRST: [u32; 5] = [33_434, 33_435, 33_000, 1, 0];
 const ODD: u32 = 2;
 /// How many replies decide by which rule all are placed.
 const TELLING: usize = 96;
-/// Of fewer replies nothing is said.
+/// The fewest replies that allow a conclusion.
 const FEWEST: usize = 3;
 
 /// One reply: the number of its probe, and what it shows of where it came from.
@@ -53,7 +53,7 @@ enum Rule {
 struct Fit {
     rule: Rule,
     first: u32,
-    /// By how much places of routers differ from the lengths of their return paths, in all and on average.
+    /// The difference between the places of routers and the lengths of their return paths, in all and on average.
     odd: u32,
     mean: u32,
     /// Nothing but the numbers says how many hops are silent.
@@ -74,7 +74,7 @@ pub(super) fn runs(flow: &Flow, replies: Vec<Unseen>) -> Vec<Run> {
     groups(replies).into_iter().filter_map(|group| run(flow, &group)).collect()
 }
 
-/// Those of one socket, and else those whose numbers do not come twice.
+/// Groups the replies of one socket, or else those whose numbers do not repeat.
 fn groups(replies: Vec<Unseen>) -> Vec<Vec<Unseen>> {
     let mut sockets: BTreeMap<u16, Vec<Unseen>> = BTreeMap::new();
     for it in &replies {

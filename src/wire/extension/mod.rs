@@ -38,7 +38,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// That of an address.
+    /// The family of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
@@ -74,7 +74,7 @@ pub enum Checksum {
     Right,
     /// The router sent none.
     Absent,
-    /// It is wrong, or part of the structure is missing: the objects are not to be believed.
+    /// It is wrong, or part of the structure is missing: the objects are not reliable.
     Wrong,
 }
 
