@@ -93,7 +93,7 @@ impl RecordingMetadata {
         Self { trace, measurement, look: Presentation::default(), first_round: 0 }
     }
 
-    /// As a section comment.
+    /// Writes the metadata as a section comment.
     #[must_use]
     pub fn to_comment(&self) -> String {
         let json = serde_json::to_string(self).unwrap_or_default();

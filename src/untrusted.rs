@@ -101,7 +101,7 @@ impl Untrusted {
         safe
     }
 
-    /// As one word, for text whose readers split it: letters and digits of any script, and what host names and
+    /// Writes the text as one word, for outputs whose readers split at blanks: letters and digits of any script, and what host names and
     /// addresses have besides.
     #[must_use]
     pub fn word(&self) -> String {
@@ -161,7 +161,7 @@ impl Untrusted {
         safe
     }
 
-    /// With everything but ASCII letters, digits, `-`, `_` and `.` replaced by `?`, and cut at 255 characters.
+    /// Writes everything but ASCII letters, digits, `-`, `_` and `.` as `?`, cut at 255 characters.
     #[must_use]
     pub fn ascii(&self) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);

@@ -24,7 +24,7 @@ pub struct Ranks {
 }
 
 impl Ranks {
-    /// Of the samples before and after.
+    /// The test of the samples before and after.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of RTTs")]
     pub fn of((before, after): Samples<'_>) -> Self {
@@ -80,7 +80,7 @@ pub fn least(n: usize, m: usize) -> f64 {
     (2.0 / orders).min(1.0)
 }
 
-/// By how much the second sample exceeds the first: the median of all differences (Hodges and Lehmann 1963), of large
+/// The shift of the second sample against the first: the median of all differences (Hodges and Lehmann 1963), of large
 /// samples between quantiles.
 #[must_use]
 pub fn shift((before, after): Samples<'_>) -> Option<i64> {

@@ -115,7 +115,7 @@ fn partly(hops: &BTreeMap<u8, Tally>) -> bool {
 mod tests {
     use super::*;
 
-    /// Of one field: what each hop quotes, "." as it was sent.
+    /// The quotes of one field by each hop; "." is as sent.
     fn quotes(field: &str, hops: &[&str]) -> Quotes {
         let mut quotes = Quotes::default();
         for (hop, shown) in (1..).zip(hops) {

@@ -73,7 +73,7 @@ impl Departures {
         self.noted = self.noted.saturating_add(count);
     }
 
-    /// Those that never left so far.
+    /// The probes that have not left yet.
     pub(super) fn never_sent(&self) -> NeverSent {
         let waiting = self.handed - self.left;
         let unseen = waiting.saturating_sub(self.recent.len() as u64);

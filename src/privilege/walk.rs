@@ -20,7 +20,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
-/// As many links as the kernel follows.
+/// The number of symbolic links that the kernel follows.
 const MOST_LINKS: usize = 40;
 
 /// The owner of files whose owner this user namespace does not know.

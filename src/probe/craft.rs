@@ -357,7 +357,7 @@ fn write_tcp(spec: &ProbeSpec, body: &mut [u8]) {
     }
 }
 
-/// By hand: pnet's options are each a vector of their own.
+/// Writes the options by hand: each of pnet's options is a separate vector.
 fn write_syn_options(token: u32, segment: &mut [u8]) {
     let at = usize::from(TCP_HEADER);
     let Some(options) = segment.get_mut(at..at + usize::from(SYN_OPTIONS)) else { return };

@@ -340,7 +340,7 @@ pub struct AnswerKey {
 }
 
 impl AnswerKey {
-    /// By what the target's answer to a probe with this key and payload will be known.
+    /// The marks of the target's answer to a probe with this key and payload.
     #[must_use]
     pub fn of(probe: ProbeType, key: &ProbeKey, payload: &[u8]) -> Self {
         let number = match probe {

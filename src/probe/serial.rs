@@ -118,7 +118,7 @@ pub fn fits(spec: &ProbeSpec, header: &IpHeader, payload: &[u8]) -> bool {
     }
 }
 
-/// By how much a field is ahead of what it is for serial 0.
+/// The distance of a field from its value for serial 0.
 fn difference(field: u16, of_first: u16, modulus: u64) -> Remainder {
     Remainder::of(u64::from(field) + modulus - u64::from(of_first) % modulus, modulus)
 }

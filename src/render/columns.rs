@@ -30,7 +30,7 @@ pub struct Figures<'a> {
 }
 
 impl<'a> Figures<'a> {
-    /// Those of a hop.
+    /// The values of a hop.
     #[must_use]
     pub fn of(row: &'a Row) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl<'a> Figures<'a> {
         }
     }
 
-    /// Those of one host: what was sent and lost is the hop's, since nobody can tell whom a lost probe met.
+    /// The values of one host: sent and lost are the hop's, since a lost probe shows no host.
     #[must_use]
     pub fn of_host(row: &'a Row, host: &'a Responder) -> Self {
         Self { received: host.rtts.count(), rtts: &host.rtts, ..Self::of(row) }
@@ -129,7 +129,7 @@ impl Columns {
     }
 }
 
-/// Their letters.
+/// Writes the letters of the columns.
 impl std::fmt::Display for Columns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.iter().try_for_each(|column| write!(f, "{}", column.letter))

@@ -56,7 +56,7 @@ impl<W: Write> Renderer for Csv<W> {
     }
 }
 
-/// Of the same kind as the error within, so that a closed pipe is known as one.
+/// Converts an error and keeps its kind, so that a closed pipe is recognised.
 pub(super) fn as_io(error: csv::Error) -> io::Error {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => error,

@@ -191,7 +191,7 @@ fn place_of(it: Odd) -> String {
     }
 }
 
-/// That the target was not reached, and who said so; not where a loop says it.
+/// The line for a target that was not reached, with the error and its sender; none if the path ends in a loop.
 fn unreached_line(view: View<'_>) -> Option<String> {
     let View { path, .. } = view;
     if path.reached() || path.looped.is_some() {

@@ -132,7 +132,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// They are query 0 of their TTL.
+/// The rows of confirmations, each query 0 of its TTL.
 fn confirmations(view: View<'_>, style: Style) -> Vec<ProbeRow<'_>> {
     let all = view.path.confirmations.iter();
     all.map(|probe| ProbeRow::of((probe.ttl, 0), probe, false, view, style)).collect()

@@ -24,14 +24,14 @@ impl<W: Write> Lines<W> {
         self.out.flush()
     }
 
-    /// This one has answered.
+    /// Notes a responder.
     pub(super) fn note(&mut self, responder: IpAddr) {
         if self.seen.insert(responder) {
             self.responders.push(responder);
         }
     }
 
-    /// All who have, at the end.
+    /// Takes all responders, at the end.
     pub(super) fn take_responders(&mut self) -> Vec<IpAddr> {
         std::mem::take(&mut self.responders)
     }

@@ -192,7 +192,7 @@ impl Form {
         [text, json, ndjson, csv, atlas, scamper, dot, mermaid, svg]
     };
 
-    /// Its name, and in a few words what it is.
+    /// The name of the format, and a short description.
     #[must_use]
     pub fn describe(self) -> (&'static str, &'static str) {
         match self {

@@ -303,7 +303,7 @@ pub(super) struct ClockStepRow {
 }
 
 impl ClockStepRow {
-    /// Its remark, if there is one.
+    /// The row of a step; `None` if the clock did not move.
     pub(super) fn of(step: &ClockStep) -> Option<Self> {
         let ClockStep { by, from, until } = *step;
         let row = Self { by_ns: by.nanos(), from_ns: from.nanos(), until_ns: until.nanos() };

@@ -45,7 +45,7 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
-    /// As lines of text.
+    /// Writes the facts as lines of text.
     ///
     /// # Errors
     /// When `out` cannot be written.
@@ -74,7 +74,7 @@ impl RunFacts {
         Ok(())
     }
 
-    /// As one JSON document.
+    /// Writes the facts as one JSON document.
     ///
     /// # Errors
     /// When `out` cannot be written.

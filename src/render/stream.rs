@@ -184,7 +184,7 @@ impl<W: Write> Renderer for Stream<W> {
     }
 }
 
-/// That the target is reached or not, other than before.
+/// The line for a change in whether the target is reached.
 fn reach_line(turn: reach::Transition, view: View<'_>) -> Line<'static> {
     match turn {
         reach::Transition::Unreached(outage) => Line::Unreached {

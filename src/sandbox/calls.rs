@@ -74,7 +74,7 @@ pub(super) const DEADLY: &[c_long] = &[
 /// What is said not to exist, so that the C library falls back to a call whose arguments can be looked at.
 pub(super) const ABSENT: &[c_long] = &[libc::SYS_clone3];
 
-/// Whatever a run does.
+/// Allowed in every run.
 const ALWAYS: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_readv,
@@ -121,7 +121,7 @@ const ALWAYS: &[c_long] = &[
 /// The calls of every run, whatever their arguments are.
 pub(super) const EVERY_RUN: [&[c_long]; 2] = [ALWAYS, old::ALWAYS];
 
-/// Whatever a run does, by its arguments: memory that is never executable, threads but no processes, and nothing but
+/// Allowed in every run, by arguments: memory that is never executable, threads but no processes, and nothing but
 /// questions of terminals and limits.
 pub(super) const ALWAYS_IF: &[Rule] = &[
     (libc::SYS_mmap, &[(2, Lacks(PROT_EXEC))]),

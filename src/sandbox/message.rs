@@ -192,7 +192,7 @@ fn address(octets: &[u8]) -> Option<IpAddr> {
     v4().or_else(v6)
 }
 
-/// As much of a text as a message holds.
+/// The beginning of a text that fits a message.
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LONGEST_TEXT)).unwrap_or_default()
 }

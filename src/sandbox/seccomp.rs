@@ -49,7 +49,7 @@ impl Allowed {
         Ok(allowed)
     }
 
-    /// Whatever the arguments are, and whatever was said of them before.
+    /// Allows these calls with any arguments, and replaces earlier rules for them.
     fn always(&mut self, calls: &[c_long]) {
         self.0.extend(calls.iter().map(|call| (*call, Vec::new())));
     }

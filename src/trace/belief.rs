@@ -250,7 +250,7 @@ impl Belief {
         self.is_strict() && !self.is_withdrawn() && !known
     }
 
-    /// It does.
+    /// Notes an error that is new evidence.
     pub(super) fn note_stray(&mut self, stray: Stray) {
         self.origins.extend(stray.origin);
         self.note_misfit();

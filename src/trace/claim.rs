@@ -108,7 +108,7 @@ impl Claim {
 }
 
 impl Quote {
-    /// Of a quote with this header and `len` octets.
+    /// The claim of a quote with this header and `len` octets.
     fn of(header: &IpHeader, len: usize) -> Self {
         Self {
             ttl: header.ttl,

@@ -95,7 +95,7 @@ impl Found {
 }
 
 impl Correlator {
-    /// Of a trace with this configuration. `reserved` is for how many probes room is made at once.
+    /// A correlator of a trace with this configuration, with room for `reserved` probes.
     pub(super) fn new(config: &TraceConfig, idents: ProbeSelector, reserved: usize) -> Self {
         let (flow, confirmation) = (config.flow(), config.confirmation);
         let lenient = Lenient::of(&idents);
@@ -241,7 +241,7 @@ impl Correlator {
         self.answers.insert(AnswerKey::of(probe, key, payload), (at, port));
     }
 
-    /// They are probes of a round that began then.
+    /// Begins a round at this time.
     pub(super) fn begin(&mut self, since: Since) {
         self.since = since;
     }

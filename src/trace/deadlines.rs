@@ -92,7 +92,7 @@ impl Waiting {
         }
     }
 
-    /// Nothing waits longer any more because it may be far.
+    /// Ends the longer wait for hops that may be far.
     pub(super) fn leave_far(&mut self) {
         self.far_is_over = true;
     }
@@ -128,7 +128,7 @@ impl Waiting {
         self.push(at, path);
     }
 
-    /// It was answered, and waits no more.
+    /// Removes an answered probe.
     pub(super) fn remove(&mut self, at: ProbeRef, rtt: Option<Span>, path: &Path) {
         if let ProbeRef::Hop { ttl, query } = at
             && let index = self.index(at, ttl)
@@ -194,7 +194,7 @@ impl Waiting {
         due
     }
 
-    /// So that no room has to be made for them next time.
+    /// Keeps the allocation for the next time.
     pub(super) fn reuse(&mut self, mut due: Vec<(Timestamp, ProbeRef)>) {
         due.clear();
         self.due = due;

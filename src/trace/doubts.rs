@@ -74,7 +74,7 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
-    /// None yet; if `variable_queries`, of a tool that repeats a trace.
+    /// No doubts yet; with `variable_queries`, for a tool that repeats a trace.
     pub(super) fn of_tool(variable_queries: bool) -> Self {
         Self { trusting: variable_queries, ..Self::default() }
     }

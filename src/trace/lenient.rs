@@ -51,7 +51,7 @@ pub(super) struct Lenient {
 }
 
 impl Lenient {
-    /// Of the trace with these probes, if it is one that a survey found.
+    /// The lenient reading of the trace with these probes, if a survey found it.
     pub(super) fn of(idents: &ProbeSelector) -> Option<Self> {
         let ProbeSelector::Listed(listed) = idents else { return None };
         let octets = if listed.cut { CUT } else { UNCUT };

@@ -20,7 +20,7 @@ mod bucket;
 mod rate;
 mod window;
 
-/// As many of a hop's latest probes are remembered.
+/// How many of a hop's latest probes are remembered.
 const KEPT: usize = 512;
 /// A limit is believed if it is likelier than chance by this natural logarithm: many are tried, and one of them fits by chance.
 const SURE: f64 = 12.0;
@@ -28,7 +28,7 @@ const SURE: f64 = 12.0;
 const NEAR: f64 = 3.0;
 /// Limits that differ by less than this fit equally well.
 const ALIKE: f64 = 1.0;
-/// By how many seconds a probe may reach the router earlier or later than its place in time says.
+/// How many seconds early or late a probe may reach the router.
 const JITTER: f64 = 0.02;
 /// The chance that a limit does other than is predicted of it.
 const FLAW: f64 = 0.01;
@@ -206,7 +206,7 @@ impl Fit {
         by_chance(self.lost, self.answered) - self.cost() + float(self.refused) * (1.0 - FLAW).ln()
     }
 
-    /// By how much it is less likely at least.
+    /// The least reduction of its likelihood.
     fn cost(self) -> f64 {
         float(self.open) * std::f64::consts::LN_2 - float(self.flaws) * FLAW.ln()
     }

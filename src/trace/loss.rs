@@ -57,7 +57,7 @@ struct Round {
     probes: Vec<Asked>,
 }
 
-/// By what the loss of a hop is judged.
+/// The basis of a judgement on the loss of a hop.
 struct Judged {
     share: Share,
     probes: Vec<Asked>,

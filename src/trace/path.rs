@@ -31,7 +31,7 @@ impl Hop {
         self.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt()).count()
     }
 
-    /// Its probes that were sent with its TTL: not the scout nor others that were put into it at the end.
+    /// The probes sent with the hop's TTL, without the scout and others that joined the hop at the end.
     pub(super) fn own(&self) -> impl Iterator<Item = &Probe> {
         self.probes.iter().filter(|probe| probe.ttl == self.ttl)
     }

@@ -133,7 +133,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Its RTT, if it is reliable.
+    /// The RTT, if it is reliable.
     #[must_use]
     pub fn measured(&self) -> Option<Span> {
         self.rtt.filter(|_| !self.clock_fault)

@@ -268,7 +268,7 @@ impl Rewritten {
         Some(Read { at: sent.at, reading, translated })
     }
 
-    /// By what each probe is found, where that shows no other.
+    /// The marks that identify each probe, without shared ones.
     pub(super) fn marks(&self) -> impl Iterator<Item = Mark> {
         let one = |slot: &Slot| matches!(slot, Slot::One(_));
         let heads = self.by_head.iter().filter(move |(_, slot)| one(slot));
@@ -276,7 +276,7 @@ impl Rewritten {
         heads.map(|(head, _)| Mark::Head(*head)).chain(ids.map(|(id, _)| Mark::Id(*id)))
     }
 
-    /// By what the probe would be found that a quote with this header and key is of.
+    /// The marks of the probe that a quote with this header and key would be of.
     pub(super) fn marks_quoted(&self, header: &IpHeader, key: &ProbeKey) -> [Mark; 2] {
         let head = self.undone(key.head, header);
         let by_id = match header.id {
@@ -377,7 +377,7 @@ impl Rewritten {
         canonical(undone) == canonical(sent.sum) || is_whole(header, payload) && right()
     }
 
-    /// By what the eight octets are found: of TCP without the destination port.
+    /// The eight octets as a mark; for TCP without the destination port.
     fn index(&self, mut head: Head) -> Head {
         if self.flow.protocol() == ipv4::TCP {
             head[2..4].fill(0);
@@ -393,7 +393,7 @@ impl Rewritten {
         }
     }
 
-    /// That checksum between our address and the target, of a datagram with this header.
+    /// The checksum between our address and the target, of a datagram with this header.
     fn readdressed(&self, sum: u16, header: &IpHeader) -> u16 {
         if self.flow.protocol() == ipv4::ICMP {
             return sum;

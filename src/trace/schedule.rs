@@ -303,7 +303,7 @@ impl Schedule {
         hop.and_then(|hop| self.hops.get(usize::from(hop))).copied().unwrap_or_default()
     }
 
-    /// Of the hops up to the TTL `last`, the one with the fewest probes that is to have more.
+    /// The hop with the fewest probes that needs more, up to the TTL `last`.
     fn least_asked(&self, config: &TraceConfig, last: u8, shown: &Shown) -> Option<u8> {
         self.wanting(config, last, shown).min_by_key(|ttl| self.asked(config, *ttl).times)
     }

@@ -6,7 +6,7 @@
 
 /// Once in 740 times, at the most, it is chance.
 const CHANCE: f64 = 0.001_35;
-/// As many standard deviations above the mean chance comes as seldom.
+/// The number of standard deviations above the mean that is as unlikely.
 const DEVIATIONS: f64 = 3.0;
 
 /// Losses that are counted out; of more than that the sums are long and the distribution is normal.
@@ -37,7 +37,7 @@ impl Share {
         -float(self.sent + 1).ln() - ln_choose(self.sent, self.lost)
     }
 
-    /// By how much the number of those lost varies where each is lost by the same chance.
+    /// The variance of the number lost, if each is lost by the same chance.
     pub fn variance(self) -> f64 {
         self.part() * (1.0 - self.part()) * float(self.sent)
     }

@@ -129,13 +129,13 @@ fn pair_of(flow: &Flow) -> Flow {
 }
 
 impl Survey {
-    /// Nothing read yet.
+    /// An empty survey.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Nothing read yet of traces of which this is known.
+    /// An empty survey with hints about the traces.
     #[must_use]
     pub fn with_hints(hints: SurveyHints) -> Self {
         Self { hints, ..Self::default() }

@@ -69,7 +69,7 @@ pub fn parse_clock(text: &str) -> Result<Clock, String> {
     }
 }
 
-/// As traceroute: a value above 10 is in milliseconds.
+/// Parses `--sendwait` as traceroute does: a value above 10 is in milliseconds.
 pub fn parse_send_wait(text: &str) -> Result<f64, String> {
     let value = number(text, 0.0..=86_400_000.0, "")?;
     Ok(if value > 10.0 { value / 1_000.0 } else { value })

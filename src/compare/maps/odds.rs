@@ -37,7 +37,7 @@ enum Next {
 }
 
 impl Odds {
-    /// Of what both maps show.
+    /// The odds of what both maps show.
     pub(super) fn of(before: &Map, after: &Map) -> Self {
         let (was, is) = (before.known(), after.known());
         let mut same: BTreeMap<usize, usize> =

@@ -37,13 +37,13 @@ impl Clock {
         past.fold(at, |stamp, it| stamp.after(it.by))
     }
 
-    /// It is `now`: when the frame seen at `at` was stamped, in the time of the run; or a step to report first.
+    /// The stamp of a frame seen at `at`, in the time of the run, when it is `now`; or a step to report first.
     pub(super) fn place(&mut self, at: Timestamp, now: Timestamp) -> Result<Timestamp, ClockStep> {
         self.read(now);
         self.timeline.place(self.stamp(at))
     }
 
-    /// It is `now`, and there is no frame: a step to report first.
+    /// The step to report first when it is `now` and there is no frame.
     pub(super) fn settle(&mut self, now: Timestamp) -> Option<ClockStep> {
         self.read(now);
         self.timeline.settle()

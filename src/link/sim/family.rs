@@ -39,7 +39,7 @@ impl Dual {
         self == Self::default()
     }
 
-    /// Those addresses that there are.
+    /// The addresses that exist.
     pub(super) fn iter(self) -> impl Iterator<Item = IpAddr> {
         [Family::V4, Family::V6].into_iter().filter_map(move |family| self.of(family))
     }

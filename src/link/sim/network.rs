@@ -301,7 +301,7 @@ impl Topology {
     }
 }
 
-/// By how much the link to this node is slower this time.
+/// The extra delay of the link to this node for one datagram.
 fn jitter(rng: &mut fastrand::Rng, node: &Node) -> Span {
     Span::from_nanos(rng.i64(0..=node.jitter.nanos().max(0)))
 }

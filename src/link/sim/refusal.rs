@@ -37,12 +37,12 @@ impl From<Word> for Refusal {
 }
 
 impl Refusal {
-    /// With the MTU of the next hop: RFC 1191 §4 has it in the lower half of where RFC 4443 §3.2 does.
+    /// A refusal with the MTU of the next hop: RFC 1191 §4 has it in the lower half of where RFC 4443 §3.2 does.
     fn too_big(rules: &Rules, mtu: u32) -> Self {
         Self { word: rules.too_big, rest: mtu.to_be_bytes() }
     }
 
-    /// With a pointer to the octet at fault (RFC 792; RFC 4443 §3.4).
+    /// A refusal with a pointer to the octet at fault (RFC 792; RFC 4443 §3.4).
     pub(super) fn pointing(word: Word, rules: &Rules, pointer: u8) -> Self {
         let mut rest = [0; 4];
         put(&mut rest, rules.pointer_at, &[pointer]);

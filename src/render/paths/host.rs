@@ -29,7 +29,7 @@ pub(super) struct NamedExit {
 }
 
 impl Host {
-    /// With these names for interfaces.
+    /// This host's routing, with these names of interfaces.
     pub(super) fn of(routing: HostRouting, names: &BTreeMap<u32, Untrusted>) -> Self {
         let HostRouting { split, exits } = routing;
         let mut exits: Vec<NamedExit> =

@@ -196,7 +196,7 @@ fn characters(text: &str) -> f64 {
     real(text.chars().count()) * CHARACTER
 }
 
-/// As character data, in as many lines.
+/// Escapes a text as character data, with the same lines.
 fn escaped(text: &str) -> String {
     text.split('\n').map(|line| Untrusted::from(line).xml()).collect::<Vec<_>>().join("\n")
 }

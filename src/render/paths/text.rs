@@ -96,7 +96,7 @@ fn write_summary(map: &Map<'_>, out: &mut impl Write) -> io::Result<()> {
         Completion::Complete => {}
         Completion::MaxProbes => write!(out, "; stopped at --max-probes (see --resume)")?,
         Completion::Incomplete => {
-            write!(out, "; incomplete: some probes were not sent (see --resume)")?
+            write!(out, "; incomplete: some probes were not sent (see --resume)")?;
         }
     }
     if !map.view.path.reached() {

@@ -193,14 +193,14 @@ struct LimitRow {
 }
 
 impl LimitRow {
-    /// With three decimals.
+    /// The limit with three decimals.
     fn of(limit: Limit) -> Self {
         let per_second = limit.per_second.map(|rate| (rate * 1e3).round() / 1e3);
         Self { per_second, burst: limit.burst }
     }
 }
 
-/// By mtr's names; where nothing came they are zero, as mtr's.
+/// RTT statistics by mtr's names; zero without replies, as in mtr.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Times {

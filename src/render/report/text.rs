@@ -69,7 +69,7 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     write_notes(out, whole)
 }
 
-/// As much of the line as stands before the columns.
+/// The part of a line before the columns.
 fn cut(line: String, wide: bool) -> String {
     if wide { line } else { line.chars().take(HOSTS).collect() }
 }

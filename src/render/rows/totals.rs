@@ -1,6 +1,6 @@
 //! What a whole trace came to: its counts, and how it ended.
 //!
-//! What went past the end of one path is not lost; every probe that was sent is answered, lost or past the end.
+//! Probes past the end of a path are not lost; every sent probe is answered, lost or past the end.
 
 use serde::Serialize;
 
@@ -40,13 +40,13 @@ pub(in super::super) struct TotalsRow {
 }
 
 impl TotalsRow {
-    /// Those of one path: what went beyond its end is not lost.
+    /// The totals of one path: probes beyond its end are not lost.
     pub(in super::super) fn of(view: View<'_>) -> Self {
         let (totals, past_end) = (Self::of_all_paths(view), view.path.unawaited());
         Self { lost: totals.lost.saturating_sub(past_end), past_end, ..totals }
     }
 
-    /// Those of many, which end at hops of their own.
+    /// The totals of many paths, which end at different hops.
     pub(in super::super) fn of_all_paths(view: View<'_>) -> Self {
         let totals = view.path.totals;
         Self {

@@ -15,7 +15,7 @@ use crate::wire::ip;
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 const VERSION: u32 = 1;
 
-/// As JSON, which ends with a line feed.
+/// Writes the evidence as JSON, with a final line feed.
 ///
 /// # Errors
 /// When it cannot be serialised.

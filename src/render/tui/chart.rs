@@ -77,7 +77,7 @@ struct Points {
 }
 
 impl Points {
-    /// Of the selected hop in the last rounds, as many as there is room for.
+    /// The chart of the selected hop, over as many of the last rounds as fit.
     fn of(target: &Target, state: &UiState, most: usize) -> Option<Self> {
         let (_, row) = target.row(state)?;
         let rounds = target.table.rounds();

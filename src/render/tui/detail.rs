@@ -128,7 +128,7 @@ fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
     lines
 }
 
-/// Its autonomous systems and its place, as far as they were asked for and are known.
+/// The autonomous systems and the place of a responder, if requested and known.
 fn whereabouts(target: &Target, address: &IpAddr) -> Option<String> {
     let system = target.systems.get(address).map(|System { numbers, name }| {
         name.as_ref()

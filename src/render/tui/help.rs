@@ -24,9 +24,9 @@ const KEYS: &[(&str, &str)] = &[
     ("r", "reset: forget the rounds so far"),
     ("Tab 1-9", "another target"),
 ];
-/// Those of a live watch.
+/// The keys of a live watch.
 const LIVE: &[(&str, &str)] = &[("p space", "pause the screen; probing continues")];
-/// Those of a recording.
+/// The keys of a recording.
 const RECORDED: &[(&str, &str)] = &[
     ("p space", "play, stop"),
     ("left right , .", "a round back, forward; < > 60 rounds"),

@@ -193,12 +193,12 @@ fn title(seen: &Snapshot, state: &UiState, theme: Theme) -> Line<'static> {
     Line::from(spans)
 }
 
-/// Of how many of the rounds no probe was seen leaving.
+/// The note on rounds in which no probe was seen leaving.
 fn missed(rounds: u64) -> String {
     if rounds == 0 { String::new() } else { format!(" ({rounds} not sent)") }
 }
 
-/// As many tabs as there is room for, the one that is shown among them.
+/// The tabs that fit, with the current one among them.
 fn tabs(tabs: &[Tab], state: &UiState, width: usize) -> Line<'static> {
     let text = |(index, tab): (usize, &Tab)| {
         let loss = match tab.loss {

@@ -32,7 +32,7 @@ pub const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '�
 pub const ABOVE: [f64; 7] = [0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
 
 impl Sign {
-    /// That of a cell of a hop with this best RTT.
+    /// The mark of a cell of a hop with this best RTT.
     pub fn of(cell: Cell, late: bool, best: Option<Time>) -> Self {
         match cell {
             Cell { sent: 0, .. } => Self::None,

@@ -56,7 +56,7 @@ impl Mark<'_> {
     }
 }
 
-/// By how much a checksum was changed, in one's-complement arithmetic.
+/// The difference of a changed checksum, in one's-complement arithmetic.
 fn shift(it: &Difference) -> Option<u64> {
     let (Value::Number(sent), Value::Number(quoted)) = (&it.sent, &it.quoted) else { return None };
     Some((quoted + ONES - sent % ONES) % ONES)

@@ -126,7 +126,7 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Nothing seen yet.
+    /// An inspector that has seen nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -8,7 +8,7 @@ use super::{Asked, Candidate, JITTER, Limit, float};
 
 /// The highest rate that answers allow is at most this many times the lowest, or there is no number.
 const NARROW: f64 = 1.6;
-/// Of losses, one in this number may have another cause than the limit.
+/// One in this number of losses may have another cause than the limit.
 const PURE: f64 = 10.0;
 
 /// What answers show of a bucket that gave `burst` answers at once before these.

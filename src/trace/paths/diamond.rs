@@ -28,7 +28,7 @@ pub struct Diamond {
 }
 
 impl Diamond {
-    /// Its routers.
+    /// The routers of the diamond.
     #[must_use]
     pub fn routers(&self) -> Range<usize> {
         let first = self.branches.first().map_or(0, |branch| branch.start);

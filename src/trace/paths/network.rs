@@ -336,7 +336,7 @@ impl Network {
         routers.filter(move |(_, router)| has(router)).map(|(index, _)| index)
     }
 
-    /// Those to which this one sends packets, by their index.
+    /// The links from this router, in the order of the next routers.
     pub fn next(&self, router: usize) -> impl Iterator<Item = &Link> {
         self.links.iter().filter(move |link| link.from == router)
     }

@@ -133,7 +133,7 @@ pub struct Enumeration<T> {
 }
 
 impl<T: PartialEq> Enumeration<T> {
-    /// Nothing is known yet.
+    /// A rule without any flow yet.
     #[must_use]
     pub fn new(rule: Rule) -> Self {
         Self { rule, found: Vec::new(), flows: 0 }

@@ -25,7 +25,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Its probes, but not the SYNs that a kernel sent again because nothing came: they are not the tool's.
+    /// The probes without the SYNs that a kernel sent again: those are not the tool's.
     /// Some tools never vary what identifies a connection; theirs are seen with several TTLs.
     pub(super) fn without_repetitions(&self, probe: ProbeType) -> impl Iterator<Item = &Sighting> {
         let mut ttls: HashMap<[u8; 8], (u8, bool)> = HashMap::new();

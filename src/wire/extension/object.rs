@@ -61,7 +61,7 @@ impl LabelStackEntry {
     }
 }
 
-/// As `traceroute -e` prints it: label, experimental bits, bottom of stack, TTL.
+/// Writes an entry as `traceroute -e` does: label, experimental bits, bottom of stack, TTL.
 impl fmt::Display for LabelStackEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { label, tc, bottom, ttl } = self;
@@ -128,7 +128,7 @@ impl Object {
     }
 }
 
-/// As `traceroute -e` prints it, which knows label stacks only: of the rest, class, c-type and the
+/// Writes an object as `traceroute -e` does, which knows label stacks only: of the rest, class, c-type and the
 /// payload as 32-bit words. Interface information has its own form for people.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
