@@ -19,11 +19,12 @@ use rtrace::render::stream::Stream;
 use rtrace::render::text::{Style, Text};
 use rtrace::render::{Form, Look, Renderer, View};
 use rtrace::time::{Span, Timestamp};
-use rtrace::trace::endpoint::{Endpoint, SHARING};
+use rtrace::trace::endpoint::{Index, SHARING};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::{Found, Survey};
 use rtrace::trace::{
-    Engine, Event, Measurement, Outcome, Probe, ProbeSelector, RecordedRun, TraceConfig, Tracer,
+    Engine, Event, Measurement, Outcome, Packet, Probe, ProbeSelector, RecordedRun, TraceConfig,
+    Tracer,
 };
 use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
@@ -124,27 +125,27 @@ pub fn endpoint(bytes: &[u8]) {
     let mut survey = Survey::new();
     frames.iter().for_each(|frame| survey.handle_frame(frame));
     let found = survey.traces();
-    let mut endpoint = Endpoint::new();
+    let mut index = Index::default();
     for found in &found {
-        endpoint.add(&found.config.flow(), &found.idents);
+        index.add(&found.config.flow(), &found.idents, None);
     }
     let tracer = |found: &Found| Tracer::passive(found.config.clone(), found.idents.clone());
     let mut alone: Vec<Tracer> = found.iter().map(|found| tracer(found).unwrap()).collect();
     let mut together = alone.clone();
     for frame in &frames {
-        let concerned = endpoint.concerned(frame);
+        let concerned = index.concerned(&Packet::of(frame));
         assert!(concerned.len() <= ROLES * SHARING);
-        for index in concerned {
-            together[*index].handle_frame(frame);
+        for place in concerned {
+            together[*place].handle_frame(frame);
         }
         for tracer in &mut alone {
             tracer.handle_frame(frame);
         }
     }
-    assert!(endpoint.shown() <= (frames.len() * ROLES * SHARING) as u64);
+    assert!(index.shown() <= (frames.len() * ROLES * SHARING) as u64);
     for (alone, together) in alone.iter().zip(&together) {
         let (alone, together) = (alone.path().totals.sent, together.path().totals.sent);
-        assert!(alone == together || endpoint.passed_over() > 0, "{alone} and {together}");
+        assert!(alone == together || index.passed_over() > 0, "{alone} and {together}");
     }
 }
 
@@ -167,7 +168,7 @@ pub fn recording(bytes: &[u8]) {
                 engine.handle_frame(&frame);
                 while engine.poll_event().is_some() {}
             }
-            Item::Rounds { count } => engine.iter_mut().for_each(|it| it.note_rounds(count)),
+            Item::Rounds { count, .. } => engine.iter_mut().for_each(|it| it.note_rounds(count)),
             _ => {}
         }
     }
@@ -197,13 +198,13 @@ fn watch(mut tracer: Tracer, frames: &[Frame<'_>]) {
     let (mut settled, mut doubted) = (0, false);
     for frame in frames {
         tracer.handle_frame(frame);
-        while let Some(event) = tracer.poll_event() {
+        while let Some((event, _)) = tracer.poll_event() {
             settled += u64::from(matches!(event, Event::Settled(_)));
             doubted |= matches!(event, Event::Contradicted(..));
         }
     }
     tracer.finish();
-    while let Some(event) = tracer.poll_event() {
+    while let Some((event, _)) = tracer.poll_event() {
         settled += u64::from(matches!(event, Event::Settled(_)));
     }
     let path = tracer.path();
@@ -370,8 +371,8 @@ fn show(
     config: &TraceConfig,
     none: &Annotations,
 ) {
-    while let Some(event) = rounds.poll_event() {
-        stream.event(Some(event), View::of(config, rounds.path(), none)).unwrap();
+    while let Some((event, path)) = rounds.poll_event() {
+        stream.event(Some(event), View::of(config, path, none)).unwrap();
     }
 }
 

@@ -14,7 +14,7 @@
 //! ```
 //! use rtrace::link::sim::{SimLink, Topology};
 //! use rtrace::link::{Link, Received};
-//! use rtrace::trace::{TraceConfig, Tracer};
+//! use rtrace::trace::{Engine, TraceConfig, Tracer};
 //!
 //! let topology = Topology::builtin();
 //! let config = TraceConfig::new(topology.source().into(), [203, 0, 113, 9].into(), 54_321);
@@ -30,10 +30,10 @@
 //!         }
 //!         Received::Quiet(at) => tracer.handle_timeout(at),
 //!         Received::ClockStep(step) => tracer.note_clock_step(&step),
-//!         Received::Woken | Received::Rounds(_) | Received::NeverSent(_) => {}
+//!         Received::Woken | Received::Rounds { .. } | Received::NeverSent { .. } => {}
 //!         Received::End | Received::Cut(_) => break,
 //!     }
-//!     while let Some(event) = tracer.poll_event() {
+//!     while let Some((event, _)) = tracer.poll_event() {
 //!         println!("{event:?}");
 //!     }
 //! }

@@ -20,6 +20,7 @@ use crate::render::View;
 use crate::render::tui::moment::Goal;
 use crate::render::tui::{Model, Playback, Target};
 use crate::time::{Span, Timestamp};
+use crate::trace::endpoint::{Endpoint, TraceId};
 use crate::trace::table::Table;
 use crate::trace::{Disposition, Engine, Event, Path, TraceConfig};
 use crate::wire::Frame;
@@ -246,7 +247,9 @@ impl<R: Read> Player<R> {
             Onlooker { seen, annotations: &mut self.annotations, config: &self.config };
         let before = onlooker.seen.mark.rounds;
         let mut driver = Driver::default();
-        *over = !driver.step(&mut **engine, &mut self.link, &mut onlooker)?;
+        let mut endpoint = Endpoint::of_one(&mut **engine);
+        *over = !driver.step(&mut endpoint, &mut self.link, &mut onlooker)?;
+        drop(endpoint);
         seen.cut_short += driver.cut_short();
         seen.mark.read += 1;
         seen.mark.just_ended = seen.mark.rounds > before;
@@ -386,7 +389,7 @@ struct Onlooker<'a> {
 }
 
 impl Observer for Onlooker<'_> {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         if disposition.concerns_the_trace() {
             self.seen.began.get_or_insert(frame.at);
             self.seen.mark.at = frame.at;
@@ -394,7 +397,7 @@ impl Observer for Onlooker<'_> {
         }
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         if let Event::Replied(at, index) | Event::LateReply(at, index) = event
             && let Some(reply) = path.probe(at).and_then(|probe| probe.replies.get(index))
         {

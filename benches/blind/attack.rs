@@ -12,9 +12,10 @@ use rtrace::link::{Link, LinkError, Received};
 use rtrace::probe::craft::{self, ProbeSpec};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Secret, Transmit};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{
-    Disposition, Engine, Event, Path, ProbeRef, ProbeSelector, TraceConfig, Tracer,
+    Disposition, Engine, Event, Packet, Path, ProbeRef, ProbeSelector, TraceConfig, Tracer,
 };
 use rtrace::wire::checksum::{checksum, transport};
 use rtrace::wire::extension::Family;
@@ -148,10 +149,10 @@ impl Run {
             let original_len = u32::try_from(bytes.len()).unwrap();
             let frame =
                 Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
-            let disposition = engine.handle_frame(&frame);
-            outcome.frame(&frame, disposition, engine.path());
-            while let Some(event) = engine.poll_event() {
-                outcome.event(event, engine.path());
+            let (disposition, path) = engine.handle_packet(&Packet::of(&frame));
+            outcome.frame(TraceId::FIRST, &frame, disposition, path);
+            while let Some((event, path)) = engine.poll_event() {
+                outcome.event(TraceId::FIRST, event, path);
             }
         }
         outcome.shown.sort();
@@ -173,7 +174,7 @@ impl Run {
 }
 
 impl Observer for Outcome {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         self.frames += 1;
         if disposition.concerns_the_trace() {
             self.recorded.push((frame.at, frame.bytes.to_vec()));
@@ -181,7 +182,7 @@ impl Observer for Outcome {
         self.withdrawn |= path.totals.withdrawn;
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         let (Event::Replied(at, index) | Event::LateReply(at, index)) = event else { return };
         let reply = &path.probe(at).unwrap().replies[index];
         self.shown.push((path.round, at, reply.responder, reply.rtt));

@@ -92,7 +92,7 @@ fn show(
     let original_len = u32::try_from(bytes.len()).unwrap();
     let frame = Frame { at: *at, link: *link, bytes, original_len, interface: 0, number };
     let concerns = engine.handle_frame(&frame).concerns_the_trace();
-    while let Some(event) = engine.poll_event() {
+    while let Some((event, _)) = engine.poll_event() {
         // When a deadline passes is only seen at the next frame.
         if matches!(event, Event::Replied(..) | Event::LateReply(..) | Event::Sent(_)) {
             events.push(event);

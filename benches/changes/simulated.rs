@@ -16,6 +16,7 @@ use rtrace::render::paths::{Form, PathsReport};
 use rtrace::render::text::Style;
 use rtrace::render::{Renderer, View};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::paths::{self, Paths};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig, Tracer};
@@ -133,7 +134,7 @@ pub fn map(network: &Network, config: &TraceConfig, percent: f64) -> Map {
 struct Joins<'a>(&'a TraceConfig, Option<Trace>);
 
 impl Observer for Joins<'_> {
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         if event == Event::Ended {
             let round = document(self.0, path);
             match &mut self.1 {
@@ -160,7 +161,7 @@ pub fn rounds(network: &Network, config: &TraceConfig, count: u64) -> Trace {
 struct Records(Vec<(Timestamp, Vec<u8>)>);
 
 impl Observer for Records {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
         if disposition.concerns_the_trace() {
             self.0.push((frame.at, frame.bytes.to_vec()));
         }
@@ -193,8 +194,8 @@ pub fn watch(
     }
     let mut rounds = Rounds::passive(config.clone(), plan(count)).unwrap();
     let mut tell = |rounds: &mut Rounds| {
-        while let Some(event) = rounds.poll_event() {
-            sees(event, rounds.path());
+        while let Some((event, path)) = rounds.poll_event() {
+            sees(event, path);
         }
     };
     for (number, (at, bytes)) in (1..).zip(&frames) {

@@ -9,7 +9,7 @@ use rtrace::link::{Link, LinkError, Received};
 use rtrace::probe::{Flow, FlowMode, ProbeType, Transmit};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::config::Wait;
-use rtrace::trace::{TraceConfig, Tracer};
+use rtrace::trace::{Engine, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType};
 
 const TARGETS: [&str; 2] = ["203.0.113.9", "2001:db8:300::9"];

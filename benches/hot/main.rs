@@ -23,8 +23,9 @@ use rtrace::probe::{FlowMode, ProbeType};
 use rtrace::render::View;
 use rtrace::render::json::Json;
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::survey::Survey;
-use rtrace::trace::{Disposition, Path, ProbeSelector, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Engine, Path, ProbeSelector, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType, ipv4, link};
 
 const FRAMES: u64 = 1_000_000;
@@ -36,7 +37,7 @@ const SILENT: Timestamp = Timestamp::from_nanos(2_000_000_000);
 struct Keep(Vec<(Timestamp, Vec<u8>)>);
 
 impl Observer for Keep {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
         if disposition.concerns_the_trace() {
             self.0.push((frame.at, frame.bytes.to_vec()));
         }
@@ -123,7 +124,7 @@ fn correlate(c: &mut Criterion) {
             |mut tracer| {
                 for (number, (at, bytes)) in (1..).zip(&frames) {
                     black_box(tracer.handle_frame(&raw(*at, bytes, number)));
-                    while let Some(event) = tracer.poll_event() {
+                    while let Some((event, _)) = tracer.poll_event() {
                         black_box(event);
                     }
                 }

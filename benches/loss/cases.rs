@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::loss::{LossTransition, LossWatch};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::table::{Row, Table};
@@ -41,7 +42,7 @@ pub struct Outcome {
 }
 
 impl Observer for Outcome {
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         self.table.handle(Some(event), path);
         if event == Event::Ended {
             self.turns.extend(self.losses.add(path, self.table.end()));

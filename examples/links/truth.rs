@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{SimLink, Topology};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::paths::{Network, Paths, Plan, network};
 use rtrace::trace::{Disposition, Engine, Path, TraceConfig};
 use rtrace::wire::Frame;
@@ -85,7 +86,7 @@ impl Shape {
 struct Sent(BTreeMap<u16, Vec<u8>>);
 
 impl Observer for Sent {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         if let Disposition::OwnProbe(at) = disposition
             && let Some(probe) = path.probe(at)
         {

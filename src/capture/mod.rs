@@ -63,6 +63,12 @@ pub const INTERRUPTED: &str = "interrupted at ";
 /// The beginning of a comment on a watch whose last rounds are missing; the number of rounds follows.
 pub const ROUNDS: &str = "rounds ";
 
+/// What stands between such a number and that of the trace, from 1, in a recording of several traces.
+pub const OF_TRACE: &str = " of trace ";
+
+/// Of how many traces such numbers are read.
+const TRACES: usize = 1 << 16;
+
 /// The beginning of a comment on probes that were handed to the network stack and never left; their number follows.
 pub const NEVER_SENT: &str = "never sent ";
 

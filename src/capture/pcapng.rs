@@ -13,7 +13,7 @@ use std::str::FromStr;
 use byteorder::ByteOrder;
 use pcap_file::Endianness;
 
-use super::{CLOCK_OFFSET, INTERRUPTED, NEVER_SENT, ROUNDS};
+use super::{CLOCK_OFFSET, INTERRUPTED, NEVER_SENT, OF_TRACE, ROUNDS, TRACES};
 use crate::time::{Span, Timestamp};
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
@@ -26,7 +26,7 @@ pub(super) const INTERFACE_STATISTICS: u32 = 5;
 /// How many interfaces of a section are known. Nobody has as many; a file may say that somebody does.
 const INTERFACES: usize = 1 << 16;
 /// How many comments of a section are read. That of rtrace is the first.
-const COMMENTS: usize = 1 << 10;
+const COMMENTS: usize = 1 << 14;
 
 /// Interface names are cut after this number of octets: no system has longer ones.
 const LONGEST_NAME: usize = 255;
@@ -284,9 +284,9 @@ pub(super) fn interrupted<B: ByteOrder>(body: &[u8]) -> Option<Timestamp> {
     number::<B, _>(body, INTERRUPTED).map(Timestamp::from_nanos)
 }
 
-/// How many rounds there were, if the same says so.
-pub(super) fn rounds<B: ByteOrder>(body: &[u8]) -> Option<u64> {
-    number::<B, _>(body, ROUNDS)
+/// How many rounds each trace had, of those for which the same says so.
+pub(super) fn rounds<B: ByteOrder>(body: &[u8]) -> Vec<(u32, u64)> {
+    by_trace::<B>(body, ROUNDS)
 }
 
 /// Whether an interface statistics block counts packets, as one at the end of a recording does.
@@ -294,9 +294,9 @@ pub(super) fn has_counts<B: ByteOrder>(body: &[u8]) -> bool {
     options::<B>(body.get(12..).unwrap_or_default()).any(|(code, _)| code == ISB_IFRECV)
 }
 
-/// How many probes never left, if the same says so.
-pub(super) fn never_sent<B: ByteOrder>(body: &[u8]) -> Option<u64> {
-    number::<B, _>(body, NEVER_SENT)
+/// How many probes of each trace never left, of those for which the same says so.
+pub(super) fn never_sent<B: ByteOrder>(body: &[u8]) -> Vec<(u32, u64)> {
+    by_trace::<B>(body, NEVER_SENT)
 }
 
 /// How far stamps are ahead of the time of the run from here on, if the same says so, and since when.
@@ -315,6 +315,19 @@ pub(super) fn clock_offset<B: ByteOrder>(
         Some((offset, window.map(|(from, until)| (moment(from), moment(until)))))
     };
     comments::<B>(body, 12).find_map(parse)
+}
+
+/// The numbers behind these words in the comment of an interface statistics block, each with the place of its trace.
+fn by_trace<B: ByteOrder>(body: &[u8], words: &str) -> Vec<(u32, u64)> {
+    let of_line = |line: &str| {
+        let rest = line.strip_prefix(words)?;
+        let (count, trace) = rest.split_once(OF_TRACE).unwrap_or((rest, "1"));
+        Some((trace.parse::<u32>().ok()?.checked_sub(1)?, count.parse().ok()?))
+    };
+    let of_comment =
+        |comment: Cow<'_, str>| comment.lines().filter_map(of_line).take(TRACES).collect();
+    let comments = comments::<B>(body, 12).map(of_comment);
+    comments.into_iter().find(|found: &Vec<_>| !found.is_empty()).unwrap_or_default()
 }
 
 /// The number behind these words in the comment of an interface statistics block.

@@ -85,6 +85,20 @@ impl<W: Write> Recording<W> {
         interface: &Interface,
         section_comment: &str,
     ) -> Result<Self, CaptureError> {
+        Self::with_comments(writer, name, format, interface, &[section_comment])
+    }
+
+    /// The same with several comments on the section.
+    ///
+    /// # Errors
+    /// When the header cannot be written.
+    pub fn with_comments<C: AsRef<str>>(
+        writer: W,
+        name: impl Into<String>,
+        format: Format,
+        interface: &Interface,
+        comments: &[C],
+    ) -> Result<Self, CaptureError> {
         let (name, link) = (name.into(), interface.link);
         let mut new = Self {
             writer,
@@ -102,7 +116,7 @@ impl<W: Write> Recording<W> {
             Format::Pcap => new.write(|record| pcap_header(link, record))?,
             // Two blocks in one write: a section without interface is of no use.
             Format::PcapNg => new.write(|record| {
-                put(section_header(section_comment), record)?;
+                put(section_header(comments), record)?;
                 put(interface_description(interface), record)
             })?,
         }
@@ -318,12 +332,11 @@ fn pcap_packet(frame: &Frame<'_>, record: &mut Vec<u8>) -> io::Result<()> {
     .map_err(io::Error::other)
 }
 
-fn section_header(comment: &str) -> SectionHeaderBlock<'_> {
+fn section_header<C: AsRef<str>>(comments: &[C]) -> SectionHeaderBlock<'_> {
     let application = Cow::Borrowed(concat!("rtrace ", env!("CARGO_PKG_VERSION")));
     let mut options = vec![SectionHeaderOption::UserApplication(application)];
-    if !comment.is_empty() {
-        options.push(SectionHeaderOption::Comment(Cow::Borrowed(cut(comment))));
-    }
+    let comments = comments.iter().map(AsRef::as_ref).filter(|comment| !comment.is_empty());
+    options.extend(comments.map(|it| SectionHeaderOption::Comment(Cow::Borrowed(cut(it)))));
     SectionHeaderBlock { endianness: Endianness::Little, options, ..SectionHeaderBlock::default() }
 }
 

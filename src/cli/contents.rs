@@ -16,7 +16,7 @@ use crate::enrich::names;
 use crate::recording::{Presentation, RecordingMetadata};
 use crate::render::counted;
 use crate::time::{Span, Timestamp};
-use crate::trace::endpoint::Endpoint;
+use crate::trace::endpoint::Index;
 use crate::trace::rounds::{self, Rounds};
 use crate::trace::survey::{Found, PAIRS, PROBES, Survey, SurveyHints, TRACES, Wanted};
 use crate::trace::{self, Engine, Measurement, ProbeSelector, TraceConfig};
@@ -29,7 +29,8 @@ const NAMES: usize = 1 << 17;
 /// What a first reading of the file tells.
 #[derive(Default)]
 pub(super) struct Contents {
-    carried: Option<RecordingMetadata>,
+    /// The traces that it tells of, each with its own configuration: those of its first section.
+    carried: Vec<RecordingMetadata>,
     /// Why another configuration that it carries is not used.
     refused: Option<String>,
     names: HashMap<IpAddr, Option<Untrusted>>,
@@ -90,7 +91,8 @@ pub fn carried<R: Read>(
 ) -> anyhow::Result<Option<(RecordingMetadata, Timestamp, LinkType, Span)>> {
     let contents = read_through(reader, SurveyHints::default())?;
     let (last, offset) = (contents.last, contents.clock_offset);
-    Ok(contents.carried.and_then(|carried| last.map(|(at, link)| (carried, at, link, offset))))
+    let carried = contents.carried.into_iter().next();
+    Ok(carried.and_then(|carried| last.map(|(at, link)| (carried, at, link, offset))))
 }
 
 pub(super) fn read_through<R: Read>(
@@ -106,14 +108,12 @@ pub(super) fn read_through<R: Read>(
                 contents.lacking.note(&frame);
                 contents.torn = true;
                 contents.last = Some((frame.at, frame.link));
-                if contents.carried.is_none() {
+                if contents.carried.is_empty() {
                     survey.handle_frame(&frame);
                 }
             }
             Ok(Some(Item::Section { comments })) => {
-                for carried in comments.iter().filter_map(|text| RecordingMetadata::read(text)) {
-                    contents.note_carried(carried);
-                }
+                contents.note_carried(comments.iter().filter_map(|it| RecordingMetadata::read(it)));
             }
             Ok(Some(Item::Name { address, name })) => contents.note_name(address, &name),
             Ok(Some(Item::ClockStep(step))) => {
@@ -127,7 +127,7 @@ pub(super) fn read_through<R: Read>(
         }
     }
     contents.interfaces = reader.interfaces();
-    if contents.carried.is_none() {
+    if contents.carried.is_empty() {
         contents.overflowed = survey.overflowed();
         contents.replies_alone = survey.replies_alone();
         (contents.found, contents.further) = survey.into_traces();
@@ -140,8 +140,8 @@ pub(super) struct Traces {
     pub chosen: Vec<(u32, Found)>,
     /// Whether they are those that packets show, and not the one that the recording tells of.
     pub surveyed: bool,
-    /// Which of them all a frame may concern.
-    pub endpoint: Endpoint,
+    /// Which of them all a frame may concern; empty where there is one, which the recording tells of and to which all may matter.
+    pub index: Index,
     /// Which of them all are of one run over several source addresses.
     over_uplinks: Vec<OverUplinks>,
 }
@@ -156,11 +156,15 @@ impl Traces {
 }
 
 impl Contents {
-    /// The first configuration is that of the recording, unless it cannot be used.
-    fn note_carried(&mut self, carried: Result<RecordingMetadata, String>) {
-        match carried {
-            Ok(carried) => drop(self.carried.get_or_insert(carried)),
-            Err(reason) => drop(self.refused.get_or_insert(reason)),
+    /// The first section with configurations that can be used says which traces the recording has.
+    fn note_carried(&mut self, carried: impl Iterator<Item = Result<RecordingMetadata, String>>) {
+        let is_first = self.carried.is_empty();
+        for carried in carried {
+            match carried {
+                Ok(carried) if is_first => self.carried.push(carried),
+                Ok(_) => {}
+                Err(reason) => drop(self.refused.get_or_insert(reason)),
+            }
         }
     }
 
@@ -195,13 +199,13 @@ impl Contents {
     /// Whether it is a recording of a trace that does not end as one does. A watch may go on in another file.
     pub(super) fn is_torn(&self) -> bool {
         let in_rounds = |it: &RecordingMetadata| matches!(it.measurement, Measurement::Rounds(_));
-        self.torn && self.carried.as_ref().is_some_and(|carried| !in_rounds(carried))
+        self.torn && self.carried.first().is_some_and(|carried| !in_rounds(carried))
     }
 
     /// Says what was left out because there is too much of it.
     fn say_limits(&self, name: &str) {
         self.lacking.sentences(name, self.packets).iter().for_each(|it| complain(it));
-        if let Some(cut) = self.lacking.cut_short().filter(|_| self.carried.is_some()) {
+        if let Some(cut) = self.lacking.cut_short().filter(|_| !self.carried.is_empty()) {
             complain(&format!("{name} holds {}, {cut}", counted(self.packets, "packet")));
         }
         if self.overflowed {
@@ -216,7 +220,7 @@ impl Contents {
                 TRACES + self.further
             ));
         }
-        if let Some(reason) = self.refused.as_ref().filter(|_| self.carried.is_none()) {
+        if let Some(reason) = self.refused.as_ref().filter(|_| self.carried.is_empty()) {
             complain(&format!(
                 "the configuration in {name} is not used ({reason}): the report follows the packets alone"
             ));
@@ -244,7 +248,7 @@ impl Contents {
     fn choose(&mut self, name: &str, options: &TraceOptions, chosen: Chosen) -> Traces {
         let TraceOptions { source, sport: ident, .. } = *options;
         let wanted = Wanted { target: chosen.target, source, ident };
-        let carried = self.carried.as_ref().map(|carried| Found {
+        let carried = self.carried.iter().map(|carried| Found {
             config: carried.trace.clone(),
             idents: ProbeSelector::One,
             start: Timestamp::default(),
@@ -252,11 +256,13 @@ impl Contents {
             tool: "rtrace",
             same_run: Vec::new(),
         });
-        let surveyed = carried.is_none();
-        let all = carried.map_or_else(|| std::mem::take(&mut self.found), |found| vec![found]);
-        let mut endpoint = Endpoint::new();
-        for found in &all {
-            endpoint.add(&found.config.flow(), &found.idents);
+        let surveyed = self.carried.is_empty();
+        let all =
+            if surveyed { std::mem::take(&mut self.found) } else { carried.collect::<Vec<_>>() };
+        let mut index = Index::default();
+        for found in all.iter().filter(|_| surveyed || all.len() > 1) {
+            let confirming = found.config.confirmation.map(|it| it.ident);
+            index.add(&found.config.flow(), &found.idents, confirming);
         }
         let protocol = |found: &Found| {
             let flow = found.config.flow();
@@ -270,7 +276,7 @@ impl Contents {
             .filter(|(number, _)| chosen.number.is_none_or(|only| only == *number))
             .filter(|(_, found)| matches(found) && protocol(found))
             .collect();
-        Traces { chosen, surveyed, endpoint, over_uplinks }
+        Traces { chosen, surveyed, index, over_uplinks }
     }
 
     /// A found trace, with the configuration of the recording and the options.
@@ -281,7 +287,9 @@ impl Contents {
             config.probe = probe;
         }
         options.apply(&mut config);
-        let carried = self.carried.as_ref().filter(|_| idents == ProbeSelector::One);
+        let is_of_this = |carried: &&RecordingMetadata| carried.trace == sent_by;
+        let told = self.carried.iter().find(is_of_this);
+        let carried = told.filter(|_| idents == ProbeSelector::One);
         let measurement = carried.map(|it| it.measurement).filter(|it| !it.is_once());
         Recorded {
             measurement: measurement.unwrap_or_else(|| Measurement::once(&config)),

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::contents::{self, Recorded};
 use super::flags::DiffArgs;
-use super::together::{self, Watched};
+use super::together::{self, Engines};
 use super::{Status, compared, complain, twice, write_out};
 use crate::compare::maps::{self, Map};
 use crate::compare::rewrites::Quotes;
@@ -24,6 +24,7 @@ use crate::render::paths::{self, PathsReport};
 use crate::render::text::Style;
 use crate::render::{Form, Renderer, View};
 use crate::sandbox::{self, Profile};
+use crate::trace::endpoint::TraceId;
 use crate::trace::inspect::Inspector;
 use crate::trace::survey::SurveyHints;
 use crate::trace::{self, Disposition, Event, Measurement, TraceConfig};
@@ -120,16 +121,14 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
         Measurement::Paths(plan) => Some(plan),
     };
     let map = plan.is_some();
-    let joined =
+    let mut joined =
         Joined { quoted: Quoted::default(), config, trace: None, left_out: 0, longest: 0, map };
-    let mut watched = [Watched::new(number, engine, joined)];
-    if let Some(error) =
-        together::watch(name, twice::again(file, name)?, &mut traces, &mut watched)?
-    {
+    let mut engines = Engines::from([(TraceId::of_number(number), engine)]);
+    let again = twice::again(file, name)?;
+    if let Some(error) = together::watch(name, again, &mut traces, &mut engines, &mut joined)? {
         complain(&error.to_string());
     }
-    let [Watched { engine, observer, .. }] = watched;
-    let Joined { quoted, config, trace, left_out, longest, .. } = observer;
+    let Joined { quoted, config, trace, left_out, longest, .. } = joined;
     if longest > MOST_OF_ONE && plan.is_none() {
         bail!(
             "a trace in it has more than {MOST_OF_ONE} probes, which are not compared: record one with fewer"
@@ -143,6 +142,7 @@ fn recorded(file: &mut File, name: &str) -> anyhow::Result<Read> {
     if let Some(plan) = plan {
         let mut json = Vec::new();
         let nameless = nameless();
+        let engine = engines.values().next().context("nothing of it was recorded")?;
         let view = View::of(&config, engine.path(), &nameless);
         PathsReport::new(&mut json, paths::Form::Json, false, plan).end(view)?;
         return Ok(Read::Map(Box::new(Map::parse(&json)?)));
@@ -169,16 +169,22 @@ struct Joined {
 }
 
 impl Observer for Joined {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &trace::Path) {
+    fn frame(
+        &mut self,
+        id: TraceId,
+        frame: &Frame<'_>,
+        disposition: Disposition,
+        path: &trace::Path,
+    ) {
         self.longest = self.longest.max(path.totals.sent);
-        self.quoted.frame(frame, disposition, path);
+        self.quoted.frame(id, frame, disposition, path);
     }
 
     fn interrupted(&self) -> bool {
         self.longest > MOST_OF_ONE && !self.map
     }
 
-    fn event(&mut self, event: Event, path: &trace::Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &trace::Path) {
         if event != Event::Ended {
             return;
         }
@@ -229,7 +235,13 @@ struct Quoted {
 }
 
 impl Observer for Quoted {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &trace::Path) {
+    fn frame(
+        &mut self,
+        _: TraceId,
+        frame: &Frame<'_>,
+        disposition: Disposition,
+        path: &trace::Path,
+    ) {
         self.inspector.frame(frame, disposition, path);
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn account(
             complain(&hints::for_elsewhere(totals.elsewhere, &session.facts_mut().interface));
         }
     }
-    session.say_what_never_left(Some(leaves_by));
+    session.say_what_never_left_by(leaves_by);
 }
 
 /// Where the run's facts go.

@@ -3,6 +3,7 @@
 //! How far a trace came is known only to what watches it as its replay would, of rounds or all paths if it is those;
 //! each file is read once more for all of its traces.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path as FilePath, PathBuf};
@@ -12,14 +13,15 @@ use serde::Serialize;
 
 use super::contents::{self, Chosen};
 use super::flags::ReplayArgs;
-use super::together::{self, Watched};
+use super::together::{self, Each, Engines};
 use super::{Status, complain, in_one_line, twice, write_out};
 use crate::driver::Observer;
 use crate::probe::ProbeType;
 use crate::render::Form;
 use crate::sandbox::{self, Profile};
 use crate::time::Timestamp;
-use crate::trace::{Disposition, Path, TraceConfig};
+use crate::trace::endpoint::TraceId;
+use crate::trace::{Disposition, Engine, Path, TraceConfig};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
@@ -82,23 +84,23 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
     let mut contents = contents::read_through(reader, args.options.hints())?;
     let chosen = Chosen { target: args.target, number: None };
     let mut traces = contents.traces(&name, &args.options, chosen);
-    let mut watched = Vec::new();
+    let (mut engines, mut all) = (Engines::new(), Each(BTreeMap::new()));
     for (number, found) in std::mem::take(&mut traces.chosen) {
         let (start, tool) = (found.start, found.tool);
         let same_run = found.same_run.iter().map(|place| place + 1).collect();
         let recorded = contents.recorded(found, &args.options);
-        let engine = recorded.engine()?;
-        let listed =
-            Listed { start, tool, same_run, config: recorded.config, first: None, probes: 0 };
-        watched.push(Watched::new(number, engine, listed));
+        engines.insert(TraceId::of_number(number), recorded.engine()?);
+        let config = recorded.config;
+        let listed = Listed { start, tool, same_run, config, first: None, probes: 0 };
+        all.0.insert(TraceId::of_number(number), listed);
     }
-    if let Some(error) =
-        together::watch(&name, twice::again(&mut file, &name)?, &mut traces, &mut watched)?
-    {
+    let again = twice::again(&mut file, &name)?;
+    if let Some(error) = together::watch(&name, again, &mut traces, &mut engines, &mut all)? {
         complain(&error.to_string());
     }
     let file = (!args.further.is_empty()).then_some(name);
-    Ok(watched.iter().map(|it| Row::of(it, file.clone())).collect())
+    let listed = all.0.iter().zip(engines.values());
+    Ok(listed.map(|((id, it), engine)| Row::of(*id, it, &**engine, file.clone())).collect())
 }
 
 /// A trace to list, and its engine: each round is a trace of its own there.
@@ -112,7 +114,7 @@ struct Listed {
 }
 
 impl Observer for Listed {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
         if let Disposition::OwnProbe(_) = disposition {
             self.first.get_or_insert(frame.at);
             self.probes += 1;
@@ -121,14 +123,13 @@ impl Observer for Listed {
 }
 
 impl Row {
-    fn of(watched: &Watched<Listed>, file: Option<String>) -> Self {
-        let Watched { number, engine, observer, .. } = watched;
-        let Listed { start, tool, ref same_run, ref config, first, probes } = *observer;
+    fn of(id: TraceId, listed: &Listed, engine: &dyn Engine, file: Option<String>) -> Self {
+        let Listed { start, tool, ref same_run, ref config, first, probes } = *listed;
         let TraceConfig { source, target, probe, .. } = *config;
         let start = first.unwrap_or(start);
         Self {
             file,
-            number: *number,
+            number: id.number(),
             start: start.known().map(calendar),
             start_ns: start.known().map(Timestamp::nanos),
             source,

@@ -1,6 +1,6 @@
-//! `rtrace watch` on a terminal: a thread per target that probes it, and the screen that shows what they find.
+//! `rtrace watch` on a terminal: a thread that probes all targets, and the screen that shows what it finds.
 //!
-//! Every link and recording is opened before privileges are dropped, and those before the first thread starts.
+//! Link and recording are opened before privileges are dropped, and those before the thread starts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,15 +11,16 @@ use anyhow::{Context, bail};
 
 use super::flags::{ReplayArgs, ScreenArgs, TraceArgs};
 use super::lookups::Databases;
+use super::opened::{self, Opened, Target};
 use super::playing;
-use super::recorder::{Destination, Prepared, Recorder, is_stdout};
+use super::recorder::{Destination, Prepared, ROTATES_ONE, Recorder, is_stdout};
 use super::replay;
 use super::screen::{self, Left, Scene};
 use super::session::Session;
 use super::task::Task;
-use super::trace::{self, Opened};
+use super::trace;
 use super::watch::{self, Watch};
-use super::{Status, facts};
+use super::{Status, facts, live, simulated};
 use crate::enrich::Annotations;
 use crate::enrich::names::{DEFAULT_WAIT, Names};
 use crate::link::Link;
@@ -33,8 +34,9 @@ use crate::render::stats::RunFacts;
 use crate::render::tui::{Command, Shared, Snapshot, Tab};
 use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
-use crate::trace::Engine;
-use crate::trace::rounds::Rounds;
+use crate::trace::Measurement;
+use crate::trace::endpoint::TraceId;
+use crate::trace::rounds::Plan;
 use crate::trace::table::Row;
 use crate::untrusted::Untrusted;
 
@@ -53,24 +55,21 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     }
     let watch = Watch::of(&args.watch, false)?;
     let trace = &args.watch.trace;
+    if args.targets.len() > 1 && watch.rotate.rotate.is_some() {
+        bail!(ROTATES_ONE);
+    }
     let on_screen = screen::is_possible()
         && !args.watch.report
         && trace.output.form() == Form::Text
         && !is_stdout(trace.pcap.as_deref());
     if !on_screen {
-        if args.targets.len() > 1 {
-            bail!("several targets are shown on the screen of a terminal only: give one target");
-        }
-        return trace::run(trace, Task::Watch(&watch));
-    }
-    if args.targets.len() > 1 && (trace.pcap.is_some() || trace.stats.is_some()) {
-        bail!("--pcap and --stats are of one target: run a watch for each");
+        return trace::run_all(trace, Task::Watch(&watch), &args.targets);
     }
     trace::check_files(trace)?;
     let facts_to = facts::open_stats(trace)?;
-    let mut probers = Probers::start(args, &watch)?;
-    let left = screen::show(&mut probers, args.state(trace.output.numeric));
-    let (status, facts) = probers.end();
+    let mut prober = Prober::start(args, &watch)?;
+    let left = screen::show(&mut prober, args.state(trace.output.numeric));
+    let (status, facts) = prober.end();
     facts_to.write(&facts)?;
     Ok(match left? {
         Left::Interrupted(signal) if status != Status::Failed => Status::Interrupted(signal),
@@ -78,23 +77,26 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     })
 }
 
-/// One target, and the thread that probes it.
+/// The thread that probes all targets, and what it has found.
 struct Prober {
-    name: Untrusted,
-    shared: Shared,
+    /// By target: its name, and what is known of it.
+    targets: Vec<(Untrusted, Shared)>,
     stop: Arc<AtomicBool>,
-    /// Ends the wait of its link.
+    /// Ends the wait of the link.
     wake: Box<dyn Fn()>,
     thread: JoinHandle<(Status, RunFacts)>,
+    /// What the screen was last told of: how often any of them had changed.
+    seen: u64,
+    /// Asked as long as there is a screen.
+    _names: Option<Resolvers>,
 }
 
-/// What a prober is made of, beside its link.
+/// What the thread is made of, beside its link.
 struct Parts {
-    rounds: Rounds,
-    shared: Shared,
+    plan: Plan,
+    targets: Vec<(Target, Shared, Option<Meter>)>,
     stop: Arc<AtomicBool>,
     tape: Option<Recorder>,
-    meter: Option<Meter>,
     annotations: Annotations,
     look_up: bool,
 }
@@ -106,19 +108,26 @@ impl Parts {
         mut link: L,
         account: impl FnOnce(&mut Session, &mut L, bool),
     ) -> (Status, RunFacts) {
-        let Self { mut rounds, shared, stop, tape, meter, annotations, look_up } = self;
-        let config = rounds.config().clone();
-        let renderer = Box::new(shared.clone());
-        let mut session = Session::with_renderer(&config, renderer, annotations, look_up)
-            .recording_to(tape)
-            .metered_by(meter)
-            .stopped_by(stop);
-        let mut status = session.run(&mut rounds, &mut link);
+        let Self { plan, targets, stop, tape, annotations, look_up } = self;
+        let mut session = Session::new(annotations, look_up).recording_to(tape).stopped_by(stop);
+        let (mut traced, mut shown) = (Vec::new(), Vec::new());
+        for (place, (target, shared, meter)) in targets.into_iter().enumerate() {
+            let renderer = Box::new(shared.clone());
+            session.report(TraceId::at(place), &target.config, renderer, meter);
+            traced.push(target);
+            shown.push(shared);
+        }
+        let Ok(mut endpoint) = opened::endpoint(|_| Measurement::Rounds(plan), traced) else {
+            return (Status::Failed, RunFacts::default());
+        };
+        let mut status = session.run(&mut endpoint, &mut link);
         if status != Status::Failed {
-            let reached = shared.lock().reached() && !session.has_never_sent();
+            let reached = shown.iter().all(|shared| shared.lock().reached());
+            let reached = reached && session.all_never_sent().count() == 0;
             status = if reached { Status::Reached } else { Status::NotReached };
         }
-        account(&mut session, &mut link, Engine::path(&rounds).totals.is_lacking());
+        let silence = endpoint.engines().any(|(_, engine)| engine.path().totals.is_lacking());
+        account(&mut session, &mut link, silence);
         if !session.close_tape(link.now()) {
             status = Status::Failed;
         }
@@ -129,13 +138,17 @@ impl Parts {
     fn spawn(
         self,
         wake: impl Fn() + 'static,
+        names: Option<Resolvers>,
         run: impl FnOnce(Self) -> (Status, RunFacts) + Send + 'static,
     ) -> anyhow::Result<Prober> {
-        let (shared, stop) = (self.shared.clone(), Arc::clone(&self.stop));
-        let name = self.rounds.config().target_name.clone();
+        let stop = Arc::clone(&self.stop);
+        let shown = |(target, shared, _): &(Target, Shared, _)| {
+            (target.config.target_name.clone(), shared.clone())
+        };
+        let targets = self.targets.iter().map(shown).collect();
         let thread = thread::Builder::new().name("prober".to_owned()).spawn(move || run(self));
         let thread = thread.context("cannot start a thread")?;
-        Ok(Prober { name, shared, stop, wake: Box::new(wake), thread })
+        Ok(Prober { targets, stop, wake: Box::new(wake), thread, seen: 0, _names: names })
     }
 }
 
@@ -151,6 +164,7 @@ trait Watched: Link + Sized {
     fn start(
         self,
         parts: Parts,
+        names: Option<Resolvers>,
         interface: Untrusted,
         leaves_by: Untrusted,
     ) -> anyhow::Result<Prober>;
@@ -169,13 +183,14 @@ impl Watched for LiveLink {
     fn start(
         self,
         parts: Parts,
+        names: Option<Resolvers>,
         interface: Untrusted,
         leaves_by: Untrusted,
     ) -> anyhow::Result<Prober> {
         let account = move |session: &mut Session, link: &mut Self, silence| {
             facts::account(session, link, (interface, &leaves_by), silence);
         };
-        parts.spawn(self.waking(), move |parts| parts.run(self, account))
+        parts.spawn(self.waking(), names, move |parts| parts.run(self, account))
     }
 }
 
@@ -189,134 +204,116 @@ impl Watched for SimLink {
         || ()
     }
 
-    fn start(self, parts: Parts, interface: Untrusted, _: Untrusted) -> anyhow::Result<Prober> {
+    fn start(
+        self,
+        parts: Parts,
+        names: Option<Resolvers>,
+        interface: Untrusted,
+        _: Untrusted,
+    ) -> anyhow::Result<Prober> {
         let account = |session: &mut Session, _: &mut Paced<Self>, _| {
             let facts = session.facts_mut();
             (facts.link, facts.interface, facts.clock) =
                 ("simulated", interface, "virtual time".into());
         };
         let (link, hurry) = Paced::new(self);
-        parts.spawn(move || hurry.call(), move |parts| parts.run(link, account))
+        parts.spawn(move || hurry.call(), names, move |parts| parts.run(link, account))
     }
 }
 
-/// All targets.
-struct Probers {
-    all: Vec<Prober>,
-    /// What the screen was last told of: how often any of them had changed.
-    seen: u64,
-    /// Asked as long as there is a screen.
-    _names: Option<Resolvers>,
-}
-
-impl Probers {
+impl Prober {
     fn start(args: &ScreenArgs, watch: &Watch) -> anyhow::Result<Self> {
         let trace = &args.watch.trace;
-        let (targets, task) = (args.targets.iter(), Task::Watch(watch));
-        let names = trace.simulate.is_none() && !trace.output.numeric;
-        let resolvers = trace.lookups.resolvers(names, DEFAULT_WAIT)?;
+        let (names, task) = (&args.targets, Task::Watch(watch));
+        let asks_names = trace.simulate.is_none() && !trace.output.numeric;
+        let resolvers = trace.lookups.resolvers(asks_names, DEFAULT_WAIT)?;
         let (asks, files) = (resolvers.as_ref(), trace.lookups.open()?);
         let profile = Profile { screen: true, asks, ..Profile::default() };
         if let Some(file) = &trace.simulate {
             let server = watch.listen()?;
-            let text = trace::read_topology(file)?;
-            let mut destination = trace::open_destination(trace, task)?;
+            let text = simulated::read_topology(file)?;
+            let destination = opened::open_destination(trace, task)?;
             let rotates_in = destination.as_ref().and_then(Destination::directory);
             sandbox::enter(&Profile { serves: server.is_some(), rotates_in, ..profile })?;
-            let open = |name: &String| {
-                let topology = (file.as_path(), text.as_deref());
-                trace::open_simulated(trace, task, name, topology, destination.take())
-            };
-            let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
+            let topology = (file.as_path(), text.as_deref());
+            let opened = simulated::open_simulated(trace, task, names, topology, destination)?;
             Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         } else {
-            let open = |name: &String| trace::open_live(trace, task, name, asks);
-            let opened: Vec<_> = targets.map(open).collect::<anyhow::Result<_>>()?;
+            let opened = live::open_live(trace, task, names, asks)?;
             let server = watch.listen()?;
-            let mut prepared = opened.iter().filter_map(|it| it.prepared.as_ref());
-            let rotates_in = prepared.find_map(Prepared::directory);
+            let rotates_in = opened.prepared.as_ref().and_then(Prepared::directory);
             let profile = Profile { serves: server.is_some(), rotates_in, ..profile };
             sandbox::enter(&Profile { network: true, ..profile })?;
             Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         }
     }
 
-    /// Starts with these links, which are all open, as is everything else.
+    /// Starts with this link, which is open, as is everything else.
     fn of<L: Watched>(
-        opened: Vec<Opened<L>>,
+        opened: Opened<L>,
         (args, watch): (&TraceArgs, &Watch),
         databases: &Databases,
         resolvers: Option<Resolvers>,
         server: Option<Server>,
     ) -> anyhow::Result<Self> {
-        let configs: Vec<_> = opened.iter().map(|it| &it.config).collect();
-        let meters = watch::serve(server, &configs)?;
-        let mut probers = Vec::new();
-        for (opened, meter) in opened.into_iter().zip(meters) {
-            let Opened { link, config, interface, leaves_by, prepared, .. } = opened;
-            let parts = Parts {
-                shared: Shared::new(&config, Some(watch.plan.interval)),
-                rounds: Rounds::new(config, watch.plan)?,
-                stop: Arc::default(),
-                tape: prepared.map(|prepared| prepared.begin(link.now())).transpose()?,
-                meter,
-                annotations: {
-                    let (names, asked) = (link.names(), resolvers.as_ref());
-                    let wake = link.waking();
-                    args.lookups.annotations(names, databases, asked, wake, DEFAULT_WAIT)
-                }
-                .with_retries(),
-                look_up: !args.output.numeric,
-            };
-            probers.push(link.start(parts, interface.name, leaves_by)?);
-        }
-        Ok(Self { all: probers, seen: 0, _names: resolvers })
+        let meters = watch::serve(server, &opened.configs())?;
+        let Opened { link, targets, interface, leaves_by, prepared, .. } = opened;
+        let targets = targets.into_iter().zip(meters);
+        let shared = |target: &Target| Shared::new(&target.config, Some(watch.plan.interval));
+        let (names, asked, wake) = (link.names(), resolvers.as_ref(), link.waking());
+        let annotations = args.lookups.annotations(names, databases, asked, wake, DEFAULT_WAIT);
+        let parts = Parts {
+            plan: watch.plan,
+            targets: targets
+                .map(|(target, meter)| (shared(&target), target, meter))
+                .map(|(shared, target, meter)| (target, shared, meter))
+                .collect(),
+            stop: Arc::default(),
+            tape: prepared.map(|prepared| prepared.begin(link.now())).transpose()?,
+            annotations: annotations.with_retries(),
+            look_up: !args.output.numeric,
+        };
+        link.start(parts, resolvers, interface.name, leaves_by)
     }
 
-    /// Ends them all, and says how it went: the gravest of their statuses, and the facts of the first.
+    /// Ends it, and says how it went.
     fn end(self) -> (Status, RunFacts) {
-        for prober in &self.all {
-            prober.stop.store(true, Ordering::Release);
-            (prober.wake)();
+        self.stop.store(true, Ordering::Release);
+        (self.wake)();
+        match self.thread.join() {
+            Ok(end) => end,
+            Err(panic) => std::panic::resume_unwind(panic),
         }
-        let mut ends = Vec::new();
-        for prober in self.all {
-            match prober.thread.join() {
-                Ok(end) => ends.push(end),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        let status = ends.iter().map(|(status, _)| *status).max().unwrap_or(Status::Failed);
-        (status, ends.into_iter().next().map(|(_, facts)| facts).unwrap_or_default())
     }
 }
 
-impl Scene for Probers {
+impl Scene for Prober {
     fn news(&mut self, _: Instant) -> bool {
-        let versions = self.all.iter().map(|prober| prober.shared.version()).sum();
+        let versions = self.targets.iter().map(|(_, shared)| shared.version()).sum();
         std::mem::replace(&mut self.seen, versions) != versions
     }
 
     fn snapshot(&mut self, tab: usize) -> Snapshot {
-        let tabs = self.all.iter().map(|prober| {
-            let model = prober.shared.lock();
+        let tabs = self.targets.iter().map(|(name, shared)| {
+            let model = shared.lock();
             let last = model.table().rows().last();
-            Tab { name: prober.name.clone(), loss: last.map(Row::loss) }
+            Tab { name: name.clone(), loss: last.map(Row::loss) }
         });
         let tabs = tabs.collect();
-        let shown = &self.all[tab.min(self.all.len() - 1)];
-        let target = shown.shared.lock().target();
+        let (_, shown) = &self.targets[tab.min(self.targets.len() - 1)];
+        let target = shown.lock().target();
         Snapshot { tabs, target, playback: None, message: screen::held() }
     }
 
     fn command(&mut self, command: Command, tab: usize) {
-        if let Some(prober) = self.all.get(tab).filter(|_| command == Command::Reset) {
-            prober.shared.lock().reset();
+        if let Some((_, shared)) = self.targets.get(tab).filter(|_| command == Command::Reset) {
+            shared.lock().reset();
         }
     }
 
     /// A prober that ended without a word has panicked.
     fn is_broken(&self) -> bool {
-        self.all.iter().any(|it| it.thread.is_finished() && !it.shared.lock().is_over())
+        let open = self.targets.iter().any(|(_, shared)| !shared.lock().is_over());
+        self.thread.is_finished() && open
     }
 }

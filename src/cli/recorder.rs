@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::complain;
@@ -70,6 +70,7 @@ pub struct Rotation {
     path: PathBuf,
     interface: Interface,
     neighbours: Neighbours,
+    /// What is told of the trace.
     carried: RecordingMetadata,
     /// Those that are known so far.
     names: BTreeMap<IpAddr, Untrusted>,
@@ -80,6 +81,10 @@ pub struct Rotation {
     /// Files of this run that are there, the oldest first.
     files: VecDeque<PathBuf>,
 }
+
+/// Rounds of several targets begin at different times: there is no moment for another file.
+pub(super) const ROTATES_ONE: &str =
+    "--rotate is for the recording of one target: leave it out, or watch each target by itself";
 
 /// The names of stdout.
 const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
@@ -134,12 +139,13 @@ impl Prepared {
     /// Begins a recording, so that one that cannot be written is known before the first probe.
     pub fn new(
         destination: Destination,
-        carried: RecordingMetadata,
+        carried: Vec<RecordingMetadata>,
         (interface, neighbours): (Interface, Neighbours),
     ) -> anyhow::Result<Self> {
         let Destination { to, path } = destination;
         let (out, name) = match to {
             To::Directory(directory, size, keep) => {
+                let [carried] = <[_; 1]>::try_from(carried).map_err(|_| anyhow!(ROTATES_ONE))?;
                 let rotation = Rotation {
                     size,
                     keep,
@@ -163,9 +169,10 @@ impl Prepared {
                 (file.context("cannot begin the recording")?, name)
             }
         };
-        let (format, comment) = (Format::from_path(&path), carried.to_comment());
+        let format = Format::from_path(&path);
+        let comments: Vec<_> = carried.iter().map(RecordingMetadata::to_comment).collect();
         let out: Box<dyn Write + Send> = Box::new(out);
-        let recording = Recording::new(out, name, format, &interface, &comment)?;
+        let recording = Recording::with_comments(out, name, format, &interface, &comments)?;
         let recording = recording.among(neighbours);
         Ok(Self::Begun(Box::new(Recorder::of(recording, None))))
     }

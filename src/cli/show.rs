@@ -4,6 +4,7 @@
 //! first that knows the frame is shown. Only what is shown of it is kept, so that a recording may be of any length; its datagrams are read
 //! at last.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path as FilePath;
 
@@ -13,13 +14,14 @@ use ratatui::crossterm::terminal;
 use super::contents::{self, Chosen};
 use super::flags::ShowArgs;
 use super::flags::TraceOptions;
-use super::together::{self, Watched};
+use super::together::{self, Each, Engines};
 use super::{Status, complain, twice, write_out};
 use crate::capture::{CaptureReader, Item};
 use crate::driver::Observer;
 use crate::render::Form;
 use crate::render::show::{self, Answer, Evidence, Place, What};
 use crate::sandbox::{self, Profile};
+use crate::trace::endpoint::TraceId;
 use crate::trace::survey::SurveyHints;
 use crate::trace::{Disposition, Event, Measurement, Path, Probe, ProbeRef};
 use crate::wire::{Frame, link};
@@ -41,26 +43,29 @@ pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
     if args.hop.is_some() {
         traces.chosen.truncate(1);
     }
-    let (mut watched, mut in_rounds) = (Vec::new(), false);
+    let (mut engines, mut finders) = (Engines::new(), Each(BTreeMap::new()));
+    let mut in_rounds = false;
     for (number, found) in std::mem::take(&mut traces.chosen) {
         let recorded = contents.recorded(found, &options);
         in_rounds |= matches!(recorded.measurement, Measurement::Rounds(_));
-        watched.push(Watched::new(number, recorded.engine()?, Finder::of(args)));
+        engines.insert(TraceId::of_number(number), recorded.engine()?);
+        finders.0.insert(TraceId::of_number(number), Finder::of(args));
     }
     let again = twice::again(&mut file, &name)?;
-    if let Some(error) = together::watch(&name, again, &mut traces, &mut watched)? {
+    if let Some(error) = together::watch(&name, again, &mut traces, &mut engines, &mut finders)? {
         complain(&error.to_string());
     }
-    let found = watched.iter_mut().find_map(|it| Some((it.number, it.observer.found.take()?)));
-    let Some((number, found)) = found else {
-        let finders = watched.into_iter().map(|it| it.observer);
+    let found = finders.0.iter_mut().find_map(|(id, it)| Some((*id, it.found.take()?)));
+    let Some((id, found)) = found else {
         return Err(finders
+            .0
+            .into_values()
             .reduce(|one, other| one.and(&other))
             .unwrap_or(Finder::of(args))
             .nothing(&args.file));
     };
     let place = Place {
-        trace: several.then_some(number),
+        trace: several.then_some(id.number()),
         round: in_rounds.then_some(found.round),
         what: found.what,
     };
@@ -161,7 +166,7 @@ impl Finder {
 }
 
 impl Observer for Finder {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         let (at, unkept) = match disposition {
             Disposition::OwnProbe(at) | Disposition::Reply(at, Some(_)) => (at, None),
             Disposition::Reply(at, None) => (at, Some("beyond the number of replies kept")),
@@ -193,7 +198,7 @@ impl Observer for Finder {
         }
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         match (event, self.wanted) {
             (Event::Replied(at, _) | Event::LateReply(at, _) | Event::Settled(at), _) => {
                 self.refresh(at, path);

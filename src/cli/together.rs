@@ -1,107 +1,58 @@
 //! One reading of a recording for all traces of it that are wanted.
 //!
 //! A trace that the recording itself tells of is replayed as it was run. Traces that its packets show are watched side by
-//! side: an [`Endpoint`] says which of them a frame may concern, so that every frame is read once, however many they are.
+//! side: an [`Endpoint`] knows which of them a frame may concern, so that every frame is read once, however many they are.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 
 use super::contents::Traces;
 use super::{complain, lacking};
-use crate::capture::{CaptureError, CaptureReader, Item};
+use crate::capture::{CaptureError, CaptureReader};
 use crate::driver::{Driver, Observer};
+use crate::link::LinkError;
 use crate::link::replay::ReplayLink;
-use crate::trace::endpoint::{Endpoint, SHARING};
-use crate::trace::{Disposition, Engine};
+use crate::trace::endpoint::{Endpoint, Held, Index, SHARING, TraceId};
+use crate::trace::{Disposition, Engine, Event, Path};
+use crate::wire::Frame;
 
-/// A trace that is watched.
-pub(super) struct Watched<O> {
-    /// Its number in the list of all.
-    pub number: u32,
-    pub engine: Box<dyn Engine>,
-    pub observer: O,
-    driver: Driver,
-}
+/// What watches the traces that are wanted.
+pub(super) type Engines = BTreeMap<TraceId, Box<dyn Engine>>;
 
-impl<O> Watched<O> {
-    pub(super) fn new(number: u32, engine: Box<dyn Engine>, observer: O) -> Self {
-        Self { number, engine, observer, driver: Driver::default() }
-    }
-}
-
-/// Shows all of them the recording of this name, to its end or to where the first is interrupted, and says what could not be
+/// Shows all of them the recording of this name, to its end or to where it is interrupted, and says what could not be
 /// made out. Gives what ended it before its end, if anything did.
-pub(super) fn watch<O: Observer>(
+pub(super) fn watch(
     name: &str,
     reader: CaptureReader<&mut File>,
     traces: &mut Traces,
-    watched: &mut [Watched<O>],
+    engines: &mut Engines,
+    observer: &mut dyn Observer,
 ) -> anyhow::Result<Option<CaptureError>> {
-    let (false, [only]) = (traces.surveyed, &mut *watched) else {
-        let (ended_by, cut_short) = read(reader, &mut traces.endpoint, watched)?;
-        say_what_was_passed_over(&traces.endpoint);
-        lacking::say_what_was_cut_short(name, cut_short);
-        return Ok(ended_by);
-    };
-    let mut link = ReplayLink::new(reader);
-    only.driver.run(&mut *only.engine, &mut link, &mut only.observer)?;
-    lacking::say_what_was_cut_short(name, only.driver.cut_short());
-    Ok(link.into_ended_by())
+    let index = std::mem::take(&mut traces.index);
+    let (ended_by, cut_short) = read(reader, index, engines, observer)?;
+    lacking::say_what_was_cut_short(name, cut_short);
+    Ok(ended_by)
 }
 
 /// Reads to the end of the recording, or to where it was cut off. Gives how many frames were cut too short to say about
-/// which probe of any trace they are, too.
-fn read<R: Read, O: Observer>(
-    mut reader: CaptureReader<R>,
-    endpoint: &mut Endpoint,
-    watched: &mut [Watched<O>],
-) -> Result<(Option<CaptureError>, u64), CaptureError> {
-    let (mut stepped, mut cut_short) = (false, 0);
-    let number = |it: &Watched<O>| usize::try_from(it.number).unwrap_or(usize::MAX);
-    let ended_by = loop {
-        let frame = match reader.next() {
-            Ok(Some(Item::Packet(frame))) => frame,
-            Ok(Some(Item::ClockStep(step))) => {
-                if !std::mem::replace(&mut stepped, true) {
-                    complain(&step.to_string());
-                }
-                for it in watched.iter_mut() {
-                    it.engine.note_clock_step(&step);
-                }
-                continue;
-            }
-            Ok(Some(_)) => continue,
-            Ok(None) => break None,
-            Err(error) if error.leaves_packets() => break Some(error),
-            Err(error) => return Err(error),
-        };
-        let (mut cut, mut found) = (Vec::new(), false);
-        for index in endpoint.concerned(&frame) {
-            let Ok(at) = watched.binary_search_by_key(&(index + 1), number) else { continue };
-            let Some(Watched { engine, observer, driver, .. }) = watched.get_mut(at) else {
-                continue;
-            };
-            let disposition = driver.hand(frame, &mut **engine, observer);
-            found |= disposition.has_found_a_probe();
-            cut.extend((disposition == Disposition::CutShort).then_some(at));
-        }
-        // What one of them knows is no other's.
-        cut_short += u64::from(!found && !cut.is_empty());
-        for at in cut.into_iter().filter(|_| found) {
-            watched.get_mut(at).into_iter().for_each(|it| it.engine.disown_cut_frame());
-        }
-        if watched.first().is_some_and(|first| first.observer.interrupted()) {
-            break None;
-        }
-    };
-    for Watched { engine, observer, .. } in watched {
-        Driver::end(&mut **engine, observer);
-    }
-    Ok((ended_by, cut_short))
+/// which probe of any trace they are, too. Where the index is empty there is one trace, which sees all frames.
+fn read<R: Read>(
+    reader: CaptureReader<R>,
+    index: Index,
+    engines: &mut Engines,
+    observer: &mut dyn Observer,
+) -> Result<(Option<CaptureError>, u64), LinkError> {
+    let (mut link, mut driver) = (ReplayLink::new(reader), Driver::default());
+    let lent = engines.iter_mut().map(|(id, engine)| (*id, Held::Lent(&mut **engine)));
+    let mut endpoint = Endpoint::watching(index, lent);
+    driver.run(&mut endpoint, &mut link, observer)?;
+    say_what_was_passed_over(endpoint.index());
+    Ok((link.into_ended_by(), driver.cut_short()))
 }
 
-fn say_what_was_passed_over(endpoint: &Endpoint) {
-    let (frames, traces) = (endpoint.passed_over(), endpoint.left_out());
+fn say_what_was_passed_over(index: &Index) {
+    let (frames, traces) = (index.passed_over(), index.left_out());
     if frames > 0 {
         complain(&format!(
             "{frames} frames may belong to any of more than {SHARING} traces from one port: they were shown to \
@@ -111,9 +62,36 @@ fn say_what_was_passed_over(endpoint: &Endpoint) {
     }
 }
 
+/// An observer for each trace.
+pub(super) struct Each<O>(pub BTreeMap<TraceId, O>);
+
+impl<O: Observer> Each<O> {
+    fn with(&mut self, id: TraceId, tell: impl FnOnce(&mut O)) {
+        if let Some(it) = self.0.get_mut(&id) {
+            tell(it);
+        }
+    }
+}
+
+impl<O: Observer> Observer for Each<O> {
+    fn frame(&mut self, id: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        self.with(id, |it| it.frame(id, frame, disposition, path));
+    }
+
+    fn event(&mut self, id: TraceId, event: Event, path: &Path) {
+        self.with(id, |it| it.event(id, event, path));
+    }
+
+    /// The first decides.
+    fn interrupted(&self) -> bool {
+        self.0.values().next().is_some_and(Observer::interrupted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::Item;
     use crate::link::sim::{SimLink, Topology};
     use crate::time::{Span, Timestamp};
     use crate::trace::survey::Survey;
@@ -130,7 +108,7 @@ mod tests {
     }
 
     impl Observer for Counts {
-        fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+        fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
             self.frames += 1;
             self.concerning += u64::from(disposition.concerns_the_trace());
             self.last = Some((frame.at, frame.bytes.to_vec()));
@@ -142,7 +120,7 @@ mod tests {
     struct Keep(Vec<(Timestamp, Vec<u8>)>);
 
     impl Observer for Keep {
-        fn frame(&mut self, frame: &Frame<'_>, _: Disposition, _: &Path) {
+        fn frame(&mut self, _: TraceId, frame: &Frame<'_>, _: Disposition, _: &Path) {
             self.0.push((frame.at, frame.bytes.to_vec()));
         }
     }
@@ -208,22 +186,24 @@ mod tests {
                 survey.handle_frame(&frame);
                 frames += 1;
             }
-            let (mut endpoint, mut watched) = (Endpoint::new(), Vec::new());
+            let (mut index, mut engines) = (Index::default(), Engines::new());
+            let mut counts = Each(BTreeMap::new());
             for (number, found) in (1..).zip(survey.traces()) {
-                endpoint.add(&found.config.flow(), &found.idents);
+                index.add(&found.config.flow(), &found.idents, None);
                 let engine = Tracer::passive(found.config, found.idents).unwrap();
-                watched.push(Watched::new(number, Box::new(engine), Counts::default()));
+                engines.insert(TraceId::of_number(number), Box::new(engine));
+                counts.0.insert(TraceId::of_number(number), Counts::default());
             }
-            assert_eq!(watched.len(), usize::from(traces), "{what}");
+            assert_eq!(engines.len(), usize::from(traces), "{what}");
             let mut octets = 0;
             let reader = CaptureReader::new(Counting(&file, &mut octets), "test").unwrap();
-            assert!(read(reader, &mut endpoint, &mut watched).unwrap().0.is_none());
+            assert!(read(reader, index, &mut engines, &mut counts).unwrap().0.is_none());
             assert_eq!(octets, file.len(), "{what}");
-            let concerning: u64 = watched.iter().map(|it| it.observer.concerning).sum();
+            let concerning: u64 = counts.0.values().map(|it| it.concerning).sum();
             assert_eq!(concerning, frames, "{what}: every frame is of one trace");
-            let shown: u64 = watched.iter().map(|it| it.observer.frames).sum();
-            assert_eq!((shown, endpoint.passed_over()), (frames, 0), "{what}");
-            assert!(watched.iter().all(|it| it.engine.reached()), "{what}");
+            let shown: u64 = counts.0.values().map(|it| it.frames).sum();
+            assert_eq!(shown, frames, "{what}");
+            assert!(engines.values().all(|it| it.reached()), "{what}");
         }
     }
 }

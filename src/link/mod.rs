@@ -28,10 +28,20 @@ pub enum Received<'a> {
     Woken,
     /// There will be no more frames: the recording ends here.
     End,
-    /// How many rounds the recorded watch had, whether captured or not.
-    Rounds(u64),
-    /// How many probes of the recorded run never left.
-    NeverSent(u64),
+    /// This many rounds of a trace that was recorded were begun, whether captured or not.
+    Rounds {
+        /// The place of the trace among those of the recording, from 0.
+        trace: u32,
+        /// How many.
+        count: u64,
+    },
+    /// This many probes of a trace that was recorded never left.
+    NeverSent {
+        /// The place of the trace among those of the recording, from 0.
+        trace: u32,
+        /// How many.
+        count: u64,
+    },
     /// The run that was recorded was interrupted at this moment.
     Cut(Timestamp),
     /// The clock that stamps frames was set. The stamps of frames have it taken out of them already.

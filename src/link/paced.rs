@@ -61,8 +61,8 @@ impl<L: Link> Link for Paced<L> {
             Received::Frame(frame) => Some(frame.at),
             Received::Quiet(at) | Received::Cut(at) => Some(*at),
             Received::Woken
-            | Received::Rounds(_)
-            | Received::NeverSent(_)
+            | Received::Rounds { .. }
+            | Received::NeverSent { .. }
             | Received::End
             | Received::ClockStep(_) => None,
         };

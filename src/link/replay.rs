@@ -56,8 +56,8 @@ impl<R: Read> Link for ReplayLink<R> {
                 (self.latest, self.cut) = (frame.at, None);
                 Ok(Received::Frame(frame))
             }
-            Ok(Some(Item::Rounds { count })) => Ok(Received::Rounds(count)),
-            Ok(Some(Item::NeverSent { count })) => Ok(Received::NeverSent(count)),
+            Ok(Some(Item::Rounds { trace, count })) => Ok(Received::Rounds { trace, count }),
+            Ok(Some(Item::NeverSent { trace, count })) => Ok(Received::NeverSent { trace, count }),
             Ok(Some(Item::ClockStep(step))) => Ok(Received::ClockStep(step)),
             Ok(Some(item)) => {
                 if let Item::Interrupted { at } = item {

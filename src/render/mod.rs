@@ -106,6 +106,8 @@ pub struct Look {
     pub wide: bool,
     /// The columns of reports of rounds.
     pub columns: Columns,
+    /// It is one of several: reports of rounds as text say to which target, and so does each line of a stream.
+    pub of_several: bool,
 }
 
 /// One form of report. A form that is written as a whole needs [`end`](Self::end) only.

@@ -156,7 +156,9 @@ impl Output {
             Self::Scamper => Box::new(scamper::Scamper::new(out, numeric)),
             Self::Inspection(json) => Box::new(Inspect::new(out, json, numeric)),
             Self::Report(form) => Box::new(Report::new(out, form, look)),
-            Self::Stream(plan) => Box::new(Stream::new(out, numeric, plan)),
+            Self::Stream(plan) => {
+                Box::new(Stream::new(out, numeric, plan).of_several(look.of_several))
+            }
             Self::Map(form, plan) => Box::new(paths::PathsReport::new(out, form, numeric, plan)),
         }
     }

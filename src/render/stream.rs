@@ -40,6 +40,9 @@ pub struct Stream<W> {
     plan: Plan,
     table: Table,
     losses: LossWatch,
+    of_several: bool,
+    /// What each line is to say that it is about, if several targets are in the stream.
+    target: Option<IpAddr>,
 }
 
 impl<W: Write> Stream<W> {
@@ -51,6 +54,22 @@ impl<W: Write> Stream<W> {
             plan,
             table: Table::new(),
             losses: LossWatch::default(),
+            of_several: false,
+            target: None,
+        }
+    }
+
+    /// With lines that say which target they are about.
+    #[must_use]
+    pub fn of_several(mut self, of_several: bool) -> Self {
+        self.of_several = of_several;
+        self
+    }
+
+    fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        match self.target.filter(|_| !line.says_its_target()) {
+            Some(target) => self.lines.line(&Of { line, target }),
+            None => self.lines.line(line),
         }
     }
 
@@ -63,7 +82,7 @@ impl<W: Write> Stream<W> {
             return Ok(());
         }
         let (ttl, query) = place(at, view);
-        self.lines.line(&Line::Late {
+        self.line(&Line::Late {
             round: number(view.path),
             ttl,
             query,
@@ -86,7 +105,7 @@ impl<W: Write> Stream<W> {
         let (this, after) = (number(view.path), view.path.missed_after);
         let missed = self.table.missed().saturating_sub(missed).saturating_sub(after);
         self.missing(this.saturating_sub(missed), missed)?;
-        self.lines.line(&Line::Round(RoundRow::of(view)))?;
+        self.line(&Line::Round(RoundRow::of(view)))?;
         // Their rounds are counted from the first that was seen.
         let number_of = |round: u64| {
             this.saturating_sub(self.table.rounds().saturating_sub(after).saturating_sub(round))
@@ -96,19 +115,19 @@ impl<W: Write> Stream<W> {
         let balanced = self.table.balanced_since(before.1).map(|it| balanced_line(it, number_of));
         let lines: Vec<Line<'_>> = changes.chain(balanced).collect();
         for line in lines {
-            self.lines.line(&line)?;
+            self.line(&line)?;
         }
         for turn in reached {
-            self.lines.line(&reach_line(turn, view))?;
+            self.line(&reach_line(turn, view))?;
         }
         for Contradiction { ttl, responder, answers } in view.path.contradictions() {
             let round = number(view.path);
-            self.lines.line(&Line::Contradicted { round, ttl, responder, answers })?;
+            self.line(&Line::Contradicted { round, ttl, responder, answers })?;
         }
         self.missing(this.saturating_add(1), after)?;
         for turn in self.losses.add(view.path, self.table.end()) {
             let row = LossRow::of(turn, view);
-            self.lines.line(&match turn.kind {
+            self.line(&match turn.kind {
                 LossTransitionKind::Begins => Line::LossBegins(row),
                 LossTransitionKind::Judged => Line::LossJudged(row),
                 LossTransitionKind::Ends => Line::LossEnds(row),
@@ -120,7 +139,7 @@ impl<W: Write> Stream<W> {
     /// How many rounds from this one on are missing.
     fn missing(&mut self, from: u64, rounds: u64) -> io::Result<()> {
         match rounds.checked_sub(1) {
-            Some(more) => self.lines.line(&Line::Missed { from, to: from.saturating_add(more) }),
+            Some(more) => self.line(&Line::Missed { from, to: from.saturating_add(more) }),
             None => Ok(()),
         }
     }
@@ -128,7 +147,8 @@ impl<W: Write> Stream<W> {
 
 impl<W: Write> Renderer for Stream<W> {
     fn begin(&mut self, config: &TraceConfig) -> io::Result<()> {
-        self.lines.line(&Line::Begin {
+        self.target = self.of_several.then_some(config.target);
+        self.line(&Line::Begin {
             head: HeadRow::of("rtrace-watch", VERSION, config),
             asked: AskedRow::of(config),
             interval: self.plan.interval,
@@ -137,7 +157,7 @@ impl<W: Write> Renderer for Stream<W> {
     }
 
     fn clock_step(&mut self, step: &ClockStep) -> io::Result<()> {
-        ClockStepRow::of(step).map_or(Ok(()), |row| self.lines.line(&Line::ClockStep(row)))
+        ClockStepRow::of(step).map_or(Ok(()), |row| self.line(&Line::ClockStep(row)))
     }
 
     fn event(&mut self, event: Option<Event>, view: View<'_>) -> io::Result<()> {
@@ -150,7 +170,7 @@ impl<W: Write> Renderer for Stream<W> {
                 }
                 self.replied(at, index, view)?;
                 for turn in turns {
-                    self.lines.line(&reach_line(turn, view))?;
+                    self.line(&reach_line(turn, view))?;
                 }
                 Ok(())
             }
@@ -168,12 +188,12 @@ impl<W: Write> Renderer for Stream<W> {
     fn end(&mut self, view: View<'_>) -> io::Result<()> {
         for responder in self.lines.take_responders() {
             if let Some(name) = rows::name(view, responder, self.numeric) {
-                self.lines.line(&Line::Named { responder, name })?;
+                self.line(&Line::Named { responder, name })?;
             }
         }
         let table = &self.table;
         let judged = table.rows().iter().zip(table.verdicts());
-        self.lines.line(&Line::End {
+        self.line(&Line::End {
             rounds: table.rounds(),
             missed: table.missed(),
             target_reached: table.reached(),
@@ -311,6 +331,38 @@ enum Line<'a> {
         never_sent: u64,
         hops: Vec<TotalRow>,
     },
+}
+
+/// A line of one of several targets.
+#[derive(Serialize)]
+struct Of<'a> {
+    #[serde(flatten)]
+    line: &'a Line<'a>,
+    target: IpAddr,
+}
+
+impl Line<'_> {
+    /// Whether it has a `target` of its own.
+    fn says_its_target(&self) -> bool {
+        match self {
+            Self::Begin { .. }
+            | Self::Unreached { .. }
+            | Self::Rejected { .. }
+            | Self::Reached { .. } => true,
+            Self::Round(_)
+            | Self::Missed { .. }
+            | Self::Changed { .. }
+            | Self::Balanced { .. }
+            | Self::Contradicted { .. }
+            | Self::LossBegins(_)
+            | Self::LossJudged(_)
+            | Self::LossEnds(_)
+            | Self::Late { .. }
+            | Self::ClockStep(_)
+            | Self::Named { .. }
+            | Self::End { .. } => false,
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -1,8 +1,25 @@
-//! A captured datagram as a trace looks at it: decoded once, however many rounds it is shown to.
+//! A captured frame, decoded once, however many traces and rounds it is shown to.
 
 use crate::wire::ip::{self, IcmpMessage, IpHeader};
 use crate::wire::quoted::{self, Quoted};
 use crate::wire::{Frame, link};
+
+/// A captured frame with what it holds, which is decoded once.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// The frame as it was captured.
+    pub frame: Frame<'a>,
+    /// The IP datagram in it, if it holds one.
+    pub(super) datagram: Option<Datagram<'a>>,
+}
+
+impl<'a> Packet<'a> {
+    /// Decodes a frame.
+    #[must_use]
+    pub fn of(frame: &Frame<'a>) -> Self {
+        Self { frame: *frame, datagram: Datagram::of(frame) }
+    }
+}
 
 /// What a frame holds, as far as it says anything to a trace.
 #[derive(Clone, Copy, Debug)]

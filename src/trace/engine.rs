@@ -1,8 +1,8 @@
-//! What a driver turns: one trace, or rounds of them.
+//! One measurement of one target: a trace, a trace with its path MTU, rounds of traces, or all paths.
 
+use super::datagram::Packet;
 use super::event::{Disposition, Event};
 use super::path::Path;
-use super::tracer::Tracer;
 use crate::probe::Transmit;
 use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
@@ -26,16 +26,21 @@ pub trait Engine {
     /// No frame stamped before `now` is still to come: whatever was to be answered by then is lost.
     fn handle_timeout(&mut self, now: Timestamp);
 
-    /// Takes one captured frame.
-    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition;
+    /// Takes one captured frame, decoded. Gives the path that it was about, too: of rounds, that of the round.
+    fn handle_packet(&mut self, packet: &Packet<'_>) -> (Disposition, &Path);
+
+    /// Decodes one captured frame and takes it.
+    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+        self.handle_packet(&Packet::of(frame)).0
+    }
 
     /// The last frame, which this found to be [`CutShort`](Disposition::CutShort), is about a probe of another trace.
     fn disown_cut_frame(&mut self) {}
 
-    /// The next thing that happened. Ask until `None` after every other call.
-    fn poll_event(&mut self) -> Option<Event>;
+    /// The next thing that happened, and the path that it happened to. Ask until `None` after every other call.
+    fn poll_event(&mut self) -> Option<(Event, &Path)>;
 
-    /// The path that the last frame or event was about.
+    /// The path as far as it is known: of rounds, that of the latest.
     fn path(&self) -> &Path;
 
     /// Whether the target was reached, in any round.
@@ -66,60 +71,6 @@ pub trait Engine {
     /// It is over: interrupted at this moment. Of rounds, probes that were in flight then count neither as
     /// answered nor as lost.
     fn cut(&mut self, _: Timestamp) {
-        self.finish();
-    }
-}
-
-impl Engine for Tracer {
-    fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
-        self.poll_transmit(now)
-    }
-
-    fn handle_refusal(&mut self) {
-        self.handle_refusal();
-    }
-
-    fn poll_timeout(&mut self) -> Option<Timestamp> {
-        self.poll_timeout()
-    }
-
-    fn next_deadline(&mut self) -> Option<Timestamp> {
-        self.next_deadline()
-    }
-
-    fn handle_timeout(&mut self, now: Timestamp) {
-        self.handle_timeout(now);
-    }
-
-    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
-        self.handle_frame(frame)
-    }
-
-    fn disown_cut_frame(&mut self) {
-        self.disown_cut_frame();
-    }
-
-    fn poll_event(&mut self) -> Option<Event> {
-        self.poll_event()
-    }
-
-    fn path(&self) -> &Path {
-        self.path()
-    }
-
-    fn reached(&self) -> bool {
-        self.path().reached()
-    }
-
-    fn is_done(&self) -> bool {
-        self.is_done()
-    }
-
-    fn note_clock_step(&mut self, step: &ClockStep) {
-        self.note_clock_step(step);
-    }
-
-    fn finish(&mut self) {
         self.finish();
     }
 }

@@ -44,6 +44,7 @@ mod tracer;
 pub mod verdict;
 
 pub use config::{ConfigError, TraceConfig, Wait};
+pub use datagram::Packet;
 pub use engine::Engine;
 pub use event::{Disposition, Event};
 pub use measurement::{Measurement, RecordedRun};

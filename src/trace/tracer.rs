@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 
 use crate::probe::{Flow, ProbeKey, Transmit};
 use crate::time::{ClockStep, Span, Timestamp};
-use crate::wire::Frame;
 
 use super::belief::{Belief, Stray};
 use super::config::{ConfigError, RESERVED, RESERVED_WATCHING, TraceConfig};
 use super::correlate::Correlator;
-use super::datagram::Datagram;
+use super::datagram::{Datagram, Packet};
 use super::deadlines::Waiting;
+use super::engine::Engine;
 use super::event::{Disposition, Event};
 use super::path::{Outcome, Path, Probe, ProbeRef};
 use super::probe_selector::ProbeSelector;
@@ -123,42 +123,6 @@ impl Tracer {
         &self.config
     }
 
-    /// What is known so far.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The next thing that happened. Ask until `None` after every other call.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        if self.events.is_empty() && std::mem::take(&mut self.closing) {
-            // Not before all that is said of the scout has been taken.
-            let placed = self.path.place().iter();
-            self.events
-                .extend(placed.map(|(before, at)| Event::Assigned { before: *before, at: *at }));
-            self.events.push_back(Event::Ended);
-        }
-        self.events.pop_front()
-    }
-
-    /// The next datagram to send, if one is due at `now`. Ask until `None`; ask again after every
-    /// frame, and at [`poll_timeout`](Self::poll_timeout).
-    pub fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
-        self.schedule.as_ref()?;
-        let shown = self.shown(now);
-        self.polled = now;
-        let confirming = self.to_confirm(&shown).or_else(|| {
-            let (end, from) = self.end_to_confirm()?;
-            (from <= now).then_some(end)
-        });
-        let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
-        let datagram = match confirming {
-            Some(ttl) => schedule.confirm(&self.config, now, ttl),
-            None => schedule.next(&self.config, now, &shown),
-        }?;
-        Some(Transmit { destination: self.config.target, datagram })
-    }
-
     /// The TTL to which a second probe is to be sent: once all others are sent, and those that wait have contradicted
     /// answers, so that nothing else is to come that says more of them.
     fn to_confirm(&self, shown: &Shown) -> Option<u8> {
@@ -202,79 +166,10 @@ impl Tracer {
         Some(self.polled).filter(|polled| *polled != Timestamp::default())
     }
 
-    /// The clock that stamps frames was set.
-    pub fn note_clock_step(&mut self, step: &ClockStep) {
-        self.stepped = self.stepped.max(Some(step.until));
-        if step.from.known().is_none() {
-            self.unmeasured = self.unmeasured.max(Some(step.until));
-        }
-        self.path.totals.clock_steps += u64::from(step.by != Span::ZERO);
-    }
-
     /// The same as another tracer was told.
     pub(super) fn stepped_as(mut self, other: &Self) -> Self {
         (self.stepped, self.unmeasured) = (other.stepped, other.unmeasured);
         self
-    }
-
-    /// The link did not take the datagram that [`poll_transmit`](Self::poll_transmit) gave last.
-    pub fn handle_refusal(&mut self) {
-        if let Some(schedule) = &mut self.schedule {
-            schedule.refused();
-        }
-    }
-
-    /// When the next probe times out.
-    pub(super) fn next_deadline(&mut self) -> Option<Timestamp> {
-        self.waiting.next_deadline(&self.path, &self.config)
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) is next to be called, or a probe to be sent, if
-    /// no frame comes before.
-    pub fn poll_timeout(&mut self) -> Option<Timestamp> {
-        let deadline = self.next_deadline();
-        let sending = self.schedule.as_ref().and_then(|schedule| {
-            let shown = self.shown(self.polled);
-            let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
-            let silent = silent.filter(|_| {
-                schedule.is_full(&self.config, &shown)
-                    && !schedule.is_exhausted(&self.config, &shown)
-            });
-            let due = schedule.wake_at(&self.config, self.polled, &shown);
-            let confirming =
-                self.to_confirm(&shown).and_then(|_| schedule.pause_ends(&self.config));
-            let proving = self.end_to_confirm().map(|(_, from)| {
-                schedule.pause_ends(&self.config).map_or(from, |end| end.max(from))
-            });
-            due.into_iter().chain(silent).chain(confirming).chain(proving).min()
-        });
-        deadline.into_iter().chain(sending).min()
-    }
-
-    /// No frame stamped before `now` is still to come: whatever was to be answered by then is lost.
-    pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.expire(now);
-        if let Some(schedule) = &mut self.schedule {
-            schedule.expire(&self.config, now);
-        }
-    }
-
-    /// Takes one captured frame. Handling a probe's frame again changes nothing.
-    pub fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
-        let datagram = Datagram::of(frame);
-        let disposition = self.take_datagram(frame, datagram.as_ref());
-        self.count_unmatched(disposition);
-        if let Some(datagram) = datagram.filter(|_| disposition == Disposition::Unrelated) {
-            self.note_unasked(&datagram);
-        }
-        disposition
-    }
-
-    /// The last frame, which was [`CutShort`](Disposition::CutShort), is about a probe of another trace.
-    pub(super) fn disown_cut_frame(&mut self) {
-        let totals = &mut self.path.totals;
-        totals.orphans = totals.orphans.saturating_sub(1);
-        totals.cut_short = totals.cut_short.saturating_sub(1);
     }
 
     /// Begins after this round, with what that and those before it have shown of what can be believed.
@@ -319,27 +214,8 @@ impl Tracer {
         self.correlator.marks_in(datagram)
     }
 
-    /// Whether nothing is left to send or to wait for. A passive tracer never knows.
-    #[must_use]
-    pub fn is_done(&self) -> bool {
-        let Some(schedule) = &self.schedule else { return false };
-        let shown = self.shown(self.polled);
-        schedule.is_exhausted(&self.config, &shown)
-            && !schedule.is_unsure(&self.config, self.last_ttl())
-            && self.waiting.are_all(&self.path, |at| self.is_irrelevant(at))
-            && self.to_confirm(&shown).is_none()
-            && self.end_to_confirm().is_none()
-    }
-
-    /// The trace is over: done, interrupted, or at the end of a recording. Whatever still waits is
-    /// given up. Afterwards nothing more is sent.
-    pub fn finish(&mut self) {
-        self.expire(Timestamp::from_nanos(i64::MAX));
-        self.cut();
-    }
-
     /// The trace is over, and what waits does so for ever.
-    pub(super) fn cut(&mut self) {
+    pub(super) fn end(&mut self) {
         if !self.ended {
             (self.ended, self.closing) = (true, true);
         }
@@ -418,5 +294,118 @@ impl Tracer {
             rest.for_each(|(_, at)| self.waiting.push(*at, &self.path));
             self.waiting.reuse(due);
         }
+    }
+}
+
+impl Engine for Tracer {
+    fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
+        self.schedule.as_ref()?;
+        let shown = self.shown(now);
+        self.polled = now;
+        let confirming = self.to_confirm(&shown).or_else(|| {
+            let (end, from) = self.end_to_confirm()?;
+            (from <= now).then_some(end)
+        });
+        let schedule = self.schedule.as_mut().filter(|_| !self.ended)?;
+        let datagram = match confirming {
+            Some(ttl) => schedule.confirm(&self.config, now, ttl),
+            None => schedule.next(&self.config, now, &shown),
+        }?;
+        Some(Transmit { destination: self.config.target, datagram })
+    }
+
+    fn handle_refusal(&mut self) {
+        if let Some(schedule) = &mut self.schedule {
+            schedule.refused();
+        }
+    }
+
+    fn poll_timeout(&mut self) -> Option<Timestamp> {
+        let deadline = self.next_deadline();
+        let sending = self.schedule.as_ref().and_then(|schedule| {
+            let shown = self.shown(self.polled);
+            let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
+            let silent = silent.filter(|_| {
+                schedule.is_full(&self.config, &shown)
+                    && !schedule.is_exhausted(&self.config, &shown)
+            });
+            let due = schedule.wake_at(&self.config, self.polled, &shown);
+            let confirming =
+                self.to_confirm(&shown).and_then(|_| schedule.pause_ends(&self.config));
+            let proving = self.end_to_confirm().map(|(_, from)| {
+                schedule.pause_ends(&self.config).map_or(from, |end| end.max(from))
+            });
+            due.into_iter().chain(silent).chain(confirming).chain(proving).min()
+        });
+        deadline.into_iter().chain(sending).min()
+    }
+
+    fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.waiting.next_deadline(&self.path, &self.config)
+    }
+
+    fn handle_timeout(&mut self, now: Timestamp) {
+        self.expire(now);
+        if let Some(schedule) = &mut self.schedule {
+            schedule.expire(&self.config, now);
+        }
+    }
+
+    fn handle_packet(&mut self, packet: &Packet<'_>) -> (Disposition, &Path) {
+        let Packet { frame, datagram } = packet;
+        let disposition = self.take_datagram(frame, datagram.as_ref());
+        self.count_unmatched(disposition);
+        if let Some(datagram) = datagram.filter(|_| disposition == Disposition::Unrelated) {
+            self.note_unasked(&datagram);
+        }
+        (disposition, &self.path)
+    }
+
+    fn disown_cut_frame(&mut self) {
+        let totals = &mut self.path.totals;
+        totals.orphans = totals.orphans.saturating_sub(1);
+        totals.cut_short = totals.cut_short.saturating_sub(1);
+    }
+
+    fn poll_event(&mut self) -> Option<(Event, &Path)> {
+        if self.events.is_empty() && std::mem::take(&mut self.closing) {
+            // Not before all that is said of the scout has been taken.
+            let placed = self.path.place().iter();
+            self.events
+                .extend(placed.map(|(before, at)| Event::Assigned { before: *before, at: *at }));
+            self.events.push_back(Event::Ended);
+        }
+        Some((self.events.pop_front()?, &self.path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn reached(&self) -> bool {
+        self.path.reached()
+    }
+
+    fn is_done(&self) -> bool {
+        let Some(schedule) = &self.schedule else { return false };
+        let shown = self.shown(self.polled);
+        schedule.is_exhausted(&self.config, &shown)
+            && !schedule.is_unsure(&self.config, self.last_ttl())
+            && self.waiting.are_all(&self.path, |at| self.is_irrelevant(at))
+            && self.to_confirm(&shown).is_none()
+            && self.end_to_confirm().is_none()
+    }
+
+    fn note_clock_step(&mut self, step: &ClockStep) {
+        self.stepped = self.stepped.max(Some(step.until));
+        if step.from.known().is_none() {
+            self.unmeasured = self.unmeasured.max(Some(step.until));
+        }
+        self.path.totals.clock_steps += u64::from(step.by != Span::ZERO);
+    }
+
+    fn finish(&mut self) {
+        self.expire(Timestamp::from_nanos(i64::MAX));
+        self.end();
     }
 }

@@ -11,8 +11,9 @@ use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::time::{Span, Timestamp};
 use rtrace::trace::config::Confirmation;
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds};
-use rtrace::trace::{Disposition, Engine, Event, Path, ProbeSelector, TraceConfig, Tracer};
+use rtrace::trace::{Disposition, Engine, Event, Packet, Path, ProbeSelector, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{line_of, path_in, replay, run, scratch};
@@ -48,13 +49,13 @@ struct Seen {
 }
 
 impl Observer for Seen {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
         if disposition.concerns_the_trace() {
             self.frames.push((frame.at, frame.bytes.to_vec()));
         }
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         self.events.push(event);
         if event == Event::Ended {
             self.rounds.push(hops(path));
@@ -89,15 +90,15 @@ fn watch_again(engine: &mut dyn Engine, frames: &[(Timestamp, Vec<u8>)], seen: &
         let frame =
             Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
         engine.handle_timeout(*at);
-        let disposition = engine.handle_frame(&frame);
-        seen.frame(&frame, disposition, engine.path());
-        while let Some(event) = engine.poll_event() {
-            seen.event(event, engine.path());
+        let (disposition, path) = engine.handle_packet(&Packet::of(&frame));
+        seen.frame(TraceId::FIRST, &frame, disposition, path);
+        while let Some((event, path)) = engine.poll_event() {
+            seen.event(TraceId::FIRST, event, path);
         }
     }
     engine.finish();
-    while let Some(event) = engine.poll_event() {
-        seen.event(event, engine.path());
+    while let Some((event, path)) = engine.poll_event() {
+        seen.event(TraceId::FIRST, event, path);
     }
 }
 

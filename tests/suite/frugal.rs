@@ -7,6 +7,7 @@ mod grid;
 use grid::{Case, Shape, Summary, Tool, Twist, grid, mean, quantile, share};
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{SimLink, Topology};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Event, Path};
 use serde_json::Value;
@@ -123,7 +124,7 @@ fn later_rounds_send_what_is_needed() {
 struct Sent(Vec<u64>);
 
 impl Observer for Sent {
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         if event == Event::Ended {
             self.0.push(path.totals.sent);
         }

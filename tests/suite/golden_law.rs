@@ -24,6 +24,7 @@ use rtrace::render::text::Style;
 use rtrace::render::{Form, Look, Renderer, View};
 use rtrace::time::{ClockStep, Span, Timestamp};
 use rtrace::trace::config::Confirmation;
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::Survey;
 use rtrace::trace::{
@@ -105,14 +106,14 @@ impl Watcher {
 }
 
 impl Observer for Watcher {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         self.left = self.left.saturating_sub(1);
         if let Some(tape) = self.tape.as_mut().filter(|_| disposition.concerns_the_trace()) {
             tape.frame(frame, packet_comment(disposition, path, 0).as_deref()).unwrap();
         }
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         let view = View::of(&self.config, path, &self.annotations);
         for renderer in &mut self.renderers {
             renderer.event(Some(event), view).unwrap();

@@ -8,11 +8,10 @@ use rtrace::capture::{CaptureReader, Item};
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{START, Topology};
 use rtrace::time::{Span, Timestamp};
-use rtrace::trace::Tracer;
-use rtrace::trace::endpoint::Endpoint;
+use rtrace::trace::endpoint::{Index, TraceId};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::survey::{Found, Survey};
-use rtrace::trace::{Disposition, Path};
+use rtrace::trace::{Disposition, Engine, Packet, Path, Tracer};
 use rtrace::wire::Frame;
 
 use crate::lossy::{Fate, Lossy, fates};
@@ -135,7 +134,7 @@ struct Taken {
 }
 
 impl Observer for Taken {
-    fn frame(&mut self, frame: &Frame<'_>, _: Disposition, _: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, _: Disposition, _: &Path) {
         let step = frame.at.since(self.last).nanos() / 100_000;
         self.last = self.last.after(Span::from_micros(100 * step));
         let bytes = &frame.bytes[..frame.bytes.len().min(255)];
@@ -234,9 +233,9 @@ fn what_is_seen_together_is_what_each_sees_alone() {
             }
         }
         let found = survey.traces();
-        let mut endpoint = Endpoint::new();
+        let mut index = Index::default();
         for found in &found {
-            endpoint.add(&found.config.flow(), &found.idents);
+            index.add(&found.config.flow(), &found.idents, None);
         }
         let passive = |found: Found| Tracer::passive(found.config, found.idents).unwrap();
         let mut alone: Vec<Tracer> = found.into_iter().map(passive).collect();
@@ -244,8 +243,8 @@ fn what_is_seen_together_is_what_each_sees_alone() {
         let mut second = reader().unwrap();
         while let Ok(Some(item)) = second.next() {
             let Item::Packet(frame) = item else { continue };
-            for index in endpoint.concerned(&frame) {
-                together[*index].handle_frame(&frame);
+            for place in index.concerned(&Packet::of(&frame)) {
+                together[*place].handle_frame(&frame);
             }
             for tracer in &mut alone {
                 tracer.handle_frame(&frame);

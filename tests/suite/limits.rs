@@ -7,6 +7,7 @@ use cases::Case;
 use rtrace::driver::Observer;
 use rtrace::metrics::{Meter, Metrics};
 use rtrace::probe::ProbeType;
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::verdict::{Loss, Reason};
 use rtrace::trace::{Event, Path};
 
@@ -239,7 +240,7 @@ fn every_form_says_why_loss_is_unclear() {
 struct Counting(Meter);
 
 impl Observer for Counting {
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         self.0.handle(event, path);
     }
 }

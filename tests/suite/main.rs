@@ -40,6 +40,7 @@ mod rounds;
 mod sandbox;
 mod scout;
 mod screen;
+mod several;
 mod show;
 mod stream;
 mod support;

@@ -12,6 +12,7 @@ use rtrace::link::Link;
 use rtrace::link::sim::{START, SimLink, Topology};
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::paths::{
     Completion, Confidence, Enumerated, Enumeration, Exits, HostRouting, Network, Paths, Plan,
     Rule, Split, network,
@@ -34,13 +35,13 @@ struct Watcher {
 }
 
 impl Observer for Watcher {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
         if disposition.concerns_the_trace() {
             self.frames.push((frame.at, frame.bytes.to_vec()));
         }
     }
 
-    fn event(&mut self, event: Event, _: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, _: &Path) {
         self.events.push(event);
     }
 }
@@ -84,10 +85,10 @@ fn replayed(
         let frame =
             Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
         paths.handle_frame(&frame);
-        events.extend(std::iter::from_fn(|| paths.poll_event()));
+        events.extend(std::iter::from_fn(|| paths.poll_event().map(|(event, _)| event)));
     }
     paths.finish();
-    events.extend(std::iter::from_fn(|| paths.poll_event()));
+    events.extend(std::iter::from_fn(|| paths.poll_event().map(|(event, _)| event)));
     (paths.path().clone(), events)
 }
 
@@ -485,7 +486,7 @@ struct Leaving<F> {
 }
 
 impl<F: Fn(u16, usize) -> (u32, [u8; 6])> Observer for Leaving<F> {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         let Disposition::OwnProbe(at) = disposition else { return };
         let port = path.probe(at).unwrap().key.destination_port();
         let (interface, next_hop) = (self.by)(port, self.count);

@@ -15,6 +15,7 @@ use rtrace::render::tui::moment::Goal;
 use rtrace::render::tui::state::Pane;
 use rtrace::render::tui::{Snapshot, Tab, Target};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Disposition, Event, Path, ProbeSelector, TraceConfig, Tracer};
 use rtrace::wire::{Frame, LinkType};
@@ -42,15 +43,15 @@ struct Live {
 }
 
 impl Observer for Live {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
-        self.feed.frame(frame, disposition, path);
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+        self.feed.frame(TraceId::FIRST, frame, disposition, path);
         if disposition.concerns_the_trace() {
             self.tape.frame(frame, None).unwrap();
         }
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
-        self.feed.event(event, path);
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
+        self.feed.event(TraceId::FIRST, event, path);
         if event == Event::Ended {
             self.rounds.push(self.feed.model.target());
         }

@@ -8,10 +8,11 @@ use rtrace::link::sim::{START, SimLink, Topology};
 use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds, Until};
 use rtrace::trace::table::Table;
 use rtrace::trace::verdict::Loss;
-use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig};
+use rtrace::trace::{Disposition, Engine, Event, Packet, Path, TraceConfig};
 use rtrace::wire::{Frame, LinkType};
 
 use crate::support::{cases, line_of};
@@ -52,13 +53,13 @@ impl Watcher {
 }
 
 impl Observer for Watcher {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, _: &Path) {
         if disposition.concerns_the_trace() {
             self.frames.push((frame.at, frame.bytes.to_vec()));
         }
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         match event {
             Event::Ended => drop(self.table.add(path)),
             Event::LateReply(at, index) => drop(self.table.add_late(path, at, index)),
@@ -67,11 +68,11 @@ impl Observer for Watcher {
         self.events.push(event);
     }
 
-    fn refused(&mut self, _: &LinkError) {
+    fn refused(&mut self, _: TraceId, _: &LinkError) {
         self.refused += 1;
     }
 
-    fn missed(&mut self, rounds: u64, _: u64) {
+    fn missed(&mut self, _: TraceId, rounds: u64, _: u64) {
         self.missed = rounds;
     }
 
@@ -112,10 +113,10 @@ fn replayed(
         let original_len = u32::try_from(bytes.len()).unwrap();
         let frame =
             Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
-        let disposition = rounds.handle_frame(&frame);
-        watcher.frame(&frame, disposition, rounds.path());
-        while let Some(event) = rounds.poll_event() {
-            watcher.event(event, rounds.path());
+        let (disposition, path) = rounds.handle_packet(&Packet::of(&frame));
+        watcher.frame(TraceId::FIRST, &frame, disposition, path);
+        while let Some((event, path)) = rounds.poll_event() {
+            watcher.event(TraceId::FIRST, event, path);
         }
     }
     if let Some(count) = noted {
@@ -125,8 +126,8 @@ fn replayed(
         Some(at) => rounds.cut(at),
         None => rounds.finish(),
     }
-    while let Some(event) = rounds.poll_event() {
-        watcher.event(event, rounds.path());
+    while let Some((event, path)) = rounds.poll_event() {
+        watcher.event(TraceId::FIRST, event, path);
     }
     watcher
 }

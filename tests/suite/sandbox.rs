@@ -18,7 +18,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::{UnlinkatFlags, getppid, unlinkat};
-use rtrace::link::live::{Clock, LiveConfig, LiveLink, Stamping, route};
+use rtrace::link::live::{Clock, LiveConfig, LiveLink, LiveTarget, Stamping, route};
+use rtrace::probe::ProbeType;
 use rtrace::sandbox::{self, Profile};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -266,12 +267,9 @@ fn link() -> LiveLink {
     let target = Ipv4Addr::LOCALHOST.into();
     let route = route::resolve(target, None, None, None).unwrap();
     let config = LiveConfig {
-        route,
-        target,
-        protocol: 17,
-        source_port: None,
+        targets: vec![LiveTarget { route, address: target, source_port: None }],
+        probe: ProbeType::Udp,
         any_source_port: false,
-        as_such: false,
         confirming: false,
         alone: false,
         any: false,

@@ -7,8 +7,9 @@ use rtrace::link::sim::{START, SimLink, Topology};
 use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::probe::{Flow, FlowMode, ProbeType};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::path::Outcome;
-use rtrace::trace::{Stop, TraceConfig, Tracer};
+use rtrace::trace::{Engine, Stop, TraceConfig, Tracer};
 
 use crate::support::line_of;
 
@@ -16,7 +17,7 @@ use crate::support::line_of;
 struct Nobody;
 
 impl Observer for Nobody {
-    fn refused(&mut self, error: &LinkError) {
+    fn refused(&mut self, _: TraceId, error: &LinkError) {
         panic!("{error}");
     }
 }

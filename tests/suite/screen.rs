@@ -23,6 +23,7 @@ use rtrace::render::tui::state::{Display, Pane};
 use rtrace::render::tui::theme::Theme;
 use rtrace::render::tui::{Command, Model, Playback, Snapshot, Tab, UiState, draw};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Disposition, Event, Path, TraceConfig};
 use rtrace::wire::Frame;
@@ -41,13 +42,13 @@ pub struct Feed {
 }
 
 impl Observer for Feed {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         if disposition.concerns_the_trace() {
             self.model.frame(frame, disposition, path);
         }
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         self.replies =
             self.replies.saturating_sub(usize::from(matches!(event, Event::Replied(..))));
         if let Event::Replied(at, index) = event {
@@ -59,7 +60,7 @@ impl Observer for Feed {
         }
     }
 
-    fn refused(&mut self, error: &LinkError) {
+    fn refused(&mut self, _: TraceId, error: &LinkError) {
         panic!("{error}");
     }
 

@@ -166,8 +166,10 @@ fn read_block<R: Read, B: ByteOrder>(
                 );
             }
             pending.extend(pcapng::has_counts::<B>(body).then_some(Item::Statistics));
-            pending.extend(pcapng::rounds::<B>(body).map(|count| Item::Rounds { count }));
-            pending.extend(pcapng::never_sent::<B>(body).map(|count| Item::NeverSent { count }));
+            let rounds = pcapng::rounds::<B>(body).into_iter();
+            pending.extend(rounds.map(|(trace, count)| Item::Rounds { trace, count }));
+            let never_sent = pcapng::never_sent::<B>(body).into_iter();
+            pending.extend(never_sent.map(|(trace, count)| Item::NeverSent { trace, count }));
             pending.extend(pcapng::interrupted::<B>(body).map(|at| Item::Interrupted { at }));
         }
         _ => {}

@@ -8,6 +8,7 @@
 //!
 //! One socket is enough, and closing one is what an exit waits for (`sys::ring`): where one interface alone is wanted, the
 //! filter passes an octet of what comes in by the others, so that it can be counted.
+//! Of several targets the filter passes more than what is theirs; what this host says to itself is sorted out here (`own`).
 //!
 //! An interface whose frames have no common link header is captured cooked, and so are all where that is asked for: we
 //! write an SLL2 header in front of the IP header from what the kernel says of the packet.
@@ -16,6 +17,7 @@
 //! is read; of a frame that is seen on a bridge and on its member, one.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -23,16 +25,19 @@ use nix::sys::socket::{setsockopt, sockopt};
 use pnet_datalink::{Config, NetworkInterface};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::attach;
-use super::filter::{Filter, Instruction, Only};
-use super::route::{self, ANY};
+use super::config::LiveConfig;
+use super::filter::{self, Filter, Instruction, Only};
+use super::route::{self, ANY, Interface};
 use super::sys::{self, BATCH, Note};
 use super::twins::Twins;
+use super::{attach, own};
 use crate::time::Timestamp;
 use crate::wire::LinkType;
 
-/// Room for bursts, in bytes; some 5,000 small frames as the kernel counts them.
+/// Room for bursts of one target, in bytes; some 5,000 small frames as the kernel counts them.
 const BUFFER: usize = 4 << 20;
+/// As many times that are enough for all targets.
+const MOST_BUFFERS: usize = 16;
 
 /// Room for one frame: the longest datagram and a generous link header, in whole pages. Pages that no
 /// frame was long enough for take no memory.
@@ -44,23 +49,41 @@ const SLL2_LEN: usize = 20;
 /// Which frames are captured, and how.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted<'a> {
-    /// The interface that probes are to leave by: its name, number, and what its frames begin with.
-    pub name: &'a str,
-    pub index: u32,
-    pub link: LinkType,
-    /// Whether only that.
+    /// The interfaces that probes are to leave by, each once.
+    pub interfaces: Vec<&'a Interface>,
+    /// Whether only those.
     pub alone: bool,
     /// Whether all frames are to be cooked.
     pub cooked: bool,
+    /// How many targets there are.
+    pub targets: usize,
+    /// Our addresses, in order, if there are several targets.
+    pub sources: Vec<IpAddr>,
 }
 
-/// Frames of one interface, or of all.
+impl<'a> Wanted<'a> {
+    /// What a link is to capture that is opened for this.
+    pub(super) fn of(config: &'a LiveConfig) -> Self {
+        let targets = config.targets.len();
+        Self {
+            interfaces: config.interfaces(),
+            alone: config.alone,
+            cooked: config.any,
+            targets,
+            sources: if targets > 1 { config.sources() } else { Vec::new() },
+        }
+    }
+}
+
+/// Frames of some interfaces, or of all.
 pub(super) struct Capture {
     socket: OwnedFd,
-    link: LinkType,
-    index: u32,
+    /// The interfaces that probes are to leave by.
+    indexes: Vec<u32>,
     alone: bool,
     cooked: bool,
+    /// See [`Wanted`].
+    sources: Vec<IpAddr>,
     /// The frames read last, in rooms of equal size, and what the kernel says of each.
     rooms: Vec<u8>,
     notes: [Note; BATCH],
@@ -101,35 +124,33 @@ pub(super) struct Captured<'a> {
 }
 
 impl Capture {
-    /// Begins to capture what `filter` lets through.
-    pub(super) fn open(wanted: &Wanted<'_>, filter: &Filter) -> io::Result<Self> {
-        let Wanted { name, index, alone, cooked, .. } = *wanted;
+    /// Begins to capture what the filters let through.
+    pub(super) fn open(wanted: &Wanted<'_>, filters: &[Filter]) -> io::Result<Self> {
+        let Wanted { alone, cooked, .. } = *wanted;
+        let indexes: Vec<u32> = wanted.interfaces.iter().map(|it| it.index).collect();
+        let buffer = BUFFER * wanted.targets.clamp(1, MOST_BUFFERS);
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         // The first needs CAP_NET_ADMIN; without it the system's limit stands.
-        setsockopt(&socket, sockopt::RcvBufForce, &BUFFER)
-            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &BUFFER))?;
+        setsockopt(&socket, sockopt::RcvBufForce, &buffer)
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &buffer))?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         sys::ask_for_network_headers(&socket)?;
-        let only = alone.then(|| Only { index, below: route::below(name) });
-        let socket = bind(socket, &filter.program(only.as_ref()))?;
+        let below = || wanted.interfaces.iter().flat_map(|it| route::below(&it.name)).collect();
+        let only = alone.then(|| Only { indexes: indexes.clone(), below: below() });
+        let socket = bind(socket, &filter::program(filters, only.as_ref()))?;
         Ok(Self {
             _ring: sys::ring(&[socket.as_fd()]),
             socket,
-            link: if cooked { LinkType::Sll2 } else { wanted.link },
-            index,
+            indexes,
             alone,
             cooked,
+            sources: wanted.sources.clone(),
             rooms: vec![0; BATCH * ROOM],
             notes: [Note::NONE; BATCH],
             waiting: Vec::with_capacity(BATCH),
             twins: Twins::default(),
             totals: Statistics::default(),
         })
-    }
-
-    /// What frames of the interface that probes are to leave by begin with.
-    pub(super) fn link(&self) -> LinkType {
-        self.link
     }
 
     /// Whether a frame that was read is still to be handed out.
@@ -157,23 +178,27 @@ impl Capture {
         }
     }
 
-    /// Counts what came by other interfaces, if one alone is wanted, and passes over frames that were seen on another
-    /// interface already: of two in this batch, that on the interface of the probes stays.
+    /// Counts what came by other interfaces, if some alone are wanted, and passes over frames that were seen on another
+    /// interface already: of two in this batch, that on an interface of the probes stays.
     fn sort(&mut self, count: usize) {
         self.waiting.clear();
         for at in 0..count {
             let Some(note) = self.notes.get(at) else { continue };
-            let interface = note.interface();
-            if self.alone && interface != self.index {
+            let is_wanted = self.indexes.contains(&note.interface());
+            if self.alone && !is_wanted {
                 self.totals.elsewhere += 1;
                 continue;
             }
             let room = self.rooms.get(at * ROOM + SLL2_LEN..).unwrap_or_default();
             let end = note.length.min(ROOM - SLL2_LEN);
             let datagram = room.get(network(note)..end).unwrap_or_default();
+            let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
+            if !self.sources.is_empty() && own::is_of_this_host(datagram, outgoing, &self.sources) {
+                continue;
+            }
             match self.twins.find(datagram, note, at) {
                 None => self.waiting.push(at),
-                Some(other) if interface == self.index => {
+                Some(other) if is_wanted => {
                     if let Some(it) = self.waiting.iter_mut().find(|it| Some(**it) == other) {
                         *it = at;
                     }

@@ -9,9 +9,13 @@
 
 mod capture;
 mod clocks;
+mod config;
 mod filter;
 mod hardware;
+mod identifiers;
+mod limits;
 mod netlink;
+mod own;
 pub mod process;
 pub mod random;
 pub mod route;
@@ -24,9 +28,7 @@ mod twins;
 mod wake;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
@@ -36,18 +38,19 @@ use socket2::{SockFilter, SockRef};
 
 use self::capture::{Capture, Captured, Wanted};
 use self::clocks::{Clocks, Kernel, Settings};
-use self::filter::{Filter, Instruction};
+use self::filter::Instruction;
 use self::hardware::Hardware;
-use self::route::{ANY, Route};
+use self::identifiers::Identifiers;
+use self::route::ANY;
 use self::sender::Sender;
 use self::wake::Wakeups;
 use super::timeline::Timeline;
 use super::{Link, LinkError, Received, Transmit};
 use crate::time::{Span, Timestamp};
-use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType};
 
 pub use self::capture::Statistics;
+pub use self::config::{Clock, LiveConfig, LiveTarget, OpenError};
 pub use self::stamping::Stamping;
 pub use self::wake::{Interrupt, Waker};
 
@@ -55,115 +58,12 @@ pub use self::wake::{Interrupt, Waker};
 /// filter and queues it, and may be interrupted in between. Seen: up to 350 µs on a loaded machine.
 pub const GRACE: Span = Span::from_micros(500);
 
-/// What a live link is to be opened for.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
-pub struct LiveConfig {
-    /// How probes leave.
-    pub route: Route,
-    /// The address traced; of the family of the route.
-    pub target: IpAddr,
-    /// The IP protocol of the probes, in whatever family (1 is ICMP, 58 `ICMPv6`).
-    pub protocol: u8,
-    /// The port probes come from, if their protocol has ports; a random one that is free if not given.
-    pub source_port: Option<u16>,
-    /// Whether they come from other ports too, which are not held: TCP alone.
-    pub any_source_port: bool,
-    /// Whether the probes are datagrams of that protocol as such: see [`ProbeType::Protocol`](crate::probe::ProbeType).
-    pub as_such: bool,
-    /// Whether some probes come from a second port or with a second identifier: those that confirm answers.
-    pub confirming: bool,
-    /// Whether to capture on that interface alone; what comes by others is counted.
-    pub alone: bool,
-    /// Whether all frames are to be cooked, whatever interface they come by.
-    pub any: bool,
-    /// Whose stamps the frames are to have.
-    pub clock: Clock,
-    /// Whether to go on when the interface goes down, until it comes up again.
-    pub survive_link_down: bool,
-}
-
-/// A clock that stamps frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Clock {
-    /// The kernel's.
-    #[default]
-    Kernel,
-    /// That of the network card. Needs `CAP_NET_ADMIN` to be switched on.
-    Hardware,
-}
-
-/// Why a live link could not be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The right to use raw and packet sockets is missing.
-    #[error(
-        "opening a raw socket needs CAP_NET_RAW: run with sudo, or once: sudo setcap \
-         cap_net_raw+ep {}",
-        Untrusted::from(executable.as_path()).shown()
-    )]
-    Privilege {
-        /// The running program.
-        executable: PathBuf,
-    },
-    /// The source port could not be had.
-    #[error("cannot take {transport} port {address}: {source}: choose another one with --sport")]
-    Port {
-        /// The protocol whose port it is, by name.
-        transport: &'static str,
-        /// The address and port asked for; port 0 is any.
-        address: SocketAddr,
-        /// The kernel's reason.
-        source: io::Error,
-    },
-    /// The interface's device cannot stamp what it sends and everything that it receives.
-    #[error(
-        "{} has no hardware stamps for both directions (see: ethtool -T {0}): leave out --clock hardware",
-        interface.escaped()
-    )]
-    NoHardware {
-        /// The interface by name.
-        interface: Untrusted,
-    },
-    /// The right to switch on hardware stamps is missing.
-    #[error(
-        "switching on the hardware stamps of {} needs CAP_NET_ADMIN: run with sudo, or leave out \
-         --clock hardware",
-        interface.escaped()
-    )]
-    HardwareRight {
-        /// The interface by name.
-        interface: Untrusted,
-    },
-    /// Another step failed.
-    #[error(
-        "cannot {operation} on {}: {source}: check the interface with: ip link",
-        interface.escaped()
-    )]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// The interface by name.
-        interface: Untrusted,
-        /// The kernel's reason.
-        source: io::Error,
-    },
-}
-
-impl OpenError {
-    /// The error for a socket operation: want of privilege is the usual one.
-    fn socket(operation: &'static str, interface: &str, source: io::Error) -> Self {
-        if source.kind() == io::ErrorKind::PermissionDenied {
-            let executable = std::env::current_exe().unwrap_or_else(|_| "rtrace".into());
-            return Self::Privilege { executable };
-        }
-        Self::Io { operation, interface: interface.into(), source }
-    }
-}
-
 /// A network, live.
 pub struct LiveLink {
     sender: Sender,
+    identifiers: Identifiers,
+    /// What frames begin with, of each target.
+    links: Vec<LinkType>,
     capture: Capture,
     /// Waited for before the first probe.
     stamping: Stamping,
@@ -200,30 +100,24 @@ impl LiveLink {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(config: &LiveConfig, stamping: Stamping) -> Result<Self, OpenError> {
-        let Route { interface, source, .. } = &config.route;
-        let name = if config.any { ANY } else { interface.name.as_str() };
+        if config.targets.is_empty() {
+            return Err(OpenError::NoTarget);
+        }
+        let name = config.captured_on();
         let hardware = match config.clock {
             Clock::Kernel => None,
+            Clock::Hardware if config.targets.len() > 1 => {
+                return Err(OpenError::HardwareOfSeveral);
+            }
             Clock::Hardware => Some(Hardware::switch_on(name)?),
         };
         let timeline = Timeline::beginning(&Kernel.read(), GRACE);
+        if config.targets.len() > 1 {
+            limits::make_room(config)?;
+        }
         let sender = Sender::open(config)?;
-        let filter = Filter {
-            source: *source,
-            target: config.target,
-            protocol: config.protocol,
-            source_port: Some(sender.ident()).filter(|_| !config.any_source_port),
-            second_port: sender.second_ident(),
-            as_such: config.as_such,
-        };
-        let wanted = Wanted {
-            name: &interface.name,
-            index: interface.index,
-            link: interface.link,
-            alone: config.alone,
-            cooked: config.any,
-        };
-        let capture = Capture::open(&wanted, &filter)
+        let identifiers = Identifiers::take(config)?;
+        let capture = Capture::open(&Wanted::of(config), &identifiers.filters(config))
             .map_err(|source| OpenError::socket("capture", name, source))?;
         if hardware.is_some() {
             hardware::ask(&capture, hardware::RECEIVED)
@@ -234,6 +128,8 @@ impl LiveLink {
             .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
         Ok(Self {
             sender,
+            identifiers,
+            links: config.links(),
             capture,
             stamping,
             waker,
@@ -255,23 +151,24 @@ impl LiveLink {
         Self { timeline: self.timeline.going_on(last, offset), ..self }
     }
 
-    /// What tells our probes from others: for protocols with ports the source port, held, and
-    /// nothing else passes the filter; otherwise a random number of at least 1.
+    /// What tells the probes to the target with this number from all others: for protocols with ports the source port,
+    /// held, and nothing else passes the filter if there is one target; otherwise a random number of at least 1. 0 if there
+    /// is no such target.
     #[must_use]
-    pub fn ident(&self) -> u16 {
-        self.sender.ident()
+    pub fn ident(&self, target: usize) -> u16 {
+        self.identifiers.first(target)
     }
 
-    /// What tells probes that confirm answers from the others, if there are to be any.
+    /// What tells the probes that confirm answers of this target from all others, if there are to be any.
     #[must_use]
-    pub fn second_ident(&self) -> Option<u16> {
-        self.sender.second_ident()
+    pub fn second_ident(&self, target: usize) -> Option<u16> {
+        self.identifiers.second(target)
     }
 
-    /// What frames begin with on the interface that probes are to leave by.
+    /// What frames begin with on the interface that probes to this target are to leave by.
     #[must_use]
-    pub fn link_type(&self) -> LinkType {
-        self.capture.link()
+    pub fn link_type(&self, target: usize) -> LinkType {
+        self.links.get(target).copied().unwrap_or(LinkType::Sll2)
     }
 
     /// Which clock stamps the frames.

@@ -1,7 +1,7 @@
 //! The live link against real kernels, each test in a network namespace of its own that ends with
 //! the test's thread. Without the right to make one (root) they pass without having tested anything.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,9 +12,11 @@ use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabiliti
 
 use super::route::resolve;
 use super::*;
-use crate::wire::{ipv4, link};
+use crate::probe::ProbeType;
+use crate::wire::{ipv4, ipv6, link};
 
 mod every_probe;
+mod many;
 mod reflected;
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -46,21 +48,45 @@ fn open_link(config: &LiveConfig) -> Result<LiveLink, OpenError> {
 }
 
 fn config(target: IpAddr, zone: Option<&str>, iface: Option<&str>, protocol: u8) -> LiveConfig {
-    let route = resolve(target, zone, iface, None).unwrap();
     let any = iface == Some(ANY);
+    let alone = iface.is_some() && !any;
+    LiveConfig { alone, any, ..to_all(vec![live_target(target, zone, iface)], protocol) }
+}
+
+/// For probes of this protocol to all these.
+fn to_all(targets: Vec<LiveTarget>, protocol: u8) -> LiveConfig {
     LiveConfig {
-        route,
-        target,
-        protocol,
-        source_port: None,
+        targets,
+        probe: probes_of(protocol),
         any_source_port: false,
-        as_such: false,
         confirming: false,
-        alone: iface.is_some() && !any,
-        any,
+        alone: false,
+        any: false,
         clock: Clock::Kernel,
         survive_link_down: false,
     }
+}
+
+fn live_target(address: IpAddr, zone: Option<&str>, iface: Option<&str>) -> LiveTarget {
+    let route = resolve(address, zone, iface, None).unwrap();
+    LiveTarget { route, address, source_port: None }
+}
+
+/// Probes that have this protocol.
+fn probes_of(protocol: u8) -> ProbeType {
+    match protocol {
+        ipv4::UDP => ProbeType::Udp,
+        ipv4::TCP => ProbeType::TcpSyn,
+        ipv4::UDP_LITE => ProbeType::UdpLite,
+        ipv4::ICMP | ipv6::ICMPV6 => ProbeType::IcmpEcho,
+        other => ProbeType::Protocol(other),
+    }
+}
+
+/// That configuration, with this port for its one target.
+fn from_port(port: Option<u16>, mut config: LiveConfig) -> LiveConfig {
+    config.targets.iter_mut().for_each(|target| target.source_port = port);
+    config
 }
 
 fn open(target: Ipv4Addr, iface: Option<&str>) -> LiveLink {
@@ -158,7 +184,7 @@ fn a_probe_and_its_answer_are_each_seen_once_with_stamps_of_the_kernel() {
     for iface in [None, Some(ANY)] {
         in_namespace(LAB, || {
             let mut live = open(LOCALHOST, iface);
-            let probe = datagram(LOCALHOST, LOCALHOST, live.ident());
+            let probe = datagram(LOCALHOST, LOCALHOST, live.ident(0));
             let before = live.now();
             live.send(&Transmit { destination: LOCALHOST.into(), datagram: &probe }).unwrap();
             let after = live.now();
@@ -184,7 +210,7 @@ const BURST: u16 = 50;
 fn after_a_burst() -> LiveLink {
     let mut live = open(LOCALHOST, None);
     for id in 1..=BURST {
-        let mut probe = datagram(LOCALHOST, LOCALHOST, live.ident());
+        let mut probe = datagram(LOCALHOST, LOCALHOST, live.ident(0));
         probe[4..6].copy_from_slice(&id.to_be_bytes());
         live.send(&Transmit { destination: LOCALHOST.into(), datagram: &probe }).unwrap();
     }
@@ -247,7 +273,7 @@ fn an_interface_that_goes_down_takes_no_probe() {
         let mut live = open([10, 0, 0, 2].into(), None);
         ip("link set up0 down");
         let target = Ipv4Addr::new(10, 0, 0, 2);
-        let probe = datagram([10, 0, 0, 1].into(), target, live.ident());
+        let probe = datagram([10, 0, 0, 1].into(), target, live.ident(0));
         let sent = live.send(&Transmit { destination: target.into(), datagram: &probe });
         assert!(matches!(sent, Err(LinkError::Refused { .. })), "{sent:?}");
         let now = live.now();
@@ -260,7 +286,7 @@ fn what_the_kernel_refuses_concerns_one_datagram_only() {
     in_namespace(LAB, || {
         let target = Ipv4Addr::new(10, 0, 0, 2);
         let mut live = open(target, None);
-        let mut long = datagram([10, 0, 0, 1].into(), target, live.ident());
+        let mut long = datagram([10, 0, 0, 1].into(), target, live.ident(0));
         long.resize(1_501, 0);
         for datagram in [long.as_slice(), &[0x45; 19]] {
             let sent = live.send(&Transmit { destination: target.into(), datagram });
@@ -329,11 +355,10 @@ fn what_is_done_afterwards_is_done_with_the_rights_from_before() {
 fn a_port_in_use_is_named() {
     in_namespace(LAB, || {
         let first = open(LOCALHOST, None);
-        let taken = Some(first.ident());
-        let config =
-            LiveConfig { source_port: taken, ..config(LOCALHOST.into(), None, None, ipv4::UDP) };
+        let taken = Some(first.ident(0));
+        let config = from_port(taken, config(LOCALHOST.into(), None, None, ipv4::UDP));
         let error = open_link(&config).err().unwrap().to_string();
-        let port = first.ident();
+        let port = first.ident(0);
         assert!(error.starts_with(&format!("cannot take UDP port 127.0.0.1:{port}: ")), "{error}");
     });
 }
@@ -343,7 +368,7 @@ fn a_port_in_use_is_named() {
 fn source_ports_are_random() {
     in_namespace(LAB, || {
         let links: Vec<_> = (0..40).map(|_| open(LOCALHOST, None)).collect();
-        let ports: Vec<u16> = links.iter().map(LiveLink::ident).collect();
+        let ports: Vec<u16> = links.iter().map(|live| live.ident(0)).collect();
         assert!(ports.iter().all(|port| *port >= 1_024), "{ports:?}");
         assert!(ports.iter().any(|port| *port < 32_768), "{ports:?}");
         assert!(ports.windows(2).any(|pair| pair[0] > pair[1]), "{ports:?}");
@@ -377,7 +402,7 @@ fn a_clock_that_is_set_is_told_of_before_the_frames_stamped_by_it_and_holds_noth
             let mut stamps = Vec::new();
             let mut steps = Vec::new();
             for round in 0..2 {
-                let probe = datagram(LOCALHOST, LOCALHOST, live.ident());
+                let probe = datagram(LOCALHOST, LOCALHOST, live.ident(0));
                 live.send(&Transmit { destination: LOCALHOST.into(), datagram: &probe }).unwrap();
                 let until = live.now();
                 loop {

@@ -24,7 +24,9 @@ pub(super) fn write(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
         let at = jiff::Timestamp::from_nanosecond(at.nanos().into()).unwrap_or_default();
         at.strftime("%FT%T+0000").to_string()
     });
-    writeln!(out, "Start: {started}")?;
+    let target = || format!(" to {}", whole.view.config.target_name.shown());
+    let to = if whole.look.of_several { target() } else { String::new() };
+    writeln!(out, "Start: {started}{to}")?;
 
     let wide = whole.look.wide;
     let responders = table.rows().iter().flat_map(|row| &row.responders);

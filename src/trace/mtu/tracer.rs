@@ -1,6 +1,7 @@
 //! The active half: a trace, and then the size probes that [`Findings`] ask for, until they know.
 
 use super::super::config::{ConfigError, TraceConfig};
+use super::super::datagram::Packet;
 use super::super::engine::Engine;
 use super::super::event::{Disposition, Event};
 use super::super::path::Path;
@@ -8,7 +9,7 @@ use super::super::tracer::Tracer;
 use super::{Ask, Findings, MOST_SIZERS, REST};
 use crate::probe::{ProbeKey, Transmit, craft};
 use crate::time::{ClockStep, Span, Timestamp};
-use crate::wire::{Frame, ip};
+use crate::wire::ip;
 
 /// A trace that also finds out the path MTU. To watch one, a passive [`Tracer`] does.
 #[derive(Clone, Debug)]
@@ -141,17 +142,17 @@ impl Engine for MtuTracer {
         }
     }
 
-    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
-        let disposition = self.tracer.handle_frame(frame);
+    fn handle_packet(&mut self, packet: &Packet<'_>) -> (Disposition, &Path) {
+        let (disposition, _) = self.tracer.handle_packet(packet);
         if let Disposition::OwnProbe(at) = disposition
             && let Some(probe) = self.tracer.path().probe(at)
         {
             self.unconfirmed.retain(|key| *key != probe.key);
         }
-        disposition
+        (disposition, self.tracer.path())
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
+    fn poll_event(&mut self) -> Option<(Event, &Path)> {
         self.tracer.poll_event()
     }
 

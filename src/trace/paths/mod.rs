@@ -32,13 +32,13 @@ use plan::Flows;
 use sender::{Run, Sender};
 
 use super::config::{ConfigError, TraceConfig};
+use super::datagram::Packet;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
 use super::path::Path;
 use super::tracer::Tracer;
 use crate::probe::Transmit;
 use crate::time::{ClockStep, Timestamp};
-use crate::wire::Frame;
 
 /// A multipath trace in progress. See the [module](self).
 #[derive(Debug)]
@@ -125,24 +125,22 @@ impl Engine for Paths {
         }
     }
 
-    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
-        let disposition = self.tracer.handle_frame(frame);
+    fn handle_packet(&mut self, packet: &Packet<'_>) -> (Disposition, &Path) {
+        let (disposition, _) = self.tracer.handle_packet(packet);
         if let Disposition::OwnProbe(at) = disposition
             && let Some((sender, probe)) = self.sender.as_mut().zip(self.tracer.path().probe(at))
         {
             sender.confirm(probe.key);
         }
-        disposition
+        (disposition, self.tracer.path())
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
-        let event = self.tracer.poll_event();
-        if let (Some(sender), Some(Event::Settled(_) | Event::Replied(..))) =
-            (&mut self.sender, event)
-        {
+    fn poll_event(&mut self) -> Option<(Event, &Path)> {
+        let (event, path) = self.tracer.poll_event()?;
+        if let (Some(sender), Event::Settled(_) | Event::Replied(..)) = (&mut self.sender, event) {
             sender.note();
         }
-        event
+        Some((event, path))
     }
 
     fn path(&self) -> &Path {

@@ -10,7 +10,7 @@ use super::plan::{self, Flows, Plan};
 use super::strategy::{self, Step};
 use crate::probe::{ProbeKey, craft};
 use crate::time::{Span, Timestamp};
-use crate::trace::{TraceConfig, Tracer};
+use crate::trace::{Engine, TraceConfig, Tracer};
 use crate::wire::ip;
 
 /// How far sending may fall behind its rate and catch up.

@@ -32,7 +32,7 @@ use sending::Sending;
 pub use target::Instead;
 
 use super::config::{ConfigError, TraceConfig};
-use super::datagram::Datagram;
+use super::datagram::Packet;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
 use super::path::Path;
@@ -40,7 +40,6 @@ use super::probe_selector::ProbeSelector;
 use super::tracer::Tracer;
 use crate::probe::Transmit;
 use crate::time::{ClockStep, Span, Timestamp};
-use crate::wire::Frame;
 
 /// How many rounds that are over are kept for replies that are late: as many as fit into the time that a trace would
 /// wait, but not fewer and not more than so many.
@@ -59,8 +58,8 @@ pub fn check_number(round: u64) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// More probes a second than a socket takes.
-const MOST_A_SECOND: f64 = 1_000_000.0;
+/// More probes a second than a socket takes: rounds that ask for more are refused.
+pub const MOST_A_SECOND: f64 = 1_000_000.0;
 
 /// How often a trace is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -235,7 +234,6 @@ fn patient(mut config: TraceConfig, plan: Plan) -> TraceConfig {
 
 impl Engine for Rounds {
     fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
-        self.seen.show_current();
         self.sending.as_mut()?.poll_transmit(&mut self.seen, &self.config, now)
     }
 
@@ -263,35 +261,38 @@ impl Engine for Rounds {
         }
     }
 
-    fn handle_frame(&mut self, frame: &Frame<'_>) -> Disposition {
+    fn handle_packet(&mut self, packet: &Packet<'_>) -> (Disposition, &Path) {
         let current = self.seen.number();
-        let datagram = Datagram::of(frame);
-        let number = match self.seen.whose(frame, datagram.as_ref()) {
-            Whose::Other => return self.seen.take_other(frame, datagram.as_ref()),
+        let (frame, datagram) = (&packet.frame, packet.datagram.as_ref());
+        let number = match self.seen.whose(frame, datagram) {
+            Whose::Other => {
+                let (disposition, ago) = self.seen.take_other(frame, datagram);
+                return (disposition, self.seen.path(ago));
+            }
             Whose::ProbeOf(number) if number >= current => number,
             // It left too late, or is seen again.
-            Whose::ProbeOf(_) | Whose::Nobodys => return Disposition::Unrelated,
+            Whose::ProbeOf(_) | Whose::Nobodys => return (Disposition::Unrelated, self.path()),
         };
         if number > current {
             // Its round has gone by as one of which no probe was seen leaving. It is not recorded, so a replay knows nothing of it.
             if self.sending.as_ref().is_some_and(|sending| sending.has_given_up(number)) {
-                return Disposition::Unrelated;
+                return (Disposition::Unrelated, self.path());
             }
             self.begin(number, frame.at);
         }
-        let disposition = self.seen.take_probe(frame, datagram.as_ref());
+        let disposition = self.seen.take_probe(frame, datagram);
         if let (Disposition::OwnProbe(_), Some(sending)) = (disposition, &mut self.sending) {
             sending.note_probe(number, frame.at);
         }
-        disposition
+        (disposition, self.path())
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
+    fn poll_event(&mut self) -> Option<(Event, &Path)> {
         self.seen.poll_event()
     }
 
     fn path(&self) -> &Path {
-        self.seen.path()
+        self.seen.current.path()
     }
 
     fn reached(&self) -> bool {
@@ -329,6 +330,6 @@ impl Engine for Rounds {
     fn cut(&mut self, at: Timestamp) {
         self.end_watch(false);
         self.seen.current.handle_timeout(at);
-        self.seen.current.cut();
+        self.seen.current.end();
     }
 }

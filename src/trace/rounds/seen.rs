@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use super::super::config::TraceConfig;
 use super::super::datagram::Datagram;
+use super::super::engine::Engine;
 use super::super::event::{Disposition, Event};
 use super::super::path::Path;
 use super::super::tracer::Tracer;
@@ -33,8 +34,6 @@ pub(super) struct Seen {
     target: Option<u8>,
     /// As long as the path was known to be after the last round that is not kept any more; 0 if that is not known.
     known_length: u8,
-    /// How many rounds ago that is which the last event or frame was about; `None` is the current one.
-    shown: Option<usize>,
     pub(super) numbers: Numbers,
 }
 
@@ -68,7 +67,6 @@ impl Seen {
             reached: false,
             target: None,
             known_length: 0,
-            shown: None,
             numbers,
         }
     }
@@ -161,7 +159,6 @@ impl Seen {
         frame: &Frame<'_>,
         datagram: Option<&Datagram<'_>>,
     ) -> Disposition {
-        self.shown = None;
         let disposition = self.current.take_datagram(frame, datagram);
         if let Disposition::OwnProbe(_) = disposition {
             self.numbers.note_probe(frame.at);
@@ -169,36 +166,35 @@ impl Seen {
         disposition
     }
 
-    /// Takes what is no probe of a round by its number: the latest round that knows what it is about has it.
+    /// Takes what is no probe of a round by its number: the latest round that knows what it is about has it. Gives how many
+    /// rounds ago that is, unless it is the current one.
     pub(super) fn take_other(
         &mut self,
         frame: &Frame<'_>,
         datagram: Option<&Datagram<'_>>,
-    ) -> Disposition {
-        self.shown = None;
+    ) -> (Disposition, Option<usize>) {
         if let Some(ago) = datagram.and_then(|datagram| self.quoted_round(datagram)) {
             self.current.expire(frame.at);
-            self.shown = Some(ago);
             self.frames_shown += 1;
             let (Some(over), Some(datagram)) = (self.over.get_mut(ago), datagram) else {
-                return Disposition::Unrelated;
+                return (Disposition::Unrelated, None);
             };
-            return over.round.take_late_reply(&mut self.current, frame, datagram);
+            return (over.round.take_late_reply(&mut self.current, frame, datagram), Some(ago));
         }
         self.frames_shown += 1;
         let current = self.current.take_datagram(frame, datagram);
         let Some(datagram) = datagram.filter(|_| !current.has_found_a_probe()) else {
-            return current;
+            return (current, None);
         };
         if self.current.is_from_us(datagram) {
             self.over.iter_mut().for_each(|over| over.round.note_foreign(datagram));
         }
-        if let Some(disposition) = self.take_late(frame, datagram) {
-            return disposition;
+        if let Some((disposition, ago)) = self.take_late(frame, datagram) {
+            return (disposition, Some(ago));
         }
         self.current.count_unmatched(current);
         self.current.note_unasked(datagram);
-        current
+        (current, None)
     }
 
     /// How many rounds ago that is, if it is over, of which a datagram quotes a probe as it was sent: then that is none of
@@ -213,8 +209,12 @@ impl Seen {
         ago.iter().find(quoted)
     }
 
-    /// Takes what is about a probe of a round that is over, if it is.
-    fn take_late(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) -> Option<Disposition> {
+    /// Takes what is about a probe of a round that is over, if it is, and gives how many rounds ago that is.
+    fn take_late(
+        &mut self,
+        frame: &Frame<'_>,
+        datagram: &Datagram<'_>,
+    ) -> Option<(Disposition, usize)> {
         if !self.current.is_to_us(datagram) {
             return None;
         }
@@ -223,41 +223,43 @@ impl Seen {
             self.frames_shown += 1;
             let disposition = over.round.take_late_reply(&mut self.current, frame, datagram);
             if disposition.has_found_a_probe() {
-                self.shown = Some(ago);
-                return Some(disposition);
+                return Some((disposition, ago));
             }
         }
         None
     }
 
-    /// The next thing that happened.
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
+    /// The next thing that happened, and in which round.
+    pub(super) fn poll_event(&mut self) -> Option<(Event, &Path)> {
+        let (event, ago) = self.next_event()?;
+        Some((event, self.path(ago)))
+    }
+
+    /// The next thing that happened, and how many rounds ago that is in which it did, unless it is the current one.
+    fn next_event(&mut self) -> Option<(Event, Option<usize>)> {
         let closing = self.over.iter_mut().enumerate().rev().filter(|(_, over)| !over.closed);
         for (ago, over) in closing {
-            if let Some(event) = over.round.poll_event() {
+            if let Some((event, _)) = over.round.poll_event() {
                 over.closed = event == Event::Ended;
-                self.shown = Some(ago);
-                return Some(event);
+                return Some((event, Some(ago)));
             }
         }
-        self.shown = None;
-        if let Some(event) = self.current.poll_event() {
-            return Some(event);
+        if let Some((event, _)) = self.current.poll_event() {
+            return Some((event, None));
         }
         for (ago, over) in self.over.iter_mut().enumerate() {
-            while let Some(event) = over.round.poll_event() {
+            while let Some((event, _)) = over.round.poll_event() {
                 if let Event::Replied(at, index) = event {
-                    self.shown = Some(ago);
-                    return Some(Event::LateReply(at, index));
+                    return Some((Event::LateReply(at, index), Some(ago)));
                 }
             }
         }
         None
     }
 
-    /// What the last event or frame was about.
-    pub(super) fn path(&self) -> &Path {
-        let over = self.shown.and_then(|ago| self.over.get(ago));
+    /// The path of the round so many ago, or of the current one.
+    pub(super) fn path(&self, ago: Option<usize>) -> &Path {
+        let over = ago.and_then(|ago| self.over.get(ago));
         over.map_or(&self.current, |over| &over.round).path()
     }
 
@@ -265,11 +267,6 @@ impl Seen {
     pub(super) fn note_clock_step(&mut self, step: &ClockStep) {
         let over = self.over.iter_mut().map(|over| &mut over.round);
         over.chain([&mut self.current]).for_each(|round| round.note_clock_step(step));
-    }
-
-    /// What follows is about the current round.
-    pub(super) fn show_current(&mut self) {
-        self.shown = None;
     }
 }
 

@@ -4,6 +4,7 @@
 //! its own here, of which nobody is told: what is not captured has not happened.
 
 use super::super::config::{TraceConfig, Wait};
+use super::super::engine::Engine;
 use super::super::path::{Hop, Path};
 use super::super::reply::Reply;
 use super::super::tracer::Tracer;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::probe::FlowMode;
 use crate::probe::craft::{self, ProbeSpec};
-use crate::trace::Tracer;
+use crate::trace::{Engine, Tracer};
 use crate::wire::LinkType;
 use crate::wire::checksum::checksum;
 

@@ -18,7 +18,7 @@ use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
 
 impl Tracer {
-    /// As [`handle_frame`](Self::handle_frame) of a frame that holds this datagram, if it holds one; but what is unmatched is not
+    /// As [`handle_packet`](Engine::handle_packet) of a frame that holds this datagram, if it holds one; but what is unmatched is not
     /// counted yet.
     pub(in super::super) fn take_datagram(
         &mut self,

@@ -23,6 +23,7 @@ use rtrace::render::tui::state::Pane;
 use rtrace::render::tui::theme::Theme;
 use rtrace::render::tui::{Model, Snapshot, Tab, UiState, draw};
 use rtrace::render::{self, Look, Renderer, View};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::paths::{self, Paths};
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::{Disposition, Engine, Event, Measurement, Path, TraceConfig, Tracer};
@@ -104,7 +105,7 @@ struct Watcher {
 }
 
 impl Observer for Watcher {
-    fn frame(&mut self, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
+    fn frame(&mut self, _: TraceId, frame: &Frame<'_>, disposition: Disposition, path: &Path) {
         self.model.frame(frame, disposition, path);
         // Of a host with two interfaces.
         let interface = u32::from(frame.number.is_multiple_of(2));
@@ -112,7 +113,7 @@ impl Observer for Watcher {
         self.renderers.iter_mut().for_each(|it| it.frame(&frame, disposition, path));
     }
 
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         if let Event::Replied(at, index) = event {
             self.annotations.request(path.probe(at).unwrap().replies[index].responder);
         }

@@ -5,8 +5,8 @@
 //! Documentation/networking/filter.rst.
 
 use libc::{
-    BPF_ABS, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JEQ, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_LDX,
-    BPF_MSH, BPF_RET, BPF_W,
+    BPF_ABS, BPF_B, BPF_H, BPF_IMM, BPF_IND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_JSET,
+    BPF_K, BPF_LD, BPF_LDX, BPF_MSH, BPF_RET, BPF_W,
 };
 
 /// One instruction, as `struct sock_filter` has it.
@@ -45,6 +45,12 @@ pub const SET_HEADER_LEN: u16 = op(BPF_LDX | BPF_W | BPF_IMM);
 pub const IF_EQUAL: u16 = op(BPF_JMP | BPF_JEQ | BPF_K);
 /// Whether the accumulator has a bit in common with the operand.
 pub const IF_ANY_BIT: u16 = op(BPF_JMP | BPF_JSET | BPF_K);
+/// Whether the accumulator is the operand or more.
+pub const IF_AT_LEAST: u16 = op(BPF_JMP | BPF_JGE | BPF_K);
+/// Whether the accumulator is more than the operand.
+pub const IF_ABOVE: u16 = op(BPF_JMP | BPF_JGT | BPF_K);
+/// Skips as many instructions as the operand says: further than a comparison can.
+pub const JUMP: u16 = op(BPF_JMP | BPF_JA);
 
 // Loads from below this offset reach what the kernel knows of a packet beside its bytes.
 /// The Ethertype.
@@ -72,7 +78,7 @@ pub enum Line<L> {
     Do(u16, u32),
     /// A comparison of the accumulator with `k`, and where to go.
     Test {
-        /// [`IF_EQUAL`] or [`IF_ANY_BIT`].
+        /// One of the comparisons, [`IF_EQUAL`] and so on.
         code: u16,
         /// What to compare with.
         k: u32,
@@ -93,6 +99,39 @@ pub fn any_bit<L>(k: u32, yes: L, no: L) -> Line<L> {
     Line::Test { code: IF_ANY_BIT, k, yes, no }
 }
 
+/// Whether the accumulator is within these bounds, both included.
+pub fn between<L: Copy>(from: u32, to: u32, next: L, yes: L, no: L) -> [Line<L>; 2] {
+    [
+        Line::Test { code: IF_AT_LEAST, k: from, yes: next, no },
+        Line::Test { code: IF_ABOVE, k: to, yes: no, no: yes },
+    ]
+}
+
+/// The program that loads the word at a place, and goes on with `yes` if that is one of `values`, and otherwise with
+/// `no`. Both end by themselves.
+pub fn either(
+    at: u32,
+    values: &[u32],
+    yes: Vec<Instruction>,
+    no: Vec<Instruction>,
+) -> Vec<Instruction> {
+    let jump = |k| Instruction { code: JUMP, jt: 0, jf: 0, k };
+    let near = u8::try_from(yes.len()).ok();
+    // Further than a comparison can skip, a jump does.
+    let far = near.is_none().then(|| jump(u32::try_from(yes.len()).unwrap_or(u32::MAX)));
+    let mut program = vec![Instruction { code: LOAD_WORD, jt: 0, jf: 0, k: at }];
+    for (number, k) in values.iter().enumerate() {
+        let after = values.len() - 1 - number;
+        let jt = u8::try_from(after + usize::from(far.is_some())).unwrap_or(u8::MAX);
+        let jf = near.filter(|_| after == 0).unwrap_or(0);
+        program.push(Instruction { code: IF_EQUAL, jt, jf, k: *k });
+    }
+    program.extend(far);
+    program.extend(yes);
+    program.extend(no);
+    program
+}
+
 /// Turns labels into distances. A label that is at no place stands for the line after the jump.
 pub fn assemble<L: Copy + PartialEq>(lines: &[Line<L>]) -> Vec<Instruction> {
     let is = |line: &Line<L>, label: L| matches!(line, Line::At(at) if *at == label);
@@ -105,6 +144,7 @@ pub fn assemble<L: Copy + PartialEq>(lines: &[Line<L>]) -> Vec<Instruction> {
         let after = program.len() + 1;
         let skip = |to: L| {
             let distance = position(to).map_or(0, |place| place.saturating_sub(after));
+            debug_assert!(distance <= u8::MAX.into(), "a comparison cannot jump that far");
             u8::try_from(distance).unwrap_or(u8::MAX)
         };
         match *line {

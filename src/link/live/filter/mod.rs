@@ -1,12 +1,16 @@
 //! The classic BPF program that keeps everything else in the kernel.
 //!
-//! Let through is only what can matter to this trace: (a) our probes, on their way out: a frame that came in is
+//! Let through is only what can matter to these traces: (a) our probes, on their way out: a frame that came in is
 //! none, whatever it looks like, be it forged or reflected by a neighbour; (b) what the target says to us
 //! in their protocol, (c) ICMP to our address of the types that answer a probe. Of an ICMP error no
 //! more than the type is looked at: what it quotes may have been rewritten by a NAT on the way, and
 //! telling our quotes from others' is the tracer's business. Everything else, such as other
 //! programs' pings of other hosts, never wakes us. A TCP segment with RST is never a probe: it is the
 //! kernel closing what a probe half opened.
+//!
+//! Of several targets no more is looked at than what they have in common, so that a foreign frame costs the same however
+//! many there are: our addresses, and a range of ports. Which target a frame belongs to is for others to find out, and
+//! with it what is nobody's after all.
 //!
 //! IPv4 and IPv6 differ in where fields are ([`Family`]) and in how the upper layer is found. Of the
 //! extension headers of IPv6 (RFC 8200) only that of a first fragment is looked behind: nobody sends
@@ -21,7 +25,7 @@ use std::net::IpAddr;
 use self::bpf::{
     HARDWARE_TYPE, INTERFACE, LOAD_BYTE, LOAD_BYTE_AFTER, LOAD_HALF, LOAD_HALF_AFTER,
     LOAD_HEADER_LEN, LOAD_WORD, NETWORK, PACKET_TYPE, PROTOCOL, RETURN, SET_HEADER_LEN, any_bit,
-    assemble, equal,
+    assemble, between, either, equal,
 };
 use crate::wire::{icmpv4, icmpv6, ipv4, ipv6, tcp};
 
@@ -29,32 +33,43 @@ pub use self::bpf::{DROP_ALL, Instruction};
 
 type Line = bpf::Line<Label>;
 
-/// What the filter is to let through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the filter is to let through of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Our address.
-    pub source: IpAddr,
-    /// The address traced, of the same family.
-    pub target: IpAddr,
+    /// Our addresses that probes have; where they are more than [`MOST`], any address may be one of them.
+    pub sources: Vec<IpAddr>,
+    /// The address traced, if there is only one. It has one source.
+    pub target: Option<IpAddr>,
     /// The IP protocol of our probes.
     pub protocol: u8,
-    /// The port that our probes come from, where their protocol has ports. Of TCP it may be any: then what
-    /// begins or resets a connection is let through.
-    pub source_port: Option<u16>,
-    /// Another one that some of them come from.
-    pub second_port: Option<u16>,
+    /// The ports that our probes come from, where their protocol has ports.
+    pub ports: Ports,
     /// Whether our probes are all that has their protocol, whatever else it looks like.
     pub as_such: bool,
 }
 
-/// The one interface of which frames are wanted.
+/// Ports that probes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// All. Of TCP, what begins or resets a connection is let through.
+    Any,
+    /// One, and another one that some of them come from.
+    These(u16, Option<u16>),
+    /// From the first to the second.
+    Range(u16, u16),
+}
+
+/// The interfaces of which frames are wanted, if not all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Only {
-    /// Its number.
-    pub index: u32,
-    /// Those that it is made of: what it receives is seen there first.
+    /// Their numbers.
+    pub indexes: Vec<u32>,
+    /// Those that they are made of: what they receive is seen there first.
     pub below: Vec<u32>,
 }
+
+/// Most addresses that a frame's are compared with: a jump over more is too far.
+pub const MOST: usize = 8;
 
 const OUTGOING: u32 = 4; // PACKET_OUTGOING
 const LOOPBACK: u32 = 772; // ARPHRD_LOOPBACK
@@ -128,24 +143,39 @@ enum Label {
     Accept,
     Whole,
     Drop,
-    /// Where the program for Ethernet begins, and that for other kinds of interface.
-    Framed,
-    Bare,
+    /// Where the address with this number is compared, of those that this label is left with.
+    Address(Found, usize),
+    /// It is one of our addresses.
+    Ours(Found),
 }
 
-use Label::{
-    Accept, Answer, Bare, Drop, Error, Foreign, Framed, FromPort, Ip, Next, Probe, Upper, Whole,
-};
+/// What is said by an address that is one of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Sent,
+    Answered,
+    Reported,
+}
+
+use Label::{Accept, Answer, Drop, Error, Foreign, FromPort, Ip, Next, Probe, Upper, Whole};
 use bpf::Line::{At, Do};
 
 /// Goes on if the address at this place is `address`.
 fn is_address(at: u32, address: IpAddr, otherwise: Label) -> Vec<Line> {
+    compare(at, address, Next, otherwise)
+}
+
+/// Where to go if the address at this place is `address`, and if it is not.
+fn compare(at: u32, address: IpAddr, yes: Label, no: Label) -> Vec<Line> {
     let bits = match address {
         IpAddr::V4(v4) => vec![v4.to_bits()],
         IpAddr::V6(v6) => (0..4).rev().map(|word| low_word(v6.to_bits() >> (32 * word))).collect(),
     };
-    let compared = |(at, word)| [Do(LOAD_WORD, at), equal(word, Next, otherwise)];
-    (at..).step_by(4).zip(bits).flat_map(compared).collect()
+    let last = bits.len() - 1;
+    let compared = |(number, (at, word))| {
+        [Do(LOAD_WORD, at), equal(word, if number == last { yes } else { Next }, no)]
+    };
+    (at..).step_by(4).zip(bits).enumerate().flat_map(compared).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low word is what is asked for")]
@@ -153,47 +183,49 @@ const fn low_word(bits: u128) -> u32 {
     bits as u32
 }
 
-impl Filter {
-    /// The program for a socket that captures on all interfaces: it lets frames through whole or, of other interfaces
-    /// than that in `only`, one octet of what came in.
-    ///
-    /// Ethernet headers have one length; frames of other interfaces are looked at from where the kernel says that their
-    /// IP header is. (That works for Ethernet only as far as the driver has put the headers in one piece.)
-    #[must_use]
-    pub fn program(&self, only: Option<&Only>) -> Vec<Instruction> {
-        let framed = self.lines(ETHERNET_LEN, only);
-        let mut program = assemble(&Self::entrance(only, framed.len()));
-        program.truncate(program.len() - framed.len());
-        program.extend(framed);
-        program.extend(self.lines(NETWORK, only));
-        program
-    }
+/// The program for a socket that captures on all interfaces: it lets frames through whole or, of other interfaces
+/// than those in `only`, one octet of what came in. There is one filter for each family, or none.
+///
+/// Ethernet headers have one length; frames of other interfaces are looked at from where the kernel says that their
+/// IP header is. (That works for Ethernet only as far as the driver has put the headers in one piece.)
+#[must_use]
+pub fn program(filters: &[Filter], only: Option<&Only>) -> Vec<Instruction> {
+    let mut program = only.map_or_else(Vec::new, entrance);
+    let at = |ip| of_families(filters, ip, only);
+    program.extend(either(HARDWARE_TYPE, &[ETHERNET, LOOPBACK], at(ETHERNET_LEN), at(NETWORK)));
+    program
+}
 
-    /// Drops what is wanted of no interface, and goes on by the kind of interface; the program for Ethernet has so many
-    /// instructions.
-    fn entrance(only: Option<&Only>, framed: usize) -> Vec<Line> {
-        let mut lines = Vec::new();
-        if let Some(Only { index, below }) = only {
-            lines.extend([Do(LOAD_WORD, INTERFACE), equal(*index, Ip, Next)]);
-            lines.extend(below.iter().map(|index| equal(*index, Drop, Next)));
-            lines.extend([Do(LOAD_WORD, PACKET_TYPE), equal(OUTGOING, Drop, Ip)]);
-            lines.extend([At(Drop), Do(RETURN, 0), At(Ip)]);
+/// Drops what is wanted of no interface, and goes on with the rest.
+fn entrance(only: &Only) -> Vec<Instruction> {
+    let mut lines = vec![Do(LOAD_WORD, INTERFACE)];
+    lines.extend(only.indexes.iter().map(|index| equal(*index, Ip, Next)));
+    lines.extend(only.below.iter().map(|index| equal(*index, Drop, Next)));
+    lines.extend([Do(LOAD_WORD, PACKET_TYPE), equal(OUTGOING, Drop, Ip)]);
+    lines.extend([At(Drop), Do(RETURN, 0), At(Ip)]);
+    assemble(&lines)
+}
+
+/// The program for frames whose IP header is at this place.
+fn of_families(filters: &[Filter], ip: u32, only: Option<&Only>) -> Vec<Instruction> {
+    match filters {
+        [] => DROP_ALL.to_vec(),
+        [one] => one.lines(ip, only),
+        [first, others @ ..] => {
+            let others = of_families(others, ip, only);
+            either(PROTOCOL, &[first.family().ethertype], first.lines(ip, only), others)
         }
-        lines.extend([
-            Do(LOAD_WORD, HARDWARE_TYPE),
-            equal(ETHERNET, Framed, Next),
-            equal(LOOPBACK, Framed, Bare),
-            At(Framed),
-        ]);
-        // Where the other program is, which is not of these lines.
-        lines.extend((0..framed).map(|_| Do(RETURN, 0)));
-        lines.push(At(Bare));
-        lines
+    }
+}
+
+impl Filter {
+    fn family(&self) -> Family {
+        if self.sources.first().is_none_or(IpAddr::is_ipv4) { V4 } else { V6 }
     }
 
-    /// The program for frames whose IP header is at this place.
+    /// The program for frames of this family whose IP header is at this place.
     fn lines(&self, ip: u32, only: Option<&Only>) -> Vec<Instruction> {
-        let family = if self.target.is_ipv4() { V4 } else { V6 };
+        let family = self.family();
         let mut lines = vec![
             // On the loopback each packet is seen going out and coming in: the second sight is dropped.
             Do(LOAD_WORD, HARDWARE_TYPE),
@@ -204,7 +236,7 @@ impl Filter {
             Do(LOAD_WORD, PROTOCOL),
             equal(family.ethertype, Next, Drop),
         ];
-        lines.extend(if self.target.is_ipv4() { upper_v4(ip) } else { upper_v6(ip) });
+        lines.extend(if family.ethertype == V4.ethertype { upper_v4(ip) } else { upper_v6(ip) });
         lines.extend([
             At(Upper), // its number is loaded, the headers before it are measured
             equal(self.protocol.into(), Probe, Next),
@@ -213,37 +245,86 @@ impl Filter {
         // An address traced from itself is both source and target, so what is no probe of ours may
         // still be an answer; and where ICMP is the probes' protocol, an error.
         let otherwise = if self.protocol == family.icmp { Error } else { Drop };
-        lines.extend([At(Probe), Do(LOAD_WORD, PACKET_TYPE), equal(OUTGOING, Next, Answer)]);
-        lines.extend(is_address(ip + family.source_at, self.source, Answer));
-        lines.extend(is_address(ip + family.target_at, self.target, Answer));
+        lines.push(At(Probe));
+        lines.extend(self.is_from_us(ip, &family, otherwise));
         lines.extend(self.is_probe(ip, &family));
         lines.push(At(Answer));
-        lines.extend(is_address(ip + family.source_at, self.target, otherwise));
-        lines.extend(is_address(ip + family.target_at, self.source, otherwise));
+        if let Some(target) = self.target {
+            lines.extend(is_address(ip + family.source_at, target, otherwise));
+        }
+        lines.extend(self.is_one_of_ours(ip + family.target_at, Found::Answered, otherwise));
         lines.extend(self.is_answer(ip, &family, otherwise));
         lines.push(At(Error));
-        lines.extend(is_address(ip + family.target_at, self.source, Drop));
-        if self.target != self.source {
+        lines.extend(self.is_one_of_ours(ip + family.target_at, Found::Reported, Drop));
+        if let (Some(target), [source]) = (self.target, &self.sources[..])
+            && target != *source
+        {
             // What this host says to itself is that a probe did not leave: nobody on the path says that.
-            lines.extend(is_address(ip + family.source_at, self.source, Foreign));
+            lines.extend(is_address(ip + family.source_at, *source, Foreign));
             lines.extend([equal(0, Drop, Drop), At(Foreign)]);
         }
         lines.push(Do(LOAD_BYTE_AFTER, ip));
         lines.extend(family.errors.iter().map(|kind| equal((*kind).into(), Accept, Next)));
         lines.extend([At(Drop), Do(RETURN, 0), At(Accept)]);
-        if let Some(Only { index, .. }) = only {
-            lines.extend([Do(LOAD_WORD, INTERFACE), equal(*index, Whole, Next)]);
+        if let Some(Only { indexes, .. }) = only {
+            lines.push(Do(LOAD_WORD, INTERFACE));
+            lines.extend(indexes.iter().map(|index| equal(*index, Whole, Next)));
             lines.extend([Do(RETURN, OCTET), At(Whole)]);
         }
         lines.push(Do(RETURN, WHOLE_FRAME));
         assemble(&lines)
     }
 
+    /// Goes on if a frame leaves with our address for a target; otherwise it may be an answer. What comes in with an address
+    /// of ours is none, but of an address that is traced from itself.
+    fn is_from_us(&self, ip: u32, family: &Family, otherwise: Label) -> Vec<Line> {
+        let sent = self.is_one_of_ours(ip + family.source_at, Found::Sent, Answer);
+        let leaves = |otherwise| [Do(LOAD_WORD, PACKET_TYPE), equal(OUTGOING, Next, otherwise)];
+        let mut lines = Vec::new();
+        match self.target {
+            Some(target) => {
+                lines.extend(leaves(Answer));
+                lines.extend(sent);
+                lines.extend(is_address(ip + family.target_at, target, Answer));
+            }
+            None if sent.is_empty() => lines.extend(leaves(Answer)),
+            None => {
+                lines.extend(sent);
+                lines.extend(leaves(otherwise));
+            }
+        }
+        lines
+    }
+
+    /// Goes on if the address at this place is one of ours.
+    fn is_one_of_ours(&self, at: u32, found: Found, otherwise: Label) -> Vec<Line> {
+        if self.sources.len() > MOST {
+            return Vec::new();
+        }
+        let last = self.sources.len().saturating_sub(1);
+        let mut lines = Vec::new();
+        for (number, address) in self.sources.iter().enumerate() {
+            if number == last {
+                lines.extend(is_address(at, *address, otherwise));
+            } else {
+                let another = Label::Address(found, number + 1);
+                lines.extend(compare(at, *address, Label::Ours(found), another));
+                lines.push(At(another));
+            }
+        }
+        lines.push(At(Label::Ours(found)));
+        lines
+    }
+
     /// What a probe shows beyond its addresses.
     fn is_probe(&self, ip: u32, family: &Family) -> Vec<Line> {
-        match (self.protocol, self.source_port) {
+        match (self.protocol, self.ports) {
             _ if self.as_such => vec![Do(RETURN, WHOLE_FRAME)],
-            (ipv4::TCP, Some(_)) => {
+            (ipv4::TCP, Ports::Any) => vec![
+                Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
+                any_bit(tcp::Flags::SYN.0.into(), Accept, Answer),
+            ],
+            (ipv4::TCP, _) => {
                 let mut lines = self.is_ours(ip, FromPort, Answer);
                 lines.extend([
                     At(FromPort),
@@ -252,10 +333,6 @@ impl Filter {
                 ]);
                 lines
             }
-            (ipv4::TCP, None) => vec![
-                Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
-                any_bit(tcp::Flags::SYN.0.into(), Accept, Answer),
-            ],
             (ipv4::UDP | ipv4::UDP_LITE, _) => self.is_ours(ip, Accept, Answer),
             (icmp, _) if icmp == family.icmp => {
                 vec![Do(LOAD_BYTE_AFTER, ip), equal(family.echo_request.into(), Accept, Answer)]
@@ -266,19 +343,23 @@ impl Filter {
 
     /// Whether the port at this place is one of ours.
     fn is_ours(&self, at: u32, yes: Label, no: Label) -> Vec<Line> {
-        let port = u32::from(self.source_port.unwrap_or(0));
-        let second = self.second_port.map(u32::from);
         let mut lines = vec![Do(LOAD_HALF_AFTER, at)];
-        lines.extend(second.map(|second| equal(second, yes, Next)));
-        lines.push(equal(port, yes, no));
+        match self.ports {
+            Ports::Any => lines.push(equal(0, yes, yes)),
+            Ports::These(port, second) => {
+                lines.extend(second.map(|second| equal(second.into(), yes, Next)));
+                lines.push(equal(port.into(), yes, no));
+            }
+            Ports::Range(from, to) => lines.extend(between(from.into(), to.into(), Next, yes, no)),
+        }
         lines
     }
 
     /// What an answer of the target shows beyond its addresses.
     fn is_answer(&self, ip: u32, family: &Family, otherwise: Label) -> Vec<Line> {
-        match (self.protocol, self.source_port) {
+        match (self.protocol, self.ports) {
             _ if self.as_such => vec![Do(RETURN, WHOLE_FRAME)],
-            (ipv4::TCP, None) => vec![
+            (ipv4::TCP, Ports::Any) => vec![
                 Do(LOAD_BYTE_AFTER, ip + TCP_FLAGS),
                 any_bit((tcp::Flags::SYN.0 | tcp::Flags::RST.0).into(), Accept, Drop),
             ],

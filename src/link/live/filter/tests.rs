@@ -1,7 +1,9 @@
 //! The programs, run by a small machine of their own on frames of both families.
 
-use super::bpf::{IF_ANY_BIT, IF_EQUAL};
+use super::bpf::{IF_ABOVE, IF_ANY_BIT, IF_AT_LEAST, IF_EQUAL, JUMP};
 use super::*;
+
+mod many;
 
 const OURS: [&str; 2] = ["10.0.0.1", "fd00::1"];
 const TARGET: [&str; 2] = ["192.0.2.9", "2001:db8::9"];
@@ -58,8 +60,17 @@ fn kept(program: &[Instruction], packet: &Packet) -> u32 {
                 x = k;
                 continue;
             }
-            IF_EQUAL | IF_ANY_BIT => {
-                let holds = if code == IF_EQUAL { a == k } else { a & k != 0 };
+            JUMP => {
+                pc += usize::try_from(k).unwrap();
+                continue;
+            }
+            IF_EQUAL | IF_ANY_BIT | IF_AT_LEAST | IF_ABOVE => {
+                let holds = match code {
+                    IF_EQUAL => a == k,
+                    IF_ANY_BIT => a & k != 0,
+                    IF_AT_LEAST => a >= k,
+                    _ => a > k,
+                };
                 pc += usize::from(if holds { jt } else { jf });
                 continue;
             }
@@ -75,12 +86,18 @@ const FAMILIES: [usize; 2] = [0, 1];
 
 fn filter(family: usize, protocol: u8) -> Filter {
     Filter {
-        source: OURS[family].parse().unwrap(),
-        target: TARGET[family].parse().unwrap(),
+        sources: vec![OURS[family].parse().unwrap()],
+        target: Some(TARGET[family].parse().unwrap()),
         protocol,
-        source_port: Some(PORT),
-        second_port: None,
+        ports: Ports::These(PORT, None),
         as_such: false,
+    }
+}
+
+impl Filter {
+    /// The program for one family.
+    fn program(&self, only: Option<&Only>) -> Vec<Instruction> {
+        program(std::slice::from_ref(self), only)
     }
 }
 
@@ -152,7 +169,7 @@ fn is_from_us(datagram: &[u8]) -> bool {
 /// comes in never passes.
 fn check(protocol: u8, family: usize, expect: bool, what: &str, datagram: &[u8]) {
     for link in LINKS {
-        let only = Only { index: OTHER_INTERFACE, below: vec![1, 2] };
+        let only = Only { indexes: vec![OTHER_INTERFACE], below: vec![1, 2] };
         for only in [None, Some(&only)] {
             let program = filter(family, protocol).program(only);
             let passed = lets_through(&program, &packet(link, datagram));
@@ -185,7 +202,7 @@ fn what_this_host_says_to_itself_is_dropped() {
 /// Of what comes in by other interfaces than the wanted one and those below it an octet is kept, to be counted.
 #[test]
 fn of_other_interfaces_replies_are_counted() {
-    let only = |index, below: &[u32]| Only { index, below: below.to_vec() };
+    let only = |index, below: &[u32]| Only { indexes: vec![index], below: below.to_vec() };
     for family in FAMILIES {
         for (only, there, elsewhere) in [
             (None, true, WHOLE_FRAME),
@@ -263,7 +280,8 @@ fn the_kernels_own_resets_are_no_probes() {
 fn two_ports_pass_and_no_third() {
     let all = FAMILIES.into_iter().flat_map(|it| [(it, ipv4::UDP), (it, ipv4::TCP)]);
     for (family, protocol) in all {
-        let two = Filter { second_port: Some(PORT + 7), ..filter(family, protocol) }.program(None);
+        let two = Filter { ports: Ports::These(PORT, Some(PORT + 7)), ..filter(family, protocol) }
+            .program(None);
         for (port, expect) in [(PORT, true), (PORT + 7, true), (PORT + 1, false)] {
             for (way, ports) in [([OURS, TARGET], (port, 80)), ([TARGET, OURS], (80, port))] {
                 for flags in [tcp::Flags::SYN, tcp::Flags::RST] {
@@ -283,7 +301,7 @@ fn two_ports_pass_and_no_third() {
 fn connections_of_any_port_pass_by_what_begins_and_ends_them() {
     let both = tcp::Flags(tcp::Flags::SYN.0 | tcp::Flags::ACK.0);
     for family in FAMILIES {
-        let any = Filter { source_port: None, ..filter(family, ipv4::TCP) }.program(None);
+        let any = Filter { ports: Ports::Any, ..filter(family, ipv4::TCP) }.program(None);
         for (way, flags, expect) in [
             ([OURS, TARGET], tcp::Flags::SYN, true),
             ([OURS, TARGET], tcp::Flags::ACK, false),
@@ -389,7 +407,7 @@ fn the_other_family_is_dropped() {
 fn loopback_frames_pass_on_their_way_out_only() {
     for family in FAMILIES {
         let itself = filter(family, ipv4::UDP);
-        let itself = Filter { target: itself.source, ..itself }.program(None);
+        let itself = Filter { target: itself.sources.first().copied(), ..itself }.program(None);
         for (hardware, kind, expect) in
             [(LOOPBACK, OUTGOING, true), (LOOPBACK, 0, false), (1, 0, true), (1, OUTGOING, true)]
         {

@@ -1,11 +1,11 @@
 //! Every kind of probe in both families, sent to a host in a second namespace: each is seen leaving
 //! as it was crafted, and what the host says to it follows, with nothing in between.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
-use crate::wire::{checksum, icmpv4, icmpv6, ipv6};
+use crate::wire::{checksum, icmpv4, icmpv6};
 
 const NEAR: &[&str] = &[
     "link set lo up",
@@ -36,7 +36,7 @@ const FLOW_LABEL: u32 = 0xa_bcde;
 const HOP_LIMIT: u8 = 33;
 
 /// Runs `test` with a cable from up0 to a neighbour that listens on TCP port 80.
-fn with_a_neighbour(test: impl FnOnce() + Send) {
+pub(super) fn with_a_neighbour(test: impl FnOnce() + Send) {
     with_a_neighbour_in(|_| test());
 }
 
@@ -53,10 +53,20 @@ pub(super) fn with_a_neighbour_in(test: impl FnOnce(&str) + Send) {
             }
             tell.send(()).unwrap();
             answered.recv().unwrap();
+            for (target, zone) in TARGETS {
+                connect(target.parse().unwrap(), zone);
+            }
             test(&namespace);
             drop(tell); // also by a panic: then the neighbour ends
         });
     });
+}
+
+/// Returns once the neighbour has this address: the kernel routes to a new one of IPv6 some time after it was added, and answers for
+/// it before that.
+fn connect(target: IpAddr, zone: Option<&str>) {
+    let address = sender::endpoint(target, OPEN_PORT, zone.map_or(0, if_index));
+    while TcpStream::connect(address).is_err() {}
 }
 
 /// Says where the cable is to lead, and when all is set up; ends when nobody can tell it more.
@@ -74,12 +84,23 @@ fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
     }
 }
 
-/// A whole datagram with right checksums, from `live`'s identity to a port.
+/// A whole datagram with right checksums to a port of the only target.
 pub(super) fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
-    let (source, target) = (config.route.source, config.target);
+    craft_for(config, &config.targets[0], ident, port)
+}
+
+/// A whole datagram with right checksums to a port of this target.
+pub(super) fn craft_for(
+    config: &LiveConfig,
+    target: &LiveTarget,
+    ident: u16,
+    port: u16,
+) -> Vec<u8> {
+    let protocol = config.protocol(target.address);
+    let (source, target) = (target.route.source, target.address);
     let [ident, port] = [ident, port].map(u16::to_be_bytes);
     let ports = [ident, port].concat();
-    let (mut message, checksum_at) = match config.protocol {
+    let (mut message, checksum_at) = match protocol {
         ipv4::TCP => ([&ports, &[0; 8][..], &[0x50, 0x02, 0x20, 0, 0, 0, 0, 0]].concat(), Some(16)),
         ipv4::UDP | ipv4::UDP_LITE => ([&ports, &[0, 12, 0, 0, 1, 2, 3, 4][..]].concat(), Some(6)),
         ipv4::ICMP => ([&[icmpv4::ECHO_REQUEST, 0, 0, 0], &ident[..], &[0, 7]].concat(), Some(2)),
@@ -87,13 +108,13 @@ pub(super) fn craft(config: &LiveConfig, ident: u16, port: u16) -> Vec<u8> {
         _ => (vec![1, 2, 3, 4], None),
     };
     if let Some(at) = checksum_at {
-        let sum = match config.protocol {
+        let sum = match protocol {
             ipv4::ICMP => checksum::checksum(&message),
             protocol => checksum::transport(source, target, protocol, &message),
         };
         message[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     }
-    [ip_header(source, target, config.protocol, &message), message].concat()
+    [ip_header(source, target, protocol, &message), message].concat()
 }
 
 fn ip_header(source: IpAddr, target: IpAddr, protocol: u8, message: &[u8]) -> Vec<u8> {
@@ -161,7 +182,7 @@ fn every_probe_leaves_as_crafted_and_its_answer_is_seen() {
                 for any in [false, true] {
                     let config = LiveConfig { any, ..config(target, zone, None, protocol) };
                     let mut live = open_link(&config).unwrap();
-                    let sent = craft(&config, live.ident(), port);
+                    let sent = craft(&config, live.ident(0), port);
                     ask(&mut live, target, &sent, expect);
                 }
             }
@@ -182,7 +203,7 @@ fn what_the_sending_socket_says_of_a_probe_has_the_bytes_that_were_captured() {
             let flags = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
             setsockopt(&live.sender, sockopt::Timestamping, &flags).unwrap();
-            let datagram = craft(&config, live.ident(), CLOSED_PORT);
+            let datagram = craft(&config, live.ident(0), CLOSED_PORT);
             live.send(&Transmit { destination: target, datagram: &datagram }).unwrap();
             let Received::Frame(frame) = live.receive(None).unwrap() else { panic!("no frame") };
             let captured = frame.bytes.to_vec();
@@ -214,7 +235,7 @@ fn an_address_of_this_host_answers_over_the_loopback() {
             ] {
                 let config = config(target, zone, None, protocol);
                 let mut live = open_link(&config).unwrap();
-                let sent = craft(&config, live.ident(), CLOSED_PORT);
+                let sent = craft(&config, live.ident(0), CLOSED_PORT);
                 ask(&mut live, target, &sent, expect);
             }
         }
@@ -240,24 +261,11 @@ fn ask(live: &mut LiveLink, target: IpAddr, datagram: &[u8], expect: (u8, u8)) {
 fn what_the_kernel_would_send_wrongly_or_not_at_all_is_refused() {
     with_a_neighbour(|| {
         let target: IpAddr = "fd00::2".parse().unwrap();
-        let route = resolve(target, None, None, None).unwrap();
-        let config = LiveConfig {
-            alone: false,
-            route,
-            target,
-            protocol: ipv4::UDP,
-            source_port: None,
-            any_source_port: false,
-            as_such: false,
-            confirming: false,
-            any: false,
-            clock: Clock::Kernel,
-            survive_link_down: false,
-        };
+        let config = config(target, None, None, ipv4::UDP);
         let mut live = open_link(&config).unwrap();
-        let right = craft(&config, live.ident(), CLOSED_PORT);
+        let right = craft(&config, live.ident(0), CLOSED_PORT);
         let long = [right.clone(), vec![0; 1_500]].concat();
-        let ipv4 = datagram(LOCALHOST, LOCALHOST, live.ident());
+        let ipv4 = datagram(LOCALHOST, LOCALHOST, live.ident(0));
         for (target, datagram) in [
             (target, long.as_slice()),
             (target, &right[..39]),
@@ -275,23 +283,20 @@ fn ports_are_held_in_both_families_and_only_where_there_are_any() {
     with_a_neighbour(|| {
         for (target, zone) in TARGETS {
             let target: IpAddr = target.parse().unwrap();
-            let config = |protocol, source_port| LiveConfig {
-                source_port,
-                ..config(target, zone, None, protocol)
-            };
+            let config = |protocol, port| from_port(port, config(target, zone, None, protocol));
             for (protocol, name) in [(ipv4::UDP, "UDP"), (ipv4::TCP, "TCP")] {
                 let first = open_link(&config(protocol, None)).unwrap();
-                let again = open_link(&config(protocol, Some(first.ident())));
+                let again = open_link(&config(protocol, Some(first.ident(0))));
                 let error = again.err().unwrap().to_string();
                 assert!(error.starts_with(&format!("cannot take {name} port ")), "{error}");
             }
             for protocol in [ipv4::UDP_LITE, ipv4::TCP] {
                 let live = open_link(&config(protocol, Some(4_567))).unwrap();
-                assert_eq!(live.ident(), 4_567);
+                assert_eq!(live.ident(0), 4_567);
             }
             for protocol in [0, ipv4::ICMP, ipv6::ICMPV6, UNKNOWN_PROTOCOL, u8::MAX] {
                 let live = open_link(&config(protocol, Some(1))).unwrap();
-                assert_ne!(live.ident(), 0);
+                assert_ne!(live.ident(0), 0);
             }
         }
     });

@@ -5,7 +5,6 @@ use pnet_datalink::{Channel, DataLinkSender};
 
 use super::every_probe::{CLOSED_PORT, TARGETS, craft, gist, with_a_neighbour_in};
 use super::*;
-use crate::wire::ipv6;
 
 /// Where an Ethernet frame has the addresses of its receiver and its sender, and how long it is before its content.
 const TO: std::ops::Range<usize> = 0..6;
@@ -31,15 +30,16 @@ fn what_comes_in_with_our_address_is_no_probe() {
 /// Sends a probe, has the neighbour send it back in many ways and then an answer of its own, and expects the probe
 /// and both answers, the second of them the last frame on the cable, and nothing in between.
 fn reflect(config: &LiveConfig, namespace: &str) {
+    let target = config.targets[0].address;
     let mut live = open_link(config).unwrap();
     let mut neighbour = on_the_far_end(namespace);
-    let probe = craft(config, live.ident(), CLOSED_PORT);
-    live.send(&Transmit { destination: config.target, datagram: &probe }).unwrap();
+    let probe = craft(config, live.ident(0), CLOSED_PORT);
+    live.send(&Transmit { destination: target, datagram: &probe }).unwrap();
     let (seen, answer) = (next(&mut live).0, next(&mut live).0);
     assert_eq!(seen, probe);
 
     let (ours, theirs) = (hardware("up0"), [2, 0, 0, 0, 0, 9]);
-    let ethertype = if config.target.is_ipv4() { [0x08, 0] } else { [0x86, 0xdd] };
+    let ethertype = if target.is_ipv4() { [0x08, 0] } else { [0x86, 0xdd] };
     let mut other = probe.clone();
     // Another number, so that it would be another probe.
     *other.last_mut().unwrap() ^= 0xff;
@@ -61,7 +61,7 @@ fn reflect(config: &LiveConfig, namespace: &str) {
         neighbour.send_to(&frame, None).unwrap().unwrap();
     }
     let last = next(&mut live).0;
-    assert_eq!(gist(&last), gist(&answer), "{} {}", config.target, config.protocol);
+    assert_eq!(gist(&last), gist(&answer), "{target} {:?}", config.probe);
     assert_eq!(last, answer);
     assert_eq!(live.statistics().unwrap().received, 3, "nothing else passed the filter");
 }

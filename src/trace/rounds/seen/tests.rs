@@ -6,7 +6,7 @@ use super::super::{Plan, Rounds};
 use super::*;
 use crate::probe::{Flow, FlowMode, ProbeType, Secret, craft};
 use crate::time::{Span, Timestamp};
-use crate::trace::Engine;
+use crate::trace::{Engine, Packet};
 use crate::wire::LinkType;
 use crate::wire::checksum::{checksum, plus, transport};
 
@@ -43,29 +43,27 @@ fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
 }
 
 /// As [`Seen::take_other`], but every round is asked: the one first of which a probe is quoted as it was sent.
-fn ask_all(seen: &mut Seen, frame: &Frame<'_>) -> Disposition {
+fn ask_all(seen: &mut Seen, frame: &Frame<'_>) -> (Disposition, Option<usize>) {
     let datagram = Datagram::of(frame).unwrap();
-    seen.shown = None;
     let over = seen.over.iter().map(|over| &over.round);
     let mut rounds = std::iter::once(&seen.current).chain(over);
     let quoted = rounds.position(|round| round.is_quoted_in(&datagram));
     if let Some(ago) = quoted.and_then(|at| at.checked_sub(1)) {
-        seen.shown = Some(ago);
-        return seen.over[ago].round.take_late_reply(&mut seen.current, frame, &datagram);
+        let round = &mut seen.over[ago].round;
+        return (round.take_late_reply(&mut seen.current, frame, &datagram), Some(ago));
     }
     let current = seen.current.take_datagram(frame, Some(&datagram));
     if current.has_found_a_probe() {
-        return current;
+        return (current, None);
     }
     for (ago, over) in seen.over.iter_mut().enumerate() {
         let late = over.round.take_late_reply(&mut seen.current, frame, &datagram);
         if late.has_found_a_probe() {
-            seen.shown = Some(ago);
-            return late;
+            return (late, Some(ago));
         }
     }
     seen.current.count_unmatched(current);
-    current
+    (current, None)
 }
 
 /// What a way through the network makes of a probe; with `translation` always the same.
@@ -182,11 +180,10 @@ fn the_round_is_that_which_is_found_if_all_are_asked() {
                 let bytes = reply(&probe, &config, &mut rng);
                 number += 1;
                 let frame = frame(number, &bytes);
-                let expected = (ask_all(&mut all.seen, &frame), all.seen.shown);
-                let disposition = rounds.handle_frame(&frame);
-                assert_eq!((disposition, rounds.seen.shown), expected, "{seed} {of} of {round}");
-                assert_eq!(rounds.path(), all.path());
-                late += u64::from(rounds.seen.shown.is_some());
+                let (expected, ago) = ask_all(&mut all.seen, &frame);
+                let found = rounds.handle_packet(&Packet::of(&frame));
+                assert_eq!(found, (expected, all.seen.path(ago)), "{seed} {of} of {round}");
+                late += u64::from(ago.is_some());
             }
         }
     }

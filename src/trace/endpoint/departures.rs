@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::time::{Span, Timestamp};
 
 /// A probe handed out less than this ago may still wait in a queue.
-const PATIENCE: Span = Span::from_millis(100);
+pub(super) const PATIENCE: Span = Span::from_millis(100);
 
 /// Probes that never left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,16 @@ impl NeverSent {
     #[must_use]
     pub const fn count(self) -> u64 {
         self.refused.saturating_add(self.unseen)
+    }
+
+    /// These and those.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            refused: self.refused.saturating_add(other.refused),
+            unseen: self.unseen.saturating_add(other.unseen),
+            of: self.of.saturating_add(other.of),
+        }
     }
 }
 

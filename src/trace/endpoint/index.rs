@@ -1,4 +1,4 @@
-//! Many traces in one recording: which of them a frame may concern.
+//! Which traces a frame may concern.
 //!
 //! A frame is looked at once, by its addresses, its protocol and its source port or identifier, and shown to the traces
 //! that have these; so what a frame costs does not grow with how many traces there are. What a trace sees is all that
@@ -7,26 +7,26 @@
 //!
 //! Invariant: a frame is shown to no more than [`SHARING`] traces in each of these roles. Where more share a port, it is
 //! shown to those that share the target too, and where those are more, to the latest that had begun by then; where that
-//! leaves a trace out that may want it, it is [counted](Endpoint::passed_over).
+//! leaves a trace out that may want it, it is [counted](Index::passed_over).
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
-use super::probe_selector::ProbeSelector;
+use super::super::datagram::{Datagram, Packet};
+use super::super::probe_selector::ProbeSelector;
 use crate::probe::{Flow, ProbeKey};
 use crate::time::{Span, Timestamp};
-use crate::wire::ip::{self, IpHeader};
-use crate::wire::{Frame, ipv4, link, quoted};
+use crate::wire::{Frame, ipv4};
 
 /// How many traces with one address, protocol and port see each frame of that port.
 pub const SHARING: usize = 16;
 
-/// How long after the last of so many traces to one target that another port is thought to be one of theirs.
+/// How long after the last of this many traces to one target that another port is thought to be one of theirs.
 const ANSWERED: Span = Span::from_millis(60_000);
 
-/// Which traces of a recording a frame may concern. See the [module](self).
+/// Which traces a frame may concern. See the [module](self).
 #[derive(Debug, Default)]
-pub struct Endpoint {
+pub struct Index {
     traces: usize,
     /// The traces in order of their beginnings, by who may have sent a datagram.
     ports: HashMap<Port, Vec<Member>>,
@@ -66,15 +66,16 @@ struct Member {
     ended: Timestamp,
 }
 
-impl Endpoint {
+impl Index {
     /// Of no trace.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a trace, which begins no earlier than those before it; they are numbered from 0.
-    pub fn add(&mut self, flow: &Flow, idents: &ProbeSelector) {
+    /// Adds a trace, which begins no earlier than those before it; they are numbered from 0. `confirming` is the source port or
+    /// identifier of its probes that confirm answers.
+    pub fn add(&mut self, flow: &Flow, idents: &ProbeSelector, confirming: Option<u16>) {
         let index = self.traces;
         let Flow { source, target, .. } = *flow;
         let protocol = flow.protocol();
@@ -88,7 +89,11 @@ impl Endpoint {
                 ports.dedup();
                 ((listed.from, listed.until, listed.ended), ports)
             }
-            ProbeSelector::One | ProbeSelector::Numbered(_) => (always, vec![flow.ident]),
+            ProbeSelector::One | ProbeSelector::Numbered(_) => {
+                let mut ports = vec![flow.ident];
+                ports.extend(confirming.filter(|port| *port != flow.ident));
+                (always, ports)
+            }
         };
         self.traces += 1;
         let join = |members: &mut Vec<Member>| {
@@ -106,10 +111,23 @@ impl Endpoint {
         join(&mut self.sources.entry(source).or_default().members);
     }
 
+    /// Passes over one number: that trace is shown every frame.
+    pub fn skip(&mut self) {
+        self.traces += 1;
+    }
+
+    /// Whether no trace is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
     /// The traces that a frame may concern, in order.
-    pub fn concerned(&mut self, frame: &Frame<'_>) -> &[usize] {
+    pub fn concerned(&mut self, packet: &Packet<'_>) -> &[usize] {
         self.concerned.clear();
-        self.look_at(frame);
+        if let Some(datagram) = &packet.datagram {
+            self.look_at(&packet.frame, datagram);
+        }
         self.concerned.sort_unstable();
         self.concerned.dedup();
         self.shown = self.shown.saturating_add(self.concerned.len() as u64);
@@ -134,10 +152,9 @@ impl Endpoint {
         self.left_out.len()
     }
 
-    fn look_at(&mut self, frame: &Frame<'_>) {
-        let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
-        let Ok((header, payload)) = ip::decode(datagram) else { return };
-        let Some(key) = ProbeKey::of(&header, payload) else { return };
+    fn look_at(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) {
+        let Datagram { header, payload, .. } = datagram;
+        let Some(key) = ProbeKey::of(header, payload) else { return };
         let (from, to, protocol) = (header.source, header.destination, header.protocol);
         let mut passed_over =
             !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.number);
@@ -151,20 +168,20 @@ impl Endpoint {
             passed_over |= !self.add_sharing((to, protocol, port), from, frame.number);
         }
         if header.is_icmp() {
-            passed_over |= !self.add_quoted(&header, payload, frame);
+            passed_over |= !self.add_quoted(datagram, frame);
         }
         self.passed_over = self.passed_over.saturating_add(passed_over.into());
     }
 
     /// Adds the traces that an ICMP error may be about, as far as they are not too many.
-    fn add_quoted(&mut self, header: &IpHeader, payload: &[u8], frame: &Frame<'_>) -> bool {
-        let Ok(icmp) = ip::icmp(header.family(), payload) else { return true };
-        let source = header.destination;
-        if !icmp.quotes || !header.is_first {
+    fn add_quoted(&mut self, datagram: &Datagram<'_>, frame: &Frame<'_>) -> bool {
+        let quotes = datagram.icmp.is_some_and(|icmp| icmp.quotes);
+        if !quotes || !datagram.header.is_first {
             return true;
         }
+        let source = datagram.header.destination;
         // What the capture cut off within the quote may be about any.
-        let Ok(quote) = quoted::decode(icmp.body) else {
+        let Some(quote) = datagram.quote else {
             return add(&mut self.concerned, self.sources.get_mut(&source), frame.number);
         };
         let (target, protocol) = (quote.header.destination, quote.header.protocol);

@@ -1,0 +1,162 @@
+//! Targets in the network that this host is in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use anyhow::bail;
+
+use super::configure::{configure, largest};
+use super::flags::TraceArgs;
+use super::opened::{Opened, Target, Wanted, open_destination, prepare_tape};
+use super::randomness::Randomness;
+use super::task::Task;
+use super::{awaiting, complain, hints, target};
+use crate::capture::{Interface, Neighbours};
+use crate::enrich::names::DEFAULT_WAIT;
+use crate::link::live::route::{self, Route};
+use crate::link::live::{Clock, LiveConfig, LiveLink, LiveTarget, Stamping};
+use crate::privilege;
+use crate::probe::{Flow, ProbeType};
+use crate::sandbox::names::Resolvers;
+use crate::trace::config::Confirmation;
+use crate::untrusted::Untrusted;
+use crate::wire::LinkType;
+
+/// Opens all that takes privilege, for all targets. What their names stand for is asked of `resolvers`, or of others of that
+/// kind.
+pub(super) fn open_live(
+    args: &TraceArgs,
+    task: Task<'_>,
+    names: &[String],
+    resolvers: Option<&Resolvers>,
+) -> anyhow::Result<Opened<LiveLink>> {
+    let stamping = Stamping::ask();
+    let wanted = Wanted::of(args, task);
+    let routed: Vec<_> = names
+        .iter()
+        .map(|name| route_to(args, task, name, &wanted, resolvers))
+        .collect::<anyhow::Result<_>>()?;
+    let [(first, first_route), ..] = &routed[..] else { bail!("there is no target") };
+    let (first, first_route) = (*first, first_route.clone());
+    let iface = &args.options.iface;
+    let any = iface.as_deref() == Some(route::ANY);
+    let clock = args.clock.unwrap_or_default();
+    if any && clock == Clock::Hardware {
+        bail!("--clock hardware is the clock of one interface: choose it with -i, not any");
+    }
+    let route_is_chosen = first_route.bound_to.is_some();
+    let of_all_paths = matches!(task, Task::Paths(_));
+    if of_all_paths && !route_is_chosen {
+        hints::of_balancing(first);
+    }
+    let address = args.pcap.is_some().then(|| first_route.interface.address(first)).flatten();
+    let with_others = args.pcap.is_some() || of_all_paths || names.len() > 1;
+    let neighbours = neighbours(&first_route, with_others && !any);
+    let interfaces = if of_all_paths { names_of(&neighbours) } else { BTreeMap::new() };
+    let leaves_by = Untrusted::from(first_route.interface.name.as_str());
+    let mut interface = Interface {
+        name: if any { route::ANY } else { &first_route.interface.name }.into(),
+        address: address.map(|net| (net.ip(), net.prefix())),
+        link: first_route.interface.link,
+    };
+    let target = |(address, route): &(IpAddr, Route)| LiveTarget {
+        route: route.clone(),
+        address: *address,
+        source_port: wanted.port,
+    };
+    let asked = LiveConfig {
+        targets: routed.iter().map(target).collect(),
+        probe: wanted.probe,
+        any_source_port: of_all_paths && wanted.probe == ProbeType::TcpSyn,
+        confirming: wanted.may_confirm(task),
+        alone: route_is_chosen || clock == Clock::Hardware,
+        any,
+        clock,
+        survive_link_down: task.watch().is_some(),
+    };
+    let link = privilege::raised(|| LiveLink::open(&asked, stamping))?;
+    let link = match task.earlier() {
+        Some(earlier) => link.going_on(earlier.last, earlier.clock_offset),
+        None => link,
+    };
+    interface.link = link.link_type(0);
+    let mut targets = Vec::new();
+    for (place, (name, (address, route))) in names.iter().zip(&routed).enumerate() {
+        let ident = wanted.ident.unwrap_or(link.ident(place));
+        let (source, mtu) = (route.source, route.interface.mtu);
+        let flow = Flow { source, target: *address, probe: wanted.probe, ident };
+        let randomness = Randomness::of_kernel()?;
+        let mut config = configure(args, task, name, &flow, randomness)?;
+        let confirmation = |ident| Confirmation { ident, seed: randomness.seed };
+        config.confirmation = link.second_ident(place).map(confirmation);
+        let largest = largest(&mut config, mtu);
+        if u32::from(config.packet_len) > mtu {
+            let (len, name) = (config.packet_len, Untrusted::from(&*route.interface.name));
+            bail!("{len} bytes are more than the MTU of {}: ask for at most {mtu}", name.shown());
+        }
+        targets.push(Target { config, largest });
+    }
+    let destination = open_destination(args, task)?;
+    let prepared = prepare_tape(destination, args, task, &targets, (&interface, neighbours))?;
+    Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared })
+}
+
+/// The address that a name stands for, and the route to it.
+fn route_to(
+    args: &TraceArgs,
+    task: Task<'_>,
+    name: &str,
+    wanted: &Wanted,
+    resolvers: Option<&Resolvers>,
+) -> anyhow::Result<(IpAddr, Route)> {
+    let (host, zone) = host_and_zone(name)?;
+    let target = target::resolve(host, &args.options, |name| {
+        if let Some(resolvers) = resolvers {
+            return Ok(resolvers.host(name)?);
+        }
+        let resolvers = Resolvers::start(args.lookups.resolver, DEFAULT_WAIT, complain)?;
+        let found = resolvers.host(name);
+        resolvers.end();
+        Ok(found?)
+    })?;
+    if task.earlier().is_none() {
+        // Before a route is waited for; where probes leave from makes no difference.
+        let flow = Flow { source: target, target, probe: wanted.probe, ident: 1 };
+        configure(args, task, name, &flow, Randomness::of_seed(0))?;
+    }
+    let iface = args.options.iface.as_deref();
+    let find = || route::resolve(target, zone, iface, wanted.source);
+    let route = awaiting::route(target, task.watch(), find)
+        .map_err(|error| hints::of_route(error, iface))?;
+    Ok((target, route))
+}
+
+/// What a recording is to know of the other interfaces of this host, if that is asked for.
+fn neighbours(route: &Route, wanted: bool) -> Neighbours {
+    let others = if wanted { route::interfaces(route.source) } else { Vec::new() };
+    let others = others.into_iter().map(|(index, name, address)| {
+        let name = name.as_str().into();
+        (index, Interface { name, address, link: LinkType::Raw })
+    });
+    // Frames of `any` are cooked, and of one interface.
+    let first = if wanted { route.interface.index } else { 0 };
+    Neighbours { first, others: others.collect() }
+}
+
+/// The names of all interfaces, as a recording says them.
+fn names_of(neighbours: &Neighbours) -> BTreeMap<u32, Untrusted> {
+    let names = neighbours.others.iter();
+    names.map(|(index, interface)| (*index, interface.name.shown().into())).collect()
+}
+
+/// What is before a "%" in the name of a target, and the interface after it.
+fn host_and_zone(name: &str) -> anyhow::Result<(&str, Option<&str>)> {
+    let (host, zone) = match name.split_once('%') {
+        Some((host, zone)) => (host, Some(zone)),
+        None => (name, None),
+    };
+    if host.is_empty() || zone == Some("") {
+        bail!("{name} is not a target: an address with its interface is written as fe80::1%eth0");
+    }
+    Ok((host, zone))
+}

@@ -1,0 +1,147 @@
+//! Where the reports of several traces go: one after another or, as a stream, line by line as things happen.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use super::session::report_out;
+use super::write_bytes;
+use crate::render::{Form, Look};
+
+/// The reports of one run.
+pub(super) struct Reports {
+    joints: Joints,
+    several: bool,
+    /// They are one stream, whose lines say which trace they are about.
+    stream: Option<Rc<RefCell<Box<dyn Write>>>>,
+    to_stderr: bool,
+    /// What is written once those before it are complete; the first is written as it goes.
+    later: Vec<Option<Rc<RefCell<Vec<u8>>>>>,
+}
+
+impl Reports {
+    /// Of this many traces, which one run traced `together` or not.
+    pub(super) fn of(form: Form, traces: usize, together: bool) -> Self {
+        let is_stream = form == Form::Ndjson && together && traces > 1;
+        Self {
+            joints: Joints::of(form, traces),
+            several: together && traces > 1,
+            stream: is_stream.then(|| Rc::new(RefCell::new(report_out(false)))),
+            to_stderr: false,
+            later: Vec::new(),
+        }
+    }
+
+    /// Writes to stderr where stdout takes the recording.
+    pub(super) fn written_to_stderr(mut self, to_stderr: bool) -> Self {
+        self.to_stderr = to_stderr;
+        if self.stream.is_some() {
+            self.stream = Some(Rc::new(RefCell::new(report_out(to_stderr))));
+        }
+        self
+    }
+
+    /// How each of them looks.
+    pub(super) fn look(&self, look: Look) -> Look {
+        Look { of_several: self.several, ..look }
+    }
+
+    /// Where the next of them is written to.
+    pub(super) fn out(&mut self) -> Box<dyn Write> {
+        if let Some(stream) = &self.stream {
+            self.later.push(None);
+            return Box::new(Shared(Rc::clone(stream)));
+        }
+        let later = (!self.later.is_empty()).then(Rc::default);
+        self.later.push(later.clone());
+        match later {
+            Some(later) => Box::new(Later(later)),
+            None => report_out(self.to_stderr),
+        }
+    }
+
+    /// Before the first.
+    pub(super) fn begin(&self) -> anyhow::Result<()> {
+        self.say(self.joints.before).map(drop)
+    }
+
+    /// The report at this place, from 0, is complete. Says whether anybody reads on.
+    pub(super) fn write(&mut self, place: usize) -> anyhow::Result<bool> {
+        let Some(later) = self.later.get_mut(place).and_then(Option::take) else {
+            return Ok(true);
+        };
+        Ok(self.say(self.joints.between)? && self.say_bytes(&later.take())?)
+    }
+
+    /// All of them are complete.
+    pub(super) fn finish(&mut self) -> anyhow::Result<()> {
+        for place in 0..self.later.len() {
+            if !self.write(place)? {
+                return Ok(());
+            }
+        }
+        self.end()
+    }
+
+    /// After the last.
+    pub(super) fn end(&self) -> anyhow::Result<()> {
+        self.say(self.joints.after).map(drop)
+    }
+
+    fn say(&self, text: &str) -> anyhow::Result<bool> {
+        self.say_bytes(text.as_bytes())
+    }
+
+    fn say_bytes(&self, bytes: &[u8]) -> anyhow::Result<bool> {
+        if self.to_stderr {
+            super::console::aside(bytes)?;
+            return Ok(true);
+        }
+        write_bytes(bytes, "the report")
+    }
+}
+
+/// What is written around several reports: texts are parted by an empty line, JSON documents are one
+/// array, and forms that are made of lines follow one another.
+#[derive(Default)]
+struct Joints {
+    before: &'static str,
+    between: &'static str,
+    after: &'static str,
+}
+
+impl Joints {
+    fn of(form: Form, reports: usize) -> Self {
+        match form {
+            Form::Text => Self { between: "\n", ..Self::default() },
+            Form::Json if reports > 1 => Self { before: "[\n", between: ",\n", after: "]\n" },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// Keeps what is written.
+struct Later(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Later {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes to what others write to as well, a line at a time.
+struct Shared(Rc<RefCell<Box<dyn Write>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}

@@ -1,0 +1,471 @@
+//! Many traces over one link: whose a frame is, which probe leaves next, and who waits for what.
+//!
+//! A frame is decoded once; an [`Index`] says which traces it may concern. All deadlines are in one queue, so that they
+//! pass in their order, whichever trace they are of. Traces come from a [`TraceSource`], as many at a time as there is
+//! room for. The endpoint does no IO and reads no clock: a driver asks it what to send and hands it what was captured.
+//!
+//! What happened in a trace does not depend on the others that are open.
+
+mod departures;
+mod id;
+mod index;
+mod open;
+mod pacer;
+mod source;
+
+use std::collections::{BTreeSet, VecDeque};
+
+pub use self::departures::NeverSent;
+pub use self::id::TraceId;
+pub use self::index::{Index, SHARING};
+pub use self::open::News;
+use self::open::{Open, Phase};
+use self::pacer::Pacer;
+use self::source::Wants;
+pub use self::source::{Few, Held, NewTrace, Supply, TraceSource};
+use super::datagram::Packet;
+use super::engine::Engine;
+use super::event::{Disposition, Event};
+use super::path::Path;
+use crate::probe::Transmit;
+use crate::time::{ClockStep, Timestamp};
+use crate::wire::Frame;
+
+/// Many traces. See the [module](self).
+pub struct Endpoint<'e> {
+    source: Box<dyn TraceSource<'e> + 'e>,
+    /// When the source is to be asked again; `None` is never.
+    supplies_at: Option<Timestamp>,
+    /// How many traces may be open at a time.
+    room: usize,
+    /// By their numbers.
+    traces: Vec<Option<Box<Open<'e>>>>,
+    open: usize,
+    /// How many of them are done.
+    done: usize,
+    index: Index,
+    /// Those that are shown every frame.
+    of_all_frames: Vec<TraceId>,
+    /// When which trace is to be asked again.
+    timers: BTreeSet<(Timestamp, TraceId)>,
+    /// Those that are to be asked for probes.
+    ready: VecDeque<TraceId>,
+    /// Those that something was done with since the last review, and since events were last told.
+    touched: Vec<TraceId>,
+    talking: Vec<TraceId>,
+    /// The moments up to which a probe that was handed out may still leave, in order.
+    leaving: VecDeque<(Timestamp, TraceId)>,
+    pacer: Pacer,
+    /// Up to then all frames are known.
+    quiet: Timestamp,
+    datagram: Vec<u8>,
+    concerned: Vec<TraceId>,
+}
+
+/// What a frame was to all traces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How many traces it was shown to.
+    pub shown: usize,
+    /// Whether the capture cut it too short to say about which probe it is.
+    pub cut_short: bool,
+}
+
+impl<'e> Endpoint<'e> {
+    /// The traces of a source.
+    #[must_use]
+    pub fn new(source: impl TraceSource<'e> + 'e) -> Self {
+        Self {
+            source: Box::new(source),
+            supplies_at: Some(Timestamp::from_nanos(i64::MIN)),
+            room: usize::MAX,
+            traces: Vec::new(),
+            open: 0,
+            done: 0,
+            index: Index::default(),
+            of_all_frames: Vec::new(),
+            timers: BTreeSet::new(),
+            ready: VecDeque::new(),
+            touched: Vec::new(),
+            talking: Vec::new(),
+            leaving: VecDeque::new(),
+            pacer: Pacer::default(),
+            quiet: Timestamp::default(),
+            datagram: Vec::new(),
+            concerned: Vec::new(),
+        }
+    }
+
+    /// One trace, which is shown every frame.
+    #[must_use]
+    pub fn of_one(engine: &'e mut dyn Engine) -> Self {
+        let mut endpoint = Self::new(Few::at_once([]));
+        endpoint.supplies_at = None;
+        endpoint.open(NewTrace::of_all_frames(engine));
+        endpoint
+    }
+
+    /// The traces of a recording that somebody watches, by their numbers in the index of all that it holds. Where the index is
+    /// empty, they are shown every frame.
+    #[must_use]
+    pub fn watching(index: Index, engines: impl IntoIterator<Item = (TraceId, Held<'e>)>) -> Self {
+        let mut endpoint = Self::new(Few::at_once([]));
+        endpoint.supplies_at = None;
+        endpoint.index = index;
+        for (id, engine) in engines {
+            if endpoint.index.is_empty() {
+                endpoint.of_all_frames.push(id);
+            }
+            endpoint.keep(id, engine);
+        }
+        endpoint
+    }
+
+    /// Keeps this many traces open at most.
+    #[must_use]
+    pub fn with_room(mut self, room: usize) -> Self {
+        self.room = room.max(1);
+        self
+    }
+
+    /// Sends this many probes a second at most.
+    #[must_use]
+    pub fn at_rate(mut self, rate: f64) -> Self {
+        self.pacer = Pacer::of_rate(rate);
+        self
+    }
+
+    /// Opens traces while the source has some and there is room.
+    pub fn open_due(&mut self, now: Timestamp) {
+        while self.open - self.done < self.room && self.supplies_at.is_some_and(|at| at <= now) {
+            match self.source.next(now) {
+                Supply::Trace(trace) => self.open(trace),
+                Supply::Later(at) => self.supplies_at = Some(at),
+                Supply::Exhausted => self.supplies_at = None,
+            }
+        }
+    }
+
+    fn open(&mut self, trace: NewTrace<'e>) {
+        let NewTrace { engine, wants } = trace;
+        let id = TraceId::at(self.traces.len());
+        match wants {
+            Wants::Everything => {
+                self.of_all_frames.push(id);
+                self.index.skip();
+            }
+            Wants::Own(flow, idents, confirming) => self.index.add(&flow, &idents, confirming),
+        }
+        self.keep(id, engine);
+    }
+
+    /// Opens a trace that the index knows of.
+    fn keep(&mut self, id: TraceId, engine: Held<'e>) {
+        self.traces.resize_with(self.traces.len().max(id.place().saturating_add(1)), || None);
+        if let Some(place) = self.traces.get_mut(id.place()) {
+            *place = Some(Box::new(Open::new(engine)));
+        }
+        self.open += 1;
+        self.make_ready(id);
+    }
+
+    fn get(&self, id: TraceId) -> Option<&Open<'e>> {
+        self.traces.get(id.place())?.as_deref()
+    }
+
+    fn get_mut(&mut self, id: TraceId) -> Option<&mut Open<'e>> {
+        self.traces.get_mut(id.place())?.as_deref_mut()
+    }
+
+    /// A trace that is open, or over.
+    #[must_use]
+    pub fn engine(&self, id: TraceId) -> Option<&dyn Engine> {
+        self.get(id).map(|open| &*open.engine)
+    }
+
+    /// All traces that are open, or over.
+    pub fn engines(&self) -> impl Iterator<Item = (TraceId, &dyn Engine)> {
+        let numbered = self.traces.iter().enumerate();
+        numbered.filter_map(|(id, open)| Some((TraceId::at(id), &*open.as_ref()?.engine)))
+    }
+
+    /// Whether no trace has anything left to send or to wait for, and no more will come.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.open == self.done && self.supplies_at.is_none()
+    }
+
+    /// What the index of traces has counted.
+    #[must_use]
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    fn touch(&mut self, id: TraceId) {
+        let Some(open) = self.traces.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        if !std::mem::replace(&mut open.is_touched, true) {
+            self.touched.push(id);
+        }
+        if !std::mem::replace(&mut open.is_talking, true) {
+            self.talking.push(id);
+        }
+    }
+
+    fn make_ready(&mut self, id: TraceId) {
+        self.touch(id);
+        let Some(open) = self.get_mut(id) else { return };
+        if open.phase != Phase::Over && !std::mem::replace(&mut open.is_ready, true) {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Sets the timer of a trace to when it next wants to be asked.
+    fn arm(&mut self, id: TraceId) {
+        let Some(open) = self.get_mut(id).filter(|open| open.phase != Phase::Over) else { return };
+        // One that is done only lets its deadlines pass, as in a replay.
+        let at = match open.phase {
+            Phase::Running => open.engine.poll_timeout(),
+            Phase::Done | Phase::Over => open.engine.next_deadline(),
+        };
+        let before = std::mem::replace(&mut open.armed, at);
+        if at == before {
+            return;
+        }
+        // In this order the queue of one never becomes empty, and keeps its room.
+        self.timers.extend(at.map(|at| (at, id)));
+        if let Some(before) = before {
+            self.timers.remove(&(before, id));
+        }
+    }
+
+    /// The next datagram to send, if one is due at `now`, and of which trace it is. Ask until `None`; ask again after every
+    /// frame, and at [`poll_timeout`](Self::poll_timeout).
+    pub fn poll_transmit(&mut self, now: Timestamp) -> Option<(TraceId, Transmit<'_>)> {
+        self.open_due(now);
+        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, id));
+            if let Some(open) = self.get_mut(id) {
+                open.armed = None;
+            }
+            self.make_ready(id);
+        }
+        while self.pacer.is_open(now)
+            && let Some(id) = self.ready.pop_front()
+        {
+            let quiet = self.quiet;
+            let Some(open) = self.traces.get_mut(id.place()).and_then(Option::as_deref_mut) else {
+                continue;
+            };
+            if open.quiet < quiet {
+                open.quiet = quiet;
+                open.engine.handle_timeout(quiet);
+            }
+            if let Some(Transmit { destination, datagram }) = open.engine.poll_transmit(now) {
+                self.datagram.clear();
+                self.datagram.extend_from_slice(datagram);
+                // Others have their turn first.
+                self.ready.push_back(id);
+                self.touch(id);
+                self.pacer.note_probe(now);
+                return Some((id, Transmit { destination, datagram: &self.datagram }));
+            }
+            open.is_ready = false;
+            self.touch(id);
+            self.arm(id);
+        }
+        None
+    }
+
+    /// The link took the datagram that [`poll_transmit`](Self::poll_transmit) gave last, of this trace.
+    pub fn note_handed_out(&mut self, id: TraceId, at: Timestamp) {
+        if let Some(open) = self.get_mut(id) {
+            open.departures.hand(at);
+            self.leaving.push_back((at.after(departures::PATIENCE), id));
+        }
+    }
+
+    /// The link did not take it.
+    pub fn handle_refusal(&mut self, id: TraceId) {
+        if let Some(open) = self.get_mut(id) {
+            open.engine.handle_refusal();
+            open.departures.refuse();
+        }
+    }
+
+    /// When a trace is next to be asked for probes, or to be told that time has passed, if no frame comes before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let paced = self.ready.front().and_then(|_| self.pacer.next_at());
+        let supply = self.supplies_at.filter(|_| self.open - self.done < self.room);
+        timer.into_iter().chain(paced).chain(supply).min()
+    }
+
+    /// No frame stamped before `until` is still to come: lets the first deadline pass that is due by then. Says whether one
+    /// was; call until it was not, and take the events in between.
+    pub fn handle_timeout(&mut self, until: Timestamp) -> bool {
+        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= until) {
+            self.timers.remove(&(at, id));
+            // Its time has come, be it to send.
+            self.make_ready(id);
+            let Some(open) = self.get_mut(id) else { continue };
+            open.armed = None;
+            let Some(deadline) = open.engine.next_deadline().filter(|it| *it <= until) else {
+                continue;
+            };
+            let passes = deadline <= at;
+            if passes {
+                open.engine.handle_timeout(deadline);
+            }
+            // Those of other traces that come before its next have their turn first.
+            open.armed = open.engine.next_deadline().filter(|next| !passes || *next > deadline);
+            let next = open.armed;
+            self.timers.extend(next.map(|at| (at, id)));
+            if passes {
+                return true;
+            }
+        }
+        self.quiet = self.quiet.max(until);
+        while let Some((_, id)) = self.leaving.front().copied().filter(|(at, _)| *at <= until) {
+            self.leaving.pop_front();
+            if let Some(open) = self.get_mut(id) {
+                open.departures.pass(until);
+                self.touch(id);
+            }
+        }
+        // The end of a recording is the end for all.
+        if until == Timestamp::from_nanos(i64::MAX) {
+            for id in (0..self.traces.len()).map(TraceId::at) {
+                if let Some(open) = self.get_mut(id).filter(|open| open.phase != Phase::Over) {
+                    open.engine.handle_timeout(until);
+                    self.touch(id);
+                }
+            }
+        }
+        false
+    }
+
+    /// Takes one captured frame, and tells what it was to the traces that it was shown to.
+    pub fn handle_frame(
+        &mut self,
+        frame: &Frame<'_>,
+        mut tell: impl FnMut(TraceId, Disposition, &Path),
+    ) -> Taken {
+        let packet = Packet::of(frame);
+        let mut concerned = std::mem::take(&mut self.concerned);
+        concerned.clear();
+        concerned.extend_from_slice(&self.of_all_frames);
+        if !self.index.is_empty() {
+            concerned.extend(self.index.concerned(&packet).iter().copied().map(TraceId::at));
+        }
+        let (mut shown, mut found, mut cut) = (0, false, Vec::new());
+        for id in &concerned {
+            let Some(open) = self.get_mut(*id).filter(|open| open.phase != Phase::Over) else {
+                continue;
+            };
+            shown += 1;
+            let (disposition, path) = open.engine.handle_packet(&packet);
+            tell(*id, disposition, path);
+            if let Disposition::OwnProbe(_) = disposition {
+                open.departures.leave();
+            }
+            found |= disposition.has_found_a_probe();
+            cut.extend((disposition == Disposition::CutShort).then_some(*id));
+            self.make_ready(*id);
+        }
+        // What one of them knows is no other's.
+        for id in cut.iter().filter(|_| found) {
+            if let Some(open) = self.get_mut(*id) {
+                open.engine.disown_cut_frame();
+            }
+        }
+        self.concerned = concerned;
+        Taken { shown, cut_short: !cut.is_empty() && !found }
+    }
+
+    /// Tells what has happened, trace by trace. Call after every other call.
+    pub fn drain_events(&mut self, mut tell: impl FnMut(TraceId, Event, &Path)) {
+        let mut talking = std::mem::take(&mut self.talking);
+        for id in talking.drain(..) {
+            let Some(open) = self.get_mut(id) else { continue };
+            open.is_talking = false;
+            while let Some((event, path)) = open.engine.poll_event() {
+                tell(id, event, path);
+            }
+        }
+        self.talking = talking;
+    }
+
+    /// Calls `look` for every trace that something was done with since the last review.
+    pub fn review(&mut self, mut look: impl FnMut(&mut Self, TraceId)) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for id in touched.drain(..) {
+            if let Some(open) = self.get_mut(id) {
+                open.is_touched = false;
+                look(self, id);
+            }
+        }
+        // What was touched meanwhile is looked at next time.
+        touched.append(&mut self.touched);
+        self.touched = touched;
+    }
+
+    /// News of a trace besides its events, each once.
+    pub fn take_news(&mut self, id: TraceId) -> News {
+        self.get_mut(id).map_or(News::default(), Open::take_news)
+    }
+
+    /// Makes room for another trace if this one has nothing left to send or to wait for. It stays open until all are: when it
+    /// ends does not depend on what only a live run knows.
+    pub fn retire_done(&mut self, id: TraceId) {
+        let running = self.get_mut(id).filter(|open| open.phase == Phase::Running);
+        if let Some(open) = running.filter(|open| open.engine.is_done()) {
+            open.phase = Phase::Done;
+            self.done += 1;
+        }
+    }
+
+    /// Ends all traces, in their order: the run was interrupted at this moment, or is over. They are kept.
+    pub fn close_all(&mut self, interrupted_at: Option<Timestamp>) {
+        self.supplies_at = None;
+        (self.open, self.done) = (0, 0);
+        self.timers.clear();
+        self.ready.clear();
+        for id in (0..self.traces.len()).map(TraceId::at) {
+            self.touch(id);
+            let Some(open) = self.get_mut(id).filter(|open| open.phase != Phase::Over) else {
+                continue;
+            };
+            open.phase = Phase::Over;
+            match interrupted_at {
+                Some(at) => open.engine.cut(at),
+                None => open.engine.finish(),
+            }
+        }
+    }
+
+    /// The clock that stamps frames was set.
+    pub fn note_clock_step(&mut self, step: &ClockStep) {
+        for open in self.traces.iter_mut().flatten().filter(|open| open.phase != Phase::Over) {
+            open.engine.note_clock_step(step);
+        }
+    }
+
+    /// A recording says that this trace had this many rounds, of which the last are missing.
+    pub fn note_rounds(&mut self, id: TraceId, count: u64) {
+        if let Some(open) = self.get_mut(id) {
+            open.engine.note_rounds(count);
+            self.touch(id);
+        }
+    }
+
+    /// A recording says that this many probes of this trace never left.
+    pub fn note_never_sent(&mut self, id: TraceId, count: u64) {
+        if let Some(open) = self.get_mut(id) {
+            open.departures.note(count);
+            self.touch(id);
+        }
+    }
+}

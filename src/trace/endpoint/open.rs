@@ -1,0 +1,70 @@
+//! A trace of an endpoint, with what the endpoint keeps beside its engine.
+
+use super::departures::{Departures, NeverSent};
+use super::source::Held;
+use crate::time::Timestamp;
+
+/// News of a trace besides its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Its probes that never left, if that has changed.
+    pub never_sent: Option<NeverSent>,
+    /// Rounds of which no probe was seen leaving, and how many of them are new, if any are.
+    pub missed: Option<(u64, u64)>,
+}
+
+/// A trace that is open, or over and kept.
+pub(super) struct Open<'e> {
+    pub(super) engine: Held<'e>,
+    /// Its timer.
+    pub(super) armed: Option<Timestamp>,
+    /// Up to when it knows that all frames are known.
+    pub(super) quiet: Timestamp,
+    pub(super) is_ready: bool,
+    pub(super) is_touched: bool,
+    pub(super) is_talking: bool,
+    pub(super) phase: Phase,
+    pub(super) departures: Departures,
+    pub(super) told: NeverSent,
+    /// Missing rounds that were told.
+    pub(super) missed: u64,
+}
+
+/// How far a trace has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It may have something to send or to wait for.
+    Running,
+    /// It has not, but is shown frames until all have come to this.
+    Done,
+    /// It has ended.
+    Over,
+}
+
+impl<'e> Open<'e> {
+    pub(super) fn new(engine: Held<'e>) -> Self {
+        Self {
+            engine,
+            armed: None,
+            quiet: Timestamp::default(),
+            is_ready: false,
+            is_touched: false,
+            is_talking: false,
+            phase: Phase::Running,
+            departures: Departures::default(),
+            told: NeverSent::default(),
+            missed: 0,
+        }
+    }
+
+    /// What has changed since this was last asked, besides events.
+    pub(super) fn take_news(&mut self) -> News {
+        let now = self.departures.never_sent();
+        let before = std::mem::replace(&mut self.told, now);
+        // Once some have not left, of how many changes with each that does.
+        let changed = now != before && (now.count() > 0 || before.count() > 0);
+        let missed = self.engine.missed();
+        let more = missed.saturating_sub(std::mem::replace(&mut self.missed, missed));
+        News { never_sent: changed.then_some(now), missed: (more > 0).then_some((missed, more)) }
+    }
+}
