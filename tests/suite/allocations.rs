@@ -4,7 +4,8 @@
 use rtrace::probe::ProbeType;
 use rtrace::trace::{ProbeSelector, TraceConfig, Tracer};
 
-#[path = "../../benches/hot/counting.rs"]
+#[path = "../../benches/shared/counting.rs"]
+#[expect(dead_code, reason = "the live bytes are for a bench")]
 mod counting;
 #[path = "../../benches/hot/steady.rs"]
 mod steady;
