@@ -46,7 +46,8 @@ impl<'a> Figures<'a> {
     /// Those of one host: what was sent and lost is the hop's, since nobody can tell whom a lost probe met.
     #[must_use]
     pub fn of_host(row: &'a Row, host: &'a Responder) -> Self {
-        Self { received: host.rtts.count(), rtts: &host.rtts, ..Self::of(row) }
+        let rtts = row.rtts_of(host);
+        Self { received: rtts.count(), rtts, ..Self::of(row) }
     }
 }
 
