@@ -75,9 +75,14 @@ const NEVER: Timestamp = Timestamp::from_nanos(i64::MAX);
 const FEW: usize = 64;
 
 impl Waiting {
-    /// None yet, of such a trace, with room for so many in all and in each hop.
-    pub(super) fn new(config: &TraceConfig, (reserved, per_hop): (usize, usize)) -> Self {
-        let queue = |_| Queue { sent: BinaryHeap::with_capacity(per_hop), first_rtt: None };
+    /// None yet, of such a trace, with room for so many in all, and in each of the first hops.
+    pub(super) fn new(
+        config: &TraceConfig,
+        reserved: usize,
+        (hops, per_hop): (usize, usize),
+    ) -> Self {
+        let room = |index| if index <= hops { per_hop } else { 0 };
+        let queue = |index| Queue { sent: BinaryHeap::with_capacity(room(index)), first_rtt: None };
         Self {
             first_ttl: config.first_ttl,
             queues: (0..config.hops() + 2).map(queue).collect(),
@@ -90,6 +95,11 @@ impl Waiting {
             changed: false,
             far_is_over: false,
         }
+    }
+
+    /// Of a round that is over nothing waits any more.
+    pub(super) fn rest(&mut self) {
+        (self.queues, self.due) = (Vec::new(), Vec::new());
     }
 
     /// Nothing waits longer any more because it may be far.

@@ -2,6 +2,7 @@
 
 mod end;
 mod last_hop;
+mod packed;
 mod probe;
 
 use std::net::IpAddr;
@@ -131,6 +132,8 @@ pub struct Path {
     first_ttl: u8,
     /// All that there can be, so that no room has to be made for them when a frame comes.
     hops: Vec<Hop>,
+    /// The hops of a round that is over, until they are asked for.
+    packed: Option<packed::Packed>,
     /// How many of them there are, by the probes captured so far.
     seen: usize,
     /// The lowest TTL at which the target has answered, in time or late, or what its answer to the scout says of it; if it has
@@ -194,6 +197,7 @@ impl Path {
         Self {
             first_ttl: config.first_ttl,
             hops: hops.map(|ttl| Hop { ttl, probes: Vec::new() }).collect(),
+            packed: None,
             seen: 0,
             end: None,
             scout: None,
@@ -222,9 +226,10 @@ impl Path {
         }
     }
 
-    /// With room for so many probes in each hop.
-    pub(super) fn with_room(mut self, per_hop: usize) -> Self {
-        self.hops.iter_mut().for_each(|hop| hop.probes.reserve_exact(per_hop));
+    /// With room for so many probes in each of the first hops.
+    pub(super) fn with_room(mut self, hops: usize, per_hop: usize) -> Self {
+        let hops = self.hops.iter_mut().take(hops);
+        hops.for_each(|hop| hop.probes.reserve_exact(per_hop));
         self
     }
 
