@@ -5,6 +5,8 @@
 //! per second over a file on disk, read as `rtrace replay` reads it: once to find the trace, once to
 //! report it.
 
+#[path = "../shared/counting.rs"]
+#[expect(dead_code, reason = "each bench counts what it is about")]
 mod counting;
 mod steady;
 

@@ -46,7 +46,8 @@ impl<'a> Figures<'a> {
     /// The values of one host: sent and lost are the hop's, since a lost probe shows no host.
     #[must_use]
     pub fn of_host(row: &'a Row, host: &'a Responder) -> Self {
-        Self { received: host.rtts.count(), rtts: &host.rtts, ..Self::of(row) }
+        let rtts = row.rtts_of(host);
+        Self { received: rtts.count(), rtts, ..Self::of(row) }
     }
 }
 

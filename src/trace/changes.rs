@@ -69,14 +69,54 @@ pub enum Finding {
 /// Who answered a hop lately.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
-    rounds: VecDeque<Round>,
+    runs: VecDeque<Run>,
     balanced: bool,
 }
 
+/// Rounds in which one router gave the same answers. Of these only the first tells when a router began to answer, so the times of the
+/// others are not kept.
 #[derive(Clone, Debug)]
-struct Round {
+struct Run {
+    /// The number of the first.
+    first: u64,
+    /// Which of the 64 from there on they are, the lowest bit first.
+    rounds: u64,
+    answers: Box<[Answer]>,
+}
+
+impl Run {
+    fn of(number: u64, answers: Vec<Answer>) -> Self {
+        Self { first: number, rounds: 1, answers: answers.into() }
+    }
+
+    /// Takes in another round, if it is one of these.
+    fn takes(&mut self, number: u64, answers: &[Answer]) -> bool {
+        let ago = number.checked_sub(self.first).and_then(|ago| u32::try_from(ago).ok());
+        let Some(bit) = ago.and_then(|ago| 1_u64.checked_shl(ago)) else { return false };
+        let only = self.answers.first().map(|answer| answer.responder);
+        let is_only = |answer: &Answer| Some(answer.responder) == only;
+        let alike = self.answers.iter().all(is_only)
+            && answers.iter().all(is_only)
+            && self.answers.iter().map(|it| it.query).eq(answers.iter().map(|it| it.query));
+        self.rounds |= if alike { bit } else { 0 };
+        alike
+    }
+
+    fn len(&self) -> usize {
+        self.rounds.count_ones() as usize
+    }
+
+    fn rounds(&self) -> impl Iterator<Item = Round<'_>> {
+        let bits = (0..u64::BITS).filter(|bit| self.rounds >> bit & 1 == 1);
+        bits.map(|bit| Round { number: self.first + u64::from(bit), answers: &self.answers })
+    }
+}
+
+/// A round, and who answered in it.
+#[derive(Clone, Copy, Debug)]
+struct Round<'a> {
     number: u64,
-    answers: Vec<Answer>,
+    answers: &'a [Answer],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -106,12 +146,15 @@ impl Recent {
         if answers.is_empty() {
             return Vec::new();
         }
-        self.rounds.push_back(Round { number, answers });
-        if self.rounds.len() > KEPT {
-            self.rounds.pop_front();
+        if self.len() >= KEPT {
+            self.drop_first(1);
         }
-        let first = self.answers().next().map(|answer| answer.responder);
-        if self.answers().all(|answer| Some(answer.responder) == first) {
+        if !self.runs.back_mut().is_some_and(|run| run.takes(number, &answers)) {
+            self.runs.push_back(Run::of(number, answers));
+        }
+        let mut responders = self.runs.iter().flat_map(|run| &run.answers).map(|it| it.responder);
+        let first = responders.next();
+        if responders.all(|responder| Some(responder) == first) {
             return Vec::new();
         }
         let changed = self.changed(ttl, number).map(Finding::Changed);
@@ -119,8 +162,28 @@ impl Recent {
         changed.into_iter().chain(balanced).collect()
     }
 
+    /// How many rounds are kept.
+    fn len(&self) -> usize {
+        self.runs.iter().map(Run::len).sum()
+    }
+
+    fn rounds(&self) -> impl Iterator<Item = Round<'_>> {
+        self.runs.iter().flat_map(Run::rounds)
+    }
+
+    /// Forgets so many of the first rounds.
+    fn drop_first(&mut self, rounds: usize) {
+        for _ in 0..rounds {
+            let Some(run) = self.runs.front_mut() else { return };
+            run.rounds &= run.rounds.wrapping_sub(1);
+            if run.rounds == 0 {
+                self.runs.pop_front();
+            }
+        }
+    }
+
     fn answers(&self) -> impl Iterator<Item = &Answer> {
-        self.rounds.iter().flat_map(|round| &round.answers)
+        self.rounds().flat_map(|round| round.answers)
     }
 
     /// Finds the split that chance is least likely to show, and forgets what was before it.
@@ -131,9 +194,11 @@ impl Recent {
             return None;
         }
         let sides = self.sides(&kinds, before);
-        let later = self.rounds.iter().skip(before);
-        let mut first = later.flat_map(|round| round.answers.iter().map(|it| (round.number, *it)));
-        let (round, answer) = first.find(|(_, answer)| is_new(&kinds, &sides, answer.responder))?;
+        let later = self.rounds().skip(before);
+        let later = later.flat_map(|round| round.answers.iter().map(move |it| (round.number, *it)));
+        let mut new = later.filter(|(_, answer)| is_new(&kinds, &sides, answer.responder));
+        let (round, answer) = new.next()?;
+        drop(new);
         // Who is there on one side alone, if somebody is.
         let most = |by: fn(&Seen) -> (bool, usize)| {
             let most = kinds.iter().zip(&sides).max_by_key(|(_, seen)| by(seen));
@@ -141,7 +206,7 @@ impl Recent {
         };
         let from = most(|seen| (seen.1 == 0, seen.0))?;
         let to = most(|seen| (seen.0 == 0, seen.1))?;
-        self.rounds.drain(..before);
+        self.drop_first(before);
         self.balanced = false;
         Some(Change { round, at: answer.at, ttl, from, to, judged })
     }
@@ -160,8 +225,8 @@ impl Recent {
     /// How often each of these answered in the first rounds, and in the others.
     fn sides(&self, kinds: &[IpAddr], first: usize) -> Vec<Seen> {
         let mut sides = vec![(0, 0); kinds.len()];
-        for (at, round) in self.rounds.iter().enumerate() {
-            for answer in &round.answers {
+        for (at, round) in self.rounds().enumerate() {
+            for answer in round.answers {
                 let kind = kinds.iter().position(|it| *it == answer.responder);
                 if let Some((before, after)) = kind.and_then(|kind| sides.get_mut(kind)) {
                     *(if at < first { before } else { after }) += 1;
@@ -172,11 +237,12 @@ impl Recent {
     }
 
     fn unlikeliest(&self, kinds: &[IpAddr]) -> Option<Split> {
-        let mut sides = self.sides(kinds, self.rounds.len());
+        let rounds: Vec<Round<'_>> = self.rounds().collect();
+        let mut sides = self.sides(kinds, rounds.len());
         let mut least: Option<Split> = None;
-        let later = self.rounds.iter().enumerate().skip(1).rev().take(WINDOW);
+        let later = rounds.iter().enumerate().skip(1).rev().take(WINDOW);
         for (before, round) in later {
-            for answer in &round.answers {
+            for answer in round.answers {
                 let kind = kinds.iter().position(|it| *it == answer.responder);
                 if let Some(seen) = kind.and_then(|kind| sides.get_mut(kind)) {
                     *seen = (seen.0 - 1, seen.1 + 1);
@@ -196,7 +262,7 @@ impl Recent {
         if !sides.iter().any(|(was, is)| *was > 0 && *is > 0) {
             return Some(least.min(chance::disjoint(sides)) * 2.0);
         }
-        let later = || self.rounds.iter().skip(before).flat_map(|round| &round.answers);
+        let later = || self.rounds().skip(before).flat_map(|round| round.answers);
         let queries = self.answers().map(|answer| answer.query).max()? + 1;
         // By the flow of a query, which another router has begun to answer.
         let moved = (0..queries).filter(|query| {
@@ -209,11 +275,11 @@ impl Recent {
     }
 
     fn query_sides(&self, kinds: &[IpAddr], first: usize, query: usize) -> Vec<Seen> {
-        let own = |round: &Round| {
-            let answers = round.answers.iter().filter(|it| it.query == query).copied().collect();
-            Round { number: round.number, answers }
+        let own = |run: &Run| {
+            let answers = run.answers.iter().filter(|it| it.query == query).copied();
+            Run { answers: answers.collect(), ..*run }
         };
-        Self { rounds: self.rounds.iter().map(own).collect(), balanced: false }.sides(kinds, first)
+        Self { runs: self.runs.iter().map(own).collect(), balanced: false }.sides(kinds, first)
     }
 
     fn alternates(&mut self, ttl: u8, round: u64) -> Option<Balanced> {

@@ -13,6 +13,7 @@
 
 mod cut;
 mod marks;
+mod rest;
 
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ use crate::wire::quoted::Quoted;
 
 use super::belief::{Belief, Fit, Proof, Reading, Since, Stray, Translated};
 use super::config::TraceConfig;
-use super::lenient::{Lenient, unique};
+use super::lenient::Lenient;
 use super::path::ProbeRef;
 use super::probe_selector::ProbeSelector;
 use super::rewritten::Rewritten;
@@ -60,6 +61,10 @@ pub(super) struct Correlator {
     secret: Option<u64>,
     /// In a capture of whatever tool.
     lenient: Option<Lenient>,
+    /// What it took in; and while it rests, the same in few octets and nothing else.
+    taken: Vec<rest::Taken>,
+    rested: Box<[u8]>,
+    resting: bool,
 }
 
 /// A key without its checksum, and what may mark the payload.
@@ -112,6 +117,9 @@ impl Correlator {
             confirming: confirmation.map(|it| it.ident),
             secret: config.secret.map(|secret| secret.key),
             lenient,
+            taken: Vec::with_capacity(reserved),
+            rested: Box::default(),
+            resting: false,
         }
     }
 
@@ -168,7 +176,7 @@ impl Correlator {
     }
 
     pub(super) fn knows(&self, key: &ProbeKey) -> bool {
-        self.exact.contains_key(key)
+        self.exact.contains_key(key) || self.has_rested(key)
     }
 
     /// Takes in a probe that was captured.
@@ -183,18 +191,16 @@ impl Correlator {
         let whole = header.total_len == header.header_len + payload.len();
         let summed = matches!(protocol, ipv4::UDP | ipv4::TCP | ipv4::UDP_LITE);
         let right = || transport(header.source, header.destination, protocol, payload) == 0;
-        let checksum_right = !summed || whole && right();
-        let left = self.left(&key, payload);
-        let known = Known { at, key, mark: left.1, checksum_right };
-        self.exact.insert(key, at);
-        unique(&mut self.without_checksum, left, known);
-        if left.1.is_some() {
-            // A quote may end before it.
-            unique(&mut self.without_checksum, (left.0, None), known);
-        }
-        unique(&mut self.without_origin, key.without_origin(protocol), at);
-        self.rewritten.insert(&key, at, header, payload);
-        self.insert_answer(&key, at, payload, header.flow_label);
+        let taken = rest::Taken {
+            key,
+            at,
+            checksum_right: !summed || whole && right(),
+            shown: self.rewritten.shown(header, payload),
+            answer: AnswerKey::of(self.flow.probe, &key, payload),
+        };
+        self.take_in(&taken);
+        self.taken.push(taken);
+        self.note_lenient(key, at, header.flow_label);
     }
 
     /// What is left of a datagram whose checksum was changed on the way.
@@ -229,16 +235,19 @@ impl Correlator {
     pub(super) fn insert_missing(&mut self, key: ProbeKey, at: ProbeRef) {
         self.rewritten.note_key(&key);
         self.exact.insert(key, at);
-        self.insert_answer(&key, at, &[], self.flow_label);
+        self.insert_answer(AnswerKey::of(self.flow.probe, &key, &[]), &key, at);
+        self.note_lenient(key, at, self.flow_label);
     }
 
-    fn insert_answer(&mut self, key: &ProbeKey, at: ProbeRef, payload: &[u8], label: Option<u32>) {
+    fn insert_answer(&mut self, answer: AnswerKey, key: &ProbeKey, at: ProbeRef) {
+        let port = if self.flow.probe.has_ports() { key.destination_port() } else { 0 };
+        self.answers.insert(answer, (at, port));
+    }
+
+    fn note_lenient(&mut self, key: ProbeKey, at: ProbeRef, label: Option<u32>) {
         if let Some(lenient) = &mut self.lenient {
-            lenient.insert(&self.flow, label, *key, at);
+            lenient.insert(&self.flow, label, key, at);
         }
-        let probe = self.flow.probe;
-        let port = if probe.has_ports() { key.destination_port() } else { 0 };
-        self.answers.insert(AnswerKey::of(probe, key, payload), (at, port));
     }
 
     /// Begins a round at this time.

@@ -75,9 +75,14 @@ const NEVER: Timestamp = Timestamp::from_nanos(i64::MAX);
 const FEW: usize = 64;
 
 impl Waiting {
-    /// No deadlines yet, with room for `reserved` probes in all and `per_hop` in each hop.
-    pub(super) fn new(config: &TraceConfig, (reserved, per_hop): (usize, usize)) -> Self {
-        let queue = |_| Queue { sent: BinaryHeap::with_capacity(per_hop), first_rtt: None };
+    /// No deadlines yet, with room for `reserved` probes in all and `per_hop` in each of the first `hops`.
+    pub(super) fn new(
+        config: &TraceConfig,
+        reserved: usize,
+        (hops, per_hop): (usize, usize),
+    ) -> Self {
+        let room = |index| if index <= hops { per_hop } else { 0 };
+        let queue = |index| Queue { sent: BinaryHeap::with_capacity(room(index)), first_rtt: None };
         Self {
             first_ttl: config.first_ttl,
             queues: (0..config.hops() + 2).map(queue).collect(),
@@ -90,6 +95,11 @@ impl Waiting {
             changed: false,
             far_is_over: false,
         }
+    }
+
+    /// Nothing waits in a round that is over.
+    pub(super) fn rest(&mut self) {
+        (self.queues, self.due) = (Vec::new(), Vec::new());
     }
 
     /// Ends the longer wait for hops that may be far.

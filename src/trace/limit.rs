@@ -10,18 +10,17 @@
 //! chance alone. What remains is a count on the safe side: losses that no limit explains which fits nearly as well as
 //! the best one. Linux's limit is 1 a second and 6 at once for each peer, BSD's are 100 to 250 a second.
 
-use std::sync::OnceLock;
-
 use super::path::{Hop, Path, Probe};
 use super::reply::Reply;
 use crate::time::Timestamp;
 
 mod bucket;
 mod rate;
+mod record;
 mod window;
 
-/// How many of a hop's latest probes are remembered.
-const KEPT: usize = 512;
+pub use record::Record;
+
 /// A limit is believed if it is likelier than chance by this natural logarithm: many are tried, and one of them fits by chance.
 const SURE: f64 = 12.0;
 /// Limits that are less likely than the best by no more than this may be the true one.
@@ -62,16 +61,8 @@ pub struct Explained {
     pub unexplained: u64,
 }
 
-/// The probes of a hop: when the latest were sent and whether they were answered, and what was made of those before.
-#[derive(Clone, Default)]
-pub struct Record {
-    probes: Vec<Asked>,
-    before: Explained,
-    explained: OnceLock<Explained>,
-}
-
 /// A probe, and whether it was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) sent: Timestamp,
     /// The number of its round, modulo 2^32.
@@ -130,59 +121,6 @@ pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
 pub(super) fn note_late(probes: &mut [Asked], sent: Option<Timestamp>) {
     if let Some(asked) = probes.iter_mut().rev().find(|asked| Some(asked.sent) == sent) {
         (asked.answered, asked.rejected) = (true, false);
-    }
-}
-
-/// Values computed from the probes are left out.
-impl std::fmt::Debug for Record {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Record")
-            .field("probes", &self.probes)
-            .field("before", &self.before)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Record {
-    /// Takes in the probes of a round.
-    pub(super) fn add(&mut self, hop: &Hop, path: &Path) {
-        if self.probes.len() >= KEPT {
-            self.fold();
-        }
-        self.probes.extend(asked(hop, path));
-        self.explained.take();
-    }
-
-    /// The probe that was sent then was answered after all.
-    pub(super) fn add_late(&mut self, sent: Option<Timestamp>) {
-        note_late(&mut self.probes, sent);
-        self.explained.take();
-    }
-
-    /// What was made of these probes is kept, and they are not.
-    fn fold(&mut self) {
-        self.before = self.explained();
-        self.probes.clear();
-        self.explained.take();
-    }
-
-    /// The latest probes.
-    pub(super) fn probes(&self) -> &[Asked] {
-        &self.probes
-    }
-
-    /// What limits make of its lost probes.
-    #[must_use]
-    pub fn explained(&self) -> Explained {
-        *self.explained.get_or_init(|| {
-            let before = self.before.limit;
-            let latest = explain_after(before.and_then(|limit| limit.burst), &self.probes);
-            Explained {
-                limit: latest.limit.map(|limit| limit.or(before)).or(before),
-                lost: self.before.lost + latest.lost,
-                unexplained: self.before.unexplained + latest.unexplained,
-            }
-        })
     }
 }
 

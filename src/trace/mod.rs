@@ -24,6 +24,7 @@ pub mod loops;
 pub mod loss;
 mod measurement;
 pub mod mtu;
+mod packed;
 pub mod path;
 pub mod paths;
 mod probe_selector;

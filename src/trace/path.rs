@@ -2,6 +2,7 @@
 
 mod end;
 mod last_hop;
+mod packed;
 mod probe;
 
 use std::net::IpAddr;
@@ -131,6 +132,8 @@ pub struct Path {
     first_ttl: u8,
     /// All possible hops, so that handling a frame allocates none.
     hops: Vec<Hop>,
+    /// The hops of a round that is over, until they are asked for.
+    packed: Option<packed::Packed>,
     /// How many of the hops exist, by the probes captured so far.
     seen: usize,
     /// How many probes each hop is to get.
@@ -198,6 +201,7 @@ impl Path {
         Self {
             first_ttl: config.first_ttl,
             hops: hops.map(|ttl| Hop { ttl, probes: Vec::new() }).collect(),
+            packed: None,
             seen: 0,
             queries: config.queries,
             has_scout: config.has_scout(),
@@ -228,9 +232,10 @@ impl Path {
         }
     }
 
-    /// Reserves room for this number of probes in each hop.
-    pub(super) fn with_room(mut self, per_hop: usize) -> Self {
-        self.hops.iter_mut().for_each(|hop| hop.probes.reserve_exact(per_hop));
+    /// Reserves room for `per_hop` probes in each of the first `hops`.
+    pub(super) fn with_room(mut self, hops: usize, per_hop: usize) -> Self {
+        let hops = self.hops.iter_mut().take(hops);
+        hops.for_each(|hop| hop.probes.reserve_exact(per_hop));
         self
     }
 

@@ -74,6 +74,17 @@ const MARK_AT: usize = 8;
 
 type Head = [u8; 8];
 
+/// What a captured probe shows of itself beside its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    /// The transport checksum that it has on the wire, if that is known.
+    pub(super) sum: Option<u16>,
+    /// What its payload begins with.
+    pub(super) word: Option<u16>,
+    /// Whether its header has an IP-ID.
+    pub(super) has_id: bool,
+}
+
 /// The probes of a trace by what a rewriting leaves of them.
 #[derive(Clone, Debug)]
 pub(super) struct Rewritten {
@@ -142,15 +153,15 @@ impl Rewritten {
         }
     }
 
+    /// What a captured probe shows of itself beside its key.
+    pub(super) fn shown(&self, header: &IpHeader, payload: &[u8]) -> Shown {
+        let (sum, word) = (self.sum(header, payload), word(payload, MARK_AT));
+        Shown { sum, word, has_id: header.id.is_some() }
+    }
+
     /// Takes in a probe that was captured.
-    pub(super) fn insert(
-        &mut self,
-        key: &ProbeKey,
-        at: ProbeRef,
-        header: &IpHeader,
-        payload: &[u8],
-    ) {
-        let Some(sum) = self.sum(header, payload) else { return self.note_key(key) };
+    pub(super) fn insert(&mut self, key: &ProbeKey, at: ProbeRef, shown: Shown) {
+        let Some(sum) = shown.sum else { return self.note_key(key) };
         if self.is_crowded() {
             return;
         }
@@ -158,8 +169,7 @@ impl Rewritten {
         if self.origins.len() < MOST_ORIGINS && !self.origins.contains(&origin) {
             self.origins.push(origin);
         }
-        let mark = word(payload, MARK_AT);
-        let sent = Sent { at, head: self.with_sum(key.head, sum), sum, mark };
+        let sent = Sent { at, head: self.with_sum(key.head, sum), sum, mark: shown.word };
         let taken = |slot: &mut Slot| {
             if let Slot::One(_) = slot {
                 *slot = Slot::Several;
@@ -169,8 +179,8 @@ impl Rewritten {
         if key.ip_id != 0 {
             self.by_id.entry(key.ip_id).and_modify(taken).or_insert(Slot::One(sent));
         }
-        if header.id.is_none() {
-            let rest = (self.rest(sent.head), self.mark(payload));
+        if !shown.has_id {
+            let rest = (self.rest_of(sent.head), self.mark_of(shown));
             self.by_rest.entry(rest).and_modify(taken).or_insert(Slot::One(sent));
         }
     }
@@ -289,6 +299,20 @@ impl Rewritten {
     /// What may mark the payload of UDP, if there is any.
     pub(super) fn mark(&self, payload: &[u8]) -> Option<u16> {
         word(payload, MARK_AT).filter(|_| is_udp(self.flow.protocol()))
+    }
+
+    /// The same of a captured probe.
+    pub(super) fn mark_of(&self, shown: Shown) -> Option<u16> {
+        shown.word.filter(|_| is_udp(self.flow.protocol()))
+    }
+
+    /// Forgets all by which probes are found, if nothing is known but probes: who kept those can insert them again. Says whether it has.
+    pub(super) fn rest(&mut self) -> bool {
+        if self.foreign == 0 {
+            (self.by_head, self.by_id) = (HashMap::new(), HashMap::new());
+            self.by_rest = HashMap::new();
+        }
+        self.foreign == 0
     }
 
     /// What is the same in all probes that a translation takes for one flow.

@@ -1,24 +1,22 @@
 //! Statistics of many round-trip times, in memory that does not grow with their number.
 //!
 //! Mean and deviation follow Welford (1962); the interarrival jitter is that of RFC 3550 §6.4.1 and appendix A.8;
-//! quantiles come from a histogram whose buckets are within one percent of what they hold (HDR histogram).
+//! quantiles come from a [histogram] whose buckets are within one percent of what they hold.
 //! `tests` check all of it against the definitions.
 
-use hdrhistogram::Histogram;
+mod histogram;
+
+use histogram::Histogram;
 
 use crate::time::Span;
 
 /// What a histogram counts in, in nanoseconds: fine enough for the RTTs of a loopback.
 const UNIT: i64 = 100;
-/// The longest RTT that it tells from longer ones: ten minutes, in units.
-const LONGEST: u64 = 600 * 1_000_000_000 / UNIT.unsigned_abs();
-/// Digits that count: one percent.
-const DIGITS: u8 = 2;
 /// The share of a new difference in the interarrival jitter (RFC 3550 §6.4.1).
 const JITTER_GAIN: f64 = 1.0 / 16.0;
 
 /// Statistics of round-trip times. All that is asked of an empty one is `None`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Summary {
     count: u64,
     last: Span,
@@ -34,27 +32,7 @@ pub struct Summary {
     jitter_sum: f64,
     jitter_worst: Span,
     interarrival: f64,
-    /// With these bounds there always is one.
-    histogram: Option<Histogram<u32>>,
-}
-
-impl Default for Summary {
-    fn default() -> Self {
-        Self {
-            count: 0,
-            last: Span::ZERO,
-            best: Span::ZERO,
-            worst: Span::ZERO,
-            mean: 0.0,
-            squares: 0.0,
-            logarithms: 0.0,
-            jitter: Span::ZERO,
-            jitter_sum: 0.0,
-            jitter_worst: Span::ZERO,
-            interarrival: 0.0,
-            histogram: Histogram::new_with_bounds(1, LONGEST, DIGITS).ok(),
-        }
-    }
+    histogram: Histogram,
 }
 
 impl Summary {
@@ -78,9 +56,7 @@ impl Summary {
             self.interarrival += JITTER_GAIN * (float(self.jitter) - self.interarrival);
         }
         self.last = rtt;
-        if let Some(histogram) = &mut self.histogram {
-            histogram.saturating_record((rtt.nanos() / UNIT).unsigned_abs());
-        }
+        self.histogram.add((rtt.nanos() / UNIT).unsigned_abs());
     }
 
     /// Takes one more in, if there is one.
@@ -159,7 +135,7 @@ impl Summary {
     /// The RTT that this share of all does not exceed, within one percent; `share` is from 0 to 1.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Span> {
-        let units = self.histogram.as_ref()?.value_at_quantile(share);
+        let units = self.histogram.quantile(share, self.count);
         let units = i64::try_from(units).unwrap_or(i64::MAX);
         let value = Span::from_nanos(units.saturating_mul(UNIT));
         self.some(value.max(self.best).min(self.worst))

@@ -3,14 +3,17 @@
 //! A table is a function of the rounds' paths ([`add`](Table::add)) and of the late replies that came after a round was over
 //! ([`add_late`](Table::add_late)). Its memory is bounded by the number of hops, however long it runs.
 
+mod history;
 mod row;
 
 use std::collections::VecDeque;
 
-pub use row::{Cell, Responder, Row};
+pub use history::{Cell, Cells, History};
+pub use row::{Responder, Row};
 
 use super::changes::{Balanced, Change, Finding};
 use super::event::Event;
+use super::limit::Asked;
 use super::loops::Loop;
 use super::path::{Hop, Path, Probe, ProbeRef};
 use super::reach::{Reach, Transition};
@@ -93,6 +96,7 @@ impl Table {
         for hop in reported {
             let index = self.rows.iter().position(|row| row.ttl == hop.ttl);
             let index = index.unwrap_or_else(|| {
+                self.rows.reserve_exact(1);
                 self.rows.push(Row::new(hop.ttl));
                 self.rows.len() - 1
             });
@@ -221,12 +225,11 @@ impl Table {
         let late_by = usize::try_from(late_by).unwrap_or(usize::MAX);
         // One more, for the round that is running is taken in as well.
         row.young = row.young.max(late_by.saturating_add(2)).min(MOST_KEPT);
-        let cell = row.history.iter_mut().rev().nth(late_by);
-        if let Some(cell) = cell {
+        row.history.change(late_by, |cell| {
             cell.sent = cell.sent.saturating_add(was_in_doubt.into());
             cell.late = cell.late.saturating_add(1);
             cell.damaged = cell.damaged.saturating_sub(was_damaged.into());
-        }
+        });
         self.end_late(path, place);
         Some(())
     }
@@ -326,7 +329,12 @@ impl Table {
     /// What the lost probes of each row mean.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        let hops: Vec<Evidence<'_>> = self.rows().iter().map(Row::evidence).collect();
+        // Where nothing is lost, nothing is asked of single probes.
+        let is_lossy = self.rows().iter().any(|row| row.lost() > 0);
+        let probes = |row: &Row| if is_lossy { row.record.probes() } else { Vec::new() };
+        let probes: Vec<Vec<Asked>> = self.rows().iter().map(probes).collect();
+        let hops = self.rows().iter().zip(&probes).map(|(row, probes)| row.evidence(probes));
+        let hops: Vec<Evidence<'_>> = hops.collect();
         verdict::of(&hops, self.ends.then(|| hops.len().saturating_sub(1)))
     }
 

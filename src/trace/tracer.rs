@@ -57,13 +57,17 @@ impl Tracer {
     pub fn new(config: TraceConfig) -> Result<Self, ConfigError> {
         config.check()?;
         let schedule = Some(Schedule::new(&config));
-        Ok(Self { schedule, ..Self::with_room(config, ProbeSelector::One, RESERVED)? })
+        let hops = config.hops();
+        Ok(Self { schedule, ..Self::with_room(config, ProbeSelector::One, (RESERVED, hops))? })
     }
 
     /// A tracer that plans probes of a round after others, in which the path was this long.
     pub(super) fn expecting(config: TraceConfig, distance: u8) -> Result<Self, ConfigError> {
+        config.check()?;
         let schedule = Some(Schedule::expecting(&config, distance));
-        Ok(Self { schedule, ..Self::new(config)? })
+        let first = config.first_ttl;
+        let hops = usize::from(distance.saturating_add(1).saturating_sub(first)) + 1;
+        Ok(Self { schedule, ..Self::with_room(config, ProbeSelector::One, (RESERVED, hops))? })
     }
 
     /// The same as round `round` of a watch. What may be far is waited for in the first; after that late answers tell.
@@ -82,26 +86,28 @@ impl Tracer {
     pub fn passive(config: TraceConfig, idents: ProbeSelector) -> Result<Self, ConfigError> {
         // Of those that a survey found there may be thousands in a file.
         let most = if let ProbeSelector::Listed(_) = idents { 0 } else { RESERVED_WATCHING };
-        Self::with_room(config, idents, most)
+        let hops = config.hops();
+        Self::with_room(config, idents, (most, hops))
     }
 
-    /// One that has no plan yet, with room for `most` probes at most.
+    /// One that has no plan yet, with room for `most` probes at most, of the first `hops` hops.
     fn with_room(
         config: TraceConfig,
         idents: ProbeSelector,
-        most: usize,
+        (most, hops): (usize, usize),
     ) -> Result<Self, ConfigError> {
         config.check_watched()?;
         let flow = config.flow();
         let (reserved, per_hop) = config.room(most);
+        let reserved = reserved.min(hops.saturating_mul(config.queries.into()));
         let variable_queries =
             matches!(&idents, ProbeSelector::Listed(listed) if listed.variable_queries);
         Ok(Self {
             flow,
-            path: Path::new(&config, variable_queries).with_room(per_hop),
+            path: Path::new(&config, variable_queries).with_room(hops, per_hop),
             belief: Belief::of(&config, &idents),
             correlator: Correlator::new(&config, idents, reserved),
-            waiting: Waiting::new(&config, (reserved, per_hop)),
+            waiting: Waiting::new(&config, reserved, (hops, per_hop)),
             config,
             stray: None,
             schedule: None,
@@ -219,6 +225,22 @@ impl Tracer {
         if !self.ended {
             (self.ended, self.closing) = (true, true);
         }
+    }
+
+    /// It is a round that is over, and all that happened was told: only what a late reply needs is kept, in as little room as it takes.
+    /// Nobody may ask for its path before it [wakes](Self::wake).
+    pub(super) fn rest(&mut self) {
+        self.schedule = None;
+        self.waiting.rest();
+        self.correlator.rest();
+        self.events.shrink_to_fit();
+        self.path.pack();
+    }
+
+    /// A reply may be about one of its probes.
+    pub(super) fn wake(&mut self) {
+        self.correlator.wake();
+        self.path.unpack();
     }
 
     /// As far as the trace goes, to the best of what is known.

@@ -97,7 +97,7 @@ impl Points {
         for (round, cell) in (first..).zip(row.history.iter().skip(row.history.len() - shown)) {
             let late = target.late.get(&(row.ttl, round));
             let young = rounds - round < row.young() as u64;
-            match Sign::of(*cell, late.is_some(), None).unless(young) {
+            match Sign::of(cell, late.is_some(), None).unless(young) {
                 Sign::Lost => points.lost.push(place(round)),
                 Sign::Late => {
                     let rtt = late.copied().flatten().map(Span::as_millis_f64);

@@ -19,7 +19,7 @@ pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
     lines.extend(times(row));
     for responder in &row.responders {
         lines.push(String::new());
-        lines.extend(of_responder(target, responder));
+        lines.extend(of_responder(target, row, responder));
     }
     lines
 }
@@ -103,8 +103,9 @@ fn times(row: &Row) -> Vec<String> {
     said.collect()
 }
 
-fn of_responder(target: &Target, responder: &Responder) -> Vec<String> {
-    let Responder { address, rtts, reply, round } = responder;
+fn of_responder(target: &Target, row: &Row, responder: &Responder) -> Vec<String> {
+    let Responder { address, reply, round, .. } = responder;
+    let rtts = row.rtts_of(responder);
     let who = target.name_and_address(*address);
     let average = rtts.mean().map_or_else(String::new, |mean| format!(", average {mean} ms"));
     let mut lines = vec![format!("{who}: {} replies{average}", rtts.count())];

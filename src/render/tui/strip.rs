@@ -85,7 +85,7 @@ pub fn line(target: &Target, row: &Row, width: usize, theme: Theme) -> Line<'sta
         let round = rounds - (row.history.len() - 1 - ago) as u64;
         let late = target.late.contains_key(&(row.ttl, round));
         let young = row.history.len() - ago <= row.young();
-        let sign = Sign::of(*cell, late, row.rtts.best()).unless(young);
+        let sign = Sign::of(cell, late, row.rtts.best()).unless(young);
         let style = sign.style(theme);
         match &mut pending {
             Some((last, text)) if *last == style => text.push(sign.char()),

@@ -39,14 +39,14 @@ impl Rewritten {
         if !self.is_to_target(header) || header.source == self.flow.source {
             return None;
         }
-        let (rest, mark) = (self.rest(key.head), self.mark(payload));
+        let (rest, mark) = (self.rest_of(key.head), self.mark(payload));
         let slot = match header.id {
             Some(id) => self.by_id.get(&id),
             None => self.by_rest.get(&(rest, mark)),
         };
         let sent = slot.and_then(|slot| slot.one())?;
         let marked = mark.is_none_or(|_| mark == sent.mark);
-        if self.rest(sent.head) != rest || !marked {
+        if self.rest_of(sent.head) != rest || !marked {
             return None;
         }
         let same_port = self.origin_of(key) == self.origin_of(&sent.key());
@@ -61,7 +61,7 @@ impl Rewritten {
     }
 
     /// The eight octets without source port or identifier, and checksum.
-    pub(super) fn rest(&self, mut head: Head) -> Head {
+    pub(super) fn rest_of(&self, mut head: Head) -> Head {
         let at = if self.flow.probe.has_ports() { 0 } else { 4 };
         for at in [Some(at), sum_at(self.flow.protocol())].into_iter().flatten() {
             head[at..at + 2].fill(0);

@@ -61,7 +61,8 @@ fn sent(config: &TraceConfig) -> Rewritten {
         let bytes = probe(config, number);
         let (header, payload) = ip::decode(&bytes).unwrap();
         let key = ProbeKey::of(&header, payload).unwrap();
-        rewritten.insert(&key, at(number), &header, payload);
+        let shown = rewritten.shown(&header, payload);
+        rewritten.insert(&key, at(number), shown);
     }
     rewritten
 }
@@ -318,7 +319,8 @@ fn an_unfinished_checksum_is_finished() {
     let mut quote = captured.clone();
     captured[26..28].copy_from_slice(&[0x12, 0x34]);
     let (header, payload) = ip::decode(&captured).unwrap();
-    rewritten.insert(&ProbeKey::of(&header, payload).unwrap(), at(3), &header, payload);
+    let shown = rewritten.shown(&header, payload);
+    rewritten.insert(&ProbeKey::of(&header, payload).unwrap(), at(3), shown);
     change(&mut quote, Id);
     assert_eq!(found(&rewritten, &quote), Some(at(3)));
 }

@@ -3,6 +3,7 @@
 //! Invariant: all of it follows from configuration and the frames that concern the trace. Of a round of which no probe
 //! was captured it knows nothing, whatever was sent.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 
 use super::super::config::TraceConfig;
@@ -15,6 +16,9 @@ use super::index::Index;
 use super::numbers::Numbers;
 use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
+
+/// Room is made for so many rounds that are over at once.
+const FEW: usize = 8;
 
 /// The rounds whose frames were captured.
 #[derive(Clone, Debug)]
@@ -37,11 +41,62 @@ pub(super) struct Seen {
     pub(super) numbers: Numbers,
 }
 
+/// A round that is over. Once that was told it rests: its path is made again when somebody asks for it.
 #[derive(Clone, Debug)]
 struct Over {
     round: Tracer,
     /// That it has ended was said.
     closed: bool,
+    /// Its path, if it rests and somebody asked for it.
+    shown: OnceCell<Box<Path>>,
+    /// Whether it has rested before.
+    rested: bool,
+    /// While it rests: whether the target was reached, and at which TTL it answered.
+    reached: Option<bool>,
+    target: Option<u8>,
+}
+
+impl Over {
+    fn new(round: Tracer) -> Self {
+        let shown = OnceCell::new();
+        Self { round, closed: false, shown, rested: false, reached: None, target: None }
+    }
+
+    fn path(&self) -> &Path {
+        let unpacked = || {
+            let mut path = self.round.path().clone();
+            path.unpack();
+            Box::new(path)
+        };
+        if !self.round.path().is_packed() {
+            return self.round.path();
+        }
+        self.shown.get_or_init(unpacked)
+    }
+
+    /// It rests, if all was told of it.
+    fn rest(&mut self) {
+        self.shown.take();
+        if self.closed && self.round.events.is_empty() && !self.round.path().is_packed() {
+            self.rested = true;
+            (self.reached, self.target) = (self.reached(), self.target());
+            self.round.rest();
+        }
+    }
+
+    fn awake(&mut self) -> &mut Tracer {
+        self.shown.take();
+        self.round.wake();
+        &mut self.round
+    }
+
+    fn reached(&self) -> Option<bool> {
+        if self.round.path().is_packed() { self.reached } else { self.round.path().has_reached() }
+    }
+
+    fn target(&self) -> Option<u8> {
+        if self.round.path().is_packed() { self.target } else { self.round.path().target_ttl() }
+    }
 }
 
 /// What a frame is to rounds.
@@ -60,7 +115,7 @@ impl Seen {
     pub(super) fn new(current: Tracer, kept: usize, numbers: Numbers) -> Self {
         Self {
             current,
-            over: VecDeque::new(),
+            over: VecDeque::with_capacity(kept.min(FEW) + 1),
             kept,
             index: Index::new(kept),
             frames_shown: 0,
@@ -83,24 +138,25 @@ impl Seen {
 
     /// The current round and those before it, the latest first.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Path> + Clone {
-        std::iter::once(&self.current)
-            .chain(self.over.iter().map(|over| &over.round))
-            .map(Tracer::path)
+        std::iter::once(self.current.path()).chain(self.over.iter().map(Over::path))
     }
 
     /// Where the latest of the rounds that found an end say that it is, be it by answers that came too late for them.
     pub(super) fn known_end(&self) -> Option<u8> {
-        self.kept().find_map(|path| path.end)
+        let over = self.over.iter().map(|over| over.round.path().end);
+        self.current.path().end.or_else(|| over.flatten().next())
     }
 
     /// The TTL at which the target answered in the last round that it answered in, be it too late for that.
     pub(super) fn target(&self) -> Option<u8> {
-        self.kept().find_map(Path::target_ttl).or(self.target)
+        let over = || self.over.iter().find_map(Over::target);
+        self.current.path().target_ttl().or_else(over).or(self.target)
     }
 
     /// Whether the last round of which that is known reached the target.
     pub(super) fn reached(&self) -> bool {
-        self.kept().find_map(Path::has_reached).unwrap_or(self.reached)
+        let over = || self.over.iter().find_map(Over::reached);
+        self.current.path().has_reached().or_else(over).unwrap_or(self.reached)
     }
 
     /// What a frame is that holds this datagram.
@@ -128,12 +184,13 @@ impl Seen {
         round.finish();
         round.path.until = at;
         self.index.add(round.marks(&self.current));
-        self.over.push_front(Over { round, closed: false });
+        self.over.iter_mut().for_each(Over::rest);
+        self.over.push_front(Over::new(round));
         if self.over.len() > self.kept {
-            let Some(Over { round, .. }) = self.over.pop_back() else { return };
-            self.reached = round.path().has_reached().unwrap_or(self.reached);
-            self.target = round.path().target_ttl().or(self.target);
-            self.known_length = round.path().known_length(self.known_length, false);
+            let Some(over) = self.over.pop_back() else { return };
+            self.reached = over.reached().unwrap_or(self.reached);
+            self.target = over.target().or(self.target);
+            self.known_length = over.round.path().known_length(self.known_length, false);
         }
         self.current.path.target_before = self.target().unwrap_or(0);
         self.learn_length(config);
@@ -179,7 +236,7 @@ impl Seen {
             let (Some(over), Some(datagram)) = (self.over.get_mut(ago), datagram) else {
                 return (Disposition::Unrelated, None);
             };
-            return (over.round.take_late_reply(&mut self.current, frame, datagram), Some(ago));
+            return (over.awake().take_late_reply(&mut self.current, frame, datagram), Some(ago));
         }
         self.frames_shown += 1;
         let current = self.current.take_datagram(frame, datagram);
@@ -187,7 +244,7 @@ impl Seen {
             return (current, None);
         };
         if self.current.is_from_us(datagram) {
-            self.over.iter_mut().for_each(|over| over.round.note_foreign(datagram));
+            self.over.iter_mut().for_each(|over| over.awake().note_foreign(datagram));
         }
         if let Some((disposition, ago)) = self.take_late(frame, datagram) {
             return (disposition, Some(ago));
@@ -221,7 +278,7 @@ impl Seen {
         for ago in self.index.ago(self.current.marks_in(datagram)).iter() {
             let Some(over) = self.over.get_mut(ago) else { continue };
             self.frames_shown += 1;
-            let disposition = over.round.take_late_reply(&mut self.current, frame, datagram);
+            let disposition = over.awake().take_late_reply(&mut self.current, frame, datagram);
             if disposition.has_found_a_probe() {
                 return Some((disposition, ago));
             }
@@ -254,13 +311,17 @@ impl Seen {
                 }
             }
         }
+        // One to which late replies come rests again when the next round begins.
+        if let Some(told) = self.over.front_mut().filter(|over| !over.rested) {
+            told.rest();
+        }
         None
     }
 
     /// The path of the round so many ago, or of the current one.
     pub(super) fn path(&self, ago: Option<usize>) -> &Path {
         let over = ago.and_then(|ago| self.over.get(ago));
-        over.map_or(&self.current, |over| &over.round).path()
+        over.map_or(self.current.path(), Over::path)
     }
 
     /// The clock that stamps frames was set.

@@ -3,18 +3,16 @@
 //! A row gets a cell for every round since its first, whether it was asked or not, so the last cells of all rows are of
 //! the same rounds.
 
-use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::super::changes::{Finding, Recent};
-use super::super::limit::{Explained, Record};
+use super::super::limit::{Asked, Explained, Record};
 use super::super::path::{Hop, Path, Probe};
 use super::super::reply::Reply;
 use super::super::shares::Share;
 use super::super::summary::Summary;
 use super::super::verdict::Evidence;
-use super::HISTORY;
-use crate::time::Span;
+use super::history::{Cell, History};
 
 /// Responders of a hop that are told apart; what further ones answer counts for the hop alone.
 const RESPONDERS: usize = 16;
@@ -39,7 +37,7 @@ pub struct Row {
     /// Who answered, in order of first appearance.
     pub responders: Vec<Responder>,
     /// The last rounds, the oldest first: one each since its first.
-    pub history: VecDeque<Cell>,
+    pub history: History,
     /// Who answered lately.
     recent: Recent,
     /// As many of the latest rounds may still be answered: as such a reply has ever been late by.
@@ -52,33 +50,12 @@ pub struct Row {
 pub struct Responder {
     /// Its address.
     pub address: IpAddr,
-    /// Its RTTs, late ones too.
-    pub rtts: Summary,
+    /// Its RTTs, unless it is the only one: then they are the hop's.
+    rtts: Option<Box<Summary>>,
     /// Its last reply.
     pub reply: Reply,
     /// The round of that, from 1.
     pub round: u64,
-}
-
-/// One hop in one round; without probes, one that was not asked then.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cell {
-    /// Probes sent.
-    pub sent: u16,
-    /// Those answered in time.
-    pub received: u16,
-    /// Those answered after they had timed out.
-    pub late: u16,
-    /// Those answered by damaged replies alone.
-    pub damaged: u16,
-    /// The smallest RTT among those in time.
-    pub rtt: Option<Span>,
-}
-
-impl Cell {
-    fn unanswered(self) -> u16 {
-        self.sent.saturating_sub(self.received + self.late + self.damaged)
-    }
 }
 
 impl Row {
@@ -92,7 +69,7 @@ impl Row {
             asked: 0,
             rtts: Summary::default(),
             responders: Vec::new(),
-            history: VecDeque::new(),
+            history: History::default(),
             recent: Recent::default(),
             young: 0,
             record: Record::default(),
@@ -107,7 +84,10 @@ impl Row {
 
     /// Probes whose answers may still come: those of the latest rounds of a hop whose replies have been late by as many.
     fn owed(&self) -> u64 {
-        let young = self.history.iter().rev().take(self.young);
+        if self.young == 0 {
+            return 0;
+        }
+        let young = self.history.iter().skip(self.history.len().saturating_sub(self.young));
         young.map(|cell| u64::from(cell.unanswered())).sum()
     }
 
@@ -133,18 +113,15 @@ impl Row {
         self.record.explained()
     }
 
-    pub(super) fn evidence(&self) -> Evidence<'_> {
-        let probes = self.record.probes();
+    /// What is known of its lost probes, with its latest probes.
+    pub(super) fn evidence<'a>(&self, probes: &'a [Asked]) -> Evidence<'a> {
         let last = self.responders.last().map(|it| it.reply.kind);
         let errors = last.is_some_and(|kind| kind.icmp().is_some());
         Evidence { share: self.share(), explained: self.explained(), probes, errors }
     }
 
     pub(super) fn remember(&mut self, cell: Cell) {
-        self.history.push_back(cell);
-        if self.history.len() > HISTORY {
-            self.history.pop_front();
-        }
+        self.history.push(cell);
     }
 
     pub(super) fn note(&mut self, reply: &Reply, round: u64) {
@@ -152,17 +129,34 @@ impl Row {
             return;
         }
         let measured = reply.measured();
+        let known = self.responders.iter().position(|it| it.address == reply.responder);
+        if known.is_none()
+            && let [only] = &mut self.responders[..]
+        {
+            only.rtts.get_or_insert_with(|| Box::new(self.rtts.clone()));
+        }
         self.rtts.extend(measured);
-        let known = self.responders.iter_mut().find(|it| it.address == reply.responder);
-        if let Some(responder) = known {
-            responder.rtts.extend(measured);
+        if let Some(responder) = known.and_then(|known| self.responders.get_mut(known)) {
+            if let Some(rtts) = &mut responder.rtts {
+                rtts.extend(measured);
+            }
             (responder.reply, responder.round) = (reply.clone(), round);
         } else if self.responders.len() < RESPONDERS {
-            let mut rtts = Summary::default();
-            rtts.extend(measured);
+            let rtts = (!self.responders.is_empty()).then(|| {
+                let mut rtts = Summary::default();
+                rtts.extend(measured);
+                Box::new(rtts)
+            });
             let (address, reply) = (reply.responder, reply.clone());
+            self.responders.reserve_exact(1);
             self.responders.push(Responder { address, rtts, reply, round });
         }
+    }
+
+    /// The RTTs of one of its responders, late ones too.
+    #[must_use]
+    pub fn rtts_of<'a>(&'a self, responder: &'a Responder) -> &'a Summary {
+        responder.rtts.as_deref().unwrap_or(&self.rtts)
     }
 
     /// Takes in this hop of a round.

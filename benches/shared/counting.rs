@@ -7,6 +7,7 @@ use std::cell::Cell;
 thread_local! {
     static MADE: Cell<u64> = const { Cell::new(0) };
     static BYTES: Cell<u64> = const { Cell::new(0) };
+    static LIVE: Cell<i64> = const { Cell::new(0) };
 }
 
 /// How many allocations this thread has made so far; to make one larger is one more.
@@ -19,9 +20,19 @@ pub fn bytes() -> u64 {
     BYTES.get()
 }
 
+/// How many bytes this thread has allocated and not freed. It goes down with what another thread allocated.
+pub fn live() -> i64 {
+    LIVE.get()
+}
+
 fn count(size: usize) {
     MADE.set(MADE.get() + 1);
     BYTES.set(BYTES.get() + size as u64);
+    LIVE.set(LIVE.get().wrapping_add_unsigned(size as u64));
+}
+
+fn uncount(size: usize) {
+    LIVE.set(LIVE.get().wrapping_sub_unsigned(size as u64));
 }
 
 struct Counting;
@@ -44,11 +55,13 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        uncount(layout.size());
         count(size);
         unsafe { System.realloc(at, layout, size) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        uncount(layout.size());
         unsafe { System.dealloc(at, layout) }
     }
 }
