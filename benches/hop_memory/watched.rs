@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use rtrace::driver::{Driver, Observer};
+use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::link::{Link, LinkError, Received, Transmit};
 use rtrace::probe::{Flow, ProbeType};
 use rtrace::time::{Span, Timestamp};
+use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::rounds::{Plan, Rounds};
 use rtrace::trace::table::{Row, Table};
 use rtrace::trace::{Event, Path, TraceConfig};
@@ -35,8 +36,7 @@ pub fn kept(hops: u8, rounds: u64, noise: bool) -> Kept {
     let before = live();
     let mut engine = Rounds::new(config, plan).unwrap();
     let mut watch = Watch { rounds, table: Table::new(), table_has: 0, most: 0 };
-    let mut driver = Driver::default();
-    driver.run(&mut engine, &mut link, &mut watch).unwrap();
+    driver::run(&mut engine, &mut link, &mut watch).unwrap();
     assert_eq!((watch.table.rounds(), watch.table.rows().len()), (rounds + 1, hops.into()));
     assert_eq!(watch.table.rows().iter().map(Row::lost).sum::<u64>(), 0);
     drop(link);
@@ -47,8 +47,7 @@ pub fn kept(hops: u8, rounds: u64, noise: bool) -> Kept {
     let at = live();
     drop(engine);
     let rounds = at - live();
-    drop(driver);
-    assert!(live() - before < 4_096, "all is told apart");
+    assert!(live() - before < 4_096, "all is accounted for");
     Kept { rounds, table, most }
 }
 
@@ -58,7 +57,7 @@ fn config() -> TraceConfig {
     TraceConfig::of_flow(&Flow { source, target, probe: ProbeType::Udp, ident: 40_000 })
 }
 
-/// Of so many hops, each half a millisecond farther away.
+/// Of this number of hops, each half a millisecond farther away.
 fn path(hops: u8, noise: bool) -> Topology {
     let jitter = if noise { "jitter = \"50us\"\n" } else { "" };
     let router =
@@ -69,7 +68,7 @@ fn path(hops: u8, noise: bool) -> Topology {
 }
 
 struct Watch {
-    /// After so many it is interrupted, in the next: at its end all that is kept would be looked at.
+    /// After this number it is interrupted, in the next: at its end all that is kept would be looked at.
     rounds: u64,
     table: Table,
     table_has: i64,
@@ -77,7 +76,7 @@ struct Watch {
 }
 
 impl Observer for Watch {
-    fn event(&mut self, event: Event, path: &Path) {
+    fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         let before = live();
         self.table.handle(Some(event), path);
         self.table_has += live() - before;

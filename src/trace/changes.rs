@@ -171,7 +171,7 @@ impl Recent {
         self.runs.iter().flat_map(Run::rounds)
     }
 
-    /// Forgets so many of the first rounds.
+    /// Forgets this many of the first rounds.
     fn drop_first(&mut self, rounds: usize) {
         for _ in 0..rounds {
             let Some(run) = self.runs.front_mut() else { return };

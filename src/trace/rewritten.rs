@@ -301,7 +301,7 @@ impl Rewritten {
         word(payload, MARK_AT).filter(|_| is_udp(self.flow.protocol()))
     }
 
-    /// The same of a captured probe.
+    /// What is found of a captured probe.
     pub(super) fn mark_of(&self, shown: Shown) -> Option<u16> {
         shown.word.filter(|_| is_udp(self.flow.protocol()))
     }

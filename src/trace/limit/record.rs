@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 /// As many of a hop's latest probes are remembered.
 const KEPT: u16 = 512;
-/// Room is made for so many octets at a time.
+/// Room is made for this many octets at a time.
 const ROOM: usize = 24;
 
 /// The probes of a hop: when the latest were sent and whether they were answered, and what was made of those before.
@@ -142,7 +142,7 @@ struct Pace {
 const NEXT_ROUND: u64 = 0;
 const NEXT_QUERY: u64 = 1;
 const OTHERWISE: u64 = 2;
-/// So many in a row followed as the first of the next round, with the same fate and when expected.
+/// This many in a row followed as the first of the next round, with the same fate and when expected.
 const AGAIN: u64 = 3;
 const BITS: u32 = 2;
 
