@@ -44,6 +44,21 @@ pub struct LiveTarget {
 }
 
 impl LiveConfig {
+    /// UDP probes to these targets, by the kernel's stamps, captured on all interfaces.
+    #[must_use]
+    pub fn of(targets: Vec<LiveTarget>) -> Self {
+        Self {
+            targets,
+            probe: ProbeType::Udp,
+            any_source_port: false,
+            confirming: false,
+            alone: false,
+            any: false,
+            clock: Clock::Kernel,
+            survive_link_down: false,
+        }
+    }
+
     /// The IP protocol of the probes to this address.
     pub(super) fn protocol(&self, address: IpAddr) -> u8 {
         self.probe.protocol(Family::of(address))
