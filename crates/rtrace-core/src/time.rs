@@ -5,6 +5,8 @@
 //! shows as a negative round trip instead of wrapping. Nothing here reads a clock.
 
 use std::fmt;
+use std::num::TryFromIntError;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds in one second.
 const NANOS_PER_SEC: i64 = 1_000_000_000;
@@ -169,6 +171,41 @@ impl Span {
 }
 
 /// Milliseconds with three decimals and no unit, rounded half away from zero, as traceroute prints.
+/// A length of time of the standard library; one of more than 292 years saturates.
+impl From<Duration> for Span {
+    fn from(length: Duration) -> Self {
+        Self(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Fails for what is negative.
+impl TryFrom<Span> for Duration {
+    type Error = TryFromIntError;
+
+    fn try_from(span: Span) -> Result<Self, Self::Error> {
+        u64::try_from(span.0).map(Self::from_nanos)
+    }
+}
+
+/// A time of the standard library; one beyond the years 1677 to 2262 saturates.
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let epoch = Self(0);
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => epoch.after(after.into()),
+            Err(before) => epoch.before(before.duration().into()),
+        }
+    }
+}
+
+/// The moment of [`UNKNOWN`](Timestamp::UNKNOWN) is the earliest that there is: ask [`known`](Timestamp::known) first.
+impl From<Timestamp> for SystemTime {
+    fn from(at: Timestamp) -> Self {
+        let away = Duration::from_nanos(at.0.unsigned_abs());
+        if at.0 < 0 { UNIX_EPOCH - away } else { UNIX_EPOCH + away }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
@@ -180,6 +217,18 @@ impl fmt::Display for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_the_standard_library_come_back() {
+        for nanos in [i64::MIN + 1, -1, 0, 1, 1_795_521_600_123_456_789, i64::MAX] {
+            let at = Timestamp::from_nanos(nanos);
+            assert_eq!(Timestamp::from(SystemTime::from(at)), at);
+        }
+        let span = Span::from_millis(1_500);
+        assert_eq!(Duration::try_from(span).map(Span::from), Ok(span));
+        assert!(Duration::try_from(Span::from_nanos(-1)).is_err());
+        assert_eq!(Span::from(Duration::MAX), Span::from_nanos(i64::MAX));
+    }
 
     #[test]
     fn spans_print_as_milliseconds() {

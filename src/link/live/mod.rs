@@ -29,7 +29,7 @@ mod wake;
 
 use std::io;
 use std::os::fd::AsFd;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
@@ -363,11 +363,7 @@ fn is_down(error: &io::Error) -> bool {
 
 /// The realtime clock, which the kernel stamps frames with.
 fn realtime() -> Timestamp {
-    let nanos = match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n),
-    };
-    Timestamp::from_nanos(nanos)
+    SystemTime::now().into()
 }
 
 /// Puts a filter on a socket.

@@ -25,7 +25,7 @@ const CORE: &[&str] =
     &["time", "untrusted", "chance", "wire", "probe", "trace", "recording", "link/sim"];
 const FORBIDDEN: &[&str] = &[
     "Instant::now",
-    "SystemTime",
+    "SystemTime::now",
     "thread::",
     "std::fs",
     "std::io",
