@@ -191,7 +191,7 @@ fn no_such_command(word: &str, meant: &str) -> String {
 fn several_targets(command: &str, value: &str) -> String {
     let space = if command.is_empty() { "" } else { " " };
     format!(
-        "{value} is not a packet length: rtrace{space}{command} takes one target; rtrace watch takes several on its screen"
+        "{value} is not a packet length: rtrace{space}{command} takes one target; rtrace watch takes several"
     )
 }
 
@@ -269,7 +269,7 @@ mod tests {
             ("rtrace report -w example.net", "use --wide"),
             (
                 "rtrace --simulate net 203.0.113.9",
-                "one target; rtrace watch takes several on its screen; if net is the file of --simulate, write --simulate=net",
+                "one target; rtrace watch takes several; if net is the file of --simulate, write --simulate=net",
             ),
             (
                 "rtrace -oL example.net",

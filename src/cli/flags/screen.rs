@@ -52,7 +52,7 @@ impl ScreenArgs {
                     .num_args(1..)
                     .required(false)
                     .required_unless_present("replay")
-                    .help("Host names or addresses to watch, several only on the screen; an IPv6 link-local address with its zone after \"%\"")
+                    .help("Host names or addresses to watch, one or several; an IPv6 link-local address with its zone after \"%\"")
             })
             .mut_arg("packet_len", |len| len.long("packet-length").hide(true))
     }

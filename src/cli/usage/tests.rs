@@ -72,7 +72,7 @@ fn an_error_names_what_was_typed_and_says_what_to_do() {
         ("rtrace -n=3 host", "-n takes no value: leave out =3; see rtrace --help"),
         (
             "rtrace --simulate --mtu 20 host",
-            "host is not a packet length: rtrace takes one target; rtrace watch takes several on its screen",
+            "host is not a packet length: rtrace takes one target; rtrace watch takes several",
         ),
         ("rtrace -x host", "there is no option -x; see rtrace --help"),
         ("rtrace host --jsn", "there is no option --jsn: did you mean --json?; see rtrace --help"),
