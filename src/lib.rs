@@ -43,21 +43,16 @@
 //! ```
 
 pub mod capture;
-pub mod chance;
 pub mod cli;
 pub mod compare;
-pub mod driver;
 pub mod enrich;
 pub mod link;
 pub mod metrics;
 pub mod player;
 pub mod privilege;
-pub mod probe;
 pub mod recording;
 pub mod render;
 pub mod sandbox;
 pub mod schema;
-pub mod time;
-pub mod trace;
-pub mod untrusted;
-pub mod wire;
+
+pub use rtrace_core::{chance, driver, probe, time, trace, untrusted, wire};

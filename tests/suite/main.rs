@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod config;
 mod diff;
+mod driver;
 mod ends;
 mod escapes;
 mod forged;

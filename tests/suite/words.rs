@@ -53,13 +53,13 @@ const BETTER: [(&str, &str); 42] = [
 
 /// Files that still have some of these.
 const LATER: [&str; 12] = [
-    "src/driver.rs",
-    "src/trace/endpoint.rs",
-    "src/trace/engine.rs",
-    "src/trace/tracer.rs",
-    "src/trace/rounds/",
-    "src/trace/table",
-    "src/trace/summary.rs",
+    "crates/rtrace-core/src/driver.rs",
+    "crates/rtrace-core/src/trace/endpoint.rs",
+    "crates/rtrace-core/src/trace/engine.rs",
+    "crates/rtrace-core/src/trace/tracer.rs",
+    "crates/rtrace-core/src/trace/rounds/",
+    "crates/rtrace-core/src/trace/table",
+    "crates/rtrace-core/src/trace/summary.rs",
     "src/link/live/",
     "src/cli/session.rs",
     "src/cli/together.rs",
@@ -99,9 +99,16 @@ fn better_words_are_used() {
     assert!(has("the way back to it", "way back") && !has("a midway back", "way back"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut all = Vec::new();
-    for part in
-        ["src", "docs", "examples", "benches", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
-    {
+    for part in [
+        "crates",
+        "src",
+        "docs",
+        "examples",
+        "benches",
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+    ] {
         files(&root.join(part), &mut all);
     }
     let mut found = Vec::new();

@@ -48,9 +48,16 @@ fn sources(at: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
+/// The crates, from the bottom up. What `rtrace` uses of `rtrace-core` it names as its own: it passes the modules on.
+const CRATES: [&str; 2] = ["crates/rtrace-core/src", "src"];
+
 /// Every source file as its path below `src` without ".rs", and its code without tests and comments.
 fn code() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    CRATES.iter().flat_map(|at| code_of(at)).collect()
+}
+
+fn code_of(at: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(at);
     let mut files = Vec::new();
     sources(&root, &mut files);
     let read = |path: &PathBuf| {
@@ -61,6 +68,26 @@ fn code() -> Vec<(String, String)> {
         (name.display().to_string(), lines.collect::<Vec<_>>().join("\n"))
     };
     files.iter().map(read).collect()
+}
+
+/// Cargo keeps the arrows between crates; these keep the core small.
+#[test]
+fn the_core_is_a_crate_with_few_dependencies() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/rtrace-core/Cargo.toml");
+    let manifest: toml::Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
+    let dependencies: Vec<_> = manifest["dependencies"].as_table().unwrap().keys().collect();
+    let few = [
+        "fastrand",
+        "libm",
+        "pnet_packet",
+        "serde",
+        "serde_json",
+        "thiserror",
+        "unicode-general-category",
+    ];
+    assert_eq!(dependencies, few);
+    let (_, root) = code_of(CRATES[0]).into_iter().find(|(name, _)| name == "lib").unwrap();
+    assert!(root.contains("#![forbid(unsafe_code)]"));
 }
 
 #[test]

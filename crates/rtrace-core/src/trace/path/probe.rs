@@ -78,8 +78,9 @@ pub struct Probe {
 }
 
 impl Probe {
-    #[cfg(test)]
-    pub(crate) fn sent_at(sent: Timestamp) -> Self {
+    /// A probe of which nothing is known but when it was sent.
+    #[must_use]
+    pub fn sent_at(sent: Timestamp) -> Self {
         Self::new(ProbeKey { ip_id: 1, head: [0; 8] }, 1, Some(sent), Some(1))
     }
 

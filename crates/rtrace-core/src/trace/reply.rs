@@ -171,10 +171,10 @@ pub(super) const fn least_mtu(family: Family) -> u16 {
     }
 }
 
-#[cfg(test)]
 impl Reply {
-    /// A reply of which nothing matters but who sent it and what it says.
-    pub(crate) fn plain(responder: IpAddr, kind: ReplyKind) -> Self {
+    /// A reply of which nothing is known but who sent it and what it says.
+    #[must_use]
+    pub fn plain(responder: IpAddr, kind: ReplyKind) -> Self {
         Self {
             responder,
             kind,

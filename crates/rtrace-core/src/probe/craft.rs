@@ -5,13 +5,13 @@
 
 use std::net::IpAddr;
 
-use pnet::packet::icmp::echo_request::MutableEchoRequestPacket;
-use pnet::packet::icmp::{IcmpCode, IcmpType};
-use pnet::packet::ip::IpNextHeaderProtocol;
-use pnet::packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
-use pnet::packet::ipv6::MutableIpv6Packet;
-use pnet::packet::tcp::{MutableTcpPacket, TcpFlags};
-use pnet::packet::udp::MutableUdpPacket;
+use pnet_packet::icmp::echo_request::MutableEchoRequestPacket;
+use pnet_packet::icmp::{IcmpCode, IcmpType};
+use pnet_packet::ip::IpNextHeaderProtocol;
+use pnet_packet::ipv4::{self, Ipv4Flags, MutableIpv4Packet};
+use pnet_packet::ipv6::MutableIpv6Packet;
+use pnet_packet::tcp::{MutableTcpPacket, TcpFlags};
+use pnet_packet::udp::MutableUdpPacket;
 
 use super::secret::{self, tail_len};
 use super::{Flow, FlowMode, ProbeType};

@@ -1,0 +1,20 @@
+//! The core of rtrace: from captured frames to the path they show, and what to send next.
+//!
+//! It does no IO and reads no clock. A [`link`] is a network: this crate has the trait, and whoever uses it has
+//! the sockets. The tour, from the bottom up: [`time`] and [`wire`] are values and bytes; [`probe`] makes probes
+//! and recognises them; [`trace`] turns frames into a path and decides what to send; [`driver`] is the loop that
+//! runs an [endpoint](trace::endpoint) with its traces over a link.
+//!
+//! All that is reported follows from the configuration and the captured frames. A probe is sent when its own
+//! frame is captured, and an RTT is the difference of two capture stamps.
+
+#![forbid(unsafe_code)]
+
+pub mod chance;
+pub mod driver;
+pub mod link;
+pub mod probe;
+pub mod time;
+pub mod trace;
+pub mod untrusted;
+pub mod wire;
