@@ -345,6 +345,7 @@ impl Path {
     }
 
     /// The TTL that a probe was sent with, also for the scout and for probes assigned to another hop.
+    #[must_use]
     pub fn ttl_sent(&self, at: ProbeRef) -> u8 {
         match at {
             ProbeRef::Scout => self.max_ttl(),

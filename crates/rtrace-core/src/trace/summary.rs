@@ -1,7 +1,7 @@
 //! Statistics of many round-trip times, in memory that does not grow with their number.
 //!
 //! Mean and deviation follow Welford (1962); the interarrival jitter is that of RFC 3550 §6.4.1 and appendix A.8;
-//! quantiles come from a [histogram] whose buckets are within one percent of what they hold.
+//! quantiles come from a histogram whose buckets are within one percent of what they hold.
 //! `tests` check all of it against the definitions.
 
 mod histogram;

@@ -24,7 +24,7 @@ pub const SHARING: usize = 16;
 /// How long after the last of this many traces to one target that another port is thought to be one of theirs.
 const ANSWERED: Span = Span::from_millis(60_000);
 
-/// Which traces a frame may concern. See the [module](self).
+/// Which traces a frame may concern.
 #[derive(Debug, Default)]
 pub struct Index {
     traces: usize,
