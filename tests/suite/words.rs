@@ -146,13 +146,13 @@ fn paragraphs(page: &str) -> Vec<(usize, Vec<&str>)> {
 }
 
 #[test]
-fn paragraphs_of_the_manual_are_short() {
+fn paragraphs_of_the_docs_are_short() {
     let page = "# a\nb\nc\n\n    code\n| x |\n- d\n  e\n- f\n1. g\n```\nh\n```\ni";
     let starts: Vec<_> = paragraphs(page).iter().map(|(at, lines)| (*at, lines.len())).collect();
     assert_eq!(starts, [(2, 2), (7, 2), (9, 1), (10, 1), (14, 1)]);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pages = Vec::new();
-    for part in ["docs", "README.md"] {
+    for part in ["docs", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
         files(&root.join(part), &mut pages);
     }
     let (width, most) = PARAGRAPH;
