@@ -31,7 +31,7 @@ enum Terminal {
 pub enum Came {
     Event(Event),
     Nothing,
-    /// There is no terminal any more.
+    /// The terminal was closed.
     HungUp,
 }
 

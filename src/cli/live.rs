@@ -1,4 +1,4 @@
-//! Targets in the network that this host is in.
+//! Opens targets in the network of this host.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,8 +22,8 @@ use crate::trace::config::Confirmation;
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
-/// Opens all that takes privilege, for all targets. What their names stand for is asked of `resolvers`, or of others of that
-/// kind.
+/// Opens everything that needs privileges, for all targets. The names of targets are looked up by `resolvers`, or by
+/// new ones of that kind.
 pub(super) fn open_live(
     args: &TraceArgs,
     task: Task<'_>,
@@ -92,7 +92,7 @@ pub(super) fn open_live(
         let largest = largest(&mut config, mtu);
         if u32::from(config.packet_len) > mtu {
             let (len, name) = (config.packet_len, Untrusted::from(&*route.interface.name));
-            bail!("{len} bytes are more than the MTU of {}: ask for at most {mtu}", name.shown());
+            bail!("{len} bytes are more than the MTU of {}: choose at most {mtu}", name.shown());
         }
         targets.push(Target { config, largest });
     }
@@ -101,7 +101,7 @@ pub(super) fn open_live(
     Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared })
 }
 
-/// The address that a name stands for, and the route to it.
+/// The address of a name, and the route to it.
 fn route_to(
     args: &TraceArgs,
     task: Task<'_>,
@@ -120,7 +120,7 @@ fn route_to(
         Ok(found?)
     })?;
     if task.earlier().is_none() {
-        // Before a route is waited for; where probes leave from makes no difference.
+        // This comes before waiting for a route; the source of the probes makes no difference.
         let flow = Flow { source: target, target, probe: wanted.probe, ident: 1 };
         configure(args, task, name, &flow, Randomness::of_seed(0))?;
     }
@@ -131,25 +131,25 @@ fn route_to(
     Ok((target, route))
 }
 
-/// What a recording is to know of the other interfaces of this host, if that is asked for.
+/// The other interfaces of this host that a recording describes, if asked for.
 fn neighbours(route: &Route, wanted: bool) -> Neighbours {
     let others = if wanted { route::interfaces(route.source) } else { Vec::new() };
     let others = others.into_iter().map(|(index, name, address)| {
         let name = name.as_str().into();
         (index, Interface { name, address, link: LinkType::Raw })
     });
-    // Frames of `any` are cooked, and of one interface.
+    // Frames of `any` are cooked, and so come from one interface.
     let first = if wanted { route.interface.index } else { 0 };
     Neighbours { first, others: others.collect() }
 }
 
-/// The names of all interfaces, as a recording says them.
+/// The names of all interfaces, as a recording gives them.
 fn names_of(neighbours: &Neighbours) -> BTreeMap<u32, Untrusted> {
     let names = neighbours.others.iter();
     names.map(|(index, interface)| (*index, interface.name.shown().into())).collect()
 }
 
-/// What is before a "%" in the name of a target, and the interface after it.
+/// The host and the interface in the name of a target, which a "%" separates.
 fn host_and_zone(name: &str) -> anyhow::Result<(&str, Option<&str>)> {
     let (host, zone) = match name.split_once('%') {
         Some((host, zone)) => (host, Some(zone)),

@@ -1,4 +1,4 @@
-//! A link that is open for a run, with what is traced over it and where that is recorded.
+//! A link that is open for a run, with the traces over it and the destination of the recording.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use crate::trace::rounds::MOST_A_SECOND;
 use crate::trace::{ConfigError, Measurement, ProbeSelector, TraceConfig};
 use crate::untrusted::Untrusted;
 
-/// What a flow is to have: as was asked for, or as it was before.
+/// The properties of a flow, from the arguments or from an earlier run.
 pub(super) struct Wanted {
     pub probe: ProbeType,
     pub source: Option<IpAddr>,
@@ -36,32 +36,32 @@ impl Wanted {
 }
 
 impl Wanted {
-    /// Whether probes from another port or with another identifier may confirm answers: not where one is asked for, nor
-    /// where there is none.
+    /// Whether probes from another port or with another identifier may confirm answers: not if a port was asked for,
+    /// or the protocol has none.
     pub fn may_confirm(&self, task: Task<'_>) -> bool {
         let varies = self.port.is_none() && !matches!(self.probe, ProbeType::Protocol(_));
         varies && !matches!(task, Task::Paths(_))
     }
 }
 
-/// A link that is open, and what goes with it.
+/// An open link, and what belongs to it.
 pub(super) struct Opened<L> {
     pub link: L,
-    /// What is traced over it, in the order of the targets.
+    /// The targets, in order.
     pub targets: Vec<Target>,
-    /// What is captured on.
+    /// The interface that is captured on.
     pub interface: Interface,
-    /// The interface that probes are to leave by.
+    /// The interface that probes leave by.
     pub leaves_by: Untrusted,
-    /// The names of the interfaces of this host by their numbers, where the report may tell of several.
+    /// The names of the interfaces of this host by index, if the report may refer to several.
     pub interfaces: BTreeMap<u32, Untrusted>,
     pub prepared: Option<Prepared>,
 }
 
-/// A target that is traced.
+/// A target of a run.
 pub(super) struct Target {
     pub config: TraceConfig,
-    /// The longest datagram that the first link takes, or that is asked for.
+    /// The longest datagram that the first link takes, or that was asked for, in bytes.
     pub largest: u16,
 }
 
@@ -72,7 +72,8 @@ impl<L> Opened<L> {
     }
 }
 
-/// What probes; the traces of several targets begin one after another within an interval of their rounds.
+/// The endpoint that sends the probes. The traces of several targets begin one after another within an interval of
+/// their rounds.
 pub(super) fn endpoint<'e>(
     measured: impl Fn(&TraceConfig) -> Measurement,
     targets: Vec<Target>,
@@ -96,7 +97,7 @@ pub(super) fn endpoint<'e>(
     Ok(if count > 1 { endpoint.at_rate(MOST_A_SECOND) } else { endpoint })
 }
 
-/// Opens what the recording goes to, if there is to be one.
+/// Opens the destination of the recording, if there is to be one.
 pub(super) fn open_destination(
     args: &TraceArgs,
     task: Task<'_>,

@@ -1,6 +1,6 @@
-//! `rtrace watch` on a terminal: a thread that probes all targets, and the screen that shows what it finds.
+//! `rtrace watch` on a terminal: a thread probes all targets, and the screen shows the results.
 //!
-//! Link and recording are opened before privileges are dropped, and those before the thread starts.
+//! Link and recording are opened before privileges are dropped, and privileges are dropped before the thread starts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,21 +77,21 @@ pub fn run(args: &ScreenArgs) -> anyhow::Result<Status> {
     })
 }
 
-/// The thread that probes all targets, and what it has found.
+/// The thread that probes all targets, and its results.
 struct Prober {
-    /// By target: its name, and what is known of it.
+    /// The name and the results of each target.
     targets: Vec<(Untrusted, Shared)>,
     stop: Arc<AtomicBool>,
-    /// Ends the wait of the link.
+    /// Ends a wait of the link.
     wake: Box<dyn Fn()>,
     thread: JoinHandle<(Status, RunFacts)>,
-    /// What the screen was last told of: how often any of them had changed.
+    /// The number of changes, of all targets together, that the screen has seen.
     seen: u64,
-    /// Asked as long as there is a screen.
+    /// Kept for as long as the screen runs.
     _names: Option<Resolvers>,
 }
 
-/// What the thread is made of, beside its link.
+/// What the thread needs beside its link.
 struct Parts {
     plan: Plan,
     targets: Vec<(Target, Shared, Option<Meter>)>,
@@ -102,7 +102,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Probes until it is stopped; `account` adds what the link knows.
+    /// Probes until it is stopped; `account` adds the facts that the link knows.
     fn run<L: Link>(
         self,
         mut link: L,
@@ -134,7 +134,7 @@ impl Parts {
         (status, std::mem::take(session.facts_mut()))
     }
 
-    /// Lets a thread do it.
+    /// Starts a thread that does this.
     fn spawn(
         self,
         wake: impl Fn() + 'static,
@@ -152,15 +152,15 @@ impl Parts {
     }
 }
 
-/// A link that can be watched from a thread of its own.
+/// A link that a thread can probe through.
 trait Watched: Link + Sized {
-    /// Who answers to what name there, if that is not to be asked of others.
+    /// The names in the network of this link, if they are not to be looked up elsewhere.
     fn names(&self) -> Option<Names>;
 
-    /// What wakes it when something has been looked up.
+    /// A function that wakes the link when a lookup has finished.
     fn waking(&self) -> impl Fn() + Send + Sync + 'static;
 
-    /// Begins to probe through it.
+    /// Starts to probe through this link.
     fn start(
         self,
         parts: Parts,
@@ -194,7 +194,7 @@ impl Watched for LiveLink {
     }
 }
 
-/// A simulated network is probed at the pace of the wall clock: else all would be over at once.
+/// A simulated network is probed at the pace of real time: otherwise the watch would be over at once.
 impl Watched for SimLink {
     fn names(&self) -> Option<Names> {
         Some(Names::fixed(self.topology().names().clone()))
@@ -248,7 +248,7 @@ impl Prober {
         }
     }
 
-    /// Starts with this link, which is open, as is everything else.
+    /// Starts with this link; everything else is open, too.
     fn of<L: Watched>(
         opened: Opened<L>,
         (args, watch): (&TraceArgs, &Watch),
@@ -276,7 +276,7 @@ impl Prober {
         link.start(parts, resolvers, interface.name, leaves_by)
     }
 
-    /// Ends it, and says how it went.
+    /// Ends the thread, and returns its status and its facts.
     fn end(self) -> (Status, RunFacts) {
         self.stop.store(true, Ordering::Release);
         (self.wake)();
@@ -311,7 +311,7 @@ impl Scene for Prober {
         }
     }
 
-    /// A prober that ended without a word has panicked.
+    /// Whether the thread ended without a result, which means that it panicked.
     fn is_broken(&self) -> bool {
         let open = self.targets.iter().any(|(_, shared)| !shared.lock().is_over());
         self.thread.is_finished() && open

@@ -1,6 +1,6 @@
 //! `rtrace replay FILE`: the reports of the traces in a recording.
 //!
-//! The file is read once for what it tells ([`contents`](super::contents)), then once more for all its traces
+//! The file is read once for what it describes ([`contents`](super::contents)), and once more for all its traces
 //! ([`together`]).
 
 use std::time::Duration;
@@ -22,10 +22,10 @@ use crate::time::Timestamp;
 use crate::trace::Measurement;
 use crate::trace::endpoint::TraceId;
 
-/// How long whatever is looked up is waited for: nothing else is going on.
+/// The longest wait for a lookup; nothing else needs the time.
 pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(5);
 
-/// Runs the command. `refused` is why a map of all paths cannot be reported as it is asked for, if so.
+/// Runs the command. `refused` is the reason why a map of all paths cannot be reported as asked for, if there is one.
 pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     if args.list {
         return list::run(args);
@@ -86,7 +86,7 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     Ok(status)
 }
 
-/// What writes the report of one trace.
+/// The renderer of the report of one trace.
 fn renderer(
     (args, refused): (&ReplayArgs, Option<&str>),
     recorded: &Recorded,

@@ -1,4 +1,4 @@
-//! Where the reports of several traces go: one after another or, as a stream, line by line as things happen.
+//! Destinations of the reports of several traces: one after another or, as a stream, line by line as things happen.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -12,15 +12,15 @@ use crate::render::{Form, Look};
 pub(super) struct Reports {
     joints: Joints,
     several: bool,
-    /// They are one stream, whose lines say which trace they are about.
+    /// The single stream of all traces, whose lines name their trace.
     stream: Option<Rc<RefCell<Box<dyn Write>>>>,
     to_stderr: bool,
-    /// What is written once those before it are complete; the first is written as it goes.
+    /// Reports that wait until those before them are complete; the first is written at once.
     later: Vec<Option<Rc<RefCell<Vec<u8>>>>>,
 }
 
 impl Reports {
-    /// Of this many traces, which one run traced `together` or not.
+    /// Reports of this number of traces, which one run traced `together` or not.
     pub(super) fn of(form: Form, traces: usize, together: bool) -> Self {
         let is_stream = form == Form::Ndjson && together && traces > 1;
         Self {
@@ -32,7 +32,7 @@ impl Reports {
         }
     }
 
-    /// Writes to stderr where stdout takes the recording.
+    /// Writes to stderr if stdout takes the recording.
     pub(super) fn written_to_stderr(mut self, to_stderr: bool) -> Self {
         self.to_stderr = to_stderr;
         if self.stream.is_some() {
@@ -41,12 +41,12 @@ impl Reports {
         self
     }
 
-    /// How each of them looks.
+    /// The layout of each report.
     pub(super) fn look(&self, look: Look) -> Look {
         Look { of_several: self.several, ..look }
     }
 
-    /// Where the next of them is written to.
+    /// The destination of the next report.
     pub(super) fn out(&mut self) -> Box<dyn Write> {
         if let Some(stream) = &self.stream {
             self.later.push(None);
@@ -60,12 +60,12 @@ impl Reports {
         }
     }
 
-    /// Before the first.
+    /// Writes what comes before the first report.
     pub(super) fn begin(&self) -> anyhow::Result<()> {
         self.say(self.joints.before).map(drop)
     }
 
-    /// The report at this place, from 0, is complete. Says whether anybody reads on.
+    /// Writes the report at this position, from 0, which is complete. Returns whether there is still a reader.
     pub(super) fn write(&mut self, place: usize) -> anyhow::Result<bool> {
         let Some(later) = self.later.get_mut(place).and_then(Option::take) else {
             return Ok(true);
@@ -73,7 +73,7 @@ impl Reports {
         Ok(self.say(self.joints.between)? && self.say_bytes(&later.take())?)
     }
 
-    /// All of them are complete.
+    /// Writes the end, when all reports are complete.
     pub(super) fn finish(&mut self) -> anyhow::Result<()> {
         for place in 0..self.later.len() {
             if !self.write(place)? {
@@ -83,7 +83,7 @@ impl Reports {
         self.end()
     }
 
-    /// After the last.
+    /// Writes what comes after the last report.
     pub(super) fn end(&self) -> anyhow::Result<()> {
         self.say(self.joints.after).map(drop)
     }
@@ -101,8 +101,8 @@ impl Reports {
     }
 }
 
-/// What is written around several reports: texts are parted by an empty line, JSON documents are one
-/// array, and forms that are made of lines follow one another.
+/// Writes what surrounds several reports: an empty line separates texts, JSON documents become one array, and forms
+/// made of lines follow one another.
 #[derive(Default)]
 struct Joints {
     before: &'static str,
@@ -120,7 +120,7 @@ impl Joints {
     }
 }
 
-/// Keeps what is written.
+/// A writer that keeps its output.
 struct Later(Rc<RefCell<Vec<u8>>>);
 
 impl Write for Later {
@@ -133,7 +133,7 @@ impl Write for Later {
     }
 }
 
-/// Writes to what others write to as well, a line at a time.
+/// A writer to a shared output, which writes whole lines.
 struct Shared(Rc<RefCell<Box<dyn Write>>>);
 
 impl Write for Shared {

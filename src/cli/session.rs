@@ -1,5 +1,5 @@
-//! One run: what its traces show goes to their reports and to the recording, names are asked for, and what happens
-//! besides is counted.
+//! A run: it passes what its traces show to their reports and to the recording, asks for names, and counts what else
+//! happens.
 
 mod observer;
 
@@ -29,34 +29,34 @@ use crate::trace::endpoint::{Endpoint, TraceId};
 use crate::trace::{Engine, Event, Path, TraceConfig};
 use crate::untrusted::Untrusted;
 
-/// What a run needs besides traces and a link.
+/// The state of a run beside its traces and its link.
 #[expect(clippy::struct_excessive_bools, reason = "each is a state of its own")]
 pub struct Session {
     traces: BTreeMap<TraceId, Reported>,
     annotations: Annotations,
-    /// Every responder.
+    /// Every responder so far.
     responders: HashSet<IpAddr>,
-    /// Those of them whose names are not in the recording yet.
+    /// Responders whose names are not in the recording yet.
     unnamed: Vec<IpAddr>,
     look_up: bool,
     tape: Option<Recorder>,
-    /// The last frame that was recorded.
+    /// The number of the frame recorded last.
     recorded: u64,
     interrupt: Option<Interrupt>,
     /// When the run was interrupted, if it was.
     cut: Option<Timestamp>,
-    /// What was captured before.
+    /// A recording whose frames come before those of the link.
     earlier: Option<ReplayLink<File>>,
-    /// Somebody has seen enough.
+    /// Set to end the run early, by a user who has seen enough.
     stop: Arc<AtomicBool>,
     began: Instant,
     facts: RunFacts,
-    /// Frames that may be replies, on interfaces that are not captured on; and that this was said.
+    /// The number of frames that may be replies, on interfaces without a capture; and whether it was reported.
     elsewhere: u64,
     told_elsewhere: bool,
     failed: bool,
     pipe_closed: bool,
-    /// Nobody reads the recording any more: that ends the run, which came as far as it came.
+    /// Whether the reader of the recording has closed it, which ends the run early.
     recording_closed: bool,
 }
 
@@ -65,17 +65,17 @@ struct Reported {
     config: TraceConfig,
     renderer: Box<dyn Renderer>,
     meter: Option<Meter>,
-    /// How many rounds there were, if the last are missing.
+    /// The number of rounds, if the last ones were not sent.
     rounds: Option<u64>,
-    /// Probes that never left.
+    /// The probes that never left.
     never_sent: NeverSent,
-    /// That what was rewritten is not believed any more has been said.
+    /// Whether it was reported that rewritten quotes are no longer believed.
     withdrawn: bool,
-    /// Some probes of the round before were not answered.
+    /// Whether some probes of the round before were not answered.
     lacking: bool,
 }
 
-/// Where a report goes: to stderr where stdout takes the recording.
+/// The destination of a report: stderr if stdout takes the recording.
 pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
     if to_stderr {
         Box::new(BufWriter::new(console::stderr()))
@@ -85,7 +85,7 @@ pub fn report_out(to_stderr: bool) -> Box<dyn Write> {
 }
 
 impl Session {
-    /// A run of no trace yet. With `look_up`, the names that `annotations` has are recorded.
+    /// A run without traces. With `look_up`, the names in `annotations` are recorded.
     pub fn new(annotations: impl Into<Annotations>, look_up: bool) -> Self {
         Self {
             traces: BTreeMap::new(),
@@ -113,7 +113,7 @@ impl Session {
         }
     }
 
-    /// Reports a trace by `renderer`, and counts what happens with `meter`.
+    /// Adds a trace that `renderer` reports and `meter` counts.
     pub fn report(
         &mut self,
         trace: TraceId,
@@ -147,26 +147,26 @@ impl Session {
         self
     }
 
-    /// Ends the run at this signal.
+    /// Ends the run on this signal.
     #[must_use]
     pub fn interrupted_by(mut self, interrupt: Interrupt) -> Self {
         self.interrupt = Some(interrupt);
         self
     }
 
-    /// Ends the run when this is set, and the link woken.
+    /// Ends the run when this flag is set and the link is woken.
     #[must_use]
     pub fn stopped_by(mut self, stop: Arc<AtomicBool>) -> Self {
         self.stop = stop;
         self
     }
 
-    /// What is known of how the run went.
+    /// The facts about how the run went.
     pub fn facts_mut(&mut self) -> &mut RunFacts {
         &mut self.facts
     }
 
-    /// Runs the traces to their end and completes their reports. Gives the gravest of their statuses.
+    /// Runs the traces to their end and completes their reports. Returns the most serious of their statuses.
     pub fn run(&mut self, endpoint: &mut Endpoint<'_>, link: &mut dyn Link) -> Status {
         self.begin();
         let earlier = self.earlier.take();
@@ -195,7 +195,7 @@ impl Session {
         self.traces.keys().copied().collect()
     }
 
-    /// Waits for the names that are still asked for, once all traces are over.
+    /// Waits for the names that are still being looked up, once all traces are over.
     pub fn finish_names<'e>(
         &mut self,
         engines: impl IntoIterator<Item = (TraceId, &'e dyn Engine)>,
@@ -204,7 +204,7 @@ impl Session {
             let Some(it) = self.traces.get_mut(&id) else { continue };
             it.rounds = engine.rounds();
             if it.rounds.is_some() {
-                complain("no probe of the last rounds was seen leaving: they are missing");
+                complain("the last rounds were not sent: no probe was seen leaving");
             }
         }
         if self.signal().is_some() || self.stop.load(Ordering::Acquire) {
@@ -215,13 +215,13 @@ impl Session {
         self.record_names();
         if self.recording_closed {
             complain(
-                "nobody reads the recording any more: the run has ended early, without a report",
+                "the reader of the recording has closed it: the run ended early, without a report",
             );
             self.traces.values_mut().for_each(|it| it.renderer = Box::new(Discard));
         }
     }
 
-    /// Completes the report of what `engine` has come to.
+    /// Completes the report of a trace from its engine.
     pub fn conclude(&mut self, id: TraceId, engine: &dyn Engine) -> Status {
         let Some(it) = self.traces.get_mut(&id) else { return Status::Failed };
         let never_sent = it.never_sent.count();
@@ -243,25 +243,25 @@ impl Session {
         self.interrupt.as_ref().and_then(Interrupt::signal)
     }
 
-    /// The probes that never left, of all traces.
+    /// The total number of probes of all traces that never left.
     pub fn all_never_sent(&self) -> NeverSent {
         self.traces.values().map(|it| it.never_sent).fold(NeverSent::default(), NeverSent::plus)
     }
 
-    /// Whether frames came in by other interfaces than the one that is captured on is worth a word now, and was not said before.
+    /// Whether to report now, for the first time, that frames came in on interfaces without a capture.
     pub fn misses_elsewhere(&mut self, silence: bool) -> bool {
         let missing = self.elsewhere > 0 && silence;
         missing && !std::mem::replace(&mut self.told_elsewhere, true)
     }
 
-    /// Says how many probes of a recorded trace never left.
+    /// Reports how many probes of a recorded trace never left.
     pub fn say_what_never_left(&self, id: TraceId) {
         if let Some(it) = self.traces.get(&id) {
             self.say_of(it.never_sent, None);
         }
     }
 
-    /// Says how many probes of a live run never left, which were to leave by `interface`, and why that may be.
+    /// Reports how many probes of a live run that should leave by `interface` never left, and possible reasons.
     pub fn say_what_never_left_by(&self, interface: &Untrusted) {
         self.say_of(self.all_never_sent(), Some(interface));
     }
@@ -273,7 +273,7 @@ impl Session {
         }
     }
 
-    /// The last words of the recording: what the kernel counted.
+    /// Ends the recording with the kernel's counters.
     pub fn close_tape(&mut self, at: Timestamp) -> bool {
         let (received, dropped) = (self.facts.kernel_received, self.facts.kernel_dropped);
         let mut comment = format!("clock: {}", self.facts.clock.shown());
@@ -301,7 +301,7 @@ impl Session {
         complain(message);
     }
 
-    /// A closed pipe ends the output, and the run too where nothing is recorded; it is no error.
+    /// Handles a failed write. A closed pipe ends the output, and the run too if nothing is recorded; it is no error.
     fn note_output(&mut self, id: TraceId, result: io::Result<()>) {
         let Err(error) = result else { return };
         if let Some(it) = self.traces.get_mut(&id) {
@@ -321,7 +321,7 @@ impl Session {
         self.note_output(id, result);
     }
 
-    /// Writes to the recording; after a failure the run goes on without it.
+    /// Writes to the recording; after a failure the run continues without it.
     fn record(&mut self, write: impl FnOnce(&mut Recorder) -> Result<(), CaptureError>) {
         let Some(tape) = &mut self.tape else { return };
         let Err(error) = write(tape) else { return };
@@ -360,7 +360,7 @@ fn is_closed_pipe(error: &CaptureError) -> bool {
     source.kind() == io::ErrorKind::BrokenPipe
 }
 
-/// What is left of a report whose reader has gone.
+/// A renderer that writes nothing, for a report whose reader has closed it.
 struct Discard;
 
 impl Renderer for Discard {

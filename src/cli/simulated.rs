@@ -1,4 +1,4 @@
-//! Targets in a simulated network.
+//! Opens targets in a simulated network.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,12 +22,12 @@ use crate::trace::config::Confirmation;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
-/// What the first link of a simulated network takes: as Ethernet.
+/// The MTU of the first link of a simulated network, as of Ethernet.
 const SIMULATED_MTU: u32 = 1_500;
-/// The interface of the host there.
+/// The name of the interface of the simulated host.
 pub(super) const SIMULATED: &str = "simulated";
 
-/// The text of a topology; the built-in one has none.
+/// The text of a topology; `None` for the built-in one.
 pub(super) fn read_topology(file: &Path) -> anyhow::Result<Option<String>> {
     if file == Path::new(BUILT_IN) {
         return Ok(None);
@@ -35,7 +35,7 @@ pub(super) fn read_topology(file: &Path) -> anyhow::Result<Option<String>> {
     super::read_text(file).map(Some).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// The simulated network, with the recording of what happens there.
+/// Opens the simulated network, and the recording of the run.
 pub(super) fn open_simulated(
     args: &TraceArgs,
     task: Task<'_>,
@@ -65,7 +65,7 @@ pub(super) fn open_simulated(
     Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared })
 }
 
-/// A target in it, which has this place among all.
+/// A target in the simulated network, at this position among all targets.
 fn simulated_target(
     args: &TraceArgs,
     task: Task<'_>,
@@ -106,7 +106,7 @@ fn simulated_target(
     let source = wanted.source.unwrap_or(topology.source_for(target));
     let randomness = Randomness::of_seed(topology.seed());
     let first = wanted.ident.or(wanted.port).unwrap_or(randomness.ident);
-    // Each has its own.
+    // Each target has its own identifier.
     let own = |ident: u16| ident.wrapping_add(place).max(1);
     let flow = Flow { source, target, probe: wanted.probe, ident: own(first) };
     let mut config = configure(args, task, name, &flow, randomness)?;

@@ -1,7 +1,8 @@
-//! One reading of a recording for all traces of it that are wanted.
+//! Reads a recording once for all traces that are wanted.
 //!
-//! A trace that the recording itself tells of is replayed as it was run. Traces that its packets show are watched side by
-//! side: an [`Endpoint`] knows which of them a frame may concern, so that every frame is read once, however many they are.
+//! A trace that the recording itself describes is replayed as it was run. Traces that its packets show are watched
+//! side by side: an [`Endpoint`] finds the traces that a frame may concern, so that every frame is read once,
+//! whatever their number.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,11 +18,11 @@ use crate::trace::endpoint::{Endpoint, Held, Index, SHARING, TraceId};
 use crate::trace::{Disposition, Engine, Event, Path};
 use crate::wire::Frame;
 
-/// What watches the traces that are wanted.
+/// The engines of the traces that are wanted.
 pub(super) type Engines = BTreeMap<TraceId, Box<dyn Engine>>;
 
-/// Shows all of them the recording of this name, to its end or to where it is interrupted, and says what could not be
-/// made out. Gives what ended it before its end, if anything did.
+/// Shows the recording of this name to all engines, to its end or to where it is interrupted, and reports frames that
+/// could not be assigned. Returns the error that ended it early, if any.
 pub(super) fn watch(
     name: &str,
     reader: CaptureReader<&mut File>,
@@ -35,8 +36,8 @@ pub(super) fn watch(
     Ok(ended_by)
 }
 
-/// Reads to the end of the recording, or to where it was cut off. Gives how many frames were cut too short to say about
-/// which probe of any trace they are, too. Where the index is empty there is one trace, which sees all frames.
+/// Reads to the end of the recording, or to where it was cut off. Also returns the number of frames that were cut too
+/// short to identify their probe. If the index is empty, there is one trace, which sees all frames.
 fn read<R: Read>(
     reader: CaptureReader<R>,
     index: Index,
@@ -82,7 +83,7 @@ impl<O: Observer> Observer for Each<O> {
         self.with(id, |it| it.event(id, event, path));
     }
 
-    /// The first decides.
+    /// The observer of the first trace decides.
     fn interrupted(&self) -> bool {
         self.0.values().next().is_some_and(Observer::interrupted)
     }
@@ -99,7 +100,7 @@ mod tests {
     use crate::wire::{Frame, LinkType};
     use crate::{capture, driver};
 
-    /// Counts what it is shown.
+    /// Counts the frames that it is shown.
     #[derive(Default)]
     struct Counts {
         frames: u64,
@@ -115,7 +116,7 @@ mod tests {
         }
     }
 
-    /// Keeps what it is shown.
+    /// Keeps the events that it is shown.
     #[derive(Default)]
     struct Keep(Vec<(Timestamp, Vec<u8>)>);
 
@@ -136,8 +137,8 @@ mod tests {
         }
     }
 
-    /// A capture of `count` traces, one after the other or all at once, each to its own target, from one port or each from
-    /// its own.
+    /// A capture of `count` traces, one after another or all at once, each to its own target, from one port or each
+    /// from its own.
     fn campaign(count: u16, at_once: bool, one_port: bool) -> Vec<u8> {
         let mut frames = Vec::new();
         for number in 0..count {

@@ -26,7 +26,7 @@ use crate::sandbox::names::Resolvers;
 use crate::sandbox::{self, Profile};
 use crate::trace::endpoint::{Endpoint, TraceId};
 
-/// Refuses a file that is to be written and to be something else too.
+/// Refuses an output file that is also used for something else.
 pub(super) fn check_files(args: &TraceArgs) -> anyhow::Result<()> {
     let named = |path: &Option<PathBuf>, but: &str| path.clone().filter(|it| *it != Path::new(but));
     let written = [("--pcap", named(&args.pcap, "-")), ("--stats", named(&args.stats, STDERR))];
@@ -49,13 +49,13 @@ pub(super) fn check_files(args: &TraceArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs the command for the one target of its arguments.
+/// Runs the command for the single target of its arguments.
 pub fn run(args: &TraceArgs, task: Task<'_>) -> anyhow::Result<Status> {
     let target = args.target.clone().unwrap_or_default();
     run_all(args, task, &[target])
 }
 
-/// Runs it for these targets, side by side.
+/// Runs the command for these targets, side by side.
 pub(super) fn run_all(
     args: &TraceArgs,
     task: Task<'_>,
@@ -161,7 +161,7 @@ fn simulate(
     finish(&mut session, &link, facts_to, status)
 }
 
-/// The run of these traces, and their reports.
+/// A session of these traces, with their reports.
 fn session(
     (args, task): (&TraceArgs, Task<'_>),
     targets: &[Target],

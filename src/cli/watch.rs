@@ -1,4 +1,4 @@
-//! `rtrace watch` and `rtrace report`: what they add to a trace.
+//! The parts of `rtrace watch` and `rtrace report` that a trace does not have.
 
 use std::net::SocketAddr;
 
@@ -14,30 +14,30 @@ use crate::time::Timestamp;
 use crate::trace::rounds::{Plan, Until};
 use crate::trace::{Measurement, TraceConfig};
 
-/// Rounds of a report unless told otherwise.
+/// The number of rounds of a report by default.
 const REPORTED_ROUNDS: u64 = 10;
-/// Seconds between the beginnings of two rounds unless told otherwise.
+/// Seconds between the beginnings of two rounds by default.
 const INTERVAL: f64 = 1.0;
 
-/// How a trace is to be repeated, and what is written of it.
+/// How a trace is repeated, and what is written about it.
 pub struct Watch {
-    /// When its rounds are.
+    /// The interval, the number and the end of its rounds.
     pub plan: Plan,
-    /// Where it shows what it has counted.
+    /// The address at which it serves metrics.
     prometheus: Option<SocketAddr>,
-    /// When its recording goes on in another file.
+    /// When its recording continues in another file.
     pub rotate: RotateOptions,
-    /// Whether it waits where there is no route to the target yet.
+    /// Whether it waits if there is no route to the target yet.
     pub awaits_route: bool,
-    /// How its report looks.
+    /// The layout of its report.
     pub report: ReportOptions,
 }
 
 impl Watch {
-    /// What the arguments of `watch` or, with `report`, of `report` ask for.
+    /// The watch that the arguments of `watch` or, with `report`, of `report` ask for.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When the arguments do not go together.
     pub fn of(args: &WatchArgs, report: bool) -> anyhow::Result<Self> {
         let until = args.until;
         let simulated = args.trace.simulate.is_some();
@@ -46,7 +46,7 @@ impl Watch {
         {
             let begins =
                 if simulated { ": simulated time begins at 2026-01-01T00:00:00Z" } else { "" };
-            bail!("--until is past{begins}: give a time to come, or a length like 1h30m");
+            bail!("--until is past{begins}: give a future time, or a length like 1h30m");
         }
         let unasked = (report || args.report) && until.is_none();
         let rounds = args.rounds.or(unasked.then_some(REPORTED_ROUNDS));
@@ -62,7 +62,7 @@ impl Watch {
         })
     }
 
-    /// Listens where its metrics are asked for, which may take privilege.
+    /// Listens for requests for metrics, if asked for, which may need a privilege.
     pub fn listen(&self) -> anyhow::Result<Option<Server>> {
         let bind = |address| {
             privilege::raised(|| Server::bind(address))
@@ -72,12 +72,12 @@ impl Watch {
     }
 }
 
-/// What the clock of the wall shows.
+/// The time of day.
 pub(super) fn now() -> Timestamp {
     of_calendar(jiff::Timestamp::now())
 }
 
-/// Begins to show what is counted of watches, if that is asked for; says where, if it was left open.
+/// Begins to serve the metrics of watches, if asked for; reports the address if the port was left open.
 pub fn serve(
     server: Option<Server>,
     configs: &[&TraceConfig],

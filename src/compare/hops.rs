@@ -89,13 +89,13 @@ pub type Stacks = BTreeSet<Option<String>>;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "difference", content = "responders")]
 pub enum Difference {
-    /// Is not on the path any more.
+    /// Is no longer on the path.
     Removed(Responders),
     /// Is new on it.
     Added(Responders),
     /// Others answer in place of those.
     Replaced(Pair<Responders>),
-    /// Does not answer any more.
+    /// No longer answers.
     Silent(Responders),
     /// Did not answer, and does now.
     Answers(Responders),

@@ -334,7 +334,7 @@ mod tests {
         let late = Timestamp::from_parts(100, 999);
         assert_eq!(timeline.place(late), Ok(late));
         timeline.note_read(&reading(102, -50.0), None);
-        let step = timeline.settle().expect("nothing is on its way any more");
+        let step = timeline.settle().expect("no frame is still to come");
         assert_eq!(
             (step.by, step.from),
             (Span::from_secs_f64(-50.0), Timestamp::from_parts(100, 0))

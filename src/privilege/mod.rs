@@ -5,7 +5,7 @@
 //! 1. [`assume_invoker`], before anything else, arguments included. A set-user-ID or set-group-ID run takes the real
 //!    user's identity; root through sudo, run0, doas or pkexec takes that of the user who called it; root whom nobody
 //!    called stays root. Of all capabilities only those that rtrace has a use for stay permitted, and none is in
-//!    effect. `no_new_privs` is set, so that the bounding set means nothing any more: no program that is run gains a
+//!    effect. `no_new_privs` is set, so that the bounding set has no effect: no program that is run gains a
 //!    capability. So no file is ever opened with more rights than those of the user who named it, and configuration and
 //!    names are read without a privilege in effect.
 //! 2. [`raised`], around the opening of sockets: what is permitted is in effect there, and only there.

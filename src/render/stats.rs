@@ -34,7 +34,7 @@ pub struct RunFacts {
     pub kernel_received: Option<u64>,
     /// Frames that the kernel dropped because they were not read in time.
     pub kernel_dropped: Option<u64>,
-    /// Frames that may be replies, and came in by interfaces which were not captured on.
+    /// The number of frames that may be replies and came in on interfaces without a capture.
     pub elsewhere: Option<u64>,
     /// Probes that the kernel refused to send.
     pub refused: u64,

@@ -228,7 +228,7 @@ impl Shared {
         }
     }
 
-    /// Waits for the next answer; `None` if there will be none any more.
+    /// Waits for the next answer; `None` if there will be no further one.
     fn receive(&self, message: &mut [u8; LONGEST]) -> Option<(u8, Answer)> {
         Answer::decode(next_message(&self.socket, message)?)
     }
@@ -275,7 +275,7 @@ impl Shared {
 
 impl Asker {
     fn hear(&self, answer: Answer) {
-        // Nobody wants to know any more, if it cannot be sent.
+        // If it cannot be sent, nobody waits for it.
         let heard = match answer {
             Answer::Name(key, value) => self.names.send((key, value)).is_ok(),
             Answer::Origin(key, value) => self.origins.send((key, value)).is_ok(),

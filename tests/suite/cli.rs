@@ -464,7 +464,7 @@ fn a_recording_that_nobody_reads_any_more_ends_the_run_without_a_report() {
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         // A short run may be over before the pipe is closed: then it is whole.
         let status = child.wait().unwrap().code();
-        let ended = stderr.contains("nobody reads the recording any more");
+        let ended = stderr.contains("the reader of the recording has closed it");
         assert!(status == Some(i32::from(ended)), "{command:?} {status:?} {stderr}");
         assert!(!ended || !stderr.contains("203.0.113.9)\n 1"), "{stderr}");
     }

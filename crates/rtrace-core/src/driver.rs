@@ -1,5 +1,5 @@
-//! The one loop: asks the traces what to send, asks the link for the next frame, hands the frame to the traces, and tells
-//! an observer (recording, renderers) of both.
+//! The loop that drives every run. It asks the traces what to send, asks the link for the next frame, hands the frame
+//! to the traces, and reports both to an observer (recording, renderers).
 
 use crate::link::{Link, LinkError, Received};
 use crate::time::{ClockStep, Timestamp};
@@ -8,10 +8,10 @@ use crate::trace::endpoint::{Endpoint, TraceId};
 use crate::trace::{Disposition, Engine, Event, Path};
 use crate::wire::{Frame, LinkType};
 
-/// Who watches traces. All calls come in the order in which things happened; what is not of interest is
-/// passed over.
+/// Watches traces. The calls come in the order in which things happened. Every method has a default that ignores its
+/// call.
 pub trait Observer {
-    /// A trace handled a frame that it was shown. Frames that do not concern it are told, too.
+    /// A trace handled a frame that it was shown. Frames that do not concern the trace are reported, too.
     fn frame(&mut self, _: TraceId, _: &Frame<'_>, _: Disposition, _: &Path) {}
 
     /// A frame was captured that cannot concern any trace.
@@ -23,45 +23,48 @@ pub trait Observer {
     /// The link refused a probe of a trace.
     fn refused(&mut self, _: TraceId, _: &LinkError) {}
 
-    /// This is how many probes of a trace have by now been refused or not seen leaving.
+    /// The total number of this trace's probes that the link refused, or that were not seen leaving.
     fn never_sent(&mut self, _: TraceId, _: NeverSent) {}
 
-    /// This many frames that may be replies have by now been seen on interfaces that are not captured on.
+    /// The total number of frames that may be replies and came in on interfaces without a capture.
     fn elsewhere(&mut self, _: u64) {}
 
-    /// This many rounds of a trace have now gone by of which no probe was seen leaving, and so many of them since the last call.
+    /// Rounds of a trace that were not sent (none of their probes was seen leaving): the total, and the number since
+    /// the last call.
     fn missed(&mut self, _: TraceId, _: u64, _: u64) {}
 
-    /// The clock that stamps frames was set: before the next frame that concerns a trace, or the end.
+    /// The clock that stamps frames was set. This comes before the next frame that concerns a trace, or before the
+    /// end.
     fn clock_step(&mut self, _: &ClockStep) {}
 
-    /// When [`wake`](Self::wake) is to be called at the latest, on a clock that reads `now`.
+    /// When [`wake`](Self::wake) must be called at the latest, on a clock that reads `now`; `None` sets no limit.
     fn wake_at(&self, _: Timestamp) -> Option<Timestamp> {
         None
     }
 
-    /// The link was woken, or the time came. Says whether every trace is to be shown anew.
+    /// The link was woken, or the time of [`wake_at`](Self::wake_at) has come. Returns whether to call
+    /// [`show`](Self::show) for every trace.
     fn wake(&mut self) -> bool {
         false
     }
 
-    /// A trace is shown anew.
+    /// A trace must be displayed again.
     fn show(&mut self, _: TraceId, _: &Path) {}
 
-    /// Whether the run is to end here.
+    /// Whether to end the run now.
     fn interrupted(&self) -> bool {
         false
     }
 
-    /// It ends here, at this moment, because it was [`interrupted`](Self::interrupted).
+    /// The run ends at this moment, because it was [`interrupted`](Self::interrupted).
     fn cut(&mut self, _: Timestamp) {}
 }
 
-/// Runs one trace over `link` until it is done, the link ends, or the observer has it interrupted; then
-/// finishes it and shows its last events.
+/// Runs one trace over `link` until the trace is done, the link ends, or the observer interrupts it. Then finishes
+/// the trace and reports its last events.
 ///
 /// # Errors
-/// When the link fails. The trace is finished then too: what is known is still shown.
+/// When the link fails. The trace is finished then too, and its last events are reported.
 pub fn run(
     engine: &mut dyn Engine,
     link: &mut dyn Link,
@@ -70,31 +73,31 @@ pub fn run(
     Driver::default().run(&mut Endpoint::of_one(engine), link, observer)
 }
 
-/// The state of the loop: [`run`] runs it to the end, a player of recordings step by step.
+/// The state of the loop. [`run`] runs it to the end; a player of recordings runs it step by step.
 #[derive(Clone, Debug, Default)]
 pub struct Driver {
-    /// Frames that concern a trace, so far.
+    /// The number of frames so far that concern a trace.
     recorded: u64,
-    /// Steps of the clock that the observer is to be told of with the next frame that is recorded: no recording says what
-    /// else happened before them.
+    /// Steps of the clock that are reported with the next recorded frame: a recording cannot say what else happened
+    /// before them.
     steps: Vec<ClockStep>,
-    /// Frames that are about some probe, but were cut too short to say about which.
+    /// The number of frames that concern some probe, but were cut too short to identify it.
     cut_short: u64,
 }
 
-/// What comes after a step of the driver.
+/// What follows a step of the driver.
 #[derive(Clone, Copy)]
 enum Step {
-    /// Another one.
+    /// Another step.
     More,
-    /// Nothing.
+    /// Nothing: the run is over.
     Over,
-    /// Nothing, because the run was interrupted at this moment.
+    /// Nothing: the run was interrupted at this moment.
     Cut(Timestamp),
 }
 
 impl Driver {
-    /// Hands the traces all frames of `earlier` without asking what to send.
+    /// Hands all frames of `earlier` to the traces without asking them what to send.
     ///
     /// # Errors
     /// When the recording cannot be read.
@@ -107,7 +110,7 @@ impl Driver {
         endpoint.open_due(earlier.now());
         loop {
             match earlier.receive(None)? {
-                // It is numbered anew, as it is recorded anew.
+                // The frame gets a new number, since it is recorded again.
                 Received::Frame(frame) => {
                     self.ingest(Frame { number: 0, ..frame }, endpoint, observer);
                 }
@@ -125,7 +128,7 @@ impl Driver {
         }
     }
 
-    /// How many frames the capture cut too short to say about which probe they are.
+    /// The number of frames that concern a probe, but that the capture cut too short to identify it.
     #[must_use]
     pub fn cut_short(&self) -> u64 {
         self.cut_short
@@ -145,8 +148,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Sends what is due and handles the one thing that comes next. `false` says that it is over: all traces have
-    /// been finished then, and their last events shown.
+    /// Sends what is due and handles the next frame, time-out or wake-up. Returns `false` when the run is over: all
+    /// traces are finished then, and their last events reported.
     ///
     /// # Errors
     /// As [`run`].
@@ -181,7 +184,7 @@ impl Driver {
     ) -> Result<Step, LinkError> {
         self.send_due(endpoint, link, observer)?;
         show_events(endpoint, observer);
-        // After the sending: if every probe was refused, there is nothing to wait for.
+        // This comes after sending: if the link refused every probe, there is nothing to wait for.
         endpoint.review(|endpoint, id| {
             tell_news(endpoint, id, observer);
             endpoint.retire_done(id);
@@ -196,7 +199,7 @@ impl Driver {
         let until = endpoint.poll_timeout().into_iter().chain(wakes).min();
         match link.receive(until)? {
             Received::Frame(frame) => {
-                // In a replay nothing else says that time has passed.
+                // In a replay nothing else shows that time has passed.
                 pass(endpoint, observer, frame.at);
                 self.ingest(frame, endpoint, observer);
             }
@@ -284,8 +287,8 @@ impl Driver {
     }
 }
 
-/// Lets time pass until then, each deadline at its own: what is shown does not depend on how many pass at once, and a
-/// live run and its replay show the same.
+/// Lets time pass until then and expires each deadline at its own time. So the events do not depend on how many
+/// deadlines pass in one call, and a live run and its replay report the same.
 fn pass(endpoint: &mut Endpoint<'_>, observer: &mut dyn Observer, until: Timestamp) {
     while endpoint.handle_timeout(until) {
         show_events(endpoint, observer);

@@ -1,4 +1,4 @@
-//! What a session does with what happens.
+//! How a session handles the events of a run.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -32,7 +32,7 @@ impl Observer for Session {
             ));
         }
         it.renderer.frame(frame, disposition, path);
-        // One that concerns two traces is recorded once.
+        // A frame that concerns two traces is recorded once.
         if std::mem::replace(&mut self.recorded, frame.number) != frame.number {
             self.record(|tape| tape.frame(frame, disposition, path));
         }
@@ -56,7 +56,7 @@ impl Observer for Session {
         let Some(it) = self.traces.get_mut(&id) else { return };
         match event {
             Event::Ended => it.lacking = path.totals.is_lacking(),
-            // A further round.
+            // This begins a further round.
             Event::Sent(_) if it.lacking && self.misses_elsewhere(true) => {
                 complain(&hints::for_elsewhere(self.elsewhere, &self.facts.interface));
             }
@@ -94,11 +94,9 @@ impl Observer for Session {
             let target = it.config.target_name.word();
             complain(&match rounds {
                 1 => format!(
-                    "no probe to {target} was seen leaving in a round: that round is missing, the run goes on"
+                    "a round to {target} was not sent: no probe was seen leaving; the run continues"
                 ),
-                _ => format!(
-                    "{rounds} rounds to {target} were not sent: they are missing, and the watch goes on"
-                ),
+                _ => format!("{rounds} rounds to {target} were not sent; the watch continues"),
             });
         }
     }

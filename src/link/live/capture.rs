@@ -1,20 +1,19 @@
 //! The capturing side: one packet socket (packet(7)) for all interfaces, bound by pnet, read in batches.
 //!
-//! The socket is ours and made for the purpose before pnet gets it: opened with protocol 0, so that
-//! it receives nothing until pnet binds it, and then only what the filter lets through. pnet's own
-//! receiver is let go: it waits and reads for each frame, gives no stamps, and throws away where a
-//! frame came from. We read with recvmmsg(2), as many frames as there are at a time, each with the
-//! kernel's stamp in a control message.
+//! The socket is ours and opened for this before pnet gets it: with protocol 0, so that it receives nothing until
+//! pnet binds it, and then only what the filter passes. pnet's own receiver is dropped: it waits and reads for each
+//! frame, gives no stamps, and loses where a frame came from. We read with recvmmsg(2), as many frames as there are
+//! at a time, each with the kernel's stamp in a control message.
 //!
-//! One socket is enough, and closing one is what an exit waits for (`sys::ring`): where one interface alone is wanted, the
-//! filter passes an octet of what comes in by the others, so that it can be counted.
-//! Of several targets the filter passes more than what is theirs; what this host says to itself is sorted out here (`own`).
+//! One socket is enough, and closing a socket is what delays an exit (`sys::ring`). If only some interfaces are
+//! wanted, the filter passes one octet of each frame from the others, so that they can be counted. With several
+//! targets the filter passes more than their frames; frames of this host to itself are dropped here (`own`).
 //!
-//! An interface whose frames have no common link header is captured cooked, and so are all where that is asked for: we
-//! write an SLL2 header in front of the IP header from what the kernel says of the packet.
+//! Frames of an interface without a common link header are captured cooked, and on request all frames are: we write
+//! an SLL2 header in front of the IP header from what the kernel says of the packet.
 //!
-//! Invariant: frames are handed out in the order in which they were read, each once, before any other
-//! is read; of a frame that is seen on a bridge and on its member, one.
+//! Invariant: frames are handed out in the order in which they were read, each once, before any other is read. A
+//! frame that is seen on a bridge and on its member is handed out once.
 
 use std::io;
 use std::net::IpAddr;
@@ -34,35 +33,36 @@ use super::{attach, own};
 use crate::time::Timestamp;
 use crate::wire::LinkType;
 
-/// Room for bursts of one target, in bytes; some 5,000 small frames as the kernel counts them.
+/// The size of the receive buffer for one target, in bytes: room for some 5,000 small frames as the kernel counts
+/// them.
 const BUFFER: usize = 4 << 20;
-/// As many times that are enough for all targets.
+/// The largest multiple of [`BUFFER`], which is enough for any number of targets.
 const MOST_BUFFERS: usize = 16;
 
-/// Room for one frame: the longest datagram and a generous link header, in whole pages. Pages that no
-/// frame was long enough for take no memory.
+/// Room for one frame: the longest datagram and a generous link header, in whole pages. Pages that no frame was long
+/// enough for take no memory.
 pub(super) const ROOM: usize = 17 << 12;
 
 /// Length of an SLL2 header (<https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html>).
 const SLL2_LEN: usize = 20;
 
-/// Which frames are captured, and how.
+/// What a capture is opened for.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted<'a> {
-    /// The interfaces that probes are to leave by, each once.
+    /// The interfaces that probes leave by, each once.
     pub interfaces: Vec<&'a Interface>,
-    /// Whether only those.
+    /// Whether to capture only on these interfaces.
     pub alone: bool,
-    /// Whether all frames are to be cooked.
+    /// Whether to capture all frames cooked.
     pub cooked: bool,
-    /// How many targets there are.
+    /// The number of targets.
     pub targets: usize,
     /// Our addresses, in order, if there are several targets.
     pub sources: Vec<IpAddr>,
 }
 
 impl<'a> Wanted<'a> {
-    /// What a link is to capture that is opened for this.
+    /// The capture that a link with this configuration needs.
     pub(super) fn of(config: &'a LiveConfig) -> Self {
         let targets = config.targets.len();
         Self {
@@ -75,56 +75,56 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Frames of some interfaces, or of all.
+/// A capture on some interfaces, or on all.
 pub(super) struct Capture {
     socket: OwnedFd,
-    /// The interfaces that probes are to leave by.
+    /// The indexes of the interfaces that probes leave by.
     indexes: Vec<u32>,
     alone: bool,
     cooked: bool,
     /// See [`Wanted`].
     sources: Vec<IpAddr>,
-    /// The frames read last, in rooms of equal size, and what the kernel says of each.
+    /// Buffers of equal size with the frames read last, and the kernel's notes on each.
     rooms: Vec<u8>,
     notes: [Note; BATCH],
-    /// Which of them are still to be handed out, the next last.
+    /// The frames that are not handed out yet, the next one last.
     waiting: Vec<usize>,
     twins: Twins,
     totals: Statistics,
-    /// Lets go of the socket, and so has to be dropped after it.
+    /// Releases the socket without waiting, and so must be dropped after it.
     _ring: Option<OwnedFd>,
 }
 
-/// What the kernel counted on the capture so far.
+/// The kernel's counters of the capture so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Frames that passed the filter, the dropped ones included.
     pub received: u64,
     /// Frames among these that were lost because they were not read in time.
     pub dropped: u64,
-    /// Frames that came in by interfaces which are not captured on.
+    /// Frames that came in on interfaces without a capture.
     pub elsewhere: u64,
 }
 
-/// A frame as it was captured.
+/// A captured frame.
 pub(super) struct Captured<'a> {
-    /// When the kernel saw it.
+    /// When the kernel saw the frame.
     pub at: Timestamp,
-    /// What it begins with.
+    /// The link header that it begins with.
     pub link: LinkType,
-    /// The number of the interface that it was seen on.
+    /// The index of the interface that it was seen on.
     pub interface: u32,
-    /// When the device received it, by the device's clock, if that is asked for.
+    /// When the device received it, by the device's clock, if that was requested.
     pub hardware: Option<Timestamp>,
-    /// Whether it is on its way out.
+    /// Whether it is leaving this host.
     pub outgoing: bool,
     pub bytes: &'a [u8],
-    /// How long it was, if there had been room for all of it.
+    /// The length of the whole frame, in bytes, even if only a part was captured.
     pub original_len: usize,
 }
 
 impl Capture {
-    /// Begins to capture what the filters let through.
+    /// Begins to capture what the filters pass.
     pub(super) fn open(wanted: &Wanted<'_>, filters: &[Filter]) -> io::Result<Self> {
         let Wanted { alone, cooked, .. } = *wanted;
         let indexes: Vec<u32> = wanted.interfaces.iter().map(|it| it.index).collect();
@@ -158,8 +158,8 @@ impl Capture {
         !self.waiting.is_empty()
     }
 
-    /// Reads the frames that are there, once all those read before are handed out; says whether there
-    /// may be more of them than there was room for. If so, there is one to be handed out.
+    /// Reads the frames that are there, once all earlier ones are handed out. Returns whether there may be more than
+    /// there was room for; if so, at least one frame is to be handed out.
     pub(super) fn read(&mut self) -> io::Result<bool> {
         loop {
             let rooms = self.rooms.chunks_exact_mut(ROOM);
@@ -178,8 +178,8 @@ impl Capture {
         }
     }
 
-    /// Counts what came by other interfaces, if some alone are wanted, and passes over frames that were seen on another
-    /// interface already: of two in this batch, that on an interface of the probes stays.
+    /// Counts frames of other interfaces if only some are wanted, and drops frames that were already seen on another
+    /// interface: of two in this batch, the one on an interface of the probes stays.
     fn sort(&mut self, count: usize) {
         self.waiting.clear();
         for at in 0..count {
@@ -210,12 +210,12 @@ impl Capture {
         self.waiting.reverse();
     }
 
-    /// When the next of them was stamped.
+    /// The stamp of the next frame that was read.
     pub(super) fn next_stamp(&self) -> Option<Timestamp> {
         self.notes.get(*self.waiting.last()?)?.stamp
     }
 
-    /// The next of the frames that were read.
+    /// The next frame that was read.
     pub(super) fn next(&mut self) -> Option<io::Result<Captured<'_>>> {
         let index = self.waiting.pop()?;
         let note = self.notes.get(index)?;
@@ -232,7 +232,7 @@ impl Capture {
             SLL2_LEN
         };
         let bytes = room.get(begin..whole).or_else(|| room.get(begin..)).unwrap_or_default();
-        // The option is on: a frame without a stamp would be a fault of the kernel's.
+        // The option is on: a frame without a stamp would be a fault of the kernel.
         let at = note.stamp.ok_or_else(|| io::Error::other("a frame has no stamp"));
         let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
         let interface = note.interface();
@@ -240,7 +240,7 @@ impl Capture {
         Some(at.map(|at| Captured { at, link, interface, hardware, outgoing, bytes, original_len }))
     }
 
-    /// How many frames came in by interfaces that are not captured on.
+    /// The number of frames that came in on interfaces without a capture.
     pub(super) fn elsewhere(&self) -> u64 {
         self.totals.elsewhere
     }
@@ -255,12 +255,12 @@ impl Capture {
     }
 }
 
-/// Where the IP header begins.
+/// The offset of the IP header.
 fn network(note: &Note) -> usize {
     note.network.map_or(0, usize::from).min(ROOM - SLL2_LEN)
 }
 
-/// Lets what passes the filter reach a packet socket, from all interfaces.
+/// Binds a packet socket to all interfaces, with this filter.
 fn bind(socket: Socket, filter: &[Instruction]) -> io::Result<OwnedFd> {
     attach(&SockRef::from(&socket), filter)?;
     sys::lock_filter(&socket)?;
@@ -281,7 +281,7 @@ fn bind(socket: Socket, filter: &[Instruction]) -> io::Result<OwnedFd> {
         ips: Vec::new(),
         flags: 0,
     };
-    // What it is for is done: the socket is bound.
+    // The socket is bound, which is all that this channel is for.
     drop(pnet_datalink::channel(&interface, config)?);
     Ok(ours)
 }

@@ -1,4 +1,4 @@
-//! The clocks of this machine, and word of when one of them is set.
+//! The clocks of this machine, and notice of when one of them is set.
 //!
 //! Frames are stamped by `CLOCK_REALTIME`, which may be set. Waiting goes by `CLOCK_BOOTTIME`, which never is and which
 //! goes on while the machine is suspended; Linux slews both alike. A timer that would fire at the end of time is
@@ -14,25 +14,25 @@ use nix::time::{ClockId, clock_gettime};
 use crate::link::timeline::{NARROW, Reading};
 use crate::time::Timestamp;
 
-/// How often both clocks are read at most until a reading is narrow.
+/// The most readings of both clocks until one is narrow enough.
 const TRIES: usize = 8;
 /// The year 2255, in seconds: later than any clock is, and within what the kernel can count in nanoseconds.
 const NEVER: i64 = 9_000_000_000;
 
-/// The clocks that a link goes by.
+/// The clocks that a link uses.
 pub(super) trait Clocks: Send {
-    /// The one that is never set.
+    /// The clock that is never set.
     fn steady(&self) -> Timestamp;
 
-    /// The one that stamps frames.
+    /// The clock that stamps frames.
     fn stamping(&self) -> Timestamp;
 
-    /// What it would have stamped where the kernel has `stamp`: that, but in tests.
+    /// The stamp to use for the kernel's `stamp`: the same, except in tests.
     fn restamped(&self, stamp: Timestamp) -> Timestamp {
         stamp
     }
 
-    /// Both together, as narrow as may be.
+    /// A reading of both clocks, as close together as possible.
     fn read(&self) -> Reading {
         let read = || {
             let (before, clock) = (self.steady(), self.stamping());
@@ -52,7 +52,7 @@ pub(super) trait Clocks: Send {
     }
 }
 
-/// The kernel's.
+/// The clocks of the kernel.
 #[derive(Debug)]
 pub(super) struct Kernel;
 
@@ -72,7 +72,7 @@ fn now(clock: ClockId) -> Timestamp {
         .map_or(Timestamp::default(), |at| Timestamp::from_parts(at.tv_sec(), at.tv_nsec()))
 }
 
-/// Becomes readable when the clock is set and when the machine resumes, where the kernel can do that.
+/// A timer that becomes readable when the clock is set and when the machine resumes, if the kernel supports it.
 #[derive(Debug)]
 pub(super) struct Settings(Option<TimerFd>);
 
@@ -88,21 +88,21 @@ impl Settings {
         let flags =
             TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
         if let Some(timer) = &self.0 {
-            // Without it the wait ends later: when a frame comes, or its time is over.
+            // Without the timer the wait ends later: at the next frame, or at its end.
             let _ = timer.set(Expiration::OneShot(TimeSpec::new(NEVER, 0)), flags);
         }
     }
 
-    /// Takes note that it was readable.
+    /// Notes that the timer was readable.
     pub(super) fn drain(&self) {
         if let Some(timer) = &self.0 {
-            // It never blocks, and what it says is known.
+            // This never blocks, and its result is known.
             let _ = timer.wait();
         }
         self.arm();
     }
 
-    /// What to wait for, if there is anything.
+    /// The descriptor to wait for, if there is one.
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.0.as_ref().map(AsFd::as_fd)
     }

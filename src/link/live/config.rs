@@ -1,4 +1,4 @@
-//! What a live link is opened for, and why that may fail.
+//! The configuration of a live link, and the reasons why it may fail to open.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,36 +10,36 @@ use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 use crate::wire::extension::Family;
 
-/// What a live link is to be opened for.
+/// The configuration of a live link.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct LiveConfig {
-    /// What is traced, one target at least, of both families if need be.
+    /// The targets, at least one; they may be of both families.
     pub targets: Vec<LiveTarget>,
     /// The type of the probes.
     pub probe: ProbeType,
-    /// Whether they come from other ports too, which are not held: TCP alone.
+    /// Whether probes also come from other ports, which are not held (only for TCP).
     pub any_source_port: bool,
-    /// Whether some probes come from a second port or with a second identifier: those that confirm answers.
+    /// Whether some probes, those that confirm answers, have a second port or identifier.
     pub confirming: bool,
-    /// Whether to capture on the interfaces that probes leave by alone; what comes by others is counted.
+    /// Whether to capture only on the interfaces that probes leave by; frames of others are counted.
     pub alone: bool,
-    /// Whether all frames are to be cooked, whatever interface they come by.
+    /// Whether to capture all frames cooked, on whatever interface.
     pub any: bool,
-    /// Whose stamps the frames are to have.
+    /// The clock that stamps the frames.
     pub clock: Clock,
-    /// Whether to go on when the interface goes down, until it comes up again.
+    /// Whether to continue when the interface goes down, until it comes up again.
     pub survive_link_down: bool,
 }
 
 /// One address that a link probes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveTarget {
-    /// How probes to it leave.
+    /// How probes to this target leave.
     pub route: Route,
-    /// The address; of the family of the route.
+    /// The address of the target, of the family of the route.
     pub address: IpAddr,
-    /// The port that its probes come from, if their protocol has ports; a random one that is free if not given.
+    /// The source port of its probes, if their protocol has ports; `None` chooses a random free one.
     pub source_port: Option<u16>,
 }
 
@@ -64,7 +64,7 @@ impl LiveConfig {
         self.probe.protocol(Family::of(address))
     }
 
-    /// Whether the probes are all that has their protocol, whatever else it looks like.
+    /// Whether every datagram of the probes' protocol counts as a probe, whatever its contents.
     pub(super) fn is_as_such(&self) -> bool {
         matches!(self.probe, ProbeType::Protocol(_))
     }
@@ -85,13 +85,13 @@ impl LiveConfig {
         sources
     }
 
-    /// What frames begin with on the interface of each target.
+    /// The link types of the interfaces, for each target.
     pub(super) fn links(&self) -> Vec<LinkType> {
         let links = self.targets.iter().map(|target| target.route.interface.link);
         links.map(|link| if self.any { LinkType::Sll2 } else { link }).collect()
     }
 
-    /// What is captured on, by name.
+    /// The name of the interface that is captured on.
     pub(super) fn captured_on(&self) -> &str {
         match self.interfaces()[..] {
             [one] if !self.any => &one.name,
@@ -103,17 +103,17 @@ impl LiveConfig {
 /// A clock that stamps frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
-    /// The kernel's.
+    /// The clock of the kernel.
     #[default]
     Kernel,
-    /// That of the network card. Needs `CAP_NET_ADMIN` to be switched on.
+    /// The clock of the network card. `CAP_NET_ADMIN` is needed to switch it on.
     Hardware,
 }
 
 /// Why a live link could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The right to use raw and packet sockets is missing.
+    /// The privilege to use raw and packet sockets is missing.
     #[error(
         "opening a raw socket needs CAP_NET_RAW: run with sudo, or once: sudo setcap \
          cap_net_raw+ep {}",
@@ -123,20 +123,20 @@ pub enum OpenError {
         /// The running program.
         executable: PathBuf,
     },
-    /// The source port could not be had.
+    /// The source port cannot be taken.
     #[error("cannot take {transport} port {address}: {source}: choose another one with --sport")]
     Port {
-        /// The protocol whose port it is, by name.
+        /// The name of the protocol.
         transport: &'static str,
-        /// The address and port asked for; port 0 is any.
+        /// The address and port asked for; port 0 means any.
         address: SocketAddr,
         /// The kernel's reason.
         source: io::Error,
     },
-    /// A link without a target serves nothing.
+    /// There is no target.
     #[error("there is no target to probe: name one")]
     NoTarget,
-    /// One address is traced in two ways: which of them a datagram to it is for, nothing says.
+    /// One address has two routes, and a datagram to it does not show which of them it is for.
     #[error(
         "{address} would be probed from two addresses or by two interfaces: run a trace for each"
     )]
@@ -146,14 +146,14 @@ pub enum OpenError {
     },
     /// There are more targets than ports or identifiers.
     #[error(
-        "{targets} targets need {needed} different {what}, and so many are not free: trace fewer targets at a time"
+        "{targets} targets need {needed} different {what}, more than are free: trace fewer targets at a time"
     )]
     TooMany {
-        /// How many targets there are.
+        /// The number of targets.
         targets: usize,
-        /// How many ports or identifiers that takes.
+        /// The number of ports or identifiers that they need.
         needed: usize,
-        /// "UDP ports" and the like.
+        /// What is missing, such as "UDP ports".
         what: String,
     },
     /// There are more targets than this process may have files.
@@ -162,14 +162,14 @@ pub enum OpenError {
          (ulimit -Hn), or trace fewer targets at a time"
     )]
     Files {
-        /// How many targets there are.
+        /// The number of targets.
         targets: usize,
-        /// How many files that takes.
+        /// The number of files that they need.
         needed: u64,
-        /// How many may be open at a time.
+        /// The number of files that may be open at a time.
         permitted: u64,
     },
-    /// The stamps of a card are matched to the probes of one target.
+    /// Hardware stamps are matched to the probes of a single target only.
     #[error("--clock hardware is the clock of one trace: name one target, or leave it out")]
     HardwareOfSeveral,
     /// The interface's device cannot stamp what it sends and everything that it receives.
@@ -178,17 +178,17 @@ pub enum OpenError {
         interface.escaped()
     )]
     NoHardware {
-        /// The interface by name.
+        /// The name of the interface.
         interface: Untrusted,
     },
-    /// The right to switch on hardware stamps is missing.
+    /// The privilege to switch on hardware stamps is missing.
     #[error(
         "switching on the hardware stamps of {} needs CAP_NET_ADMIN: run with sudo, or leave out \
          --clock hardware",
         interface.escaped()
     )]
     HardwareRight {
-        /// The interface by name.
+        /// The name of the interface.
         interface: Untrusted,
     },
     /// Another step failed.
@@ -199,7 +199,7 @@ pub enum OpenError {
     Io {
         /// What was tried.
         operation: &'static str,
-        /// The interface by name.
+        /// The name of the interface.
         interface: Untrusted,
         /// The kernel's reason.
         source: io::Error,
@@ -207,7 +207,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The error for a socket operation: want of privilege is the usual one.
+    /// The error for a socket operation, usually of a missing privilege.
     pub(super) fn socket(operation: &'static str, interface: &str, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::PermissionDenied {
             let executable = std::env::current_exe().unwrap_or_else(|_| "rtrace".into());

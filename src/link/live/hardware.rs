@@ -1,13 +1,13 @@
 //! Stamps by the network card: when a frame was on the wire, by the card's own clock.
 //!
-//! A reply has its stamp beside it when it is read. That of a probe comes after the fact, on the error
-//! queue of the socket that sent it, with the whole frame, by whose bytes the captured frame is found
-//! again (a number, as `SOF_TIMESTAMPING_OPT_ID` gives, would go astray with the first probe that the
-//! kernel refuses). So a captured probe is held back until its stamp is there, for [`PATIENCE`] at most.
+//! A reply has its stamp beside it when it is read. The stamp of a probe comes later, on the error queue of the
+//! socket that sent it, with the whole frame, whose bytes identify the captured frame (a number, as
+//! `SOF_TIMESTAMPING_OPT_ID` gives, would be wrong after the first probe that the kernel refuses). So a captured
+//! probe is held back until its stamp arrives, for at most [`PATIENCE`].
 //!
-//! The card's clock has a zero of its own. One and the same offset brings all its stamps to the kernel's
-//! clock, so that deadlines still work; between two of them it cancels out. A frame without such a stamp
-//! keeps the kernel's and is counted. See timestamping.rst of the kernel's documentation.
+//! The card's clock has a zero of its own. One constant offset brings all its stamps to the kernel's clock, so that
+//! deadlines still work; it cancels out between two stamps. A frame without such a stamp keeps the kernel's stamp and
+//! is counted. See timestamping.rst of the kernel's documentation.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +22,7 @@ use super::sys::{self, BATCH, Note, StampingOffer};
 use super::{OpenError, time_spec};
 use crate::time::{Span, Timestamp};
 
-/// How long after its capture a probe may wait for its stamp.
+/// How long a captured probe may wait for its stamp.
 pub const PATIENCE: Span = Span::from_millis(10);
 
 /// How fast a card's clock may drift from the kernel's: ten times as fast as a bad quartz.
@@ -31,7 +31,7 @@ const DRIFT: f64 = 1e-3;
 pub(super) const RECEIVED: TimestampingFlag = TimestampingFlag::SOF_TIMESTAMPING_RX_HARDWARE;
 pub(super) const SENT: TimestampingFlag = TimestampingFlag::SOF_TIMESTAMPING_TX_HARDWARE;
 
-/// Frames sent that are read at a time, and how many are kept for which no capture was seen.
+/// The number of sent frames that are read at a time, and the number that are kept while their capture is not seen.
 const ROOMS: usize = 4;
 const KEPT: usize = 256;
 
@@ -39,20 +39,20 @@ const KEPT: usize = 256;
 const OFF: libc::hwtstamp_config = libc::hwtstamp_config { flags: 0, tx_type: 0, rx_filter: 0 };
 const ON: libc::hwtstamp_config = libc::hwtstamp_config { flags: 0, tx_type: 1, rx_filter: 1 };
 
-/// A card whose stamps are switched on, as long as this lives.
+/// A card whose stamps are switched on as long as this lives.
 pub(super) struct Hardware {
     /// The interface and its clock.
     device: String,
     rooms: Vec<u8>,
     sent: Sent,
     shift: Shift,
-    /// Puts back what was set before.
+    /// Restores the previous setting.
     _before: Option<sys::Afterwards>,
 }
 
 impl Hardware {
-    /// Switches stamps on, which takes `CAP_NET_ADMIN` if they are not on already. To be called before
-    /// other descriptors are opened: the process that puts things back inherits them.
+    /// Switches stamps on, which needs `CAP_NET_ADMIN` unless they are on already. Must be called before other
+    /// descriptors are opened: the process that restores the setting inherits them.
     pub(super) fn switch_on(interface: &str) -> Result<Self, OpenError> {
         let missing = || OpenError::NoHardware { interface: interface.into() };
         let fail = |source: io::Error| match source.raw_os_error() {
@@ -65,7 +65,7 @@ impl Hardware {
         if !serves(&offer) {
             return Err(missing());
         }
-        // Drivers that cannot say how they are set are taken to be as they are after a boot.
+        // A driver that cannot report its setting is assumed to have that of a fresh boot.
         let before = sys::stamping(&socket, interface).unwrap_or(OFF);
         let is_on = |set: libc::hwtstamp_config| (set.tx_type, set.rx_filter) == (1, 1);
         let mut restore = None;
@@ -85,17 +85,17 @@ impl Hardware {
         Ok(Self { device, rooms, sent: Sent::default(), shift: Shift::default(), _before: restore })
     }
 
-    /// Whose clock it is.
+    /// The device that the clock belongs to.
     pub(super) fn device(&self) -> &str {
         &self.device
     }
 
-    /// How many frames had no stamp of the card's.
+    /// The number of frames without a stamp of the card.
     pub(super) fn unstamped(&self) -> u64 {
         self.shift.unstamped
     }
 
-    /// When a captured frame was on the wire, in the time of the run, which it is `now`.
+    /// When a captured frame was on the wire, in the time of the run, which is now `now`.
     pub(super) fn stamp(
         &mut self,
         sender: BorrowedFd<'_>,
@@ -127,7 +127,7 @@ impl Hardware {
         }
     }
 
-    /// Reads what the socket says of frames it sent; `false` when that was all.
+    /// Reads what the socket reports of sent frames; returns `false` when nothing is left.
     fn collect(&mut self, sender: BorrowedFd<'_>) -> bool {
         let mut notes = [Note::NONE; BATCH];
         let rooms = self.rooms.chunks_exact_mut(ROOM);
@@ -143,7 +143,7 @@ impl Hardware {
     }
 }
 
-/// Has a socket say when the card received ([`RECEIVED`]) or sent ([`SENT`]) a frame.
+/// Makes a socket report when the card received ([`RECEIVED`]) or sent ([`SENT`]) a frame.
 pub(super) fn ask(socket: &impl AsFd, which: TimestampingFlag) -> io::Result<()> {
     let flags = which | TimestampingFlag::SOF_TIMESTAMPING_RAW_HARDWARE;
     Ok(setsockopt(socket, sockopt::Timestamping, &flags)?)
@@ -171,18 +171,18 @@ impl Sent {
         self.0.push_back((frame.to_owned(), at));
     }
 
-    /// When this frame was sent; of two that are the same, the first.
+    /// When this frame was sent; of two equal frames, the first.
     fn take(&mut self, frame: &[u8]) -> Option<Timestamp> {
         let index = self.0.iter().position(|(sent, _)| sent == frame)?;
         self.0.remove(index).map(|(_, at)| at)
     }
 }
 
-/// The way from the card's clock to the time of the run: as far as the first frame with both stamps shows.
+/// The offset from the card's clock to the time of the run, taken from the first frame with both stamps.
 #[derive(Debug, Default)]
 struct Shift {
     offset: Option<Span>,
-    /// The kernel's stamp of the last frame with both, and how far the card's was ahead of it.
+    /// The kernel's stamp of the last frame with both stamps, and how far the card's was ahead of it.
     last: Option<(Timestamp, Span)>,
     unstamped: u64,
 }
@@ -199,7 +199,7 @@ impl Shift {
             && let change = ahead.less(before)
             && change.abs() > tolerated(software.since(since))
         {
-            // The card's clock was set. This frame is where both begin anew.
+            // The card's clock was set. This frame is where both clocks begin again.
             self.unstamped += 1;
             self.offset = Some(ahead);
             return software;
@@ -208,8 +208,8 @@ impl Shift {
     }
 }
 
-/// How far the card's clock and the kernel's may part in this time without having been set: by what the card keeps frames
-/// to itself, and by their drift.
+/// How far the card's clock and the kernel's may diverge in this time without having been set: by the time that the
+/// card holds frames back, and by their drift.
 fn tolerated(time: Span) -> Span {
     PATIENCE.plus(time.scaled(DRIFT))
 }
@@ -243,7 +243,7 @@ mod tests {
         let second = 1_000_000_000;
         for (software, hardware, shifted) in [
             (second, 0, second),
-            // It drifts by 300 ppm, and that is left in.
+            // The clock drifts by 300 ppm, which is not corrected.
             (101 * second, 100 * second + 30_000_000, 101 * second + 30_000_000),
             (102 * second, 901 * second, 102 * second),
             (103 * second, 902 * second + 1, 103 * second + 1),

@@ -1,13 +1,14 @@
-//! What distinguishes the probes to each target from all others: a source port of its own, held, or a random number of its own.
+//! Identifiers that distinguish the probes to each target from all others: a source port of its own, held, or a
+//! random number of its own.
 //!
-//! A socket that holds a port (and a second one, for probes that confirm answers) is what makes the port ours: no other program
-//! gets it, and the kernel does not answer the target's UDP with a port-unreachable of its own. A TCP port is bound but neither
-//! listened on nor connected, so that the kernel knows of no connection: it answers the target's SYN-ACK with one RST, which
-//! closes what the probe half opened (RFC 9293 §3.10.7.1). No such socket is read; a filter keeps the kernel from storing
-//! anything for it.
+//! A port is ours because a socket holds it (and another socket a second port, for probes that confirm answers): no
+//! other program gets it, and the kernel does not answer the target's UDP with a port-unreachable of its own. A TCP
+//! port is bound but neither listened on nor connected, so that the kernel knows of no connection: it answers the
+//! target's SYN-ACK with one RST, which closes the connection that the probe half opened (RFC 9293 §3.10.7.1). No
+//! such socket is read; a filter keeps the kernel from storing anything for it.
 //!
-//! Invariant: no two targets of a link have an identifier in common. The ports of several targets are next to each other, from a
-//! random one on and without those that others have, so that a filter knows them by the first and the last.
+//! Invariant: no two targets of a link share an identifier. The ports of several targets are consecutive, from a
+//! random one on and without ports that others hold, so that a filter needs only the first and the last.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,13 +25,13 @@ use crate::wire::ipv4;
 /// The identifiers of all targets of a link.
 #[derive(Default)]
 pub(super) struct Identifiers {
-    /// Of each target, the first and the second.
+    /// For each target, the first and the second identifier.
     of: Vec<(u16, Option<u16>)>,
-    /// Held, not used.
+    /// Sockets that hold ports and are never used.
     held: Vec<Socket>,
 }
 
-/// A protocol with ports: its number, what it is called, and the socket that holds a port of it.
+/// A protocol with ports: its number, its name, and the type of socket that holds one of its ports.
 type Transport = (u8, &'static str, Type);
 
 const TRANSPORTS: &[Transport] = &[
@@ -39,20 +40,20 @@ const TRANSPORTS: &[Transport] = &[
     (ipv4::UDP_LITE, "UDP-Lite", Type::DGRAM),
 ];
 
-/// The protocol of the probes, if that has ports; they are the same in both families.
+/// The protocol of the probes, if it has ports; it is the same in both families.
 fn transport(config: &LiveConfig) -> Option<Transport> {
     let protocol = config.protocol(config.targets.first()?.address);
     TRANSPORTS.iter().copied().find(|(number, ..)| *number == protocol)
 }
 
-/// How many sockets it takes to hold the ports of all targets.
+/// The number of sockets that hold the ports of all targets.
 pub(super) fn needed(config: &LiveConfig) -> usize {
     let each = 1 + usize::from(config.confirming);
     transport(config).map_or(0, |_| config.targets.len() * each)
 }
 
 impl Identifiers {
-    /// Takes those that probes as `config` wants them need.
+    /// Takes the identifiers that the probes of `config` need.
     pub(super) fn take(config: &LiveConfig) -> Result<Self, OpenError> {
         let mut taken = Self::default();
         match (&config.targets[..], transport(config)) {
@@ -67,17 +68,17 @@ impl Identifiers {
         Ok(taken)
     }
 
-    /// The first of the target with this number, 0 if there is no such target.
+    /// The first identifier of the target with this number; 0 if there is no such target.
     pub(super) fn first(&self, target: usize) -> u16 {
         self.of.get(target).map_or(0, |(first, _)| *first)
     }
 
-    /// The second, if it has one.
+    /// The second identifier of the target with this number, if it has one.
     pub(super) fn second(&self, target: usize) -> Option<u16> {
         self.of.get(target)?.1
     }
 
-    /// What lets the probes and the answers of all targets through, for each family.
+    /// The filters that pass the probes and the answers of all targets, one for each family.
     pub(super) fn filters(&self, config: &LiveConfig) -> Vec<Filter> {
         let of_family = |is_ipv4: bool| {
             let all = config.targets.iter().zip(&self.of);
@@ -100,7 +101,7 @@ impl Identifiers {
         [true, false].into_iter().filter_map(of_family).collect()
     }
 
-    /// A port for one target alone: this one, or a random one, which nobody is to guess.
+    /// The port of a single target: the given one, or a random one that cannot be guessed.
     fn port(
         &mut self,
         target: &LiveTarget,
@@ -115,7 +116,7 @@ impl Identifiers {
         Ok(port)
     }
 
-    /// A port for each of several targets, or two.
+    /// One or two ports for each of several targets.
     fn ports(
         &mut self,
         config: &LiveConfig,
@@ -127,7 +128,7 @@ impl Identifiers {
             needed: needed(config),
             what: format!("{} ports", transport.1),
         };
-        // Those that are asked for first: no random one is to be one of them.
+        // Ports that were asked for come first: no random port may be one of them.
         for target in targets {
             let port = target.source_port.map(|port| self.port(target, transport, Some(port)));
             self.of.push((port.transpose()?.unwrap_or(0), None));
@@ -156,7 +157,7 @@ impl Identifiers {
         Ok(())
     }
 
-    /// A random number for each target, or two, which nobody holds.
+    /// One or two random numbers for each target, which nobody holds.
     fn numbers(&mut self, targets: &[LiveTarget], confirming: bool) -> Result<(), OpenError> {
         let needed = targets.len() * (1 + usize::from(confirming));
         if needed > usize::from(u16::MAX) {
@@ -184,17 +185,17 @@ fn draw(first: u16, targets: &[LiveTarget]) -> Result<u16, OpenError> {
     random::from(first).map_err(|e| OpenError::socket("draw a random number", interface, e))
 }
 
-/// All ports from `begin` on; where there are no more above, those below.
+/// All ports from `begin` on, then those below it.
 fn block(begin: u16) -> impl Iterator<Item = u16> {
     (begin..=u16::MAX).chain((random::FIRST_FREE..begin).rev())
 }
 
-/// From the least to the greatest.
+/// The range from the lowest to the highest port.
 fn range(ports: impl Iterator<Item = u16> + Clone) -> Ports {
     Ports::Range(ports.clone().min().unwrap_or(0), ports.max().unwrap_or(0))
 }
 
-/// How many random ports are tried before the kernel is asked for one, which chooses from fewer.
+/// The number of random ports that are tried before the kernel is asked for one, which chooses from fewer.
 const TRIES: usize = 64;
 
 /// Holds a random port that is free.
@@ -208,13 +209,13 @@ fn hold_any(transport: Transport, target: &LiveTarget) -> Result<(Option<Socket>
     hold(transport, target, 0)
 }
 
-/// Whether somebody has that port, or it is one that takes a right.
+/// Whether the port is in use, or needs a privilege.
 fn is_taken(error: &OpenError) -> bool {
     let OpenError::Port { source, .. } = error else { return false };
     matches!(source.raw_os_error(), Some(libc::EADDRINUSE | libc::EACCES))
 }
 
-/// Binds a socket to a port of the address that probes to a target come from, so that nobody else can; port 0 lets the
+/// Binds a socket to a port of the source address of a target's probes, so that nobody else can; port 0 lets the
 /// kernel choose.
 fn hold(
     transport: Transport,
@@ -236,14 +237,15 @@ fn hold(
 fn bind(protocol: u8, kind: Type, wanted: SocketAddr) -> io::Result<(Option<Socket>, u16)> {
     let protocol = Protocol::from(i32::from(protocol));
     let socket = match Socket::new(Domain::for_address(wanted), kind, Some(protocol)) {
-        // UDP-Lite is on its way out of Linux. A kernel without it gives its ports to nobody.
+        // UDP-Lite is being removed from Linux. A kernel without it gives its ports to nobody.
         Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
             return Ok((None, wanted.port()));
         }
         socket => socket?,
     };
     match attach(&SockRef::from(&socket), &filter::DROP_ALL) {
-        // Kernels may ask for CAP_NET_ADMIN there. Nothing is stored for a TCP socket that neither listens nor connects.
+        // Kernels may require CAP_NET_ADMIN there. Nothing is stored for a TCP socket that neither listens nor
+        // connects.
         Err(error) if kind == Type::STREAM && error.kind() == io::ErrorKind::PermissionDenied => {}
         attached => attached?,
     }

@@ -1,15 +1,17 @@
-//! How many files this process may have open: each target takes a socket or two that hold its ports.
+//! The limit of open files: each target needs one or two sockets that hold its ports.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::config::{LiveConfig, OpenError};
 use super::identifiers;
 
-/// What a run has open beside the sockets of its targets: streams, recordings, databases, the capture.
+/// The number of files that a run has open beside the sockets of its targets: streams, recordings, databases, the
+/// capture.
 const BESIDE: usize = 64;
 
-/// Sees to it that the sockets of all targets can be opened. A process begins with fewer files than it is permitted, since old
-/// programs cannot wait for those with high numbers; to ask for the rest needs no right.
+/// Raises the limit of open files so that the sockets of all targets can be opened. A process begins with a lower
+/// limit than it is permitted, for the sake of old programs that cannot wait for high descriptors; raising it needs
+/// no privilege.
 pub(super) fn make_room(config: &LiveConfig) -> Result<(), OpenError> {
     let sockets = identifiers::needed(config) + config.sources().len();
     let needed = u64::try_from(sockets + BESIDE).unwrap_or(u64::MAX);
@@ -22,7 +24,8 @@ pub(super) fn make_room(config: &LiveConfig) -> Result<(), OpenError> {
     }
 }
 
-/// The limit to be set so that so many files can be open, if it is not high enough; how many are permitted, if they are too few.
+/// The limit to set for this number of open files, if the present one is too low. An error holds the number that is
+/// permitted, if that is too low.
 fn raised(limit: Rlimit, needed: u64) -> Result<Option<Rlimit>, u64> {
     let is_enough = |permitted: Option<u64>| permitted.is_none_or(|it| it >= needed);
     match limit.maximum {

@@ -1,11 +1,10 @@
 //! The live link on Linux: raw and packet sockets, through pnet.
 //!
-//! A probe goes out through a raw socket, and it, like every reply, is seen on a packet socket with
-//! the kernel's stamp; one thread waits with `ppoll` for whichever comes first, frame, wake-up or
-//! deadline. Invariants: an idle wait costs no CPU; a frame that is waiting, read or not, is handed out
-//! before any word of quiet; [`Received::Quiet`] is only said of a time that the capture is known to be
-//! past. Frames are read in batches, and what was read is handed out without asking the kernel anything.
-//! See packet(7), raw(7), and section 4 of the design for what each socket is good for.
+//! A probe leaves through a raw socket. It is seen on a packet socket, like every reply, with the kernel's stamp. One
+//! thread waits with `ppoll` for whichever comes first: frame, wake-up or deadline. Invariants: an idle wait costs no
+//! CPU; a waiting frame, read or not, is handed out before any [`Received::Quiet`], which is only given for a time
+//! that the capture has passed. Frames are read in batches, and frames that were read are handed out without a system
+//! call. See packet(7), raw(7), and section 4 of the design for the purpose of each socket.
 
 mod capture;
 mod clocks;
@@ -54,36 +53,36 @@ pub use self::config::{Clock, LiveConfig, LiveTarget, OpenError};
 pub use self::stamping::Stamping;
 pub use self::wake::{Interrupt, Waker};
 
-/// How long after its stamp a frame may take to become readable: the kernel stamps it, then runs the
-/// filter and queues it, and may be interrupted in between. Seen: up to 350 µs on a loaded machine.
+/// The longest time from a frame's stamp until it can be read: the kernel stamps it, then runs the filter and queues
+/// it, and may be interrupted in between. Up to 350 µs were seen on a loaded machine.
 pub const GRACE: Span = Span::from_micros(500);
 
-/// A network, live.
+/// A link to the live network.
 pub struct LiveLink {
     sender: Sender,
     identifiers: Identifiers,
-    /// What frames begin with, of each target.
+    /// The link type of the frames, for each target.
     links: Vec<LinkType>,
     capture: Capture,
     /// Waited for before the first probe.
     stamping: Stamping,
     waker: Waker,
     wakeups: Wakeups,
-    /// The card, if it is its clock that counts.
+    /// The card, if its clock stamps the frames.
     hardware: Option<Hardware>,
-    /// What time it is, and what stamps mean.
+    /// The clocks of the host, and how stamps relate to them.
     clocks: Box<dyn Clocks>,
     timeline: Timeline,
     settings: Settings,
-    /// Whether a frame is likely to be there already: then it is read without waiting for it.
+    /// Whether a frame is probably there already: then it is read without waiting for it.
     expecting: bool,
-    /// What is captured on, for errors.
+    /// The name of the interface that is captured on, for errors.
     interface: String,
-    /// Its going down is no error.
+    /// Whether to continue when the interface goes down.
     survive_link_down: bool,
 }
 
-/// What a wait came to.
+/// The result of a wait.
 enum Ready {
     Frame,
     Woken,
@@ -94,7 +93,7 @@ enum Ready {
 }
 
 impl LiveLink {
-    /// Opens every socket there is to open; needs `CAP_NET_RAW`, after that no privilege. The kernel was asked for stamps
+    /// Opens all sockets, which needs `CAP_NET_RAW`; no privilege is needed later. Stamps must have been requested
     /// before: see [`Stamping`].
     ///
     /// # Errors
@@ -144,34 +143,34 @@ impl LiveLink {
         })
     }
 
-    /// The same link, whose time goes on after that of a recording: `last` is when that was over, and `offset` by how much
-    /// the clock had been set by then.
+    /// Makes the time of this link follow that of a recording: `last` is when the recording ended, and `offset` is
+    /// the sum of its clock steps.
     #[must_use]
     pub fn going_on(self, last: Timestamp, offset: Span) -> Self {
         Self { timeline: self.timeline.going_on(last, offset), ..self }
     }
 
-    /// What tells the probes to the target with this number from all others: for protocols with ports the source port,
-    /// held, and nothing else passes the filter if there is one target; otherwise a random number of at least 1. 0 if there
-    /// is no such target.
+    /// The identifier of the probes to the target with this number: for protocols with ports the source port, which
+    /// is held (and with a single target nothing else passes the filter); otherwise a random number of at least 1. 0
+    /// if there is no such target.
     #[must_use]
     pub fn ident(&self, target: usize) -> u16 {
         self.identifiers.first(target)
     }
 
-    /// What tells the probes that confirm answers of this target from all others, if there are to be any.
+    /// The identifier of the probes to this target that confirm answers, if there are to be any.
     #[must_use]
     pub fn second_ident(&self, target: usize) -> Option<u16> {
         self.identifiers.second(target)
     }
 
-    /// What frames begin with on the interface that probes to this target are to leave by.
+    /// The link type of the interface that probes to this target leave by.
     #[must_use]
     pub fn link_type(&self, target: usize) -> LinkType {
         self.links.get(target).copied().unwrap_or(LinkType::Sll2)
     }
 
-    /// Which clock stamps the frames.
+    /// The clock that stamps the frames, in words.
     #[must_use]
     pub fn clock(&self) -> String {
         match &self.hardware {
@@ -180,15 +179,15 @@ impl LiveLink {
         }
     }
 
-    /// How many frames had no stamp by the card, and so have the kernel's, if it is the card's clock
-    /// that counts.
+    /// The number of frames without a stamp of the card, which have the kernel's stamp instead, if the card's clock
+    /// stamps frames.
     #[must_use]
     pub fn unstamped(&self) -> Option<u64> {
         self.hardware.as_ref().map(Hardware::unstamped)
     }
 
-    /// How long after its stamp a frame may take to become readable. A card's stamp is earlier than
-    /// the kernel's by as long as the card keeps frames to itself.
+    /// The longest time from a frame's stamp until it can be read. A card stamps earlier than the kernel, by as long
+    /// as it holds frames back.
     fn grace(&self) -> Span {
         match self.hardware {
             None => GRACE,
@@ -196,13 +195,13 @@ impl LiveLink {
         }
     }
 
-    /// Something to end a wait with, from wherever.
+    /// A handle that ends a wait of this link from another thread or a signal handler.
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
     }
 
-    /// What the kernel counted so far.
+    /// The kernel's counters so far.
     ///
     /// # Errors
     /// [`LinkError::Io`], with the kernel's reason.
@@ -214,12 +213,12 @@ impl LiveLink {
         })
     }
 
-    /// Whether what is captured on exists: one that is gone never comes up again.
+    /// Whether the interface that is captured on exists: one that was removed never comes up again.
     fn is_there(&self) -> bool {
         self.interface == ANY || sys::is_there(&self.capture, &self.interface)
     }
 
-    /// Waits for a frame or a wake-up, `timeout` long at most.
+    /// Waits for a frame or a wake-up, at most `timeout` long.
     fn wait(&self, timeout: Option<Span>) -> Result<Ready, LinkError> {
         let wakeups = self.wakeups.as_fd();
         let settings = self.settings.descriptor().unwrap_or(wakeups);
@@ -236,7 +235,7 @@ impl LiveLink {
     }
 }
 
-/// A length of time for system calls; none if it is not positive.
+/// A length of time for system calls; `None` if it is not positive.
 fn time_spec(span: Span) -> TimeSpec {
     let nanos = span.nanos().max(0);
     TimeSpec::new(nanos / 1_000_000_000, nanos % 1_000_000_000)
@@ -263,7 +262,7 @@ impl Link for LiveLink {
     }
 
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
-        // What was stamped by `until` is readable by then.
+        // A frame that was stamped by `until` can be read by then.
         let quiet_at = until.map(|until| until.after(self.grace()));
         while !self.capture.has_frame() {
             if let Some(other) = self.expect_frame(quiet_at)? {
@@ -275,7 +274,7 @@ impl Link for LiveLink {
 }
 
 impl LiveLink {
-    /// Reads or waits once. What it came to, if that was something else than frames.
+    /// Reads or waits once. Returns the outcome if it is not frames.
     fn expect_frame(
         &mut self,
         quiet_at: Option<Timestamp>,
@@ -300,7 +299,7 @@ impl LiveLink {
                 return Ok(is_due.then(|| Received::Quiet(now.before(self.grace()))));
             }
         }
-        // A step is told once no frame from before it can come any more.
+        // A step is reported once no frame from before it can come any longer.
         if self.timeline.is_unsettled() {
             (left, self.expecting) = (Some(GRACE), true);
         }
@@ -319,11 +318,11 @@ impl LiveLink {
         Ok(None)
     }
 
-    /// Reads what frames there are, and then the clocks; it was `now` before.
+    /// Reads the frames that are there, and then the clocks; `now` is the time before.
     fn read(&mut self, now: Timestamp) -> Result<(), LinkError> {
         self.expecting = match self.capture.read() {
             Ok(more) => more,
-            // It is said once, and the socket captures again as soon as the interface is up.
+            // The error is reported once, and the socket captures again as soon as the interface is up.
             Err(error) if self.survive_link_down && is_down(&error) && self.is_there() => false,
             Err(source) => return Err(broken(&self.interface, source)),
         };
@@ -332,7 +331,7 @@ impl LiveLink {
         Ok(())
     }
 
-    /// The next of the frames that were read, or a step of the clock before it.
+    /// The next frame that was read, or a step of the clock before it.
     fn next_frame(&mut self) -> Result<Received<'_>, LinkError> {
         let stamp = self.capture.next_stamp().map(|stamp| self.clocks.restamped(stamp));
         let placed = stamp.map(|stamp| self.timeline.place(stamp)).transpose();
@@ -356,7 +355,7 @@ impl LiveLink {
     }
 }
 
-/// Whether an interface is down, or gone.
+/// Whether an interface is down or was removed.
 fn is_down(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENETDOWN)
 }

@@ -1,10 +1,10 @@
-//! Questions to the kernel over rtnetlink: how would this datagram be routed, what is this interface, and
-//! which addresses has it?
+//! Queries to the kernel over rtnetlink: how a datagram would be routed, what an interface is, and which addresses it
+//! has.
 //!
-//! Only netlink answers the first one exactly (policy routing, one address on two interfaces), and
-//! it answers the second for the network namespace we are in, which `/sys/class/net` does not when
-//! sysfs was mounted in another one. Messages are those of rtnetlink(7): a 16-byte header, a fixed
-//! part, then attributes of {length, type, value} padded to 4 bytes, all in host byte order.
+//! Only netlink answers the first query exactly (policy routing, one address on two interfaces). It answers the
+//! second for the network namespace of this process, which `/sys/class/net` does not if sysfs was mounted in another
+//! one. Messages are those of rtnetlink(7): a 16-byte header, a fixed part, then attributes of {length, type, value}
+//! padded to 4 bytes, all in host byte order.
 
 use std::io;
 use std::net::IpAddr;
@@ -26,12 +26,12 @@ const ADDRESS_LEN: usize = 8;
 #[expect(clippy::cast_possible_truncation, reason = "NLM_F_DUMP is 0x300")]
 const DUMP: u16 = libc::NLM_F_DUMP as u16;
 
-/// What the kernel would do with a datagram.
+/// The route that the kernel would choose for a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteAnswer {
-    /// The interface it leaves by; that of `lo` for an address of this host.
+    /// The index of the interface that it leaves by; `lo` for an address of this host.
     pub interface: u32,
-    /// The source address it would choose, if it has one to choose.
+    /// The source address that the kernel would choose, if it has one.
     pub source: Option<IpAddr>,
     /// Whether the destination is an address of this host.
     pub local: bool,
@@ -39,43 +39,43 @@ pub struct RouteAnswer {
     pub broadcast: bool,
 }
 
-/// One of several that a route balances what it carries over.
+/// One of several next hops among which a route balances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NextHop {
-    /// The interface that it is reached by.
+    /// The index of the interface that leads to it.
     pub interface: u32,
-    /// Its address, unless the destination is on that link.
+    /// The address of the next hop; `None` if the destination is on that link.
     pub gateway: Option<IpAddr>,
 }
 
-/// What the kernel says of an interface.
+/// The kernel's description of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkAnswer {
-    /// Its name.
+    /// The name of the interface.
     pub name: String,
-    /// Its hardware type, an `ARPHRD_` number.
+    /// The hardware type, an `ARPHRD_` number.
     pub hardware: u16,
-    /// Its `IFF_` flags.
+    /// The `IFF_` flags.
     pub flags: u32,
-    /// The longest datagram it takes.
+    /// The longest datagram that the interface takes, in bytes.
     pub mtu: u32,
 }
 
-/// A socket that the kernel is asked by.
+/// A netlink socket for queries to the kernel.
 pub struct Channel(OwnedFd);
 
 impl Channel {
-    /// Opens one.
+    /// Opens the netlink socket.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the kernel.
     pub fn open() -> io::Result<Self> {
         let protocol = SockProtocol::NetlinkRoute;
         Ok(Self(socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?))
     }
 
-    /// Asks for the route to `target`, as `ip route get` does: from `source` and by the interface with
-    /// index `interface`, where these are given.
+    /// Asks for the route to `target`, as `ip route get` does: from `source` and by the interface with index
+    /// `interface`, where these are given.
     ///
     /// # Errors
     /// The kernel's: `ENETUNREACH`, `EHOSTUNREACH`, `EACCES` (prohibited), `EINVAL` (black hole).
@@ -107,17 +107,17 @@ impl Channel {
         })
     }
 
-    /// The next hops among which the route to `target` balances; none where it does not.
+    /// The next hops among which the route to `target` balances; empty if it does not balance.
     ///
     /// # Errors
-    /// The kernel's, as of [`route`](Self::route).
+    /// As for [`route`](Self::route).
     pub fn next_hops(&self, target: IpAddr) -> io::Result<Vec<NextHop>> {
         /// Length of `struct rtnexthop`.
         const HOP_LEN: usize = 8;
         let (family, host_bits) = if target.is_ipv4() { (AF_INET, 32) } else { (AF_INET6, 128) };
         let mut body = vec![0; ROUTE_LEN];
         body[..2].copy_from_slice(&[family, host_bits]);
-        // The route itself, and not the one next hop that is chosen.
+        // This asks for the route itself, not for the one next hop that is chosen.
         body[8..].copy_from_slice(&libc::RTM_F_FIB_MATCH.to_ne_bytes());
         attribute(&mut body, libc::RTA_DST, &octets(target));
         let answer = self.ask(libc::RTM_GETROUTE, &body)?;
@@ -133,10 +133,10 @@ impl Channel {
         Ok(hops)
     }
 
-    /// Asks what the interface with this index is.
+    /// Asks for the description of the interface with this index.
     ///
     /// # Errors
-    /// The kernel's: `ENODEV` when there is none.
+    /// The error of the kernel: `ENODEV` if there is no such interface.
     pub fn link(&self, index: u32) -> io::Result<LinkAnswer> {
         let mut body = vec![0; LINK_LEN];
         body[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -157,7 +157,7 @@ impl Channel {
     /// The addresses of the interface with this index, of the family of `like`, in the kernel's order.
     ///
     /// # Errors
-    /// The kernel's.
+    /// The error of the kernel.
     pub fn addresses(&self, index: u32, like: IpAddr) -> io::Result<Vec<IpNetwork>> {
         let family = if like.is_ipv4() { AF_INET } else { AF_INET6 };
         let mut body = vec![0; ADDRESS_LEN];
@@ -177,7 +177,7 @@ impl Channel {
         }
     }
 
-    /// Sends one request and gives the body of its answer.
+    /// Sends one request and returns the body of its answer.
     fn ask(&self, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
         self.request(kind, 0, body)?;
         let answer = self.receive()?;
@@ -207,7 +207,7 @@ impl Channel {
     }
 }
 
-/// The type and the body of the first message there, which is taken off; none if it is cut short.
+/// Takes the first message off, and returns its type and its body; `None` if it is cut short.
 fn message<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
     let head: [u8; HEADER_LEN] = *rest.first_chunk()?;
     let length = usize::try_from(u32::from_ne_bytes([head[0], head[1], head[2], head[3]])).ok()?;
@@ -216,7 +216,7 @@ fn message<'a>(rest: &mut &'a [u8]) -> Option<(u16, &'a [u8])> {
     Some((u16::from_ne_bytes([head[4], head[5]]), body))
 }
 
-/// The body of a message, unless that is an error.
+/// The body of a message, unless it reports an error.
 fn intact(kind: u16, body: &[u8]) -> io::Result<&[u8]> {
     if i32::from(kind) != libc::NLMSG_ERROR {
         return Ok(body);
@@ -225,7 +225,7 @@ fn intact(kind: u16, body: &[u8]) -> io::Result<&[u8]> {
     Err(io::Error::from_raw_os_error(code.saturating_neg()))
 }
 
-/// The interface and the address that an answer is about: our own where the other end of a link has one too.
+/// The interface and the address that an answer is about: our own, if the other end of a link has one too.
 fn address_of(answer: &[u8]) -> Option<(u32, IpNetwork)> {
     let [_, prefix, _, _, index @ ..] = *answer.first_chunk::<ADDRESS_LEN>()?;
     let find = |wanted| attribute_of(answer, ADDRESS_LEN, wanted);

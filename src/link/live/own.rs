@@ -1,13 +1,15 @@
-//! What this host says to itself, which nobody on the path says: of one target the filter knows it, of several it is known here.
+//! Frames of this host to itself, which nobody on the path sent. With one target the filter drops them, with several
+//! this module does.
 //!
-//! A frame that comes in with an address of ours is neither a probe nor an answer to one: it is forged or reflected. An ICMP error
-//! of an address of ours to itself says that a probe did not leave, unless it was a probe to that address.
+//! An incoming frame with an address of ours as its source is neither a probe nor an answer: it is forged or
+//! reflected. An ICMP error from an address of ours to itself says that a probe did not leave, unless the probe was
+//! addressed to it.
 
 use std::net::IpAddr;
 
 use crate::wire::{ip, quoted};
 
-/// Whether that is all that a datagram is; `sources` are our addresses, in order.
+/// Whether a datagram is such a frame; `sources` are our addresses, in order.
 pub(super) fn is_of_this_host(datagram: &[u8], outgoing: bool, sources: &[IpAddr]) -> bool {
     let Ok((header, payload)) = ip::decode(datagram) else { return false };
     let is_ours = sources.binary_search(&header.source).is_ok();

@@ -1,8 +1,8 @@
-//! A child process that does one thing and holds nothing but a socket to its parent, and perhaps a file.
+//! A child process for a single task, which holds only a socket to its parent and perhaps a file.
 //!
-//! Invariant: it never returns into the parent's code, has no descriptor of the parent's but these, and its
-//! standard streams lead nowhere. To be made before any thread is: what a lock of another thread's guards
-//! is as that thread left it.
+//! Invariant: the child never returns into the parent's code, has no other descriptor of the parent, and its standard
+//! streams lead nowhere. Start it before any thread: data that another thread has locked would stay as that thread
+//! left it.
 
 #![expect(unsafe_code, reason = "a fork, and the closing of what the child inherits")]
 
@@ -13,15 +13,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// Where the descriptors begin that are not standard streams.
+/// The first descriptor that is not a standard stream.
 const FIRST: libc::c_uint = 3;
-/// How many descriptors are closed one by one where the kernel (before 5.9) cannot close them all at once.
+/// The number of descriptors that are closed one by one if the kernel (before 5.9) cannot close them all at once.
 const FEW: libc::c_uint = 4_096;
 
-/// Has a child process do `work` with `socket`, and end. It keeps `file`, too. The caller has to wait for it.
+/// Starts a child process that does `work` with `socket`, and ends. It keeps `file`, too. The caller must wait for
+/// it.
 ///
 /// # Errors
-/// The kernel's, when there is no room for another process.
+/// The error of the kernel, if it cannot start another process.
 pub fn start(
     socket: OwnedFd,
     file: Option<BorrowedFd<'_>>,
@@ -43,10 +44,10 @@ pub fn start(
     }
 }
 
-/// Has no program that this process runs inherit a descriptor, but for the standard streams: neither what libraries
-/// opened nor what came from whoever started this process.
+/// Sets close-on-exec on all descriptors but the standard streams: no program that this process runs inherits what
+/// libraries opened, or what came from the caller of this process.
 pub fn close_on_exec() {
-    /// As many as a process may have open by default.
+    /// The number of files that a process may have open by default.
     const USUAL: libc::c_int = 1_024;
     let all = libc::c_uint::MAX;
     // SAFETY: no descriptor is closed by it, as long as there is no other program.
@@ -62,7 +63,7 @@ pub fn close_on_exec() {
     }
 }
 
-/// Closes whatever the parent had open, but the standard streams and these.
+/// Closes whatever the parent had open, except the standard streams and these.
 fn close_all_but(kept: [Option<BorrowedFd<'_>>; 2]) {
     let number = |kept: BorrowedFd<'_>| kept.as_raw_fd().cast_unsigned();
     let mut kept: Vec<_> = kept.into_iter().flatten().map(number).collect();
@@ -75,7 +76,7 @@ fn close_all_but(kept: [Option<BorrowedFd<'_>>; 2]) {
     close(first, libc::c_uint::MAX);
 }
 
-/// Closes the descriptors from one to another, if there are any.
+/// Closes the descriptors from `first` to `last`, if there are any.
 fn close(first: libc::c_uint, last: libc::c_uint) {
     // SAFETY: what owns these descriptors is never used again in this process, nor dropped.
     if first <= last && unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == -1 {
@@ -86,7 +87,7 @@ fn close(first: libc::c_uint, last: libc::c_uint) {
     }
 }
 
-/// Standard streams that lead nowhere: what libraries print is not the program's report.
+/// Points the standard streams to nowhere: what libraries print is not part of the report.
 fn silence() {
     let nowhere = OpenOptions::new().read(true).write(true).open("/dev/null");
     let Ok(nowhere) = nowhere.map(IntoRawFd::into_raw_fd) else { return };

@@ -1,14 +1,15 @@
-//! Random numbers from the kernel, which nobody can foresee (getrandom(2)).
+//! Random numbers from the kernel, which cannot be predicted (getrandom(2)).
 
 use std::cell::RefCell;
 use std::io;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
-/// Ports from here on are for whoever wants one.
+/// The first port that needs no privilege.
 pub const FIRST_FREE: u16 = 1_024;
 
-/// How many numbers the kernel is asked for at a time: as many octets as are all there at once (getrandom(2)).
+/// The number of random numbers that are read at a time: the kernel returns this many octets in one piece
+/// (getrandom(2)).
 const POOL: usize = 8;
 
 thread_local! {
@@ -18,7 +19,7 @@ thread_local! {
 /// 64 random bits.
 ///
 /// # Errors
-/// The kernel's reason, if it has none to give.
+/// The error of the kernel, if it has no random numbers.
 pub fn number() -> io::Result<u64> {
     LEFT.with_borrow_mut(|left| {
         if left.is_empty() {

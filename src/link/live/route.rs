@@ -1,9 +1,9 @@
-//! Which interface and source address a probe leaves by: the ones the kernel would use.
+//! Chooses the interface and the source address of a probe: the ones that the kernel would use.
 //!
-//! The kernel is asked twice, as `connect(2)` does it: first for the source address it prefers, then
-//! for the route from that address, which policy routing may send elsewhere. `-i` binds the question
-//! to an interface as `SO_BINDTODEVICE` will bind the probes; so does the zone of a link-local target
-//! (RFC 4007 §11), which means nothing without one.
+//! The kernel is asked twice, as `connect(2)` does it: first for the source address that it prefers, then for the
+//! route from that address, which policy routing may send elsewhere. `-i` restricts the queries to an interface as
+//! `SO_BINDTODEVICE` will restrict the probes; so does the zone of a link-local target (RFC 4007 §11), which is
+//! ambiguous without one.
 
 use std::fmt;
 use std::io;
@@ -16,19 +16,19 @@ use super::netlink::Channel;
 use crate::untrusted::Untrusted;
 use crate::wire::LinkType;
 
-/// The name that stands for every interface at once.
+/// The name that stands for all interfaces.
 pub const ANY: &str = "any";
 
 /// A network interface of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name as the kernel takes it: who prints it makes an [`Untrusted`] of it.
+    /// The name as the kernel takes it: print it as an [`Untrusted`].
     pub name: String,
-    /// Its number in the kernel.
+    /// The index of the interface in the kernel.
     pub index: u32,
-    /// What frames captured on it begin with.
+    /// The link type of frames that are captured on it.
     pub link: LinkType,
-    /// The longest datagram it takes, in bytes.
+    /// The longest datagram that it takes, in bytes.
     pub mtu: u32,
     /// Whether it is the loopback interface, on which each packet is seen twice.
     pub is_loopback: bool,
@@ -39,20 +39,19 @@ pub struct Interface {
 /// How probes to a target leave this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// Where they are seen leaving. For an address of this host that is `lo`, whatever `-i` says.
+    /// The interface on which they are seen leaving. For an address of this host it is `lo`, whatever `-i` says.
     pub interface: Interface,
-    /// Their source address.
+    /// The source address of the probes.
     pub source: IpAddr,
-    /// The interface that the sending socket is to be bound to: the one asked for with `-i` or by
-    /// the target's zone.
+    /// The interface that the sending socket is bound to: the one given with `-i` or by the target's zone.
     pub bound_to: Option<String>,
-    /// The number of the zone in which a link-local target is meant, 0 for any other target.
+    /// The number of the zone of a link-local target; 0 for any other target.
     pub scope: u32,
 }
 
-/// Hardware types (`ARPHRD_` numbers) whose frames are not captured cooked. PPP (512) is not among
-/// them: whether its frames carry a PPP header depends on the driver, so it is, as in libpcap,
-/// captured cooked, which works on any interface.
+/// Hardware types (`ARPHRD_` numbers) whose frames are not captured cooked. PPP (512) is not among them: whether its
+/// frames carry a PPP header depends on the driver. So it is captured cooked, as in libpcap, which works on any
+/// interface.
 const HARDWARE: &[(u16, LinkType)] = &[
     (libc::ARPHRD_ETHER, LinkType::Ethernet),
     (libc::ARPHRD_LOOPBACK, LinkType::Ethernet),
@@ -63,7 +62,7 @@ const HARDWARE: &[(u16, LinkType)] = &[
     (519, LinkType::Raw), // ARPHRD_RAWIP: cellular modems
 ];
 
-/// Why there is no way to send a probe.
+/// The reason why no probe can be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
     /// `-i` names an interface that does not exist.
@@ -91,8 +90,8 @@ pub enum RouteError {
         /// "IPv4" or "IPv6".
         family: &'static str,
     },
-    /// A link-local target, and no word of the link.
-    #[error("{target} is link-local: say by which interface: {target}%{}", .example.escaped())]
+    /// The target is link-local, and no interface is given.
+    #[error("{target} is link-local: name its interface: {target}%{}", .example.escaped())]
     NoZone {
         /// The target.
         target: IpAddr,
@@ -144,12 +143,12 @@ pub enum RouteError {
         /// The target.
         target: IpAddr,
     },
-    /// The kernel would not say how it routes.
+    /// The kernel does not answer questions about interfaces.
     #[error("cannot ask the kernel about interfaces: {0}: check that netlink is permitted here")]
     Kernel(#[source] io::Error),
 }
 
-/// " by eth0", or nothing.
+/// The text " by interface eth0", or nothing.
 struct Via<'a>(&'a Option<Untrusted>);
 
 impl fmt::Display for Via<'_> {
@@ -158,11 +157,11 @@ impl fmt::Display for Via<'_> {
     }
 }
 
-/// How many interfaces below another are told from the rest.
+/// The most interfaces below another that are found.
 const BELOW: usize = 64;
 
-/// The numbers of the interfaces that the interface with this name is made of, such as the members of a bond or a
-/// bridge or the device that a VLAN is on: what it receives is seen there first.
+/// The indexes of the interfaces that the interface with this name consists of, such as the members of a bond or a
+/// bridge or the device below a VLAN: a frame that it receives is seen there first.
 #[must_use]
 pub fn below(name: &str) -> Vec<u32> {
     let mut names = vec![name.to_owned()];
@@ -192,10 +191,9 @@ pub fn interfaces(like: IpAddr) -> Vec<Named> {
     pnet_datalink::interfaces().into_iter().map(described).collect()
 }
 
-/// The route to `target`, by the interface `iface` and from `source` where these are given. `iface`
-/// may be [`ANY`]: that concerns capturing only, the route is the kernel's. `zone` is what followed
-/// the target after a '%', the name or the number of an interface; it binds like `iface`, and a
-/// link-local target needs one of the two.
+/// The route to `target`, by the interface `iface` and from `source` where these are given. `iface` may be [`ANY`],
+/// which affects only capturing: the route is the kernel's. `zone` is what followed the target after a '%', the name
+/// or the number of an interface; it binds like `iface`, and a link-local target needs one of the two.
 ///
 /// # Errors
 /// See [`RouteError`].
@@ -235,12 +233,12 @@ pub fn resolve(
     }
     let chosen = first.source.ok_or_else(|| unroutable(io::ErrorKind::AddrNotAvailable.into()))?;
     let answer = kernel.route(target, Some(chosen), bound).map_err(unroutable)?;
-    // Asked with a source, the kernel holds no IPv6 route to the interface, as it holds a bound socket.
+    // With a source, the kernel does not restrict an IPv6 route to the interface, as it does for a bound socket.
     let held = bound.filter(|_| target.is_ipv6());
     let held = held.and_then(|index| kernel.route(target, None, Some(index)).ok());
     let leaves_by = held.map_or(answer.interface, |held| held.interface);
     let interface = by_index(&kernel, leaves_by).map_err(RouteError::Kernel)?;
-    // The kernel would lend the address of another interface: an answer to it may never come back.
+    // The kernel would use the address of another interface: an answer to it may never come back.
     if asked.as_ref().is_some_and(lacks_address) && lacks_address(&interface) {
         return Err(RouteError::NoAddress { name: interface.name.into(), family });
     }
@@ -248,7 +246,7 @@ pub fn resolve(
     Ok(Route { interface, source: chosen, bound_to: asked.map(|interface| interface.name), scope })
 }
 
-/// The next hops among which this host balances what it sends to `target`, in words; `None` where it does not.
+/// The next hops among which this host balances datagrams to `target`, in words; `None` if it does not.
 #[must_use]
 pub fn balancing(target: IpAddr) -> Option<String> {
     let kernel = Channel::open().ok()?;
@@ -288,12 +286,12 @@ fn asked_for(
     }
 }
 
-/// How messages name the family of an address.
+/// The name of the family of an address, for messages.
 fn family(address: IpAddr) -> &'static str {
     if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-/// Whether the same address may exist on every link. IPv4 has no zones: its routes tell links apart.
+/// Whether the same address may exist on every link. IPv4 has no zones: its routes distinguish links.
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
@@ -305,18 +303,18 @@ fn some_interface() -> String {
     likely.map_or_else(|| "eth0".to_owned(), |interface| interface.name)
 }
 
-/// A black hole route is `EINVAL` to whoever asks, which says nothing; any other cause of that has
-/// been excluded before.
+/// The reason in words. The kernel reports a black hole route as `EINVAL`, which explains nothing; other causes of
+/// `EINVAL` have been excluded before.
 fn explained(reason: io::Error) -> io::Error {
     match reason.raw_os_error() {
-        Some(libc::EINVAL) => io::Error::other("the routing table discards such datagrams"),
-        Some(libc::EACCES) => io::Error::other("the routing table prohibits such datagrams"),
+        Some(libc::EINVAL) => io::Error::other("the routing table discards datagrams to it"),
+        Some(libc::EACCES) => io::Error::other("the routing table prohibits datagrams to it"),
         _ => reason,
     }
 }
 
-/// Whether the kernel takes `address` for one of this host. The second question is for addresses
-/// within a VRF, which only count there.
+/// Whether the kernel considers `address` one of this host. The second query is for addresses within a VRF, which
+/// count only there.
 fn is_ours(kernel: &Channel, address: IpAddr, bound: Option<u32>) -> bool {
     let local = |bound| kernel.route(address, None, bound).is_ok_and(|answer| answer.local);
     local(None) || (bound.is_some() && local(bound))
@@ -326,7 +324,7 @@ fn name_index(name: &str) -> Option<u32> {
     if_nametoindex(name).ok()
 }
 
-/// The interface of this index, if it is there and up; `name` is what the user called it.
+/// The interface with this index, if it exists and is up; `name` is what the user called it.
 fn named(kernel: &Channel, name: &str, index: Option<u32>) -> Result<Interface, RouteError> {
     let missing = || {
         let mut others: Vec<String> =
@@ -335,7 +333,7 @@ fn named(kernel: &Channel, name: &str, index: Option<u32>) -> Result<Interface, 
         RouteError::NoSuchInterface { name: name.into(), others: others.join(", ").into() }
     };
     let interface = by_index(kernel, index.ok_or_else(missing)?).map_err(|error| {
-        // A number that was taken at its word.
+        // The number was taken for an index without a check.
         if error.raw_os_error() == Some(libc::ENODEV) {
             missing()
         } else {
@@ -349,7 +347,7 @@ fn named(kernel: &Channel, name: &str, index: Option<u32>) -> Result<Interface, 
     }
 }
 
-/// The interface of this index.
+/// The interface with this index.
 fn by_index(kernel: &Channel, index: u32) -> io::Result<Interface> {
     let answer = kernel.link(index)?;
     let has = |flag: i32| answer.flags & flag.cast_unsigned() != 0;
@@ -363,7 +361,7 @@ fn by_index(kernel: &Channel, index: u32) -> io::Result<Interface> {
     })
 }
 
-/// What frames begin with that are captured on an interface of this hardware type.
+/// The link type of frames that are captured on an interface of this hardware type.
 pub(super) fn link_type(hardware: u16) -> LinkType {
     HARDWARE
         .iter()
@@ -372,14 +370,15 @@ pub(super) fn link_type(hardware: u16) -> LinkType {
 }
 
 impl Interface {
-    /// Its first address of the family of `target` and, if it has one, of that scope; with the prefix length.
+    /// The first address of this interface of the family of `target` and, if there is one, of its scope; with the
+    /// prefix length.
     #[must_use]
     pub fn address(&self, target: IpAddr) -> Option<IpNetwork> {
         first_address(&Channel::open().ok()?, self.index, target).ok()?
     }
 }
 
-/// The first address of an interface of the family of `target`, of its scope before others.
+/// The first address of an interface of the family of `target`, preferably of its scope.
 fn first_address(kernel: &Channel, index: u32, target: IpAddr) -> io::Result<Option<IpNetwork>> {
     let usable = kernel.addresses(index, target)?.into_iter();
     let usable = usable.filter(|network| !network.ip().is_unspecified());

@@ -1,10 +1,10 @@
-//! The sending side: raw sockets for whole datagrams, as many as there are ways to leave by.
+//! The sending side: raw sockets for whole datagrams, one for each source address and bound interface.
 //!
-//! A raw socket is one for the protocol of the probes, which keeps the kernel from reporting an answer in a
-//! protocol that it does not know as unreachable. It is bound to the address that its probes come from, and where that is asked
-//! for to an interface: so it serves all targets that have these in common. None is read for datagrams; a filter keeps the kernel
-//! from storing anything for them (what the first says of when frames were sent, if asked to, is on its
-//! error queue: see `hardware`).
+//! A raw socket is opened for the protocol of the probes, which keeps the kernel from reporting an answer in a
+//! protocol that it does not know as unreachable. It is bound to the source address of its probes and, on request, to
+//! an interface. So one socket serves all targets that share these. No socket is read for datagrams; a filter keeps
+//! the kernel from storing any (on request, the error queue of the first tells when frames were sent: see
+//! `hardware`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,19 +28,19 @@ use crate::wire::ipv6;
 
 /// Sends whole IP datagrams to targets.
 pub(super) struct Sender {
-    /// One for each family, address of ours and interface that probes are bound to: one at least.
+    /// One for each family, source address and interface that probes are bound to; at least one.
     raws: Vec<Raw>,
     /// How probes to each target leave.
     exits: BTreeMap<IpAddr, Exit>,
-    /// An interface that is down may come up again.
+    /// Whether an interface that goes down is waited for.
     survive_link_down: bool,
 }
 
 /// How probes to a target leave.
 struct Exit {
-    /// By which of the sockets.
+    /// The index of the raw socket.
     raw: usize,
-    /// By which interface, for errors.
+    /// The interface that probes leave by, for errors.
     interface: String,
 }
 
@@ -52,7 +52,7 @@ enum Raw {
 }
 
 impl Sender {
-    /// Opens the sockets for probes as `config` wants them.
+    /// Opens the raw sockets for the probes of `config`.
     pub(super) fn open(config: &LiveConfig) -> Result<Self, OpenError> {
         let (mut raws, mut routes) = (Vec::new(), Vec::<&Route>::new());
         let mut exits = BTreeMap::<IpAddr, Exit>::new();
@@ -73,8 +73,8 @@ impl Sender {
         Ok(Self { raws, exits, survive_link_down: config.survive_link_down })
     }
 
-    /// Hands a datagram to the kernel, which routes it and resolves the neighbour. Of an IPv4 header
-    /// it fills in checksum and total length, whatever is there; an IPv6 header it leaves alone.
+    /// Hands a datagram to the kernel, which routes it and resolves the neighbour. The kernel always fills in
+    /// checksum and total length of an IPv4 header; it does not change an IPv6 header.
     pub(super) fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
         let Transmit { destination, datagram } = *transmit;
         let exit = self.exits.get(&destination);
@@ -88,7 +88,7 @@ impl Sender {
     }
 }
 
-/// Whether the kernel refused this datagram, or will refuse every other one too.
+/// Whether the kernel refused only this datagram, or will refuse every other one too.
 fn judge(
     destination: IpAddr,
     source: io::Error,
@@ -100,7 +100,7 @@ fn judge(
         Some(libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
             LinkError::Io { operation: "send", interface: interface.into(), source }
         }
-        // What netfilter's output hooks answer for a packet that they drop.
+        // The error of a packet that a netfilter output hook drops.
         Some(libc::EPERM) => {
             let source = io::Error::other("a firewall rule of this host drops it");
             LinkError::Refused { destination, source }
@@ -113,7 +113,7 @@ fn malformed(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 
-/// Of its sockets the first, which is the only one where there is one target.
+/// The first of its sockets, which is the only one with a single target.
 impl AsFd for Sender {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.raws[0].as_fd()
@@ -140,8 +140,7 @@ impl Raw {
         Ok(raw)
     }
 
-    /// A socket of the family of `source`. Protocol 0 is not one that a socket can be for; 255 sends
-    /// just as well.
+    /// A socket of the family of `source`. A socket cannot be opened for protocol 0; protocol 255 sends just as well.
     fn open(source: IpAddr, protocol: u8, scope: u32) -> io::Result<Self> {
         let protocol = if protocol == 0 { u8::MAX } else { protocol };
         if source.is_ipv4() {
@@ -153,8 +152,7 @@ impl Raw {
         Ok(Self::V6(raw, scope))
     }
 
-    /// Binds the socket as the route was resolved: with this source, policy routing decides the same
-    /// for the probes.
+    /// Binds the socket as the route was resolved: with this source, policy routing decides the same for the probes.
     fn prepare(&self, source: SocketAddr, bound_to: Option<&str>) -> io::Result<()> {
         let descriptor = self.as_fd();
         let socket = SockRef::from(&descriptor);
@@ -162,7 +160,7 @@ impl Raw {
         if let Some(interface) = bound_to {
             socket.bind_device(Some(interface.as_bytes()))?;
         }
-        // A path MTU that the kernel has learnt is not to keep a probe from showing it again.
+        // A path MTU that the kernel has learnt must not keep a probe from showing it again.
         match self {
             Self::V4(_) => set_ip_mtu_discover(descriptor, Ipv4PathMtuDiscovery::PROBE)?,
             Self::V6(..) => set_ipv6_mtu_discover(descriptor, Ipv6PathMtuDiscovery::PROBE)?,
@@ -178,7 +176,7 @@ impl Raw {
                 sender.send_to(packet, destination).map(drop)
             }
             (Self::V6(socket, scope), IpAddr::V6(_)) => {
-                // The kernel looks at neither the version nor what the lengths add up to.
+                // The kernel checks neither the version nor the sum of the lengths.
                 ipv6::decode(datagram).map_err(|_| malformed("not an IPv6 datagram"))?;
                 let to = endpoint(destination, 0, *scope);
                 socket.send_to(datagram, &to.into()).map(drop)

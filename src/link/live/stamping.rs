@@ -1,9 +1,9 @@
 //! Waiting until the kernel really stamps frames.
 //!
-//! Stamping is switched on for the whole host by a work item that runs some time after it was asked
-//! for. A frame seen before that has no stamp, and the kernel then silently gives it that of its being
-//! read: the first hop's RTTs would be wrong, by as much as we were slow to read. So a
-//! datagram is sent over the loopback until one comes back stamped before it was read.
+//! The kernel switches stamping on for the whole host by a work item that runs some time after the request. A frame
+//! seen before that has no stamp, and the kernel silently uses the time at which it is read: the RTTs of the first
+//! hop would be too long by our delay in reading. So datagrams are sent over the loopback until one comes back with a
+//! stamp from before it was read.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -15,30 +15,31 @@ use nix::sys::time::TimeSpec;
 use super::sys::{self, BATCH, Note};
 use super::{random, realtime};
 
-/// How often to try: 100 ms in all. Seen: one or two tries, and up to a hundred on a machine that is overloaded.
+/// The number of attempts, 100 ms in all. One or two were seen, and up to a hundred on an overloaded machine.
 const TRIES: usize = 500;
-/// As often where there is nothing to try, such as without a loopback interface that is up: only time is to pass.
+/// The number of attempts where none can succeed, such as without a loopback interface that is up: they only let time
+/// pass.
 const BLIND: usize = 50;
 const PAUSE: TimeSpec = TimeSpec::new(0, 200_000);
 
-/// How many ports are tried.
+/// The number of ports that are tried.
 const PORTS: usize = 8;
 
-/// Stamping, asked for but perhaps not on yet.
+/// Stamping that was requested and may not be on yet.
 pub struct Stamping {
     probe: io::Result<Loop>,
     is_settled: bool,
 }
 
 impl Stamping {
-    /// Asks for it: the sooner, the less there is to wait for before the first probe.
+    /// Requests stamping: the earlier, the shorter the wait before the first probe.
     #[must_use]
     pub fn ask() -> Self {
         Self { probe: Loop::open(), is_settled: false }
     }
 
-    /// Returns once stamps are real, at once if it has done so before, or when it has waited long enough: stamps that are a little late
-    /// are no reason not to trace. The socket to be stamped must have been switched on before.
+    /// Returns once stamps are real, or after the longest wait: stamps that are a little late do not keep a trace
+    /// from running. Later calls return at once. The socket to be stamped must have requested stamps before.
     pub(super) fn settle(&mut self) {
         if std::mem::replace(&mut self.is_settled, true) {
             return;
@@ -48,13 +49,13 @@ impl Stamping {
             if is_stamped.unwrap_or(tried >= BLIND) {
                 return;
             }
-            // Not by sleeping, which a sandbox may not have.
+            // This is not a sleep, which a sandbox may forbid.
             let _ = ppoll(&mut [], Some(PAUSE), None);
         }
     }
 }
 
-/// A UDP socket that talks to itself.
+/// A UDP socket that sends to itself.
 struct Loop {
     socket: UdpSocket,
     address: SocketAddr,
@@ -62,7 +63,7 @@ struct Loop {
 
 impl Loop {
     fn open() -> io::Result<Self> {
-        // Of the ports that were drawn for it one is free: the kernel would have to be asked which it chose.
+        // One of the drawn ports is free; a port chosen by the kernel would cost another system call to learn.
         let mut bound = Err(io::ErrorKind::AddrInUse.into());
         for _ in 0..PORTS {
             let address =
@@ -77,7 +78,7 @@ impl Loop {
         Ok(bound)
     }
 
-    /// The loopback delivers while it sends; what is not there at once counts as not stamped.
+    /// The loopback delivers while it sends; a datagram that is not there at once counts as not stamped.
     fn is_stamped(&self) -> io::Result<bool> {
         self.socket.send_to(&[0], self.address)?;
         let before_reading = realtime();

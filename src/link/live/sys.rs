@@ -1,7 +1,7 @@
-//! The things that no safe crate does for us. Nothing else in rtrace is `unsafe`.
+//! System calls that no safe crate offers. Nothing else in rtrace is `unsafe`.
 //!
-//! nix has `recvmmsg`, but a batch of its kind serves once: the kernel leaves in each header how much
-//! room it used, and nix hands the next call that as the room there is.
+//! nix has `recvmmsg`, but a batch of its kind can be used once: the kernel stores in each header how much room it
+//! used, and nix passes that to the next call as the room available.
 
 #![expect(unsafe_code, reason = "recvmmsg, ioctls, a socket option, io_uring, a signal, a fork")]
 
@@ -17,10 +17,10 @@ use pnet::transport::TransportSender;
 
 use crate::time::Timestamp;
 
-/// Most messages read at a time.
+/// The most messages that are read at a time.
 pub const BATCH: usize = 32;
 
-/// What `PACKET_STATISTICS` counted since it was last asked: `struct tpacket_stats`.
+/// The counters of `PACKET_STATISTICS` since they were last read: `struct tpacket_stats`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PacketStatistics {
@@ -30,28 +30,28 @@ pub struct PacketStatistics {
     pub drops: u32,
 }
 
-/// What the kernel says of a message.
+/// The kernel's notes on a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Note {
-    /// How long the message is, however much room there was for it.
+    /// The length of the message, even if there was less room for it.
     pub length: usize,
-    /// When it was seen, if the socket asks for that.
+    /// When the kernel saw it, if the socket requests stamps.
     pub stamp: Option<Timestamp>,
-    /// When the device received or sent it, on a clock of its own, if the socket asks for that.
+    /// When the device received or sent it, by the device's clock, if the socket requests that.
     pub hardware: Option<Timestamp>,
-    /// Where its IP header is: on packet sockets that ask for it.
+    /// The offset of its IP header, on packet sockets that request it.
     pub network: Option<u16>,
-    /// Where it came from: on packet sockets only.
+    /// Where it came from, on packet sockets only.
     pub address: libc::sockaddr_ll,
 }
 
 impl Note {
-    /// The number of the interface that it was seen on.
+    /// The index of the interface that it was seen on.
     pub fn interface(&self) -> u32 {
         self.address.sll_ifindex.cast_unsigned()
     }
 
-    /// Of no message.
+    /// Notes on no message.
     pub const NONE: Self = Self {
         length: 0,
         stamp: None,
@@ -74,10 +74,9 @@ impl Note {
 #[derive(Clone, Copy)]
 struct Control([u8; 256]);
 
-/// Reads the messages that are there, the first into the first of `buffers`, and so on. How many it
-/// read is the length of what it returns; fewer than there are buffers means that there was then no
-/// other. Never waits: [`io::ErrorKind::WouldBlock`] if there is none at all. Of the flags,
-/// `MSG_ERRQUEUE` is of use.
+/// Reads the messages that are there, the first into the first of `buffers`, and so on. The length of the result is
+/// the number of messages read; if it is smaller than the number of buffers, no other message was there. Never waits:
+/// returns [`io::ErrorKind::WouldBlock`] if there is no message. Of the flags, only `MSG_ERRQUEUE` is useful.
 pub fn receive<'n, 'b>(
     socket: &impl AsFd,
     flags: libc::c_int,
@@ -122,9 +121,8 @@ pub fn receive<'n, 'b>(
     Ok(notes.get(..read).unwrap_or(notes))
 }
 
-/// What a received message's control messages say of when it was seen: by the kernel
-/// (`SO_TIMESTAMPNS`), and by the device (`SO_TIMESTAMPING`, whose third stamp that is); and where its IP header is
-/// (`PACKET_AUXDATA`).
+/// The stamps in a received message's control messages, by the kernel (`SO_TIMESTAMPNS`) and by the device
+/// (`SO_TIMESTAMPING`, the third stamp); and the offset of the IP header (`PACKET_AUXDATA`).
 fn remarks(header: &libc::msghdr) -> (Option<Timestamp>, Option<Timestamp>, Option<u16>) {
     const ONE: libc::socklen_t = length_of::<libc::timespec>();
     const AUXDATA: libc::socklen_t = length_of::<libc::tpacket_auxdata>();
@@ -158,7 +156,7 @@ fn remarks(header: &libc::msghdr) -> (Option<Timestamp>, Option<Timestamp>, Opti
     (software, hardware, network)
 }
 
-/// The length of a structure as socket calls want it.
+/// The length of a structure in the type of socket calls.
 #[expect(clippy::cast_possible_truncation, reason = "they are of some bytes")]
 const fn length_of<T>() -> libc::socklen_t {
     mem::size_of::<T>() as libc::socklen_t
@@ -188,17 +186,17 @@ pub fn descriptor(sender: &TransportSender) -> BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(sender.socket.fd) }
 }
 
-/// Has a packet socket say where in each frame the IP header is.
+/// Makes a packet socket report the offset of the IP header in each frame.
 pub fn ask_for_network_headers(socket: &impl AsFd) -> io::Result<()> {
     switch_on(socket, libc::SOL_PACKET, libc::PACKET_AUXDATA)
 }
 
-/// Has nobody take the filter of a socket off or put another one on, whatever becomes of this process.
+/// Locks the filter of a socket: nobody can remove or replace it, whatever becomes of this process.
 pub fn lock_filter(socket: &impl AsFd) -> io::Result<()> {
     switch_on(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER)
 }
 
-/// Switches an option on that is a number.
+/// Switches on an option that is a number.
 fn switch_on(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is open; the kernel reads an integer of that size.
@@ -214,10 +212,10 @@ fn switch_on(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> io:
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Something that lets go of packet sockets without waiting, if it is dropped after them: who closes the last
-/// reference to one waits until every processor has passed by (`synchronize_net` in `packet_release`; seen: 4 to
-/// 15 ms), and so would the end of the process. A ring of `io_uring` that has the sockets and is closed gives them back
-/// in a thread of the kernel's. Where there is no `io_uring`, nothing is lost but that time.
+/// A guard that releases packet sockets without waiting, if it is dropped after them. Closing the last reference to a
+/// packet socket waits until every processor has passed by (`synchronize_net` in `packet_release`; 4 to 15 ms were
+/// seen), and so does the end of the process. An `io_uring` that has the sockets gives them back in a kernel thread
+/// when it is closed. Without `io_uring` only that time is lost.
 pub fn ring(sockets: &[BorrowedFd<'_>]) -> Option<OwnedFd> {
     const REGISTER_FILES: libc::c_long = 2; // IORING_REGISTER_FILES of linux/io_uring.h
     let mut parameters = [0_u32; 30]; // struct io_uring_params, 120 bytes
@@ -235,7 +233,7 @@ pub fn ring(sockets: &[BorrowedFd<'_>]) -> Option<OwnedFd> {
     Some(ring)
 }
 
-/// Whether there is an interface of this name. Asked of a socket that is open, whatever it is for.
+/// Whether there is an interface with this name. Any open socket will do.
 pub fn is_there(socket: &impl AsFd, interface: &str) -> bool {
     let Some(ifr_name) = interface_name(interface) else { return false };
     let ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_ifindex: 0 };
@@ -246,7 +244,7 @@ pub fn is_there(socket: &impl AsFd, interface: &str) -> bool {
     found == 0
 }
 
-/// The name of an interface as the kernel wants it, if it is one.
+/// An interface name in the form that the kernel wants; `None` if it is too long or not a name.
 fn interface_name(interface: &str) -> Option<[c_char; libc::IFNAMSIZ]> {
     let mut name: [c_char; libc::IFNAMSIZ] = [0; _];
     name.iter_mut().zip(interface.bytes()).for_each(|(to, byte)| *to = byte.cast_signed());
@@ -280,14 +278,14 @@ pub fn stamping_offer(socket: &impl AsFd, interface: &str) -> io::Result<Stampin
     unsafe { ask_device(socket, interface, libc::SIOCETHTOOL, &mut offer) }.map(|()| offer)
 }
 
-/// What a device does stamp.
+/// What a device stamps at present.
 pub fn stamping(socket: &impl AsFd, interface: &str) -> io::Result<libc::hwtstamp_config> {
     let mut config = libc::hwtstamp_config { flags: 0, tx_type: 0, rx_filter: 0 };
     // SAFETY: the request writes this structure.
     unsafe { ask_device(socket, interface, libc::SIOCGHWTSTAMP, &mut config) }.map(|()| config)
 }
 
-/// Sets what a device stamps, and returns what it then does, which may be more. Allocates nothing.
+/// Sets what a device stamps, and returns what it then stamps, which may be more. Allocates nothing.
 pub fn set_stamping(
     socket: &impl AsFd,
     interface: &str,
@@ -317,15 +315,15 @@ unsafe fn ask_device<T>(
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Something to be done when this is dropped or this process ends, whichever way.
+/// A task that is done when this is dropped or this process ends, in whichever way.
 #[derive(Debug)]
 pub struct Afterwards {
     end: Option<PipeWriter>,
     child: Pid,
 }
 
-/// Has a process of its own do `last`, with no right of those that this one has now but `CAP_NET_ADMIN`: it waits, with
-/// nothing else to do, until the other end of its pipe is gone. `last` must neither allocate nor take a lock.
+/// Forks a process that does `last` with no privilege but `CAP_NET_ADMIN`: it only waits until the other end of its
+/// pipe is closed. `last` must neither allocate nor take a lock.
 pub fn afterwards(last: impl FnOnce()) -> io::Result<Afterwards> {
     let (mut waits, end) = io::pipe()?;
     // SAFETY: whatever threads there are, the child does no more than system calls until it exits.
@@ -343,11 +341,11 @@ pub fn afterwards(last: impl FnOnce()) -> io::Result<Afterwards> {
     }
 }
 
-/// Has this signal wake a link, beside what it does already. `wake` does what a handler may do (signal-safety(7)): it stores
-/// flags and writes to sockets.
+/// Makes this signal wake a link, in addition to what it does already. `wake` does only what a handler may do
+/// (signal-safety(7)): it stores flags and writes to sockets.
 ///
 /// # Errors
-/// The kernel's, when a handler cannot be installed.
+/// The error of the kernel, if a handler cannot be installed.
 pub(super) fn wake_at(
     signal: libc::c_int,
     wake: impl Fn() + Send + Sync + 'static,
@@ -356,7 +354,7 @@ pub(super) fn wake_at(
     unsafe { signal_hook::low_level::register(signal, wake) }.map(drop)
 }
 
-/// Gives up every capability but that one, and the return to others. Neither allocates nor takes a lock.
+/// Gives up every capability but `CAP_NET_ADMIN`, for good. Neither allocates nor takes a lock.
 fn keep_net_admin() {
     /// capset(2): `_LINUX_CAPABILITY_VERSION_3`, whose sets are two words each, and bits of the first.
     #[repr(C)]

@@ -322,7 +322,7 @@ fn what_is_to_be_done_afterwards_is_done_by_another_process() {
     assert_ne!(who, pid());
 }
 
-/// It puts things back with the right that it takes, after this process has none any more.
+/// The child restores the setting with its own privilege, after this process has dropped all.
 #[test]
 fn what_is_done_afterwards_is_done_with_the_rights_from_before() {
     use std::io::{Read, Write};

@@ -1,15 +1,17 @@
-//! One frame seen on several interfaces: on a bridge and its member, a macvlan and the card that it is on, a VLAN and its trunk.
+//! Finds a frame that is seen on several interfaces: a bridge and its member, a macvlan and its card, a VLAN and its
+//! trunk.
 //!
-//! The kernel shows a frame on each interface that it passes. One that comes in was stamped once, on the lowest of them, and
-//! keeps that stamp to the nanosecond; one that goes out is stamped on each, and no datagram of ours is ever the same as
-//! another. So what goes out twice is the same, and so is what comes in twice with one stamp.
+//! The kernel shows a frame on each interface that it passes. An incoming frame is stamped once, on the lowest of
+//! them, and keeps that stamp to the nanosecond. An outgoing frame is stamped on each, but no two datagrams of ours
+//! are ever equal. So an outgoing frame that is seen twice is the same frame, and so is an incoming frame that is
+//! seen twice with one stamp.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::sys::Note;
 use crate::time::Timestamp;
 
-/// How many frames are remembered: a frame passes its interfaces in one go.
+/// The number of frames that are remembered: a frame passes its interfaces in one go.
 const KEPT: usize = 64;
 
 /// The frames seen last.
@@ -25,7 +27,7 @@ struct Seen {
     interface: u32,
     outgoing: bool,
     stamp: Option<Timestamp>,
-    /// Its place in the batch that is being read.
+    /// The position in the batch that is being read.
     at: Option<usize>,
 }
 
@@ -36,8 +38,8 @@ impl Default for Twins {
 }
 
 impl Twins {
-    /// The place in this batch of the same frame on another interface, if there was one: none if that was in an
-    /// earlier batch. If there was none, this one is remembered.
+    /// The position in this batch of the same frame on another interface, if it was seen; `Some(None)` if it was seen
+    /// in an earlier batch. A frame that was not seen is remembered.
     #[expect(clippy::option_option, reason = "whether there was one, and where it is")]
     pub(super) fn find(
         &mut self,
@@ -64,7 +66,7 @@ impl Twins {
         None
     }
 
-    /// The places are those of another batch from here on.
+    /// Ends the batch: positions of later frames belong to the next one.
     pub(super) fn end_batch(&mut self) {
         self.seen.iter_mut().flatten().for_each(|seen| seen.at = None);
     }

@@ -1,4 +1,4 @@
-//! Cutting a wait short from outside: other threads, and signals.
+//! Ends a wait of the link from outside: from other threads, and on signals.
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,9 +15,9 @@ use super::sys;
 
 /// Makes a link's wait return [`Received::Woken`](crate::link::Received::Woken).
 ///
-/// It says so twice: a flag is seen without a system call, by a link that has no need to wait; a byte
-/// in a pipe ends a wait. The flag is raised first, and taken down before the pipe is emptied, so that
-/// no call is lost; one may be seen twice.
+/// A call leaves two notices. A link that has no need to wait sees a flag without a system call; a byte in a pipe
+/// ends a wait. The flag is set first, and cleared before the pipe is emptied, so that no call is lost; one may be
+/// seen twice.
 #[derive(Clone, Debug)]
 pub struct Waker {
     called: Arc<AtomicBool>,
@@ -25,11 +25,11 @@ pub struct Waker {
 }
 
 impl Waker {
-    /// Ends the link's present wait, or the next one if it is not waiting. Never blocks, allocates nothing and takes no
-    /// lock, so that a signal handler may call it.
+    /// Ends the present wait of the link, or its next one. Never blocks, allocates nothing and takes no lock, so that
+    /// a signal handler may call it.
     pub fn wake(&self) {
         self.called.store(true, Ordering::SeqCst);
-        // If the pipe is full, the link has enough reasons to wake; if it is closed, it is gone.
+        // If the pipe is full, the link will wake anyway; if it is closed, there is no link.
         let _ = self.pipe.as_ref().write(&[0]);
     }
 }
@@ -41,7 +41,7 @@ pub(super) struct Wakeups {
     pipe: UnixStream,
 }
 
-/// Both ends.
+/// A waker and the link's end of it.
 pub(super) fn channel() -> io::Result<(Waker, Wakeups)> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)?;
@@ -52,7 +52,7 @@ pub(super) fn channel() -> io::Result<(Waker, Wakeups)> {
 }
 
 impl Wakeups {
-    /// Whether there was a call that is not forgotten yet.
+    /// Whether there was a call since the last [`drain`](Self::drain).
     pub(super) fn called(&self) -> bool {
         self.called.load(Ordering::SeqCst)
     }
@@ -76,16 +76,16 @@ impl AsFd for Wakeups {
 pub struct Interrupt(Arc<AtomicUsize>);
 
 impl Interrupt {
-    /// Takes over SIGINT and SIGTERM: the first one is noted and wakes the link, if that can wait; a second one ends
-    /// the process as it would have without us.
+    /// Takes over SIGINT and SIGTERM: the first one is noted and wakes the link, if it can wait; a second one ends
+    /// the process as by default.
     ///
     /// # Errors
-    /// The kernel's, when a handler cannot be installed.
+    /// The error of the kernel, if a handler cannot be installed.
     pub fn install(waker: Option<&Waker>) -> io::Result<Self> {
         let number = Arc::new(AtomicUsize::new(0));
         let seen = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            // In this order: the actions of a signal run in the order of their registration.
+            // The order matters: the actions of a signal run in the order of their registration.
             flag::register_conditional_default(signal, Arc::clone(&seen))?;
             flag::register(signal, Arc::clone(&seen))?;
             let value = usize::try_from(signal).map_err(io::Error::other)?;
@@ -98,7 +98,7 @@ impl Interrupt {
         Ok(Self(number))
     }
 
-    /// The number of the signal that came, if one has. 128 more is the customary exit status.
+    /// The number of the signal that came, if any. The customary exit status is 128 more.
     #[must_use]
     pub fn signal(&self) -> Option<u8> {
         u8::try_from(self.0.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)

@@ -215,7 +215,7 @@ fn write_notes(out: &mut impl Write, whole: Whole<'_>) -> io::Result<()> {
     }
     let (missed, rounds) = (whole.table.missed(), whole.table.rounds());
     if missed > 0 {
-        writeln!(out, "  {missed} of {rounds} rounds are missing: no probe was seen leaving")?;
+        writeln!(out, "  {missed} of {rounds} rounds were not sent: no probe was seen leaving")?;
     }
     if whole.clock_steps > 0 {
         let times = if whole.clock_steps == 1 { "once" } else { "several times" };

@@ -90,7 +90,7 @@ fn a_gateway_that_does_not_answer_is_told_of() {
     let rounds = ["--rounds", "2", "--interval", "0.2"];
     let file = lab.file("none.pcapng");
     let forms: [(&[&str], &[&str]); 3] = [
-        (&["report", "-n"], &["\n  2 of 2 rounds are missing: no probe was seen leaving\n"]),
+        (&["report", "-n"], &["\n  2 of 2 rounds were not sent: no probe was seen leaving\n"]),
         (&["report", "-n", "--json"], &["\"rounds\": 2,", "\"missed_rounds\": 2,"]),
         (
             &["watch", "-n", "--format", "ndjson"],

@@ -1,4 +1,4 @@
-//! Outages of the host that watches: it goes on, says so, and counts the rounds that are missing.
+//! Outages of the host that watches: it goes on, says so, and counts the rounds not sent.
 
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ fn a_watch_goes_on_after_an_outage() {
         let (said, stream): (Vec<&str>, Vec<&str>) =
             output.lines().partition(|line| line.starts_with("rtrace: "));
         link("up");
-        assert!(said.iter().any(|line| line.contains("they are missing")), "{said:?}");
+        assert!(said.iter().any(|line| line.contains("were not sent")), "{said:?}");
         assert!(said.last().unwrap().contains(" probes were "), "{said:?}");
         let end: Value = serde_json::from_str(stream.last().unwrap()).unwrap();
         let missed = stream.iter().filter(|line| line.contains("\"event\":\"missed\"")).count();

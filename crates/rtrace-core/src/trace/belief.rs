@@ -11,7 +11,7 @@
 //!   many probes at a time (`Proof::Guessable`);
 //! - believed and marked as rewritten, where it is all that translations on the way left of the probe. There may be several, one
 //!   after another, and others tomorrow: what they make of a flow is no reason to doubt a quote, but one to believe what shows
-//!   it again. Once [`MOST_MISFITS`] errors fitted no probe, it is not believed any more: somebody guesses.
+//!   it again. Once [`MOST_MISFITS`] errors fitted no probe, it is no longer believed: somebody guesses.
 //!
 //! What is kept here is of a whole run, whatever its rounds: the running one has it. It is a function of the frames.
 //! A trace without a [`Secret`], another tool's or one of long ago, has nothing of this.

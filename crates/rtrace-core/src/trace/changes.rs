@@ -1,11 +1,12 @@
-//! Whether other routers answer at a hop than did before, or a balancer spreads its probes over several.
+//! Finds hops at which other routers answer than before, or at which a balancer spreads the probes over several.
 //!
-//! Of each hop the last [`KEPT`] rounds since its last change are kept: who answered. They are split at every round into
-//! those before and a window of the latest. A hop has changed if somebody new answers in the window, and chance alone would part
-//! the two so at some such split less often than [`SIGNIFICANCE`] ([`chance`]: the order of answers tells
-//! nothing if nothing changed). Three things are asked of a split: that nobody answers on both sides, of all probes or of those
-//! of one query (a flow) alone, and that one router answers in the window alone. It happened when the first of the new
-//! routers answered. A hop is balanced if answers alternate more often than one change can explain.
+//! For each hop, the responders of the last [`KEPT`] rounds since its last change are kept. At every round they are
+//! split into a window of the latest rounds and the rounds before it. A hop has changed if somebody new answers in
+//! the window, and chance alone would separate the two this well at any such split less often than [`SIGNIFICANCE`]
+//! ([`chance`]: without a change the order of answers means nothing). A split is tested in three ways: whether nobody
+//! answers on both sides, of all probes or of the probes of one query (a flow), and whether one router answers in the
+//! window alone. The change happened when the first of the new routers answered. A hop is balanced if answers
+//! alternate more often than one change can explain.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,72 +15,73 @@ use super::path::{Hop, Path, Probe};
 use crate::chance::{self, Seen};
 use crate::time::Timestamp;
 
-/// Rounds that are compared with each other, at most.
+/// The most rounds that are compared with each other.
 pub const KEPT: usize = 64;
 /// The most recent rounds that may form a window.
 const WINDOW: usize = 32;
-/// With a chance below this, a split is a change: few enough for all splits, hops and rounds of a watch of hours.
+/// A split that chance shows less often than this is a change: rare enough for all splits, hops and rounds of a watch
+/// of hours.
 pub const SIGNIFICANCE: f64 = 1e-5;
 /// The most responders distinguished in these rounds; answers of further ones do not count.
 const KINDS: usize = 64;
-/// Answers of one round that are looked at.
+/// The most answers of a round that are considered.
 const ANSWERS: usize = 16;
-/// The number of stretches of one responder from which on a sequence of answers alternates.
+/// The number of stretches of one responder from which on a sequence counts as alternating.
 const STRETCHES: usize = 4;
 
-/// Another router answers than did before.
+/// Another router answers at a hop than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// In which round it first did, from 1.
+    /// The first round in which the new router answered, from 1.
     pub round: u64,
-    /// When that reply came.
+    /// When that first reply came.
     pub at: Timestamp,
-    /// At which hop.
+    /// The TTL of the hop.
     pub ttl: u8,
-    /// Who answered before, most often.
+    /// The router that answered most often before.
     pub from: IpAddr,
-    /// Who answers now, most often.
+    /// The router that answers most often now.
     pub to: IpAddr,
-    /// The round with which that was certain.
+    /// The round at which the change became certain, from 1.
     pub judged: u64,
 }
 
-/// Several routers, or addresses of one, answer at a hop in turn.
+/// Several routers, or several addresses of one, answer at a hop in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Balanced {
-    /// With which round that was certain, from 1.
+    /// The round at which this became certain, from 1.
     pub round: u64,
     /// When the reply came that shows it.
     pub at: Timestamp,
-    /// At which hop.
+    /// The TTL of the hop.
     pub ttl: u8,
-    /// Who answered so far, in order of first appearance.
+    /// Those that answered so far, in order of first appearance.
     pub responders: Vec<IpAddr>,
 }
 
-/// What a round showed of a hop.
+/// A finding about a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// It has changed.
+    /// The hop has changed.
     Changed(Change),
-    /// It is balanced.
+    /// The hop is balanced.
     Balanced(Balanced),
 }
 
-/// Who answered a hop lately.
+/// The recent responders of a hop.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recent {
     runs: VecDeque<Run>,
     balanced: bool,
 }
 
-/// Rounds in which one router gave the same answers. Of these only the first tells when a router began to answer, so the times of the
-/// others are not kept.
+/// Rounds in which one router gave the same answers. Only the first of them matters for when a router began to
+/// answer, so the times of the others are not kept.
 #[derive(Clone, Debug)]
 struct Run {
-    /// The number of the first.
+    /// The number of the first round.
     first: u64,
-    /// Which of the 64 from there on they are, the lowest bit first.
+    /// The rounds among the 64 from the first on, the lowest bit first.
     rounds: u64,
     answers: Box<[Answer]>,
 }
@@ -89,7 +91,7 @@ impl Run {
         Self { first: number, rounds: 1, answers: answers.into() }
     }
 
-    /// Takes in another round, if it is one of these.
+    /// Takes in another round, if it fits.
     fn takes(&mut self, number: u64, answers: &[Answer]) -> bool {
         let ago = number.checked_sub(self.first).and_then(|ago| u32::try_from(ago).ok());
         let Some(bit) = ago.and_then(|ago| 1_u64.checked_shl(ago)) else { return false };
@@ -126,14 +128,14 @@ struct Answer {
     responder: IpAddr,
 }
 
-/// A split of the kept rounds: how many lie before it; the rest lies after it.
+/// A split of the kept rounds: the number of rounds before it; the others lie after it.
 struct Split {
     before: usize,
     chance: f64,
 }
 
 impl Recent {
-    /// Takes in what a round tells of its hop; `number` is that of the round, from 1.
+    /// Takes in a round of this hop; `number` is that of the round, from 1. Returns what it shows.
     pub(super) fn add(&mut self, hop: &Hop, path: &Path, number: u64) -> Vec<Finding> {
         let answers = hop.probes.iter().enumerate().filter_map(|(query, probe)| {
             let reply = Probe::counted(probe).filter(|reply| path.is_of_hop(hop.ttl, reply))?;
@@ -162,7 +164,7 @@ impl Recent {
         changed.into_iter().chain(balanced).collect()
     }
 
-    /// How many rounds are kept.
+    /// The number of rounds that are kept.
     fn len(&self) -> usize {
         self.runs.iter().map(Run::len).sum()
     }
@@ -186,7 +188,7 @@ impl Recent {
         self.rounds().flat_map(|round| round.answers)
     }
 
-    /// Finds the split that chance is least likely to show, and forgets what was before it.
+    /// Finds the split that chance is least likely to show, and forgets the rounds before it.
     fn changed(&mut self, ttl: u8, judged: u64) -> Option<Change> {
         let kinds = self.kinds();
         let Split { before, chance } = self.unlikeliest(&kinds)?;
@@ -199,7 +201,7 @@ impl Recent {
         let mut new = later.filter(|(_, answer)| is_new(&kinds, &sides, answer.responder));
         let (round, answer) = new.next()?;
         drop(new);
-        // Who is there on one side alone, if somebody is.
+        // The router that answers most often on one side alone, if there is one.
         let most = |by: fn(&Seen) -> (bool, usize)| {
             let most = kinds.iter().zip(&sides).max_by_key(|(_, seen)| by(seen));
             most.map(|(responder, _)| *responder)
@@ -211,7 +213,7 @@ impl Recent {
         Some(Change { round, at: answer.at, ttl, from, to, judged })
     }
 
-    /// Who answers, in order of first appearance.
+    /// The responders, in order of first appearance.
     fn kinds(&self) -> Vec<IpAddr> {
         let mut kinds: Vec<IpAddr> = Vec::new();
         for answer in self.answers() {
@@ -256,7 +258,7 @@ impl Recent {
         least
     }
 
-    /// The chance of what a split shows; none if nobody new answers after it.
+    /// The chance of a split like this one without a change; `None` if nobody new answers after it.
     fn chance(&self, kinds: &[IpAddr], sides: &[Seen], before: usize) -> Option<f64> {
         let least = of_one(sides)?;
         if !sides.iter().any(|(was, is)| *was > 0 && *is > 0) {
@@ -264,7 +266,7 @@ impl Recent {
         }
         let later = || self.rounds().skip(before).flat_map(|round| round.answers);
         let queries = self.answers().map(|answer| answer.query).max()? + 1;
-        // By the flow of a query, which another router has begun to answer.
+        // A query is a flow of its own, which another router may have begun to answer.
         let moved = (0..queries).filter(|query| {
             let mut own = later().filter(|answer| answer.query == *query).peekable();
             own.peek().is_some() && own.all(|answer| is_new(kinds, sides, answer.responder))
@@ -307,13 +309,13 @@ impl Recent {
     }
 }
 
-/// Whether this one answers after the split alone.
+/// Whether this router answers only after the split.
 fn is_new(kinds: &[IpAddr], sides: &[Seen], responder: IpAddr) -> bool {
     let kind = kinds.iter().position(|it| *it == responder);
     kind.and_then(|kind| sides.get(kind)).is_some_and(|seen| seen.0 == 0)
 }
 
-/// The chance that the one of those who answer after the split alone that does so most often does not before.
+/// The chance that the most frequent of the routers that answer only after the split is missing before it.
 fn of_one(sides: &[Seen]) -> Option<f64> {
     let (before, after) = sides.iter().fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
     let most =
@@ -329,7 +331,7 @@ mod tests {
 
     use super::*;
 
-    /// What rounds of these responders tell, each a word of letters, one a query; `*` is silent.
+    /// The findings in rounds of these responders. A round is a word with a letter for each query; `*` is silent.
     fn told(rounds: impl IntoIterator<Item = String>) -> Vec<Finding> {
         let mut recent = Recent::default();
         let mut findings = Vec::new();
@@ -355,7 +357,8 @@ mod tests {
         char::from(address.octets()[3])
     }
 
-    /// "a>b@11<17": from the eleventh round on, certain with the seventeenth; "ab@4": balanced.
+    /// Findings as text. "a>b@11<17": changed from the eleventh round on, certain at the seventeenth; "ab@4":
+    /// balanced.
     fn shown(findings: &[Finding]) -> String {
         let shown = findings.iter().map(|turn| match turn {
             Finding::Changed(Change { round, from, to, judged, at, .. }) => {
@@ -388,7 +391,7 @@ mod tests {
         }
     }
 
-    /// Whatever the number of routers and of queries, and whatever is lost.
+    /// This holds whatever the number of routers and of queries, and whatever is lost.
     #[test]
     fn balancing_is_told_once_and_is_no_change() {
         for width in [2, 4, 40] {

@@ -71,7 +71,7 @@ struct Queue {
 
 /// Without a frame of its own it has no deadline.
 const NEVER: Timestamp = Timestamp::from_nanos(i64::MAX);
-/// Entries of probes that do not wait any more are not looked for if they are fewer than this.
+/// Entries of probes that no longer wait are removed only if there are at least this many.
 const FEW: usize = 64;
 
 impl Waiting {
@@ -125,7 +125,7 @@ impl Waiting {
         self.changed = true;
     }
 
-    /// One that was answered waits again: its answer is not believed any more.
+    /// Makes a probe wait again, because its answer is no longer believed.
     pub(super) fn push_again(&mut self, at: ProbeRef, path: &Path) {
         let Some(probe) = path.probe(at) else { return };
         let index = self.index(at, probe.ttl);

@@ -1,10 +1,10 @@
-//! Numbers in as few octets as they need, for what is kept of every round of a long watch.
+//! Numbers packed into as few octets as they need, for what is kept of every round of a long watch.
 
 use crate::probe::ProbeKey;
 
-/// Where octets are put.
+/// Takes octets.
 pub(super) trait Sink {
-    /// One more.
+    /// Appends an octet.
     fn put(&mut self, octet: u8);
 }
 
@@ -20,7 +20,7 @@ impl Sink for std::collections::VecDeque<u8> {
     }
 }
 
-/// Puts a number: seven bits an octet, the lowest first; the eighth says that more come.
+/// Writes a number, seven bits in each octet, the lowest first; the eighth bit says that more octets follow.
 pub(super) fn put(sink: &mut impl Sink, mut number: u64) {
     while number > 0x7f {
         sink.put(0x80 | low(number));
@@ -33,7 +33,7 @@ fn low(number: u64) -> u8 {
     u8::try_from(number & 0x7f).unwrap_or_default()
 }
 
-/// Takes a number that was [put](put).
+/// Reads a number that [`put`] wrote.
 pub(super) fn take(octets: &mut impl Iterator<Item = u8>) -> Option<u64> {
     let (mut number, mut shift) = (0, 0);
     loop {
@@ -46,17 +46,17 @@ pub(super) fn take(octets: &mut impl Iterator<Item = u8>) -> Option<u64> {
     }
 }
 
-/// A number with a sign as one without, small ones as small ones.
+/// Maps a signed number to an unsigned one; small values stay small.
 pub(super) fn unsigned(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)).cast_unsigned()
 }
 
-/// The number of which [`unsigned`] made this one.
+/// The number that [`unsigned`] maps to this one.
 pub(super) fn signed(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
 }
 
-/// Puts a key: which of its octets differ from those of the one before, and these.
+/// Writes a key: which of its octets differ from those of the key before, and these octets.
 pub(super) fn put_key(key: &ProbeKey, before: &ProbeKey, octets: &mut Vec<u8>) {
     let (key, before) = (key_octets(key), key_octets(before));
     let differs = (0_u64..).zip(key.iter().zip(&before));
@@ -64,7 +64,7 @@ pub(super) fn put_key(key: &ProbeKey, before: &ProbeKey, octets: &mut Vec<u8>) {
     octets.extend(key.iter().zip(&before).filter(|(a, b)| a != b).map(|(this, _)| this));
 }
 
-/// Takes a key after `before`.
+/// Reads the key after `before`.
 pub(super) fn take_key(
     before: &ProbeKey,
     octets: &mut impl Iterator<Item = u8>,

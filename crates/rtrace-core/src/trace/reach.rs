@@ -1,6 +1,6 @@
 //! Whether the rounds of a watch reach the target: when they stop to, what comes instead, and when they do again.
 //!
-//! A round counts once an answer of the target is not to be expected any more: a router rejects its probes, or it was silent for
+//! A round counts once an answer of the target can no longer be expected: a router rejects its probes, or it was silent for
 //! long enough. Where such answers have been late by some rounds, as many of the latest are left open.
 //!
 //! One lost probe is loss and no outage. An outage begins with the first of rounds in a row that do not reach the target, once
@@ -260,7 +260,7 @@ impl Reach {
 /// The target is reached, or not, other than in the round before.
 #[derive(Clone, Debug)]
 pub enum Transition {
-    /// It is not reached any more.
+    /// The target is no longer reached.
     Unreached(Outage),
     /// During the outage came an error of a kind, or from a router, not reported before.
     Rejected {

@@ -15,7 +15,7 @@ const UNIT: i64 = 100;
 /// The share of a new difference in the interarrival jitter (RFC 3550 §6.4.1).
 const JITTER_GAIN: f64 = 1.0 / 16.0;
 
-/// Statistics of round-trip times. All that is asked of an empty one is `None`.
+/// Statistics of round-trip times. All values of an empty summary are `None`.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     count: u64,
@@ -27,7 +27,7 @@ pub struct Summary {
     squares: f64,
     /// Sum of the logarithms, for the geometric mean.
     logarithms: f64,
-    /// The last difference of two RTTs that followed each other, the sum of all, and the largest.
+    /// The last difference between two successive RTTs, the sum of all differences, and the largest.
     jitter: Span,
     jitter_sum: f64,
     jitter_worst: Span,
@@ -36,7 +36,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Takes one more in. One that is negative counts as zero.
+    /// Adds an RTT. A negative one counts as zero.
     pub fn add(&mut self, rtt: Span) {
         let rtt = rtt.max(Span::ZERO);
         self.count += 1;
@@ -59,80 +59,80 @@ impl Summary {
         self.histogram.add((rtt.nanos() / UNIT).unsigned_abs());
     }
 
-    /// Takes one more in, if there is one.
+    /// Adds an RTT, if there is one.
     pub fn extend(&mut self, rtt: Option<Span>) {
         if let Some(rtt) = rtt {
             self.add(rtt);
         }
     }
 
-    /// How many there were.
+    /// The number of RTTs.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The last.
+    /// The last RTT.
     #[must_use]
     pub fn last(&self) -> Option<Span> {
         self.some(self.last)
     }
 
-    /// The smallest.
+    /// The smallest RTT.
     #[must_use]
     pub fn best(&self) -> Option<Span> {
         self.some(self.best)
     }
 
-    /// The largest.
+    /// The largest RTT.
     #[must_use]
     pub fn worst(&self) -> Option<Span> {
         self.some(self.worst)
     }
 
-    /// The arithmetic mean.
+    /// The arithmetic mean of the RTTs.
     #[must_use]
     pub fn mean(&self) -> Option<Span> {
         self.some(span(self.mean))
     }
 
-    /// The geometric mean, of RTTs that are at least a nanosecond.
+    /// The geometric mean of the RTTs that are at least a nanosecond.
     #[must_use]
     pub fn geometric_mean(&self) -> Option<Span> {
         self.some(span((self.logarithms / exact(self.count.max(1))).exp()))
     }
 
-    /// The sample standard deviation, with n − 1; of a single one it is zero.
+    /// The sample standard deviation, with n − 1; zero for a single RTT.
     #[must_use]
     pub fn deviation(&self) -> Option<Span> {
         self.some(span((self.squares / exact(self.count.max(2) - 1)).max(0.0).sqrt()))
     }
 
-    /// The difference of the last two; of a single one it is zero, as for the other kinds of jitter.
+    /// The difference between the last two RTTs; zero for a single RTT, as for the other kinds of jitter.
     #[must_use]
     pub fn jitter(&self) -> Option<Span> {
         self.some(self.jitter)
     }
 
-    /// The mean difference of two that followed each other.
+    /// The mean difference between successive RTTs.
     #[must_use]
     pub fn mean_jitter(&self) -> Option<Span> {
         self.some(span(self.jitter_sum / exact(self.count.max(2) - 1)))
     }
 
-    /// The largest such difference.
+    /// The largest difference between successive RTTs.
     #[must_use]
     pub fn worst_jitter(&self) -> Option<Span> {
         self.some(self.jitter_worst)
     }
 
-    /// The interarrival jitter of RFC 3550.
+    /// The interarrival jitter (RFC 3550 §6.4.1).
     #[must_use]
     pub fn interarrival_jitter(&self) -> Option<Span> {
         self.some(span(self.interarrival))
     }
 
-    /// The RTT that this share of all does not exceed, within one percent; `share` is from 0 to 1.
+    /// The RTT that this share of all RTTs does not exceed, within one percent; `share` is from 0 to 1.
     #[must_use]
     pub fn quantile(&self, share: f64) -> Option<Span> {
         let units = self.histogram.quantile(share, self.count);

@@ -1,7 +1,8 @@
-//! What many rounds showed, hop by hop: the numbers behind a watch and its report.
+//! A table of what many rounds showed, hop by hop: the numbers behind a watch and its report.
 //!
-//! A table is a function of the rounds' paths ([`add`](Table::add)) and of the late replies that came after a round was over
-//! ([`add_late`](Table::add_late)). Its memory is bounded by the number of hops, however long it runs.
+//! A table is a function of the paths of the rounds ([`add`](Table::add)) and of the late replies that came after
+//! their round ([`add_late`](Table::add_late)). Its memory is bounded by the number of hops, however long the watch
+//! runs.
 
 mod history;
 mod row;
@@ -20,9 +21,9 @@ use super::reach::{Reach, Transition};
 use super::rounds::MOST_KEPT;
 use super::verdict::{self, Evidence, Loss, Verdict};
 
-/// Rounds of which a hop's history is kept.
+/// The number of rounds that a hop's history holds.
 pub const HISTORY: usize = 512;
-/// Changes of the path that are kept.
+/// The number of changes of the path that are kept.
 const CHANGES: usize = 256;
 
 /// All hops over all rounds.
@@ -30,20 +31,20 @@ const CHANGES: usize = 256;
 pub struct Table {
     rows: Vec<Row>,
     rounds: u64,
-    /// The number of the last of them, and how many of them are missing.
+    /// The number of the last round, and how many rounds up to it were not sent.
     last: Option<u64>,
     missed: u64,
-    /// The last of them was cut off.
+    /// Whether the last round was cut off.
     cut_off: bool,
-    /// As many rows as the path has hops.
+    /// The number of hops of the path, and so of rows to show.
     length: usize,
     reach: Reach,
-    /// Answers that were not believed.
+    /// The number of answers that were not believed.
     contradicted: u64,
-    /// The last of these answered as the target.
+    /// Whether the last row answers as the target.
     ends: bool,
     looped: Option<Looped>,
-    /// The number of the last round that said where it ends.
+    /// The number of the last round that showed where the path ends.
     ended_by: Option<u64>,
     changes: VecDeque<Change>,
     changed: u64,
@@ -55,22 +56,22 @@ pub struct Table {
 /// Forwarding loops over all rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Looped {
-    /// The last of them.
+    /// The last loop.
     pub last: Loop,
-    /// In how many rounds there was one.
+    /// The number of rounds that ended in a loop.
     pub rounds: u64,
-    /// Whether the last round ended in it.
+    /// Whether the last round ended in that loop.
     pub lasts: bool,
 }
 
 impl Table {
-    /// No rounds yet.
+    /// A table without rounds.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes in what an event of [`Rounds`](super::rounds::Rounds) tells.
+    /// Takes in an event of [`Rounds`](super::rounds::Rounds), with the path of its round.
     pub fn handle(&mut self, event: Option<Event>, path: &Path) {
         match event {
             Some(Event::Ended) => drop(self.add(path)),
@@ -79,14 +80,14 @@ impl Table {
         }
     }
 
-    /// Takes in a round that is over, or what is known of one that is running. Rounds between it and the one before
-    /// of which nothing was captured are missing. Says whether the target is now reached, if it was not before, or the other
-    /// way round.
+    /// Takes in a finished round, or what is known of a running one. Rounds between it and the one before, without a
+    /// captured probe, count as not sent. Returns the transitions: that the target is now reached and was not before,
+    /// or the other way round.
     pub fn add(&mut self, path: &Path) -> Vec<Transition> {
         let missed = self.last.map_or(0, |last| path.round.saturating_sub(last.saturating_add(1)));
         self.last = Some(path.round);
         self.missed = self.missed.saturating_add(missed);
-        // Where nothing was ever captured, it is one of those that were not sent.
+        // If no frame was ever captured, this round is one of those that were not sent.
         let was_sent = u64::from(!path.is_empty() || path.missed_after == 0);
         self.rounds = self.rounds.saturating_add(missed).saturating_add(was_sent);
         for row in &mut self.rows {
@@ -114,7 +115,7 @@ impl Table {
                 }
             }
         }
-        // A cell per round and row, so that those of all rows are of the same rounds, the last first.
+        // There is a cell for each round and row, so that the last cells of all rows belong to the same rounds.
         let absent = |row: &&mut Row| !reported.iter().any(|hop| hop.ttl == row.ttl);
         self.rows.iter_mut().filter(absent).for_each(|row| row.remember(Cell::default()));
         let excess = self.changes.len().saturating_sub(CHANGES);
@@ -126,7 +127,7 @@ impl Table {
         let length = self.length;
         self.length = match path.end {
             Some(_) => reported.len(),
-            // As in mtr, one more: that the path goes on there, and nobody answers.
+            // As in mtr, one more row shows that the path goes on there, and nobody answers.
             None => self.length.max(known + 1),
         };
         self.ends = path.target_ttl().is_some() || (self.ends && self.length == length);
@@ -151,7 +152,7 @@ impl Table {
         }
     }
 
-    /// What the last round says of those after it, and of what was still to be answered.
+    /// Takes in what the last round says of the rounds after it, and of answers that could still have come.
     fn end_watch(&mut self, path: &Path) {
         let missed = path.missed_after;
         self.last = self.last.map(|last| last.saturating_add(missed));
@@ -165,7 +166,8 @@ impl Table {
         }
     }
 
-    /// A reply that was too late for its round, of this row, says how long the path is, unless a later round has said it.
+    /// Updates the length of the path by a late reply of the row at `place`, unless a later round has shown where the
+    /// path ends.
     fn end_late(&mut self, path: &Path, place: usize) {
         if self.ended_by.is_some_and(|round| round > path.round) {
             return;
@@ -180,11 +182,11 @@ impl Table {
         }
     }
 
-    /// The same with what is known of a round that is running: probes that wait for an answer, and those after them,
+    /// A copy of the table that includes a running round. Its probes that wait for an answer, and those after them,
     /// are left out.
     #[must_use]
     pub fn with_running(&self, path: &Path) -> Self {
-        // What is known of the limits of rows is kept in the copy.
+        // What is known of the rate limits of rows is kept in the copy.
         for row in &self.rows {
             let _ = row.explained();
         }
@@ -194,8 +196,8 @@ impl Table {
         table
     }
 
-    /// Takes in a reply that came after its round had been taken in; says whether it counts, as the first to its
-    /// probe does, and what is known of the target by it.
+    /// Takes in a reply that came after its round had been taken in. Returns whether it counts, as the first reply to
+    /// its probe, and the transitions that it causes.
     pub fn add_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> (bool, Vec<Transition>) {
         let late = path.probe(at).and_then(|probe| probe.replies.iter().position(|it| it.late));
         if late != Some(index) {
@@ -206,7 +208,7 @@ impl Table {
         (self.count_late(path, at, index).is_some(), turns)
     }
 
-    /// The same for its row; `None` if it is none of that hop.
+    /// Counts a late reply in its row; `None` if it belongs to no such hop.
     fn count_late(&mut self, path: &Path, at: ProbeRef, index: usize) -> Option<()> {
         let reply = path.probe(at)?.replies.get(index)?;
         let ttl = at.hop_ttl().filter(|ttl| path.is_of_hop(*ttl, reply))?;
@@ -214,7 +216,7 @@ impl Table {
         let row = self.rows.get_mut(place)?;
         row.late += 1;
         let probe = path.probe(at);
-        // One in doubt did not count as sent.
+        // A doubted probe did not count as sent.
         let was_in_doubt = probe.is_some_and(Probe::is_doubted);
         let was_damaged = !was_in_doubt && probe.is_some_and(|probe| probe.damaged > 0);
         row.sent += u64::from(was_in_doubt);
@@ -223,7 +225,7 @@ impl Table {
         row.note(reply, self.rounds);
         let late_by = self.last.unwrap_or(0).saturating_sub(path.round);
         let late_by = usize::try_from(late_by).unwrap_or(usize::MAX);
-        // One more, for the round that is running is taken in as well.
+        // This is one more, because the running round is taken in as well.
         row.young = row.young.max(late_by.saturating_add(2)).min(MOST_KEPT);
         row.history.change(late_by, |cell| {
             cell.sent = cell.sent.saturating_add(was_in_doubt.into());
@@ -234,13 +236,13 @@ impl Table {
         Some(())
     }
 
-    /// How many of the rounds are missing: no probe of theirs was seen leaving.
+    /// The number of rounds not sent: none of their probes was seen leaving.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed
     }
 
-    /// How many answers were not believed, because other replies say otherwise.
+    /// The number of answers that were not believed, because other replies contradict them.
     #[must_use]
     pub fn contradicted(&self) -> u64 {
         self.contradicted
@@ -252,33 +254,33 @@ impl Table {
         &self.rows[..self.length.min(self.rows.len())]
     }
 
-    /// How many rounds were taken in.
+    /// The number of rounds that were taken in.
     #[must_use]
     pub fn rounds(&self) -> u64 {
         self.rounds
     }
 
-    /// In how many rounds this row was asked, if not in all of which a probe was captured. What a round that was cut off
-    /// asked does not count.
+    /// The number of rounds in which this row was probed; `None` if it is all that have a captured probe. Probes of a
+    /// round that was cut off do not count.
     #[must_use]
     pub fn asked(&self, row: &Row) -> Option<u64> {
         let sent = self.rounds.saturating_sub(self.missed).saturating_sub(self.cut_off.into());
         Some(row.asked).filter(|asked| *asked < sent)
     }
 
-    /// Whether the last of them reached the target.
+    /// Whether the last round reached the target.
     #[must_use]
     pub fn reached(&self) -> bool {
         self.reach.is_reached()
     }
 
-    /// What they show of whether the target is reached.
+    /// Whether the target is reached, over all rounds.
     #[must_use]
     pub fn reach(&self) -> &Reach {
         &self.reach
     }
 
-    /// The forwarding loops that they ended in.
+    /// The forwarding loops that rounds ended in.
     #[must_use]
     pub fn looped(&self) -> Option<Looped> {
         self.looped
@@ -290,13 +292,13 @@ impl Table {
         &self.changes
     }
 
-    /// How often the path has changed.
+    /// The total number of changes of the path.
     #[must_use]
     pub fn changed(&self) -> u64 {
         self.changed
     }
 
-    /// Those of the last changes that came after the first `before`, the oldest first.
+    /// The changes after the first `before`, the oldest first, as far as they are kept.
     pub fn changes_since(&self, before: u64) -> impl Iterator<Item = &Change> {
         let new = usize::try_from(self.changed.saturating_sub(before)).unwrap_or(usize::MAX);
         self.changes.iter().skip(self.changes.len().saturating_sub(new))
@@ -308,13 +310,13 @@ impl Table {
         &self.balanced
     }
 
-    /// How often that was.
+    /// The total number of such findings.
     #[must_use]
     pub fn balances(&self) -> u64 {
         self.balances
     }
 
-    /// Those that came after the first `before`, the oldest first.
+    /// The findings of balancing after the first `before`, the oldest first, as far as they are kept.
     pub fn balanced_since(&self, before: u64) -> impl Iterator<Item = &Balanced> {
         let new = usize::try_from(self.balances.saturating_sub(before)).unwrap_or(usize::MAX);
         self.balanced.iter().skip(self.balanced.len().saturating_sub(new))
@@ -329,7 +331,7 @@ impl Table {
     /// What the lost probes of each row mean.
     #[must_use]
     pub fn verdicts(&self) -> Vec<Verdict> {
-        // Where nothing is lost, nothing is asked of single probes.
+        // If no probe was lost, single probes are not examined.
         let is_lossy = self.rows().iter().any(|row| row.lost() > 0);
         let probes = |row: &Row| if is_lossy { row.record.probes() } else { Vec::new() };
         let probes: Vec<Vec<Asked>> = self.rows().iter().map(probes).collect();
@@ -338,7 +340,7 @@ impl Table {
         verdict::of(&hops, self.ends.then(|| hops.len().saturating_sub(1)))
     }
 
-    /// The TTL of the hop that answers as the target, where one does.
+    /// The TTL of the hop that answers as the target, if there is one.
     #[must_use]
     pub fn end(&self) -> Option<u8> {
         self.rows().last().filter(|_| self.ends).map(|row| row.ttl)

@@ -1,4 +1,4 @@
-//! The tracer: frames and times in, events and the path out.
+//! The tracer: it takes frames and times, and gives events and the path.
 
 mod taking;
 
@@ -20,32 +20,33 @@ use super::reply::return_path;
 use super::rewritten::Mark;
 use super::schedule::{Schedule, Shown};
 
-/// A trace in progress. See the [module](super) for what it is a function of.
+/// A trace in progress. See the [module](super) for what its path depends on.
 #[derive(Clone, Debug)]
 pub struct Tracer {
     pub(super) config: TraceConfig,
     flow: Flow,
     pub(super) path: Path,
     correlator: Correlator,
-    /// What is believed of a quote; of rounds the running one has it.
+    /// Decides which quotes are believed; in a series of rounds, the running round holds it.
     belief: Belief,
-    /// What the frame was about that was last found to be none of ours.
+    /// What the last frame that did not concern this trace was about.
     stray: Option<Stray>,
     pub(super) waiting: Waiting,
     pub(super) schedule: Option<Schedule>,
-    /// When a probe was last asked for.
+    /// When this trace was last asked for a probe.
     pub(super) polled: Timestamp,
-    /// Up to when all that was captured is known.
+    /// The moment up to which all captured frames are known.
     heard: Timestamp,
-    /// By when the clock was last set.
+    /// When the clock was last set.
     stepped: Option<Timestamp>,
-    /// The same of steps of which nobody knows how long they took.
+    /// When the clock was last set by a step of unknown duration.
     unmeasured: Option<Timestamp>,
-    /// An answer came to a probe that nobody sent. Such are not recorded: this decides only what is sent.
+    /// Whether an answer came to a probe that nobody sent. Such answers are not recorded, so this decides only what
+    /// is sent.
     pub(super) guessed: bool,
     pub(super) events: VecDeque<Event>,
     ended: bool,
-    /// It has ended, and that is still to be said.
+    /// Whether the trace has ended and its end is not reported yet.
     closing: bool,
 }
 
@@ -61,7 +62,7 @@ impl Tracer {
         Ok(Self { schedule, ..Self::with_room(config, ProbeSelector::One, (RESERVED, hops))? })
     }
 
-    /// A tracer that plans probes of a round after others, in which the path was this long.
+    /// A tracer that plans the probes of a later round, after rounds in which the path had `distance` hops.
     pub(super) fn expecting(config: TraceConfig, distance: u8) -> Result<Self, ConfigError> {
         config.check()?;
         let schedule = Some(Schedule::expecting(&config, distance));
@@ -70,7 +71,8 @@ impl Tracer {
         Ok(Self { schedule, ..Self::with_room(config, ProbeSelector::One, (RESERVED, hops))? })
     }
 
-    /// The same as round `round` of a watch. What may be far is waited for in the first; after that late answers tell.
+    /// Makes this the round `round` of a watch. Only the first round waits longer for hops that may be far; later
+    /// rounds learn of them from late answers.
     pub(super) fn in_round(mut self, round: u64) -> Self {
         self.path.round = round;
         if round > 0 {
@@ -79,18 +81,18 @@ impl Tracer {
         self
     }
 
-    /// A tracer that only watches, for replay: for the probes that `idents` says.
+    /// A tracer that only watches, for replay. `idents` selects its probes.
     ///
     /// # Errors
     /// When no trace can be run with `config`.
     pub fn passive(config: TraceConfig, idents: ProbeSelector) -> Result<Self, ConfigError> {
-        // Of those that a survey found there may be thousands in a file.
+        // A file may hold thousands of traces that a survey found.
         let most = if let ProbeSelector::Listed(_) = idents { 0 } else { RESERVED_WATCHING };
         let hops = config.hops();
         Self::with_room(config, idents, (most, hops))
     }
 
-    /// One that has no plan yet, with room for `most` probes at most, of the first `hops` hops.
+    /// A tracer without a plan, with room for `most` probes at most, of the first `hops` hops.
     fn with_room(
         config: TraceConfig,
         idents: ProbeSelector,
@@ -116,21 +118,21 @@ impl Tracer {
             stepped: None,
             unmeasured: None,
             guessed: false,
-            // All that wait may time out at a time, and a few more things happen then.
+            // All waiting probes may time out at once, and a few more events happen then.
             events: VecDeque::with_capacity(reserved + 4),
             ended: false,
             closing: false,
         })
     }
 
-    /// What was asked.
+    /// The configuration of the trace.
     #[must_use]
     pub fn config(&self) -> &TraceConfig {
         &self.config
     }
 
-    /// The TTL to which a second probe is to be sent: once all others are sent, and those that wait have contradicted
-    /// answers, so that nothing else is to come that says more of them.
+    /// The TTL of a second probe that is to confirm answers without a quote. It is sent once all others are sent, and
+    /// those that wait have contradicted answers, so that nothing else will confirm these answers.
     fn to_confirm(&self, shown: &Shown) -> Option<u8> {
         let schedule = self.schedule.as_ref().filter(|_| self.config.confirmation.is_some())?;
         let ttl = self.doubted().find(|ttl| !schedule.has_confirmed(*ttl))?;
@@ -144,8 +146,8 @@ impl Tracer {
         rest.then_some(ttl)
     }
 
-    /// Whether an answer to this probe would say nothing more: once it is known how far the trace goes, those beyond, and
-    /// the scout. Where an error of a router ends it, they may show that it goes on.
+    /// Whether an answer to this probe would add nothing: once the end of the trace is known, probes beyond it and
+    /// the scout add nothing. Where an error of a router ends the trace, they may show that the path goes on.
     fn is_irrelevant(&self, at: ProbeRef) -> bool {
         match at {
             _ if self.path.is_end_open() => false,
@@ -156,29 +158,30 @@ impl Tracer {
         }
     }
 
-    /// Whether it has ended.
+    /// Whether the trace has ended.
     pub(super) fn is_over(&self) -> bool {
         self.ended
     }
 
-    /// This is the last round of a watch, after which so many are missing, and all of it was waited for or not.
+    /// Makes this the last round of a watch: `missed_after` later rounds were not sent, and `waited_out` says whether
+    /// all answers were waited for.
     pub(super) fn end_watch(&mut self, missed_after: u64, waited_out: bool) {
         (self.path.missed_after, self.path.waited_out) = (missed_after, waited_out);
         self.path.cut_off = !waited_out;
     }
 
-    /// When a probe was last asked for, if one was.
+    /// When this trace was last asked for a probe, if it was.
     pub(super) fn polled(&self) -> Option<Timestamp> {
         Some(self.polled).filter(|polled| *polled != Timestamp::default())
     }
 
-    /// The same as another tracer was told.
+    /// Takes over the steps of the clock that another tracer knows of.
     pub(super) fn stepped_as(mut self, other: &Self) -> Self {
         (self.stepped, self.unmeasured) = (other.stepped, other.unmeasured);
         self
     }
 
-    /// Begins after this round, with what that and those before it have shown of what can be believed.
+    /// Begins after the round `before`, with what it and earlier rounds have shown of which answers to believe.
     pub(super) fn succeed(&mut self, before: &mut Self) {
         self.belief = std::mem::take(&mut before.belief);
         self.path.totals.withdrawn = self.belief.is_withdrawn();
@@ -190,7 +193,7 @@ impl Tracer {
         self.correlator.own(&datagram.header, datagram.payload, frame)
     }
 
-    /// Whether a datagram comes from our port.
+    /// Whether a datagram comes from the source port or identifier of this trace.
     pub(super) fn is_from_us(&self, datagram: &Datagram<'_>) -> bool {
         self.correlator.foreign(&datagram.header, datagram.payload).is_some()
     }
@@ -200,35 +203,35 @@ impl Tracer {
         self.correlator.note_foreign(&datagram.header, datagram.payload);
     }
 
-    /// Whether a datagram is to us, and so may be a reply.
+    /// Whether a datagram is addressed to this host, so that it may be a reply.
     pub(super) fn is_to_us(&self, datagram: &Datagram<'_>) -> bool {
         datagram.header.destination == self.flow.source
     }
 
-    /// Whether a datagram quotes one of its probes, of which nothing was rewritten on the way.
+    /// Whether a datagram quotes a probe of this trace, unchanged on the path.
     pub(super) fn is_quoted_in(&self, datagram: &Datagram<'_>) -> bool {
         datagram.quote.is_some_and(|quote| self.correlator.quotes(&quote))
     }
 
-    /// By what the probes of a round that is over are found.
+    /// The marks by which the probes of a finished round are found.
     pub(super) fn marks(&self, running: &Self) -> impl Iterator<Item = Mark> {
         self.correlator.marks(running.belief.is_strict())
     }
 
-    /// By what the probes of other rounds are found that a datagram may be about.
+    /// The marks of the probes of other rounds that a datagram may be about.
     pub(super) fn marks_in(&self, datagram: &Datagram<'_>) -> impl Iterator<Item = Mark> {
         self.correlator.marks_in(datagram)
     }
 
-    /// The trace is over, and what waits does so for ever.
+    /// Ends the trace. Probes that still wait do so for ever.
     pub(super) fn end(&mut self) {
         if !self.ended {
             (self.ended, self.closing) = (true, true);
         }
     }
 
-    /// It is a round that is over, and all that happened was told: only what a late reply needs is kept, in as little room as it takes.
-    /// Nobody may ask for its path before it [wakes](Self::wake).
+    /// Packs a finished round whose events were all reported: only what a late reply needs is kept, in as little
+    /// memory as possible. Its path must not be read before [`wake`](Self::wake).
     pub(super) fn rest(&mut self) {
         self.schedule = None;
         self.waiting.rest();
@@ -237,18 +240,18 @@ impl Tracer {
         self.path.pack();
     }
 
-    /// A reply may be about one of its probes.
+    /// Unpacks a round because a reply may be about one of its probes.
     pub(super) fn wake(&mut self) {
         self.correlator.wake();
         self.path.unpack();
     }
 
-    /// As far as the trace goes, to the best of what is known.
+    /// The last TTL that the trace goes to, as far as is known.
     fn last_ttl(&self) -> u8 {
         self.path.last_ttl().unwrap_or(self.config.max_ttl)
     }
 
-    /// What decides what is to be sent.
+    /// The state of the path that decides what to send next.
     fn shown(&self, now: Timestamp) -> Shown {
         let target = self.supposed_end();
         Shown {
@@ -263,8 +266,8 @@ impl Tracer {
         }
     }
 
-    /// Where the path ends, as far as is known. Where nothing but answers that quote nothing says so, that is as far as they
-    /// came by their TTL, unless a router has answered from there.
+    /// The TTL at which the path ends, as far as is known. If only answers without a quote show an end, it is
+    /// estimated from the TTL that they arrived with, unless a router has answered from there.
     fn supposed_end(&self) -> Option<u8> {
         let path = &self.path;
         if path.end.is_some() && !path.is_end_loose() {
@@ -279,7 +282,7 @@ impl Tracer {
         (hops > path.farthest).then_some(hops)
     }
 
-    /// Whether a probe has been captured with this key.
+    /// Whether a probe with this key was captured.
     pub(super) fn knows(&self, key: &ProbeKey) -> bool {
         self.correlator.knows(key)
     }
@@ -289,12 +292,13 @@ impl Tracer {
         self.waiting.since(&self.path)
     }
 
-    /// After how long a probe counts as silent while its answer is still waited for; none before any RTT is known.
+    /// The time after which a probe counts as silent while its answer is still waited for; `None` before any RTT is
+    /// known.
     pub(super) fn silence(&self) -> Option<Span> {
         self.waiting.silence(&self.config)
     }
 
-    /// Law 4: whatever was to be answered by `now` is lost, in the order of the deadlines.
+    /// Law 4: every probe without an answer by its deadline up to `now` is lost, in the order of the deadlines.
     pub(super) fn expire(&mut self, now: Timestamp) {
         self.heard = self.heard.max(now);
         let mut again = true;
@@ -312,7 +316,7 @@ impl Tracer {
                     break;
                 }
             }
-            // What waits again for that was due before these.
+            // A probe that waits again was due before these.
             rest.for_each(|(_, at)| self.waiting.push(*at, &self.path));
             self.waiting.reuse(due);
         }
@@ -391,7 +395,7 @@ impl Engine for Tracer {
 
     fn poll_event(&mut self) -> Option<(Event, &Path)> {
         if self.events.is_empty() && std::mem::take(&mut self.closing) {
-            // Not before all that is said of the scout has been taken.
+            // This waits until all replies to the scout have been taken.
             let placed = self.path.place().iter();
             self.events
                 .extend(placed.map(|(before, at)| Event::Assigned { before: *before, at: *at }));

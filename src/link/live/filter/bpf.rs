@@ -1,5 +1,5 @@
-//! The language of classic BPF, as far as it is used here: one accumulator, one index register, loads
-//! from the packet and comparisons with jumps, which only ever go forward.
+//! The part of classic BPF that is used here: one accumulator, one index register, loads from the packet, and
+//! comparisons with forward jumps.
 //!
 //! A load beyond the packet's end drops the packet. Codes and the ancillary loads: Linux
 //! Documentation/networking/filter.rst.
@@ -12,57 +12,57 @@ use libc::{
 /// One instruction, as `struct sock_filter` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Instruction {
-    /// What to do.
+    /// The operation.
     pub code: u16,
-    /// How many instructions to skip if the test holds.
+    /// The number of instructions to skip if the test holds.
     pub jt: u8,
-    /// How many instructions to skip if it does not.
+    /// The number of instructions to skip if the test does not hold.
     pub jf: u8,
     /// The operand.
     pub k: u32,
 }
 
-/// Lets nothing through: for sockets that are held but never read.
+/// Passes nothing: for sockets that are held but never read.
 pub const DROP_ALL: [Instruction; 1] = [Instruction { code: RETURN, jt: 0, jf: 0, k: 0 }];
 
-/// Ends the program: how many bytes of the packet are kept.
+/// Ends the program; the operand is the number of bytes of the packet to keep.
 pub const RETURN: u16 = op(BPF_RET | BPF_K);
-/// Four bytes at a place, into the accumulator.
+/// Loads four bytes at an offset into the accumulator.
 pub const LOAD_WORD: u16 = op(BPF_LD | BPF_W | BPF_ABS);
-/// Two bytes.
+/// Loads two bytes at an offset into the accumulator.
 pub const LOAD_HALF: u16 = op(BPF_LD | BPF_H | BPF_ABS);
-/// One byte.
+/// Loads one byte at an offset into the accumulator.
 pub const LOAD_BYTE: u16 = op(BPF_LD | BPF_B | BPF_ABS);
-/// Relative to the index register, which holds the length of the IP headers.
+/// Loads two bytes at an offset from the index register, which holds the length of the IP headers.
 pub const LOAD_HALF_AFTER: u16 = op(BPF_LD | BPF_H | BPF_IND);
-/// One byte.
+/// Loads one byte at an offset from the index register.
 pub const LOAD_BYTE_AFTER: u16 = op(BPF_LD | BPF_B | BPF_IND);
-/// Four times the low half of a byte, into the index register: made for the IPv4 header's length.
+/// Loads four times the low half of a byte into the index register: made for the length of the IPv4 header.
 pub const LOAD_HEADER_LEN: u16 = op(BPF_LDX | BPF_B | BPF_MSH);
-/// A number, into the index register.
+/// Loads a number into the index register.
 pub const SET_HEADER_LEN: u16 = op(BPF_LDX | BPF_W | BPF_IMM);
-/// Whether the accumulator is the operand.
+/// Tests whether the accumulator is the operand.
 pub const IF_EQUAL: u16 = op(BPF_JMP | BPF_JEQ | BPF_K);
-/// Whether the accumulator has a bit in common with the operand.
+/// Tests whether the accumulator has a bit in common with the operand.
 pub const IF_ANY_BIT: u16 = op(BPF_JMP | BPF_JSET | BPF_K);
-/// Whether the accumulator is the operand or more.
+/// Tests whether the accumulator is at least the operand.
 pub const IF_AT_LEAST: u16 = op(BPF_JMP | BPF_JGE | BPF_K);
-/// Whether the accumulator is more than the operand.
+/// Tests whether the accumulator is more than the operand.
 pub const IF_ABOVE: u16 = op(BPF_JMP | BPF_JGT | BPF_K);
-/// Skips as many instructions as the operand says: further than a comparison can.
+/// Skips the number of instructions that the operand gives: further than a comparison can.
 pub const JUMP: u16 = op(BPF_JMP | BPF_JA);
 
-// Loads from below this offset reach what the kernel knows of a packet beside its bytes.
+// Loads from offsets below this reach the kernel's data about a packet.
 /// The Ethertype.
 pub const PROTOCOL: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PROTOCOL).cast_unsigned();
-/// Which way the packet goes.
+/// The direction of the packet, a `PACKET_` number.
 pub const PACKET_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_PKTTYPE).cast_unsigned();
-/// The number of the interface it is on.
+/// The index of the interface that it is on.
 pub const INTERFACE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_IFINDEX).cast_unsigned();
-/// What kind of interface it is on.
+/// The hardware type of the interface that it is on.
 pub const HARDWARE_TYPE: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_HATYPE).cast_unsigned();
 
-/// From here on places are counted from the IP header, whatever is before it.
+/// Offsets from here on are counted from the IP header, whatever is before it.
 pub const NETWORK: u32 = libc::SKF_NET_OFF.cast_unsigned();
 
 #[expect(clippy::cast_possible_truncation, reason = "codes are eight bits wide")]
@@ -72,34 +72,34 @@ const fn op(code: u32) -> u16 {
 
 /// A line of a program before it is assembled.
 pub enum Line<L> {
-    /// Where jumps to this label go.
+    /// A label that jumps go to.
     At(L),
     /// An instruction and its operand.
     Do(u16, u32),
-    /// A comparison of the accumulator with `k`, and where to go.
+    /// A comparison of the accumulator with `k`, and the labels to jump to.
     Test {
-        /// One of the comparisons, [`IF_EQUAL`] and so on.
+        /// The comparison: [`IF_EQUAL`] and so on.
         code: u16,
-        /// What to compare with.
+        /// The number to compare with.
         k: u32,
-        /// Where to go if it holds.
+        /// Where to go if the comparison holds.
         yes: L,
-        /// Where to go if it does not.
+        /// Where to go if the comparison does not hold.
         no: L,
     },
 }
 
-/// Whether the accumulator is `k`.
+/// Tests whether the accumulator is `k`.
 pub fn equal<L>(k: u32, yes: L, no: L) -> Line<L> {
     Line::Test { code: IF_EQUAL, k, yes, no }
 }
 
-/// Whether the accumulator has any of the bits of `k`.
+/// Tests whether the accumulator has any of the bits of `k`.
 pub fn any_bit<L>(k: u32, yes: L, no: L) -> Line<L> {
     Line::Test { code: IF_ANY_BIT, k, yes, no }
 }
 
-/// Whether the accumulator is within these bounds, both included.
+/// Tests whether the accumulator is within these bounds, both included.
 pub fn between<L: Copy>(from: u32, to: u32, next: L, yes: L, no: L) -> [Line<L>; 2] {
     [
         Line::Test { code: IF_AT_LEAST, k: from, yes: next, no },
@@ -107,8 +107,8 @@ pub fn between<L: Copy>(from: u32, to: u32, next: L, yes: L, no: L) -> [Line<L>;
     ]
 }
 
-/// The program that loads the word at a place, and goes on with `yes` if that is one of `values`, and otherwise with
-/// `no`. Both end by themselves.
+/// The program that loads the word at an offset, and continues with `yes` if it is one of `values`, and otherwise
+/// with `no`. Both end by themselves.
 pub fn either(
     at: u32,
     values: &[u32],
@@ -117,7 +117,7 @@ pub fn either(
 ) -> Vec<Instruction> {
     let jump = |k| Instruction { code: JUMP, jt: 0, jf: 0, k };
     let near = u8::try_from(yes.len()).ok();
-    // Further than a comparison can skip, a jump does.
+    // A jump reaches further than a comparison.
     let far = near.is_none().then(|| jump(u32::try_from(yes.len()).unwrap_or(u32::MAX)));
     let mut program = vec![Instruction { code: LOAD_WORD, jt: 0, jf: 0, k: at }];
     for (number, k) in values.iter().enumerate() {
@@ -132,7 +132,7 @@ pub fn either(
     program
 }
 
-/// Turns labels into distances. A label that is at no place stands for the line after the jump.
+/// Turns labels into distances. A label without a position stands for the line after the jump.
 pub fn assemble<L: Copy + PartialEq>(lines: &[Line<L>]) -> Vec<Instruction> {
     let is = |line: &Line<L>, label: L| matches!(line, Line::At(at) if *at == label);
     let position = |label: L| {

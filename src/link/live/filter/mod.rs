@@ -1,20 +1,18 @@
-//! The classic BPF program that keeps everything else in the kernel.
+//! The classic BPF program that decides which frames the kernel passes to the capture.
 //!
-//! Let through is only what can matter to these traces: (a) our probes, on their way out: a frame that came in is
-//! none, whatever it looks like, be it forged or reflected by a neighbour; (b) what the target says to us
-//! in their protocol, (c) ICMP to our address of the types that answer a probe. Of an ICMP error no
-//! more than the type is looked at: what it quotes may have been rewritten by a NAT on the way, and
-//! telling our quotes from others' is the tracer's business. Everything else, such as other
-//! programs' pings of other hosts, never wakes us. A TCP segment with RST is never a probe: it is the
-//! kernel closing what a probe half opened.
+//! It passes only what can matter to these traces: (a) our probes as they leave (an incoming frame is no probe,
+//! whatever it looks like: it is forged, or reflected by a neighbour); (b) what the target sends us in their
+//! protocol; (c) ICMP to our address of the types that answer a probe. Of an ICMP error it checks only the type: the
+//! quote may have been rewritten by a NAT on the path, and the tracer distinguishes our quotes from others'.
+//! Everything else, such as pings of other hosts by other programs, never wakes us. A TCP segment with RST is never a
+//! probe: the kernel sends it to close a connection that a probe half opened.
 //!
-//! Of several targets no more is looked at than what they have in common, so that a foreign frame costs the same however
-//! many there are: our addresses, and a range of ports. Which target a frame belongs to is for others to find out, and
-//! with it what is nobody's after all.
+//! With several targets it checks only what they share, our addresses and a range of ports. So a foreign frame costs
+//! the same however many targets there are. The tracer finds the target of a frame, and the frames that are nobody's.
 //!
-//! IPv4 and IPv6 differ in where fields are ([`Family`]) and in how the upper layer is found. Of the
-//! extension headers of IPv6 (RFC 8200) only that of a first fragment is looked behind: nobody sends
-//! us answers behind others, and classic BPF cannot loop.
+//! IPv4 and IPv6 differ in the offsets of fields ([`Family`]) and in how the upper layer is found. Of the extension
+//! headers of IPv6 (RFC 8200) only the fragment header of a first fragment is skipped: nobody sends us answers behind
+//! others, and classic BPF cannot loop.
 
 mod bpf;
 #[cfg(test)]
@@ -33,42 +31,42 @@ pub use self::bpf::{DROP_ALL, Instruction};
 
 type Line = bpf::Line<Label>;
 
-/// What the filter is to let through of one family.
+/// What the filter passes of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// Our addresses that probes have; where they are more than [`MOST`], any address may be one of them.
+    /// Our source addresses of probes; if there are more than [`MOST`], any address may be one of them.
     pub sources: Vec<IpAddr>,
-    /// The address traced, if there is only one. It has one source.
+    /// The address of the target, if there is only one. It has one source.
     pub target: Option<IpAddr>,
     /// The IP protocol of our probes.
     pub protocol: u8,
-    /// The ports that our probes come from, where their protocol has ports.
+    /// The source ports of our probes, if their protocol has ports.
     pub ports: Ports,
-    /// Whether our probes are all that has their protocol, whatever else it looks like.
+    /// Whether every datagram of the probes' protocol counts as a probe, whatever its contents.
     pub as_such: bool,
 }
 
-/// Ports that probes come from.
+/// The source ports of probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ports {
-    /// All. Of TCP, what begins or resets a connection is let through.
+    /// All ports. Of TCP, segments that begin or reset a connection pass.
     Any,
-    /// One, and another one that some of them come from.
+    /// One port, and perhaps a second one of some probes.
     These(u16, Option<u16>),
-    /// From the first to the second.
+    /// The ports from the first to the second.
     Range(u16, u16),
 }
 
-/// The interfaces of which frames are wanted, if not all.
+/// The interfaces whose frames are wanted, if not all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Only {
-    /// Their numbers.
+    /// The indexes of the interfaces.
     pub indexes: Vec<u32>,
-    /// Those that they are made of: what they receive is seen there first.
+    /// The indexes of the interfaces that they consist of, on which their frames are seen first.
     pub below: Vec<u32>,
 }
 
-/// Most addresses that a frame's are compared with: a jump over more is too far.
+/// The most addresses that an address of a frame is compared with: a jump over more is too far.
 pub const MOST: usize = 8;
 
 const OUTGOING: u32 = 4; // PACKET_OUTGOING
@@ -81,10 +79,10 @@ const FRAGMENT_OFFSET_V6: u32 = 0xfff8;
 /// Where in a TCP header the flags are.
 const TCP_FLAGS: u32 = 13;
 const WHOLE_FRAME: u32 = u32::MAX;
-/// What is kept of a frame that is only counted.
+/// The number of bytes that are kept of a frame that is only counted.
 const OCTET: u32 = 1;
 
-/// What differs between the families: numbers, and places counted from the IP header.
+/// What differs between the families: numbers, and offsets from the IP header.
 struct Family {
     ethertype: u32,
     source_at: u32,
@@ -127,10 +125,10 @@ const V6: Family = Family {
     ],
 };
 
-/// A place in the program that is jumped to.
+/// A place in the program that jumps go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Label {
-    /// The instruction after the jump; at no place.
+    /// The instruction after the jump; it has no position.
     Next,
     Ip,
     Upper,
@@ -138,18 +136,18 @@ enum Label {
     FromPort,
     Answer,
     Error,
-    /// Of somebody else.
+    /// The frame belongs to somebody else.
     Foreign,
     Accept,
     Whole,
     Drop,
-    /// Where the address with this number is compared, of those that this label is left with.
+    /// The comparison of the address with this number, where several are compared.
     Address(Found, usize),
-    /// It is one of our addresses.
+    /// The address is one of ours.
     Ours(Found),
 }
 
-/// What is said by an address that is one of ours.
+/// What an address that is one of ours shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Sent,
@@ -160,12 +158,12 @@ enum Found {
 use Label::{Accept, Answer, Drop, Error, Foreign, FromPort, Ip, Next, Probe, Upper, Whole};
 use bpf::Line::{At, Do};
 
-/// Goes on if the address at this place is `address`.
+/// Continues if the address at this offset is `address`.
 fn is_address(at: u32, address: IpAddr, otherwise: Label) -> Vec<Line> {
     compare(at, address, Next, otherwise)
 }
 
-/// Where to go if the address at this place is `address`, and if it is not.
+/// Jumps to `yes` if the address at this offset is `address`, and to `no` if it is not.
 fn compare(at: u32, address: IpAddr, yes: Label, no: Label) -> Vec<Line> {
     let bits = match address {
         IpAddr::V4(v4) => vec![v4.to_bits()],
@@ -183,11 +181,11 @@ const fn low_word(bits: u128) -> u32 {
     bits as u32
 }
 
-/// The program for a socket that captures on all interfaces: it lets frames through whole or, of other interfaces
-/// than those in `only`, one octet of what came in. There is one filter for each family, or none.
+/// The program for a socket that captures on all interfaces: it passes frames whole or, of other interfaces than
+/// those in `only`, one octet of incoming frames. There is at most one filter for each family.
 ///
-/// Ethernet headers have one length; frames of other interfaces are looked at from where the kernel says that their
-/// IP header is. (That works for Ethernet only as far as the driver has put the headers in one piece.)
+/// Ethernet headers have one length; frames of other interfaces are read from where the kernel says that their IP
+/// header is. (That works for Ethernet only as far as the driver has put the headers in one piece.)
 #[must_use]
 pub fn program(filters: &[Filter], only: Option<&Only>) -> Vec<Instruction> {
     let mut program = only.map_or_else(Vec::new, entrance);
@@ -196,7 +194,7 @@ pub fn program(filters: &[Filter], only: Option<&Only>) -> Vec<Instruction> {
     program
 }
 
-/// Drops what is wanted of no interface, and goes on with the rest.
+/// Drops frames that are wanted of no interface, and continues with the rest.
 fn entrance(only: &Only) -> Vec<Instruction> {
     let mut lines = vec![Do(LOAD_WORD, INTERFACE)];
     lines.extend(only.indexes.iter().map(|index| equal(*index, Ip, Next)));
@@ -206,7 +204,7 @@ fn entrance(only: &Only) -> Vec<Instruction> {
     assemble(&lines)
 }
 
-/// The program for frames whose IP header is at this place.
+/// The program for frames whose IP header is at this offset.
 fn of_families(filters: &[Filter], ip: u32, only: Option<&Only>) -> Vec<Instruction> {
     match filters {
         [] => DROP_ALL.to_vec(),
@@ -223,11 +221,11 @@ impl Filter {
         if self.sources.first().is_none_or(IpAddr::is_ipv4) { V4 } else { V6 }
     }
 
-    /// The program for frames of this family whose IP header is at this place.
+    /// The program for frames of this family whose IP header is at this offset.
     fn lines(&self, ip: u32, only: Option<&Only>) -> Vec<Instruction> {
         let family = self.family();
         let mut lines = vec![
-            // On the loopback each packet is seen going out and coming in: the second sight is dropped.
+            // On the loopback each packet is seen going out and coming in: the second frame is dropped.
             Do(LOAD_WORD, HARDWARE_TYPE),
             equal(LOOPBACK, Next, Ip),
             Do(LOAD_WORD, PACKET_TYPE),
@@ -242,8 +240,8 @@ impl Filter {
             equal(self.protocol.into(), Probe, Next),
             equal(family.icmp.into(), Error, Drop),
         ]);
-        // An address traced from itself is both source and target, so what is no probe of ours may
-        // still be an answer; and where ICMP is the probes' protocol, an error.
+        // An address traced from itself is both source and target, so what is no probe of ours may still be an
+        // answer; and if the probes are ICMP, an error.
         let otherwise = if self.protocol == family.icmp { Error } else { Drop };
         lines.push(At(Probe));
         lines.extend(self.is_from_us(ip, &family, otherwise));
@@ -259,7 +257,7 @@ impl Filter {
         if let (Some(target), [source]) = (self.target, &self.sources[..])
             && target != *source
         {
-            // What this host says to itself is that a probe did not leave: nobody on the path says that.
+            // A frame of this host to itself says that a probe did not leave: nobody on the path sent it.
             lines.extend(is_address(ip + family.source_at, *source, Foreign));
             lines.extend([equal(0, Drop, Drop), At(Foreign)]);
         }
@@ -275,8 +273,8 @@ impl Filter {
         assemble(&lines)
     }
 
-    /// Goes on if a frame leaves with our address for a target; otherwise it may be an answer. What comes in with an address
-    /// of ours is none, but of an address that is traced from itself.
+    /// Continues if a frame leaves with our address for a target; otherwise it may be an answer. An incoming frame
+    /// with an address of ours as its source is none, unless that address is traced from itself.
     fn is_from_us(&self, ip: u32, family: &Family, otherwise: Label) -> Vec<Line> {
         let sent = self.is_one_of_ours(ip + family.source_at, Found::Sent, Answer);
         let leaves = |otherwise| [Do(LOAD_WORD, PACKET_TYPE), equal(OUTGOING, Next, otherwise)];
@@ -296,7 +294,7 @@ impl Filter {
         lines
     }
 
-    /// Goes on if the address at this place is one of ours.
+    /// Continues if the address at this offset is one of ours.
     fn is_one_of_ours(&self, at: u32, found: Found, otherwise: Label) -> Vec<Line> {
         if self.sources.len() > MOST {
             return Vec::new();
@@ -316,7 +314,7 @@ impl Filter {
         lines
     }
 
-    /// What a probe shows beyond its addresses.
+    /// Tests what identifies a probe beyond its addresses.
     fn is_probe(&self, ip: u32, family: &Family) -> Vec<Line> {
         match (self.protocol, self.ports) {
             _ if self.as_such => vec![Do(RETURN, WHOLE_FRAME)],
@@ -341,7 +339,7 @@ impl Filter {
         }
     }
 
-    /// Whether the port at this place is one of ours.
+    /// Tests whether the port at this offset is one of ours.
     fn is_ours(&self, at: u32, yes: Label, no: Label) -> Vec<Line> {
         let mut lines = vec![Do(LOAD_HALF_AFTER, at)];
         match self.ports {
@@ -355,7 +353,7 @@ impl Filter {
         lines
     }
 
-    /// What an answer of the target shows beyond its addresses.
+    /// Tests what identifies an answer of the target beyond its addresses.
     fn is_answer(&self, ip: u32, family: &Family, otherwise: Label) -> Vec<Line> {
         match (self.protocol, self.ports) {
             _ if self.as_such => vec![Do(RETURN, WHOLE_FRAME)],
@@ -372,7 +370,7 @@ impl Filter {
     }
 }
 
-/// Finds what follows the IPv4 header, unless it is a later fragment.
+/// Finds the upper layer after the IPv4 header, unless it is a later fragment.
 fn upper_v4(ip: u32) -> Vec<Line> {
     vec![
         Do(LOAD_HALF, ip + 6),
@@ -382,7 +380,7 @@ fn upper_v4(ip: u32) -> Vec<Line> {
     ]
 }
 
-/// Finds what follows the IPv6 header, and the fragment header of a first fragment.
+/// Finds the upper layer after the IPv6 header, and after the fragment header of a first fragment.
 fn upper_v6(ip: u32) -> Vec<Line> {
     vec![
         Do(SET_HEADER_LEN, 40),

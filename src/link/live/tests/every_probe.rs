@@ -341,14 +341,8 @@ fn a_missing_route_of_ipv6_says_what_is_wrong() {
         for (target, zone, iface, source, message) in [
             ("fd00:9::1", None, None, None, "no route to fd00:9::1: Network is unreachable"),
             ("fd00:3::1", None, None, None, "no route to fd00:3::1: the routing table discards"),
-            (
-                "fe80::2",
-                None,
-                None,
-                None,
-                "fe80::2 is link-local: say by which interface: fe80::2%",
-            ),
-            ("fe80::2", None, Some(ANY), None, "fe80::2 is link-local: say by which interface"),
+            ("fe80::2", None, None, None, "fe80::2 is link-local: name its interface: fe80::2%"),
+            ("fe80::2", None, Some(ANY), None, "fe80::2 is link-local: name its interface"),
             (
                 "fe80::2",
                 Some("lo"),

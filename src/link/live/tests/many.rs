@@ -217,7 +217,7 @@ fn what_several_targets_cannot_have_is_said() {
             (none, "there is no target to probe: name one"),
             (
                 to_all(echoes, ipv4::ICMP),
-                "70000 targets need 70000 different identifiers, and so many are not free: trace fewer targets at a time",
+                "70000 targets need 70000 different identifiers, more than are free: trace fewer targets at a time",
             ),
         ] {
             assert_eq!(open_link(&config).err().unwrap().to_string(), message);
@@ -225,7 +225,7 @@ fn what_several_targets_cannot_have_is_said() {
     });
 }
 
-/// So many addresses that begin like this, and so many of the other family.
+/// The first `count` addresses that begin with `v4`, and the first `count_v6` that begin with `v6`.
 fn numbered(v4: [u8; 2], count: u16, v6: u16, count_v6: u16) -> impl Iterator<Item = IpAddr> {
     let ([a, b], nth) = (v4, |number: u16| number.to_be_bytes());
     let v4 = (1..=count).map(move |number| IpAddr::from([a, b, nth(number)[0], nth(number)[1]]));

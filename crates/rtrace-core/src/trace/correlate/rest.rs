@@ -1,5 +1,5 @@
-//! A correlator of a round that is over: hardly any datagram is about its probes, so only what was taken of each is kept. All by which
-//! they are found is made of that again when a datagram comes that may be about one.
+//! The correlator of a finished round. Few datagrams are about its probes, so only the values taken from each probe
+//! are kept. The indexes that find a probe are rebuilt from them when a datagram comes that may be about one.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use super::super::rewritten::Shown;
 use super::{Correlator, Known};
 use crate::probe::{AnswerKey, ProbeKey};
 
-/// What is taken of a captured probe.
+/// The values taken from a captured probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) key: ProbeKey,
@@ -21,20 +21,20 @@ pub(super) struct Taken {
     pub(super) answer: AnswerKey,
 }
 
-/// Where a probe is.
+/// Where a probe is: at a hop, or apart as the scout, a size probe or a confirmation.
 const HOP: u64 = 0;
 const SCOUT: u64 = 1;
 const SIZE_PROBE: u64 = 2;
 const CONFIRMATION: u64 = 3;
 const KIND_BITS: u32 = 2;
 
-/// Where UDP has its checksum.
+/// The UDP checksum in a key, if it reaches that far.
 fn sum_in(key: &ProbeKey) -> Option<u16> {
     key.head.last_chunk().map(|sum| u16::from_be_bytes(*sum))
 }
 
 impl Correlator {
-    /// Makes a probe found by what was taken of it.
+    /// Adds a probe to the indexes by the values taken from it.
     pub(super) fn take_in(&mut self, taken: &Taken) {
         let Taken { key, at, checksum_right, shown, answer } = *taken;
         let protocol = self.flow.protocol();
@@ -44,7 +44,7 @@ impl Correlator {
         self.exact.insert(key, at);
         unique(&mut self.without_checksum, (left, mark), known);
         if mark.is_some() {
-            // A quote may end before it.
+            // A quote may end before the checksum.
             unique(&mut self.without_checksum, (left, None), known);
         }
         unique(&mut self.without_origin, key.without_origin(protocol), at);
@@ -52,7 +52,7 @@ impl Correlator {
         self.insert_answer(answer, &key, at);
     }
 
-    /// Keeps nothing else than what was taken, if all can be made of that again.
+    /// Keeps only the values taken from probes, if all indexes can be rebuilt from them.
     pub(in super::super) fn rest(&mut self) {
         let only_taken = self.lenient.is_none() && matches!(self.idents, ProbeSelector::One);
         self.resting = only_taken && self.rewritten.rest();
@@ -64,7 +64,7 @@ impl Correlator {
         }
     }
 
-    /// Makes all of it again.
+    /// Rebuilds the indexes.
     pub(in super::super) fn wake(&mut self) {
         if std::mem::take(&mut self.resting) {
             self.taken = self.unpacked().collect();
@@ -76,7 +76,7 @@ impl Correlator {
         }
     }
 
-    /// What was taken of each probe, in few octets: most is as in the one before, or follows from its key.
+    /// The packed values of all probes: most are the same as in the one before, or follow from its key.
     fn packed(&self) -> Box<[u8]> {
         let (mut octets, mut before) = (Vec::new(), ProbeKey { ip_id: 0, head: [0; 8] });
         for taken in &self.taken {
@@ -141,7 +141,7 @@ impl Correlator {
         })
     }
 
-    /// Whether it rests and this is the key of one of its probes.
+    /// Whether the correlator is packed and this is the key of one of its probes.
     pub(super) fn has_rested(&self, key: &ProbeKey) -> bool {
         self.resting && self.unpacked().any(|taken| taken.key == *key)
     }
@@ -156,7 +156,7 @@ mod tests {
     use crate::probe::{Flow, FlowMode, ProbeType, craft};
     use crate::wire::ip;
 
-    /// Whatever the type of probe, wherever it is and whatever was captured of it.
+    /// This holds whatever the type of probe, wherever the probe is and whatever was captured of it.
     #[test]
     fn what_was_taken_is_the_same_after_a_rest() {
         let types = [
@@ -192,7 +192,7 @@ mod tests {
                     let taken = correlator.taken.clone();
                     let exact = correlator.exact.clone();
                     correlator.rest();
-                    // Of other protocols no checksum is known, by which a probe that was rewritten would be found.
+                    // Other protocols have no known checksum by which a rewritten probe could be found.
                     let rests = !matches!(probe, ProbeType::Protocol(_));
                     assert_eq!((correlator.resting, correlator.exact.is_empty()), (rests, rests));
                     assert!(taken.iter().all(|taken| correlator.knows(&taken.key)));

@@ -1,7 +1,9 @@
-//! Which of the probes handed to the link never left: those that it refused, and those whose own frame was never captured.
+//! Counts the probes handed to the link that never left: those that it refused, and those whose own frame was never
+//! captured.
 //!
-//! A probe is sent when its own frame is captured, so whatever keeps it from the wire (a full queue, a filter, a next hop that
-//! does not answer) leaves no frame. Without a count of what was handed out that would pass for a probe that nobody asked for.
+//! A probe counts as sent when its own frame is captured. So whatever keeps it from the wire (a full queue, a filter,
+//! a next hop that does not answer) leaves no frame. Without a count of the probes handed out, such a probe would
+//! look like one that was never asked for.
 
 use std::collections::VecDeque;
 
@@ -10,25 +12,25 @@ use crate::time::{Span, Timestamp};
 /// A probe handed out less than this ago may still wait in a queue.
 pub(super) const PATIENCE: Span = Span::from_millis(100);
 
-/// Probes that never left.
+/// The number of probes that never left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NeverSent {
-    /// Refused by the link.
+    /// Probes that the link refused.
     pub refused: u64,
-    /// Taken by the link and not seen leaving.
+    /// Probes that the link took, but that were not seen leaving.
     pub unseen: u64,
-    /// How many were handed to the link; 0 in a replay, which does not know.
+    /// Probes that were handed to the link; 0 in a replay, which does not know.
     pub of: u64,
 }
 
 impl NeverSent {
-    /// How many there are.
+    /// The number of probes that never left, for either reason.
     #[must_use]
     pub const fn count(self) -> u64 {
         self.refused.saturating_add(self.unseen)
     }
 
-    /// These and those.
+    /// The sum of two counts.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -45,25 +47,25 @@ pub(super) struct Departures {
     handed: u64,
     refused: u64,
     left: u64,
-    /// When those were handed out that may still leave, the first first.
+    /// When the probes that may still leave were handed out, the earliest first.
     recent: VecDeque<Timestamp>,
-    /// What a recording says.
+    /// The number that a recording gives.
     noted: u64,
 }
 
 impl Departures {
-    /// The link took a probe.
+    /// Notes that the link took a probe.
     pub(super) fn hand(&mut self, at: Timestamp) {
         self.handed += 1;
         self.recent.push_back(at);
     }
 
-    /// The link did not take one.
+    /// Notes that the link refused a probe.
     pub(super) fn refuse(&mut self) {
         self.refused += 1;
     }
 
-    /// The frame of a probe was captured. Those of an earlier run were not handed out here.
+    /// Notes that the frame of a probe was captured. Probes of an earlier run were not handed out here.
     pub(super) fn leave(&mut self) {
         if self.left < self.handed {
             self.left += 1;
@@ -71,19 +73,19 @@ impl Departures {
         }
     }
 
-    /// All frames stamped before this are captured.
+    /// Notes that all frames stamped before `now` are captured.
     pub(super) fn pass(&mut self, now: Timestamp) {
         while self.recent.front().is_some_and(|at| at.after(PATIENCE) <= now) {
             self.recent.pop_front();
         }
     }
 
-    /// The recording of a run says so.
+    /// Notes the number that the recording of a run gives.
     pub(super) fn note(&mut self, count: u64) {
         self.noted = self.noted.saturating_add(count);
     }
 
-    /// The probes that have not left yet.
+    /// The probes that have not left so far.
     pub(super) fn never_sent(&self) -> NeverSent {
         let waiting = self.handed - self.left;
         let unseen = waiting.saturating_sub(self.recent.len() as u64);

@@ -1,13 +1,13 @@
-//! Which traces a frame may concern.
+//! An index that finds the traces that a frame may concern.
 //!
-//! A frame is looked at once, by its addresses, its protocol and its source port or identifier, and shown to the traces
-//! that have these; so what a frame costs does not grow with how many traces there are. What a trace sees is all that
-//! it would take into account if it saw every frame: its own probes, whatever else leaves from its port, answers to its port,
-//! and ICMP errors that quote a datagram from its port or, where translation gave that another port, one to its target.
+//! A frame is looked up once, by its addresses, its protocol and its source port or identifier, and shown to the
+//! traces that have these. So the cost of a frame does not grow with the number of traces. A trace is shown all that
+//! it would use if it saw every frame: its own probes, whatever else leaves from its port, answers to its port, and
+//! ICMP errors that quote a datagram from its port or, where translation changed the port, one to its target.
 //!
-//! Invariant: a frame is shown to no more than [`SHARING`] traces in each of these roles. Where more share a port, it is
-//! shown to those that share the target too, and where those are more, to the latest that had begun by then; where that
-//! leaves a trace out that may want it, it is [counted](Index::passed_over).
+//! Invariant: a frame is shown to at most [`SHARING`] traces in each of these roles. Where more traces share a port,
+//! only those that share the target too are shown the frame; where these are too many, only the latest that had begun
+//! by then. A trace that is left out and may want the frame is [counted](Index::passed_over).
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -18,23 +18,23 @@ use crate::probe::{Flow, ProbeKey};
 use crate::time::{Span, Timestamp};
 use crate::wire::{Frame, ipv4};
 
-/// How many traces with one address, protocol and port see each frame of that port.
+/// The most traces with one address, protocol and port that are shown a frame of that port.
 pub const SHARING: usize = 16;
 
-/// How long after the last of this many traces to one target that another port is thought to be one of theirs.
+/// After the last probe of a trace, how long a frame to its target from another port may still belong to it.
 const ANSWERED: Span = Span::from_millis(60_000);
 
 /// Which traces a frame may concern.
 #[derive(Debug, Default)]
 pub struct Index {
     traces: usize,
-    /// The traces in order of their beginnings, by who may have sent a datagram.
+    /// Traces by the sender of a datagram (address, protocol and port), in the order in which they began.
     ports: HashMap<Port, Vec<Member>>,
-    /// The same by whom it was sent to, too.
+    /// Traces by sender and target.
     flows: HashMap<(Port, IpAddr), Sharing>,
-    /// The same, from whatever port.
+    /// Traces by sender and target, whatever the port.
     targets: HashMap<(IpAddr, u8, IpAddr), Sharing>,
-    /// All from this address.
+    /// All traces from this address.
     sources: HashMap<IpAddr, Sharing>,
     concerned: Vec<usize>,
     left_out: HashSet<usize>,
@@ -45,11 +45,11 @@ pub struct Index {
 /// An address, a protocol, and a source port or identifier.
 type Port = (IpAddr, u8, u16);
 
-/// Traces that have something in common, in order of their beginnings.
+/// Traces that have something in common, in the order in which they began.
 #[derive(Debug, Default)]
 struct Sharing {
     members: Vec<Member>,
-    /// How many of them, from the first, have been found to be left out or over.
+    /// How many of them, from the first, are known to be left out or over.
     past: usize,
 }
 
@@ -57,24 +57,24 @@ struct Sharing {
 #[derive(Clone, Copy, Debug)]
 struct Member {
     index: usize,
-    /// The frame of its first probe.
+    /// The number of the frame of its first probe.
     from: u64,
-    /// The frame of its last probe.
+    /// The number of the frame of its last probe.
     ends: u64,
-    /// The frame of the last probe of this one or of one before it, and when that was captured.
+    /// The number of the frame of the last probe of this trace or of any before it, and when that frame was captured.
     until: u64,
     ended: Timestamp,
 }
 
 impl Index {
-    /// Of no trace.
+    /// An index without traces.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a trace, which begins no earlier than those before it; they are numbered from 0. `confirming` is the source port or
-    /// identifier of its probes that confirm answers.
+    /// Adds a trace, which must not begin earlier than those before it. Traces are numbered from 0. `confirming` is
+    /// the source port or identifier of its probes that confirm answers.
     pub fn add(&mut self, flow: &Flow, idents: &ProbeSelector, confirming: Option<u16>) {
         let index = self.traces;
         let Flow { source, target, .. } = *flow;
@@ -111,18 +111,18 @@ impl Index {
         join(&mut self.sources.entry(source).or_default().members);
     }
 
-    /// Passes over one number: that trace is shown every frame.
+    /// Skips one number: that trace is shown every frame.
     pub fn skip(&mut self) {
         self.traces += 1;
     }
 
-    /// Whether no trace is in it.
+    /// Whether the index has no trace.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sources.is_empty()
     }
 
-    /// The traces that a frame may concern, in order.
+    /// The numbers of the traces that a frame may concern, in ascending order.
     pub fn concerned(&mut self, packet: &Packet<'_>) -> &[usize] {
         self.concerned.clear();
         if let Some(datagram) = &packet.datagram {
@@ -134,19 +134,20 @@ impl Index {
         &self.concerned
     }
 
-    /// How often a frame was shown to a trace.
+    /// The number of times that a frame was shown to a trace.
     #[must_use]
     pub fn shown(&self) -> u64 {
         self.shown
     }
 
-    /// How many frames were not shown to a trace that may have wanted them, because too many share a port.
+    /// The number of frames that were not shown to a trace that may have wanted them, because too many traces share a
+    /// port.
     #[must_use]
     pub fn passed_over(&self) -> u64 {
         self.passed_over
     }
 
-    /// How many traces that is about.
+    /// The number of traces that were not shown such frames.
     #[must_use]
     pub fn left_out(&self) -> usize {
         self.left_out.len()
@@ -158,7 +159,7 @@ impl Index {
         let (from, to, protocol) = (header.source, header.destination, header.protocol);
         let mut passed_over =
             !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.number);
-        // Where probes are of a protocol as such, what would be ports means nothing.
+        // Where probes are of a protocol without ports, the octets where ports would be mean nothing.
         if port_of(&key, protocol) != 0 {
             passed_over |= !self.add_sharing((from, protocol, 0), to, frame.number);
         }
@@ -173,14 +174,15 @@ impl Index {
         self.passed_over = self.passed_over.saturating_add(passed_over.into());
     }
 
-    /// Adds the traces that an ICMP error may be about, as far as they are not too many.
+    /// Adds the traces that an ICMP error may be about, unless they are too many. Returns whether it had a quote to
+    /// go by.
     fn add_quoted(&mut self, datagram: &Datagram<'_>, frame: &Frame<'_>) -> bool {
         let quotes = datagram.icmp.is_some_and(|icmp| icmp.quotes);
         if !quotes || !datagram.header.is_first {
             return true;
         }
         let source = datagram.header.destination;
-        // What the capture cut off within the quote may be about any.
+        // What the capture cut off within the quote may concern any trace.
         let Some(quote) = datagram.quote else {
             return add(&mut self.concerned, self.sources.get_mut(&source), frame.number);
         };
@@ -191,7 +193,7 @@ impl Index {
         };
         let port = (source, protocol, port_of(&key, protocol));
         if !self.flows.contains_key(&(port, target)) {
-            // Another port may be what translation gave it.
+            // Another port may be the result of translation.
             let to_target = self.targets.get_mut(&(source, protocol, target)).filter(|traces| {
                 let last = traces.members.last().filter(|_| traces.members.len() > SHARING);
                 last.is_none_or(|last| frame.at.since(last.ended) <= ANSWERED)
@@ -202,7 +204,7 @@ impl Index {
         self.add_sharing((source, protocol, 0), target, frame.number) && by_port
     }
 
-    /// Adds the traces with this port or, if they are too many, those of them with this target.
+    /// Adds the traces with this port or, if these are too many, those of them with this target.
     fn add_sharing(&mut self, port: Port, target: IpAddr, frame: u64) -> bool {
         let Some(sharing) = self.ports.get(&port) else { return true };
         if sharing.len() <= SHARING {
@@ -219,7 +221,8 @@ impl Index {
 }
 
 impl Sharing {
-    /// Those before the latest that have begun by this frame do not see what they may want; each is looked at once.
+    /// Counts the traces that are left out: those before the latest that have begun by this frame do not see what
+    /// they may want. Each is looked at once.
     fn leave_out(&mut self, left_out: &mut HashSet<usize>, frame: u64) {
         let begun = self.members.partition_point(|member| member.from <= frame);
         let shown = begun.saturating_sub(SHARING);
@@ -229,7 +232,8 @@ impl Sharing {
     }
 }
 
-/// Adds these traces or, if they are too many, the latest that have begun; says whether all that go on are among them.
+/// Adds these traces or, if they are too many, the latest that have begun. Returns whether all that are still running
+/// are among them.
 fn add(into: &mut Vec<usize>, members: Option<&mut Sharing>, frame: u64) -> bool {
     let members = members.map_or(&[][..], |sharing| &sharing.members);
     let (before, shown) = if members.len() <= SHARING {
@@ -242,7 +246,7 @@ fn add(into: &mut Vec<usize>, members: Option<&mut Sharing>, frame: u64) -> bool
     before.last().is_none_or(|last| last.until < frame)
 }
 
-/// Whether datagrams of a protocol have ports or identifiers.
+/// Whether datagrams of this protocol have ports or identifiers.
 fn has_port(protocol: u8) -> bool {
     matches!(
         protocol,

@@ -1,10 +1,12 @@
-//! Many traces over one link: whose a frame is, which probe leaves next, and who waits for what.
+//! Many traces over one link: the endpoint decides which traces see a frame, which probe leaves next, and when each
+//! trace is asked again.
 //!
-//! A frame is decoded once; an [`Index`] says which traces it may concern. All deadlines are in one queue, so that they
-//! pass in their order, whichever trace they are of. Traces come from a [`TraceSource`], as many at a time as there is
-//! room for. The endpoint does no IO and reads no clock: a driver asks it what to send and hands it what was captured.
+//! A frame is decoded once; an [`Index`] finds the traces that it may concern. All deadlines are in one queue, so
+//! that they pass in order, whichever trace they belong to. Traces come from a [`TraceSource`], as many at a time as
+//! there is room for. The endpoint does no IO and reads no clock: a driver asks it what to send and hands it the
+//! captured frames.
 //!
-//! What happened in a trace does not depend on the others that are open.
+//! What happens in a trace does not depend on the other open traces.
 
 mod departures;
 mod id;
@@ -31,48 +33,48 @@ use crate::probe::Transmit;
 use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
 
-/// Many traces. See the [module](self).
+/// Many traces over one link. See the [module](self).
 pub struct Endpoint<'e> {
     source: Box<dyn TraceSource<'e> + 'e>,
-    /// When the source is to be asked again; `None` is never.
+    /// When to ask the source again; `None` means never.
     supplies_at: Option<Timestamp>,
-    /// How many traces may be open at a time.
+    /// The most traces that may be open at a time.
     room: usize,
-    /// By their numbers.
+    /// Traces by their identifiers.
     traces: Vec<Option<Box<Open<'e>>>>,
     open: usize,
-    /// How many of them are done.
+    /// The number of open traces that are done.
     done: usize,
     index: Index,
-    /// Those that are shown every frame.
+    /// Traces that are shown every frame.
     of_all_frames: Vec<TraceId>,
-    /// When which trace is to be asked again.
+    /// When to ask which trace again.
     timers: BTreeSet<(Timestamp, TraceId)>,
-    /// Those that are to be asked for probes.
+    /// Traces to ask for probes.
     ready: VecDeque<TraceId>,
-    /// Those that something was done with since the last review, and since events were last told.
+    /// Traces that changed since the last review, and since the last call that drained events.
     touched: Vec<TraceId>,
     talking: Vec<TraceId>,
-    /// The moments up to which a probe that was handed out may still leave, in order.
+    /// The moments until which a probe that was handed out may still leave, in ascending order.
     leaving: VecDeque<(Timestamp, TraceId)>,
     pacer: Pacer,
-    /// Up to then all frames are known.
+    /// The moment up to which all frames are known.
     quiet: Timestamp,
     datagram: Vec<u8>,
     concerned: Vec<TraceId>,
 }
 
-/// What a frame was to all traces.
+/// What a frame meant to all traces together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// How many traces it was shown to.
+    /// The number of traces that it was shown to.
     pub shown: usize,
-    /// Whether the capture cut it too short to say about which probe it is.
+    /// Whether the capture cut it too short to identify the probe that it is about.
     pub cut_short: bool,
 }
 
 impl<'e> Endpoint<'e> {
-    /// The traces of a source.
+    /// An endpoint for the traces of a source.
     #[must_use]
     pub fn new(source: impl TraceSource<'e> + 'e) -> Self {
         Self {
@@ -96,7 +98,7 @@ impl<'e> Endpoint<'e> {
         }
     }
 
-    /// One trace, which is shown every frame.
+    /// An endpoint with one trace, which is shown every frame.
     #[must_use]
     pub fn of_one(engine: &'e mut dyn Engine) -> Self {
         let mut endpoint = Self::new(Few::at_once([]));
@@ -105,8 +107,8 @@ impl<'e> Endpoint<'e> {
         endpoint
     }
 
-    /// The traces of a recording that somebody watches, by their numbers in the index of all that it holds. Where the index is
-    /// empty, they are shown every frame.
+    /// An endpoint for traces of a recording that are only watched, by their numbers in the index of all traces that
+    /// it holds. If the index is empty, they are shown every frame.
     #[must_use]
     pub fn watching(index: Index, engines: impl IntoIterator<Item = (TraceId, Held<'e>)>) -> Self {
         let mut endpoint = Self::new(Few::at_once([]));
@@ -121,14 +123,14 @@ impl<'e> Endpoint<'e> {
         endpoint
     }
 
-    /// Keeps this many traces open at most.
+    /// Limits the number of traces that are open at a time.
     #[must_use]
     pub fn with_room(mut self, room: usize) -> Self {
         self.room = room.max(1);
         self
     }
 
-    /// Sends this many probes a second at most.
+    /// Limits the probes of all traces together to this number a second.
     #[must_use]
     pub fn at_rate(mut self, rate: f64) -> Self {
         self.pacer = Pacer::of_rate(rate);
@@ -159,7 +161,7 @@ impl<'e> Endpoint<'e> {
         self.keep(id, engine);
     }
 
-    /// Opens a trace that the index knows of.
+    /// Opens a trace that is in the index.
     fn keep(&mut self, id: TraceId, engine: Held<'e>) {
         self.traces.resize_with(self.traces.len().max(id.place().saturating_add(1)), || None);
         if let Some(place) = self.traces.get_mut(id.place()) {
@@ -177,25 +179,25 @@ impl<'e> Endpoint<'e> {
         self.traces.get_mut(id.place())?.as_deref_mut()
     }
 
-    /// A trace that is open, or over.
+    /// The engine of a trace that is open or has ended.
     #[must_use]
     pub fn engine(&self, id: TraceId) -> Option<&dyn Engine> {
         self.get(id).map(|open| &*open.engine)
     }
 
-    /// All traces that are open, or over.
+    /// The engines of all traces that are open or have ended.
     pub fn engines(&self) -> impl Iterator<Item = (TraceId, &dyn Engine)> {
         let numbered = self.traces.iter().enumerate();
         numbered.filter_map(|(id, open)| Some((TraceId::at(id), &*open.as_ref()?.engine)))
     }
 
-    /// Whether no trace has anything left to send or to wait for, and no more will come.
+    /// Whether no trace has anything left to send or to wait for, and the source has no more.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.open == self.done && self.supplies_at.is_none()
     }
 
-    /// What the index of traces has counted.
+    /// The index of traces, for its counters.
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.index
@@ -221,10 +223,10 @@ impl<'e> Endpoint<'e> {
         }
     }
 
-    /// Sets the timer of a trace to when it next wants to be asked.
+    /// Sets the timer of a trace to the moment at which it next wants to be asked.
     fn arm(&mut self, id: TraceId) {
         let Some(open) = self.get_mut(id).filter(|open| open.phase != Phase::Over) else { return };
-        // One that is done only lets its deadlines pass, as in a replay.
+        // A trace that is done only lets its deadlines pass, as in a replay.
         let at = match open.phase {
             Phase::Running => open.engine.poll_timeout(),
             Phase::Done | Phase::Over => open.engine.next_deadline(),
@@ -233,15 +235,15 @@ impl<'e> Endpoint<'e> {
         if at == before {
             return;
         }
-        // In this order the queue of one never becomes empty, and keeps its room.
+        // In this order the queue of a single trace never becomes empty, and keeps its memory.
         self.timers.extend(at.map(|at| (at, id)));
         if let Some(before) = before {
             self.timers.remove(&(before, id));
         }
     }
 
-    /// The next datagram to send, if one is due at `now`, and of which trace it is. Ask until `None`; ask again after every
-    /// frame, and at [`poll_timeout`](Self::poll_timeout).
+    /// The next datagram to send, if one is due at `now`, and the trace that it belongs to. Call until `None`; call
+    /// again after every frame, and at [`poll_timeout`](Self::poll_timeout).
     pub fn poll_transmit(&mut self, now: Timestamp) -> Option<(TraceId, Transmit<'_>)> {
         self.open_due(now);
         while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
@@ -265,7 +267,7 @@ impl<'e> Endpoint<'e> {
             if let Some(Transmit { destination, datagram }) = open.engine.poll_transmit(now) {
                 self.datagram.clear();
                 self.datagram.extend_from_slice(datagram);
-                // Others have their turn first.
+                // Other traces have their turn first.
                 self.ready.push_back(id);
                 self.touch(id);
                 self.pacer.note_probe(now);
@@ -278,7 +280,8 @@ impl<'e> Endpoint<'e> {
         None
     }
 
-    /// The link took the datagram that [`poll_transmit`](Self::poll_transmit) gave last, of this trace.
+    /// Notes that the link took the datagram that [`poll_transmit`](Self::poll_transmit) returned last, for this
+    /// trace.
     pub fn note_handed_out(&mut self, id: TraceId, at: Timestamp) {
         if let Some(open) = self.get_mut(id) {
             open.departures.hand(at);
@@ -286,7 +289,8 @@ impl<'e> Endpoint<'e> {
         }
     }
 
-    /// The link did not take it.
+    /// Notes that the link refused the datagram of this trace that [`poll_transmit`](Self::poll_transmit) returned
+    /// last.
     pub fn handle_refusal(&mut self, id: TraceId) {
         if let Some(open) = self.get_mut(id) {
             open.engine.handle_refusal();
@@ -294,7 +298,7 @@ impl<'e> Endpoint<'e> {
         }
     }
 
-    /// When a trace is next to be asked for probes, or to be told that time has passed, if no frame comes before.
+    /// When the endpoint must be asked for probes or told the time again, if no frame comes before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, _)| *at);
@@ -303,12 +307,12 @@ impl<'e> Endpoint<'e> {
         timer.into_iter().chain(paced).chain(supply).min()
     }
 
-    /// No frame stamped before `until` is still to come: lets the first deadline pass that is due by then. Says whether one
-    /// was; call until it was not, and take the events in between.
+    /// Expires the first deadline that is due by `until`, when no frame stamped before `until` can come any longer.
+    /// Returns whether there was one: call until it returns `false`, and take the events in between.
     pub fn handle_timeout(&mut self, until: Timestamp) -> bool {
         while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= until) {
             self.timers.remove(&(at, id));
-            // Its time has come, be it to send.
+            // Its time has come, perhaps to send.
             self.make_ready(id);
             let Some(open) = self.get_mut(id) else { continue };
             open.armed = None;
@@ -319,7 +323,7 @@ impl<'e> Endpoint<'e> {
             if passes {
                 open.engine.handle_timeout(deadline);
             }
-            // Those of other traces that come before its next have their turn first.
+            // Deadlines of other traces that come before its next one have their turn first.
             open.armed = open.engine.next_deadline().filter(|next| !passes || *next > deadline);
             let next = open.armed;
             self.timers.extend(next.map(|at| (at, id)));
@@ -335,7 +339,7 @@ impl<'e> Endpoint<'e> {
                 self.touch(id);
             }
         }
-        // The end of a recording is the end for all.
+        // The end of a recording is the end of all traces.
         if until == Timestamp::from_nanos(i64::MAX) {
             for id in (0..self.traces.len()).map(TraceId::at) {
                 if let Some(open) = self.get_mut(id).filter(|open| open.phase != Phase::Over) {
@@ -347,7 +351,7 @@ impl<'e> Endpoint<'e> {
         false
     }
 
-    /// Takes one captured frame, and tells what it was to the traces that it was shown to.
+    /// Takes one captured frame, and returns what it meant to the traces that it was shown to.
     pub fn handle_frame(
         &mut self,
         frame: &Frame<'_>,
@@ -375,7 +379,7 @@ impl<'e> Endpoint<'e> {
             cut.extend((disposition == Disposition::CutShort).then_some(*id));
             self.make_ready(*id);
         }
-        // What one of them knows is no other's.
+        // If one trace knows its probe, it is of no other trace.
         for id in cut.iter().filter(|_| found) {
             if let Some(open) = self.get_mut(*id) {
                 open.engine.disown_cut_frame();
@@ -385,7 +389,7 @@ impl<'e> Endpoint<'e> {
         Taken { shown, cut_short: !cut.is_empty() && !found }
     }
 
-    /// Tells what has happened, trace by trace. Call after every other call.
+    /// Passes all new events to `tell`, trace by trace. Call after every other call.
     pub fn drain_events(&mut self, mut tell: impl FnMut(TraceId, Event, &Path)) {
         let mut talking = std::mem::take(&mut self.talking);
         for id in talking.drain(..) {
@@ -398,7 +402,7 @@ impl<'e> Endpoint<'e> {
         self.talking = talking;
     }
 
-    /// Calls `look` for every trace that something was done with since the last review.
+    /// Calls `look` for every trace that changed since the last review.
     pub fn review(&mut self, mut look: impl FnMut(&mut Self, TraceId)) {
         let mut touched = std::mem::take(&mut self.touched);
         for id in touched.drain(..) {
@@ -407,18 +411,18 @@ impl<'e> Endpoint<'e> {
                 look(self, id);
             }
         }
-        // What was touched meanwhile is looked at next time.
+        // Traces that changed meanwhile are looked at next time.
         touched.append(&mut self.touched);
         self.touched = touched;
     }
 
-    /// News of a trace besides its events, each once.
+    /// News of a trace besides its events. Each is returned once.
     pub fn take_news(&mut self, id: TraceId) -> News {
         self.get_mut(id).map_or(News::default(), Open::take_news)
     }
 
-    /// Makes room for another trace if this one has nothing left to send or to wait for. It stays open until all are: when it
-    /// ends does not depend on what only a live run knows.
+    /// Makes room for another trace if this one has nothing left to send or to wait for. The trace stays open until
+    /// all are done: when it ends must not depend on what only a live run knows.
     pub fn retire_done(&mut self, id: TraceId) {
         let running = self.get_mut(id).filter(|open| open.phase == Phase::Running);
         if let Some(open) = running.filter(|open| open.engine.is_done()) {
@@ -427,7 +431,7 @@ impl<'e> Endpoint<'e> {
         }
     }
 
-    /// Ends all traces, in their order: the run was interrupted at this moment, or is over. They are kept.
+    /// Ends all traces in order, because the run was interrupted at this moment or is over. They remain readable.
     pub fn close_all(&mut self, interrupted_at: Option<Timestamp>) {
         self.supplies_at = None;
         (self.open, self.done) = (0, 0);
@@ -446,14 +450,14 @@ impl<'e> Endpoint<'e> {
         }
     }
 
-    /// The clock that stamps frames was set.
+    /// Notes that the clock that stamps frames was set.
     pub fn note_clock_step(&mut self, step: &ClockStep) {
         for open in self.traces.iter_mut().flatten().filter(|open| open.phase != Phase::Over) {
             open.engine.note_clock_step(step);
         }
     }
 
-    /// A recording says that this trace had this many rounds, of which the last are missing.
+    /// Notes that this trace had `count` rounds, of which the last were not sent, as a recording says.
     pub fn note_rounds(&mut self, id: TraceId, count: u64) {
         if let Some(open) = self.get_mut(id) {
             open.engine.note_rounds(count);
@@ -461,7 +465,7 @@ impl<'e> Endpoint<'e> {
         }
     }
 
-    /// A recording says that this many probes of this trace never left.
+    /// Notes that `count` probes of this trace never left, as a recording says.
     pub fn note_never_sent(&mut self, id: TraceId, count: u64) {
         if let Some(open) = self.get_mut(id) {
             open.departures.note(count);

@@ -1,4 +1,4 @@
-//! A trace of an endpoint, with what the endpoint keeps beside its engine.
+//! A trace of an endpoint, with the state that the endpoint keeps beside its engine.
 
 use super::departures::{Departures, NeverSent};
 use super::source::Held;
@@ -7,18 +7,18 @@ use crate::time::Timestamp;
 /// News of a trace besides its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Its probes that never left, if that has changed.
+    /// The number of probes that never left, if it has changed.
     pub never_sent: Option<NeverSent>,
-    /// Rounds of which no probe was seen leaving, and how many of them are new, if any are.
+    /// Rounds that were not sent: the total, and the number of new ones; `None` if there are no new ones.
     pub missed: Option<(u64, u64)>,
 }
 
 /// A trace that is open, or over and kept.
 pub(super) struct Open<'e> {
     pub(super) engine: Held<'e>,
-    /// Its timer.
+    /// The moment that its timer is set to.
     pub(super) armed: Option<Timestamp>,
-    /// Up to when it knows that all frames are known.
+    /// The moment up to which the trace knows all its frames.
     pub(super) quiet: Timestamp,
     pub(super) is_ready: bool,
     pub(super) is_touched: bool,
@@ -26,7 +26,7 @@ pub(super) struct Open<'e> {
     pub(super) phase: Phase,
     pub(super) departures: Departures,
     pub(super) told: NeverSent,
-    /// Missing rounds that were told.
+    /// The number of rounds not sent that were reported.
     pub(super) missed: u64,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Open<'e> {
 pub(super) enum Phase {
     /// It may have something to send or to wait for.
     Running,
-    /// It has not, but is shown frames until all have come to this.
+    /// It has nothing left to send or to wait for, but is shown frames until all traces are done.
     Done,
     /// It has ended.
     Over,
@@ -57,11 +57,11 @@ impl<'e> Open<'e> {
         }
     }
 
-    /// What has changed since this was last asked, besides events.
+    /// What has changed since the last call, besides events.
     pub(super) fn take_news(&mut self) -> News {
         let now = self.departures.never_sent();
         let before = std::mem::replace(&mut self.told, now);
-        // Once some have not left, of how many changes with each that does.
+        // Once some probes have not left, the total that they are reported with changes with each that leaves.
         let changed = now != before && (now.count() > 0 || before.count() > 0);
         let missed = self.engine.missed();
         let more = missed.saturating_sub(std::mem::replace(&mut self.missed, missed));

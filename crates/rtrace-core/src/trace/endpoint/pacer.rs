@@ -1,35 +1,35 @@
-//! How fast the probes of all traces together leave.
+//! Limits the rate at which the probes of all traces together leave.
 
 use crate::time::{Span, Timestamp};
 
 /// How far sending may fall behind its rate and catch up.
 const CATCH_UP: Span = Span::from_millis(10);
 
-/// Lets probes out at a rate.
+/// Limits probes to a rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pacer {
-    /// From one probe to the next; `None` sets no limit.
+    /// Time from one probe to the next; `None` sets no limit.
     interval: Option<Span>,
     next_at: Timestamp,
 }
 
 impl Pacer {
-    /// Of this many probes a second.
+    /// Limits probes to this number a second.
     pub(super) fn of_rate(rate: f64) -> Self {
         Self { interval: Some(Span::from_secs_f64(1.0 / rate)), ..Self::default() }
     }
 
-    /// When the next probe may leave; `None` is at any time.
+    /// When the next probe may leave; `None` means at any time.
     pub(super) fn next_at(&self) -> Option<Timestamp> {
         self.interval.map(|_| self.next_at)
     }
 
-    /// Whether it may leave now.
+    /// Whether the next probe may leave now.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
         self.next_at().is_none_or(|at| at <= now)
     }
 
-    /// A probe left.
+    /// Notes that a probe left.
     pub(super) fn note_probe(&mut self, now: Timestamp) {
         if let Some(interval) = self.interval {
             self.next_at = self.next_at.max(now.before(CATCH_UP)).after(interval);

@@ -1,4 +1,4 @@
-//! Where the traces of an endpoint come from: one, a few, or as many as a list or a queue has.
+//! Sources of the traces of an endpoint: one trace, a few, or as many as a list or a queue has.
 
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -9,23 +9,23 @@ use super::super::probe_selector::ProbeSelector;
 use crate::probe::Flow;
 use crate::time::{Span, Timestamp};
 
-/// Gives one trace after another.
+/// Supplies one trace after another.
 pub trait TraceSource<'e> {
-    /// The next trace, if there is one by `now`. It is asked whenever there is room for one.
+    /// The next trace, if there is one by `now`. The endpoint calls this whenever it has room for another trace.
     fn next(&mut self, now: Timestamp) -> Supply<'e>;
 }
 
-/// What a source has.
+/// The answer of a source that is asked for a trace.
 pub enum Supply<'e> {
-    /// A trace, to be opened now.
+    /// A trace to open now.
     Trace(NewTrace<'e>),
-    /// None before this moment.
+    /// No trace before this moment.
     Later(Timestamp),
-    /// No more.
+    /// No further trace, ever.
     Exhausted,
 }
 
-/// A trace that is to be opened.
+/// A trace to open.
 pub struct NewTrace<'e> {
     pub(super) engine: Held<'e>,
     pub(super) wants: Wants,
@@ -34,7 +34,7 @@ pub struct NewTrace<'e> {
 /// Which frames a trace is shown.
 pub(super) enum Wants {
     Everything,
-    /// Those that may be its own, by its flow and the source port or identifier of its probes that confirm answers.
+    /// Frames that may be its own, by its flow and the source port or identifier of its probes that confirm answers.
     Own(Flow, ProbeSelector, Option<u16>),
 }
 
@@ -45,7 +45,7 @@ impl<'e> NewTrace<'e> {
         Self { engine: engine.into(), wants: Wants::Everything }
     }
 
-    /// A trace that is shown what may be its own.
+    /// A trace that is shown only frames that may be its own.
     #[must_use]
     pub fn of_own_frames(
         engine: impl Into<Held<'e>>,
@@ -58,11 +58,11 @@ impl<'e> NewTrace<'e> {
     }
 }
 
-/// An engine, owned or lent.
+/// An engine, owned or borrowed.
 pub enum Held<'e> {
-    /// Owned.
+    /// An owned engine.
     Owned(Box<dyn Engine>),
-    /// Lent.
+    /// A borrowed engine.
     Lent(&'e mut dyn Engine),
 }
 
@@ -98,7 +98,7 @@ impl DerefMut for Held<'_> {
     }
 }
 
-/// A few traces, each opened a while after the one before.
+/// A few traces, each opened a fixed time after the one before.
 pub struct Few<'e> {
     traces: VecDeque<NewTrace<'e>>,
     apart: Span,
@@ -106,12 +106,12 @@ pub struct Few<'e> {
 }
 
 impl<'e> Few<'e> {
-    /// All at once.
+    /// Opens all traces at once.
     pub fn at_once(traces: impl IntoIterator<Item = NewTrace<'e>>) -> Self {
         Self::apart(traces, Span::ZERO)
     }
 
-    /// One after another.
+    /// Opens the traces one after another, `apart` from each other.
     pub fn apart(traces: impl IntoIterator<Item = NewTrace<'e>>, apart: Span) -> Self {
         Self { traces: traces.into_iter().collect(), apart, next_at: None }
     }

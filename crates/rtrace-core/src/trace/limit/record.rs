@@ -1,7 +1,7 @@
-//! The latest probes of a hop, in a few octets each, and what limits make of them.
+//! The latest probes of a hop, packed into a few octets each, and what rate limits explain of them.
 //!
-//! Probes leave at a steady pace, so what is kept of one is by how much it was earlier or later than the pace of those before says; and
-//! what became of it, where that is another thing than became of the one before.
+//! Probes leave at a steady pace. So only the difference from that pace is stored for a probe, and whether it was
+//! answered where that differs from the probe before.
 
 use std::sync::OnceLock;
 
@@ -10,26 +10,27 @@ use super::super::path::{Hop, Path};
 use super::{Asked, Explained, asked, explain_after, note_late};
 use crate::time::Timestamp;
 
-/// As many of a hop's latest probes are remembered.
+/// The number of the latest probes of a hop that are kept.
 const KEPT: u16 = 512;
-/// Room is made for this many octets at a time.
+/// Memory is reserved for this number of octets at a time.
 const ROOM: usize = 24;
 
-/// The probes of a hop: when the latest were sent and whether they were answered, and what was made of those before.
+/// The probes of a hop: when the latest were sent and whether they were answered, and what limits explained of
+/// earlier ones.
 #[derive(Clone, Default)]
 pub struct Record {
     octets: Vec<u8>,
-    /// How many they are, and how many of them were lost.
+    /// The number of probes that are kept, and how many of them were lost.
     len: u16,
     lost: u16,
     last: Pace,
-    /// How many of them came as expected, after those in the octets.
+    /// The number of probes that came as expected, after those in the octets.
     again: u16,
     before: Option<Box<Explained>>,
     explained: OnceLock<Box<Explained>>,
 }
 
-/// What is computed from the probes is left out: they say it all.
+/// Values that are computed from the probes are left out.
 impl std::fmt::Debug for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Record")
@@ -48,7 +49,7 @@ impl Record {
         self.extend(&asked(hop, path));
     }
 
-    /// The probe that was sent then was answered after all.
+    /// Notes that the probe that was sent at this time was answered late.
     pub(in super::super) fn add_late(&mut self, sent: Option<Timestamp>) {
         let mut probes = self.probes();
         note_late(&mut probes, sent);
@@ -81,7 +82,7 @@ impl Record {
         }
     }
 
-    /// What was made of these probes is kept, and they are not.
+    /// Keeps what limits explained of these probes, and drops the probes.
     fn fold(&mut self) {
         let before = self.explained();
         self.before = (before != Explained::default()).then(|| Box::new(before));
@@ -107,7 +108,7 @@ impl Record {
         probes
     }
 
-    /// What limits make of its lost probes.
+    /// What rate limits explain of its lost probes.
     #[must_use]
     pub fn explained(&self) -> Explained {
         let before = self.before.as_deref().copied().unwrap_or_default();
@@ -126,23 +127,24 @@ impl Record {
     }
 }
 
-/// The last probe, and at what pace probes were sent until then, in nanoseconds.
+/// The last probe, and the pace of the probes up to it, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pace {
     last: Asked,
     /// When the first probe of its round was sent, and how long after that of the round before.
     began: Option<i64>,
     interval: i64,
-    /// How long after one query of a round the next was sent.
+    /// The time from one query of a round to the next.
     gap: i64,
 }
 
-/// How a probe follows the last one: as the first of the next round, or as the next of that round, and with the same fate; or otherwise,
-/// which is put too. It takes the lowest bits of a number that says how much later than expected it was sent.
+/// How a probe follows the one before: as the first of the next round or the next of the same round, with the same
+/// fate; or in another way, which is stored too. The mark takes the lowest bits of a number whose rest is the delay
+/// against the pace.
 const NEXT_ROUND: u64 = 0;
 const NEXT_QUERY: u64 = 1;
 const OTHERWISE: u64 = 2;
-/// This many in a row followed as the first of the next round, with the same fate and when expected.
+/// This number of probes in a row followed as the first of the next round, with the same fate and on time.
 const AGAIN: u64 = 3;
 const BITS: u32 = 2;
 
@@ -170,7 +172,7 @@ impl Pace {
         self.advance(next);
     }
 
-    /// The first probe of the next round, if it has the same fate and is sent when expected.
+    /// The first probe of the next round, if it has the same fate and is on time.
     fn next(&self) -> Asked {
         let sent = Timestamp::from_nanos(self.expected(0));
         Asked { sent, round: self.last.round.wrapping_add(1), query: 0, ..self.last }
@@ -215,7 +217,7 @@ impl Pace {
         Some(())
     }
 
-    /// When the next probe is expected, which is this query of its round.
+    /// When the next probe is expected, which is query `query` of its round.
     fn expected(&self, query: u16) -> i64 {
         match (query, self.began) {
             (0, Some(began)) => began.wrapping_add(self.interval),
@@ -262,7 +264,7 @@ mod tests {
         }
     }
 
-    /// Of a steady pace hardly more than an octet each is kept, whatever the number of queries.
+    /// At a steady pace little more than an octet is kept for a probe, whatever the number of queries.
     #[test]
     fn a_steady_pace_takes_an_octet_a_probe_at_most() {
         for (queries, most) in [(1, 32), (3, 560)] {

@@ -1,7 +1,7 @@
-//! The probes of a path, in a few octets each: of rounds that are over several are kept, and hardly anybody asks them anything.
+//! The probes of a path, packed into a few octets each: many finished rounds are kept, and few are ever read.
 //!
-//! A probe is like the one before but for some octets of its key and how much later it left; its reply came soon after. The few that
-//! have more than one reply, an extension or contradicted answers are kept as they are.
+//! A probe differs from the one before only in some octets of its key and in its time; its reply came soon after. The
+//! few probes that have more than one reply, an extension or contradicted answers are kept unpacked.
 
 use std::net::IpAddr;
 
@@ -14,16 +14,16 @@ use crate::time::{Span, Timestamp};
 use crate::wire::extension::Family;
 use crate::wire::tcp::Flags;
 
-/// The hops of a path.
+/// The packed hops of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Packed {
     octets: Box<[u8]>,
-    /// Those that are kept as they are, in their order.
+    /// The probes that are kept unpacked, in order.
     odd: Box<[Probe]>,
 }
 
 impl Path {
-    /// Puts its hops into few octets. Until they are [unpacked](Self::unpack), it has none.
+    /// Packs its hops. Until they are [unpacked](Self::unpack), the path has no hops.
     pub(in super::super) fn pack(&mut self) {
         let hops = std::mem::take(&mut self.hops);
         let (mut octets, mut odd, mut last) = (Vec::new(), Vec::new(), Last::default());
@@ -41,12 +41,12 @@ impl Path {
         self.packed = Some(Packed { octets: octets.into(), odd: odd.into() });
     }
 
-    /// Whether it was packed.
+    /// Whether the hops of this path are packed.
     pub(in super::super) fn is_packed(&self) -> bool {
         self.packed.is_some()
     }
 
-    /// Gives it its hops again.
+    /// Restores the hops of the path.
     pub(in super::super) fn unpack(&mut self) {
         let Some(Packed { octets, odd }) = self.packed.take() else { return };
         let mut octets = octets.iter().copied();
@@ -67,7 +67,7 @@ impl Path {
     }
 }
 
-/// Stands for a probe that is kept as it is.
+/// The mark of a probe that is kept unpacked.
 const ODD: u64 = 1;
 /// Marks of a probe, from the second bit on.
 const SENT: u64 = 1 << 1;
@@ -77,13 +77,13 @@ const ANSWERED: u64 = 1 << 4;
 const UNAWAITED: u64 = 1 << 5;
 const COUNTED: u64 = 1 << 6;
 const REPLIED: u64 = 1 << 7;
-/// And of its reply.
+/// Marks of its reply.
 const V6: u64 = 1 << 8;
 const ANSWER: u64 = 1 << 9;
 const MORE: u64 = 1 << 10;
 const FAMILY_6: u64 = 1 << 11;
 const MEASURED: u64 = 1 << 12;
-/// Its RTT is not how long after the probe it was captured.
+/// The mark of a reply whose RTT is not the difference of the capture times.
 const TIMED: u64 = 1 << 13;
 const CLOCK_FAULT: u64 = 1 << 14;
 const IDENTIFIED: u64 = 1 << 15;
@@ -97,7 +97,7 @@ fn mark(holds: bool, mark: u64) -> u64 {
     if holds { mark } else { 0 }
 }
 
-/// What the last probe had.
+/// The values of the last probe.
 #[derive(Clone, Copy, Debug)]
 struct Last {
     key: ProbeKey,
@@ -128,7 +128,7 @@ impl Default for Last {
 }
 
 impl Last {
-    /// Puts a probe of this hop, if it is not odd.
+    /// Writes a probe of this hop, unless it must be kept unpacked.
     fn put(&mut self, ttl: u8, probe: &Probe, octets: &mut Vec<u8>) -> bool {
         let outcome = match probe.outcome {
             Outcome::Waiting => 0,
@@ -208,7 +208,7 @@ impl Last {
             put(octets, len.into());
         }
     }
-    /// Takes a probe of this hop that has these marks.
+    /// Reads a probe of this hop with these marks.
     fn take(
         &mut self,
         ttl: u8,
@@ -383,7 +383,7 @@ mod tests {
                         let _ = probe.contradicted.add(reply.clone(), 1);
                     }
                 }
-                // As it is most of the time.
+                // For most replies the RTT is the difference of the capture times.
                 let since = |mut reply: Reply| {
                     reply.rtt = if flags.1 { probe.time_to(reply.at) } else { reply.rtt };
                     reply

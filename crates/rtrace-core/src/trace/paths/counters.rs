@@ -300,7 +300,7 @@ impl Search<'_> {
         Side::Absent
     }
 
-    /// The addresses are asked once more, unless they do not answer any more.
+    /// The addresses are asked once more, unless they have stopped answering.
     fn closing(&self) -> Side {
         let own = self.asked(self.ttl);
         if own.waiting {

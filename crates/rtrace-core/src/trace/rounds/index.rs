@@ -1,25 +1,26 @@
-//! Which rounds that are over a datagram may be about, by what it shows of a probe: so that one that is about none costs the
-//! same however many are kept.
+//! Finds the finished rounds that a datagram may be about, by the marks of a probe that it shows. So a datagram that
+//! is about no round costs the same however many rounds are kept.
 //!
-//! A round that is over gets no more probes, so what its probes are found by ([`Mark`]) is written down then. Of rounds with
-//! one mark the latest has it: what is believed of a mark that comes again in every round (the ports of UDP over IPv6) is
-//! believed of the latest of them, or of none. Only the round that is asked decides; what is found here may be wrong.
+//! A finished round gets no more probes, so the marks ([`Mark`]) of its probes are stored when it ends. If several
+//! rounds share a mark, the latest has it: a mark that occurs in every round (the ports of UDP over IPv6) is believed
+//! only for the latest of them, or for none. Only the round itself decides; what is found here may be wrong.
 //!
-//! Of few rounds each has a list of its marks, which takes least room. Of many rounds marks are kept in two halves. Once the younger
-//! has those of as many rounds as are kept, it becomes the older one, whose marks are all of rounds that are not kept any more.
+//! For a few rounds, each has a list of its marks, which takes the least memory. For many rounds, marks are kept in
+//! two halves. When the younger half covers as many rounds as are kept, it replaces the older half, whose rounds are
+//! no longer kept.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
 use super::super::rewritten::Mark;
 
-/// Rounds are few up to here.
+/// The largest number of rounds with a list each.
 const FEW: usize = 8;
 
-/// The marks of the rounds that are over.
+/// The marks of the finished rounds.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    /// How many rounds are kept.
+    /// The number of rounds that are kept.
     kept: usize,
     marks: Marks,
     hasher: RandomState,
@@ -27,34 +28,34 @@ pub(super) struct Index {
 
 #[derive(Clone, Debug)]
 enum Marks {
-    /// Of each round the hashes of its marks in order, the latest first.
+    /// For each round the sorted hashes of its marks, the latest round first.
     Few(VecDeque<Box<[u32]>>),
     Many(Halves),
 }
 
-/// The latest round with a mark, counted from the first that was over; by the mark's hash.
+/// The latest round with each mark, by the hash of the mark. Rounds are counted from the first that ended.
 #[derive(Clone, Debug, Default)]
 struct Halves {
-    /// How many were added.
+    /// The number of rounds added.
     added: u64,
     young: HashMap<u64, u64>,
     old: HashMap<u64, u64>,
 }
 
-/// Half of a hash: if two marks have the same, a round is asked in vain.
+/// Half of a hash. If two marks have the same half, a round is asked in vain.
 fn half(hash: u64) -> u32 {
     u32::try_from(hash >> 32).unwrap_or_default()
 }
 
 impl Index {
-    /// Of none yet.
+    /// An index without rounds.
     pub(super) fn new(kept: usize) -> Self {
         let few = Marks::Few(VecDeque::with_capacity(FEW));
         let marks = if kept <= FEW { few } else { Marks::Many(Halves::default()) };
         Self { kept, marks, hasher: RandomState::new() }
     }
 
-    /// One more round is over.
+    /// Adds a round that ended.
     pub(super) fn add(&mut self, marks: impl Iterator<Item = Mark>) {
         let hashes = marks.map(|mark| self.hasher.hash_one(mark));
         match &mut self.marks {
@@ -69,7 +70,7 @@ impl Index {
         }
     }
 
-    /// How many rounds ago those are that have one of these marks, the latest first: 0 is the last that was added.
+    /// How many rounds ago the rounds with one of these marks were, the latest first: 0 is the round added last.
     pub(super) fn ago(&self, marks: impl Iterator<Item = Mark>) -> Ago {
         let mut ago = Ago::default();
         for mark in marks {
@@ -112,7 +113,7 @@ pub(super) struct Ago {
     len: usize,
 }
 
-/// A datagram shows no more marks than these.
+/// The most marks that a datagram shows.
 const MOST_MARKS: usize = 8;
 
 impl Ago {
@@ -149,7 +150,7 @@ mod tests {
                 |index: &Index, marks: &[u16]| index.ago(ids(marks)).iter().collect::<Vec<_>>();
             assert!(found(&index, &[1]).is_empty());
             for round in 0..100 {
-                // One mark that all have, and one of its own.
+                // Each round has one mark that all share, and one of its own.
                 index.add(ids(&[1_000, round]));
                 assert_eq!(found(&index, &[1_000]), [0]);
                 for ago in 0..kept.min(round + 1) {

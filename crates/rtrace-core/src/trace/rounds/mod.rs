@@ -1,21 +1,21 @@
-//! One trace after another to the same target: what a watch is made of.
+//! Rounds of a watch: one trace after another to the same target.
 //!
-//! Each round is a [`Tracer`] of its own, with the same configuration but for the numbers that identify its
-//! probes ([`TraceConfig::round`]) and the scout, which only the first has: later ones rise as far as the path
-//! was long before. A round begins an interval after the one before, or once that is settled
-//! if it takes longer; its probes time out after an interval at the latest. Rounds that are over are
-//! kept for a while: a reply that comes then counts as late there, with its RTT, and is not lost.
+//! Each round is a [`Tracer`] of its own with the same configuration, except for the numbers that identify its probes
+//! ([`TraceConfig::round`]) and the scout, which only the first round has: later rounds go as far as the path was
+//! long before. A round begins an interval after the one before or, if that takes longer, once that one is settled;
+//! its probes time out after an interval at the latest. Finished rounds are kept for a while: a reply that comes then
+//! counts as late there, with its RTT, and is not lost.
 //!
-//! Events come round by round: [`Event::Ended`] closes one when the next begins, and [`Event::LateReply`] is of one
-//! that is closed. As in a single trace they are a function of configuration and frames: a round
-//! begins where the first frame of its probes is captured, whichever of them that is, and there the one before is over
-//! (`seen`). Of a round of which nothing was captured, because no probe could leave, nothing is known but that its number
-//! is missing. Only a watch of which nothing was ever captured ends by that. Which round a probe is of is in its bytes (`numbers`).
-//! A probe that leaves when its round has gone by is of no round: it counts neither as sent nor as lost, and is not recorded.
+//! Events come round by round: [`Event::Ended`] closes a round when the next begins, and [`Event::LateReply`] belongs
+//! to a closed round. As in a single trace, events are a function of configuration and frames. A round begins at the
+//! first captured frame of its probes, whichever probe that is, and ends the round before (`seen`). A round without a
+//! captured probe, because none could leave, is known only by its missing number. Only a watch without any captured
+//! frame ends by that. The bytes of a probe identify its round (`numbers`). A probe that leaves after its round was
+//! counted as not sent belongs to no round: it counts neither as sent nor as lost, and is not recorded.
 //!
-//! What is sent, and when, is decided apart from that (`sending`).
+//! What is sent, and when, is decided separately (`sending`).
 //!
-//! After the last round what hops that answer at all still owe is waited for as long as a trace would wait.
+//! After the last round, hops that answered before are waited for as long as a trace would wait for them.
 
 mod index;
 mod numbers;
@@ -41,13 +41,13 @@ use super::tracer::Tracer;
 use crate::probe::Transmit;
 use crate::time::{ClockStep, Span, Timestamp};
 
-/// How many rounds that are over are kept for replies that are late: as many as fit into the time that a trace would
-/// wait, but not fewer and not more than so many.
+/// The least and the most finished rounds that are kept for late replies. Between these limits, as many are kept as
+/// fit into the time that a trace would wait.
 const KEPT: (usize, usize) = (8, MOST_KEPT);
 pub(super) const MOST_KEPT: usize = 512;
-/// More rounds than fit into 300 years, so that counting them never runs over.
+/// More rounds than fit into 300 years, so that counting them never overflows.
 pub const MOST_ROUNDS: u64 = 1 << 40;
-/// The reason why no round has this number, from 0, if there is one.
+/// Checks the number of a round, from 0.
 ///
 /// # Errors
 /// See [`ConfigError`].
@@ -58,18 +58,18 @@ pub fn check_number(round: u64) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// More probes a second than a socket takes: rounds that ask for more are refused.
+/// The most probes a second, more than a socket takes: rounds that need more are refused.
 pub const MOST_A_SECOND: f64 = 1_000_000.0;
 
-/// How often a trace is repeated.
+/// How often a trace is repeated, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Seconds from the beginning of a round to that of the next.
     pub interval: f64,
-    /// How many rounds; `None` is until interrupted.
+    /// The number of rounds; `None` continues until interrupted.
     pub rounds: Option<u64>,
-    /// No round begins then or later, but for the first. A replay has no use for it.
+    /// When the watch ends: no round but the first begins then or later. A replay ignores it.
     #[serde(skip)]
     pub until: Option<Until>,
 }
@@ -77,14 +77,14 @@ pub struct Plan {
 /// When a watch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// At this time of the capture clock.
+    /// At this time of the clock that stamps frames.
     Time(Timestamp),
-    /// So long after it began.
+    /// This long after it began.
     After(Span),
 }
 
 impl Plan {
-    /// The reason why no watch can be run by this, if there is one.
+    /// Checks that a watch can run by this plan.
     ///
     /// # Errors
     /// See [`ConfigError`].
@@ -101,7 +101,7 @@ impl Plan {
         }
     }
 
-    /// The reason why no watch of this trace can be run by this, if there is one: nobody sends more than a million probes a second.
+    /// Checks that a watch of this trace can run by this plan: at most a million probes a second.
     ///
     /// # Errors
     /// See [`ConfigError`].
@@ -116,17 +116,17 @@ impl Plan {
     }
 }
 
-/// Rounds of a trace. See the [module](self).
+/// Rounds of a trace to one target. See the [module](self).
 #[derive(Clone, Debug)]
 pub struct Rounds {
     config: TraceConfig,
-    /// What was captured.
+    /// The captured rounds.
     seen: Seen,
-    /// What is sent; a replay sends nothing.
+    /// The plan of probes to send; `None` in a replay, which sends nothing.
     sending: Option<Sending>,
-    /// How many there were, as a recording says.
+    /// The number of rounds that a recording gives.
     noted: Option<u64>,
-    /// How many seconds a trace would wait at most.
+    /// The longest time, in seconds, that a trace would wait.
     longest_wait: f64,
 }
 
@@ -151,7 +151,7 @@ impl Rounds {
         Self::passive_from(0, config, plan)
     }
 
-    /// Rounds that are only watched, of which those before round `number` are missing.
+    /// Rounds that are only watched; those before round `number` were not sent.
     ///
     /// # Errors
     /// When no trace can be watched with `config`.
@@ -162,14 +162,14 @@ impl Rounds {
         Ok(Self::of(config, plan, first))
     }
 
-    /// The same of probes that were sent by `config`, of which the report may leave out some.
+    /// Sets the configuration that the probes were sent with, if the report shows only a part of them.
     #[must_use]
     pub fn sent_by(mut self, config: &TraceConfig) -> Self {
         self.seen.numbers.sent_by(config.clone());
         self
     }
 
-    /// `config` is that of a trace, `first` the first round.
+    /// `config` is the configuration of each trace, `first` the first round.
     fn of(config: TraceConfig, plan: Plan, first: Tracer) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
         let kept = (config.wait.max / plan.interval).ceil() as usize;
@@ -180,43 +180,43 @@ impl Rounds {
         Self { config, seen, sending: None, noted: None, longest_wait }
     }
 
-    /// How often a frame that is no probe was shown to a round.
+    /// The number of times that a frame that is no probe was shown to a round.
     #[must_use]
     pub fn shown(&self) -> u64 {
         self.seen.frames_shown
     }
 
-    /// What is asked in each round.
+    /// The configuration of each round.
     #[must_use]
     pub fn config(&self) -> &TraceConfig {
         &self.config
     }
 
-    /// How many rounds have begun; one of which nothing was captured yet has once that is not waited for any more.
+    /// The number of rounds that have begun. A round without a captured probe counts once it is no longer waited for.
     fn begun(&self) -> u64 {
         let captured = self.seen.number().saturating_add((!self.seen.is_empty()).into());
         let sent = self.sending.as_ref().map_or(0, |sending| sending.begun(&self.seen));
         self.noted.unwrap_or_else(|| captured.max(sent))
     }
 
-    /// How many of them come after the last of which something was captured: all, if nothing ever was.
+    /// The number of rounds that come after the last captured one: all, if no frame was ever captured.
     fn missed_after(&self) -> u64 {
         let captured = u64::from(!self.seen.is_empty());
         self.begun().saturating_sub(self.seen.number().saturating_add(captured))
     }
 
-    /// A probe of a later round than the current one was captured.
+    /// Begins a later round than the current one, whose first probe was captured.
     fn begin(&mut self, number: u64, at: Timestamp) {
         let ours = self.sending.as_mut().and_then(|sending| sending.take(number));
         let passive = || Tracer::passive(self.config.round(number), ProbeSelector::One).ok();
-        // It is the configuration of the first round, but for numbers of which any will do.
+        // The next round has the configuration of the first; for the numbers of its probes any value will do.
         if let Some(next) = ours.or_else(passive) {
             let next = next.in_round(number).waiting(self.longest_wait);
             self.seen.go_on_with(next, &self.config, at);
         }
     }
 
-    /// There will be no more rounds; what is missing at the end is known by now.
+    /// Ends the watch: there will be no more rounds, and the number of rounds not sent at the end is known.
     fn end_watch(&mut self, waited_out: bool) {
         let missed = self.missed_after();
         if let Some(sending) = &mut self.sending {
@@ -226,7 +226,7 @@ impl Rounds {
     }
 }
 
-/// Nothing is waited for longer than a round takes: what comes later is late, not lost.
+/// Limits waiting to the length of a round: an answer that comes later is late, not lost.
 fn patient(mut config: TraceConfig, plan: Plan) -> TraceConfig {
     config.wait.max = config.wait.max.min(plan.interval);
     config
@@ -270,11 +270,11 @@ impl Engine for Rounds {
                 return (disposition, self.seen.path(ago));
             }
             Whose::ProbeOf(number) if number >= current => number,
-            // It left too late, or is seen again.
+            // The probe left too late, or its frame is seen again.
             Whose::ProbeOf(_) | Whose::Nobodys => return (Disposition::Unrelated, self.path()),
         };
         if number > current {
-            // Its round has gone by as one of which no probe was seen leaving. It is not recorded, so a replay knows nothing of it.
+            // This round was counted as not sent. The probe is not recorded, so a replay does not know of it.
             if self.sending.as_ref().is_some_and(|sending| sending.has_given_up(number)) {
                 return (Disposition::Unrelated, self.path());
             }

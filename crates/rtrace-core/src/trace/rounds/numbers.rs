@@ -1,52 +1,52 @@
-//! Which round a captured probe is of, by its own bytes.
+//! Finds the round of a captured probe from its bytes.
 //!
-//! Numbers are as a trace is configured ([`TraceConfig::round`]): every round has as many for itself as it may have probes. What a
-//! datagram shows of its number fits many rounds, hundreds apart ([`serial`]). It is of the one that is nearest to the last of
-//! which a probe was captured or, if none near it fits, to the one whose turn it is by then. So a round is found whichever of
-//! its probes are missing, and for how long nothing left says how many rounds are missing.
+//! A configuration ([`TraceConfig::round`]) gives every round as many probe numbers as it may have probes. The part
+//! of a number that a datagram shows fits many rounds, hundreds apart ([`serial`]). The probe is taken for the round
+//! nearest to the last captured one or, if none near it fits, for the round that is due by then. So a round is found
+//! whichever of its probes are missing, and after any number of rounds of which no probe was captured.
 
 use super::super::config::TraceConfig;
 use crate::probe::serial::{self, Remainder};
 use crate::time::{Span, Timestamp};
 use crate::wire::ip::IpHeader;
 
-/// Rounds this near to the last are looked at first, and so many may follow those that fit into the time in which nothing
-/// was captured.
+/// The number of rounds around the last captured one that are tried first, and that may follow the rounds that fit
+/// into the time without a capture.
 const GAP: u64 = 64;
-/// How many rounds in a row may be missing at most.
+/// The most rounds in a row without a captured probe.
 pub(super) const LONGEST_GAP: u64 = 32_768;
-/// Numbers looked at on either side of the expected one.
+/// Numbers that are tried on either side of the expected one.
 const TRIES: u64 = 64;
 
-/// What decides which round a probe is of.
+/// Decides which round a probe belongs to.
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
-    /// As the probes were sent.
+    /// The configuration that the probes were sent with.
     config: TraceConfig,
-    /// From round to round.
+    /// The time from the beginning of a round to that of the next.
     interval: Span,
     /// When the last probe of any round was captured.
     last_probe: Option<Timestamp>,
 }
 
 impl Numbers {
-    /// Of a trace that is repeated after so many seconds.
+    /// For a trace that is repeated every `interval` seconds.
     pub(super) fn of(config: TraceConfig, interval: f64) -> Self {
         Self { config, interval: Span::from_secs_f64(interval), last_probe: None }
     }
 
-    /// The probes were sent by another configuration than that by which they are reported.
+    /// Notes that the probes were sent with another configuration than the report has.
     pub(super) fn sent_by(&mut self, config: TraceConfig) {
         self.config = config;
     }
 
-    /// A probe was captured, whose round is known.
+    /// Notes when a probe was captured whose round is known.
     pub(super) fn note_probe(&mut self, at: Timestamp) {
         self.last_probe = Some(at);
     }
 
-    /// The round of a probe that was captured at `at`; `current` is the latest of which one was captured. `None` if it is of
-    /// no round near that one, or none of ours.
+    /// The round of a probe that was captured at `at`; `current` is the latest round with a captured probe. `None` if
+    /// the probe belongs to no round near that one, or is not ours.
     pub(super) fn round_of(
         &self,
         current: u64,
@@ -65,9 +65,9 @@ impl Numbers {
         })
     }
 
-    /// How many rounds fit into the time since the last probe.
+    /// The number of rounds that fit into the time since the last probe.
     fn passed(&self, at: Timestamp) -> u64 {
-        // Until there was one, nothing says how long ago that may be.
+        // Before the first probe, nothing shows how long ago the last round was.
         let Some(last) = self.last_probe else { return LONGEST_GAP };
         let (quiet, interval) = (at.since(last).nanos().max(0), self.interval.nanos().max(1));
         u64::try_from(quiet / interval).unwrap_or_default().min(LONGEST_GAP)
@@ -84,7 +84,7 @@ impl Numbers {
         let unmarked = serial::numbers(&spec, header, payload);
         let unmarked = unmarked.map(|shown| shown.around(place.min(probes), TRIES));
         let unmarked = unmarked.into_iter().flatten().filter(|number| *number < probes);
-        // The first round is that of serial 0, and 32 bits later there is another one.
+        // The first round has serial 0, and so does another one 2^32 serials later.
         let turn = middle.saturating_add(1 << 31) >> 32 << 32;
         let unmarked = unmarked.filter_map(|number| turn.checked_add(number));
         let numbers = later.into_iter().flatten().chain(unmarked);
@@ -92,14 +92,14 @@ impl Numbers {
             let round = Some(number / probes).filter(|round| (first..=last).contains(round))?;
             let spec = self.config.spec_in(round, u32::try_from(number % probes).ok()?);
             let fits = serial::fits(&spec, header, payload);
-            // A host may change TTLs on their way out; where it does not they tell more.
+            // A host may change TTLs of outgoing probes; where it does not, they identify the round better.
             fits.then(|| (spec.ttl != header.ttl, number.abs_diff(middle), round))
         });
         fitting.min().map(|(.., round)| round)
     }
 }
 
-/// A probe of one of the rounds from `first` to `last`, `expected` before others.
+/// A search for a probe of one of the rounds from `first` to `last`, `expected` before others.
 struct Search<'a> {
     expected: u64,
     first: u64,
@@ -108,10 +108,10 @@ struct Search<'a> {
     payload: &'a [u8],
 }
 
-/// The numbers around `middle`, counted through all rounds, whose serials have this remainder.
+/// The numbers near `middle`, counted through all rounds, whose serials leave this remainder.
 fn around(serials: Remainder, middle: u64) -> impl Iterator<Item = u64> {
     let reach = TRIES * serials.modulus;
-    // Serials have 32 bits: what was left out when they began again counts.
+    // Serials have 32 bits: numbers that were skipped when they began again are counted.
     let turns = [middle.saturating_sub(reach) >> 32, middle.saturating_add(reach) >> 32];
     let turns = turns[0]..=turns[1];
     turns.flat_map(move |turn| {
@@ -147,7 +147,8 @@ mod tests {
         })
     }
 
-    /// The round that probe `number` of round `round` is taken for, so many seconds after the last probe of `current`.
+    /// The round that is found for probe `number` of round `round`, `after` seconds after the last probe of
+    /// `current`.
     fn found(
         config: &TraceConfig,
         current: u64,
@@ -163,19 +164,19 @@ mod tests {
         numbers.round_of(current, &header, payload, then.after(Span::from_secs_f64(after)))
     }
 
-    /// Also where serials begin again, and where rounds have more probes than a field has values.
+    /// This also holds where serials begin again, and where rounds have more probes than a field has values.
     #[test]
     fn a_round_near_the_last_is_found_by_any_of_its_probes() {
         for config in configs() {
             for (queries, max_ttl) in [(1, 1), (3, 30), (1_000, 255)] {
                 let config = TraceConfig { max_ttl, queries, ..config.clone() };
                 let last = config.scout_number();
-                // Whose length is to tell more probes apart than there are lengths.
+                // There are more probes than lengths to distinguish them.
                 if config.flow_mode == FlowMode::Dublin && queries == 1_000 {
                     continue;
                 }
                 let again = (1 << 32) / (u64::from(last) + 1);
-                // The last serial and the first leave the same remainder: of one probe a round they are all there is.
+                // The last serial and the first leave the same remainder, and a round of one probe has no other.
                 let again = if last == 0 { 65_530 } else { again };
                 for round in [0, 1, 63, 700, again, again + 1] {
                     for number in [0, last / 3, last] {
@@ -198,14 +199,14 @@ mod tests {
                 let round = 5 + missing;
                 assert_eq!(found(&config, 5, after, (round, 44)), Some(round), "{config:?}");
             }
-            // The clock was set, or the machine slept: the next round is next all the same.
+            // The clock was set, or the machine slept: the next round is found all the same.
             for after in [-3_600.0, 3_600.0, 1e6] {
                 assert_eq!(found(&config, 5, after, (6, 44)), Some(6), "{config:?}");
             }
         }
     }
 
-    /// A recording says with which round it begins, whatever that is.
+    /// A recording says with which round it begins, whichever it is.
     #[test]
     fn numbers_out_of_all_bounds_are_nobodys() {
         for config in configs() {

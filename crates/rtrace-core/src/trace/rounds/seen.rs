@@ -1,7 +1,7 @@
-//! The half of rounds that a live run and a replay share: what was captured of them.
+//! The captured half of rounds, which a live run and a replay share.
 //!
-//! Invariant: all of it follows from configuration and the frames that concern the trace. Of a round of which no probe
-//! was captured it knows nothing, whatever was sent.
+//! Invariant: all of it follows from the configuration and the frames that concern the trace. Of a round without a
+//! captured probe it knows nothing, whatever was sent.
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -17,41 +17,42 @@ use super::numbers::Numbers;
 use crate::time::{ClockStep, Timestamp};
 use crate::wire::Frame;
 
-/// Room is made for so many rounds that are over at once.
+/// Memory is reserved for this number of finished rounds at a time.
 const FEW: usize = 8;
 
 /// The rounds whose frames were captured.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    /// The latest: the only one that is not over.
+    /// The latest round, and the only one that is not finished.
     pub(super) current: Tracer,
-    /// Those before it, the latest first.
+    /// The finished rounds, the latest first.
     over: VecDeque<Over>,
-    /// How many of them are kept.
+    /// The number of finished rounds that are kept.
     kept: usize,
-    /// By what their probes are found.
+    /// Finds the round of a probe.
     index: Index,
-    /// How often a frame that is no probe was shown to a round.
+    /// The number of times that a frame that is no probe was shown to a round.
     pub(super) frames_shown: u64,
-    /// Whether the last round that is not kept any more reached the target, and at which TTL the last that did.
+    /// Whether the last round that is no longer kept reached the target, and the TTL at which the last such round
+    /// that did reached it.
     reached: bool,
     target: Option<u8>,
-    /// As long as the path was known to be after the last round that is not kept any more; 0 if that is not known.
+    /// The length of the path as known after the last round that is no longer kept; 0 if unknown.
     known_length: u8,
     pub(super) numbers: Numbers,
 }
 
-/// A round that is over. Once that was told it rests: its path is made again when somebody asks for it.
+/// A finished round. Once its end was reported it is packed; its path is unpacked when somebody asks for it.
 #[derive(Clone, Debug)]
 struct Over {
     round: Tracer,
-    /// That it has ended was said.
+    /// Whether its end was reported.
     closed: bool,
-    /// Its path, if it rests and somebody asked for it.
+    /// Its unpacked path, if it is packed and somebody asked for it.
     shown: OnceCell<Box<Path>>,
-    /// Whether it has rested before.
+    /// Whether it was packed before.
     rested: bool,
-    /// While it rests: whether the target was reached, and at which TTL it answered.
+    /// While it is packed: whether the target was reached, and the TTL at which it answered.
     reached: Option<bool>,
     target: Option<u8>,
 }
@@ -74,7 +75,7 @@ impl Over {
         self.shown.get_or_init(unpacked)
     }
 
-    /// It rests, if all was told of it.
+    /// Packs the round, if all its events were reported.
     fn rest(&mut self) {
         self.shown.take();
         if self.closed && self.round.events.is_empty() && !self.round.path().is_packed() {
@@ -99,19 +100,19 @@ impl Over {
     }
 }
 
-/// What a frame is to rounds.
+/// Which round a frame belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     /// A probe of this round.
     ProbeOf(u64),
-    /// A datagram like our probes, but of no round that it could be of by now.
+    /// A datagram like a probe of ours, but of no round that it could belong to by now.
     Nobodys,
-    /// Anything else: perhaps a reply.
+    /// Anything else, perhaps a reply.
     Other,
 }
 
 impl Seen {
-    /// None yet; `current` is the first.
+    /// No captured rounds yet; `current` is the first.
     pub(super) fn new(current: Tracer, kept: usize, numbers: Numbers) -> Self {
         Self {
             current,
@@ -126,28 +127,28 @@ impl Seen {
         }
     }
 
-    /// The number of the latest round of which something was captured, or of the first.
+    /// The number of the latest captured round, or of the first round.
     pub(super) fn number(&self) -> u64 {
         self.current.path().round
     }
 
-    /// Whether nothing was captured of any round.
+    /// Whether no probe of any round was captured.
     pub(super) fn is_empty(&self) -> bool {
         self.current.path().is_empty()
     }
 
-    /// The current round and those before it, the latest first.
+    /// The paths of the current round and of those before it, the latest first.
     pub(super) fn kept(&self) -> impl Iterator<Item = &Path> + Clone {
         std::iter::once(self.current.path()).chain(self.over.iter().map(Over::path))
     }
 
-    /// Where the latest of the rounds that found an end say that it is, be it by answers that came too late for them.
+    /// The TTL at which the path ends, by the latest of the rounds that found an end, even if its answers were late.
     pub(super) fn known_end(&self) -> Option<u8> {
         let over = self.over.iter().map(|over| over.round.path().end);
         self.current.path().end.or_else(|| over.flatten().next())
     }
 
-    /// The TTL at which the target answered in the last round that it answered in, be it too late for that.
+    /// The TTL at which the target answered in the last round that it answered in, even if late.
     pub(super) fn target(&self) -> Option<u8> {
         let over = || self.over.iter().find_map(Over::target);
         self.current.path().target_ttl().or_else(over).or(self.target)
@@ -159,11 +160,11 @@ impl Seen {
         self.current.path().has_reached().or_else(over).unwrap_or(self.reached)
     }
 
-    /// What a frame is that holds this datagram.
+    /// The round of the frame that holds this datagram.
     pub(super) fn whose(&self, frame: &Frame<'_>, datagram: Option<&Datagram<'_>>) -> Whose {
         let own = |datagram| Some((datagram, self.current.own(datagram, frame.number)?));
         let Some((datagram, key)) = datagram.and_then(own) else { return Whose::Other };
-        // Those that confirm answers are of no round by their numbers.
+        // The numbers of probes that confirm answers do not show their round.
         let flow = self.current.config().flow();
         if key.ident(flow.probe) != flow.ident {
             return Whose::Other;
@@ -173,7 +174,7 @@ impl Seen {
         round.map_or(Whose::Nobodys, Whose::ProbeOf)
     }
 
-    /// A frame was captured, at this time, of a later round than the current one: that is over.
+    /// Makes `next` the current round, because its first probe was captured at `at`. The round before is finished.
     pub(super) fn go_on_with(&mut self, mut next: Tracer, config: &TraceConfig, at: Timestamp) {
         next = next.stepped_as(&self.current);
         next.succeed(&mut self.current);
@@ -196,10 +197,10 @@ impl Seen {
         self.learn_length(config);
     }
 
-    /// The current round learns from those before how long the path is.
+    /// The current round learns the length of the path from those before.
     fn learn_length(&mut self, config: &TraceConfig) {
-        // Where nothing can confirm that it is shorter now, that is believed once no router has been seen beyond it for as
-        // many rounds as are kept.
+        // Where no probe can confirm that the path is shorter now, that is believed once no router has been seen
+        // beyond its end for as many rounds as are kept.
         let by_quotes = config.confirmation.is_none();
         let before = if by_quotes { 0 } else { self.known_length };
         let rounds = self.over.iter().rev().map(|over| over.round.path());
@@ -223,8 +224,8 @@ impl Seen {
         disposition
     }
 
-    /// Takes what is no probe of a round by its number: the latest round that knows what it is about has it. Gives how many
-    /// rounds ago that is, unless it is the current one.
+    /// Takes a frame that is no probe of a round by its number, for the latest round that knows what it is about.
+    /// Also returns how many rounds ago that was; `None` for the current round.
     pub(super) fn take_other(
         &mut self,
         frame: &Frame<'_>,
@@ -254,8 +255,8 @@ impl Seen {
         (current, None)
     }
 
-    /// How many rounds ago that is, if it is over, of which a datagram quotes a probe as it was sent: then that is none of
-    /// another round's which was rewritten on the way.
+    /// How many rounds ago the finished round was of which a datagram quotes a probe unchanged. Such a quote is not
+    /// one of another round's probe that was rewritten on the path.
     fn quoted_round(&self, datagram: &Datagram<'_>) -> Option<usize> {
         if self.current.is_quoted_in(datagram) || !self.current.is_to_us(datagram) {
             return None;
@@ -266,7 +267,8 @@ impl Seen {
         ago.iter().find(quoted)
     }
 
-    /// Takes what is about a probe of a round that is over, if it is, and gives how many rounds ago that is.
+    /// Takes a datagram that is about a probe of a finished round, and returns how many rounds ago that was; `None`
+    /// if it is not.
     fn take_late(
         &mut self,
         frame: &Frame<'_>,
@@ -286,13 +288,13 @@ impl Seen {
         None
     }
 
-    /// The next thing that happened, and in which round.
+    /// The next event, and the path of its round.
     pub(super) fn poll_event(&mut self) -> Option<(Event, &Path)> {
         let (event, ago) = self.next_event()?;
         Some((event, self.path(ago)))
     }
 
-    /// The next thing that happened, and how many rounds ago that is in which it did, unless it is the current one.
+    /// The next event, and how many rounds ago its round was; `None` for the current round.
     fn next_event(&mut self) -> Option<(Event, Option<usize>)> {
         let closing = self.over.iter_mut().enumerate().rev().filter(|(_, over)| !over.closed);
         for (ago, over) in closing {
@@ -311,20 +313,20 @@ impl Seen {
                 }
             }
         }
-        // One to which late replies come rests again when the next round begins.
+        // A round that gets late replies is packed again when the next round begins.
         if let Some(told) = self.over.front_mut().filter(|over| !over.rested) {
             told.rest();
         }
         None
     }
 
-    /// The path of the round so many ago, or of the current one.
+    /// The path of the round `ago` rounds ago; `None` stands for the current round.
     pub(super) fn path(&self, ago: Option<usize>) -> &Path {
         let over = ago.and_then(|ago| self.over.get(ago));
         over.map_or(self.current.path(), Over::path)
     }
 
-    /// The clock that stamps frames was set.
+    /// Notes that the clock that stamps frames was set.
     pub(super) fn note_clock_step(&mut self, step: &ClockStep) {
         let over = self.over.iter_mut().map(|over| &mut over.round);
         over.chain([&mut self.current]).for_each(|round| round.note_clock_step(step));

@@ -1,7 +1,7 @@
-//! The half of rounds that a replay does without: when the next begins, and what is sent in it.
+//! The sending half of rounds, which a replay does without: when the next round begins, and what it sends.
 //!
-//! The round that is being sent is the current one of [`Seen`] once a probe of it was captured. Until then it has a tracer of
-//! its own here, of which nobody is told: what is not captured has not happened.
+//! The round that is being sent is the current round of [`Seen`] once one of its probes was captured. Until then it
+//! has a tracer of its own here, which is not reported: what is not captured has not happened.
 
 use super::super::config::{TraceConfig, Wait};
 use super::super::engine::Engine;
@@ -14,32 +14,32 @@ use super::{Plan, Until};
 use crate::probe::Transmit;
 use crate::time::{ClockStep, Span, Timestamp};
 
-/// As far as rounds go beyond the last hop that answered, where nobody said that it is the end.
+/// The number of hops that rounds go beyond the last hop that answered, if no reply showed the end of the path.
 const BEYOND: u8 = 5;
 
 /// What a live run knows beside the frames.
 #[derive(Clone, Debug)]
 pub(super) struct Sending {
     plan: Plan,
-    /// How long a trace would wait: rounds wait no longer than they take.
+    /// The waiting times of a trace; rounds wait at most for the length of a round.
     wait: Wait,
     /// The number of the round that is being sent, from 0.
     number: u64,
-    /// That round, unless it is the current one.
+    /// The round that is being sent, unless it is the current round of [`Seen`].
     next: Option<Box<Tracer>>,
-    /// When it began, and when the first did.
+    /// When the round that is being sent began, and when the first round did.
     began: Option<Timestamp>,
     first_began: Option<Timestamp>,
-    /// When its first probe was handed out, and when that of the first was.
+    /// When the first probe of the round that is being sent was handed out, and when that of the first round was.
     asked: Option<Timestamp>,
     first_asked: Option<Timestamp>,
-    /// Until when what was captured is known.
+    /// The moment up to which all captured frames are known.
     now: Timestamp,
-    /// As long as the path has been.
+    /// The greatest length that the path has had, in hops.
     distance: u8,
-    /// How long nobody watched in this round.
+    /// How long nobody watched during this round.
     unattended: Unattended,
-    /// No round begins any more.
+    /// Whether no further round begins.
     ended: bool,
 }
 
@@ -62,50 +62,51 @@ impl Sending {
         }
     }
 
-    /// The round that is being sent; `None` if a probe of a later one was captured, which only a stranger can have sent.
+    /// The round that is being sent; `None` if a probe of a later round was captured, which only a stranger can have
+    /// sent.
     fn round<'a>(&'a self, seen: &'a Seen) -> Option<&'a Tracer> {
         let current = Some(&seen.current).filter(|_| seen.number() == self.number);
         self.next.as_deref().or(current)
     }
 
-    /// The tracer of the round with this number, if that is being sent: its first probe was captured.
+    /// Takes the tracer of the round with this number, if it is being sent: its first probe was captured.
     pub(super) fn take(&mut self, number: u64) -> Option<Tracer> {
         let next = self.next.take_if(|_| number >= self.number);
         next.filter(|_| number == self.number).map(|next| *next)
     }
 
-    /// Whether a round of which nothing was captured has gone by: it was told as missing.
+    /// Whether this round was already counted as not sent.
     pub(super) fn has_given_up(&self, number: u64) -> bool {
         number < self.number
     }
 
-    /// No round begins any more.
+    /// Ends the sending: no further round begins.
     pub(super) fn end(&mut self) {
         self.ended = true;
     }
 
-    /// How many rounds have begun; one of which nothing was captured yet has once that is not waited for any more.
+    /// The number of rounds that have begun. A round without a captured probe counts once it is no longer waited for.
     pub(super) fn begun(&self, seen: &Seen) -> u64 {
         let given_up = self.asked.is_some() && self.is_sent(seen);
         self.number.saturating_add(given_up.into())
     }
 
-    /// How many have gone by since the last of which a probe was captured, before the one that is being sent.
+    /// The number of rounds not sent since the last captured one, before the round that is being sent.
     pub(super) fn missed(&self, seen: &Seen) -> u64 {
         let captured = seen.number().saturating_add((!seen.is_empty()).into());
         self.number.saturating_sub(captured)
     }
 
-    /// Whether nothing is left to send in this round, or to wait for.
+    /// Whether nothing is left in this round to send or to wait for.
     fn is_sent(&self, seen: &Seen) -> bool {
         self.round(seen).is_none_or(Tracer::is_done)
     }
 
-    /// When the next round is to begin, if this one has begun and another is meant.
+    /// When the next round begins, if this one has begun and the plan has another.
     fn next_begins(&self) -> Option<Timestamp> {
         let more = self.plan.rounds.is_none_or(|rounds| self.number + 1 < rounds);
-        // If no probe of it is seen leaving, it has begun all the same; but if none ever was, that is the end
-        // once a trace would have timed out.
+        // If no probe of the round is seen leaving, it has begun all the same. If no probe of any round ever was, the
+        // watch ends once a trace would have timed out.
         let patience = Span::from_secs_f64(self.wait.max);
         let hopes = self.first_asked.is_none_or(|first| self.now < first.after(patience));
         let asked = self.asked.filter(|_| self.first_began.is_some() || hopes);
@@ -124,7 +125,7 @@ impl Sending {
         self.first_began.get_or_insert(at);
     }
 
-    /// A probe of this round was captured.
+    /// Notes that a probe of this round was captured.
     pub(super) fn note_probe(&mut self, round: u64, at: Timestamp) {
         if round >= self.number {
             self.note_beginning(at);
@@ -142,14 +143,14 @@ impl Sending {
         let known = seen.target().or_else(|| seen.known_end());
         let path = self.round(seen).map(Tracer::path);
         self.distance = path.and_then(Path::last_ttl).unwrap_or_else(|| {
-            // Nobody said in time that this is the end. If rounds before it found one, and no router answers there by
-            // now, that was a loss; else the path may go on a little.
+            // No reply in time showed the end of the path. If earlier rounds found one, and no router answers there
+            // by now, the reply was lost; otherwise the path may go on a little.
             let farthest = path.map_or(0, |path| path.farthest);
             known.filter(|end| *end > farthest).unwrap_or_else(|| {
                 self.distance.max(farthest.saturating_add(BEYOND)).min(round.max_ttl)
             })
         });
-        // It is the configuration of the first round, but for numbers of which any will do.
+        // The next round has the configuration of the first; for the numbers of its probes any value will do.
         let Ok(next) = Tracer::expecting(round, self.distance) else { return };
         self.next = Some(Box::new(next));
         (self.number, self.began, self.asked) = (number, None, None);
@@ -188,7 +189,7 @@ impl Sending {
         let due = if self.is_sent(seen) {
             self.next_begins().or_else(|| self.owed_until(seen))
         } else if let Some(next) = &mut self.next {
-            // What waits in the round before times out at its time.
+            // Probes that wait in the round before time out at their own time.
             next.poll_timeout().into_iter().chain(seen.current.next_deadline()).min()
         } else {
             seen.current.poll_timeout()
@@ -197,14 +198,14 @@ impl Sending {
         due
     }
 
-    /// The clock was set. Who asks for a time of day means that of the clock.
+    /// Notes that the clock was set. An end given as a time of day refers to that clock.
     pub(super) fn note_clock_step(&mut self, step: &ClockStep) {
         if let Some(Until::Time(end)) = &mut self.plan.until {
             *end = end.before(step.by);
         }
     }
 
-    /// No frame stamped before `now` is still to come.
+    /// Notes that no frame stamped before `now` can come any longer.
     pub(super) fn handle_timeout(&mut self, now: Timestamp) {
         self.now = now;
         if let Some(next) = &mut self.next {
@@ -218,8 +219,8 @@ impl Sending {
         over && self.owed_until(seen).is_none_or(|until| until <= self.now)
     }
 
-    /// Until when answers may still come: of hops that do answer, if any are missing, and while no round has found an end, of
-    /// what lies beyond them and may be far.
+    /// How long answers may still come: of hops that do answer, if some are missing, and of hops beyond them that may
+    /// be far, while no round has found the end of the path.
     fn owed_until(&self, seen: &Seen) -> Option<Timestamp> {
         let replies = |hop: &Hop| hop.probes.iter().any(|probe| !probe.replies.is_empty());
         let answers = |ttl: u8| seen.kept().any(|path| path.hop(ttl).is_some_and(replies));
@@ -241,7 +242,8 @@ impl Sending {
         owed.max().max(self.far_until(seen))
     }
 
-    /// Until when what lies beyond all hops that answered may be far, while no round has found an end: once, after the last.
+    /// How long hops beyond all that answered may still answer, while no round has found the end of the path: once,
+    /// after the last round.
     fn far_until(&self, seen: &Seen) -> Option<Timestamp> {
         let farthest = seen.kept().map(Path::open_beyond);
         let farthest = farthest.collect::<Option<Vec<u8>>>()?.into_iter().max()?;

@@ -1,8 +1,9 @@
-//! The target over the rounds of a watch: where it answered before, and what that says of a round that does not reach it.
+//! The target over the rounds of a watch: where it answered before, and what that means for a round that does not
+//! reach it.
 //!
-//! A round in which the target does not answer ends where a router rejects its probes, or nowhere. It is asked, and
-//! reported, up to where the target answered before all the same: a probe to that TTL without an answer of the target
-//! is lost. A rejection counts as an answer of one hop at most: the nearest at which that router answers.
+//! A round in which the target does not answer ends where a router rejects its probes, or nowhere. Hops are still
+//! probed and reported up to the TTL at which the target answered before: a probe to that TTL without an answer of
+//! the target is lost. A rejection counts as the answer of at most one hop: the nearest at which that router answers.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,35 +12,35 @@ use super::super::loops::Loop;
 use super::super::path::{Hop, Path, Probe};
 use super::super::reply::Reply;
 
-/// What comes in place of an answer of the target.
+/// What came instead of an answer of the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Instead {
-    /// Nothing.
+    /// Nothing came.
     #[default]
     Nothing,
-    /// Answers from its address that are not believed, because other replies say otherwise.
+    /// Answers from the address of the target that are not believed, because other replies contradict them.
     Contradicted,
-    /// Replies with a wrong checksum, beyond all routers that answered.
+    /// Replies with a wrong checksum, from beyond all routers that answered.
     Damaged,
-    /// An ICMP error: a router rejects the probes, or says what cannot be true of them; or time exceeded comes from the
-    /// target's own address.
+    /// An ICMP error: a router rejects the probes, or says what cannot be true of them; or the target's own address
+    /// reports time exceeded.
     Error {
-        /// The first.
+        /// The first such error.
         first: Reply,
-        /// How many others answer with the same type and code.
+        /// The number of others that answer with the same type and code.
         others: u64,
     },
-    /// Time exceeded, again and again by the routers of a loop.
+    /// Time exceeded, repeatedly from the routers of a loop.
     Loop(Loop),
 }
 
 impl Instead {
-    /// Whether it says more than nothing at all.
+    /// Whether anything at all came.
     pub(in super::super) fn is_known(&self) -> bool {
         *self != Self::Nothing
     }
 
-    /// Who answers with which error, if somebody does.
+    /// Who answers with which error, if anybody does.
     #[must_use]
     pub fn error(&self) -> Option<&Reply> {
         match self {
@@ -50,14 +51,14 @@ impl Instead {
 }
 
 impl Path {
-    /// Whether a reply to a probe with this TTL is one of the target: of its own address, or of another beyond which
-    /// nobody is.
+    /// Whether a reply to a probe with this TTL is one of the target: from its own address, or from another address
+    /// beyond which nobody answers.
     #[must_use]
     pub fn is_of_target(&self, ttl: u8, reply: &Reply) -> bool {
         reply.is_of_target(self.target) || reply.kind.delivered() && ttl > self.farthest
     }
 
-    /// Whether a reply says that a router does not let the probe pass.
+    /// Whether a reply says that a router rejects the probe.
     fn is_rejection(&self, ttl: u8, reply: &Reply) -> bool {
         reply.may_end() && !self.is_of_target(ttl, reply)
     }
@@ -77,8 +78,8 @@ impl Path {
         end.or_else(|| self.hops().iter().map(|hop| hop.ttl).find(|ttl| answers_at(*ttl)))
     }
 
-    /// The TTL up to which hops are asked and reported, once that is known: the end of the path or, in a round that ends
-    /// without an answer of the target, where it answered before.
+    /// The TTL up to which hops are probed and reported, once it is known: the end of the path or, in a round without
+    /// an answer of the target, the TTL at which it answered before.
     #[must_use]
     pub fn last_ttl(&self) -> Option<u8> {
         let end = self.end?;
@@ -88,8 +89,8 @@ impl Path {
         Some(self.target_ttl().map_or(self.target_before, |ttl| ttl.max(end)))
     }
 
-    /// Whether a reply to a probe with this TTL is one of that hop: not that of a router before it, where the target
-    /// answered in rounds before.
+    /// Whether a reply to a probe with this TTL belongs to that hop, and not to a router before it, where the target
+    /// answered in earlier rounds.
     #[must_use]
     pub fn is_of_hop(&self, ttl: u8, reply: &Reply) -> bool {
         if self.target_before == 0 || self.is_of_target(ttl, reply) || reply.kind.is_advice() {
@@ -103,7 +104,7 @@ impl Path {
         reply.kind.in_transit() || !nearer().any(|hop| hop.probes.iter().any(router))
     }
 
-    /// What came in place of an answer of the target.
+    /// What came instead of an answer of the target.
     #[must_use]
     pub fn instead(&self) -> Instead {
         if self.target_ttl().is_some() {
@@ -134,7 +135,8 @@ impl Path {
         }
     }
 
-    /// How many others answer with the same error. That a TTL ran out, each router on the way says: none of them is one more.
+    /// The number of others that answer with the same error. Every router reports time exceeded, so for that error it
+    /// is 0.
     fn others_like(&self, error: &Reply) -> u64 {
         if error.kind.in_transit() {
             return 0;
@@ -144,8 +146,8 @@ impl Path {
         (responders.len() as u64).saturating_sub(1)
     }
 
-    /// Whether a router rejects the probes, so that the round cannot reach the target any more: it ends the path, and whatever
-    /// went as far as the target was before has an answer.
+    /// Whether a router rejects the probes, so that the round cannot reach the target any longer. The rejection ends
+    /// the path, and a probe that went as far as the target was before has an answer.
     #[must_use]
     pub fn is_rejected(&self) -> bool {
         let is_answered = |hop: &Hop| {
@@ -157,8 +159,8 @@ impl Path {
             && (self.target_before == 0 || self.hop(self.target_before).is_some_and(is_answered))
     }
 
-    /// Whether a round that does not reach the target shows by more than silence that it cannot: a router rejects its probes, they
-    /// run in a loop, or routers answer at every TTL that there is.
+    /// Whether a round that does not reach the target shows by more than silence that it cannot: a router rejects its
+    /// probes, they run in a loop, or routers answer at every TTL.
     #[must_use]
     pub fn proves_outage(&self) -> bool {
         let is_rejected = || self.replies().any(|(ttl, reply)| self.is_rejection(ttl, reply));
@@ -166,8 +168,8 @@ impl Path {
         is_rejected || self.looped.is_some() || self.farthest == self.max_ttl()
     }
 
-    /// The number of probes of a round that does not reach the target which should have: those beyond all routers that answered, and
-    /// with the TTL at which the target answered before or a higher one.
+    /// The number of probes that should have reached the target, in a round that does not: those beyond all routers
+    /// that answered, with at least the TTL at which the target answered before.
     #[must_use]
     pub fn unanswered_by_target(&self) -> u64 {
         let nearest = self.target_before.max(self.farthest.saturating_add(1));

@@ -1,12 +1,12 @@
-//! How often values came, in buckets within one percent of what they hold.
+//! A histogram whose buckets are within one percent of the values that they hold.
 //!
-//! Bounds and buckets are those of an HDR histogram (Gil Tene) from 1 to [`LONGEST`] with two digits; but only buckets that hold
-//! something take room, a few octets each, since the round trips of a path fall into few. `tests` compare each answer with the
-//! crate `hdrhistogram`.
+//! Bounds and buckets are those of an HDR histogram (Gil Tene) from 1 to [`LONGEST`] with two digits. But only
+//! buckets that hold something take memory, a few octets each, since the round-trip times of a path fall into few
+//! buckets. The tests compare each answer with the crate `hdrhistogram`.
 
-/// The longest RTT that is told from longer ones: ten minutes, in units.
+/// The longest RTT that is distinguished, in units: ten minutes. Longer ones count as this one.
 pub(super) const LONGEST: u64 = 600 * 1_000_000_000 / super::UNIT.unsigned_abs();
-/// Up to here each value has a bucket of its own: enough for two digits. From there on, each half has half as many.
+/// Values of up to this number of bits have a bucket each: enough for two digits. Of every further bit, half as many.
 const EXACT: u32 = 8;
 const HALF: u32 = 1 << (EXACT - 1);
 /// The last bucket. Values beyond it are counted in that of [`LONGEST`].
@@ -15,15 +15,15 @@ const LAST: u32 = (LONGEST.ilog2() + 1 - EXACT + 2) * HALF - 1;
 /// Counts of values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Histogram {
-    /// Those that are not empty, in order.
+    /// The buckets that are not empty, in order.
     buckets: Vec<Bucket>,
 }
 
-/// Six octets: a count of four has no alignment of its own.
+/// A bucket of six octets: two halves of a count need no alignment to four.
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     index: u16,
-    /// High half first.
+    /// The count, high half first.
     count: [u16; 2],
 }
 
@@ -44,7 +44,7 @@ impl Bucket {
 }
 
 impl Histogram {
-    /// Counts one more.
+    /// Counts one more value.
     pub(super) fn add(&mut self, value: u64) {
         let index = index(value);
         match self.buckets.binary_search_by_key(&index, |bucket| bucket.index) {
@@ -57,8 +57,8 @@ impl Histogram {
         }
     }
 
-    /// The largest value that may be in the bucket up to which there are this share of all `total` values, from 0 to 1; of the
-    /// share 0 the smallest.
+    /// The largest value of the bucket that this share (from 0 to 1) of all `total` values does not exceed. A share
+    /// of 0 stands for the smallest value.
     pub(super) fn quantile(&self, share: f64, total: u64) -> u64 {
         #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
         let place = (share.min(1.0) * total as f64).ceil();
@@ -127,7 +127,7 @@ mod tests {
         }
     }
 
-    /// Also on either side of each bound of its buckets.
+    /// This also holds on either side of each bound of its buckets.
     #[test]
     fn each_bucket_is_one_of_an_hdr_histogram() {
         for shift in 0..64 {

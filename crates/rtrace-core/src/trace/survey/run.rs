@@ -170,7 +170,7 @@ impl Run {
             && ours(&self.first)
     }
 
-    /// When no confirmation is to be expected any more.
+    /// When a confirmation can no longer be expected.
     fn ends(&self) -> Timestamp {
         self.probes.last().map_or(self.first.at, |last| last.at).after(CONFIRMED_WITHIN)
     }

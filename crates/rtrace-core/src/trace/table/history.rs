@@ -1,7 +1,7 @@
-//! The last rounds of a hop, a cell each, in a few octets.
+//! The last rounds of a hop, one cell each, packed into a few octets.
 //!
-//! Most cells are like the one before but for the RTT, so what is kept of a cell is by how much that differs, and counts where they
-//! differ too.
+//! Most cells differ from the one before only by their RTT. So only the difference of the RTT is stored, and the
+//! counts where they differ too.
 
 use std::collections::VecDeque;
 
@@ -9,23 +9,23 @@ use super::super::packed::{put, signed, take, unsigned};
 use super::HISTORY;
 use crate::time::Span;
 
-/// What RTTs are kept in, in nanoseconds: finer than a screen shows them.
+/// The unit of stored RTTs, in nanoseconds: finer than a screen shows.
 const UNIT: i64 = 100;
-/// Room is made for so many octets at a time.
+/// Memory is reserved for this number of octets at a time.
 const ROOM: usize = 24;
 
-/// One hop in one round; without probes, one that was not asked then.
+/// One hop in one round. A cell without probes means that the hop was not probed then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
-    /// Probes sent.
+    /// The number of probes sent.
     pub sent: u16,
-    /// Those answered in time.
+    /// The number of probes answered in time.
     pub received: u16,
-    /// Those answered after they had timed out.
+    /// The number of probes answered after they had timed out.
     pub late: u16,
-    /// Those answered by damaged replies alone.
+    /// The number of probes answered by damaged replies alone.
     pub damaged: u16,
-    /// The smallest RTT among those in time, in steps of 100 ns.
+    /// The smallest RTT of the replies in time, in steps of 100 ns.
     pub rtt: Option<Span>,
 }
 
@@ -40,21 +40,21 @@ impl Cell {
 pub struct History {
     octets: VecDeque<u8>,
     len: u16,
-    /// The cell before the first, and the last: others are kept by how they differ from the one before.
+    /// The state before the first cell, and after the last: each cell is stored as a difference from the one before.
     before: State,
     last: State,
-    /// How often the last came again, beyond those octets.
+    /// How often the last cell is repeated, beyond those in the octets.
     again: u16,
 }
 
 impl History {
-    /// How many cells there are.
+    /// The number of cells.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len.into()
     }
 
-    /// Whether there are none.
+    /// Whether there are no cells.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -66,7 +66,7 @@ impl History {
         Cells { octets: self.octets.iter().copied(), state: self.before, again: 0, left: self.len }
     }
 
-    /// Adds one; if there are as many as are kept, the oldest goes.
+    /// Adds a cell. If the history is full, drops the oldest.
     pub(super) fn push(&mut self, cell: Cell) {
         if self.len() >= HISTORY {
             self.drop_first();
@@ -105,7 +105,7 @@ impl History {
         }
     }
 
-    /// Changes the cell of so many rounds ago, if it is there.
+    /// Changes the cell of `ago` rounds ago, if there is one.
     pub(super) fn change(&mut self, ago: usize, change: impl FnOnce(&mut Cell)) {
         let mut cells: Vec<Cell> = self.iter().collect();
         if let Some(cell) = cells.iter_mut().rev().nth(ago) {
@@ -134,12 +134,12 @@ impl<'a> IntoIterator for &'a History {
     }
 }
 
-/// The cells of a [`History`], the oldest first.
+/// Iterates over the cells of a [`History`], the oldest first.
 #[derive(Clone, Debug)]
 pub struct Cells<'a> {
     octets: std::iter::Copied<std::collections::vec_deque::Iter<'a, u8>>,
     state: State,
-    /// How often that cell comes again.
+    /// How often the current cell is repeated.
     again: u16,
     left: u16,
 }
@@ -163,7 +163,7 @@ impl Iterator for Cells<'_> {
 
 impl ExactSizeIterator for Cells<'_> {}
 
-/// A cell, and the last RTT until then.
+/// A cell, and the last RTT up to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct State {
     counts: [u16; 4],
@@ -178,7 +178,7 @@ impl State {
         Cell { sent, received, late, damaged, rtt }
     }
 
-    /// The state with the cell after this one.
+    /// The state after the next cell.
     fn then(self, cell: Cell) -> Self {
         let Cell { sent, received, late, damaged, rtt } = cell;
         Self {
@@ -188,10 +188,10 @@ impl State {
         }
     }
 
-    /// Puts the state after this one: by how much the RTT differs, and whether something else does too.
+    /// Writes the next state: the difference of the RTT, and whether anything else differs.
     fn put(&mut self, next: Self, octets: &mut VecDeque<u8>) {
         let same = (next.counts, next.has_rtt) == (self.counts, self.has_rtt);
-        // Of 64 bits in steps of 100 ns some are left.
+        // An RTT of 64 bits in steps of 100 ns leaves bits unused.
         let by = unsigned(next.rtt.wrapping_sub(self.rtt));
         put(octets, by << 1 | u64::from(!same));
         if !same {
@@ -202,13 +202,13 @@ impl State {
         *self = next;
     }
 
-    /// Puts that this cell comes again so often.
+    /// Writes that this cell is repeated this many times.
     fn put_again(again: u16, octets: &mut VecDeque<u8>) {
         put(octets, 1);
         put(octets, again.into());
     }
 
-    /// Takes the cell after this one, and says how often it comes again after that; `None` if there is none.
+    /// Reads the cell after this one, and returns how often it is repeated after that; `None` if there is none.
     fn take(&mut self, octets: &mut impl Iterator<Item = u8>) -> Option<u16> {
         let by = take(octets)?;
         self.rtt = self.rtt.wrapping_add(signed(by >> 1));

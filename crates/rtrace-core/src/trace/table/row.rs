@@ -1,7 +1,7 @@
-//! One hop over many rounds: counts, round trips, who answered, and a cell for each of the last rounds.
+//! One hop over many rounds: counts, round-trip times, who answered, and a cell for each of the last rounds.
 //!
-//! A row gets a cell for every round since its first, whether it was asked or not, so the last cells of all rows are of
-//! the same rounds.
+//! A row gets a cell for every round since its first, whether the hop was probed or not. So the last cells of all
+//! rows belong to the same rounds.
 
 use std::net::IpAddr;
 
@@ -14,47 +14,47 @@ use super::super::summary::Summary;
 use super::super::verdict::Evidence;
 use super::history::{Cell, History};
 
-/// Responders of a hop that are told apart; what further ones answer counts for the hop alone.
+/// The most responders of a hop that are distinguished; answers of further ones count for the hop alone.
 const RESPONDERS: usize = 16;
 
 /// One hop over all rounds.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Its TTL.
+    /// The TTL of the hop.
     pub ttl: u8,
-    /// Probes sent.
+    /// The number of probes sent.
     pub sent: u64,
-    /// Those answered in time.
+    /// The number of probes answered in time.
     pub received: u64,
-    /// Those answered after they had timed out.
+    /// The number of probes answered after they had timed out.
     pub late: u64,
-    /// Those answered by damaged replies alone, which are not believed.
+    /// The number of probes answered by damaged replies alone, which are not believed.
     pub damaged: u64,
-    /// Rounds in which it was asked, but for one that was cut off.
+    /// The number of rounds in which the hop was probed, without a round that was cut off.
     pub(super) asked: u64,
-    /// The RTTs, late ones too.
+    /// The RTTs of the hop, late ones included.
     pub rtts: Summary,
     /// Who answered, in order of first appearance.
     pub responders: Vec<Responder>,
-    /// The last rounds, the oldest first: one each since its first.
+    /// One cell for each of the last rounds since its first, the oldest first.
     pub history: History,
-    /// Who answered lately.
+    /// Who answered recently.
     recent: Recent,
-    /// As many of the latest rounds may still be answered: as such a reply has ever been late by.
+    /// The number of latest rounds that may still be answered: the most rounds by which a reply has been late.
     pub(super) young: usize,
     pub(super) record: Record,
 }
 
-/// One of those who answered at a hop.
+/// One of those that answered at a hop.
 #[derive(Clone, Debug)]
 pub struct Responder {
-    /// Its address.
+    /// The address of the responder.
     pub address: IpAddr,
-    /// Its RTTs, unless it is the only one: then they are the hop's.
+    /// The RTTs of the responder; `None` if it is the only one, whose RTTs are those of the hop.
     rtts: Option<Box<Summary>>,
     /// Its last reply.
     pub reply: Reply,
-    /// The round of that, from 1.
+    /// The round of its last reply, from 1.
     pub round: u64,
 }
 
@@ -76,13 +76,14 @@ impl Row {
         }
     }
 
-    /// Probes that were never answered, and will not be.
+    /// The number of probes that were not answered, and will not be.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.sent.saturating_sub(self.received + self.late + self.damaged + self.owed())
     }
 
-    /// Probes whose answers may still come: those of the latest rounds of a hop whose replies have been late by as many.
+    /// The number of probes whose answers may still come: those of the latest rounds of a hop whose replies have been
+    /// that late.
     fn owed(&self) -> u64 {
         if self.young == 0 {
             return 0;
@@ -91,13 +92,13 @@ impl Row {
         young.map(|cell| u64::from(cell.unanswered())).sum()
     }
 
-    /// As many of the latest rounds may still be answered.
+    /// The number of latest rounds that may still be answered.
     #[must_use]
     pub fn young(&self) -> usize {
         self.young
     }
 
-    /// The share of probes that were never answered, from 0 to 1, among those of which that is known.
+    /// The share of probes that were not answered, from 0 to 1, among the probes whose answers can no longer come.
     #[must_use]
     pub fn loss(&self) -> f64 {
         self.share().part()
@@ -107,13 +108,13 @@ impl Row {
         Share { lost: self.lost(), sent: self.sent.saturating_sub(self.owed()) }
     }
 
-    /// What limits make of its lost probes.
+    /// What rate limits explain of its lost probes.
     #[must_use]
     pub fn explained(&self) -> Explained {
         self.record.explained()
     }
 
-    /// What is known of its lost probes, with its latest probes.
+    /// The evidence about its lost probes, with its latest probes.
     pub(super) fn evidence<'a>(&self, probes: &'a [Asked]) -> Evidence<'a> {
         let last = self.responders.last().map(|it| it.reply.kind);
         let errors = last.is_some_and(|kind| kind.icmp().is_some());
@@ -153,15 +154,15 @@ impl Row {
         }
     }
 
-    /// The RTTs of one of its responders, late ones too.
+    /// The RTTs of one of its responders, late ones included.
     #[must_use]
     pub fn rtts_of<'a>(&'a self, responder: &'a Responder) -> &'a Summary {
         responder.rtts.as_deref().unwrap_or(&self.rtts)
     }
 
-    /// Takes in this hop of a round.
+    /// Takes in this hop of a round, and returns what that round showed of it.
     pub(super) fn add(&mut self, hop: &Hop, path: &Path, round: u64) -> Vec<Finding> {
-        // What was still in flight when a watch was cut off tells nothing.
+        // Probes that were still in flight when a watch was cut off show nothing.
         let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
         let answers = || hop.probes.iter().filter_map(Probe::answer).filter(mine);
         let counted = || hop.probes.iter().filter_map(Probe::counted).filter(mine);

@@ -1,7 +1,7 @@
-//! What a captured datagram changes: a probe of ours joins the path, a reply joins its probe.
+//! Takes captured datagrams: a probe of this trace joins the path, a reply joins its probe.
 //!
-//! Whatever is due by the time of the frame times out first, and nothing is counted twice: a probe's frame that comes
-//! again changes nothing, and a reply that comes again is a duplicate.
+//! Whatever is due by the time of the frame times out first, and nothing is counted twice: a second frame of a probe
+//! changes nothing, and a second reply is a duplicate.
 
 use super::super::claim::Claim;
 use super::super::correlate::number;
@@ -18,8 +18,8 @@ use crate::wire::checksum::checksum;
 use crate::wire::ip::{self, IpHeader};
 
 impl Tracer {
-    /// As [`handle_packet`](Engine::handle_packet) of a frame that holds this datagram, if it holds one; but what is unmatched is not
-    /// counted yet.
+    /// Like [`handle_packet`](Engine::handle_packet) of a frame that holds this datagram, if any, but does not count
+    /// frames that match nothing.
     pub(in super::super) fn take_datagram(
         &mut self,
         frame: &Frame<'_>,
@@ -42,7 +42,7 @@ impl Tracer {
         Disposition::Unrelated
     }
 
-    /// As [`take_datagram`](Self::take_datagram), of a round that is over: by what the running one believes.
+    /// Like [`take_datagram`](Self::take_datagram) for a finished round: the running round decides what is believed.
     pub(in super::super) fn take_late_reply(
         &mut self,
         running: &mut Self,
@@ -55,12 +55,12 @@ impl Tracer {
         disposition
     }
 
-    /// A datagram that is about no probe, of no other round either: it may be an answer to one that nobody sent.
+    /// Notes a datagram that is about no probe of any round: it may be an answer to a probe that nobody sent.
     pub(in super::super) fn note_unasked(&mut self, datagram: &Datagram<'_>) {
         self.guessed |= self.correlator.is_answer(&datagram.header, datagram.payload);
     }
 
-    /// A frame that came to this was no other round's either.
+    /// Counts a frame that was this to the trace, and that no other round wants either.
     pub(in super::super) fn count_unmatched(&mut self, disposition: Disposition) {
         if disposition == Disposition::CutShort {
             self.path.totals.orphans += 1;
@@ -90,7 +90,7 @@ impl Tracer {
         let probe = Probe::new(key, header.ttl, frame.at.known(), Some(frame.number));
         let first = self.path.totals.sent == 0 && self.path.hops().is_empty();
         let at = if self.correlator.is_confirmation(&key) {
-            // One for each TTL.
+            // There is one for each TTL.
             let Ok(index) = u8::try_from(self.path.confirmations.len()) else {
                 return Disposition::Unrelated;
             };
@@ -124,7 +124,7 @@ impl Tracer {
         Disposition::OwnProbe(at)
     }
 
-    /// Adds a probe to its hop, unless the trace has no such hop or the hop has all its probes.
+    /// Adds a probe to its hop, unless the trace does not have this hop or the hop has all its probes.
     fn add_probe(&mut self, probe: Probe) -> Option<ProbeRef> {
         let ttl = probe.ttl;
         let hop = self.path.hop_mut(ttl);
@@ -134,7 +134,7 @@ impl Tracer {
         Some(ProbeRef::Hop { ttl, query })
     }
 
-    /// Adds a probe that is longer than those of hops, unless there are very many.
+    /// Adds a size probe, which is longer than the probes of hops, unless there are too many.
     fn add_sizer(&mut self, probe: Probe, header: &IpHeader) -> Option<ProbeRef> {
         let index = self.path.size_probes.len();
         let number = u16::try_from(index).ok().filter(|_| index < mtu::MOST_SIZERS)?;
@@ -143,8 +143,8 @@ impl Tracer {
         Some(ProbeRef::SizeProbe(number))
     }
 
-    /// Adds the probes up to this number that are missing from the capture; says whether there were any.
-    /// They wait for their replies, which the capture has, without a deadline.
+    /// Adds the probes up to number `last` that are missing from the capture, and returns whether there were any.
+    /// They wait without a deadline, for the capture has their replies.
     fn add_missing(&mut self, last: u16) -> bool {
         let mut any = false;
         while let Some((ttl, key)) = self.correlator.missing_up_to(last) {
@@ -157,12 +157,12 @@ impl Tracer {
         any
     }
 
-    /// What a datagram to us that was captured at this time says of a probe.
+    /// The claim about a probe that a datagram to this host makes, captured at `at`.
     fn claim(&self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
         Claim::of(&self.correlator, &self.belief, datagram, at)
     }
 
-    /// A claim about a probe that is missing from the capture.
+    /// The claim that a datagram makes about a probe that is missing from the capture.
     fn claim_missing(&mut self, datagram: &Datagram<'_>, at: Timestamp) -> Option<Claim> {
         let icmp = datagram.icmp?;
         let last = if icmp.quotes {
@@ -179,8 +179,8 @@ impl Tracer {
         let Datagram { header, head, payload, .. } = datagram;
         let claim =
             self.claim(datagram, frame.at).or_else(|| self.claim_missing(datagram, frame.at));
-        // Other protocols' own checksums may be unfinished (offload); that of ICMP is checked where
-        // the whole message was captured.
+        // Checksums of other protocols may be unfinished (offload). The ICMP checksum is checked if the whole message
+        // was captured.
         let whole = header.total_len == head.len() + payload.len() && !header.more_fragments;
         let icmp_wrong =
             || header.is_icmp() && whole && !ip::icmp_checksum_is_right(header, payload);
@@ -219,7 +219,7 @@ impl Tracer {
         Disposition::Reply(at, self.take_reply(at, reply))
     }
 
-    /// Counts a reply to this probe that is not believed, for it was damaged on its way.
+    /// Counts a reply to this probe that is not believed, because it was damaged on the path.
     fn take_damaged(&mut self, at: ProbeRef) -> Disposition {
         self.path.totals.damaged += 1;
         if let Some(probe) = self.path.probe_mut(at) {
@@ -228,7 +228,7 @@ impl Tracer {
         Disposition::Damaged(at)
     }
 
-    /// Adds a reply to its probe and settles the probe if it was waiting. Gives the reply's index.
+    /// Adds a reply to its probe, and settles the probe if it was waiting. Returns the index of the reply.
     fn take_reply(&mut self, at: ProbeRef, mut reply: Reply) -> Option<usize> {
         self.path.until = reply.at;
         let probe = self.path.probe_mut(at)?;

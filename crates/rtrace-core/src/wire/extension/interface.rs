@@ -1,4 +1,4 @@
-//! Interface information (RFC 5837 §4): which interface a datagram came in by, or would have left by.
+//! Interface information (RFC 5837 §4): the interface that a datagram arrived on, or would have left by.
 //!
 //! The c-type says what the object holds, and the order is fixed: index, address, name, MTU. Content
 //! that does not fit its c-type to the last byte is not interface information.

@@ -1,4 +1,4 @@
-//! The index finds the round that would be found if all were asked.
+//! The index finds the round that would be found if all rounds were asked.
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ const KINDS: [(ProbeType, FlowMode); 8] = [
     (ProbeType::TcpSyn, FlowMode::Classic),
     (ProbeType::Protocol(253), FlowMode::Classic),
 ];
-/// Rounds that are kept, and the probes of each.
+/// The number of rounds that are kept, and of the probes of each.
 const KEPT: u64 = 20;
 const PROBES: u32 = 5;
 
@@ -34,7 +34,7 @@ fn config(ends: [&str; 2], (probe, flow_mode): (ProbeType, FlowMode), secret: bo
     TraceConfig { queries: 1, max_ttl: 5, first_id: 9_000, secret, ..config }
 }
 
-/// The frame with this number and these bytes, at its time: each a millisecond after the one before.
+/// The frame with this number and these bytes. Each is stamped a millisecond after the one before.
 fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
     let millis = i64::try_from(number).unwrap();
     let at = Timestamp::from_nanos(1_700_000_000_000_000_000).after(Span::from_millis(millis));
@@ -42,7 +42,7 @@ fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
     Frame { at, link: LinkType::Raw, bytes, original_len, number, interface: 0 }
 }
 
-/// As [`Seen::take_other`], but every round is asked: the one first of which a probe is quoted as it was sent.
+/// Like [`Seen::take_other`], but asks every round, and first the one of which a probe is quoted unchanged.
 fn ask_all(seen: &mut Seen, frame: &Frame<'_>) -> (Disposition, Option<usize>) {
     let datagram = Datagram::of(frame).unwrap();
     let over = seen.over.iter().map(|over| &over.round);
@@ -66,7 +66,7 @@ fn ask_all(seen: &mut Seen, frame: &Frame<'_>) -> (Disposition, Option<usize>) {
     (current, None)
 }
 
-/// What a way through the network makes of a probe; with `translation` always the same.
+/// Changes a probe as a path may; `translation` makes the same change every time.
 fn rewrite(probe: &mut Vec<u8>, config: &TraceConfig, rng: &mut fastrand::Rng, translation: u16) {
     let (v4, protocol) = (config.target.is_ipv4(), config.flow().protocol());
     let head = usize::from(craft::ip_header_len(config.flow().family()));
@@ -85,7 +85,7 @@ fn rewrite(probe: &mut Vec<u8>, config: &TraceConfig, rng: &mut fastrand::Rng, t
         2 => put(probe, head + 2, rng.u16(..)),
         3 if summed => put(probe, sum_at, rng.u16(..)),
         4 if summed => put(probe, sum_at, plus(is, translation)),
-        // A translation of address and port that mends the checksum.
+        // A translation of address and port that adjusts the checksum.
         5 | 6 if summed => {
             probe[if v4 { 15 } else { 23 }] = 99;
             let port = if config.probe == ProbeType::IcmpEcho { head + 4 } else { head };
@@ -110,7 +110,7 @@ fn rewrite(probe: &mut Vec<u8>, config: &TraceConfig, rng: &mut fastrand::Rng, t
     }
 }
 
-/// An error about it, or an answer to its port.
+/// An error about a probe, or an answer to its port.
 fn reply(probe: &[u8], config: &TraceConfig, rng: &mut fastrand::Rng) -> Vec<u8> {
     let v4 = config.target.is_ipv4();
     let answer = config.probe == ProbeType::Udp && rng.u8(..8) == 0;
@@ -150,7 +150,8 @@ fn reply(probe: &[u8], config: &TraceConfig, rng: &mut fastrand::Rng) -> Vec<u8>
     [header, body].concat()
 }
 
-/// Whatever a translation made of probes of whichever round, and whether errors that fit none have withdrawn such readings.
+/// This holds whatever a translation made of the probes of any round, and whether errors that fit no probe have
+/// withdrawn such readings.
 #[test]
 fn the_round_is_that_which_is_found_if_all_are_asked() {
     let mut late = 0;
@@ -172,7 +173,7 @@ fn the_round_is_that_which_is_found_if_all_are_asked() {
                 assert_eq!(all.handle_frame(&frame), disposition);
                 assert!(matches!(disposition, Disposition::OwnProbe(_)), "{config:?} {round}");
             }
-            // More of them once the rounds that are kept are other ones.
+            // There are more of them once other rounds are kept.
             for _ in 0..if round < KEPT { 1 } else { 4 } {
                 let of = (round - rng.u64(..=round.min(KEPT + 2))).max(1);
                 craft::craft(&config.spec_in(of, rng.u32(..PROBES)), &mut probe);
