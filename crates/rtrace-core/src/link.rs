@@ -11,7 +11,7 @@ use crate::time::{ClockStep, Timestamp};
 use crate::untrusted::Untrusted;
 use crate::wire::Frame;
 
-/// What waiting on a link came to.
+/// The result of waiting on a link.
 #[derive(Debug)]
 pub enum Received<'a> {
     /// A frame was captured.
@@ -26,14 +26,14 @@ pub enum Received<'a> {
     Rounds {
         /// The place of the trace among those of the recording, from 0.
         trace: u32,
-        /// How many.
+        /// The number of rounds.
         count: u64,
     },
     /// This many probes of a trace that was recorded never left.
     NeverSent {
         /// The place of the trace among those of the recording, from 0.
         trace: u32,
-        /// How many.
+        /// The number of probes.
         count: u64,
     },
     /// The run that was recorded was interrupted at this moment.

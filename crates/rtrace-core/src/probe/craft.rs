@@ -40,13 +40,13 @@ const MSS: u16 = 1_460;
 /// One probe.
 #[derive(Clone, Copy, Debug)]
 pub struct ProbeSpec {
-    /// The trace it belongs to.
+    /// The flow of the trace that it belongs to.
     pub flow: Flow,
-    /// What is kept the same among its probes.
+    /// The fields that stay the same among the probes of the trace.
     pub mode: FlowMode,
-    /// Which of its round's probes it is, from 0: what ports follow.
+    /// The number of the probe in its round, from 0, which ports follow.
     pub number: u32,
-    /// Which of all probes of all rounds it is, from 0: what identifies it where ports do not.
+    /// The number of the probe over all rounds, from 0, which identifies it where ports do not.
     pub serial: u32,
     /// Time to live.
     pub ttl: u8,
@@ -60,15 +60,16 @@ pub struct ProbeSpec {
     pub len: u16,
     /// Destination port of the first probe.
     pub first_port: u16,
-    /// Which of many constant flows it belongs to where no port tells them apart: 0 is the usual one.
+    /// The number of its flow among many constant flows that no port distinguishes; 0 is the usual flow.
     pub flow_number: u16,
-    /// What numbers begin at that are to differ from run to run: IP-ID and, without a key, TCP sequence and DNS id.
+    /// The first value of numbers that differ from run to run: the IP-ID and, without a key, TCP sequence numbers and
+    /// DNS ids.
     pub first_id: u16,
-    /// What nobody else knows of the probes of this run: see [`Secret`](super::Secret).
+    /// The random key that only the sender of this run knows: see [`Secret`](super::Secret).
     pub key: Option<u64>,
 }
 
-/// Bytes of the IP header of a probe.
+/// The length of a probe's IP header, in bytes (RFC 791 §3.1, RFC 8200 §3).
 #[must_use]
 pub const fn ip_header_len(family: Family) -> u16 {
     match family {
@@ -93,7 +94,7 @@ pub const fn min_len(family: Family, probe: ProbeType, mode: FlowMode, port: u16
     ip_header_len(family) + body
 }
 
-/// Bytes of the headers of a probe of this type, which some tools do not count as its size.
+/// The length of a probe's headers, in bytes, which some tools do not count as its size.
 #[must_use]
 pub const fn headers_len(family: Family, probe: ProbeType) -> u16 {
     ip_header_len(family)

@@ -51,13 +51,13 @@ pub use secret::Secret;
 /// One datagram to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Transmit<'a> {
-    /// Where the network should carry it: the destination in its IP header.
+    /// The destination in its IP header, to which the network should carry it.
     pub destination: IpAddr,
     /// The whole IP datagram, header included, in network byte order.
     pub datagram: &'a [u8],
 }
 
-/// What a probe asks with.
+/// The type of a probe: the datagram that it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeType {
@@ -97,27 +97,27 @@ impl ProbeType {
     }
 }
 
-/// What is kept the same among the probes of a trace, so that load balancers treat them alike.
+/// The fields that stay the same among the probes of a trace, so that load balancers treat them alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FlowMode {
-    /// What traceroute always did: UDP ports rise.
+    /// UDP destination ports rise with each probe, as in traceroute from the beginning.
     #[default]
     Classic,
-    /// All that load balancers look at stays the same; checksum, sequence number or payload vary.
+    /// Every field that load balancers use stays the same; checksum, sequence number or payload vary.
     Paris,
     /// As `Paris`, and in UDP probes only the IP-ID varies (IPv6: the length).
     Dublin,
 }
 
-/// What all probes of a trace have in common.
+/// The values that all probes of a trace share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// The prober's address.
+    /// The source address of the probes.
     pub source: IpAddr,
-    /// The address that is traced; of the same family.
+    /// The address of the target, of the same family.
     pub target: IpAddr,
-    /// What the probes ask with.
+    /// The type of the probes.
     pub probe: ProbeType,
     /// The source port, or the identifier of ICMP echo; 0 for other protocols.
     pub ident: u16,
@@ -137,10 +137,10 @@ impl Flow {
     }
 }
 
-/// What tells one probe of a flow from the others.
+/// The fields that distinguish a probe from the others of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProbeKey {
-    /// Identification in the IPv4 header; 0 over IPv6.
+    /// The identification field of the IPv4 header (RFC 791 §3.1); 0 over IPv6.
     pub ip_id: u16,
     /// The first eight bytes after the IP header.
     pub head: [u8; 8],
@@ -322,18 +322,18 @@ fn tcp_probe(header: &IpHeader, payload: &[u8]) -> Option<ProbeType> {
 /// The answer of a host that was reached, in the probe's own protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Which probe it answers.
+    /// The key of the probe that it answers.
     pub key: AnswerKey,
     /// The target's port; 0 without ports.
     pub port: u16,
-    /// The control bits of a TCP answer.
+    /// The control bits of a TCP answer (RFC 9293 §3.1).
     pub tcp_flags: Option<Flags>,
 }
 
-/// What an answer repeats of its probe.
+/// The fields of a probe that its answer repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AnswerKey {
-    /// The prober's port, or the identifier of ICMP echo; 0 for other protocols.
+    /// The source port of the probe, or the identifier of ICMP echo; 0 for other protocols.
     pub ident: u16,
     /// The number that distinguishes answers to it: the target's port and the id of a DNS query, or a sequence number.
     pub number: u32,

@@ -1,4 +1,4 @@
-//! What is asked of a trace. Checked once, when a tracer is built from it.
+//! The configuration of a trace, which is checked once, when a tracer is built from it.
 
 mod error;
 
@@ -44,11 +44,11 @@ pub(super) const RESERVED_WATCHING: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
-    /// Seconds, more than 0.
+    /// The longest wait (MAX) in seconds, more than 0.
     pub max: f64,
-    /// Factor; 0 switches the rule off.
+    /// The factor HERE; 0 switches its rule off.
     pub here: f64,
-    /// Factor; 0 switches the rule off.
+    /// The factor NEAR; 0 switches its rule off.
     pub near: f64,
     /// Whether MAX adapts to the largest RTT seen.
     #[serde(default)]
@@ -114,13 +114,13 @@ impl Wait {
     }
 }
 
-/// What identifies probes that are to confirm an answer: nothing that whoever forged that answer knows.
+/// Identifies probes that confirm an answer, by values that a forger of that answer cannot know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmation {
-    /// Their source port or identifier, which is not that of the other probes.
+    /// The source port or identifier of these probes, different from that of the other probes.
     pub ident: u16,
-    /// From what their numbers are made: ports, sequence numbers, DNS ids.
+    /// The seed of their numbers: ports, sequence numbers, DNS ids.
     pub seed: u32,
 }
 
@@ -147,9 +147,9 @@ pub struct TraceConfig {
     pub target: IpAddr,
     /// The prober's own address.
     pub source: IpAddr,
-    /// What the probes ask with.
+    /// The type of the probes.
     pub probe: ProbeType,
-    /// What is kept the same among the probes.
+    /// The fields that stay the same among the probes.
     #[serde(default)]
     pub flow_mode: FlowMode,
     /// The source port, or the identifier of ICMP echo; 0 for other protocols.
@@ -165,46 +165,46 @@ pub struct TraceConfig {
     pub queries: u16,
     /// How long answers are waited for.
     pub wait: Wait,
-    /// Most probes in flight at a time, at least 1.
+    /// The most probes in flight at a time, at least 1.
     pub in_flight: u16,
     /// Whether a probe counts as in flight for as long as an answer is waited for. If not, one that has
     /// been silent for much longer than any answer took does not: a silent hop holds nobody up.
     #[serde(default)]
     pub in_flight_exact: bool,
-    /// Whether a scout goes first: the last of all probes, with the highest TTL, by whose answer it is
-    /// known how far the others have to go. See [`scouting`](Self::scouting).
+    /// Whether a scout is sent first: the last probe of the plan, with the highest TTL, whose answer shows how far
+    /// the others must go. See [`scouting`](Self::scouting).
     #[serde(default)]
     pub scout: bool,
-    /// Least time between two probes, in seconds.
+    /// The least time between two probes, in seconds.
     pub send_wait: f64,
-    /// Type of service of the probes.
+    /// The type of service (IPv6: traffic class) of the probes.
     pub tos: u8,
     /// Whether probes carry the Don't Fragment flag.
     pub dont_fragment: bool,
-    /// Whether the path MTU is found out after the trace: see [`mtu`](super::mtu).
+    /// Whether to measure the path MTU after the trace: see [`mtu`](super::mtu).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mtu: bool,
-    /// The longest datagram that is tried for that, if it is less than the first link takes: a path MTU of this may
-    /// be larger.
+    /// The longest datagram, in bytes, to try for the path MTU, if it is less than the first link takes. A path MTU
+    /// of this value may be larger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu_limit: Option<u16>,
-    /// Flow label of the probes (IPv6), 20 bits.
+    /// The flow label of the probes (IPv6, RFC 8200 §3), 20 bits.
     #[serde(default)]
     pub flow_label: u32,
-    /// Length of each probe's datagram in bytes.
+    /// The length of each probe's datagram in bytes, headers included.
     pub packet_len: u16,
-    /// What numbers begin at that are to differ from run to run: IP-ID and, without a secret, TCP sequence and DNS id.
+    /// The first value of numbers that differ from run to run: the IP-ID and, without a secret, TCP sequence numbers
+    /// and DNS ids.
     #[serde(alias = "first_ip_id")]
     pub first_id: u16,
-    /// What makes its probes hard to guess. Recordings from before there was one have none, and what they quote is
-    /// believed as it was then.
+    /// The secret that makes the probes hard to guess. Older recordings have none, and their quotes are believed
+    /// without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
-    /// From where probes are sent that are to confirm answers from nearer than the path is long; nothing confirms them if
-    /// this is missing.
+    /// The source of the probes that confirm answers from nearer than the path is long; `None` sends none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
-    /// How many probes rounds before this one may have had, by which theirs differ from this one's.
+    /// The number of probes that earlier rounds may have had, from which the serials of this round continue.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub first_serial: u32,
 }
@@ -261,7 +261,7 @@ impl TraceConfig {
         Self { scout: true, in_flight: SCOUTED_IN_FLIGHT, ..self }
     }
 
-    /// Whether this trace has a scout: with one hop there is nothing to be found out.
+    /// Whether this trace has a scout: with a single hop it needs none.
     #[must_use]
     pub fn has_scout(&self) -> bool {
         self.scout && self.max_ttl > self.first_ttl
@@ -328,7 +328,7 @@ impl TraceConfig {
         Some(ProbeSpec { flow, number, serial, ttl, ..self.spec(0) })
     }
 
-    /// What all probes of this trace have in common.
+    /// The flow that all probes of this trace belong to.
     #[must_use]
     pub fn flow(&self) -> Flow {
         Flow { source: self.source, target: self.target, probe: self.probe, ident: self.ident }
@@ -360,7 +360,7 @@ impl TraceConfig {
         craft::min_len(self.flow().family(), self.probe, self.flow_mode, self.first_port)
     }
 
-    /// The reason why no trace can be run with this, if there is one.
+    /// Checks that a trace can run with this configuration.
     ///
     /// # Errors
     /// See [`ConfigError`].
@@ -396,8 +396,8 @@ impl TraceConfig {
         }
     }
 
-    /// The reason why no trace can be watched with this, if there is one: another tool's probes may be
-    /// shorter and more than ours.
+    /// Checks that a trace with this configuration can be watched: the probes of another tool may be shorter and more
+    /// than ours.
     ///
     /// # Errors
     /// See [`ConfigError`].

@@ -1,4 +1,4 @@
-//! What is measured with the probes of a trace, and by which engine.
+//! The kinds of measurement, and the engine of each.
 //!
 //! A match on [`Measurement`] has no wildcard, so that what is missing for a kind does not compile.
 
@@ -10,25 +10,25 @@ use super::probe_selector::ProbeSelector;
 use super::rounds::{self, Rounds};
 use super::tracer::Tracer;
 
-/// What is measured.
+/// A kind of measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Measurement {
     /// The path, once.
     Trace,
     /// The path, once, and then its MTU: what a configuration with [`mtu`](TraceConfig::mtu) asks for.
     PathMtu,
-    /// The path again and again.
+    /// The path, repeatedly, in rounds.
     Rounds(rounds::Plan),
-    /// All paths.
+    /// All paths, over the next hops that load balancers choose.
     Paths(paths::Plan),
 }
 
-/// What a passive engine has to know of a run that was recorded, besides its configuration.
+/// A recorded run: what a passive engine needs besides the configuration.
 #[derive(Clone, Debug)]
 pub struct RecordedRun {
-    /// The configuration that its probes were sent by, of which the report may leave some out.
+    /// The configuration that its probes were sent with; the report may leave some probes out.
     pub sent_by: TraceConfig,
-    /// Which datagrams are its probes.
+    /// Selects the datagrams that are its probes.
     pub idents: ProbeSelector,
     /// The round that the recording begins with, from 0.
     pub first_round: u64,
@@ -47,7 +47,7 @@ impl Measurement {
         matches!(self, Self::Trace | Self::PathMtu)
     }
 
-    /// The reason why it cannot be measured with `config`, if there is one.
+    /// Checks that this can be measured with `config`.
     ///
     /// # Errors
     /// See [`ConfigError`].
@@ -64,7 +64,7 @@ impl Measurement {
         }
     }
 
-    /// What probes. No probe that is to find the path MTU is longer than `largest` bytes.
+    /// An engine that sends probes. No size probe is longer than `largest` bytes.
     ///
     /// # Errors
     /// When it cannot be measured with `config`.
@@ -78,7 +78,7 @@ impl Measurement {
         })
     }
 
-    /// What watches a run that was recorded and reports it as `config` says.
+    /// An engine that only watches a recorded run, and reports it as `config` says.
     ///
     /// # Errors
     /// When nothing can be watched with `config`.
@@ -100,7 +100,7 @@ impl Measurement {
 }
 
 impl RecordedRun {
-    /// A run from its beginning, by this configuration.
+    /// A run recorded from its beginning, with this configuration.
     #[must_use]
     pub fn whole(config: &TraceConfig) -> Self {
         Self { sent_by: config.clone(), idents: ProbeSelector::One, first_round: 0 }

@@ -1,4 +1,4 @@
-//! What a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
+//! The path that a trace has shown so far: hops, probes, replies. Every value comes from a captured frame.
 
 mod end;
 mod last_hop;
@@ -18,15 +18,15 @@ use super::reply::Reply;
 /// All probes sent with one TTL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
-    /// That TTL.
+    /// The TTL of the hop.
     pub ttl: u8,
     /// Its probes, in order of capture.
     pub probes: Vec<Probe>,
 }
 
 impl Hop {
-    /// How many of its probes were answered or timed out, without those in flight when a watch was cut off and those
-    /// that drew only contradicted answers.
+    /// The number of its probes that were answered or timed out, without those in flight when a watch was cut off and
+    /// those that drew only contradicted answers.
     #[must_use]
     pub fn settled(&self) -> usize {
         self.probes.iter().filter(|probe| probe.is_settled() && !probe.is_in_doubt()).count()
@@ -37,7 +37,7 @@ impl Hop {
         self.probes.iter().filter(|probe| probe.ttl == self.ttl)
     }
 
-    /// How many of its probes were only answered by damaged replies.
+    /// The number of its probes that were answered only by damaged replies.
     #[must_use]
     pub fn damaged(&self) -> usize {
         let damaged = |probe: &&Probe| probe.is_damaged() && !probe.is_in_doubt();
@@ -54,11 +54,11 @@ impl Hop {
 /// A forwarding loop: the hops of its first round. See [`loops`](super::loops).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loop {
-    /// The TTL of the first of them.
+    /// The TTL of the first hop of the loop.
     pub first: u8,
-    /// The TTL of the last.
+    /// The TTL of the last hop of the loop.
     pub last: u8,
-    /// The TTL of the last hop of the last round that it took to believe it.
+    /// The TTL of the last hop that was needed to believe the loop.
     pub end: u8,
 }
 
@@ -67,9 +67,9 @@ pub struct Loop {
 pub struct Contradiction {
     /// The TTL of their probes.
     pub ttl: u8,
-    /// Whose address they came from: the target's.
+    /// The address that they came from, which is the target's.
     pub responder: IpAddr,
-    /// How many there are.
+    /// The number of these answers.
     pub answers: u64,
 }
 
@@ -145,18 +145,17 @@ pub struct Path {
     pub end: Option<u8>,
     /// The scout, if one was captured, until it is assigned to a hop; it stays here if no hop lacks it.
     pub scout: Option<Probe>,
-    /// Probes by which the path MTU is found out, in order of capture; none but with
-    /// [`TraceConfig::mtu`].
+    /// Probes that measure the path MTU, in order of capture; empty without [`TraceConfig::mtu`].
     pub size_probes: Vec<SizeProbe>,
     /// Probes from another port or identifier, each to a TTL with a contradicted answer, in order of capture; none but with
     /// [`TraceConfig::confirmation`].
     pub confirmations: Vec<Probe>,
     /// When the last frame of this path was captured; for a round that is over, the first frame of the next.
     pub(super) until: Timestamp,
-    /// In how many rounds after this one, to the end of a watch, no probe was seen leaving; an empty round counts
-    /// itself.
+    /// The number of rounds after this one, to the end of a watch, of which no probe was seen leaving; an empty round
+    /// counts itself.
     pub missed_after: u64,
-    /// No probe of this round or the rounds before is still waiting.
+    /// Whether no probe of this round or of earlier rounds is still waiting.
     pub waited_out: bool,
     /// The path was cut off: missing replies may have come later.
     pub(super) cut_off: bool,
@@ -186,12 +185,12 @@ pub struct Path {
     pub(super) longest_wait: Span,
     /// How long the target is waited for while nothing is known of it.
     pub(super) far: Span,
-    /// Which of a watch's [rounds](super::rounds) it is, from 0.
+    /// The number of this round in a watch ([`rounds`](super::rounds)), from 0; 0 for a single trace.
     pub round: u64,
     /// Hops may have fewer probes than the configuration says, and none is missing: another tool
     /// sent no more.
     pub variable_queries: bool,
-    /// Counts.
+    /// Counts of probes and replies over the whole path.
     pub totals: Totals,
 }
 
@@ -373,7 +372,8 @@ impl Path {
         })
     }
 
-    /// How many probes, the scout among them, were not answered and went past the end of the path: nobody waited for those.
+    /// The number of probes past the end of the path, the scout included, that were not answered: nobody waited for
+    /// them.
     #[must_use]
     pub fn unawaited(&self) -> u64 {
         let hops = self
@@ -417,7 +417,7 @@ impl Path {
         })
     }
 
-    /// Whether nothing of it was captured: neither a probe nor a reply.
+    /// Whether neither a probe nor a reply of the path was captured.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.probes().next().is_none()

@@ -1,11 +1,11 @@
-//! Which datagrams are probes of a trace.
+//! Selects the datagrams that are probes of a trace.
 
 use std::collections::{HashSet, VecDeque};
 
 use crate::probe::ProbeKey;
 use crate::time::Timestamp;
 
-/// Which datagrams of a flow are probes of a trace.
+/// Selects the datagrams of a flow that are probes of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbeSelector {
     /// All that have the source port or identifier of its configuration.
@@ -21,22 +21,22 @@ pub enum ProbeSelector {
 pub struct Listed {
     /// Their source ports or identifiers.
     pub idents: HashSet<u16>,
-    /// Those that were captured.
+    /// The keys of the probes that were captured.
     pub probes: HashSet<ProbeKey>,
-    /// The frame of the first of them.
+    /// The number of the frame of the first probe.
     pub from: u64,
-    /// That of the last: the same keys may come again in a later trace.
+    /// The number of the frame of the last probe: the same keys may be used again in a later trace.
     pub until: u64,
-    /// When the last of them was captured.
+    /// When the last probe was captured.
     pub ended: Timestamp,
     /// Those that were not captured, though replies to them were, and whose place is known: number, TTL
     /// and key, in order.
     pub missing: VecDeque<(u16, u8, ProbeKey)>,
-    /// Such probes whose place is not known.
+    /// The keys of probes that were not captured, and whose position is not known.
     pub orphans: HashSet<ProbeKey>,
-    /// The tool does not ask every hop as often.
+    /// Whether the tool may send different numbers of probes to different hops.
     pub variable_queries: bool,
-    /// The capture cut some of its frames short.
+    /// Whether the capture cut some frames of the trace short.
     pub cut: bool,
     /// IP-IDs of its probes (flow labels over IPv6) that probes of other traces have too, at about that time.
     pub shared: HashSet<u32>,

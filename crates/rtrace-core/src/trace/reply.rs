@@ -7,18 +7,18 @@ use crate::wire::extension::{Extension, Family};
 use crate::wire::tcp::Flags;
 use crate::wire::{icmpv4, icmpv6};
 
-/// What a reply says.
+/// The kind of a reply, with the fields that only this kind has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReplyKind {
     /// An ICMP error that quotes the probe.
     Icmp {
-        /// Whose types and codes these are.
+        /// The family whose ICMP types and codes these are.
         family: Family,
-        /// The ICMP type.
+        /// The ICMP type (RFC 792, RFC 4443).
         icmp_type: u8,
-        /// Its code.
+        /// The ICMP code (RFC 792, RFC 4443).
         code: u8,
-        /// The next hop's MTU, where the message is about it (RFC 1191 §4, RFC 4443 §3.2).
+        /// The MTU of the next hop in bytes, if the message reports one (RFC 1191 §4, RFC 4443 §3.2).
         mtu: Option<u32>,
     },
     /// The target answered in the probe's own protocol: a datagram, an echo reply, a segment.
@@ -58,35 +58,35 @@ impl ReplyKind {
         known.contains(&(family, icmp_type, code))
     }
 
-    /// Type and code of an ICMP error.
+    /// Type and code of an ICMP error; `None` for an answer.
     #[must_use]
     pub fn icmp(self) -> Option<(u8, u8)> {
         let Self::Icmp { icmp_type, code, .. } = self else { return None };
         Some((icmp_type, code))
     }
 
-    /// Time exceeded in transit: what a router on the way says.
+    /// Whether this is time exceeded in transit, which a router on the path sends.
     #[must_use]
     pub fn in_transit(self) -> bool {
         self.is_one_of(&IN_TRANSIT)
     }
 
-    /// Advice that comes beside the probe's fate and does not tell it: redirect and source quench.
+    /// Whether this is a redirect or a source quench: advice that shows nothing about what became of the probe.
     #[must_use]
     pub fn is_advice(self) -> bool {
         let Self::Icmp { family: Family::V4, icmp_type, .. } = self else { return false };
         matches!(icmp_type, icmpv4::REDIRECT | icmpv4::SOURCE_QUENCH)
     }
 
-    /// The MTU of the next hop that a router tells which finds the probe too big for it; 0 if it is a router
-    /// from before RFC 1191.
+    /// The MTU of the next hop, in bytes, if a router reports that the probe is too big for it; 0 from a router older
+    /// than RFC 1191.
     #[must_use]
     pub fn too_big(self) -> Option<u32> {
         let Self::Icmp { mtu, .. } = self else { return None };
         mtu
     }
 
-    /// The probe was delivered: port unreachable, or an answer.
+    /// Whether this shows that the probe was delivered: port unreachable, or an answer.
     #[must_use]
     pub fn delivered(self) -> bool {
         matches!(self, Self::Answer { .. }) || self.is_one_of(&PORT_UNREACHABLE)
@@ -97,29 +97,29 @@ impl ReplyKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a mark of its own")]
 pub struct Reply {
-    /// Who sent it.
+    /// The source address of the reply.
     pub responder: IpAddr,
-    /// What it says.
+    /// The kind of the reply.
     pub kind: ReplyKind,
     /// When it was captured; [`Timestamp::UNKNOWN`] if the capture file does not say.
     pub at: Timestamp,
-    /// Capture stamp of the reply less that of the probe, if the probe was captured.
+    /// Round-trip time: the capture stamp of the reply less that of the probe; `None` if the probe was not captured.
     pub rtt: Option<Span>,
-    /// That is not to be believed: the clock was set between the two, or it is negative.
+    /// Whether the RTT is unreliable: the clock was set between the two stamps, or the RTT is negative.
     pub clock_fault: bool,
     /// Its frame number in the recording, from 1.
     pub frame: u64,
     /// The TTL that it arrived with.
     pub ttl: u8,
-    /// Its type of service.
+    /// The type of service (IPv6: traffic class) that it arrived with.
     pub tos: u8,
-    /// Its IP-ID (IPv4).
+    /// The identification field of its IPv4 header (RFC 791 §3.1); `None` over IPv6.
     pub ip_id: Option<u16>,
-    /// Length of its datagram in bytes.
+    /// The length of its datagram in bytes.
     pub len: u32,
-    /// What it quotes of the probe, if it quotes one.
+    /// The header of the probe that it quotes, if it quotes one.
     pub quote: Option<Quote>,
-    /// What is appended to the quote (RFC 4884).
+    /// The extension structure that follows the quote (RFC 4884), if there is one.
     pub extension: Option<Box<Extension>>,
     /// The probe that it quotes has another source address, port or checksum than ours had: something
     /// on the way rewrote it.
@@ -133,7 +133,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The RTT, if it is reliable.
+    /// The RTT, if it is known and reliable.
     #[must_use]
     pub fn measured(&self) -> Option<Span> {
         self.rtt.filter(|_| !self.clock_fault)
@@ -172,7 +172,7 @@ pub(super) const fn least_mtu(family: Family) -> u16 {
 }
 
 impl Reply {
-    /// A reply of which nothing is known but who sent it and what it says.
+    /// A reply of which only the sender and the kind are known.
     #[must_use]
     pub fn plain(responder: IpAddr, kind: ReplyKind) -> Self {
         Self {
@@ -196,8 +196,8 @@ impl Reply {
     }
 }
 
-/// The TTL that a packet probably began with which arrived with `ttl`, and over how many hops it then came:
-/// systems begin with 64, 128 or 255.
+/// The initial TTL that a packet which arrived with `ttl` probably had (64, 128 or 255, as systems choose it), and
+/// the number of hops that it then passed.
 #[must_use]
 pub fn return_path(ttl: u8) -> (u8, u16) {
     let initial = [64, 128].into_iter().find(|initial| ttl <= *initial).unwrap_or(u8::MAX);
@@ -207,12 +207,12 @@ pub fn return_path(ttl: u8) -> (u8, u16) {
 /// The header of a probe as the responder quotes it: as it arrived there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
-    /// Its TTL.
+    /// The TTL in the quoted header.
     pub ttl: u8,
-    /// Its type of service.
+    /// The type of service in the quoted header.
     pub tos: u8,
     /// Length of the datagram in bytes, as its header tells it.
     pub total_len: u32,
-    /// How many bytes of it are quoted.
+    /// The number of bytes of the datagram that are quoted.
     pub len: u32,
 }

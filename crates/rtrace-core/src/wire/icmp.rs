@@ -10,7 +10,7 @@ use super::{Layer, WireError, array};
 pub struct IcmpHeader {
     /// The message type.
     pub icmp_type: u8,
-    /// Its code.
+    /// The code, whose meaning depends on the type.
     pub code: u8,
     /// The checksum as sent.
     pub checksum: u16,

@@ -142,11 +142,11 @@ impl From<ipv6::Ipv6Header> for IpHeader {
 /// An ICMP message of either version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpMessage<'a> {
-    /// Which version's types and codes these are.
+    /// The family whose types and codes these are.
     pub family: Family,
     /// The message type.
     pub icmp_type: u8,
-    /// Its code.
+    /// The code, whose meaning depends on the type.
     pub code: u8,
     /// Identifier and sequence number, in an echo request.
     pub echo_request: Option<(u16, u16)>,
@@ -156,7 +156,7 @@ pub struct IcmpMessage<'a> {
     pub quotes: bool,
     /// The length field of RFC 4884, in messages that may have something appended.
     pub quote_words: Option<u8>,
-    /// The next hop's MTU, in messages that are about it.
+    /// The MTU of the next hop in bytes, in messages that report one.
     pub mtu: Option<u32>,
     /// What follows the eight bytes of the header.
     pub body: &'a [u8],

@@ -26,20 +26,20 @@ pub use link::LinkType;
 pub struct Frame<'a> {
     /// When the kernel (or the simulation) saw it; [`Timestamp::UNKNOWN`] if the capture file does not say.
     pub at: Timestamp,
-    /// What kind of header `bytes` begin with.
+    /// The type of the link header that `bytes` begin with.
     pub link: LinkType,
     /// The frame from its link-layer header on, as far as it was captured.
     pub bytes: &'a [u8],
-    /// How long the frame was on the wire; at least `bytes.len()`.
+    /// The length of the frame on the wire, in bytes; at least `bytes.len()`.
     pub original_len: u32,
     /// The number that the kernel, or the recording, has for the interface that it was seen on; 0 if that is not known.
     pub interface: u32,
-    /// Its number in the recording, from 1, as Wireshark counts. On a live or simulated link this
-    /// is 0: the driver numbers the frames that it records.
+    /// The number of the frame in the recording, from 1, as Wireshark counts. On a live or simulated link this is 0:
+    /// the driver numbers the frames that it records.
     pub number: u64,
 }
 
-/// Which protocol's header could not be decoded.
+/// The protocol whose header could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// The link-layer header of the capture.
@@ -79,11 +79,11 @@ impl std::fmt::Display for Layer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{layer} at byte {offset}: {needed} bytes needed, {have} there")]
 pub struct WireError {
-    /// The header concerned.
+    /// The protocol of the header.
     pub layer: Layer,
-    /// Where in the given bytes it was expected to begin.
+    /// The offset in the given bytes at which the header was expected to begin.
     pub offset: usize,
-    /// The least number of bytes it takes.
+    /// The smallest number of bytes that the header takes.
     pub needed: usize,
     /// The number of bytes that are there, or that the header claims.
     pub have: usize,

@@ -10,11 +10,11 @@ use super::ip::{self, IpHeader};
 /// A quoted datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quoted<'a> {
-    /// Its header as the router quoted it.
+    /// The IP header as the router quoted it.
     pub header: IpHeader,
-    /// What is there of its payload.
+    /// The part of its payload that was quoted.
     pub payload: &'a [u8],
-    /// How many bytes of the datagram were quoted, header included.
+    /// The number of bytes of the datagram that were quoted, header included.
     pub len: usize,
 }
 

@@ -28,12 +28,12 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
 }
 
-/// What a segment says of its connection: all of it is in its first 14 octets.
+/// The acknowledgment, the header length and the flags of a segment, all within its first 14 octets (RFC 9293 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Beginning {
     /// Acknowledgment number; means something only with the ACK flag.
     pub acknowledgment: u32,
-    /// Length of the header in bytes as it tells it.
+    /// The length of the header in bytes, as its data offset gives it.
     pub header_len: u8,
     /// The control bits.
     pub flags: Flags,

@@ -1,4 +1,4 @@
-//! A probe: where in the path it is found, what became of it, and the replies to it.
+//! A probe: its position in the path, what became of it, and the replies to it.
 //!
 //! Every reply is kept or counted, so a flood of them costs no memory; the one that settled a probe is kept.
 
@@ -54,31 +54,31 @@ pub enum Outcome {
 /// One probe, known from its own captured frame or, where a recording lacks that, from a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// What distinguishes it from the others.
+    /// The key that distinguishes it from the other probes of its trace.
     pub key: ProbeKey,
     /// The TTL that it was sent with: that of its hop, unless it is the scout.
     pub ttl: u8,
     /// When it was captured on its way out, if that is known.
     pub sent: Option<Timestamp>,
-    /// Its frame number in the recording, from 1.
+    /// The number of its frame in the recording, from 1; `None` if it was not captured.
     pub frame: Option<u64>,
     /// What became of it.
     pub outcome: Outcome,
     /// The replies that quote or answer it, in order of capture: the first [`REPLIES_KEPT`].
     pub replies: Replies,
-    /// How many more there were.
+    /// The number of further replies, which were not kept.
     pub replies_dropped: u64,
     /// Answers from the target's address that are not believed because the path is longer: the first
     /// [`REPLIES_KEPT`]. They are no replies.
     pub contradicted: Contradicted,
-    /// Replies to it that were damaged on their way, and are not believed.
+    /// The number of replies to it that were damaged on the path, and are not believed.
     pub damaged: u16,
-    /// When it timed out, the path was known to end before it, so that nobody waited for an answer.
+    /// Whether the path was known to end before it when it timed out, so that nobody waited for an answer.
     pub unawaited: bool,
 }
 
 impl Probe {
-    /// A probe of which nothing is known but when it was sent.
+    /// A probe of which only the time of sending is known.
     #[must_use]
     pub fn sent_at(sent: Timestamp) -> Self {
         Self::new(ProbeKey { ip_id: 1, head: [0; 8] }, 1, Some(sent), Some(1))
@@ -143,7 +143,7 @@ impl Probe {
         self.damaged > 0 && self.counted().is_none()
     }
 
-    /// Whether it waits no longer.
+    /// Whether it no longer waits for an answer.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.outcome != Outcome::Waiting

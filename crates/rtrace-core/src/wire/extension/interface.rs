@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use crate::untrusted::Untrusted;
 
-/// The part of an interface or next hop in the datagram's way (RFC 5837 §4.1).
+/// The role of an interface or next hop in the forwarding of a datagram (RFC 5837 §4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The IP interface on which the datagram arrived.
@@ -37,19 +37,19 @@ const AFI_IPV6: u16 = 2;
 /// The longest name; with its length byte it takes 64.
 const MAX_NAME_LEN: usize = 63;
 
-/// What a router says of an interface or next hop.
+/// Information that a router gives about an interface or next hop (RFC 5837 §4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceInformation {
-    /// Which one it is.
+    /// The role of the interface or next hop.
     pub role: Role,
-    /// Its index (`ifIndex` of RFC 2863).
+    /// The index of the interface (`ifIndex` of RFC 2863).
     pub ifindex: Option<u32>,
-    /// Its address; of either family, whatever the message's.
+    /// The address of the interface, of either family, whatever that of the message.
     pub address: Option<IpAddr>,
-    /// Its name (`ifName` of RFC 2863) without padding: UTF-8 if the router is honest. Who writes it makes an
-    /// [`Untrusted`] of it.
+    /// The name of the interface (`ifName` of RFC 2863) without padding, which should be UTF-8. Print it as an
+    /// [`Untrusted`].
     pub name: Option<Vec<u8>>,
-    /// Its MTU.
+    /// The MTU of the interface, in bytes.
     pub mtu: Option<u32>,
 }
 

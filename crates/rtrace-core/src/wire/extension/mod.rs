@@ -44,7 +44,7 @@ impl Family {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
-    /// How many bytes the length field counts as one.
+    /// The number of bytes in a unit of the length field (RFC 4884 §4).
     #[must_use]
     pub fn word_len(self) -> usize {
         match self {
@@ -59,7 +59,7 @@ impl Family {
 pub struct Extension {
     /// Whether the length field led to it; if not, it was found at byte 128.
     pub compliant: bool,
-    /// What its checksum says.
+    /// Whether its checksum is right.
     pub checksum: Checksum,
     /// The objects, in order, up to where the list ends.
     pub objects: Vec<Object>,
@@ -67,14 +67,14 @@ pub struct Extension {
     pub ending: Ending,
 }
 
-/// What the checksum of an extension structure says.
+/// The state of an extension structure's checksum (RFC 4884 §7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
-    /// It is right.
+    /// The checksum is right.
     Right,
-    /// The router sent none.
+    /// The router sent no checksum.
     Absent,
-    /// It is wrong, or part of the structure is missing: the objects are not reliable.
+    /// The checksum is wrong, or part of the structure is missing: the objects are not reliable.
     Wrong,
 }
 
