@@ -43,7 +43,7 @@ pub(super) fn route(
 }
 
 /// Whether there may be a route later on, though nobody changes what was asked for.
-fn may_come(error: &RouteError) -> bool {
+pub(super) fn may_come(error: &RouteError) -> bool {
     matches!(
         error,
         RouteError::NoRoute { .. } | RouteError::Down { .. } | RouteError::NoAddress { .. }

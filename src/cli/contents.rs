@@ -238,10 +238,17 @@ impl Contents {
         self.say_limits(name);
         let (options, chosen) = (TraceOptions::default(), Chosen::default());
         let mut traces = self.choose(name, &options, chosen);
+        let count = traces.chosen.len();
         traces.chosen.truncate(1);
         traces.say_which_are_one_run();
         let first = std::mem::take(&mut traces.chosen).into_iter().next();
         let (number, found) = first.with_context(|| self.nothing_found(name, chosen))?;
+        if count > 1 && !traces.surveyed {
+            complain(&format!(
+                "{name} holds {count} traces: the first is compared, to {}",
+                found.config.target_name.shown()
+            ));
+        }
         Ok((number, self.recorded(found, &options), traces))
     }
 

@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use super::configure::{configure, largest};
 use super::flags::TraceArgs;
-use super::opened::{Opened, Target, Wanted, open_destination, prepare_tape};
+use super::opened::{Opened, Target, Wanted, check_targets, open_destination, prepare_tape};
 use super::randomness::Randomness;
 use super::task::Task;
 use super::{awaiting, complain, hints, target};
@@ -32,11 +32,20 @@ pub(super) fn open_live(
 ) -> anyhow::Result<Opened<LiveLink>> {
     let stamping = Stamping::ask();
     let wanted = Wanted::of(args, task);
-    let routed: Vec<_> = names
+    let addresses: Vec<_> = names
         .iter()
-        .map(|name| route_to(args, task, name, &wanted, resolvers))
+        .map(|name| address_of(args, task, name, &wanted, resolvers))
         .collect::<anyhow::Result<_>>()?;
-    let [(first, first_route), ..] = &routed[..] else { bail!("there is no target") };
+    check_targets(args, names.iter().map(String::as_str).zip(addresses.iter().copied()))?;
+    let mut routed = Vec::new();
+    for (name, address) in names.iter().zip(addresses) {
+        if let Some(route) = route_to(args, task, (name, address), &wanted, names.len() > 1)? {
+            routed.push((name, address, route));
+        }
+    }
+    let [(_, first, first_route), ..] = &routed[..] else {
+        bail!("there is a route to none of the targets: see ip route get ADDRESS");
+    };
     let (first, first_route) = (*first, first_route.clone());
     let iface = &args.options.iface;
     let any = iface.as_deref() == Some(route::ANY);
@@ -50,7 +59,7 @@ pub(super) fn open_live(
         hints::of_balancing(first);
     }
     let address = args.pcap.is_some().then(|| first_route.interface.address(first)).flatten();
-    let with_others = args.pcap.is_some() || of_all_paths || names.len() > 1;
+    let with_others = args.pcap.is_some() || of_all_paths || routed.len() > 1;
     let neighbours = neighbours(&first_route, with_others && !any);
     let interfaces = if of_all_paths { names_of(&neighbours) } else { BTreeMap::new() };
     let leaves_by = Untrusted::from(first_route.interface.name.as_str());
@@ -59,7 +68,7 @@ pub(super) fn open_live(
         address: address.map(|net| (net.ip(), net.prefix())),
         link: first_route.interface.link,
     };
-    let target = |(address, route): &(IpAddr, Route)| LiveTarget {
+    let target = |(_, address, route): &(&String, IpAddr, Route)| LiveTarget {
         route: route.clone(),
         address: *address,
         source_port: wanted.port,
@@ -81,7 +90,7 @@ pub(super) fn open_live(
     };
     interface.link = link.link_type(0);
     let mut targets = Vec::new();
-    for (place, (name, (address, route))) in names.iter().zip(&routed).enumerate() {
+    for (place, (name, address, route)) in routed.iter().enumerate() {
         let ident = wanted.ident.unwrap_or(link.ident(place));
         let (source, mtu) = (route.source, route.interface.mtu);
         let flow = Flow { source, target: *address, probe: wanted.probe, ident };
@@ -98,18 +107,19 @@ pub(super) fn open_live(
     }
     let destination = open_destination(args, task)?;
     let prepared = prepare_tape(destination, args, task, &targets, (&interface, neighbours))?;
-    Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared })
+    let left_out = names.len() - routed.len();
+    Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared, left_out })
 }
 
-/// The address of a name, and the route to it.
-fn route_to(
+/// The address that a name stands for.
+fn address_of(
     args: &TraceArgs,
     task: Task<'_>,
     name: &str,
     wanted: &Wanted,
     resolvers: Option<&Resolvers>,
-) -> anyhow::Result<(IpAddr, Route)> {
-    let (host, zone) = host_and_zone(name)?;
+) -> anyhow::Result<IpAddr> {
+    let (host, _) = host_and_zone(name)?;
     let target = target::resolve(host, &args.options, |name| {
         if let Some(resolvers) = resolvers {
             return Ok(resolvers.host(name)?);
@@ -124,11 +134,31 @@ fn route_to(
         let flow = Flow { source: target, target, probe: wanted.probe, ident: 1 };
         configure(args, task, name, &flow, Randomness::of_seed(0))?;
     }
+    Ok(target)
+}
+
+/// The route to a target; `None` if it is one of several and there is no route to it now, so that the others need not wait.
+fn route_to(
+    args: &TraceArgs,
+    task: Task<'_>,
+    (name, target): (&str, IpAddr),
+    wanted: &Wanted,
+    several: bool,
+) -> anyhow::Result<Option<Route>> {
+    let (_, zone) = host_and_zone(name)?;
     let iface = args.options.iface.as_deref();
     let find = || route::resolve(target, zone, iface, wanted.source);
-    let route = awaiting::route(target, task.watch(), find)
-        .map_err(|error| hints::of_route(error, iface))?;
-    Ok((target, route))
+    if several {
+        return match find() {
+            Err(error) if awaiting::may_come(&error) => {
+                complain(&format!("{name} is left out: {}", hints::of_route(error, iface)));
+                Ok(None)
+            }
+            found => Ok(Some(found.map_err(|error| hints::of_route(error, iface))?)),
+        };
+    }
+    let route = awaiting::route(target, task.watch(), find);
+    Ok(Some(route.map_err(|error| hints::of_route(error, iface))?))
 }
 
 /// The other interfaces of this host that a recording describes, if asked for.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use anyhow::bail;
+
 use super::flags::{TraceArgs, TraceOptions};
 use super::recorder::{Destination, Prepared};
 use super::task::Task;
@@ -56,6 +58,25 @@ pub(super) struct Opened<L> {
     /// The names of the interfaces of this host by index, if the report may refer to several.
     pub interfaces: BTreeMap<u32, Untrusted>,
     pub prepared: Option<Prepared>,
+    /// How many targets are not traced, because there is no route to them.
+    pub left_out: usize,
+}
+
+/// Refuses options that only one target can have, and an address that is named twice.
+pub(super) fn check_targets<'a>(
+    args: &TraceArgs,
+    targets: impl IntoIterator<Item = (&'a str, IpAddr)>,
+) -> anyhow::Result<()> {
+    let mut named = BTreeMap::new();
+    for (name, address) in targets {
+        if let Some(before) = named.insert(address, name) {
+            bail!("{before} and {name} are one target, {address}: name it once");
+        }
+    }
+    if named.len() > 1 && args.options.sport.is_some() {
+        bail!("--sport is the source port of one target: leave it out");
+    }
+    Ok(())
 }
 
 /// A target of a run.

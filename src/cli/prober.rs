@@ -99,6 +99,7 @@ struct Parts {
     tape: Option<Recorder>,
     annotations: Annotations,
     look_up: bool,
+    left_out: usize,
 }
 
 impl Parts {
@@ -108,7 +109,7 @@ impl Parts {
         mut link: L,
         account: impl FnOnce(&mut Session, &mut L, bool),
     ) -> (Status, RunFacts) {
-        let Self { plan, targets, stop, tape, annotations, look_up } = self;
+        let Self { plan, targets, stop, tape, annotations, look_up, left_out } = self;
         let mut session = Session::new(annotations, look_up).recording_to(tape).stopped_by(stop);
         let (mut traced, mut shown) = (Vec::new(), Vec::new());
         for (place, (target, shared, meter)) in targets.into_iter().enumerate() {
@@ -123,7 +124,7 @@ impl Parts {
         let mut status = session.run(&mut endpoint, &mut link);
         if status != Status::Failed {
             let reached = shown.iter().all(|shared| shared.lock().reached());
-            let reached = reached && session.all_never_sent().count() == 0;
+            let reached = reached && left_out == 0 && session.all_never_sent().count() == 0;
             status = if reached { Status::Reached } else { Status::NotReached };
         }
         let silence = endpoint.engines().any(|(_, engine)| engine.path().totals.is_lacking());
@@ -257,7 +258,7 @@ impl Prober {
         server: Option<Server>,
     ) -> anyhow::Result<Self> {
         let meters = watch::serve(server, &opened.configs())?;
-        let Opened { link, targets, interface, leaves_by, prepared, .. } = opened;
+        let Opened { link, targets, interface, leaves_by, prepared, left_out, .. } = opened;
         let targets = targets.into_iter().zip(meters);
         let shared = |target: &Target| Shared::new(&target.config, Some(watch.plan.interval));
         let (names, asked, wake) = (link.names(), resolvers.as_ref(), link.waking());
@@ -272,6 +273,7 @@ impl Prober {
             tape: prepared.map(|prepared| prepared.begin(link.now())).transpose()?,
             annotations: annotations.with_retries(),
             look_up: !args.output.numeric,
+            left_out,
         };
         link.start(parts, resolvers, interface.name, leaves_by)
     }

@@ -64,7 +64,7 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
     let mut torn = None;
     for (place, (id, engine)) in engines.iter().enumerate() {
         status = status.max(session.conclude(*id, &**engine));
-        session.say_what_never_left(*id);
+        session.say_what_never_left(*id, None);
         if torn.is_none() && (ended_by.is_some() || contents.is_torn()) {
             let last = contents.last.map_or(Timestamp::UNKNOWN, |(at, _)| at);
             torn = configs.first().map(|it| lacking::after_the_end(&name, engine.path(), it, last));

@@ -201,10 +201,13 @@ impl Session {
         engines: impl IntoIterator<Item = (TraceId, &'e dyn Engine)>,
     ) {
         for (id, engine) in engines {
+            let prefix = self.prefix(id);
             let Some(it) = self.traces.get_mut(&id) else { continue };
             it.rounds = engine.rounds();
             if it.rounds.is_some() {
-                complain("the last rounds were not sent: no probe was seen leaving");
+                complain(&format!(
+                    "{prefix}the last rounds were not sent: no probe was seen leaving"
+                ));
             }
         }
         if self.signal().is_some() || self.stop.load(Ordering::Acquire) {
@@ -254,23 +257,27 @@ impl Session {
         missing && !std::mem::replace(&mut self.told_elsewhere, true)
     }
 
-    /// Reports how many probes of a recorded trace never left.
-    pub fn say_what_never_left(&self, id: TraceId) {
-        if let Some(it) = self.traces.get(&id) {
-            self.say_of(it.never_sent, None);
-        }
-    }
-
-    /// Reports how many probes of a live run that should leave by `interface` never left, and possible reasons.
-    pub fn say_what_never_left_by(&self, interface: &Untrusted) {
-        self.say_of(self.all_never_sent(), Some(interface));
-    }
-
-    fn say_of(&self, never_sent: NeverSent, interface: Option<&Untrusted>) {
+    /// Reports how many probes of a trace never left, and for a live run, whose probes leave by `interface`, possible reasons.
+    pub fn say_what_never_left(&self, id: TraceId, interface: Option<&Untrusted>) {
+        let Some(it) = self.traces.get(&id) else { return };
         let dropped = self.facts.kernel_dropped.is_some_and(|dropped| dropped > 0);
-        if let Some(line) = hints::for_never_sent(never_sent, interface, dropped) {
-            complain(&line);
+        if let Some(line) = hints::for_never_sent(it.never_sent, interface, dropped) {
+            complain(&format!("{}{line}", self.prefix(id)));
         }
+    }
+
+    /// Reports it of all traces.
+    pub fn say_what_never_left_by(&self, interface: &Untrusted) {
+        for id in self.ids() {
+            self.say_what_never_left(id, Some(interface));
+        }
+    }
+
+    /// What a message about one of several traces begins with.
+    fn prefix(&self, id: TraceId) -> String {
+        let several = self.traces.len() > 1;
+        let named = self.traces.get(&id).filter(|_| several);
+        named.map_or_else(String::new, |it| format!("{}: ", it.config.target_name.shown()))
     }
 
     /// Ends the recording with the kernel's counters.

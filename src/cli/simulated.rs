@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use super::configure::{configure, largest};
 use super::earlier::Earlier;
 use super::flags::{BUILT_IN, TraceArgs};
-use super::opened::{Opened, Target, Wanted, prepare_tape};
+use super::opened::{Opened, Target, Wanted, check_targets, prepare_tape};
 use super::randomness::Randomness;
 use super::recorder::Destination;
 use super::task::Task;
@@ -51,6 +51,8 @@ pub(super) fn open_simulated(
         .zip(names)
         .map(|(place, name)| simulated_target(args, task, name, &topology, place))
         .collect::<anyhow::Result<_>>()?;
+    let addresses = targets.iter().map(|it: &Target| it.config.target);
+    check_targets(args, names.iter().map(String::as_str).zip(addresses))?;
     let source = targets.first().map_or(topology.source().into(), |it| it.config.source);
     let link = SimLink::new(topology).starting_at(task.earlier().map_or(START, Earlier::over));
     let interface = Interface {
@@ -62,7 +64,7 @@ pub(super) fn open_simulated(
         prepare_tape(destination, args, task, &targets, (&interface, Neighbours::default()))?;
     let leaves_by = interface.name.clone();
     let interfaces = BTreeMap::from([(0, leaves_by.clone())]);
-    Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared })
+    Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared, left_out: 0 })
 }
 
 /// A target in the simulated network, at this position among all targets.

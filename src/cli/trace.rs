@@ -83,7 +83,7 @@ fn live(args: &TraceArgs, task: Task<'_>, names: &[String]) -> anyhow::Result<St
     })?;
     let databases = files.read()?;
     let meters = watch::serve(server, &opened.configs())?;
-    let Opened { mut link, targets, interface, leaves_by, interfaces, prepared } = opened;
+    let Opened { mut link, targets, interface, leaves_by, interfaces, prepared, left_out } = opened;
     let tape = prepared.map(|prepared| prepared.begin(link.now())).transpose()?;
 
     let waker = link.waker();
@@ -107,6 +107,7 @@ fn live(args: &TraceArgs, task: Task<'_>, names: &[String]) -> anyhow::Result<St
 
     let silence = endpoint.engines().any(|(_, engine)| engine.path().totals.is_lacking());
     facts::account(&mut session, &mut link, (interface.name, &leaves_by), silence);
+    let status = if left_out > 0 { status.max(Status::NotReached) } else { status };
     finish(&mut session, &link, facts_to, status)
 }
 

@@ -120,3 +120,20 @@ fn files_that_rotate_are_of_one_target() {
         "rtrace: --rotate is for the recording of one target: leave it out, or watch each target by itself\n"
     );
 }
+
+#[test]
+fn a_target_is_named_once_and_has_its_own_port() {
+    for (args, said) in [
+        (
+            &["203.0.113.9", "target.example"][..],
+            "rtrace: 203.0.113.9 and target.example are one target, 203.0.113.9: name it once\n",
+        ),
+        (
+            &["--sport", "4000", "203.0.113.9", "203.0.113.77"],
+            "rtrace: --sport is the source port of one target: leave it out\n",
+        ),
+    ] {
+        let run = run(&[&["watch", "--simulate", "--report", "-c", "1"], args].concat());
+        assert_eq!((run.status, &*run.stderr, &*run.stdout), (2, said, ""), "{args:?}");
+    }
+}
