@@ -25,6 +25,7 @@ mod reflected;
 mod report;
 mod resources;
 mod scout;
+mod several;
 mod stamps;
 mod stopped;
 pub(crate) mod text;
