@@ -404,11 +404,12 @@ impl Observer for Onlooker<'_> {
             self.annotations.request(reply.responder);
         }
         let Seen { mark, first, latest, .. } = &mut *self.seen;
-        let number = path.round.saturating_sub(*first.get_or_insert(path.round)).saturating_add(1);
+        let number =
+            path.round_number().saturating_sub(*first.get_or_insert(path.round_number())).saturating_add(1);
         *latest = (*latest).max(number);
         if event == Event::Ended {
             mark.before =
-                std::mem::replace(&mut mark.rounds, number.saturating_add(path.missed_after));
+                std::mem::replace(&mut mark.rounds, number.saturating_add(path.missed_after()));
         }
         self.seen.model.event(Some(event), View::of(self.config, path, self.annotations));
     }

@@ -185,7 +185,7 @@ impl Observer for Outcome {
     fn event(&mut self, _: TraceId, event: Event, path: &Path) {
         let (Event::Replied(at, index) | Event::LateReply(at, index)) = event else { return };
         let reply = &path.probe(at).unwrap().replies[index];
-        self.shown.push((path.round, at, reply.responder, reply.rtt));
+        self.shown.push((path.round_number(), at, reply.responder, reply.rtt));
     }
 }
 

@@ -220,7 +220,7 @@ impl Recorder {
         path: &TracePath,
     ) -> Result<(), CaptureError> {
         if matches!(disposition, Disposition::OwnProbe(_)) {
-            self.rotate(frame.at, path.round)?;
+            self.rotate(frame.at, path.round_number())?;
         }
         let comment = packet_comment(disposition, path, self.before);
         self.recording.frame(frame, comment.as_deref())?;

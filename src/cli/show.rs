@@ -121,7 +121,7 @@ impl Finder {
     /// What is known about the found probe, if it is this one.
     fn refresh(&mut self, at: ProbeRef, path: &Path) {
         if let Some(found) = &mut self.found
-            && (found.at, found.round) == (at, path.round)
+            && (found.at, found.round) == (at, path.round_number())
             && let Some(again) = Found::of(at, path)
         {
             *found = Found { unkept: found.unkept, ..again };
@@ -229,7 +229,7 @@ impl Found {
             ProbeRef::Scout => What::Scout,
             ProbeRef::Hop { ttl, query } => What::Probe { ttl, query: u32::from(query) + 1 },
         };
-        Some(Self { round: path.round, at, what, probe, unkept: None })
+        Some(Self { round: path.round_number(), at, what, probe, unkept: None })
     }
 
     /// The view of the probe, with the reply of the wanted frame or, if that frame is the probe's own, the reply that counts.

@@ -231,7 +231,7 @@ impl Meter {
         let registry = Arc::clone(&self.metrics.registry);
         let _whole = registry.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Ended if !path.is_empty() || path.missed_after > 0 => self.add(path),
+            Event::Ended if !path.is_empty() || path.missed_after() > 0 => self.add(path),
             Event::LateReply(at, index) => {
                 if self.table.add_late(path, at, index).0
                     && let Some(ttl) = at.hop_ttl()

@@ -97,12 +97,12 @@ impl<W: Write> Stream<W> {
         if view.path.is_empty() {
             // Nothing was ever captured: no round was sent.
             drop(self.table.add(view.path));
-            return self.missing(number(view.path), view.path.missed_after);
+            return self.missing(number(view.path), view.path.missed_after());
         }
         let before = (self.table.changed(), self.table.balances());
         let missed = self.table.missed();
         let reached = self.table.add(view.path);
-        let (this, after) = (number(view.path), view.path.missed_after);
+        let (this, after) = (number(view.path), view.path.missed_after());
         let missed = self.table.missed().saturating_sub(missed).saturating_sub(after);
         self.missing(this.saturating_sub(missed), missed)?;
         self.line(&Line::Round(RoundRow::of(view)))?;
@@ -243,7 +243,7 @@ fn balanced_line(balanced: &Balanced, number_of: impl Fn(u64) -> u64) -> Line<'s
 
 /// The number of a round, from 1.
 fn number(path: &Path) -> u64 {
-    path.round.saturating_add(1)
+    path.round_number().saturating_add(1)
 }
 
 #[derive(Serialize)]

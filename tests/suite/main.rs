@@ -29,6 +29,7 @@ mod links;
 mod live;
 mod lookups;
 mod lossy;
+mod many;
 mod maps;
 mod mmdb;
 mod mtu;

@@ -272,9 +272,9 @@ impl Target {
         drop(self.table.add(path));
         // Rounds that are missing began as long after one another as others do.
         let missed = self.table.rounds().saturating_sub(before).saturating_sub(1);
-        self.note_missed(missed.saturating_sub(path.missed_after));
+        self.note_missed(missed.saturating_sub(path.missed_after()));
         self.begin(path);
-        self.note_missed(path.missed_after);
+        self.note_missed(path.missed_after());
         let round = self.table.rounds();
         for hop in path.hops() {
             let mut replies = hop.probes.iter().flat_map(|probe| &probe.replies);

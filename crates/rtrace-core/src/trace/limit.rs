@@ -89,7 +89,7 @@ impl Asked {
 /// answers take from its limit, too; nobody waited for the others.
 pub(super) fn asked(hop: &Hop, path: &Path) -> Vec<Asked> {
     let mine = |reply: &&Reply| path.is_of_hop(hop.ttl, reply);
-    let round = u32::try_from(path.round & u64::from(u32::MAX)).unwrap_or_default();
+    let round = u32::try_from(path.round_number() & u64::from(u32::MAX)).unwrap_or_default();
     let is_end = path.end == Some(hop.ttl);
     // A router that rejects probes may answer few of them.
     let ended_before = path.target_ttl().is_none() && path.end.is_some_and(|end| end < hop.ttl);

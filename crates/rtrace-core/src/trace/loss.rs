@@ -101,7 +101,7 @@ impl LossWatch {
         for hop in &asked {
             self.hops.entry(hop.ttl).or_default().add(hop, path);
         }
-        let again = path.round % AGAIN == AGAIN - 1;
+        let again = path.round_number() % AGAIN == AGAIN - 1;
         let is_due = |hop: &&Hop| self.hops.get(&hop.ttl).is_some_and(|it| it.is_due(again));
         let losses = asked.iter().any(is_due).then(|| self.losses(&asked, end));
         let turns = asked.iter().filter_map(|hop| {
@@ -131,11 +131,13 @@ impl LossWatch {
     /// Takes in a late reply, the first to its probe, that came after its round had been taken in.
     pub fn add_late(&mut self, path: &Path, at: ProbeRef) {
         let Some(recent) = at.hop_ttl().and_then(|ttl| self.hops.get_mut(&ttl)) else { return };
-        let late_by = recent.rounds.iter().rev().position(|round| round.number == path.round);
+        let late_by =
+            recent.rounds.iter().rev().position(|round| round.number == path.round_number());
         let Some(late_by) = late_by else { return };
         let index = recent.rounds.len() - 1 - late_by;
         let probe = path.probe(at);
-        recent.since = Some(recent.since.map_or(path.round, |since| since.min(path.round)));
+        recent.since =
+            Some(recent.since.map_or(path.round_number(), |since| since.min(path.round_number())));
         if let Some(Round { share, probes, .. }) = recent.rounds.get_mut(index) {
             // One in doubt did not count as sent; one that a damaged reply had answered was not lost.
             let was_in_doubt = probe.is_some_and(Probe::is_doubted);
@@ -158,11 +160,11 @@ impl Recent {
         let sent = hop.settled() as u64;
         let answered = answers.count() + hop.damaged();
         if self.since.is_none() && answered > 0 {
-            self.since = Some(path.round);
+            self.since = Some(path.round_number());
         }
         let lost = sent.saturating_sub(answered as u64);
         let (share, probes) = (Share { lost, sent }, limit::asked(hop, path));
-        self.rounds.push_back(Round { number: path.round, share, probes });
+        self.rounds.push_back(Round { number: path.round_number(), share, probes });
         if self.rounds.len() > JUDGED + MOST_KEPT {
             self.rounds.pop_front();
         }

@@ -49,7 +49,7 @@ pub use datagram::Packet;
 pub use engine::Engine;
 pub use event::{Disposition, Event};
 pub use measurement::{Measurement, RecordedRun};
-pub use path::{Hop, Outcome, Path, Probe, ProbeRef, SizeProbe, Stop};
+pub use path::{Hop, Outcome, Path, Probe, ProbeRef, Round, SizeProbe, Stop};
 pub use probe_selector::{Listed, ProbeSelector};
 pub use replies::{Contradicted, Replies};
 pub use reply::{Quote, Reply, ReplyKind};

@@ -125,6 +125,19 @@ pub enum Stop {
     Incomplete,
 }
 
+/// What a path is among the [rounds](super::rounds) of a watch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Its number, from 0.
+    pub number: u64,
+    /// The number of rounds after it, to the end of the watch, that were not sent; an empty round counts itself.
+    pub missed_after: u64,
+    /// Whether no probe of this round or of those before it still waits.
+    pub waited_out: bool,
+    /// The TTL at which the target answered in the latest round before it in which it answered.
+    pub(super) target_before: Option<u8>,
+}
+
 /// The path as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -152,17 +165,10 @@ pub struct Path {
     pub confirmations: Vec<Probe>,
     /// When the last frame of this path was captured; for a round that is over, the first frame of the next.
     pub(super) until: Timestamp,
-    /// The number of rounds after this one, to the end of a watch, of which no probe was seen leaving; an empty round
-    /// counts itself.
-    pub missed_after: u64,
-    /// Whether no probe of this round or of earlier rounds is still waiting.
-    pub waited_out: bool,
     /// The path was cut off: missing replies may have come later.
     pub(super) cut_off: bool,
     /// Whose answers end the path.
     pub(super) target: IpAddr,
-    /// The TTL at which the target answered in the last [round](super::rounds) before that it answered in; 0 if it did in none.
-    pub(super) target_before: u8,
     /// Which probes have been put into another hop, the scout among them, and where they are now.
     placed: Vec<(ProbeRef, ProbeRef)>,
     /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
@@ -185,8 +191,8 @@ pub struct Path {
     pub(super) longest_wait: Span,
     /// How long the target is waited for while nothing is known of it.
     pub(super) far: Span,
-    /// The number of this round in a watch ([`rounds`](super::rounds)), from 0; 0 for a single trace.
-    pub round: u64,
+    /// What it is among the rounds of a watch; `None` for a trace of its own.
+    pub round: Option<Round>,
     /// Hops may have fewer probes than the configuration says, and none is missing: another tool
     /// sent no more.
     pub variable_queries: bool,
@@ -195,6 +201,23 @@ pub struct Path {
 }
 
 impl Path {
+    /// Its number among the rounds of a watch, from 0; 0 for a trace of its own.
+    #[must_use]
+    pub fn round_number(&self) -> u64 {
+        self.round.map_or(0, |round| round.number)
+    }
+
+    /// The number of rounds after it, to the end of the watch, that were not sent.
+    #[must_use]
+    pub fn missed_after(&self) -> u64 {
+        self.round.map_or(0, |round| round.missed_after)
+    }
+
+    /// The TTL at which the target answered in an earlier round.
+    pub(super) fn target_before(&self) -> Option<u8> {
+        self.round.and_then(|round| round.target_before)
+    }
+
     pub(super) fn new(config: &TraceConfig, variable_queries: bool) -> Self {
         let hops = config.first_ttl..=config.max_ttl;
         Self {
@@ -207,11 +230,8 @@ impl Path {
             end: None,
             scout: None,
             until: Timestamp::default(),
-            missed_after: 0,
-            waited_out: false,
             cut_off: false,
             target: config.target,
-            target_before: 0,
             placed: Vec::new(),
             size_probes: Vec::new(),
             confirmations: Vec::new(),
@@ -225,7 +245,7 @@ impl Path {
             doubts: Doubts::of_tool(variable_queries),
             longest_wait: Span::from_secs_f64(config.wait.max.max(Wait::default().max)),
             far: config.wait.unknown(),
-            round: 0,
+            round: None,
             variable_queries,
             totals: Totals::default(),
         }

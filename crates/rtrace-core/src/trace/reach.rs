@@ -55,7 +55,7 @@ struct Round {
 impl Round {
     fn of(path: &Path, reached: bool, at: Timestamp) -> Self {
         Self {
-            number: path.round,
+            number: path.round_number(),
             at,
             reached,
             rejected: path.is_rejected(),
@@ -104,7 +104,7 @@ impl Reach {
             self.open.extend(replied.or(sent).map(|at| Round::of(path, reached, at)));
         }
         let turns = self.settle(path, young);
-        if path.missed_after > 0 {
+        if path.missed_after() > 0 {
             self.reached = self.reached.map(|_| false);
         }
         turns
@@ -117,7 +117,10 @@ impl Reach {
             let is_young = self.open.len() <= young;
             let is_unknown = self.reached.is_none() && !first.reached;
             let may_be_far = is_unknown && path.until.since(first.at) < path.far;
-            if (is_young || may_be_far) && !first.rejected && !path.waited_out {
+            if (is_young || may_be_far)
+                && !first.rejected
+                && !path.round.is_some_and(|round| round.waited_out)
+            {
                 break;
             }
             let Some(round) = self.open.pop_front() else { break };
@@ -129,23 +132,27 @@ impl Reach {
     /// A late reply came to a round that had been taken in: says what is known of the target by it.
     pub(super) fn add_late(&mut self, path: &Path, young: usize) -> Vec<Transition> {
         let reached = path.target_ttl().is_some();
-        if let Some(round) = self.open.iter_mut().find(|round| round.number == path.round) {
+        if let Some(round) = self.open.iter_mut().find(|round| round.number == path.round_number())
+        {
             *round = Round::of(path, round.reached || reached, round.at);
             return if round.rejected { self.settle(path, young) } else { Vec::new() };
         }
         if reached {
-            self.withdraw(path.round);
+            self.withdraw(path.round_number());
             return Vec::new();
         }
-        if let Some(round) = self.missed.iter_mut().find(|round| round.number == path.round) {
+        if let Some(round) =
+            self.missed.iter_mut().find(|round| round.number == path.round_number())
+        {
             *round = Round::of(path, false, round.at);
-            return self.prove(path.round).into_iter().collect();
+            return self.prove(path.round_number()).into_iter().collect();
         }
-        let Some(outage) = self.running().filter(|outage| outage.round <= path.round) else {
+        let Some(outage) = self.running().filter(|outage| outage.round <= path.round_number())
+        else {
             return Vec::new();
         };
         outage.hear(path.instead());
-        self.tell(path.round).into_iter().collect()
+        self.tell(path.round_number()).into_iter().collect()
     }
 
     /// The outage that is not over.

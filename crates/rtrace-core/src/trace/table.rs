@@ -84,11 +84,11 @@ impl Table {
     /// captured probe, count as not sent. Returns the transitions: that the target is now reached and was not before,
     /// or the other way round.
     pub fn add(&mut self, path: &Path) -> Vec<Transition> {
-        let missed = self.last.map_or(0, |last| path.round.saturating_sub(last.saturating_add(1)));
-        self.last = Some(path.round);
+        let missed = self.last.map_or(0, |last| path.round_number().saturating_sub(last.saturating_add(1)));
+        self.last = Some(path.round_number());
         self.missed = self.missed.saturating_add(missed);
         // If no frame was ever captured, this round is one of those that were not sent.
-        let was_sent = u64::from(!path.is_empty() || path.missed_after == 0);
+        let was_sent = u64::from(!path.is_empty() || path.missed_after() == 0);
         self.rounds = self.rounds.saturating_add(missed).saturating_add(was_sent);
         for row in &mut self.rows {
             (0..missed.min(HISTORY as u64)).for_each(|_| row.remember(Cell::default()));
@@ -136,7 +136,7 @@ impl Table {
         self.contradicted += path.totals.contradicted;
         self.note_loop(path.looped);
         self.cut_off = path.cut_off;
-        self.ended_by = path.end.map(|_| path.round).or(self.ended_by);
+        self.ended_by = path.end.map(|_| path.round_number()).or(self.ended_by);
         self.end_watch(path);
         turns
     }
@@ -154,13 +154,13 @@ impl Table {
 
     /// Takes in what the last round says of the rounds after it, and of answers that could still have come.
     fn end_watch(&mut self, path: &Path) {
-        let missed = path.missed_after;
+        let missed = path.missed_after();
         self.last = self.last.map(|last| last.saturating_add(missed));
         self.missed = self.missed.saturating_add(missed);
         self.rounds = self.rounds.saturating_add(missed);
         for row in &mut self.rows {
             (0..missed.min(HISTORY as u64)).for_each(|_| row.remember(Cell::default()));
-            if path.waited_out {
+            if path.round.is_some_and(|round| round.waited_out) {
                 row.young = 0;
             }
         }
@@ -169,14 +169,14 @@ impl Table {
     /// Updates the length of the path by a late reply of the row at `place`, unless a later round has shown where the
     /// path ends.
     fn end_late(&mut self, path: &Path, place: usize) {
-        if self.ended_by.is_some_and(|round| round > path.round) {
+        if self.ended_by.is_some_and(|round| round > path.round_number()) {
             return;
         }
         let end = path.last_ttl().and_then(|end| self.rows.iter().position(|row| row.ttl == end));
         match end {
             Some(end) => {
                 self.ends = path.target_ttl().is_some() || (self.ends && self.length == end + 1);
-                (self.length, self.ended_by) = (end + 1, Some(path.round));
+                (self.length, self.ended_by) = (end + 1, Some(path.round_number()));
             }
             None => self.length = self.length.max(place + 1),
         }
@@ -223,7 +223,7 @@ impl Table {
         row.damaged = row.damaged.saturating_sub(was_damaged.into());
         row.record.add_late(probe.and_then(|probe| probe.sent));
         row.note(reply, self.rounds);
-        let late_by = self.last.unwrap_or(0).saturating_sub(path.round);
+        let late_by = self.last.unwrap_or(0).saturating_sub(path.round_number());
         let late_by = usize::try_from(late_by).unwrap_or(usize::MAX);
         // This is one more, because the running round is taken in as well.
         row.young = row.young.max(late_by.saturating_add(2)).min(MOST_KEPT);

@@ -14,7 +14,7 @@ use super::datagram::{Datagram, Packet};
 use super::deadlines::Waiting;
 use super::engine::Engine;
 use super::event::{Disposition, Event};
-use super::path::{Outcome, Path, Probe, ProbeRef};
+use super::path::{Outcome, Path, Probe, ProbeRef, Round};
 use super::probe_selector::ProbeSelector;
 use super::reply::return_path;
 use super::rewritten::Mark;
@@ -74,7 +74,7 @@ impl Tracer {
     /// Makes this the round `round` of a watch. Only the first round waits longer for hops that may be far; later
     /// rounds learn of them from late answers.
     pub(super) fn in_round(mut self, round: u64) -> Self {
-        self.path.round = round;
+        self.path.round = Some(Round { number: round, ..Round::default() });
         if round > 0 {
             self.waiting.leave_far();
         }
@@ -166,7 +166,9 @@ impl Tracer {
     /// Makes this the last round of a watch: `missed_after` later rounds were not sent, and `waited_out` says whether
     /// all answers were waited for.
     pub(super) fn end_watch(&mut self, missed_after: u64, waited_out: bool) {
-        (self.path.missed_after, self.path.waited_out) = (missed_after, waited_out);
+        if let Some(round) = &mut self.path.round {
+            (round.missed_after, round.waited_out) = (missed_after, waited_out);
+        }
         self.path.cut_off = !waited_out;
     }
 

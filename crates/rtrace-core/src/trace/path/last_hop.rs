@@ -75,7 +75,8 @@ impl Path {
     /// The probes that went past the target and count as queries of it: as many as its hop lacks, those of the
     /// nearest hops first, and of each hop the last.
     pub(in super::super) fn past_target(&self) -> impl Iterator<Item = ProbeRef> {
-        let is_of_target = |end: &u8| self.end_by_target() == Some(*end) && self.target_before == 0;
+        let is_of_target =
+            |end: &u8| self.end_by_target() == Some(*end) && self.target_before().is_none();
         let end = self.end.filter(is_of_target);
         let lacks = end.map_or(0, |end| {
             let scout = self.scout.is_some() && self.scout_hop() == Some(end);

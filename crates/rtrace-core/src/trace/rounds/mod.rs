@@ -139,7 +139,8 @@ impl Rounds {
         plan.check_of(&config)?;
         let longest = config.wait.max;
         let sending = Some(Sending::new(plan, config.wait));
-        let first = Tracer::new(patient(config.clone(), plan).round(0))?.waiting(longest);
+        let first = Tracer::new(patient(config.clone(), plan).round(0))?.in_round(0);
+        let first = first.waiting(longest);
         Ok(Self { sending, ..Self::of(config, plan, first) })
     }
 

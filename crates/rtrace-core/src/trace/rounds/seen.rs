@@ -129,7 +129,7 @@ impl Seen {
 
     /// The number of the latest captured round, or of the first round.
     pub(super) fn number(&self) -> u64 {
-        self.current.path().round
+        self.current.path().round_number()
     }
 
     /// Whether no probe of any round was captured.
@@ -193,7 +193,10 @@ impl Seen {
             self.target = over.target().or(self.target);
             self.known_length = over.round.path().known_length(self.known_length, false);
         }
-        self.current.path.target_before = self.target().unwrap_or(0);
+        let target_before = self.target();
+        if let Some(round) = &mut self.current.path.round {
+            round.target_before = target_before;
+        }
         self.learn_length(config);
     }
 

@@ -83,20 +83,19 @@ impl Path {
     #[must_use]
     pub fn last_ttl(&self) -> Option<u8> {
         let end = self.end?;
-        if self.target_before == 0 {
-            return Some(end);
-        }
-        Some(self.target_ttl().map_or(self.target_before, |ttl| ttl.max(end)))
+        let Some(before) = self.target_before() else { return Some(end) };
+        Some(self.target_ttl().map_or(before, |ttl| ttl.max(end)))
     }
 
     /// Whether a reply to a probe with this TTL belongs to that hop, and not to a router before it, where the target
     /// answered in earlier rounds.
     #[must_use]
     pub fn is_of_hop(&self, ttl: u8, reply: &Reply) -> bool {
-        if self.target_before == 0 || self.is_of_target(ttl, reply) || reply.kind.is_advice() {
+        let Some(before) = self.target_before() else { return true };
+        if self.is_of_target(ttl, reply) || reply.kind.is_advice() {
             return true;
         }
-        if ttl >= self.target_before && self.end.is_some() && self.target_ttl().is_none() {
+        if ttl >= before && self.end.is_some() && self.target_ttl().is_none() {
             return false;
         }
         let router = |probe: &Probe| probe.replies.iter().any(|it| it.responder == reply.responder);
@@ -156,7 +155,7 @@ impl Path {
         self.target_ttl().is_none()
             && self.end.is_some()
             && self.replies().any(|(ttl, reply)| self.is_rejection(ttl, reply))
-            && (self.target_before == 0 || self.hop(self.target_before).is_some_and(is_answered))
+            && self.target_before().is_none_or(|ttl| self.hop(ttl).is_some_and(is_answered))
     }
 
     /// Whether a round that does not reach the target shows by more than silence that it cannot: a router rejects its
@@ -172,7 +171,8 @@ impl Path {
     /// that answered, with at least the TTL at which the target answered before.
     #[must_use]
     pub fn unanswered_by_target(&self) -> u64 {
-        let nearest = self.target_before.max(self.farthest.saturating_add(1));
+        let beyond = self.farthest.saturating_add(1);
+        let nearest = self.target_before().map_or(beyond, |before| before.max(beyond));
         let to_target = |(ttl, probe): &(u8, &Probe)| *ttl >= nearest && probe.is_settled();
         self.probes().filter(to_target).count() as u64
     }
@@ -195,7 +195,8 @@ impl Path {
         if self.target_ttl().is_some() {
             return Some(true);
         }
-        let asked = self.hop(self.target_before).is_some_and(|hop| hop.settled() > 0);
+        let before = self.target_before().and_then(|ttl| self.hop(ttl));
+        let asked = before.is_some_and(|hop| hop.settled() > 0);
         (asked || !self.cut_off || self.is_rejected()).then_some(false)
     }
 }
