@@ -404,8 +404,10 @@ impl Observer for Onlooker<'_> {
             self.annotations.request(reply.responder);
         }
         let Seen { mark, first, latest, .. } = &mut *self.seen;
-        let number =
-            path.round_number().saturating_sub(*first.get_or_insert(path.round_number())).saturating_add(1);
+        let number = path
+            .round_number()
+            .saturating_sub(*first.get_or_insert(path.round_number()))
+            .saturating_add(1);
         *latest = (*latest).max(number);
         if event == Event::Ended {
             mark.before =

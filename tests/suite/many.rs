@@ -28,7 +28,7 @@ fn shown(path: &Path) -> (Vec<Vec<IpAddr>>, u64, Option<u8>) {
     (path.reported().iter().map(answers).collect(), path.totals.sent, path.end)
 }
 
-/// When probes were captured, and how many traces were under way at most.
+/// When probes were captured, and how many traces were in flight at most.
 #[derive(Default)]
 struct Seen {
     sent: Vec<Timestamp>,
@@ -47,10 +47,10 @@ impl Observer for Seen {
                     self.begun.push(id);
                 }
             }
-            Disposition::Reply(..) if path.has_reached() == Some(true) => {
-                if !self.settled.contains(&id) {
-                    self.settled.push(id);
-                }
+            Disposition::Reply(..)
+                if path.has_reached() == Some(true) && !self.settled.contains(&id) =>
+            {
+                self.settled.push(id);
             }
             _ => {}
         }

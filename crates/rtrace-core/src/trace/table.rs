@@ -84,7 +84,8 @@ impl Table {
     /// captured probe, count as not sent. Returns the transitions: that the target is now reached and was not before,
     /// or the other way round.
     pub fn add(&mut self, path: &Path) -> Vec<Transition> {
-        let missed = self.last.map_or(0, |last| path.round_number().saturating_sub(last.saturating_add(1)));
+        let missed =
+            self.last.map_or(0, |last| path.round_number().saturating_sub(last.saturating_add(1)));
         self.last = Some(path.round_number());
         self.missed = self.missed.saturating_add(missed);
         // If no frame was ever captured, this round is one of those that were not sent.
