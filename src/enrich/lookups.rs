@@ -40,6 +40,8 @@ pub enum Lookup<'a, V> {
 /// The values of keys, as far as they are known.
 pub struct Lookups<K, V> {
     entries: HashMap<K, Entry<V>>,
+    /// How many of them are waited for.
+    pending: usize,
     wait: Duration,
     source: Source<K, V>,
     /// A value may still come.
@@ -105,7 +107,13 @@ where
         wait: Duration,
     ) -> Self {
         let source = Source::Asked { ask: Box::new(ask), answers };
-        Self { entries: HashMap::new(), wait: wait.min(LONGEST_WAIT), source, again: false }
+        Self {
+            entries: HashMap::new(),
+            pending: 0,
+            wait: wait.min(LONGEST_WAIT),
+            source,
+            again: false,
+        }
     }
 
     /// A value may still come for a key that had none: late, or because it is asked for again, which is done when it
@@ -119,7 +127,7 @@ where
     #[must_use]
     pub fn held(resolve: impl Fn(K) -> Option<V> + Send + Sync + 'static) -> Self {
         let source = Source::Held(Box::new(resolve));
-        Self { entries: HashMap::new(), wait: Duration::ZERO, source, again: false }
+        Self { entries: HashMap::new(), pending: 0, wait: Duration::ZERO, source, again: false }
     }
 
     /// Values that were known beforehand. Nothing is ever looked up.
@@ -131,7 +139,7 @@ where
     #[must_use]
     pub fn shared(values: Arc<HashMap<K, Option<V>>>) -> Self {
         let source = Source::Given(values);
-        Self { entries: HashMap::new(), wait: Duration::ZERO, source, again: false }
+        Self { entries: HashMap::new(), pending: 0, wait: Duration::ZERO, source, again: false }
     }
 
     /// What is known of the value of `key`.
@@ -148,23 +156,30 @@ where
         }
     }
 
-    /// Takes in one answer, unless it comes too late.
-    fn settle(&mut self, (key, value): (K, Option<V>)) {
-        let Some(entry) = self.entries.get_mut(&key) else { return };
+    /// Takes in one answer, unless it comes too late. Returns whether it did.
+    fn settle(&mut self, (key, value): (K, Option<V>)) -> bool {
+        let Some(entry) = self.entries.get_mut(&key) else { return false };
+        self.pending -= usize::from(matches!(entry, Entry::Pending { .. }));
         *entry = match (&*entry, value) {
             (Entry::Pending { .. }, None) => Entry::Missing { asked: Instant::now() },
             (Entry::Pending { .. }, value) => Entry::Known(value),
             (Entry::Missing { .. }, Some(value)) if self.again => Entry::Known(Some(value)),
-            _ => return,
+            _ => return false,
         };
+        true
     }
 
-    fn give_up_where(&mut self, of: impl Fn(&Instant) -> bool) {
-        for entry in self.entries.values_mut() {
+    /// Gives up the values that are waited for until one of these moments. Returns whether there are any.
+    fn give_up_where(&mut self, of: impl Fn(&Instant) -> bool) -> bool {
+        let before = self.pending;
+        // Most of the time none is waited for, however many are known.
+        for entry in self.entries.values_mut().filter(|_| before > 0) {
             if matches!(entry, Entry::Pending { give_up } if of(give_up)) {
                 *entry = Entry::Missing { asked: Instant::now() };
+                self.pending -= 1;
             }
         }
+        self.pending < before
     }
 
     /// Asks once more for a key that had no value, if its time has come.
@@ -185,8 +200,9 @@ pub trait PendingLookups<K> {
     /// Asks for the value of `key`, the first time and when it is due again.
     fn request(&mut self, key: K);
 
-    /// Takes in the answers that have come, and gives up what has been waited for long enough.
-    fn poll(&mut self);
+    /// Takes in the answers that have come, and gives up what has been waited for long enough. Returns whether that changed
+    /// anything.
+    fn poll(&mut self) -> bool;
 
     /// When [`poll`](Self::poll) should be called at the latest, to give something up; `None` when no
     /// answer is awaited.
@@ -213,23 +229,28 @@ where
             Source::Held(resolve) => Entry::Known(resolve(key)),
             Source::Asked { ask, .. } => {
                 ask(key);
+                self.pending += 1;
                 Entry::Pending { give_up: Instant::now() + self.wait }
             }
         };
         self.entries.insert(key, entry);
     }
 
-    fn poll(&mut self) {
+    fn poll(&mut self) -> bool {
+        let mut changed = false;
         while let Source::Asked { answers, .. } = &self.source
             && let Ok(answer) = answers.try_recv()
         {
-            self.settle(answer);
+            changed |= self.settle(answer);
         }
         let now = Instant::now();
-        self.give_up_where(|at| *at <= now);
+        changed | self.give_up_where(|at| *at <= now)
     }
 
     fn next_deadline(&self) -> Option<Instant> {
+        if self.pending == 0 {
+            return None;
+        }
         let pending = self.entries.values().filter_map(|entry| match entry {
             Entry::Pending { give_up } => Some(*give_up),
             Entry::Known(_) | Entry::Missing { .. } => None,

@@ -69,8 +69,8 @@ impl PendingLookups<IpAddr> for Annotations {
         self.kinds_mut().for_each(|kind| kind.request(address));
     }
 
-    fn poll(&mut self) {
-        self.kinds_mut().for_each(PendingLookups::poll);
+    fn poll(&mut self) -> bool {
+        self.kinds_mut().fold(false, |changed, kind| kind.poll() | changed)
     }
 
     fn next_deadline(&self) -> Option<Instant> {

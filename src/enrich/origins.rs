@@ -73,8 +73,9 @@ impl Origins {
         origin.name.as_ref().or_else(asked)
     }
 
-    /// Asks for the names of the systems that have become known.
-    fn ask_names(&mut self) {
+    /// Asks for the names of the systems that have become known. Returns whether there are any.
+    fn ask_names(&mut self) -> bool {
+        let before = self.unnamed.len();
         for address in std::mem::take(&mut self.unnamed) {
             match self.announced.lookup(address) {
                 Lookup::Known(Some(Origin { numbers, name: None })) => {
@@ -84,6 +85,7 @@ impl Origins {
                 Lookup::Pending | Lookup::Unasked => self.unnamed.push(address),
             }
         }
+        self.unnamed.len() < before
     }
 }
 
@@ -95,10 +97,10 @@ impl PendingLookups<IpAddr> for Origins {
         }
     }
 
-    fn poll(&mut self) {
-        self.announced.poll();
-        self.ask_names();
-        self.names.poll();
+    fn poll(&mut self) -> bool {
+        let announced = self.announced.poll();
+        let asked = self.ask_names();
+        self.names.poll() | announced | asked
     }
 
     fn next_deadline(&self) -> Option<Instant> {

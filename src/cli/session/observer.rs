@@ -125,9 +125,9 @@ impl Observer for Session {
     }
 
     fn wake(&mut self) -> bool {
-        self.annotations.poll();
+        let changed = self.annotations.poll();
         self.record_names();
-        true
+        changed
     }
 
     fn show(&mut self, id: TraceId, path: &Path) {
