@@ -317,12 +317,12 @@ pub(super) fn clock_offset<B: ByteOrder>(
     comments::<B>(body, 12).find_map(parse)
 }
 
-/// The numbers behind these words in the comment of an interface statistics block, each with the place of its trace.
+/// The numbers behind these words in the comment of an interface statistics block, each with the number of its trace.
 fn by_trace<B: ByteOrder>(body: &[u8], words: &str) -> Vec<(u32, u64)> {
     let of_line = |line: &str| {
         let rest = line.strip_prefix(words)?;
         let (count, trace) = rest.split_once(OF_TRACE).unwrap_or((rest, "1"));
-        Some((trace.parse::<u32>().ok()?.checked_sub(1)?, count.parse().ok()?))
+        Some((trace.parse().ok()?, count.parse().ok()?))
     };
     let of_comment =
         |comment: Cow<'_, str>| comment.lines().filter_map(of_line).take(TRACES).collect();

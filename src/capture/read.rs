@@ -67,14 +67,14 @@ pub enum Item<'a> {
     ClockStep(ClockStep),
     /// The last rounds of the watch that this is a recording of are missing (see [`ROUNDS`](super::ROUNDS)).
     Rounds {
-        /// The place of the trace among those of the recording, from 0.
+        /// The number of the trace among those of the recording, from 1.
         trace: u32,
         /// How many there were.
         count: u64,
     },
     /// Probes of the run that this is a recording of never left (see [`NEVER_SENT`](super::NEVER_SENT)).
     NeverSent {
-        /// The place of the trace among those of the recording, from 0.
+        /// The number of the trace among those of the recording, from 1.
         trace: u32,
         /// How many.
         count: u64,

@@ -209,10 +209,10 @@ impl Driver {
             }
             Received::Woken => wake(endpoint, observer),
             Received::Rounds { trace, count } => {
-                endpoint.note_rounds(TraceId::of_number(trace.saturating_add(1)), count);
+                endpoint.note_rounds(TraceId::of_number(trace), count);
             }
             Received::NeverSent { trace, count } => {
-                endpoint.note_never_sent(TraceId::of_number(trace.saturating_add(1)), count);
+                endpoint.note_never_sent(TraceId::of_number(trace), count);
             }
             Received::ClockStep(step) => {
                 endpoint.note_clock_step(&step);

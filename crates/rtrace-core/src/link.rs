@@ -24,14 +24,14 @@ pub enum Received<'a> {
     End,
     /// This many rounds of a trace that was recorded were begun, whether captured or not.
     Rounds {
-        /// The place of the trace among those of the recording, from 0.
+        /// The number of the trace among those of the recording, from 1.
         trace: u32,
         /// The number of rounds.
         count: u64,
     },
     /// This many probes of a trace that was recorded never left.
     NeverSent {
-        /// The place of the trace among those of the recording, from 0.
+        /// The number of the trace among those of the recording, from 1.
         trace: u32,
         /// The number of probes.
         count: u64,

@@ -48,6 +48,8 @@ pub struct Endpoint<'e> {
     index: Index,
     /// Traces that are shown every frame.
     of_all_frames: Vec<TraceId>,
+    /// Whether no trace ever sends.
+    only_watches: bool,
     /// When to ask which trace again.
     timers: BTreeSet<(Timestamp, TraceId)>,
     /// Traces to ask for probes.
@@ -86,6 +88,7 @@ impl<'e> Endpoint<'e> {
             done: 0,
             index: Index::default(),
             of_all_frames: Vec::new(),
+            only_watches: false,
             timers: BTreeSet::new(),
             ready: VecDeque::new(),
             touched: Vec::new(),
@@ -101,10 +104,7 @@ impl<'e> Endpoint<'e> {
     /// An endpoint with one trace, which is shown every frame.
     #[must_use]
     pub fn of_one(engine: &'e mut dyn Engine) -> Self {
-        let mut endpoint = Self::new(Few::at_once([]));
-        endpoint.supplies_at = None;
-        endpoint.open(NewTrace::of_all_frames(engine));
-        endpoint
+        Self::new(Few::at_once([NewTrace::of_all_frames(engine)]))
     }
 
     /// An endpoint for traces of a recording that are only watched, by their numbers in the index of all traces that
@@ -112,8 +112,8 @@ impl<'e> Endpoint<'e> {
     #[must_use]
     pub fn watching(index: Index, engines: impl IntoIterator<Item = (TraceId, Held<'e>)>) -> Self {
         let mut endpoint = Self::new(Few::at_once([]));
-        endpoint.supplies_at = None;
         endpoint.index = index;
+        endpoint.only_watches = true;
         for (id, engine) in engines {
             if endpoint.index.is_empty() {
                 endpoint.of_all_frames.push(id);
@@ -171,18 +171,8 @@ impl<'e> Endpoint<'e> {
         self.make_ready(id);
     }
 
-    fn get(&self, id: TraceId) -> Option<&Open<'e>> {
-        self.traces.get(id.place())?.as_deref()
-    }
-
     fn get_mut(&mut self, id: TraceId) -> Option<&mut Open<'e>> {
         self.traces.get_mut(id.place())?.as_deref_mut()
-    }
-
-    /// The engine of a trace that is open or has ended.
-    #[must_use]
-    pub fn engine(&self, id: TraceId) -> Option<&dyn Engine> {
-        self.get(id).map(|open| &*open.engine)
     }
 
     /// The engines of all traces that are open or have ended.
@@ -377,7 +367,10 @@ impl<'e> Endpoint<'e> {
             }
             found |= disposition.has_found_a_probe();
             cut.extend((disposition == Disposition::CutShort).then_some(*id));
-            self.make_ready(*id);
+            // What is nobody's changes nothing but what a trace may send.
+            if disposition != Disposition::Unrelated || !self.only_watches {
+                self.make_ready(*id);
+            }
         }
         // If one trace knows its probe, it is of no other trace.
         for id in cut.iter().filter(|_| found) {
