@@ -259,16 +259,15 @@ impl Prober {
     ) -> anyhow::Result<Self> {
         let meters = watch::serve(server, &opened.configs())?;
         let Opened { link, targets, interface, leaves_by, prepared, left_out, .. } = opened;
-        let targets = targets.into_iter().zip(meters);
-        let shared = |target: &Target| Shared::new(&target.config, Some(watch.plan.interval));
+        let with_results = |(target, meter): (Target, Option<Meter>)| {
+            let shared = Shared::new(&target.config, Some(watch.plan.interval));
+            (target, shared, meter)
+        };
         let (names, asked, wake) = (link.names(), resolvers.as_ref(), link.waking());
         let annotations = args.lookups.annotations(names, databases, asked, wake, DEFAULT_WAIT);
         let parts = Parts {
             plan: watch.plan,
-            targets: targets
-                .map(|(target, meter)| (shared(&target), target, meter))
-                .map(|(shared, target, meter)| (target, shared, meter))
-                .collect(),
+            targets: targets.into_iter().zip(meters).map(with_results).collect(),
             stop: Arc::default(),
             tape: prepared.map(|prepared| prepared.begin(link.now())).transpose()?,
             annotations: annotations.with_retries(),

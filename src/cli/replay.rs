@@ -46,7 +46,7 @@ pub fn run(args: &ReplayArgs, refused: Option<&str>) -> anyhow::Result<Status> {
         args.lookups.annotations(known, &databases, resolvers, || (), LOOKUP_WAIT);
     annotations.interfaces = std::mem::take(&mut contents.interfaces);
     let mut session = Session::new(annotations, args.resolve);
-    let mut reports = Reports::of(args.output.form(), traces.chosen.len(), !traces.surveyed);
+    let mut reports = Reports::of(args.output.form(), traces.chosen.len(), !traces.surveyed, false);
     let (mut engines, mut configs) = (Engines::new(), Vec::new());
     for (number, found) in std::mem::take(&mut traces.chosen) {
         let (id, recorded) = (TraceId::of_number(number), contents.recorded(found, &args.options));

@@ -20,25 +20,17 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Reports of this number of traces, which one run traced `together` or not.
-    pub(super) fn of(form: Form, traces: usize, together: bool) -> Self {
-        let is_stream = form == Form::Ndjson && together && traces > 1;
+    /// Reports of this number of traces, which one run traced `together` or not; `to_stderr` if stdout takes the recording.
+    pub(super) fn of(form: Form, traces: usize, together: bool, to_stderr: bool) -> Self {
+        let several = together && traces > 1;
+        let is_stream = form == Form::Ndjson && several;
         Self {
             joints: Joints::of(form, traces),
-            several: together && traces > 1,
-            stream: is_stream.then(|| Rc::new(RefCell::new(report_out(false)))),
-            to_stderr: false,
+            several,
+            stream: is_stream.then(|| Rc::new(RefCell::new(report_out(to_stderr)))),
+            to_stderr,
             later: Vec::new(),
         }
-    }
-
-    /// Writes to stderr if stdout takes the recording.
-    pub(super) fn written_to_stderr(mut self, to_stderr: bool) -> Self {
-        self.to_stderr = to_stderr;
-        if self.stream.is_some() {
-            self.stream = Some(Rc::new(RefCell::new(report_out(to_stderr))));
-        }
-        self
     }
 
     /// The layout of each report.

@@ -174,8 +174,7 @@ fn session(
     let frames = |earlier: &Earlier| earlier.frames(&annotations.interfaces);
     let earlier = task.earlier().map(frames).transpose()?;
     let mut session = Session::new(annotations, look_up).going_on_from(earlier);
-    let mut reports =
-        Reports::of(args.output.form(), targets.len(), true).written_to_stderr(to_stderr);
+    let mut reports = Reports::of(args.output.form(), targets.len(), true, to_stderr);
     for (place, (target, meter)) in targets.iter().zip(meters).enumerate() {
         let output = args.output.of(&task.measurement(&target.config))?;
         let look = reports.look(task.look(args.output));
