@@ -143,15 +143,17 @@ fn config_of(target: &LiveTarget, port: Option<u16>) -> LiveConfig {
 fn ports_that_are_asked_for_are_taken_and_none_twice() {
     with_a_neighbour(|| {
         let mut config = to_all(neighbours(), ipv4::UDP);
+        // Each link has a port of its own: a process that another test is just starting may still hold the last one's.
         config.targets[1].source_port = Some(4_567);
         let live = open_link(&config).unwrap();
         assert_eq!(live.ident(1), 4_567);
         assert!(live.ident(0) != 4_567 && live.ident(2) == live.ident(0) + 1);
-        drop(live);
+        config.targets[1].source_port = Some(4_568);
         probe_all(&config);
+        config.targets[1].source_port = Some(4_569);
         config.targets.push(config.targets[1].clone());
         let error = open_link(&config).err().unwrap().to_string();
-        assert!(error.starts_with("cannot take UDP port [fd00::1]:4567: "), "{error}");
+        assert!(error.starts_with("cannot take UDP port [fd00::1]:4569: "), "{error}");
     });
 }
 
