@@ -9,7 +9,7 @@
 //! only those that share the target too are shown the frame; where these are too many, only the latest that had begun
 //! by then. A trace that is left out and may want the frame is [counted](Index::passed_over).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::super::datagram::{Datagram, Packet};
@@ -35,7 +35,7 @@ pub struct Index {
     /// Traces by sender and target, whatever the port.
     targets: HashMap<(IpAddr, u8, IpAddr), Sharing>,
     /// All traces from this address.
-    sources: HashMap<IpAddr, Sharing>,
+    sources: BTreeMap<IpAddr, Sharing>,
     concerned: Vec<usize>,
     left_out: HashSet<usize>,
     shown: u64,
@@ -155,21 +155,31 @@ impl Index {
 
     fn look_at(&mut self, frame: &Frame<'_>, datagram: &Datagram<'_>) {
         let Datagram { header, payload, .. } = datagram;
-        let Some(key) = ProbeKey::of(header, payload) else { return };
         let (from, to, protocol) = (header.source, header.destination, header.protocol);
-        let mut passed_over =
-            !self.add_sharing((from, protocol, port_of(&key, protocol)), to, frame.number);
-        // Where probes are of a protocol without ports, the octets where ports would be mean nothing.
-        if port_of(&key, protocol) != 0 {
-            passed_over |= !self.add_sharing((from, protocol, 0), to, frame.number);
+        // Most frames of a busy capture are neither from nor to a source of probes.
+        let [from_us, to_us] = [from, to].map(|address| self.sources.contains_key(&address));
+        if !from_us && !to_us {
+            return;
         }
-        let answered = if header.is_icmp() { key.identifier() } else { key.destination_port() };
-        let answered = if has_port(protocol) { answered } else { 0 };
-        for port in [answered, 0] {
-            passed_over |= !self.add_sharing((to, protocol, port), from, frame.number);
+        let Some(key) = ProbeKey::of(header, payload) else { return };
+        let mut passed_over = false;
+        if from_us {
+            let port = port_of(&key, protocol);
+            passed_over |= !self.add_sharing((from, protocol, port), to, frame.number);
+            // Where probes are of a protocol without ports, the octets where ports would be mean nothing.
+            if port != 0 {
+                passed_over |= !self.add_sharing((from, protocol, 0), to, frame.number);
+            }
         }
-        if header.is_icmp() {
-            passed_over |= !self.add_quoted(datagram, frame);
+        if to_us {
+            let answered = if header.is_icmp() { key.identifier() } else { key.destination_port() };
+            let answered = if has_port(protocol) { answered } else { 0 };
+            for port in [answered, 0] {
+                passed_over |= !self.add_sharing((to, protocol, port), from, frame.number);
+            }
+            if header.is_icmp() {
+                passed_over |= !self.add_quoted(datagram, frame);
+            }
         }
         self.passed_over = self.passed_over.saturating_add(passed_over.into());
     }
