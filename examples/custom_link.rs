@@ -63,15 +63,7 @@ impl Link for NextDoor {
                 let (at, bytes) = self.coming.pop_front().expect("there is a next one");
                 (self.now, self.frame) = (at, bytes);
                 let (link, bytes) = (LinkType::Raw, &self.frame[..]);
-                let original_len = u32::try_from(bytes.len()).expect("a short one");
-                Ok(Received::Frame(Frame {
-                    at,
-                    link,
-                    bytes,
-                    original_len,
-                    interface: 0,
-                    number: 0,
-                }))
+                Ok(Received::Frame(Frame::whole(at, link, bytes)))
             }
         }
     }

@@ -384,14 +384,7 @@ fn timed(mut bytes: &[u8]) -> Vec<Frame<'_>> {
         let (frame, rest) = rest.split_at(rest.len().min(usize::from(*len)));
         at = at.after(Span::from_micros(100 * i64::from(u16::from_be_bytes([*high, *low]))));
         let original_len = u32::from(*len);
-        frames.push(Frame {
-            at,
-            link: LinkType::Raw,
-            bytes: frame,
-            original_len,
-            interface: 0,
-            number: 0,
-        });
+        frames.push(Frame { original_len, ..Frame::whole(at, LinkType::Raw, frame) });
         bytes = rest;
     }
     frames
@@ -406,12 +399,9 @@ fn frames(mut bytes: &[u8]) -> Vec<Frame<'_>> {
         let (frame, rest) = rest.split_at(rest.len().min(usize::from(*len)));
         at = at.wrapping_add((i64::from(*step) - 16) << (step % 40));
         frames.push(Frame {
-            at: Timestamp::from_nanos(at),
-            link: link_type(*selector),
-            bytes: frame,
             original_len: u32::from(*len),
-            interface: 0,
             number: frames.len() as u64 + 1,
+            ..Frame::whole(Timestamp::from_nanos(at), link_type(*selector), frame)
         });
         bytes = rest;
     }

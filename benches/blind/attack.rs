@@ -146,9 +146,7 @@ impl Run {
         };
         let mut outcome = Outcome::default();
         for (number, (at, bytes)) in (1..).zip(recorded) {
-            let original_len = u32::try_from(bytes.len()).unwrap();
-            let frame =
-                Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
+            let frame = Frame { number, ..Frame::whole(*at, LinkType::Raw, bytes) };
             let (disposition, path) = engine.handle_packet(&Packet::of(&frame));
             outcome.frame(TraceId::FIRST, &frame, disposition, path);
             while let Some((event, path)) = engine.poll_event() {
@@ -279,16 +277,8 @@ impl Link for Attacked {
                 return Ok(Received::End);
             }
         };
-        let original_len = u32::try_from(self.frame.len()).unwrap();
         let link = LinkType::Raw;
-        Ok(Received::Frame(Frame {
-            at,
-            link,
-            bytes: &self.frame,
-            original_len,
-            interface: 0,
-            number: 0,
-        }))
+        Ok(Received::Frame(Frame::whole(at, link, &self.frame)))
     }
 }
 

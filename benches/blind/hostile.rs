@@ -89,8 +89,7 @@ fn show(
     number: u64,
     events: &mut Vec<Event>,
 ) -> bool {
-    let original_len = u32::try_from(bytes.len()).unwrap();
-    let frame = Frame { at: *at, link: *link, bytes, original_len, interface: 0, number };
+    let frame = Frame { number, ..Frame::whole(*at, *link, bytes) };
     let concerns = engine.handle_frame(&frame).concerns_the_trace();
     while let Some((event, _)) = engine.poll_event() {
         // When a deadline passes is only seen at the next frame.

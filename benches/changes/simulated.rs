@@ -199,15 +199,7 @@ pub fn watch(
         }
     };
     for (number, (at, bytes)) in (1..).zip(&frames) {
-        let original_len = u32::try_from(bytes.len()).unwrap();
-        rounds.handle_frame(&Frame {
-            at: *at,
-            link: LinkType::Raw,
-            bytes,
-            original_len,
-            interface: 0,
-            number,
-        });
+        rounds.handle_frame(&Frame { number, ..Frame::whole(*at, LinkType::Raw, bytes) });
         tell(&mut rounds);
     }
     rounds.finish();

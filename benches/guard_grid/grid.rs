@@ -219,10 +219,9 @@ impl Link for Losing {
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         self.loses = false;
         let Some((at, bytes)) = self.echo.take() else { return self.inner.receive(until) };
-        let original_len = u32::try_from(bytes.len()).unwrap();
         // The driver copies nothing, so what it is shown has to live on.
         let bytes = Vec::leak(bytes);
-        let frame = Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number: 0 };
+        let frame = Frame::whole(at, LinkType::Raw, bytes);
         Ok(Received::Frame(frame))
     }
 }

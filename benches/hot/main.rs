@@ -58,8 +58,7 @@ fn traced() -> (TraceConfig, Vec<(Timestamp, Vec<u8>)>) {
 }
 
 fn raw(at: Timestamp, bytes: &[u8], number: u64) -> Frame<'_> {
-    let original_len = u32::try_from(bytes.len()).unwrap();
-    Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number }
+    Frame { number, ..Frame::whole(at, LinkType::Raw, bytes) }
 }
 
 /// Prints what is allocated per frame once a tracer is built.

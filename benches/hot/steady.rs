@@ -214,8 +214,7 @@ fn handle_one(
     bytes: &[u8],
     tallies: &mut Tallies,
 ) -> Disposition {
-    let original_len = u32::try_from(bytes.len()).unwrap();
-    let frame = Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number: 1 };
+    let frame = Frame { number: 1, ..Frame::whole(at, LinkType::Raw, bytes) };
     let before = allocations();
     let disposition = tracer.handle_frame(&frame);
     let made_by = match disposition {

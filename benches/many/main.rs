@@ -77,8 +77,7 @@ fn watch(targets: u32) {
 /// A frame of UDP between two hosts that are nobody's.
 fn foreign(number: u64, bytes: &[u8]) -> Frame<'_> {
     let at = Timestamp::from_nanos(1_000_000_000);
-    let original_len = u32::try_from(bytes.len()).unwrap();
-    Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number }
+    Frame { number, ..Frame::whole(at, LinkType::Raw, bytes) }
 }
 
 /// How long a frame takes that no trace wants, for each number of open traces.

@@ -23,7 +23,7 @@
 //! let interface = Interface { name: "tun0".into(), address: None, link };
 //! let mut recording = Recording::new(&mut file, "out.pcap", Format::Pcap, &interface, "")?;
 //! let at = Timestamp::from_nanos(1_700_000_000_123_456_789);
-//! let frame = Frame { at, link, bytes: b"datagram", original_len: 8, interface: 0, number: 0 };
+//! let frame = Frame::whole(at, link, b"datagram");
 //! recording.frame(&frame, Some("probe ttl=1"))?;
 //!
 //! let mut reader = CaptureReader::new(&file[..], "out.pcap")?;

@@ -311,12 +311,10 @@ impl<R: Read> CaptureReader<R> {
         let bytes = record.get(packet.offset..end).unwrap_or_default();
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         Frame {
-            at: packet.at,
-            link: packet.link,
-            bytes,
             original_len: packet.original_len.max(len),
             interface: packet.interface,
             number: self.packets,
+            ..Frame::whole(packet.at, packet.link, bytes)
         }
     }
 }

@@ -74,8 +74,7 @@ fn write(format: Format, link: LinkType, comment: &str, content: &[Said]) -> Vec
         match said {
             Said::Packet { at, bytes, original_len, .. } => {
                 let at = Timestamp::from_nanos(*at);
-                let frame =
-                    Frame { at, link, bytes, original_len: *original_len, interface: 0, number: 0 };
+                let frame = Frame { original_len: *original_len, ..Frame::whole(at, link, bytes) };
                 recording.frame(&frame, Some("probe ttl=1")).unwrap();
             }
             Said::Name(address, name) => {

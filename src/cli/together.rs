@@ -161,13 +161,8 @@ mod tests {
         let format = capture::Format::Pcap;
         let mut tape = capture::Recording::new(&mut file, "test", format, &interface, "").unwrap();
         for (at, bytes) in &frames {
-            let original_len = u32::try_from(bytes.len()).unwrap();
             let link = LinkType::Raw;
-            tape.frame(
-                &Frame { at: *at, link, bytes, original_len, interface: 0, number: 0 },
-                None,
-            )
-            .unwrap();
+            tape.frame(&Frame::whole(*at, link, bytes), None).unwrap();
         }
         file
     }

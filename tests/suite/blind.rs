@@ -68,8 +68,7 @@ fn what_a_stray_costs_does_not_grow_with_the_rounds_that_are_kept() {
 }
 
 fn frame(at: rtrace::time::Timestamp, bytes: &[u8], number: u64) -> Frame<'_> {
-    let original_len = u32::try_from(bytes.len()).unwrap();
-    Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number }
+    Frame { number, ..Frame::whole(at, LinkType::Raw, bytes) }
 }
 
 /// What the attack comes to where nothing of the probes is secret but port and IP-ID, as it was once.

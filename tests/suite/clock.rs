@@ -478,15 +478,8 @@ impl Link for Stopped {
         }
         if let Some((at, bytes)) = self.waiting.pop_front() {
             self.frame = bytes;
-            let (bytes, len) = (&self.frame[..], u32::try_from(self.frame.len()).unwrap());
-            return Ok(Received::Frame(Frame {
-                at,
-                link: LinkType::Raw,
-                bytes,
-                original_len: len,
-                interface: 0,
-                number: 0,
-            }));
+            let bytes = &self.frame[..];
+            return Ok(Received::Frame(Frame::whole(at, LinkType::Raw, bytes)));
         }
         self.link.receive(until)
     }

@@ -86,9 +86,7 @@ fn watched(mut link: impl Link, config: &TraceConfig, rounds: u64) -> Seen {
 
 fn watch_again(engine: &mut dyn Engine, frames: &[(Timestamp, Vec<u8>)], seen: &mut Seen) {
     for (number, (at, bytes)) in (1..).zip(frames) {
-        let original_len = u32::try_from(bytes.len()).unwrap();
-        let frame =
-            Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
+        let frame = Frame { number, ..Frame::whole(*at, LinkType::Raw, bytes) };
         engine.handle_timeout(*at);
         let (disposition, path) = engine.handle_packet(&Packet::of(&frame));
         seen.frame(TraceId::FIRST, &frame, disposition, path);

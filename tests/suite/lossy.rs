@@ -120,16 +120,8 @@ impl Link for Lossy {
             };
             let Some(bytes) = captured else { continue };
             self.frame = bytes;
-            let original_len = u32::try_from(self.frame.len()).unwrap();
             let (at, bytes) = (self.now, self.frame.as_slice());
-            return Ok(Received::Frame(Frame {
-                at,
-                link: LinkType::Raw,
-                bytes,
-                original_len,
-                interface: 0,
-                number: 0,
-            }));
+            return Ok(Received::Frame(Frame::whole(at, LinkType::Raw, bytes)));
         }
     }
 }

@@ -81,9 +81,7 @@ fn replayed(
     let mut paths = Paths::passive(config.clone(), plan).unwrap();
     let mut events = Vec::new();
     for (number, (at, bytes)) in (1..).zip(frames) {
-        let original_len = u32::try_from(bytes.len()).unwrap();
-        let frame =
-            Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
+        let frame = Frame { number, ..Frame::whole(*at, LinkType::Raw, bytes) };
         paths.handle_frame(&frame);
         events.extend(std::iter::from_fn(|| paths.poll_event().map(|(event, _)| event)));
     }

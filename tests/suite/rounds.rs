@@ -110,9 +110,7 @@ fn replayed(
     let mut rounds = Rounds::passive(config.clone(), plan).unwrap();
     let mut watcher = Watcher::new();
     for (number, (at, bytes)) in (1..).zip(frames) {
-        let original_len = u32::try_from(bytes.len()).unwrap();
-        let frame =
-            Frame { at: *at, link: LinkType::Raw, bytes, original_len, interface: 0, number };
+        let frame = Frame { number, ..Frame::whole(*at, LinkType::Raw, bytes) };
         let (disposition, path) = rounds.handle_packet(&Packet::of(&frame));
         watcher.frame(TraceId::FIRST, &frame, disposition, path);
         while let Some((event, path)) = rounds.poll_event() {

@@ -244,9 +244,8 @@ impl Driver {
                     unechoed.clear();
                     unechoed.extend_from_slice(transmit.datagram);
                     endpoint.note_handed_out(id, at);
-                    let original_len = u32::try_from(unechoed.len()).unwrap_or(u32::MAX);
                     let (link, bytes) = (LinkType::Raw, &unechoed);
-                    let frame = Frame { at, link, bytes, original_len, interface: 0, number: 0 };
+                    let frame = Frame::whole(at, link, bytes);
                     self.ingest(frame, endpoint, observer);
                 }
                 Err(error @ LinkError::Refused { .. }) => {

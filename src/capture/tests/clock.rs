@@ -45,14 +45,7 @@ fn stamps_are_the_clocks_and_what_is_read_is_the_time_of_the_run() {
     let interface = Interface { name: "eth0".into(), address: None, link: LinkType::Raw };
     let mut recording = Recording::new(&mut next, "f", Format::PcapNg, &interface, "").unwrap();
     recording.begin_with_offset(Span::from_nanos(5_000), Timestamp::from_nanos(7_000)).unwrap();
-    let frame = Frame {
-        at: Timestamp::from_nanos(7_000),
-        link: LinkType::Raw,
-        bytes: b"x",
-        original_len: 1,
-        interface: 0,
-        number: 0,
-    };
+    let frame = Frame::whole(Timestamp::from_nanos(7_000), LinkType::Raw, b"x");
     recording.frame(&frame, None).unwrap();
     drop(recording);
     assert_eq!(read(&next).0, [Said::Section(vec![]), third.clone()]);

@@ -64,9 +64,8 @@ fn frames_of_other_interfaces_keep_their_headers_in_a_pcapng_and_get_the_first_o
             (3, LinkType::Raw, &datagram),
             (0, LinkType::Raw, &datagram),
         ] {
-            let original_len = u32::try_from(bytes.len()).unwrap();
             let at = Timestamp::from_nanos(1);
-            let frame = Frame { at, link, bytes, original_len, interface: number, number: 0 };
+            let frame = Frame { interface: number, ..Frame::whole(at, link, bytes) };
             recording.frame(&frame, None).unwrap();
         }
         file

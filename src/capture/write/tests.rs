@@ -26,12 +26,8 @@ impl Write for Disk {
 }
 
 const FRAME: Frame<'_> = Frame {
-    at: Timestamp::from_nanos(1),
-    link: LinkType::Raw,
-    bytes: &[0x45, b'\n', 3],
     original_len: 60,
-    interface: 0,
-    number: 0,
+    ..Frame::whole(Timestamp::from_nanos(1), LinkType::Raw, &[0x45, b'\n', 3])
 };
 
 fn interface() -> Interface {

@@ -351,7 +351,7 @@ impl LiveLink {
         };
         let Captured { link, interface, bytes, original_len, .. } = captured;
         let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);
-        Ok(Received::Frame(Frame { at, link, bytes, original_len, interface, number: 0 }))
+        Ok(Received::Frame(Frame { original_len, interface, ..Frame::whole(at, link, bytes) }))
     }
 }
 

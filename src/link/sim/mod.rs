@@ -180,14 +180,7 @@ impl Link for SimLink {
                     None => seen,
                 };
                 (self.now, self.frame) = (now, entry.remove());
-                Ok(Received::Frame(Frame {
-                    at,
-                    link: LinkType::Raw,
-                    bytes: &self.frame,
-                    original_len: u32::try_from(self.frame.len()).unwrap_or(u32::MAX),
-                    interface: 0,
-                    number: 0,
-                }))
+                Ok(Received::Frame(Frame::whole(at, LinkType::Raw, &self.frame)))
             }
             (None, Some(limit)) => {
                 self.now = limit;

@@ -37,6 +37,30 @@ pub struct Frame<'a> {
     /// The number of the frame in the recording, from 1, as Wireshark counts. On a live or simulated link this is 0:
     /// the driver numbers the frames that it records.
     pub number: u64,
+    /// Whether its octets were on the wire.
+    pub evidence: Evidence,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame that was captured whole, of an interface and a number that are not known.
+    #[must_use]
+    pub const fn whole(at: Timestamp, link: LinkType, bytes: &'a [u8]) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "no frame is that long")]
+        let original_len = bytes.len() as u32;
+        let evidence = Evidence::Captured;
+        Self { at, link, bytes, original_len, interface: 0, number: 0, evidence }
+    }
+}
+
+/// Whether the octets of a frame were on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// They were captured.
+    #[default]
+    Captured,
+    /// They were put together from what the kernel reported of the frame. Octets that it did not report are zero, and mean
+    /// nothing: identification, checksums and, of a quoted IP header, all but addresses and protocol.
+    Reconstructed,
 }
 
 /// The protocol whose header could not be decoded.

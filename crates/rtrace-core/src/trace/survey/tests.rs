@@ -75,8 +75,7 @@ fn expired(probe: &[u8]) -> Vec<u8> {
 fn with_frames(frames: &[(i64, Vec<u8>)], mut take: impl FnMut(&Frame<'_>)) {
     for (number, (at, bytes)) in (1..).zip(frames) {
         let at = Timestamp::from_nanos(at * 1_000_000);
-        let original_len = u32::try_from(bytes.len()).unwrap();
-        take(&Frame { at, link: LinkType::Raw, bytes, original_len, interface: 0, number });
+        take(&Frame { number, ..Frame::whole(at, LinkType::Raw, bytes) });
     }
 }
 
@@ -382,15 +381,7 @@ fn memory_is_bounded() {
         let [_, a, b, c] = n.to_be_bytes();
         let bytes = Sent { target: [100, a, b, c], ..UDP }.bytes();
         let at = Timestamp::from_nanos(i64::from(n) * 1_000_000);
-        let original_len = 60;
-        survey.handle_frame(&Frame {
-            at,
-            link: LinkType::Raw,
-            bytes: &bytes,
-            original_len,
-            interface: 0,
-            number: 1,
-        });
+        survey.handle_frame(&Frame { number: 1, ..Frame::whole(at, LinkType::Raw, &bytes) });
     }
     assert!(survey.pairs.len() <= PAIRS && survey.probes <= PROBES);
     assert!(survey.overflowed());
@@ -399,14 +390,7 @@ fn memory_is_bounded() {
     for sent in late {
         let bytes = sent.bytes();
         let at = Timestamp::from_nanos(sent.at * 1_000_000);
-        survey.handle_frame(&Frame {
-            at,
-            link: LinkType::Raw,
-            bytes: &bytes,
-            original_len: 60,
-            interface: 0,
-            number: 1,
-        });
+        survey.handle_frame(&Frame { number: 1, ..Frame::whole(at, LinkType::Raw, &bytes) });
     }
     assert!(survey.traces().iter().any(|found| found.probes == 12));
 }

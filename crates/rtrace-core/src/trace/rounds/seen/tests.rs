@@ -38,8 +38,7 @@ fn config(ends: [&str; 2], (probe, flow_mode): (ProbeType, FlowMode), secret: bo
 fn frame(number: u64, bytes: &[u8]) -> Frame<'_> {
     let millis = i64::try_from(number).unwrap();
     let at = Timestamp::from_nanos(1_700_000_000_000_000_000).after(Span::from_millis(millis));
-    let original_len = u32::try_from(bytes.len()).unwrap();
-    Frame { at, link: LinkType::Raw, bytes, original_len, number, interface: 0 }
+    Frame { number, ..Frame::whole(at, LinkType::Raw, bytes) }
 }
 
 /// Like [`Seen::take_other`], but asks every round, and first the one of which a probe is quoted unchanged.
