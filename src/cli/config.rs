@@ -69,6 +69,7 @@ const KEYS: &[Key] = &[
     Key::new("resolver", AUTO, Value("--resolver")),
     Key::new("family", AUTO, FAMILY),
     Key::new("interface", AUTO, Value("--iface")).unless(&["simulate"]),
+    Key::new("link", AUTO, Value("--link")).unless(&["simulate"]),
     Key::new("clock", AUTO, Value("--clock")).unless(&["simulate"]),
     Key::new("probe", "\"udp\"", PROBE).unless(&["protocol"]),
     Key::new("flow", "\"classic\"", Value("--flow")),

@@ -1,26 +1,27 @@
 //! Opens targets in the network of this host.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::net::IpAddr;
 
 use anyhow::bail;
 
 use super::configure::{configure, largest};
-use super::flags::TraceArgs;
+use super::flags::{LinkChoice, TraceArgs};
 use super::opened::{Opened, Target, Wanted, check_targets, open_destination, prepare_tape};
 use super::randomness::Randomness;
 use super::task::Task;
 use super::{awaiting, complain, hints, target};
-use crate::capture::{Interface, Neighbours};
+use crate::capture::{Format, Interface, Neighbours};
 use crate::enrich::names::DEFAULT_WAIT;
 use crate::link::live::route::{self, Route};
-use crate::link::live::{Clock, LiveConfig, LiveLink, LiveTarget, Stamping};
+use crate::link::live::{Clock, LiveConfig, LiveLink, LiveTarget, OpenError, Stamping};
 use crate::privilege;
 use crate::probe::{Flow, ProbeType};
 use crate::sandbox::names::Resolvers;
 use crate::trace::config::Confirmation;
 use crate::untrusted::Untrusted;
-use crate::wire::LinkType;
+use crate::wire::{Evidence, LinkType};
 
 /// Opens everything that needs privileges, for all targets. The names of targets are looked up by `resolvers`, or by
 /// new ones of that kind.
@@ -83,7 +84,8 @@ pub(super) fn open_live(
         clock,
         survive_link_down: task.watch().is_some(),
     };
-    let link = privilege::raised(|| LiveLink::open(&asked, stamping))?;
+    let link = open_link(args.link.unwrap_or_default(), &asked, stamping)?;
+    check_recording(args, link.evidence())?;
     let link = match task.earlier() {
         Some(earlier) => link.going_on(earlier.last, earlier.clock_offset),
         None => link,
@@ -109,6 +111,48 @@ pub(super) fn open_live(
     let prepared = prepare_tape(destination, args, task, &targets, (&interface, neighbours))?;
     let left_out = names.len() - routed.len();
     Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared, left_out })
+}
+
+/// Opens the link that was chosen. Who may not capture packets gets the other one, unless told otherwise.
+fn open_link(
+    choice: LinkChoice,
+    asked: &LiveConfig,
+    stamping: Stamping,
+) -> Result<LiveLink, OpenError> {
+    let packets = |stamping| privilege::raised(|| LiveLink::open(asked, stamping));
+    let (link, is_chosen) = match choice {
+        LinkChoice::Packet => return packets(stamping),
+        LinkChoice::Socket => (LiveLink::open_unprivileged(asked, stamping)?, true),
+        LinkChoice::Auto => match packets(stamping) {
+            Err(OpenError::Privilege { .. }) => {
+                (LiveLink::open_unprivileged(asked, Stamping::ask())?, false)
+            }
+            opened => return opened,
+        },
+    };
+    if !is_chosen && std::io::stderr().is_terminal() {
+        complain(RECONSTRUCTED);
+    }
+    link.lacking().iter().for_each(|what| complain(what));
+    Ok(link)
+}
+
+/// What a user who may not capture packets is told, once a run.
+const RECONSTRUCTED: &str =
+    "not root: replies are reconstructed from kernel reports; sudo or setcap for full capture";
+
+/// Refuses to record in a file that cannot say what its frames are.
+fn check_recording(args: &TraceArgs, evidence: Evidence) -> anyhow::Result<()> {
+    let Some(path) = &args.pcap else { return Ok(()) };
+    if evidence == Evidence::Reconstructed && Format::from_path(path) == Format::Pcap {
+        let (path, named) = (path.display(), path.with_extension("pcapng"));
+        bail!(
+            "--pcap {path}: a classic pcap cannot say that replies are reconstructed from kernel reports: \
+             name it {}, or run with sudo",
+            named.display()
+        );
+    }
+    Ok(())
 }
 
 /// The address that a name stands for.

@@ -244,7 +244,8 @@ impl Prober {
             let server = watch.listen()?;
             let rotates_in = opened.prepared.as_ref().and_then(Prepared::directory);
             let profile = Profile { serves: server.is_some(), rotates_in, ..profile };
-            sandbox::enter(&Profile { network: true, ..profile })?;
+            let network = Some(opened.link.evidence());
+            sandbox::enter(&Profile { network, ..profile })?;
             Self::of(opened, (trace, watch), &files.read()?, resolvers, server)
         }
     }

@@ -75,7 +75,7 @@ fn live(args: &TraceArgs, task: Task<'_>, names: &[String]) -> anyhow::Result<St
     let files = args.lookups.open()?;
     let server = task.watch().map(Watch::listen).transpose()?.flatten();
     sandbox::enter(&Profile {
-        network: true,
+        network: Some(opened.link.evidence()),
         serves: server.is_some(),
         rotates_in: opened.prepared.as_ref().and_then(Prepared::directory),
         asks: resolvers.as_ref(),

@@ -27,6 +27,8 @@ pub(super) type Rule = (c_long, &'static [(u8, Test)]);
 pub(super) enum Use {
     /// Frames are sent and captured by sockets that are open.
     Frames,
+    /// Probes are sent by sockets that are open, and the kernel reports on them.
+    Reports,
     /// A terminal is drawn on, and keys are read.
     Screen,
     /// Connections to an open socket are served.
@@ -215,6 +217,9 @@ impl Use {
     pub(super) fn calls(self) -> Vec<&'static [c_long]> {
         match self {
             Self::Frames => vec![&[libc::SYS_sendto, libc::SYS_recvmmsg, libc::SYS_recvfrom]],
+            Self::Reports => {
+                vec![&[libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_recvmmsg, libc::SYS_recvmsg]]
+            }
             Self::Screen => vec![WAITING, old::WAITING],
             Self::Serving => {
                 vec![&[
@@ -236,6 +241,7 @@ impl Use {
     pub(super) fn rules(self) -> Vec<&'static [Rule]> {
         match self {
             Self::Frames => vec![FRAMES],
+            Self::Reports => vec![REPORTS],
             Self::Screen => vec![SCREEN, old::SCREEN],
             Self::Serving | Self::Asking => vec![&[TO_ITS_PEER]],
             Self::Making => Vec::new(),
@@ -245,10 +251,25 @@ impl Use {
 }
 
 /// The counters of packet(7), and whether an interface is still there.
-const FRAMES: &[Rule] = &[
-    (libc::SYS_getsockopt, &[(1, Is(libc::SOL_PACKET.cast_unsigned()))]),
-    (libc::SYS_ioctl, &[(1, Is(request(libc::SIOCGIFINDEX)))]),
+const FRAMES: &[Rule] =
+    &[(libc::SYS_getsockopt, &[(1, Is(libc::SOL_PACKET.cast_unsigned()))]), THERE];
+
+/// Whether an interface is still there.
+const THERE: Rule = (libc::SYS_ioctl, &[(1, Is(request(libc::SIOCGIFINDEX)))]);
+
+/// Pending errors, Don't Fragment and flow labels.
+const REPORTS: &[Rule] = &[
+    (libc::SYS_getsockopt, &[(1, Is(SOCKET)), (2, Is(libc::SO_ERROR.cast_unsigned()))]),
+    (libc::SYS_setsockopt, &[(1, Is(V4)), (2, Is(libc::IP_MTU_DISCOVER.cast_unsigned()))]),
+    (libc::SYS_setsockopt, &[(1, Is(V6)), (2, Is(libc::IPV6_MTU_DISCOVER.cast_unsigned()))]),
+    (libc::SYS_setsockopt, &[(1, Is(V6)), (2, Is(libc::IPV6_FLOWLABEL_MGR.cast_unsigned()))]),
+    THERE,
 ];
+
+/// Levels of options.
+const SOCKET: u32 = libc::SOL_SOCKET.cast_unsigned();
+const V4: u32 = libc::IPPROTO_IP.cast_unsigned();
+const V6: u32 = libc::IPPROTO_IPV6.cast_unsigned();
 
 const SCREEN: &[Rule] = &[
     (libc::SYS_openat, &[(2, Lacks(CREATING))]),

@@ -24,14 +24,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::link::live::process;
 use crate::privilege::{self, PrivilegeError};
+use crate::wire::Evidence;
 
 pub use apart::apart;
 
 /// What a run still needs.
 #[derive(Clone, Debug, Default)]
 pub struct Profile<'a> {
-    /// It sends and captures frames, by sockets that are open.
-    pub network: bool,
+    /// It sends probes by sockets that are open, and the replies are captured there, or reconstructed.
+    pub network: Option<Evidence>,
     /// It draws on the terminal.
     pub screen: bool,
     /// It serves metrics, at a socket that listens.
@@ -123,7 +124,8 @@ pub fn enter(profile: &Profile<'_>) -> Result<Active, SandboxError> {
 fn restrict_calls(profile: &Profile<'_>) -> Result<Option<usize>, SandboxError> {
     use calls::Use;
     let uses = [
-        (profile.network, Use::Frames),
+        (profile.network == Some(Evidence::Captured), Use::Frames),
+        (profile.network == Some(Evidence::Reconstructed), Use::Reports),
         (profile.screen, Use::Screen),
         (profile.serves, Use::Serving),
         (profile.rotates_in.is_some(), Use::Making),

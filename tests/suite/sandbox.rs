@@ -21,6 +21,7 @@ use nix::unistd::{UnlinkatFlags, getppid, unlinkat};
 use rtrace::link::live::{Clock, LiveConfig, LiveLink, LiveTarget, Stamping, route};
 use rtrace::probe::ProbeType;
 use rtrace::sandbox::{self, Profile};
+use rtrace::wire::Evidence;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::live::lab::skip;
@@ -127,15 +128,15 @@ fn sockets(what: &str, _: &Path) -> io::Result<Option<()>> {
     let end: io::Result<()> = match what {
         "connect" => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            confined(&Profile { network: true, serves: true, ..nothing });
+            confined(&Profile { network: Some(Evidence::Captured), serves: true, ..nothing });
             TcpStream::connect(listener.local_addr()?).map(drop)
         }
         "listen" => {
-            confined(&Profile { network: true, serves: true, ..nothing });
+            confined(&Profile { network: Some(Evidence::Captured), serves: true, ..nothing });
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map(drop)
         }
         "a socket" => {
-            confined(&Profile { network: true, ..nothing });
+            confined(&Profile { network: Some(Evidence::Captured), ..nothing });
             UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).map(drop)
         }
         _ => return Ok(None),
@@ -239,7 +240,7 @@ fn capture(what: &str, _: &Path) -> io::Result<Option<()>> {
         "detach" => {
             let link = link();
             let socket = packet_socket();
-            confined(&Profile { network: true, ..nothing });
+            confined(&Profile { network: Some(Evidence::Captured), ..nothing });
             drop(link);
             SockRef::from(&socket).detach_filter()
         }
@@ -250,7 +251,7 @@ fn capture(what: &str, _: &Path) -> io::Result<Option<()>> {
         "rebind" => {
             let _link = link();
             let socket = packet_socket();
-            confined(&Profile { network: true, ..nothing });
+            confined(&Profile { network: Some(Evidence::Captured), ..nothing });
             // To whatever: it is the call that counts.
             SockRef::from(&socket).bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
         }

@@ -27,7 +27,7 @@ pub use recordings::{DiffArgs, ReplayArgs, ShowArgs};
 pub use rounds::{ReportOptions, RotateOptions, WatchArgs};
 pub use screen::ScreenArgs;
 pub use trace::{BUILT_IN, STDERR, TraceArgs};
-pub use values::of_calendar;
+pub use values::{LinkChoice, of_calendar};
 
 use crate::probe::FlowMode;
 use crate::render::Form;

@@ -84,6 +84,8 @@ fn what_is_wrong_names_itself_and_the_range() {
         ("rtrace -T -I host", ["--tcp", "cannot be used with"]),
         ("rtrace --clock sun host", ["--clock", "kernel or hardware"]),
         ("rtrace --clock kernel --simulate host", ["--clock", "cannot be used with"]),
+        ("rtrace --link wire host", ["--link", "auto, packet or socket"]),
+        ("rtrace --link socket --simulate host", ["--link", "cannot be used with"]),
         ("rtrace --flow rome host", ["--flow", "classic, paris or dublin"]),
         ("rtrace --format xml host", ["--format", "text, json, ndjson, csv, atlas, scamper"]),
         ("rtrace --wrong host", ["--wrong", "unexpected"]),

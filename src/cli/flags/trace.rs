@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
-use super::values::parse_clock;
+use super::values::{LinkChoice, parse_clock, parse_link};
 use super::{LookupOptions, OutputOptions, TraceOptions};
 use crate::link::live::Clock;
 
@@ -45,6 +45,11 @@ pub struct TraceArgs {
     /// frame that it sends and receives [default: kernel]
     #[arg(long, value_name = "kernel|hardware", help_heading = "Waiting", value_parser = parse_clock, conflicts_with = "simulate")]
     pub clock: Option<Clock>,
+
+    /// Send and capture packets, as root may, or use UDP and ping sockets, as everybody may: replies are then
+    /// reconstructed from what the kernel reports [default: auto]
+    #[arg(long, value_name = "auto|packet|socket", help_heading = "Route", value_parser = parse_link, conflicts_with = "simulate")]
+    pub link: Option<LinkChoice>,
 
     /// Trace through a simulated network: the built-in one, or the one in TOPOLOGY.toml
     #[arg(long, value_name = "TOPOLOGY.toml", num_args = 0..=1, require_equals = true, default_missing_value = BUILT_IN, help_heading = "Route")]

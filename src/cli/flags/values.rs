@@ -61,6 +61,27 @@ pub fn parse_flow(text: &str) -> Result<FlowMode, String> {
     }
 }
 
+/// What a live run sends and receives by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkChoice {
+    /// Packets where this user may, else sockets.
+    #[default]
+    Auto,
+    /// Raw and packet sockets, which need `CAP_NET_RAW`.
+    Packet,
+    /// UDP and ping sockets, which need no privilege.
+    Socket,
+}
+
+pub fn parse_link(text: &str) -> Result<LinkChoice, String> {
+    match text {
+        "auto" => Ok(LinkChoice::Auto),
+        "packet" => Ok(LinkChoice::Packet),
+        "socket" => Ok(LinkChoice::Socket),
+        _ => Err("it must be auto, packet or socket".into()),
+    }
+}
+
 pub fn parse_clock(text: &str) -> Result<Clock, String> {
     match text {
         "kernel" => Ok(Clock::Kernel),

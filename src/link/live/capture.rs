@@ -31,7 +31,7 @@ use super::sys::{self, BATCH, Note};
 use super::twins::Twins;
 use super::{attach, own};
 use crate::time::Timestamp;
-use crate::wire::LinkType;
+use crate::wire::{Evidence, LinkType};
 
 /// The size of the receive buffer for one target, in bytes: room for some 5,000 small frames as the kernel counts
 /// them.
@@ -121,6 +121,7 @@ pub(super) struct Captured<'a> {
     pub bytes: &'a [u8],
     /// The length of the whole frame, in bytes, even if only a part was captured.
     pub original_len: usize,
+    pub evidence: Evidence,
 }
 
 impl Capture {
@@ -237,7 +238,17 @@ impl Capture {
         let outgoing = note.address.sll_pkttype == libc::PACKET_OUTGOING;
         let interface = note.interface();
         let (hardware, original_len) = (note.hardware, whole - begin.min(whole));
-        Some(at.map(|at| Captured { at, link, interface, hardware, outgoing, bytes, original_len }))
+        let evidence = Evidence::Captured;
+        Some(at.map(|at| Captured {
+            at,
+            link,
+            interface,
+            hardware,
+            outgoing,
+            bytes,
+            original_len,
+            evidence,
+        }))
     }
 
     /// The number of frames that came in on interfaces without a capture.

@@ -123,6 +123,23 @@ pub enum OpenError {
         /// The running program.
         executable: PathBuf,
     },
+    /// Probes of this type need raw sockets, and the privilege for these is missing or not to be used.
+    #[error(
+        "{what} need CAP_NET_RAW: run with sudo, or once: sudo setcap cap_net_raw+ep {}; without it, probes are UDP, or \
+         ICMP echo (-I)",
+        Untrusted::from(executable.as_path()).shown()
+    )]
+    NeedsPackets {
+        /// What needs it.
+        what: String,
+        /// The running program.
+        executable: PathBuf,
+    },
+    /// This user may not open ping sockets.
+    #[error(
+        "ICMP echo needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range: run with sudo, or send UDP probes (leave out -I)"
+    )]
+    NoPing,
     /// The source port cannot be taken.
     #[error("cannot take {transport} port {address}: {source}: choose another one with --sport")]
     Port {
@@ -207,12 +224,26 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The error for probes of a type that no unprivileged socket sends.
+    pub(super) fn needs_packets(probe: ProbeType) -> Self {
+        let what = match probe {
+            ProbeType::TcpSyn | ProbeType::TcpAck => "TCP probes".to_owned(),
+            ProbeType::UdpLite => "UDP-Lite probes".to_owned(),
+            other => format!("probes of protocol {}", other.protocol(Family::V4)),
+        };
+        Self::NeedsPackets { what, executable: executable() }
+    }
+
     /// The error for a socket operation, usually of a missing privilege.
     pub(super) fn socket(operation: &'static str, interface: &str, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::PermissionDenied {
-            let executable = std::env::current_exe().unwrap_or_else(|_| "rtrace".into());
-            return Self::Privilege { executable };
+            return Self::Privilege { executable: executable() };
         }
         Self::Io { operation, interface: interface.into(), source }
     }
+}
+
+/// The path of the running program.
+fn executable() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "rtrace".into())
 }

@@ -1,6 +1,6 @@
-//! The live link on Linux: raw and packet sockets, through pnet.
+//! The live link on Linux: raw and packet sockets, through pnet; or without privilege [`sockets`].
 //!
-//! A probe leaves through a raw socket. It is seen on a packet socket, like every reply, with the kernel's stamp. One
+//! With privilege, a probe leaves through a raw socket. It is seen on a packet socket, like every reply, with the kernel's stamp. One
 //! thread waits with `ppoll` for whichever comes first: frame, wake-up or deadline. Invariants: an idle wait costs no
 //! CPU; a waiting frame, read or not, is handed out before any [`Received::Quiet`], which is only given for a time
 //! that the capture has passed. Frames are read in batches, and frames that were read are handed out without a system
@@ -19,6 +19,7 @@ pub mod process;
 pub mod random;
 pub mod route;
 mod sender;
+mod sockets;
 mod stamping;
 mod sys;
 #[cfg(test)]
@@ -27,7 +28,7 @@ mod twins;
 mod wake;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -42,11 +43,12 @@ use self::hardware::Hardware;
 use self::identifiers::Identifiers;
 use self::route::ANY;
 use self::sender::Sender;
+use self::sockets::Sockets;
 use self::wake::Wakeups;
 use super::timeline::Timeline;
 use super::{Link, LinkError, Received, Transmit};
 use crate::time::{Span, Timestamp};
-use crate::wire::{Frame, LinkType};
+use crate::wire::{Evidence, Frame, LinkType};
 
 pub use self::capture::Statistics;
 pub use self::config::{Clock, LiveConfig, LiveTarget, OpenError};
@@ -59,11 +61,7 @@ pub const GRACE: Span = Span::from_micros(500);
 
 /// A link to the live network.
 pub struct LiveLink {
-    sender: Sender,
-    identifiers: Identifiers,
-    /// The link type of the frames, for each target.
-    links: Vec<LinkType>,
-    capture: Capture,
+    edge: Edge,
     /// Waited for before the first probe.
     stamping: Stamping,
     waker: Waker,
@@ -80,6 +78,68 @@ pub struct LiveLink {
     interface: String,
     /// Whether to continue when the interface goes down.
     survive_link_down: bool,
+}
+
+/// What probes leave by and frames come from.
+enum Edge {
+    Packets(Box<Packets>),
+    Sockets(Box<Sockets>),
+}
+
+/// Raw sockets and a packet socket.
+struct Packets {
+    sender: Sender,
+    identifiers: Identifiers,
+    /// The link type of the frames, for each target.
+    links: Vec<LinkType>,
+    capture: Capture,
+}
+
+impl Edge {
+    /// Whether a frame that was read is still to be handed out.
+    fn has_frame(&self) -> bool {
+        match self {
+            Self::Packets(packets) => packets.capture.has_frame(),
+            Self::Sockets(sockets) => sockets.has_frame(),
+        }
+    }
+
+    /// Reads what is there. Returns whether there may be more.
+    fn read(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Packets(packets) => packets.capture.read(),
+            Self::Sockets(sockets) => {
+                sockets.read();
+                Ok(false)
+            }
+        }
+    }
+
+    /// The stamp of the next frame that was read.
+    fn next_stamp(&self) -> Option<Timestamp> {
+        match self {
+            Self::Packets(packets) => packets.capture.next_stamp(),
+            Self::Sockets(sockets) => sockets.next_stamp(),
+        }
+    }
+
+    /// What to wait for.
+    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let (capture, sockets) = match self {
+            Self::Packets(packets) => (Some(packets.capture.as_fd()), None),
+            Self::Sockets(sockets) => (None, Some(sockets.descriptors())),
+        };
+        capture.into_iter().chain(sockets.into_iter().flatten())
+    }
+}
+
+impl AsFd for Edge {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Packets(packets) => packets.capture.as_fd(),
+            Self::Sockets(sockets) => sockets.as_fd(),
+        }
+    }
 }
 
 /// The result of a wait.
@@ -103,6 +163,7 @@ impl LiveLink {
             return Err(OpenError::NoTarget);
         }
         let name = config.captured_on();
+        let timeline = Timeline::beginning(&Kernel.read(), GRACE);
         let hardware = match config.clock {
             Clock::Kernel => None,
             Clock::Hardware if config.targets.len() > 1 => {
@@ -110,7 +171,6 @@ impl LiveLink {
             }
             Clock::Hardware => Some(Hardware::switch_on(name)?),
         };
-        let timeline = Timeline::beginning(&Kernel.read(), GRACE);
         if config.targets.len() > 1 {
             limits::make_room(config)?;
         }
@@ -123,24 +183,72 @@ impl LiveLink {
                 .and_then(|()| hardware::ask(&sender, hardware::SENT))
                 .map_err(|source| OpenError::socket("ask for hardware stamps", name, source))?;
         }
+        let packets = Packets { sender, identifiers, links: config.links(), capture };
+        let link = Self::over(Edge::Packets(Box::new(packets)), config, stamping, timeline)?;
+        Ok(Self { hardware, ..link })
+    }
+
+    /// Opens a link that needs no privilege: replies are put together from what the kernel reports. Only UDP and, where
+    /// the system lets this user, ICMP echo are possible.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_unprivileged(config: &LiveConfig, stamping: Stamping) -> Result<Self, OpenError> {
+        if config.targets.is_empty() {
+            return Err(OpenError::NoTarget);
+        }
+        if config.clock == Clock::Hardware {
+            let interface = config.captured_on().into();
+            return Err(OpenError::HardwareRight { interface });
+        }
+        let timeline = Timeline::beginning(&Kernel.read(), GRACE);
+        if config.targets.len() > 1 {
+            limits::make_room(config)?;
+        }
+        let sockets = Sockets::open(config)?;
+        Self::over(Edge::Sockets(Box::new(sockets)), config, stamping, timeline)
+    }
+
+    fn over(
+        edge: Edge,
+        config: &LiveConfig,
+        stamping: Stamping,
+        timeline: Timeline,
+    ) -> Result<Self, OpenError> {
+        let interface = config.captured_on().to_owned();
         let (waker, wakeups) = wake::channel()
-            .map_err(|source| OpenError::socket("make a socket pair", name, source))?;
+            .map_err(|source| OpenError::socket("make a socket pair", &interface, source))?;
         Ok(Self {
-            sender,
-            identifiers,
-            links: config.links(),
-            capture,
+            edge,
             stamping,
             waker,
             wakeups,
-            hardware,
+            hardware: None,
             clocks: Box::new(Kernel),
             timeline,
             settings: Settings::open(),
             expecting: false,
-            interface: name.to_owned(),
+            interface,
             survive_link_down: config.survive_link_down,
         })
+    }
+
+    /// Whether replies are captured, or put together from what the kernel reports.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        match self.edge {
+            Edge::Packets(_) => Evidence::Captured,
+            Edge::Sockets(_) => Evidence::Reconstructed,
+        }
+    }
+
+    /// What the kernel refused that a run can do without, each in a sentence.
+    #[must_use]
+    pub fn lacking(&self) -> &[String] {
+        match &self.edge {
+            Edge::Packets(_) => &[],
+            Edge::Sockets(sockets) => sockets.lacking(),
+        }
     }
 
     /// Makes the time of this link follow that of a recording: `last` is when the recording ended, and `offset` is
@@ -155,27 +263,39 @@ impl LiveLink {
     /// if there is no such target.
     #[must_use]
     pub fn ident(&self, target: usize) -> u16 {
-        self.identifiers.first(target)
+        match &self.edge {
+            Edge::Packets(packets) => packets.identifiers.first(target),
+            Edge::Sockets(sockets) => sockets.first(target),
+        }
     }
 
     /// The identifier of the probes to this target that confirm answers, if there are to be any.
     #[must_use]
     pub fn second_ident(&self, target: usize) -> Option<u16> {
-        self.identifiers.second(target)
+        match &self.edge {
+            Edge::Packets(packets) => packets.identifiers.second(target),
+            Edge::Sockets(sockets) => sockets.second(target),
+        }
     }
 
     /// The link type of the interface that probes to this target leave by.
     #[must_use]
     pub fn link_type(&self, target: usize) -> LinkType {
-        self.links.get(target).copied().unwrap_or(LinkType::Sll2)
+        match &self.edge {
+            Edge::Packets(packets) => packets.links.get(target).copied().unwrap_or(LinkType::Sll2),
+            Edge::Sockets(_) => LinkType::Raw,
+        }
     }
 
     /// The clock that stamps the frames, in words.
     #[must_use]
     pub fn clock(&self) -> String {
-        match &self.hardware {
-            None => "kernel (SO_TIMESTAMPNS)".to_owned(),
-            Some(hardware) => format!("hardware (SO_TIMESTAMPING, {})", hardware.device()),
+        match (&self.hardware, &self.edge) {
+            (None, Edge::Sockets(sockets)) if sockets.reports_sent() => {
+                "kernel (SO_TIMESTAMPING)".to_owned()
+            }
+            (None, _) => "kernel (SO_TIMESTAMPNS)".to_owned(),
+            (Some(hardware), _) => format!("hardware (SO_TIMESTAMPING, {})", hardware.device()),
         }
     }
 
@@ -201,12 +321,18 @@ impl LiveLink {
         self.waker.clone()
     }
 
-    /// The kernel's counters so far.
+    /// The kernel's counters so far. Without privilege the kernel says nothing of what it dropped.
     ///
     /// # Errors
     /// [`LinkError::Io`], with the kernel's reason.
     pub fn statistics(&mut self) -> Result<Statistics, LinkError> {
-        self.capture.statistics().map_err(|source| LinkError::Io {
+        let counted = match &mut self.edge {
+            Edge::Packets(packets) => packets.capture.statistics(),
+            Edge::Sockets(sockets) => {
+                Ok(Statistics { received: sockets.received(), ..Statistics::default() })
+            }
+        };
+        counted.map_err(|source| LinkError::Io {
             operation: "read the counters",
             interface: self.interface.as_str().into(),
             source,
@@ -215,20 +341,20 @@ impl LiveLink {
 
     /// Whether the interface that is captured on exists: one that was removed never comes up again.
     fn is_there(&self) -> bool {
-        self.interface == ANY || sys::is_there(&self.capture, &self.interface)
+        self.interface == ANY || sys::is_there(&self.edge, &self.interface)
     }
 
     /// Waits for a frame or a wake-up, at most `timeout` long.
     fn wait(&self, timeout: Option<Span>) -> Result<Ready, LinkError> {
         let wakeups = self.wakeups.as_fd();
         let settings = self.settings.descriptor().unwrap_or(wakeups);
-        let mut fds =
-            [self.capture.as_fd(), wakeups, settings].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let all = [wakeups, settings].into_iter().chain(self.edge.descriptors());
+        let mut fds: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match ppoll(&mut fds, timeout.map(time_spec), None) {
             Ok(0) | Err(Errno::EINTR) => Ok(Ready::Nothing),
             // Wake-ups first: they are few, and frames keep.
-            Ok(_) if fds[1].any() == Some(true) => Ok(Ready::Woken),
-            Ok(_) if fds[2].any() == Some(true) => Ok(Ready::Set),
+            Ok(_) if fds[0].any() == Some(true) => Ok(Ready::Woken),
+            Ok(_) if fds[1].any() == Some(true) => Ok(Ready::Set),
             Ok(_) => Ok(Ready::Frame),
             Err(errno) => Err(broken(&self.interface, errno.into())),
         }
@@ -248,7 +374,10 @@ fn broken(interface: &str, source: io::Error) -> LinkError {
 
 impl Link for LiveLink {
     fn elsewhere(&self) -> u64 {
-        self.capture.elsewhere()
+        match &self.edge {
+            Edge::Packets(packets) => packets.capture.elsewhere(),
+            Edge::Sockets(_) => 0,
+        }
     }
 
     fn now(&self) -> Timestamp {
@@ -258,13 +387,16 @@ impl Link for LiveLink {
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
         self.stamping.settle();
         self.expecting = true; // a probe is usually captured before the call that sends it returns
-        self.sender.send(transmit)
+        match &mut self.edge {
+            Edge::Packets(packets) => packets.sender.send(transmit),
+            Edge::Sockets(sockets) => sockets.send(transmit),
+        }
     }
 
     fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
         // A frame that was stamped by `until` can be read by then.
         let quiet_at = until.map(|until| until.after(self.grace()));
-        while !self.capture.has_frame() {
+        while !self.edge.has_frame() {
             if let Some(other) = self.expect_frame(quiet_at)? {
                 return Ok(other);
             }
@@ -288,7 +420,7 @@ impl LiveLink {
         let is_due = left.is_some_and(|left| left <= Span::ZERO);
         if is_due || self.expecting {
             self.read(now)?;
-            if self.capture.has_frame() {
+            if self.edge.has_frame() {
                 return Ok(None);
             }
             if let Some(step) = self.timeline.settle() {
@@ -320,7 +452,7 @@ impl LiveLink {
 
     /// Reads the frames that are there, and then the clocks; `now` is the time before.
     fn read(&mut self, now: Timestamp) -> Result<(), LinkError> {
-        self.expecting = match self.capture.read() {
+        self.expecting = match self.edge.read() {
             Ok(more) => more,
             // The error is reported once, and the socket captures again as soon as the interface is up.
             Err(error) if self.survive_link_down && is_down(&error) && self.is_there() => false,
@@ -333,25 +465,35 @@ impl LiveLink {
 
     /// The next frame that was read, or a step of the clock before it.
     fn next_frame(&mut self) -> Result<Received<'_>, LinkError> {
-        let stamp = self.capture.next_stamp().map(|stamp| self.clocks.restamped(stamp));
+        let stamp = self.edge.next_stamp().map(|stamp| self.clocks.restamped(stamp));
         let placed = stamp.map(|stamp| self.timeline.place(stamp)).transpose();
         let at = match placed {
             Ok(at) => at.unwrap_or_default(),
             Err(step) => return Ok(Received::ClockStep(step)),
         };
-        let captured = match self.capture.next() {
-            Some(Ok(captured)) => Captured { at, ..captured },
-            Some(Err(source)) => return Err(broken(&self.interface, source)),
-            None => return Ok(Received::Woken),
-        };
         let now = || self.timeline.at(self.clocks.steady());
-        let at = match &mut self.hardware {
-            None => captured.at,
-            Some(hardware) => hardware.stamp(self.sender.as_fd(), &captured, now),
+        let (captured, at) = match &mut self.edge {
+            Edge::Sockets(sockets) => match sockets.next() {
+                Some(captured) => (captured, at),
+                None => return Ok(Received::Woken),
+            },
+            Edge::Packets(packets) => {
+                let captured = match packets.capture.next() {
+                    Some(Ok(captured)) => Captured { at, ..captured },
+                    Some(Err(source)) => return Err(broken(&self.interface, source)),
+                    None => return Ok(Received::Woken),
+                };
+                let at = match &mut self.hardware {
+                    None => at,
+                    Some(hardware) => hardware.stamp(packets.sender.as_fd(), &captured, now),
+                };
+                (captured, at)
+            }
         };
-        let Captured { link, interface, bytes, original_len, .. } = captured;
+        let Captured { link, interface, bytes, original_len, evidence, .. } = captured;
         let original_len = u32::try_from(original_len).unwrap_or(u32::MAX);
-        Ok(Received::Frame(Frame { original_len, interface, ..Frame::whole(at, link, bytes) }))
+        let whole = Frame::whole(at, link, bytes);
+        Ok(Received::Frame(Frame { original_len, interface, evidence, ..whole }))
     }
 }
 

@@ -89,7 +89,7 @@ impl Sender {
 }
 
 /// Whether the kernel refused only this datagram, or will refuse every other one too.
-fn judge(
+pub(super) fn judge(
     destination: IpAddr,
     source: io::Error,
     interface: &str,
@@ -109,7 +109,7 @@ fn judge(
     }
 }
 
-fn malformed(what: &str) -> io::Error {
+pub(super) fn malformed(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, what)
 }
 

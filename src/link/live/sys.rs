@@ -8,6 +8,7 @@
 use std::ffi::{c_char, c_ulong};
 use std::io::{self, PipeWriter, Read};
 use std::mem;
+use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -16,6 +17,7 @@ use nix::unistd::{ForkResult, Pid, fork, setsid};
 use pnet::transport::TransportSender;
 
 use crate::time::Timestamp;
+use crate::wire::extension::Family;
 
 /// The most messages that are read at a time.
 pub const BATCH: usize = 32;
@@ -194,6 +196,62 @@ pub fn ask_for_network_headers(socket: &impl AsFd) -> io::Result<()> {
 /// Locks the filter of a socket: nobody can remove or replace it, whatever becomes of this process.
 pub fn lock_filter(socket: &impl AsFd) -> io::Result<()> {
     switch_on(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER)
+}
+
+/// Makes a socket give the extension structure of ICMP errors with their quotes (`IP_RECVERR_RFC4884`,
+/// `IPV6_RECVERR_RFC4884`).
+pub fn ask_for_extensions(socket: &impl AsFd, family: Family) -> io::Result<()> {
+    match family {
+        Family::V4 => switch_on(socket, libc::IPPROTO_IP, 26),
+        Family::V6 => switch_on(socket, libc::IPPROTO_IPV6, 31),
+    }
+}
+
+/// Makes a socket send the flow labels in the addresses that it sends to.
+pub fn send_flow_labels(socket: &impl AsFd) -> io::Result<()> {
+    const FLOWINFO_SEND: libc::c_int = 33; // IPV6_FLOWINFO_SEND of linux/in6.h
+    switch_on(socket, libc::IPPROTO_IPV6, FLOWINFO_SEND)
+}
+
+/// Leases a flow label for datagrams to `target`: the kernel sends no other ones.
+pub fn lease_flow_label(socket: &impl AsFd, target: Ipv6Addr, label: u32) -> io::Result<()> {
+    /// `struct in6_flowlabel_req` of linux/in6.h.
+    #[repr(C)]
+    struct Request {
+        destination: [u8; 16],
+        label: u32,
+        action: u8,
+        share: u8,
+        flags: u16,
+        expires: u16,
+        linger: u16,
+        padding: u32,
+    }
+    const MANAGER: libc::c_int = 32; // IPV6_FLOWLABEL_MGR
+    const GET: u8 = 0; // IPV6_FL_A_GET
+    const WITH_ANYBODY: u8 = 255; // IPV6_FL_S_ANY
+    const CREATE: u16 = 1; // IPV6_FL_F_CREATE
+    let request = Request {
+        destination: target.octets(),
+        label: label.to_be(),
+        action: GET,
+        share: WITH_ANYBODY,
+        flags: CREATE,
+        expires: 0,
+        linger: 0,
+        padding: 0,
+    };
+    // SAFETY: the descriptor is open; the kernel reads a structure of that size.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IPV6,
+            MANAGER,
+            (&raw const request).cast(),
+            length_of::<Request>(),
+        )
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Switches on an option that is a number.

@@ -18,6 +18,7 @@ use crate::wire::{ipv4, ipv6, link};
 mod every_probe;
 mod many;
 mod reflected;
+mod unprivileged;
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 

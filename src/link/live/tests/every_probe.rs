@@ -2,7 +2,7 @@
 //! as it was crafted, and what the host says to it follows, with nothing in between.
 
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{self, Receiver, channel};
 
 use super::*;
 use crate::wire::{checksum, icmpv4, icmpv6};
@@ -70,7 +70,7 @@ fn connect(target: IpAddr, zone: Option<&str>) {
 }
 
 /// Says where the cable is to lead, and when all is set up; ends when nobody can tell it more.
-fn be_the_neighbour(told: &Receiver<()>, answer: &Sender<String>) {
+fn be_the_neighbour(told: &Receiver<()>, answer: &mpsc::Sender<String>) {
     unshare(CloneFlags::CLONE_NEWNET).unwrap();
     let thread = nix::unistd::gettid();
     answer.send(format!("/proc/{}/task/{thread}/ns/net", std::process::id())).unwrap();
@@ -115,6 +115,12 @@ pub(super) fn craft_for(
         message[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     }
     [ip_header(source, target, protocol, &message), message].concat()
+}
+
+/// What sends packets.
+fn sending(live: &LiveLink) -> &Sender {
+    let Edge::Packets(packets) = &live.edge else { panic!("no packets") };
+    &packets.sender
 }
 
 fn ip_header(source: IpAddr, target: IpAddr, protocol: u8, message: &[u8]) -> Vec<u8> {
@@ -202,14 +208,14 @@ fn what_the_sending_socket_says_of_a_probe_has_the_bytes_that_were_captured() {
             let mut live = open_link(&config).unwrap();
             let flags = TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
                 | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
-            setsockopt(&live.sender, sockopt::Timestamping, &flags).unwrap();
+            setsockopt(sending(&live), sockopt::Timestamping, &flags).unwrap();
             let datagram = craft(&config, live.ident(0), CLOSED_PORT);
             live.send(&Transmit { destination: target, datagram: &datagram }).unwrap();
             let Received::Frame(frame) = live.receive(None).unwrap() else { panic!("no frame") };
             let captured = frame.bytes.to_vec();
             let (mut room, mut notes) = ([0; 256], [sys::Note::NONE; sys::BATCH]);
             let rooms = [room.as_mut_slice()].into_iter();
-            let said = sys::receive(&live.sender, libc::MSG_ERRQUEUE, rooms, &mut notes).unwrap();
+            let said = sys::receive(sending(&live), libc::MSG_ERRQUEUE, rooms, &mut notes).unwrap();
             let [said] = said else { panic!("one message") };
             assert_eq!(said.hardware, None, "it is not");
             assert_eq!(room[..said.length], captured);

@@ -1,0 +1,529 @@
+//! What a link does without privilege: UDP and ping sockets instead of raw and packet sockets.
+//!
+//! The kernel reports on the error queue of such a socket (ip(7), `MSG_ERRQUEUE`)
+//!
+//! - each datagram as it left, whole, with the stamp of its leaving (`SO_TIMESTAMPING`);
+//! - each ICMP error about one: its type and code, who sent it, its stamp, its TTL and what it quotes behind the header of the
+//!   probe's protocol (`IP_RECVERR`), with the extension structure (`IP_RECVERR_RFC4884`).
+//!
+//! Frames are made of that. A probe's frame is the datagram itself; a reply's is put together ([`rebuilt`]), and marked as
+//! [`Evidence::Reconstructed`]. Each target has a socket for each of its identifiers, because the socket says whose report it is.
+//!
+//! Invariants: frames are handed out in the order of their stamps, as far as they were read together. A pending error of a
+//! socket is no refusal of the next probe: the kernel reports it on the queue, too.
+
+mod rebuilt;
+mod report;
+mod sent;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, TimestampingFlag, sendmsg, setsockopt,
+    sockopt,
+};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover,
+};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use self::rebuilt::Message;
+use self::report::{Origin, Report};
+use self::sent::Sent;
+use super::capture::Captured;
+use super::config::{LiveConfig, LiveTarget, OpenError};
+use super::sender::{endpoint, judge, malformed};
+use super::{random, realtime, sys};
+use crate::link::{LinkError, Transmit};
+use crate::probe::ProbeType;
+use crate::time::Timestamp;
+use crate::wire::extension::Family;
+use crate::wire::ip::{self, IpHeader};
+use crate::wire::{Evidence, LinkType, udp};
+
+/// Room for a datagram with its link header, and for what is quoted of one.
+const ROOM: usize = 17 << 12;
+/// The receive buffer that is asked for, in bytes, which reports share. The kernel gives as much as it permits.
+const BUFFER: usize = 4 << 20;
+/// How often a send is tried: each failure may be that of an error which came in between, and which the kernel reports on
+/// the queue.
+const SENDS: usize = 16;
+/// The number of ports that are tried.
+const PORTS: usize = 64;
+/// `SOF_TIMESTAMPING_OPT_CMSG`: reports on what was sent say by which interface.
+const WITH_INTERFACE: u32 = 1 << 10;
+
+/// The sockets of a link.
+pub(super) struct Sockets {
+    flows: Vec<Flow>,
+    /// The flows by target and identifier.
+    index: BTreeMap<(IpAddr, u16), usize>,
+    /// For each target, the first and the second identifier.
+    idents: Vec<(u16, Option<u16>)>,
+    frames: VecDeque<Made>,
+    /// The frame that was handed out last.
+    lent: Vec<u8>,
+    room: Vec<u8>,
+    /// What the kernel refused that a run can do without, in words.
+    lacking: Vec<String>,
+    survive_link_down: bool,
+    received: u64,
+}
+
+/// A frame that waits to be handed out.
+struct Made {
+    at: Timestamp,
+    bytes: Vec<u8>,
+    interface: u32,
+    evidence: Evidence,
+}
+
+/// A socket with the probes that left by it.
+struct Flow {
+    socket: Socket,
+    source: IpAddr,
+    target: IpAddr,
+    scope: u32,
+    ident: u16,
+    /// The interface that probes leave by, for errors.
+    interface: String,
+    is_echo: bool,
+    /// Whether the kernel reports what was sent, with stamps.
+    reports_sent: bool,
+    sent: Sent,
+    /// Whether it sets Don't Fragment, once that is known.
+    dont_fragment: Option<bool>,
+    /// The flow label that is leased last (IPv6).
+    label: u32,
+}
+
+impl Sockets {
+    /// Opens the sockets for the probes of `config`, which takes no privilege.
+    pub(super) fn open(config: &LiveConfig) -> Result<Self, OpenError> {
+        let is_echo = match config.probe {
+            ProbeType::Udp | ProbeType::UdpFixed => false,
+            ProbeType::IcmpEcho => true,
+            other => return Err(OpenError::needs_packets(other)),
+        };
+        let mut sockets = Self {
+            flows: Vec::new(),
+            index: BTreeMap::new(),
+            idents: Vec::new(),
+            frames: VecDeque::new(),
+            lent: Vec::new(),
+            room: vec![0; ROOM],
+            lacking: Vec::new(),
+            survive_link_down: config.survive_link_down,
+            received: 0,
+        };
+        for target in &config.targets {
+            let first = sockets.add(target, is_echo, target.source_port)?;
+            let second = config.confirming.then(|| sockets.add(target, is_echo, None));
+            sockets.idents.push((first, second.transpose()?));
+        }
+        Ok(sockets)
+    }
+
+    /// Opens a socket for probes to a target, with this identifier or a random one.
+    fn add(
+        &mut self,
+        target: &LiveTarget,
+        is_echo: bool,
+        wished: Option<u16>,
+    ) -> Result<u16, OpenError> {
+        let (flow, lacking) = Flow::open(target, is_echo, wished)?;
+        let (key, place) = ((flow.target, flow.ident), self.flows.len());
+        self.index.insert(key, place);
+        self.flows.push(flow);
+        for what in lacking {
+            if !self.lacking.contains(&what) {
+                self.lacking.push(what);
+            }
+        }
+        Ok(key.1)
+    }
+
+    /// The first identifier of the target with this number; 0 if there is no such target.
+    pub(super) fn first(&self, target: usize) -> u16 {
+        self.idents.get(target).map_or(0, |(first, _)| *first)
+    }
+
+    /// The second identifier of the target with this number, if it has one.
+    pub(super) fn second(&self, target: usize) -> Option<u16> {
+        self.idents.get(target)?.1
+    }
+
+    /// What the kernel refused that a run can do without, in words.
+    pub(super) fn lacking(&self) -> &[String] {
+        &self.lacking
+    }
+
+    /// Whether the stamps of probes are the kernel's.
+    pub(super) fn reports_sent(&self) -> bool {
+        self.flows.iter().all(|flow| flow.reports_sent)
+    }
+
+    /// The number of frames so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Their descriptors.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.flows.iter().map(|flow| flow.socket.as_fd())
+    }
+
+    /// Sends a datagram: the kernel makes the headers anew as they are in it, but for the IP-ID.
+    pub(super) fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        let Transmit { destination, datagram } = *transmit;
+        let refuse = |source| LinkError::Refused { destination, source };
+        let (header, payload) =
+            ip::decode(datagram).map_err(|_| refuse(malformed("not an IP datagram")))?;
+        let ident = ident(&header, payload);
+        let flow = ident.and_then(|ident| self.index.get(&(destination, ident)));
+        let flow = flow.and_then(|place| self.flows.get_mut(*place));
+        let flow = flow.ok_or_else(|| refuse(malformed("not to a target, or not from us")))?;
+        let before = realtime();
+        flow.send(&header, payload).map_err(|source| {
+            judge(destination, source, &flow.interface, self.survive_link_down)
+        })?;
+        flow.sent.note(datagram, before, !flow.reports_sent);
+        if !flow.reports_sent {
+            let (bytes, evidence) = (datagram.to_vec(), Evidence::Reconstructed);
+            self.frames.push_back(Made { at: before, bytes, interface: 0, evidence });
+        }
+        Ok(())
+    }
+
+    /// Whether a frame that was read is still to be handed out.
+    pub(super) fn has_frame(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
+    /// Reads all reports that are there.
+    pub(super) fn read(&mut self) {
+        let Self { flows, room, frames, .. } = self;
+        let mut made = Vec::new();
+        for flow in flows {
+            flow.read(room, &mut made);
+        }
+        made.sort_by_key(|made| made.at);
+        frames.extend(made);
+    }
+
+    /// The stamp of the next frame that was read.
+    pub(super) fn next_stamp(&self) -> Option<Timestamp> {
+        self.frames.front().map(|made| made.at)
+    }
+
+    /// The next frame that was read.
+    pub(super) fn next(&mut self) -> Option<Captured<'_>> {
+        let Made { at, bytes, interface, evidence } = self.frames.pop_front()?;
+        self.received += 1;
+        self.lent = bytes;
+        Some(Captured {
+            at,
+            link: LinkType::Raw,
+            interface,
+            hardware: None,
+            outgoing: false,
+            bytes: &self.lent,
+            original_len: self.lent.len(),
+            evidence,
+        })
+    }
+}
+
+impl AsFd for Sockets {
+    /// Any of its sockets.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.flows[0].socket.as_fd()
+    }
+}
+
+/// The source port or the identifier of a probe.
+fn ident(header: &IpHeader, payload: &[u8]) -> Option<u16> {
+    if header.is_icmp() {
+        let (ident, _) = ip::icmp(header.family(), payload).ok()?.echo_request?;
+        return Some(ident);
+    }
+    udp::decode(payload).ok().map(|udp| udp.source_port)
+}
+
+impl Flow {
+    /// A socket for probes to a target, and what the kernel refused that it can do without.
+    fn open(
+        target: &LiveTarget,
+        is_echo: bool,
+        wished: Option<u16>,
+    ) -> Result<(Self, Vec<String>), OpenError> {
+        let LiveTarget { route, address, .. } = target;
+        let interface = &route.interface.name;
+        let fail = |operation| {
+            move |source| OpenError::Io { operation, interface: interface.as_str().into(), source }
+        };
+        let family = Family::of(*address);
+        let (domain, echo) = match family {
+            Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
+            Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
+        };
+        let protocol = if is_echo { echo } else { Protocol::UDP };
+        let socket = Socket::new(domain, Type::DGRAM, Some(protocol)).map_err(|source| {
+            match source.raw_os_error() {
+                // The group of this user is not in the range, or this kernel has no such sockets.
+                Some(libc::EACCES | libc::EPERM | libc::EPROTONOSUPPORT) if is_echo => {
+                    OpenError::NoPing
+                }
+                _ => fail("open a socket")(source),
+            }
+        })?;
+        if let Some(name) = &route.bound_to {
+            let bound = socket.bind_device(Some(name.as_bytes()));
+            bound.map_err(fail("bind a socket to the interface"))?;
+        }
+        let ident =
+            bind(&socket, route.source, route.scope, wished).map_err(|(address, source)| {
+                OpenError::Port { transport: if is_echo { "ICMP" } else { "UDP" }, address, source }
+            })?;
+        let (reports_sent, lacking) = prepare(&socket, family).map_err(fail("ask for reports"))?;
+        let flow = Self {
+            socket,
+            source: route.source,
+            target: *address,
+            scope: route.scope,
+            ident,
+            interface: interface.clone(),
+            is_echo,
+            reports_sent,
+            sent: Sent::default(),
+            dont_fragment: None,
+            label: 0,
+        };
+        Ok((flow, lacking))
+    }
+
+    /// Sends what a datagram with this header carries.
+    fn send(&mut self, header: &IpHeader, payload: &[u8]) -> io::Result<()> {
+        // The kernel makes the header of UDP, and the identifier and checksum of an echo.
+        let (port, body) = match payload.split_at_checked(8) {
+            Some(([_, _, high, low, ..], body)) if !self.is_echo => {
+                (u16::from_be_bytes([*high, *low]), body)
+            }
+            _ => (0, payload),
+        };
+        self.fragment(header.dont_fragment)?;
+        self.lease(header.flow_label.unwrap_or(0));
+        let mut refused = io::ErrorKind::Other.into();
+        for _ in 0..SENDS {
+            // An error about an earlier probe is on the queue, too: here it would only stand in the way of this one.
+            let _ = self.socket.take_error();
+            match self.hand_over(header, port, body) {
+                Ok(_) => return Ok(()),
+                Err(error) => refused = error.into(),
+            }
+        }
+        Err(refused)
+    }
+
+    fn hand_over(&self, header: &IpHeader, port: u16, body: &[u8]) -> nix::Result<usize> {
+        let (socket, pieces) = (self.socket.as_raw_fd(), [IoSlice::new(body)]);
+        let (ttl, flags) = (i32::from(header.ttl), MsgFlags::MSG_DONTWAIT);
+        match header.destination {
+            IpAddr::V4(target) => {
+                let notes = [ControlMessage::Ipv4Ttl(&ttl), ControlMessage::Ipv4Tos(&header.tos)];
+                let to = SockaddrIn::from(SocketAddrV4::new(target, port));
+                sendmsg(socket, &pieces, &notes, flags, Some(&to))
+            }
+            IpAddr::V6(target) => {
+                let class = i32::from(header.tos);
+                let notes =
+                    [ControlMessage::Ipv6HopLimit(&ttl), ControlMessage::Ipv6TClass(&class)];
+                let scope = if target.is_unicast_link_local() { self.scope } else { 0 };
+                let to = SocketAddrV6::new(target, port, self.label.to_be(), scope);
+                sendmsg(socket, &pieces, &notes, flags, Some(&SockaddrIn6::from(to)))
+            }
+        }
+    }
+
+    /// Sets Don't Fragment, or not; a path MTU that the kernel has learnt is not to keep a probe from showing it again.
+    fn fragment(&mut self, dont_fragment: bool) -> io::Result<()> {
+        if self.dont_fragment.replace(dont_fragment) == Some(dont_fragment) {
+            return Ok(());
+        }
+        let socket = &self.socket;
+        match (self.target, dont_fragment) {
+            (IpAddr::V4(_), true) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE),
+            (IpAddr::V4(_), false) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT),
+            (IpAddr::V6(_), _) => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE),
+        }?;
+        Ok(())
+    }
+
+    /// Leases a flow label, without which the kernel sends none of ours. Where it gives none, probes have the kernel's.
+    fn lease(&mut self, label: u32) {
+        if let IpAddr::V6(target) = self.target
+            && label != 0
+            && self.label != label
+            && sys::lease_flow_label(&self.socket, target, label).is_ok()
+        {
+            self.label = label;
+        }
+    }
+
+    /// Reads all reports that are there.
+    fn read(&mut self, room: &mut [u8], made: &mut Vec<Made>) {
+        for queue in [MsgFlags::MSG_ERRQUEUE, MsgFlags::empty()] {
+            while let Some(report) = report::next(&self.socket, room, queue) {
+                let bytes = room.get(..report.len).unwrap_or(room);
+                let at = report.stamp.unwrap_or_else(realtime);
+                let interface = report.interface;
+                let as_made = |evidence| move |bytes| Made { at, bytes, interface, evidence };
+                match report.origin {
+                    Origin::Sent => {
+                        made.extend(self.sent.left(bytes).map(as_made(Evidence::Captured)));
+                    }
+                    Origin::Icmp(_) | Origin::Message => {
+                        let reply = self.reply(&report, bytes, at, made);
+                        made.extend(reply.map(as_made(Evidence::Reconstructed)));
+                    }
+                    Origin::Other => {}
+                }
+            }
+        }
+        self.sent.forget(realtime());
+    }
+
+    /// The reply that a report is about, put together.
+    fn reply(
+        &mut self,
+        report: &Report,
+        bytes: &[u8],
+        at: Timestamp,
+        made: &mut Vec<Made>,
+    ) -> Option<Vec<u8>> {
+        let (to, from) = (self.source, report.from?);
+        let message = |from| Message { from, to, ttl: report.ttl, tos: report.tos };
+        let Origin::Icmp(error) = report.origin else {
+            self.note_answered(self.head_answered(from.port(), bytes, at), made);
+            let message = message(from.ip());
+            return Some(if self.is_echo {
+                message.echo_reply(bytes)
+            } else {
+                message.udp((from.port(), self.ident), bytes)
+            });
+        };
+        // An error of this host says that the probe did not leave.
+        if error.offender == to && self.target != to {
+            return None;
+        }
+        let (quoted, extension) = bytes.split_at_checked(error.quoted.unwrap_or(bytes.len()))?;
+        let head = self.head_answered(from.port(), quoted, at);
+        self.note_answered(head, made);
+        // The header of UDP is not among what is quoted. Where it is unclear which probe it is of, its ports are known.
+        let [a, b, c, d] =
+            [self.ident, from.port()].map(u16::to_be_bytes).as_flattened().try_into().ok()?;
+        let head = head.unwrap_or([a, b, c, d, 0, 0, 0, 0]);
+        let head: &[u8] = if self.is_echo { &[] } else { &head };
+        Some(message(error.offender).icmp_error(&error, (self.target, head, quoted), extension))
+    }
+
+    /// The first octets of the probe that a report is about, if that is clear: of UDP by its port, and what is quoted of its payload;
+    /// an echo is quoted or answered with them.
+    fn head_answered(&self, port: u16, bytes: &[u8], at: Timestamp) -> Option<[u8; 8]> {
+        if !self.is_echo {
+            return self.sent.head(port, bytes, at);
+        }
+        let mut head: [u8; 8] = *bytes.first_chunk()?;
+        head[0] = ip::echo_request(Family::of(self.target));
+        Some(head)
+    }
+
+    /// Notes that a probe was answered. If its leaving was not reported, none is on its device: then probes are taken to have left
+    /// when they were handed over.
+    fn note_answered(&mut self, head: Option<[u8; 8]>, made: &mut Vec<Made>) {
+        if !self.reports_sent {
+            return;
+        }
+        for (at, bytes) in head.map(|head| self.sent.unreported(head)).into_iter().flatten() {
+            self.reports_sent = false;
+            made.push(Made { at, bytes, interface: 0, evidence: Evidence::Reconstructed });
+        }
+    }
+}
+
+/// Binds a socket to this port or identifier, or to a random one.
+fn bind(
+    socket: &Socket,
+    source: IpAddr,
+    scope: u32,
+    wished: Option<u16>,
+) -> Result<u16, (SocketAddr, io::Error)> {
+    let mut refused =
+        (endpoint(source, wished.unwrap_or(0), scope), io::ErrorKind::AddrInUse.into());
+    for _ in 0..PORTS {
+        let port = match wished {
+            Some(port) => port,
+            None => random::from(random::FIRST_FREE).map_err(|error| (refused.0, error))?,
+        };
+        let address = endpoint(source, port, scope);
+        match socket.bind(&address.into()) {
+            Ok(()) => return Ok(port),
+            Err(error) => refused = (address, error),
+        }
+        if wished.is_some() {
+            break;
+        }
+    }
+    Err(refused)
+}
+
+/// Asks for all that the kernel reports. Without reports of errors and TTLs there is no trace; the others can be missed.
+fn prepare(socket: &Socket, family: Family) -> io::Result<(bool, Vec<String>)> {
+    socket.set_nonblocking(true)?;
+    let mut lacking = Vec::new();
+    let mut try_to = |option: &str, result: io::Result<()>, without: &str| {
+        if let Err(error) = &result {
+            lacking.push(format!("the kernel refused {option} ({error}): {without}"));
+        }
+        result.is_ok()
+    };
+    match family {
+        Family::V4 => {
+            setsockopt(socket, sockopt::Ipv4RecvErr, &true)?;
+            setsockopt(socket, sockopt::Ipv4RecvTtl, &true)?;
+            let tos = setsockopt(socket, sockopt::IpRecvTos, &true).map_err(Into::into);
+            try_to("IP_RECVTOS", tos, "the type of service of replies is not known");
+        }
+        Family::V6 => {
+            setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
+            setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;
+            let class = setsockopt(socket, sockopt::Ipv6RecvTClass, &true).map_err(Into::into);
+            try_to("IPV6_RECVTCLASS", class, "the traffic class of replies is not known");
+            sys::send_flow_labels(socket)?;
+        }
+    }
+    let extensions = sys::ask_for_extensions(socket, family);
+    try_to("IP_RECVERR_RFC4884", extensions, "label stacks and other extensions may be missing");
+    let interface = match family {
+        Family::V4 => setsockopt(socket, sockopt::Ipv4PacketInfo, &true),
+        Family::V6 => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true),
+    };
+    // Only in order to tell by which interface a reply came.
+    let _ = interface;
+    let stamps = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
+        | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
+        | TimestampingFlag::from_bits_retain(WITH_INTERFACE);
+    let stamped = setsockopt(socket, sockopt::Timestamping, &stamps).map_err(Into::into);
+    let reports_sent =
+        try_to("SO_TIMESTAMPING", stamped, "probes are stamped just before they are sent");
+    if !reports_sent {
+        let stamped = setsockopt(socket, sockopt::ReceiveTimestampns, &true).map_err(Into::into);
+        try_to("SO_TIMESTAMPNS", stamped, "replies are stamped when they are read");
+    }
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    Ok((reports_sent, lacking))
+}
