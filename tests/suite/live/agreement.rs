@@ -36,7 +36,7 @@ labs! {
 }
 
 /// The arguments of a fixture, which are those of traceroute too.
-fn arguments(kind: &str) -> Vec<String> {
+pub fn arguments(kind: &str) -> Vec<String> {
     let file = format!("{}/fixtures/{kind}/args", env!("CARGO_MANIFEST_DIR"));
     let line = std::fs::read_to_string(&file).expect(&file);
     line.split_whitespace().map(String::from).collect()
@@ -44,7 +44,7 @@ fn arguments(kind: &str) -> Vec<String> {
 
 /// Without the interface, which concerns neither traceroute (it would bind to one called "any") nor a
 /// replay.
-fn without_interface(args: &[String]) -> Vec<String> {
+pub fn without_interface(args: &[String]) -> Vec<String> {
     let at = args.iter().position(|arg| arg == "-i").unwrap_or(args.len());
     args.iter()
         .enumerate()

@@ -29,3 +29,4 @@ mod several;
 mod stamps;
 mod stopped;
 pub(crate) mod text;
+mod unprivileged;

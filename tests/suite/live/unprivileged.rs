@@ -1,0 +1,210 @@
+//! For a user without any capability, in every lab: the hops of root's trace and of traceroute, with both ends of each round trip
+//! stamped by the kernel, and a recording that replays to the very report.
+
+use std::collections::HashMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::agreement::{arguments, without_interface};
+use super::lab::{Lab, RTRACE, TARGET, Tcpdump, replay, run, text, trace};
+use super::text::{Hop, hops};
+
+/// One test for each lab, with the arguments of its fixture.
+macro_rules! labs {
+    ($($test:ident: $kind:literal,)*) => {$(
+        #[test]
+        fn $test() {
+            agrees_with_packets_and_traceroute($kind);
+        }
+    )*};
+}
+
+labs! {
+    ten_hops: "ten-hops",
+    silent_hop: "silent-hop",
+    silent_target: "silent-target",
+    host_unreachable: "host-unreachable",
+    net_unreachable: "net-unreachable",
+    prohibited: "prohibited",
+    filtered: "filtered",
+    ecmp: "ecmp",
+    lo: "lo",
+    tun: "tun",
+    asymmetric: "asymmetric",
+    nat: "nat",
+    udp_answer: "udp-answer",
+    small_mtu: "small-mtu",
+    echo: "icmp",
+    echo6: "icmp6",
+    udp6: "udp6",
+    paris: "paris",
+    paris6: "paris6",
+    dns: "dns",
+    dns6: "dns6",
+}
+
+/// A program on src for a user whom nothing is permitted.
+fn as_nobody(lab: &Lab, program: &str) -> Command {
+    // By its descriptor: that user may not get through the directories in which it was built.
+    let script = "exec 9<\"$0\" && exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all \
+                  --inh-caps=-all --no-new-privs /proc/self/fd/9 \"$@\"";
+    let mut command = lab.on("src", "sh");
+    command.args(["-c", script, program]).env("XDG_CONFIG_HOME", "/nonexistent");
+    command
+}
+
+/// A file that this user may make.
+fn file_of_nobody(lab: &Lab, name: &str) -> PathBuf {
+    let file = lab.file(name);
+    let open = Permissions::from_mode(0o777);
+    std::fs::set_permissions(file.parent().expect("a directory"), open).expect("its owner");
+    file
+}
+
+/// rtrace for this user, which may open ping sockets.
+fn rtrace(lab: &Lab, args: &[String]) -> Command {
+    run(lab.on("src", "sysctl").args(["-qw", "net.ipv4.ping_group_range=0 2147483647"]));
+    let mut command = as_nobody(lab, RTRACE);
+    command.args(args);
+    command
+}
+
+fn words(args: &[&str]) -> Vec<String> {
+    args.iter().map(ToString::to_string).collect()
+}
+
+fn agrees_with_packets_and_traceroute(kind: &str) {
+    let args = arguments(kind);
+    let Some(lab) = Lab::up(kind) else { return };
+    let by_packets = hops(&trace(&mut lab.rtrace(&args)));
+    assert!(!by_packets.is_empty());
+    let file = file_of_nobody(&lab, "out.pcapng");
+    for form in [&[][..], &["--json"]] {
+        let live = trace(rtrace(&lab, &args).args(form).arg("--pcap").arg(&file));
+        assert_eq!(replay(&file, form), live, "{form:?}");
+        if form.is_empty() {
+            assert_eq!(hops(&live), by_packets, "{live}");
+        }
+    }
+    let traceroute = run(as_nobody(&lab, "/usr/bin/traceroute").args(without_interface(&args)));
+    let theirs = hops(&text(&traceroute.stdout));
+    if theirs.iter().any(|hop: &Hop| hop.answered() > 0) {
+        assert_eq!(theirs, by_packets);
+    }
+}
+
+/// Label stacks and interfaces that routers tell of are those that packets show.
+#[test]
+fn extensions_are_the_same() {
+    let Some(lab) = Lab::up("tun") else { return };
+    let args = words(&["-n", "-e", TARGET]);
+    let ours = trace(&mut rtrace(&lab, &args));
+    let without_times = |report: &str| -> Vec<String> {
+        let words = report.split_whitespace().filter(|word| word.parse::<f64>().is_err());
+        words.map(str::to_owned).collect()
+    };
+    let by_packets = trace(&mut lab.rtrace(&args));
+    assert_eq!(without_times(&ours), without_times(&by_packets));
+}
+
+/// The stamp of an answer is the one that tcpdump reads, and that of a probe is later than tcpdump's: it is taken where the
+/// device sends.
+#[test]
+fn round_trips_are_within_those_of_tcpdump() {
+    const PROBES: usize = 11 * 3;
+    let Some(lab) = Lab::up("ten-hops") else { return };
+    let file = lab.file("tcpdump.pcap");
+    let tcpdump = Tcpdump::start(&lab, "eth0", 2 * PROBES, &file);
+    let report = trace(&mut rtrace(&lab, &words(&["-n", "-N", "1", "--json", TARGET])));
+    tcpdump.finish();
+    let theirs = round_trips_by_port(&file);
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let probes: Vec<_> =
+        list(&report["hops"]).iter().flat_map(|hop| list(&hop["probes"])).collect();
+    assert_eq!(probes.len(), PROBES, "{report}");
+    for probe in probes {
+        let ours = probe["replies"][0]["rtt_ns"].as_i64().expect("a round trip");
+        let port = probe["destination_port"].as_u64().expect("a port");
+        let theirs = theirs[&port];
+        assert!(0 < ours && ours <= theirs, "port {port}: {ours} ns, tcpdump: {theirs} ns");
+    }
+}
+
+/// The round trips in a capture by the destination port of the probe, in nanoseconds.
+fn round_trips_by_port(file: &Path) -> HashMap<u64, i64> {
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(file).args(["-T", "fields", "-Y", "udp"]);
+    for field in ["frame.time_epoch", "icmp.type", "udp.dstport"] {
+        tshark.args(["-e", field]);
+    }
+    let (mut sent, mut round_trips) = (HashMap::new(), HashMap::new());
+    for line in text(&run(&mut tshark).stdout).lines() {
+        let fields: Vec<_> = line.split('\t').collect();
+        let &[time, icmp_type, port] = fields.as_slice() else { panic!("{line:?}") };
+        let (seconds, nanos) = time.split_once('.').expect("a fraction");
+        let at: i64 = format!("{seconds}{nanos:0<9}").parse().expect("a time");
+        let port: u64 = port.parse().expect("a port");
+        match icmp_type {
+            "" => drop(sent.insert(port, at)),
+            _ => drop(round_trips.insert(port, at - sent[&port])),
+        }
+    }
+    round_trips
+}
+
+/// What cannot be done without privilege is refused before anything is sent, in one line that says what to do.
+#[test]
+fn what_takes_privilege_is_refused() {
+    let Some(lab) = Lab::up("concurrent") else { return };
+    let out = file_of_nobody(&lab, "out.pcap").display().to_string();
+    let before = lab.frames_sent("eth0");
+    for (args, says) in [
+        (&["-T"][..], "TCP probes need CAP_NET_RAW: run with sudo"),
+        (&["--ack"], "TCP probes need CAP_NET_RAW: run with sudo"),
+        (&["--udplite"], "UDP-Lite probes need CAP_NET_RAW: run with sudo"),
+        (&["-P", "132"], "probes of protocol 132 need CAP_NET_RAW: run with sudo"),
+        (&["--link", "packet"], "opening a raw socket needs CAP_NET_RAW: run with sudo"),
+        (&["--clock", "hardware"], "eth0"),
+        (&["-I"], "ICMP echo needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range"),
+        (&["--pcap", &out], "a classic pcap cannot say that replies are reconstructed"),
+    ] {
+        let mut command = as_nobody(&lab, RTRACE);
+        let output = command.args(args).args(["-n", TARGET]).output().expect("rtrace");
+        let said = text(&output.stderr);
+        assert_eq!(
+            (output.status.code(), text(&output.stdout)),
+            (Some(2), String::new()),
+            "{said}"
+        );
+        assert!(said.starts_with("rtrace: ") && said.contains(says), "{args:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    assert_eq!(lab.frames_sent("eth0"), before);
+}
+
+/// Root may choose it, and a terminal alone is told of it.
+#[test]
+fn it_can_be_chosen_and_says_so_only_on_a_terminal() {
+    let Some(lab) = Lab::up("concurrent") else { return };
+    let chosen = run(&mut lab.rtrace(["--link", "socket", "-n", "--stats", TARGET]));
+    assert!(text(&chosen.stderr).contains("reconstructed"), "{}", text(&chosen.stderr));
+    let quiet = run(&mut rtrace(&lab, &words(&["-n", TARGET])));
+    assert_eq!(text(&quiet.stderr), "");
+    let line = format!("{RTRACE} -n {TARGET}");
+    let mut script = lab.on("src", "script");
+    // A terminal of its own; root without the capability.
+    script.args([
+        "-qec",
+        &format!("setpriv --bounding-set=-net_raw --inh-caps=-net_raw {line}"),
+        "/dev/null",
+    ]);
+    let told = text(&run(&mut script).stdout);
+    let note =
+        "not root: replies are reconstructed from kernel reports; sudo or setcap for full capture";
+    assert_eq!(told.matches(note).count(), 1, "{told}");
+}
