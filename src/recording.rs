@@ -10,6 +10,10 @@ use crate::trace::{
 /// What the section comment begins with; JSON follows.
 const PREFIX: &str = "rtrace configuration: ";
 
+/// The section comment of a recording whose replies are reconstructed.
+pub const RECONSTRUCTED_REPLIES: &str = "The replies in this recording are reconstructed from what the kernel reported to \
+    sockets without privilege: IP-ID, checksums and the quoted IP header are not known, and zero. The probes are as they left.";
+
 /// What a recording carries so that it replays to the same report without any option.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "Written", from = "Written")]
@@ -91,6 +95,12 @@ impl RecordingMetadata {
     #[must_use]
     pub fn of(trace: TraceConfig, measurement: Measurement) -> Self {
         Self { trace, measurement, look: Presentation::default(), first_round: 0 }
+    }
+
+    /// Whether its replies are reconstructed, so that only a pcapng can hold them.
+    #[must_use]
+    pub fn is_reconstructed(&self) -> bool {
+        !self.trace.evidence.is_captured()
     }
 
     /// Writes the metadata as a section comment.

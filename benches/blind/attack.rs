@@ -322,6 +322,7 @@ impl Forger {
             flow_number: 0,
             first_id: rng.u16(1..),
             key: Some(rng.u64(..)),
+            evidence: config.evidence,
         };
         craft::craft(&spec, &mut self.quote);
         // Every other quote looks as if it had been translated, and one of four shows no more than it has to.

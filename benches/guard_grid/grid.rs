@@ -42,6 +42,8 @@ pub enum Twist {
     Tcp,
     V6,
     OneQuery,
+    /// Replies are reconstructed from what the kernel reports to sockets without privilege.
+    Sockets,
 }
 
 /// A path, and what is asked of it.
@@ -149,7 +151,8 @@ impl Case {
         let queries = if self.twist == Twist::OneQuery { 1 } else { 3 };
         let flow_mode =
             if self.twist == Twist::Paris { FlowMode::Paris } else { FlowMode::Classic };
-        let config = TraceConfig { queries, flow_mode, ..config };
+        let evidence = topology.evidence();
+        let config = TraceConfig { queries, flow_mode, evidence, ..config };
         match tool {
             Tool::Scouting => config.scouting(),
             Tool::Traceroute => {
@@ -161,7 +164,9 @@ impl Case {
 
     /// The network as a file says it.
     pub fn topology(&self) -> String {
-        let mut text = "source = \"192.0.2.2\"\nsource6 = \"2001:db8::2\"\n".to_owned();
+        let sockets = self.twist == Twist::Sockets;
+        let mut text = format!("sockets = {sockets}\n");
+        text += "source = \"192.0.2.2\"\nsource6 = \"2001:db8::2\"\n";
         for link in 1..=self.hops {
             if link == self.hops {
                 text += "[target]\n";

@@ -110,6 +110,7 @@ pub fn spec(config: &TraceConfig, mode: FlowMode, number: u32) -> ProbeSpec {
         flow_number: 0,
         first_id: config.first_id,
         key: config.secret.map(|secret| secret.key),
+        evidence: config.evidence,
     }
 }
 

@@ -72,6 +72,10 @@ const TRACES: usize = 1 << 16;
 /// The beginning of a comment on probes that were handed to the network stack and never left; their number follows.
 pub const NEVER_SENT: &str = "never sent ";
 
+/// What the comment on a [reconstructed](crate::wire::Evidence::Reconstructed) frame begins with.
+pub const RECONSTRUCTED: &str =
+    "reconstructed, not captured: IP-ID, checksums and the quoted IP header are not known";
+
 /// The beginning of a line in the comment on statistics. It says by how many nanoseconds the stamps of later packets are
 /// ahead of the time of the run and, of a step of the clock, the moments between which it was set
 /// ([`ClockStep`](crate::time::ClockStep)).
@@ -181,6 +185,15 @@ pub enum CaptureError {
         recorded: LinkType,
         /// The link type of the frame.
         frame: LinkType,
+    },
+    /// A classic pcap has no comments, so it cannot say that a frame was not captured.
+    #[error(
+        "{name} is a classic pcap, which cannot say that replies are reconstructed and not captured: \
+         record to a .pcapng file"
+    )]
+    Reconstructed {
+        /// The file.
+        name: String,
     },
 }
 

@@ -13,10 +13,10 @@ use std::str::FromStr;
 use byteorder::ByteOrder;
 use pcap_file::Endianness;
 
-use super::{CLOCK_OFFSET, INTERRUPTED, NEVER_SENT, OF_TRACE, ROUNDS, TRACES};
+use super::{CLOCK_OFFSET, INTERRUPTED, NEVER_SENT, OF_TRACE, RECONSTRUCTED, ROUNDS, TRACES};
 use crate::time::{Span, Timestamp};
 use crate::untrusted::Untrusted;
-use crate::wire::LinkType;
+use crate::wire::{Evidence, LinkType};
 
 pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
@@ -111,6 +111,7 @@ pub(super) struct Packet {
     pub(super) offset: usize,
     pub(super) captured: usize,
     pub(super) original_len: u32,
+    pub(super) evidence: Evidence,
 }
 
 /// The interfaces of a whole file, numbered from 1 in the order of their blocks. Those of one name are one.
@@ -240,6 +241,7 @@ impl Section {
             offset: BLOCK_HEAD + HEADER,
             captured,
             original_len: field(16),
+            evidence: evidence::<B>(body, HEADER.saturating_add(captured.next_multiple_of(4))),
         })
     }
 
@@ -258,6 +260,7 @@ impl Section {
             offset: BLOCK_HEAD + 4,
             captured: captured.min(room),
             original_len,
+            evidence: Evidence::Captured,
         })
     }
 
@@ -271,6 +274,20 @@ impl Section {
                 "it belongs to an interface that the file does not describe"
             }
         })
+    }
+}
+
+/// What the first comment of a packet block says of its frame; its options begin at `offset`. Those after the first few are not
+/// looked at.
+#[inline]
+fn evidence<B: ByteOrder>(body: &[u8], offset: usize) -> Evidence {
+    const FEW: usize = 4;
+    let mut first = options::<B>(body.get(offset..).unwrap_or_default()).take(FEW);
+    match first.find(|(code, _)| *code == OPT_COMMENT) {
+        Some((_, comment)) if comment.starts_with(RECONSTRUCTED.as_bytes()) => {
+            Evidence::Reconstructed
+        }
+        _ => Evidence::Captured,
     }
 }
 

@@ -314,6 +314,7 @@ impl<R: Read> CaptureReader<R> {
             original_len: packet.original_len.max(len),
             interface: packet.interface,
             number: self.packets,
+            evidence: packet.evidence,
             ..Frame::whole(packet.at, packet.link, bytes)
         }
     }

@@ -27,7 +27,7 @@ use pcap_file::pcapng::blocks::name_resolution::{
 use pcap_file::pcapng::blocks::section_header::{SectionHeaderBlock, SectionHeaderOption};
 use pcap_file::{DataLink, Endianness, TsResolution};
 
-use super::{CLOCK_OFFSET, CaptureError, Format, SNAPLEN};
+use super::{CLOCK_OFFSET, CaptureError, Format, RECONSTRUCTED, SNAPLEN};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::untrusted::Untrusted;
 use crate::wire::{Frame, LinkType, link};
@@ -161,14 +161,24 @@ impl<W: Write> Recording<W> {
         self.written
     }
 
-    /// Records a frame, and in pcapng what there is to say about it. One of another link type, which came by another
+    /// Records a frame, and in pcapng what there is to say about it, after [`RECONSTRUCTED`] if it was not captured. One of another link type, which came by another
     /// interface, is given a header of that of the recording, without addresses. Frames longer than 262,144
     /// bytes are cut; times before 1970, which the formats cannot express, become 1970.
     ///
     /// # Errors
+    /// [`CaptureError::Reconstructed`] for a reconstructed frame in a classic pcap;
     /// [`CaptureError::MixedLinks`] for a frame of another link type without an IP datagram that could be framed anew, which concerns this frame only;
     /// [`CaptureError::Io`] when it cannot be written, now and for ever.
     pub fn frame(&mut self, frame: &Frame<'_>, comment: Option<&str>) -> Result<(), CaptureError> {
+        let is_captured = frame.evidence.is_captured();
+        if !is_captured && self.format == Format::Pcap {
+            return Err(CaptureError::Reconstructed { name: self.name.clone() });
+        }
+        let marked = (!is_captured).then(|| match comment {
+            Some(comment) => format!("{RECONSTRUCTED}; {comment}"),
+            None => RECONSTRUCTED.to_owned(),
+        });
+        let comment = marked.as_deref().or(comment);
         let mut frame = Frame { at: self.stamp(frame.at), ..*frame };
         let block = self.block_of(&frame)?;
         let reframed;

@@ -8,6 +8,7 @@ use super::task::Task;
 use crate::probe::{Flow, ProbeType, Secret};
 use crate::trace::{ConfigError, TraceConfig};
 use crate::untrusted::Untrusted;
+use crate::wire::Evidence;
 
 /// The longest size probe where the first link takes `mtu` bytes: the configured length is a
 /// limit if it is less.
@@ -17,7 +18,7 @@ pub(super) fn largest(config: &mut TraceConfig, mtu: u32) -> u16 {
     config.mtu_limit.unwrap_or(mtu)
 }
 
-/// The configuration of a trace of this flow.
+/// The configuration of a trace of this flow over a link that captures packets.
 pub(super) fn configure(
     args: &TraceArgs,
     task: Task<'_>,
@@ -25,8 +26,28 @@ pub(super) fn configure(
     flow: &Flow,
     randomness: Randomness,
 ) -> anyhow::Result<TraceConfig> {
+    configure_for(args, task, name, flow, (randomness, Evidence::Captured))
+}
+
+/// The configuration of a trace of this flow over a link whose replies are this.
+pub(super) fn configure_for(
+    args: &TraceArgs,
+    task: Task<'_>,
+    name: &str,
+    flow: &Flow,
+    (randomness, evidence): (Randomness, Evidence),
+) -> anyhow::Result<TraceConfig> {
     if let Some(earlier) = task.earlier() {
-        return earlier.go_on(&args.options, flow);
+        let config = earlier.go_on(&args.options, flow)?;
+        if config.evidence != evidence {
+            bail!(match evidence {
+                Evidence::Captured =>
+                    "the recording was made without privileges, from kernel reports: resume it without them",
+                Evidence::Reconstructed =>
+                    "the recording holds captured packets: resume it with the privilege to capture",
+            });
+        }
+        return Ok(config);
     }
     let Flow { probe, ident, .. } = *flow;
     let ident = if matches!(probe, ProbeType::Protocol(_)) { 0 } else { ident };
@@ -40,6 +61,7 @@ pub(super) fn configure(
         first_id,
         flow_label: if flow.target.is_ipv6() { flow_label } else { 0 },
         secret: Some(Secret { key, known_port, known_label }),
+        evidence,
         ..defaults
     };
     // Who says how many probes may be in flight wants traceroute's order.
@@ -83,6 +105,12 @@ fn in_options(error: ConfigError) -> anyhow::Error {
                 "the limit of --mtu, {limit} bytes, is too short: choose a longer one, or leave it out"
             )
         }
+        ConfigError::NeedsCapture { what } => anyhow!(
+            "{what} need captured packets, and here replies are reconstructed from kernel reports: run with sudo, or use UDP or -I, without --flow dublin"
+        ),
+        ConfigError::TooFewPorts { probes, first, ports } => anyhow!(
+            "{probes} probes need a destination port each, and there are {ports} from {first} on: choose a lower --port"
+        ),
         ConfigError::OutOfRange { .. } | ConfigError::NoMtu => error.into(),
     }
 }

@@ -22,7 +22,7 @@ use super::complain;
 use super::flags::RotateOptions;
 use crate::capture::{CaptureError, Format, Interface, Neighbours, Recording};
 use crate::privilege::{self, files};
-use crate::recording::{RecordingMetadata, packet_comment};
+use crate::recording::{RECONSTRUCTED_REPLIES, RecordingMetadata, packet_comment};
 use crate::time::{ClockStep, Span, Timestamp};
 use crate::trace::{Disposition, Path as TracePath};
 use crate::untrusted::Untrusted;
@@ -143,6 +143,10 @@ impl Prepared {
         (interface, neighbours): (Interface, Neighbours),
     ) -> anyhow::Result<Self> {
         let Destination { to, path } = destination;
+        let reconstructed = carried.iter().any(RecordingMetadata::is_reconstructed);
+        if reconstructed && Format::from_path(&path) == Format::Pcap {
+            return Err(CaptureError::Reconstructed { name: path.display().to_string() }.into());
+        }
         let (out, name) = match to {
             To::Directory(directory, size, keep) => {
                 let [carried] = <[_; 1]>::try_from(carried).map_err(|_| anyhow!(ROTATES_ONE))?;
@@ -170,7 +174,7 @@ impl Prepared {
             }
         };
         let format = Format::from_path(&path);
-        let comments: Vec<_> = carried.iter().map(RecordingMetadata::to_comment).collect();
+        let comments = comments(&carried);
         let out: Box<dyn Write + Send> = Box::new(out);
         let recording = Recording::with_comments(out, name, format, &interface, &comments)?;
         let recording = recording.among(neighbours);
@@ -295,9 +299,9 @@ impl Rotation {
         })?;
         self.files.push_back(file_name);
         let carried = RecordingMetadata { first_round: self.round, ..self.carried.clone() };
-        let (format, comment) = (Format::from_path(&self.path), carried.to_comment());
+        let (format, comments) = (Format::from_path(&self.path), comments(&[carried]));
         let file: Box<dyn Write + Send> = Box::new(file);
-        let begun = Recording::new(file, shown, format, &self.interface, &comment)?;
+        let begun = Recording::with_comments(file, shown, format, &self.interface, &comments)?;
         Ok(begun.among(self.neighbours.clone()))
     }
 
@@ -314,6 +318,13 @@ impl Rotation {
             }
         }
     }
+}
+
+/// The comments on the section of a recording of these traces.
+fn comments(carried: &[RecordingMetadata]) -> Vec<String> {
+    let reconstructed = carried.iter().any(RecordingMetadata::is_reconstructed);
+    let configured = carried.iter().map(RecordingMetadata::to_comment);
+    configured.chain(reconstructed.then(|| RECONSTRUCTED_REPLIES.to_owned())).collect()
 }
 
 /// "out.pcapng" at this millisecond: "out-20261124T120000.123Z.pcapng".

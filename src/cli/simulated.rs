@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
-use super::configure::{configure, largest};
+use super::configure::{configure_for, largest};
 use super::earlier::Earlier;
 use super::flags::{BUILT_IN, TraceArgs};
 use super::opened::{Opened, Target, Wanted, check_targets, prepare_tape};
@@ -111,7 +111,7 @@ fn simulated_target(
     // Each target has its own identifier.
     let own = |ident: u16| ident.wrapping_add(place).max(1);
     let flow = Flow { source, target, probe: wanted.probe, ident: own(first) };
-    let mut config = configure(args, task, name, &flow, randomness)?;
+    let mut config = configure_for(args, task, name, &flow, (randomness, topology.evidence()))?;
     if wanted.may_confirm(task) {
         let ident = own(first ^ 0x101);
         config.confirmation = Some(Confirmation { ident, seed: randomness.seed });

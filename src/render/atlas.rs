@@ -96,7 +96,8 @@ struct ReplyPacket {
     /// Not of Atlas: why there is no RTT, where a step of the clock took it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     clock_fault: bool,
-    size: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     flags: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -322,7 +323,7 @@ mod tests {
         let plain = Reply::plain([192, 0, 2, 1].into(), ReplyKind::Answer { tcp_flags: None });
         let reply = |millis, late| {
             let (at, rtt) = (at(millis), Some(at(millis).since(at(1))));
-            Reply { at, rtt, len: 28, late, ..plain.clone() }
+            Reply { at, rtt, len: Some(28), late, ..plain.clone() }
         };
         let probe_type = ProbeTraits { atlas: "UDP", scamper: "udp", headers_len: 28, echo: false };
         let sent = [1, 2, 3, 9].map(at);

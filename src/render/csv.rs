@@ -101,7 +101,7 @@ const COLUMNS: &[Column] = &[
     ("reply_ttl", |row| some(row.reply.map(|reply| reply.ttl))),
     ("reply_tos", |row| some(row.reply.map(|reply| reply.tos))),
     ("reply_ip_id", |row| some(row.reply.and_then(|reply| reply.ip_id))),
-    ("reply_len", |row| some(row.reply.map(|reply| reply.len))),
+    ("reply_len", |row| some(row.reply.and_then(|reply| reply.len))),
     ("kind", |row| some(row.said().map(|said| said.kind))),
     ("icmp_type", |row| some(row.said().and_then(|said| said.icmp_type))),
     ("icmp_code", |row| some(row.said().and_then(|said| said.icmp_code))),

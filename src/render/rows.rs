@@ -189,7 +189,7 @@ impl AskedRow {
             max_ttl: config.max_ttl,
             queries: config.queries,
             wait: config.wait,
-            in_flight: config.in_flight,
+            in_flight: config.most_in_flight(),
             scout: config.has_scout(),
             send_wait: config.send_wait,
             tos: config.tos,
@@ -246,7 +246,7 @@ pub(super) struct ReplyRow {
     reply_tos: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_ip_id: Option<u16>,
-    reply_len: u32,
+    reply_len: Option<u32>,
     quoted_ttl: Option<u8>,
     quoted_tos: Option<u8>,
     quoted_total_len: Option<u32>,

@@ -98,7 +98,8 @@ struct Hop<'a> {
     reply_tos: u8,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_ipid: Option<u16>,
-    reply_size: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_size: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp_type: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -56,6 +56,16 @@ fn ten_hops_of_40_ms_and_one_long_link_anywhere_take_one_round_trip() {
     }
 }
 
+/// The TTL with which the target answers stands in for the one that it quotes.
+#[test]
+fn replies_without_quotes_cost_hardly_any_more_probes() {
+    let (plain, it) = (every_length(), every_length());
+    let it: Vec<Case> = it.into_iter().map(|case| case.with(Twist::Sockets)).collect();
+    let (plain, it) = (Summary::of(&plain, Tool::Scouting), Summary::of(&it, Tool::Scouting));
+    assert_right(&it);
+    assert_eq!(it.excess, plain.excess);
+}
+
 /// Flows, families, limits, and how the target answers make no difference.
 #[test]
 fn what_is_asked_with_makes_no_difference() {

@@ -17,7 +17,7 @@ use crate::capture::MAX_RECORD;
 use crate::capture::buffer::Buffer;
 use crate::capture::pcapng::{self, BLOCK_MIN, Packet, Section, u32_at};
 use crate::time::{ClockStep, Timestamp};
-use crate::wire::LinkType;
+use crate::wire::{Evidence, LinkType};
 
 /// What a record turned out to be.
 pub(super) enum Found {
@@ -84,7 +84,9 @@ pub(super) fn find_record<R: Read>(
     let at = Timestamp::from_parts(record.ts_sec.into(), i64::from(record.ts_frac) * unit);
     let original_len = record.orig_len;
     let (interface, offset) = (0, HEADER);
-    let packet = Packet { at, link, interface, record_len, offset, captured, original_len };
+    let evidence = Evidence::Captured;
+    let packet =
+        Packet { at, link, interface, record_len, offset, captured, original_len, evidence };
     Ok(Some(Found::Packet(packet)))
 }
 

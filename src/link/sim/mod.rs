@@ -18,6 +18,7 @@ mod network;
 mod node;
 mod random;
 mod refusal;
+mod sockets;
 mod spec;
 mod topology;
 mod transit;
@@ -35,12 +36,13 @@ pub use node::{
     Advice, Balance, Expiry, Forged, Hold, Malformed, Nat, NatQuotes, Node, Outage, Ports, Rate,
     Rewrite, Unreachable,
 };
+use sockets::Sockets;
 pub use spec::TopologyError;
 pub use topology::Topology;
 
 use super::{Link, LinkError, Received, Transmit};
 use crate::time::{Span, Timestamp};
-use crate::wire::{Frame, LinkType, ip};
+use crate::wire::{Evidence, Frame, LinkType, ip};
 
 /// When virtual time begins: 2026-01-01T00:00:00Z.
 pub const START: Timestamp = Timestamp::from_parts(1_767_225_600, 0);
@@ -64,6 +66,8 @@ pub struct SimLink {
     caused: u64,
     /// Who sends answers that the target did not, once a probe was sent.
     attacker: Option<Attacker>,
+    /// If the host has no privilege, what its sockets are told.
+    sockets: Option<Sockets>,
     /// The frame given out last.
     frame: Vec<u8>,
 }
@@ -73,6 +77,7 @@ impl SimLink {
     #[must_use]
     pub fn new(topology: Topology) -> Self {
         let settings = topology.clock.clone();
+        let sockets = topology.sockets.then(Sockets::default);
         Self {
             network: Network::new(topology),
             now: START,
@@ -82,6 +87,7 @@ impl SimLink {
             queue: BTreeMap::new(),
             caused: 0,
             attacker: None,
+            sockets,
             frame: Vec::new(),
         }
     }
@@ -140,10 +146,13 @@ impl Link for SimLink {
                 Some(Attacker::new(attack, header.source, header.destination, self.now));
         }
         let left = self.now.after(self.queued);
+        let by_kernel = self.sockets.as_mut().map(|sockets| sockets.send(transmit.datagram));
+        let datagram = by_kernel.as_deref().unwrap_or(transmit.datagram);
+        let replies = self.network.carry(left, datagram);
         if self.echoes {
-            self.expect(left, transmit.datagram.to_vec());
+            self.expect(left, datagram.to_vec());
         }
-        for (at, reply) in self.network.carry(left, transmit.datagram) {
+        for (at, reply) in replies {
             self.expect(at, reply);
         }
         Ok(())
@@ -180,7 +189,15 @@ impl Link for SimLink {
                     None => seen,
                 };
                 (self.now, self.frame) = (now, entry.remove());
-                Ok(Received::Frame(Frame::whole(at, LinkType::Raw, &self.frame)))
+                let mut evidence = Evidence::Captured;
+                if let Some(sockets) = &mut self.sockets {
+                    let Some(reported) = sockets.report(&self.frame) else {
+                        return self.receive(until);
+                    };
+                    (self.frame, evidence) = reported;
+                }
+                let frame = Frame::whole(at, LinkType::Raw, &self.frame);
+                Ok(Received::Frame(Frame { evidence, ..frame }))
             }
             (None, Some(limit)) => {
                 self.now = limit;

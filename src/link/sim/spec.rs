@@ -47,6 +47,9 @@ struct File {
     /// How the prober's clock is set meanwhile.
     #[serde(default)]
     clock: Vec<SettingKeys>,
+    /// Whether the prober has no privilege, so that its kernel reports replies to sockets.
+    #[serde(default)]
+    sockets: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -192,6 +195,7 @@ fn build(file: File) -> Result<Topology, Problem> {
         topology = topology.clock_set(Setting { after, by });
     }
     topology.attack = file.attack;
+    topology.sockets = file.sockets;
     topology = topology
         .with_source(Dual { v4: file.source, v6: file.source6 })
         .target_address(file.target.addresses());

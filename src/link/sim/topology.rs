@@ -13,6 +13,7 @@ use super::attack::Attack;
 use super::clock::Setting;
 use super::family::Dual;
 use super::node::{Balance, Node};
+use crate::wire::Evidence;
 use crate::wire::extension::Family;
 
 /// Index of the place where probes start.
@@ -51,6 +52,8 @@ pub struct Topology {
     pub(super) places: Vec<Place>,
     /// How the prober's clock is set meanwhile.
     pub(super) clock: Vec<Setting>,
+    /// The prober has no privilege, and probes through sockets.
+    pub(super) sockets: bool,
     /// The places of the stage added last.
     frontier: Vec<usize>,
 }
@@ -75,6 +78,7 @@ impl Topology {
             attack: None,
             places: vec![source, target],
             clock: Vec::new(),
+            sockets: false,
             frontier: vec![SOURCE],
         }
     }
@@ -130,6 +134,19 @@ impl Topology {
     pub fn clock_set(mut self, setting: Setting) -> Self {
         self.clock.push(setting);
         self
+    }
+
+    /// The prober has no privilege: frames are those that its kernel reports to sockets, and the replies among them
+    /// [reconstructed](Evidence::Reconstructed).
+    #[must_use]
+    pub fn through_sockets(self) -> Self {
+        Self { sockets: true, ..self }
+    }
+
+    /// What the frames of replies are.
+    #[must_use]
+    pub const fn evidence(&self) -> Evidence {
+        if self.sockets { Evidence::Reconstructed } else { Evidence::Captured }
     }
 
     /// The prober's address, or those of both families.

@@ -17,7 +17,11 @@ pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
     };
     let mut lines: Vec<_> = packets.iter().rev().flat_map(of_packet).collect();
     if let Some(latest) = packets.back() {
-        lines.push(format!("the latest, {} bytes from its IP header on:", latest.reply.len));
+        let len = latest
+            .reply
+            .len
+            .map_or_else(|| "reconstructed".to_owned(), |len| format!("{len} bytes"));
+        lines.push(format!("the latest, {len} from its IP header on:"));
         lines.extend(dump(&latest.bytes));
     }
     lines
@@ -30,11 +34,12 @@ fn of_packet(packet: &Packet) -> [String; 2] {
     let who = reply.responder;
     let id = reply.ip_id.map_or_else(String::new, |id| format!(", IP-ID {id:#06x}"));
     let duplicate = if reply.duplicate { ", duplicate" } else { "" };
-    let (frame, len, ttl, tos) = (reply.frame, reply.len, reply.ttl, reply.tos);
+    let (frame, ttl, tos) = (reply.frame, reply.ttl, reply.tos);
+    let len = reply.len.map_or_else(|| "reconstructed".to_owned(), |len| format!("{len} bytes"));
     [
         format!("{at}  {who}: {}", detail::said(reply)),
         format!(
-            "          round {round}, frame {frame}, {len} bytes, TTL {ttl}, TOS {tos:#04x}{id}{duplicate}"
+            "          round {round}, frame {frame}, {len}, TTL {ttl}, TOS {tos:#04x}{id}{duplicate}"
         ),
     ]
 }

@@ -15,6 +15,7 @@ use pnet_packet::udp::MutableUdpPacket;
 
 use super::secret::{self, tail_len};
 use super::{Flow, FlowMode, ProbeType};
+use crate::wire::Evidence;
 use crate::wire::checksum::{checksum, plus, transport};
 use crate::wire::extension::Family;
 use crate::wire::ip;
@@ -67,6 +68,16 @@ pub struct ProbeSpec {
     pub first_id: u16,
     /// The random key that only the sender of this run knows: see [`Secret`](super::Secret).
     pub key: Option<u64>,
+    /// What the frames of the run will be. Where replies are reconstructed, the kernel chooses the IP-ID.
+    pub evidence: Evidence,
+}
+
+impl ProbeSpec {
+    /// Whether the probe has an IP-ID of its own, which identifies it.
+    #[must_use]
+    pub fn has_ip_id(&self) -> bool {
+        self.flow.family() == Family::V4 && self.evidence.is_captured()
+    }
 }
 
 /// The length of a probe's IP header, in bytes (RFC 791 §3.1, RFC 8200 §3).
@@ -133,7 +144,7 @@ pub fn len(spec: &ProbeSpec) -> u16 {
 /// checksums tell UDP probes of a later round from those of the first.
 fn is_told_by_checksum(spec: &ProbeSpec) -> bool {
     let udp = matches!(spec.flow.probe, ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite);
-    let may_vary = spec.flow.family() == Family::V6 || spec.mode == FlowMode::Classic;
+    let may_vary = !spec.has_ip_id() || spec.mode == FlowMode::Classic;
     udp && spec.serial != spec.number && may_vary
 }
 
@@ -380,7 +391,7 @@ fn write_ip(spec: &ProbeSpec, len: u16, head: &mut [u8]) {
             packet.set_dscp(spec.tos >> 2);
             packet.set_ecn(spec.tos & 0b11);
             packet.set_total_length(len);
-            packet.set_identification(ip_id(spec));
+            packet.set_identification(if spec.has_ip_id() { ip_id(spec) } else { 0 });
             packet.set_flags(if spec.dont_fragment { Ipv4Flags::DontFragment } else { 0 });
             packet.set_ttl(spec.ttl);
             packet.set_next_level_protocol(protocol);

@@ -124,6 +124,7 @@ mod tests {
             flow_number: 0,
             first_id: 7,
             key: Some(key),
+            evidence: crate::wire::Evidence::Captured,
         };
         let mut bytes = Vec::new();
         craft::craft(&spec, &mut bytes);

@@ -173,6 +173,7 @@ mod tests {
                 flow_number: 0,
                 first_id: 65_500,
                 key,
+                evidence: crate::wire::Evidence::Captured,
             })
         })
     }

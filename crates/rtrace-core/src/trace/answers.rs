@@ -34,12 +34,11 @@ impl Tracer {
     /// Whether there is evidence against a reply: of those that quote the probe never.
     pub(super) fn is_contradicted(&self, at: ProbeRef, reply: &Reply) -> bool {
         let (path, doubts) = (&self.path, &self.path.doubts);
-        let Some(probe) = path.probe(at).filter(|_| reply.quote.is_none() && !doubts.trusting)
-        else {
+        let Some(probe) = path.probe(at).filter(|_| reply.is_answer() && !doubts.trusting) else {
             return false;
         };
         // One datagram does not both run out on the way and arrive.
-        let otherwise = probe.answer().is_some_and(|known| known.quote.is_some());
+        let otherwise = probe.answer().is_some_and(|known| !known.is_answer());
         let is_of_hops = matches!(at, ProbeRef::Scout | ProbeRef::Hop { .. });
         let nearer = is_of_hops && doubts.contradict(path.ttl_sent(at));
         otherwise || nearer
@@ -64,17 +63,16 @@ impl Tracer {
         Some(index)
     }
 
-    /// What a reply that quotes its probe says of others: before it is taken in itself.
+    /// What an ICMP error, which quotes its probe, says of others: before it is taken in itself.
     pub(super) fn learn(&mut self, at: ProbeRef, reply: &Reply) {
-        let Some(quote) = reply.quote.filter(|_| !reply.kind.is_advice()) else { return };
-        if self.path.doubts.trusting {
+        if reply.is_answer() || reply.kind.is_advice() || self.path.doubts.trusting {
             return;
         }
         if !matches!(at, ProbeRef::SizeProbe(_)) {
             let ttl = self.path.ttl_sent(at);
             if reply.kind.in_transit() {
                 self.path.doubts.note_ran_out(ttl);
-            } else {
+            } else if let Some(quote) = reply.quote {
                 self.path.doubts.note_quoted(ttl, quote.ttl);
             }
         }
@@ -98,7 +96,7 @@ impl Tracer {
     /// Takes the answers out of a probe's replies. If one of them settled it, it waits again.
     fn withdraw(&mut self, at: ProbeRef) {
         let Some(probe) = self.path.probe_mut(at) else { return };
-        let answers = |reply: &Reply| reply.quote.is_none();
+        let answers = Reply::is_answer;
         if !probe.replies.iter().any(answers) {
             return;
         }

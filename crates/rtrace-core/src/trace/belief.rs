@@ -207,7 +207,9 @@ pub(super) struct Belief {
 
 impl Belief {
     pub(super) fn of(config: &TraceConfig, idents: &ProbeSelector) -> Self {
-        let secret = config.secret.filter(|_| !matches!(idents, ProbeSelector::Listed(_)));
+        // Of reconstructed replies the kernel has matched the socket.
+        let weighs = config.evidence.is_captured() && !matches!(idents, ProbeSelector::Listed(_));
+        let secret = config.secret.filter(|_| weighs);
         let rises = config.probe == ProbeType::Udp && config.flow_mode == FlowMode::Classic;
         let planned = u64::from(config.scout_number()) + 1;
         let ports = u64::from(u16::MAX - config.first_port) + 1;

@@ -67,10 +67,14 @@ impl Claim {
         }
         // Extensions of quotes of foreign datagrams are not kept.
         correlator.quoted(&datagram.quote?, belief, captured)?;
+        let is_captured = datagram.evidence.is_captured();
         let (quote, extension) = icmp.quote_words.map_or((icmp.body, None), |words| {
             extension::quoted_and_extension(icmp.body, words, family)
         });
-        let quote = quoted::decode(quote).ok()?;
+        let mut quote = quoted::decode(quote).ok()?;
+        if !is_captured {
+            quote.forget_unknown();
+        }
         let found = correlator.quoted(&quote, belief, captured)?;
         let (icmp_type, code, mtu) = (icmp.icmp_type, icmp.code, icmp.mtu);
         Some(Self {
@@ -79,7 +83,7 @@ impl Claim {
             rewritten: found.rewritten,
             guessable: found.guessable,
             translated: found.translated,
-            quote: Some(Quote::of(&quote.header, quote.len)),
+            quote: is_captured.then(|| Quote::of(&quote.header, quote.len)),
             extension: extension.map(Box::new),
         })
     }
@@ -96,13 +100,14 @@ impl Claim {
             ttl: header.ttl,
             tos: header.tos,
             ip_id: header.id,
-            len: length(header.total_len),
+            len: frame.evidence.is_captured().then(|| length(header.total_len)),
             quote: self.quote,
             extension: self.extension,
             rewritten: self.rewritten,
             guessable: self.guessable,
             late: false,
             duplicate: false,
+            evidence: frame.evidence,
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The configuration of a trace, which is checked once, when a tracer is built from it.
 
 mod error;
+mod evidence;
 
 use std::net::IpAddr;
 
 pub use error::ConfigError;
+pub(super) use evidence::MOST_SIZERS;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,7 @@ use crate::probe::craft::{self, ProbeSpec};
 use crate::probe::{Flow, FlowMode, ProbeType, Secret};
 use crate::time::{Span, Timestamp};
 use crate::untrusted::Untrusted;
+use crate::wire::Evidence;
 
 use super::path::Probe;
 
@@ -207,6 +210,10 @@ pub struct TraceConfig {
     /// The number of probes that earlier rounds may have had, from which the serials of this round continue.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub first_serial: u32,
+    /// What the frames of replies are: captured, or reconstructed from what the kernel reports to sockets without privilege.
+    /// There the kernel chooses the IP-ID of probes over IPv4, so nothing is identified by it.
+    #[serde(default, skip_serializing_if = "is_captured")]
+    pub evidence: Evidence,
 }
 
 impl TraceConfig {
@@ -251,6 +258,7 @@ impl TraceConfig {
             secret: None,
             confirmation: None,
             first_serial: 0,
+            evidence: Evidence::Captured,
         }
     }
 
@@ -261,10 +269,11 @@ impl TraceConfig {
         Self { scout: true, in_flight: SCOUTED_IN_FLIGHT, ..self }
     }
 
-    /// Whether this trace has a scout: with a single hop it needs none.
+    /// Whether this trace has a scout: with a single hop it needs none, and beside a scout nothing may be in flight
+    /// where probes go [one at a time](Self::is_one_at_a_time).
     #[must_use]
     pub fn has_scout(&self) -> bool {
-        self.scout && self.max_ttl > self.first_ttl
+        self.scout && self.max_ttl > self.first_ttl && !self.is_one_at_a_time()
     }
 
     /// Probe `number` of a round.
@@ -351,6 +360,7 @@ impl TraceConfig {
             flow_number: 0,
             first_id: self.first_id,
             key: self.secret.map(|secret| secret.key),
+            evidence: self.evidence,
         }
     }
 
@@ -374,6 +384,7 @@ impl TraceConfig {
         if varies_len && self.probe != ProbeType::Udp {
             return Err(ConfigError::DublinIsOfUdp);
         }
+        self.check_evidence()?;
         if self.mtu {
             self.check_mtu(is_tcp, varies_len)?;
         }
@@ -439,6 +450,11 @@ fn first_broken(rules: &[(bool, &'static str, &'static str)]) -> Result<(), Conf
         Some((_, what, range)) => Err(ConfigError::OutOfRange { what, range }),
         None => Ok(()),
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_captured(evidence: &Evidence) -> bool {
+    evidence.is_captured()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -20,6 +20,7 @@ use std::collections::HashMap;
 use crate::probe::craft::is_of_key;
 use crate::probe::{self, Answer, AnswerKey, Flow, ProbeKey, ProbeType};
 use crate::time::Timestamp;
+use crate::wire::Evidence;
 use crate::wire::checksum::transport;
 use crate::wire::ip::IpHeader;
 use crate::wire::ipv4;
@@ -59,6 +60,8 @@ pub(super) struct Correlator {
     confirming: Option<u16>,
     /// What makes its probes hard to guess.
     secret: Option<u64>,
+    /// Of reconstructed replies the kernel has matched the socket.
+    evidence: Evidence,
     /// In a capture of whatever tool.
     lenient: Option<Lenient>,
     /// What it took in; and while it rests, the same in few octets and nothing else.
@@ -116,6 +119,7 @@ impl Correlator {
             answers: HashMap::with_capacity(reserved),
             confirming: confirmation.map(|it| it.ident),
             secret: config.secret.map(|secret| secret.key),
+            evidence: config.evidence,
             lenient,
             taken: Vec::with_capacity(reserved),
             rested: Box::default(),
@@ -270,6 +274,9 @@ impl Correlator {
         if quote.header.protocol != protocol {
             return None;
         }
+        if !self.evidence.is_captured() {
+            return self.reported(quote, &key);
+        }
         if !belief.is_strict() {
             return self.likely(quote, &key);
         }
@@ -281,6 +288,21 @@ impl Correlator {
             guessable: proof == Proof::Guessable,
             translated: fit.translated,
         })
+    }
+
+    /// The probe that a reconstructed quote shows. Of UDP the octets are those of the probe itself. Those of ICMP echo are as the
+    /// router quoted them: a translation may have left another checksum, and the sequence number identifies the probe.
+    fn reported(&self, quote: &Quoted<'_>, key: &ProbeKey) -> Option<Found> {
+        let ends = (self.flow.source, self.flow.target);
+        if (quote.header.source, quote.header.destination) != ends {
+            return None;
+        }
+        if let Some(at) = self.exact.get(key) {
+            return Some(Found::plain(*at, false));
+        }
+        let left = self.left_known(key, quote.payload);
+        let known = self.without_checksum.get(&left).filter(|_| quote.header.is_icmp())?;
+        known.map(|it| Found::plain(it.at, it.checksum_right))
     }
 
     /// The probe that a quote shows, and how it shows it.

@@ -1,8 +1,11 @@
 //! A captured frame, decoded once, however many traces and rounds it is shown to.
 
+use std::borrow::Cow;
+
+use super::config::TraceConfig;
 use crate::wire::ip::{self, IcmpMessage, IpHeader};
 use crate::wire::quoted::{self, Quoted};
-use crate::wire::{Frame, link};
+use crate::wire::{Evidence, Frame, link};
 
 /// A captured frame with what it holds, which is decoded once.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,17 @@ impl<'a> Packet<'a> {
     #[must_use]
     pub fn of(frame: &Frame<'a>) -> Self {
         Self { frame: *frame, datagram: Datagram::of(frame) }
+    }
+
+    /// What of it a run goes by: not the IP-ID where the kernel chose that of the probes.
+    pub(super) fn of_run(&self, config: &TraceConfig) -> Cow<'_, Self> {
+        let mut seen = Cow::Borrowed(self);
+        if !config.evidence.is_captured()
+            && let Some(datagram) = &mut seen.to_mut().datagram
+        {
+            datagram.header.id = None;
+        }
+        seen
     }
 }
 
@@ -35,19 +49,26 @@ pub(super) struct Datagram<'a> {
     pub(super) cut: bool,
     /// What is there of the quote if that was cut off within its IP header.
     pub(super) cut_quote: Option<&'a [u8]>,
+    /// If it is reconstructed, what the kernel does not report is not there.
+    pub(super) evidence: Evidence,
 }
 
 impl<'a> Datagram<'a> {
     /// The datagram in a frame, if it holds one.
     pub(super) fn of(frame: &Frame<'a>) -> Option<Self> {
         let datagram = link::ip_datagram(frame.link, frame.bytes).ok()??;
-        let (header, payload) = ip::decode(datagram).ok()?;
+        let (mut header, payload) = ip::decode(datagram).ok()?;
         let head = datagram.get(..header.header_len).unwrap_or_default();
         let icmp = header.is_icmp().then(|| ip::icmp(header.family(), payload).ok()).flatten();
         let body = icmp.filter(|icmp| icmp.quotes && header.is_first).map(|icmp| icmp.body);
-        let quote = body.and_then(|body| quoted::decode(body).ok());
+        let mut quote = body.and_then(|body| quoted::decode(body).ok());
+        let evidence = frame.evidence;
+        if !evidence.is_captured() {
+            header.id = None;
+            quote.iter_mut().for_each(Quoted::forget_unknown);
+        }
         let cut = u32::try_from(frame.bytes.len()).is_ok_and(|len| len < frame.original_len);
         let cut_quote = body.filter(|_| cut && quote.is_none());
-        Some(Self { header, head, payload, icmp, quote, cut, cut_quote })
+        Some(Self { header, head, payload, icmp, quote, cut, cut_quote, evidence })
     }
 }

@@ -325,7 +325,8 @@ impl Waiting {
         let exact = || self.beyond(path, config).filter(|_| config.in_flight_exact);
         let patience = config.wait.patience(None, None, self.largest_rtt);
         let beyond = everywhere
-            .or_else(|| exact().map(|(farthest, _)| (farthest.saturating_add(1), patience)));
+            .or_else(|| exact().map(|(farthest, _)| (farthest.saturating_add(1), patience)))
+            .filter(|_| !config.is_one_at_a_time());
         move |at| {
             let (probe, (first, holds)) = path.probe(at).zip(beyond)?;
             Some(probe.sent?.after(holds)).filter(|_| probe.ttl >= first)

@@ -153,6 +153,8 @@ pub struct Path {
     pub(super) queries: u16,
     /// Whether a scout goes first.
     pub(super) has_scout: bool,
+    /// Whether errors show the TTL that they quote: reconstructed ones do not.
+    shows_quotes: bool,
     /// The lowest TTL at which the target has answered, in time or late, or what its answer to the scout says of it; if it has
     /// not, the lowest with any other error beyond which nobody answers, or where a loop has shown: the trace goes no further.
     pub end: Option<u8>,
@@ -227,6 +229,7 @@ impl Path {
             seen: 0,
             queries: config.queries,
             has_scout: config.has_scout(),
+            shows_quotes: config.evidence.is_captured(),
             end: None,
             scout: None,
             until: Timestamp::default(),

@@ -27,7 +27,7 @@ impl Tracer {
         }
         let took = self.path.hop(end).and_then(|hop| {
             let answers = hop.probes.iter().filter_map(|probe| probe.answer());
-            answers.filter(|it| it.quote.is_none()).filter_map(super::reply::Reply::measured).min()
+            answers.filter(|it| it.is_answer()).filter_map(super::reply::Reply::measured).min()
         });
         let silent = took.unwrap_or(Span::ZERO).scaled(SILENT);
         let before =

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::time::{Span, Timestamp};
+use crate::wire::Evidence;
 use crate::wire::extension::{Extension, Family};
 use crate::wire::tcp::Flags;
 use crate::wire::{icmpv4, icmpv6};
@@ -113,11 +114,12 @@ pub struct Reply {
     pub ttl: u8,
     /// The type of service (IPv6: traffic class) that it arrived with.
     pub tos: u8,
-    /// The identification field of its IPv4 header (RFC 791 §3.1); `None` over IPv6.
+    /// The identification field of its IPv4 header (RFC 791 §3.1); `None` over IPv6, and if it is
+    /// [reconstructed](Evidence::Reconstructed).
     pub ip_id: Option<u16>,
-    /// The length of its datagram in bytes.
-    pub len: u32,
-    /// The header of the probe that it quotes, if it quotes one.
+    /// The length of its datagram in bytes; `None` if it is reconstructed.
+    pub len: Option<u32>,
+    /// The header of the probe that it quotes, if it quotes one; `None` if it is reconstructed.
     pub quote: Option<Quote>,
     /// The extension structure that follows the quote (RFC 4884), if there is one.
     pub extension: Option<Box<Extension>>,
@@ -130,6 +132,8 @@ pub struct Reply {
     pub late: bool,
     /// Its probe had already had a reply of this kind from this responder.
     pub duplicate: bool,
+    /// Whether it was captured, or reconstructed from what the kernel reported.
+    pub evidence: Evidence,
 }
 
 impl Reply {
@@ -139,12 +143,17 @@ impl Reply {
         self.rtt.filter(|_| !self.clock_fault)
     }
 
+    /// Whether it is an answer in the probe's own protocol, which quotes nothing; other replies are ICMP errors.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(self.kind, ReplyKind::Answer { .. })
+    }
+
     /// Whether the target says by it that the probe has reached it. Time exceeded from its address does not: a host
     /// says that of no datagram for itself.
     #[must_use]
     pub fn is_of_target(&self, target: IpAddr) -> bool {
-        let answer = matches!(self.kind, ReplyKind::Answer { .. });
-        answer || self.responder == target && self.kind.is_one_of(&REFUSED)
+        self.is_answer() || self.responder == target && self.kind.is_one_of(&REFUSED)
     }
 
     /// Whether the path may end where it comes from: it is neither advice nor time exceeded in transit, and no size
@@ -185,13 +194,14 @@ impl Reply {
             ttl: 64,
             tos: 0,
             ip_id: None,
-            len: 56,
+            len: Some(56),
             quote: None,
             extension: None,
             rewritten: false,
             guessable: false,
             late: false,
             duplicate: false,
+            evidence: Evidence::Captured,
         }
     }
 }

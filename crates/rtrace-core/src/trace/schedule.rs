@@ -228,7 +228,7 @@ impl Schedule {
 
     /// Whether as many probes are in flight as may be.
     pub(super) fn is_full(&self, config: &TraceConfig, shown: &Shown) -> bool {
-        self.unconfirmed.len() + shown.under_way >= usize::from(config.in_flight)
+        self.unconfirmed.len() + shown.under_way >= usize::from(config.most_in_flight())
     }
 
     /// The TTL that is asked next once the scout was sent.

@@ -294,6 +294,11 @@ impl Tracer {
         self.waiting.since(&self.path)
     }
 
+    /// The keys of the probes that wait for an answer.
+    pub(super) fn waiting_keys(&self) -> impl Iterator<Item = ProbeKey> {
+        self.waiting.all(&self.path).filter_map(|at| Some(self.path.probe(at)?.key))
+    }
+
     /// The time after which a probe counts as silent while its answer is still waited for; `None` before any RTT is
     /// known.
     pub(super) fn silence(&self) -> Option<Span> {
@@ -380,7 +385,8 @@ impl Engine for Tracer {
     }
 
     fn handle_packet(&mut self, packet: &Packet<'_>) -> (Disposition, &Path) {
-        let Packet { frame, datagram } = packet;
+        let packet = packet.of_run(&self.config);
+        let Packet { frame, datagram } = &*packet;
         let disposition = self.take_datagram(frame, datagram.as_ref());
         self.count_unmatched(disposition);
         if let Some(datagram) = datagram.filter(|_| disposition == Disposition::Unrelated) {

@@ -18,6 +18,8 @@ pub mod quoted;
 pub mod tcp;
 pub mod udp;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::Timestamp;
 pub use link::LinkType;
 
@@ -53,7 +55,8 @@ impl<'a> Frame<'a> {
 }
 
 /// Whether the octets of a frame were on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Evidence {
     /// They were captured.
     #[default]
@@ -61,6 +64,14 @@ pub enum Evidence {
     /// They were put together from what the kernel reported of the frame. Octets that it did not report are zero, and mean
     /// nothing: identification, checksums and, of a quoted IP header, all but addresses and protocol.
     Reconstructed,
+}
+
+impl Evidence {
+    /// Whether the octets were captured.
+    #[must_use]
+    pub const fn is_captured(self) -> bool {
+        matches!(self, Self::Captured)
+    }
 }
 
 /// The protocol whose header could not be decoded.

@@ -18,6 +18,14 @@ pub struct Quoted<'a> {
     pub len: usize,
 }
 
+impl Quoted<'_> {
+    /// Leaves out the IP-ID and the flow label of a [reconstructed](super::Evidence::Reconstructed) quote: they are not
+    /// known, and zero there.
+    pub(crate) fn forget_unknown(&mut self) {
+        (self.header.id, self.header.flow_label) = (None, None);
+    }
+}
+
 /// How much of the payload RFC 792 promises, and every protocol's header has at least.
 const PROMISED: usize = 8;
 

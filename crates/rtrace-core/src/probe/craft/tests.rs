@@ -34,6 +34,7 @@ fn spec([source, target]: [&str; 2], probe: ProbeType, mode: FlowMode) -> ProbeS
         flow_number: 0,
         first_id: 0xfff0,
         key: Some(0xd1ce_5eed_0123_4567),
+        evidence: crate::wire::Evidence::Captured,
     }
 }
 

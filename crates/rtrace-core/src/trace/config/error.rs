@@ -56,6 +56,26 @@ pub enum ConfigError {
         /// The length of the probes of the trace.
         len: u16,
     },
+    /// These probes need captured packets; unprivileged sockets cannot send them or match their replies.
+    #[error(
+        "{what} need captured packets: run with CAP_NET_RAW, or use UDP or ICMP echo probes without flow mode dublin"
+    )]
+    NeedsCapture {
+        /// The probes.
+        what: &'static str,
+    },
+    /// Over unprivileged sockets every UDP probe of a trace needs a destination port of its own.
+    #[error(
+        "{probes} probes need a destination port each, and there are {ports} from {first} on: choose a lower first port"
+    )]
+    TooFewPorts {
+        /// The number of probes.
+        probes: u32,
+        /// The first destination port.
+        first: u16,
+        /// The number of ports from there on.
+        ports: u32,
+    },
 }
 
 impl ConfigError {

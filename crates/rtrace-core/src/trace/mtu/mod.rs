@@ -26,6 +26,7 @@ mod tracer;
 
 use std::net::IpAddr;
 
+pub(super) use super::config::MOST_SIZERS;
 use super::config::TraceConfig;
 use super::path::Path;
 use crate::time::Span;
@@ -33,8 +34,6 @@ use search::Search;
 
 pub use tracer::MtuTracer;
 
-/// The most size probes of one run: a search takes a few, and about thirty for each black hole.
-pub(super) const MOST_SIZERS: usize = 500;
 /// The pause after which a router that limits its ICMP errors can send another: Linux sends one a second.
 const REST: Span = Span::from_millis(1_100);
 /// How it became known that a link is narrow.

@@ -23,6 +23,7 @@ impl Path {
         }
         let Some(reply) = self.probe(at).and_then(|probe| self.evidence(probe)) else { return };
         let (router, kind, quote) = (reply.responder, reply.kind, reply.quote);
+        let is_error = !reply.is_answer();
         let (of_target, may_end) = (reply.is_of_target(self.target), reply.may_end());
         let ttl = self.ttl_sent(at);
         let quoted = quote.map(|quote| quote.ttl).filter(|quoted| *quoted > 0);
@@ -36,7 +37,7 @@ impl Path {
             self.farthest = self.farthest.max(ttl);
         } else if is_scout && may_end {
             self.distance = distance;
-        } else if of_target && quote.is_some() {
+        } else if of_target && is_error {
             self.direct_end = Some(self.direct_end.map_or(ttl, |end| end.min(ttl)));
             self.quoted_end = self.quoted_end.into_iter().chain(distance).min();
         } else if may_end && !of_target {
@@ -62,7 +63,7 @@ impl Path {
     /// anything is waited for.
     pub(in super::super) fn evidence<'a>(&self, probe: &'a Probe) -> Option<&'a Reply> {
         let in_time = |rtt| rtt <= self.longest_wait;
-        probe.counted().filter(|it| !it.late || it.quote.is_some() || it.rtt.is_some_and(in_time))
+        probe.counted().filter(|it| !it.late || !it.is_answer() || it.rtt.is_some_and(in_time))
     }
 
     /// How far away who answered the scout is, unless a TTL ran out there or beyond.
@@ -72,7 +73,7 @@ impl Path {
 
     /// Where the target's own replies end the path, those that are believed.
     pub(super) fn end_by_target(&self) -> Option<u8> {
-        let answers = |it: &Probe| self.evidence(it).is_some_and(|reply| reply.quote.is_none());
+        let answers = |it: &Probe| self.evidence(it).is_some_and(Reply::is_answer);
         let has_answer = |ttl: &u8| self.hop(*ttl).is_some_and(|it| it.probes.iter().any(answers));
         let answered = self.doubts.answered.iter().find(has_answer);
         self.end_by_quotes().into_iter().chain(answered).min()
@@ -101,12 +102,13 @@ impl Path {
         self.end = self.end.or(self.looped.map(|looped| looped.end));
     }
 
-    /// Whether nothing but answers that quote nothing says where the path ends, and hops before that have not answered:
+    /// Whether nothing but answers that quote nothing, or errors of which the quote is not known, says where the path ends, and hops before that have not answered:
     /// the target may be nearer.
     pub(in super::super) fn is_end_loose(&self) -> bool {
         let Some(end) = self.end.filter(|_| self.looped.is_none()) else { return false };
         let is_next = end <= self.farthest.saturating_add(1).max(self.first_ttl);
-        !is_next && self.end_by_target() == Some(end) && self.end_by_quotes() != Some(end)
+        let exactly = self.shows_quotes && self.end_by_quotes() == Some(end);
+        !is_next && self.end_by_target() == Some(end) && !exactly
     }
 
     /// Where the path ends by answers alone that quote nothing, if nothing else speaks for that; `guessed` if somebody was

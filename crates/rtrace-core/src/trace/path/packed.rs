@@ -11,6 +11,7 @@ use super::super::reply::{Quote, Reply, ReplyKind};
 use super::{Hop, Outcome, Path, Probe};
 use crate::probe::ProbeKey;
 use crate::time::{Span, Timestamp};
+use crate::wire::Evidence;
 use crate::wire::extension::Family;
 use crate::wire::tcp::Flags;
 
@@ -92,6 +93,8 @@ const REWRITTEN: u64 = 1 << 17;
 const GUESSABLE: u64 = 1 << 18;
 const LATE: u64 = 1 << 19;
 const DUPLICATE: u64 = 1 << 20;
+const CAPTURED: u64 = 1 << 21;
+const LONG: u64 = 1 << 22;
 
 fn mark(holds: bool, mark: u64) -> u64 {
     if holds { mark } else { 0 }
@@ -201,7 +204,9 @@ impl Last {
         put(octets, difference(reply.frame, self.frame));
         octets.extend([reply.ttl, reply.tos]);
         octets.extend(reply.ip_id.into_iter().flat_map(u16::to_be_bytes));
-        put(octets, reply.len.into());
+        if let Some(len) = reply.len {
+            put(octets, len.into());
+        }
         if let Some(Quote { ttl, tos, total_len, len }) = reply.quote {
             octets.extend([ttl, tos]);
             put(octets, total_len.into());
@@ -263,7 +268,7 @@ impl Last {
         let frame = added(self.frame, take(octets)?);
         let [ttl, tos] = several(octets)?;
         let ip_id = if has(IDENTIFIED) { Some(u16::from_be_bytes(several(octets)?)) } else { None };
-        let len = u32::try_from(take(octets)?).ok()?;
+        let len = if has(LONG) { Some(u32::try_from(take(octets)?).ok()?) } else { None };
         let quote = if has(QUOTES) {
             let [ttl, tos] = several(octets)?;
             let total_len = u32::try_from(take(octets)?).ok()?;
@@ -288,6 +293,7 @@ impl Last {
             guessable: has(GUESSABLE),
             late: has(LATE),
             duplicate: has(DUPLICATE),
+            evidence: if has(CAPTURED) { Evidence::Captured } else { Evidence::Reconstructed },
         })
     }
 }
@@ -309,6 +315,8 @@ fn of_reply(reply: &Reply) -> u64 {
         | mark(reply.guessable, GUESSABLE)
         | mark(reply.late, LATE)
         | mark(reply.duplicate, DUPLICATE)
+        | mark(reply.evidence.is_captured(), CAPTURED)
+        | mark(reply.len.is_some(), LONG)
 }
 
 #[cfg(test)]
@@ -337,7 +345,8 @@ mod tests {
         (any::<IpAddr>(), kind(), numbers, octets, any::<Option<u16>>(), quote, any::<Flagged>())
             .prop_map(|(responder, kind, numbers, [ttl, tos], ip_id, quote, flags)| {
                 let (at, rtt, frame, len) = numbers;
-                let [clock_fault, rewritten, guessable, late, duplicate, _] = flags;
+                let [clock_fault, rewritten, guessable, late, duplicate, captured] = flags;
+                let evidence = if captured { Evidence::Captured } else { Evidence::Reconstructed };
                 Reply {
                     at: Timestamp::from_nanos(at),
                     rtt: rtt.map(Span::from_nanos),
@@ -345,7 +354,8 @@ mod tests {
                     ttl,
                     tos,
                     ip_id,
-                    len,
+                    len: captured.then_some(len),
+                    evidence,
                     quote: quote.map(|(ttl, tos, total_len, len)| Quote {
                         ttl,
                         tos,

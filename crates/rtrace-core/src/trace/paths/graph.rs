@@ -102,7 +102,7 @@ impl Believed {
             }
             if reply.kind.in_transit() {
                 believed.ran_out.insert(flow, ttl);
-            } else if reply.quote.is_none() {
+            } else if reply.is_answer() {
                 *believed.answers.entry((flow, ttl)).or_default() += 1;
             }
         }
@@ -120,7 +120,7 @@ impl Believed {
         let Some(flow) = self.flows.number(&probe.key) else { return true };
         let few = self.answers.get(&(flow, ttl)).is_some_and(|count| *count < Self::MANY);
         let farther = self.ran_out.get(&flow).is_some_and(|farthest| ttl <= *farthest);
-        !(few && farther && telling(probe).is_some_and(|reply| reply.quote.is_none()))
+        !(few && farther && telling(probe).is_some_and(Reply::is_answer))
     }
 }
 

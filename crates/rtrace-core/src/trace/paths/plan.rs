@@ -3,7 +3,7 @@
 //! The probes of a flow have everything alike that routers choose by: UDP goes to port first + flow from one
 //! source port, echo requests have one checksum per flow, which their payload keeps, and a SYN comes from port
 //! ident + flow, so that firewalls see the one destination port that they let through. What tells the probes of a
-//! flow apart is the IP-ID; without one, over IPv6, a mark in the payload that the checksum of UDP shows; and the
+//! flow apart is the IP-ID; without one of its own (over IPv6, and where the kernel chooses it), a mark in the payload that the checksum of UDP shows; and the
 //! sequence number of an echo request or a SYN.
 
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,8 @@ impl Plan {
 /// A configuration as its flows need it: constant but for what tells probes apart, and as many probes
 /// per hop as it takes.
 pub(super) fn of_flows(config: TraceConfig) -> TraceConfig {
-    let varies_id = config.target.is_ipv4() && config.probe == ProbeType::Udp;
+    let has_id = config.target.is_ipv4() && config.evidence.is_captured();
+    let varies_id = has_id && config.probe == ProbeType::Udp;
     let flow_mode = if varies_id { FlowMode::Dublin } else { FlowMode::Paris };
     TraceConfig { flow_mode, scout: false, queries: MAX_WATCHED_QUERIES, ..config }
 }

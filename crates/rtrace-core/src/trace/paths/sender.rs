@@ -3,7 +3,7 @@
 //! The next questions are decided when the last ones have been sent and something new is known. The rate
 //! is that of every probe; a probe handed to the link counts as in flight until its own frame is captured.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::graph::{Graph, Pending};
 use super::plan::{self, Flows, Plan};
@@ -114,7 +114,7 @@ impl Sender {
         if now < self.next_at || !self.has_room(run) {
             return None;
         }
-        let (flow, ttl) = self.asks.pop_front()?;
+        let (flow, ttl) = self.asks.remove(self.next_ask(run, tracer)?)?;
         let interval = Span::from_secs_f64(1.0 / run.plan.rate);
         self.next_at = self.next_at.max(now.before(CATCH_UP)).after(interval);
         let key = loop {
@@ -150,6 +150,17 @@ impl Sender {
     fn is_worth_deciding(&self, tracer: &Tracer) -> bool {
         let under_way = self.leaving.len() + tracer.waiting_since().count();
         self.news > under_way / WORTH || under_way == 0 && self.news > 0
+    }
+
+    /// The place of the ask that is next. Where only its flow identifies a probe, that is one of a flow of which no probe is in
+    /// flight: the others have to wait.
+    fn next_ask(&self, run: &Run, tracer: &Tracer) -> Option<usize> {
+        if !run.config.is_one_at_a_time() {
+            return (!self.asks.is_empty()).then_some(0);
+        }
+        let waiting = tracer.waiting_keys().filter_map(|key| run.flows.number(&key));
+        let busy: BTreeSet<u16> = waiting.chain(self.leaving.iter().map(|it| it.ask.0)).collect();
+        self.asks.iter().position(|(flow, _)| !busy.contains(flow))
     }
 
     /// Whether a further probe may be on its way out.
@@ -216,7 +227,7 @@ impl Sender {
         if self.is_spent(run) {
             return expiry;
         }
-        let sendable = !self.asks.is_empty() && self.has_room(run);
+        let sendable = self.has_room(run) && self.next_ask(run, tracer).is_some();
         let send = sendable.then_some(self.next_at.max(self.polled));
         let silence = silence(tracer);
         let silent = tracer.waiting_since().map(|sent| sent.after(silence));

@@ -263,6 +263,7 @@ impl Engine for Rounds {
     }
 
     fn handle_packet(&mut self, packet: &Packet<'_>) -> (Disposition, &Path) {
+        let packet = packet.of_run(&self.config);
         let current = self.seen.number();
         let (frame, datagram) = (&packet.frame, packet.datagram.as_ref());
         let number = match self.seen.whose(frame, datagram) {

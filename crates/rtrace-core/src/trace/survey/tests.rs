@@ -51,6 +51,7 @@ impl Sent {
             flow_number: 0,
             first_id: self.ident,
             key: None,
+            evidence: crate::wire::Evidence::Captured,
         };
         craft::craft(&spec, &mut bytes);
         bytes

@@ -185,7 +185,8 @@ impl Tracer {
         let icmp_wrong =
             || header.is_icmp() && whole && !ip::icmp_checksum_is_right(header, payload);
         let head_wrong = || header.source.is_ipv4() && checksum(head) != 0;
-        let damaged = || icmp_wrong() || head_wrong();
+        // Those of a reconstructed reply are zero.
+        let damaged = || frame.evidence.is_captured() && (icmp_wrong() || head_wrong());
         let Some(claim) = claim else {
             if self.correlator.may_be_cut_off(datagram) {
                 return Disposition::CutShort;
@@ -254,7 +255,7 @@ impl Tracer {
         if settles {
             probe.outcome = Outcome::Answered(index);
         }
-        let answer = reply.quote.is_none();
+        let answer = reply.is_answer();
         if kept {
             probe.replies.push(reply);
             self.events.push_back(Event::Replied(at, index));
