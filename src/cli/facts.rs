@@ -31,7 +31,7 @@ pub(super) fn account(
              trips from or to one of them mix two clocks"
         ));
     }
-    if let Ok(totals) = link.statistics() {
+    if let Ok(Some(totals)) = link.statistics() {
         facts.kernel_received = Some(totals.received);
         facts.kernel_dropped = Some(totals.dropped);
         if totals.dropped > 0 {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use anyhow::bail;
 
-use super::configure::{configure, largest};
+use super::configure::{configure, configure_for, largest};
 use super::flags::{LinkChoice, TraceArgs};
 use super::opened::{Opened, Target, Wanted, check_targets, open_destination, prepare_tape};
 use super::randomness::Randomness;
@@ -97,7 +97,7 @@ pub(super) fn open_live(
         let (source, mtu) = (route.source, route.interface.mtu);
         let flow = Flow { source, target: *address, probe: wanted.probe, ident };
         let randomness = Randomness::of_kernel()?;
-        let mut config = configure(args, task, name, &flow, randomness)?;
+        let mut config = configure_for(args, task, name, &flow, (randomness, link.evidence()))?;
         let confirmation = |ident| Confirmation { ident, seed: randomness.seed };
         config.confirmation = link.second_ident(place).map(confirmation);
         let largest = largest(&mut config, mtu);

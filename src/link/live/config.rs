@@ -135,6 +135,18 @@ pub enum OpenError {
         /// The running program.
         executable: PathBuf,
     },
+    /// The kernel refuses an option without which nothing is seen of replies.
+    #[error(
+        "the kernel refused {option} ({}), without which no reply is seen: let the policy of this process \
+         (seccomp) permit it, or run with sudo",
+        errno.desc()
+    )]
+    NoReports {
+        /// The option.
+        option: &'static str,
+        /// The kernel's reason.
+        errno: nix::errno::Errno,
+    },
     /// This user may not open ping sockets.
     #[error(
         "ICMP echo needs CAP_NET_RAW, or a group in net.ipv4.ping_group_range: run with sudo, or send UDP probes (leave out -I)"

@@ -294,7 +294,10 @@ impl LiveLink {
             (None, Edge::Sockets(sockets)) if sockets.reports_sent() => {
                 "kernel (SO_TIMESTAMPING)".to_owned()
             }
-            (None, _) => "kernel (SO_TIMESTAMPNS)".to_owned(),
+            (None, Edge::Sockets(_)) => {
+                "kernel for replies; probes are stamped before they are sent".to_owned()
+            }
+            (None, Edge::Packets(_)) => "kernel (SO_TIMESTAMPNS)".to_owned(),
             (Some(hardware), _) => format!("hardware (SO_TIMESTAMPING, {})", hardware.device()),
         }
     }
@@ -321,18 +324,13 @@ impl LiveLink {
         self.waker.clone()
     }
 
-    /// The kernel's counters so far. Without privilege the kernel says nothing of what it dropped.
+    /// The kernel's counters so far; `None` without privilege: then the kernel counts nothing.
     ///
     /// # Errors
     /// [`LinkError::Io`], with the kernel's reason.
-    pub fn statistics(&mut self) -> Result<Statistics, LinkError> {
-        let counted = match &mut self.edge {
-            Edge::Packets(packets) => packets.capture.statistics(),
-            Edge::Sockets(sockets) => {
-                Ok(Statistics { received: sockets.received(), ..Statistics::default() })
-            }
-        };
-        counted.map_err(|source| LinkError::Io {
+    pub fn statistics(&mut self) -> Result<Option<Statistics>, LinkError> {
+        let Edge::Packets(packets) = &mut self.edge else { return Ok(None) };
+        packets.capture.statistics().map(Some).map_err(|source| LinkError::Io {
             operation: "read the counters",
             interface: self.interface.as_str().into(),
             source,

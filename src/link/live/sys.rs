@@ -12,6 +12,7 @@ use std::net::Ipv6Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 use pnet::transport::TransportSender;
@@ -190,17 +191,17 @@ pub fn descriptor(sender: &TransportSender) -> BorrowedFd<'_> {
 
 /// Makes a packet socket report the offset of the IP header in each frame.
 pub fn ask_for_network_headers(socket: &impl AsFd) -> io::Result<()> {
-    switch_on(socket, libc::SOL_PACKET, libc::PACKET_AUXDATA)
+    Ok(switch_on(socket, libc::SOL_PACKET, libc::PACKET_AUXDATA)?)
 }
 
 /// Locks the filter of a socket: nobody can remove or replace it, whatever becomes of this process.
 pub fn lock_filter(socket: &impl AsFd) -> io::Result<()> {
-    switch_on(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER)
+    Ok(switch_on(socket, libc::SOL_SOCKET, libc::SO_LOCK_FILTER)?)
 }
 
 /// Makes a socket give the extension structure of ICMP errors with their quotes (`IP_RECVERR_RFC4884`,
 /// `IPV6_RECVERR_RFC4884`).
-pub fn ask_for_extensions(socket: &impl AsFd, family: Family) -> io::Result<()> {
+pub fn ask_for_extensions(socket: &impl AsFd, family: Family) -> nix::Result<()> {
     match family {
         Family::V4 => switch_on(socket, libc::IPPROTO_IP, 26),
         Family::V6 => switch_on(socket, libc::IPPROTO_IPV6, 31),
@@ -208,7 +209,7 @@ pub fn ask_for_extensions(socket: &impl AsFd, family: Family) -> io::Result<()> 
 }
 
 /// Makes a socket send the flow labels in the addresses that it sends to.
-pub fn send_flow_labels(socket: &impl AsFd) -> io::Result<()> {
+pub fn send_flow_labels(socket: &impl AsFd) -> nix::Result<()> {
     const FLOWINFO_SEND: libc::c_int = 33; // IPV6_FLOWINFO_SEND of linux/in6.h
     switch_on(socket, libc::IPPROTO_IPV6, FLOWINFO_SEND)
 }
@@ -255,7 +256,7 @@ pub fn lease_flow_label(socket: &impl AsFd, target: Ipv6Addr, label: u32) -> io:
 }
 
 /// Switches on an option that is a number.
-fn switch_on(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
+fn switch_on(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> nix::Result<()> {
     let on: libc::c_int = 1;
     // SAFETY: the descriptor is open; the kernel reads an integer of that size.
     let result = unsafe {
@@ -267,7 +268,7 @@ fn switch_on(socket: &impl AsFd, level: libc::c_int, option: libc::c_int) -> io:
             length_of::<libc::c_int>(),
         )
     };
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    Errno::result(result).map(drop)
 }
 
 /// A guard that releases packet sockets without waiting, if it is dropped after them. Closing the last reference to a

@@ -196,7 +196,7 @@ fn a_probe_and_its_answer_are_each_seen_once_with_stamps_of_the_kernel() {
             let quiet = live.receive(Some(after)).unwrap();
             assert!(matches!(quiet, Received::Quiet(at) if at >= after), "{quiet:?}");
             assert_eq!(
-                live.statistics().unwrap(),
+                live.statistics().unwrap().unwrap(),
                 Statistics { received: 2, dropped: 0, elsewhere: 0 }
             );
         });

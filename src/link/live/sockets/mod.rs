@@ -21,6 +21,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
     ControlMessage, MsgFlags, SockaddrIn, SockaddrIn6, TimestampingFlag, sendmsg, setsockopt,
     sockopt,
@@ -64,13 +65,14 @@ pub(super) struct Sockets {
     /// For each target, the first and the second identifier.
     idents: Vec<(u16, Option<u16>)>,
     frames: VecDeque<Made>,
+    /// Probes that were handed over and whose leaving is not reported: they are handed out with what is read next, in order.
+    assumed: Vec<Made>,
     /// The frame that was handed out last.
     lent: Vec<u8>,
     room: Vec<u8>,
     /// What the kernel refused that a run can do without, in words.
     lacking: Vec<String>,
     survive_link_down: bool,
-    received: u64,
 }
 
 /// A frame that waits to be handed out.
@@ -113,11 +115,11 @@ impl Sockets {
             index: BTreeMap::new(),
             idents: Vec::new(),
             frames: VecDeque::new(),
+            assumed: Vec::new(),
             lent: Vec::new(),
             room: vec![0; ROOM],
             lacking: Vec::new(),
             survive_link_down: config.survive_link_down,
-            received: 0,
         };
         for target in &config.targets {
             let first = sockets.add(target, is_echo, target.source_port)?;
@@ -166,11 +168,6 @@ impl Sockets {
         self.flows.iter().all(|flow| flow.reports_sent)
     }
 
-    /// The number of frames so far.
-    pub(super) fn received(&self) -> u64 {
-        self.received
-    }
-
     /// Their descriptors.
     pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.flows.iter().map(|flow| flow.socket.as_fd())
@@ -193,7 +190,7 @@ impl Sockets {
         flow.sent.note(datagram, before, !flow.reports_sent);
         if !flow.reports_sent {
             let (bytes, evidence) = (datagram.to_vec(), Evidence::Reconstructed);
-            self.frames.push_back(Made { at: before, bytes, interface: 0, evidence });
+            self.assumed.push(Made { at: before, bytes, interface: 0, evidence });
         }
         Ok(())
     }
@@ -205,8 +202,8 @@ impl Sockets {
 
     /// Reads all reports that are there.
     pub(super) fn read(&mut self) {
-        let Self { flows, room, frames, .. } = self;
-        let mut made = Vec::new();
+        let Self { flows, room, frames, assumed, .. } = self;
+        let mut made = std::mem::take(assumed);
         for flow in flows {
             flow.read(room, &mut made);
         }
@@ -222,7 +219,6 @@ impl Sockets {
     /// The next frame that was read.
     pub(super) fn next(&mut self) -> Option<Captured<'_>> {
         let Made { at, bytes, interface, evidence } = self.frames.pop_front()?;
-        self.received += 1;
         self.lent = bytes;
         Some(Captured {
             at,
@@ -288,7 +284,8 @@ impl Flow {
             bind(&socket, route.source, route.scope, wished).map_err(|(address, source)| {
                 OpenError::Port { transport: if is_echo { "ICMP" } else { "UDP" }, address, source }
             })?;
-        let (reports_sent, lacking) = prepare(&socket, family).map_err(fail("ask for reports"))?;
+        socket.set_nonblocking(true).map_err(fail("set up a socket"))?;
+        let (reports_sent, lacking) = prepare(&socket, family)?;
         let flow = Self {
             socket,
             source: route.source,
@@ -480,50 +477,58 @@ fn bind(
     Err(refused)
 }
 
-/// Asks for all that the kernel reports. Without reports of errors and TTLs there is no trace; the others can be missed.
-fn prepare(socket: &Socket, family: Family) -> io::Result<(bool, Vec<String>)> {
-    socket.set_nonblocking(true)?;
+/// Asks for all that the kernel reports. Without reports of errors and TTLs there is no trace; the others can be missed. Tells
+/// whether the kernel reports what was sent, and what it refused, in words.
+fn prepare(socket: &Socket, family: Family) -> Result<(bool, Vec<String>), OpenError> {
     let mut lacking = Vec::new();
-    let mut try_to = |option: &str, result: io::Result<()>, without: &str| {
-        if let Err(error) = &result {
-            lacking.push(format!("the kernel refused {option} ({error}): {without}"));
-        }
-        result.is_ok()
+    let mut miss = |option: &str, errno: Errno, without: &str| {
+        lacking.push(format!("the kernel refused {option} ({}): {without}", errno.desc()));
     };
+    let needed = |option| move |errno| OpenError::NoReports { option, errno };
     match family {
         Family::V4 => {
-            setsockopt(socket, sockopt::Ipv4RecvErr, &true)?;
-            setsockopt(socket, sockopt::Ipv4RecvTtl, &true)?;
-            let tos = setsockopt(socket, sockopt::IpRecvTos, &true).map_err(Into::into);
-            try_to("IP_RECVTOS", tos, "the type of service of replies is not known");
+            setsockopt(socket, sockopt::Ipv4RecvErr, &true).map_err(needed("IP_RECVERR"))?;
+            setsockopt(socket, sockopt::Ipv4RecvTtl, &true).map_err(needed("IP_RECVTTL"))?;
+            if let Err(errno) = setsockopt(socket, sockopt::IpRecvTos, &true) {
+                miss("IP_RECVTOS", errno, "the type of service of replies is not known");
+            }
         }
         Family::V6 => {
-            setsockopt(socket, sockopt::Ipv6RecvErr, &true)?;
-            setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true)?;
-            let class = setsockopt(socket, sockopt::Ipv6RecvTClass, &true).map_err(Into::into);
-            try_to("IPV6_RECVTCLASS", class, "the traffic class of replies is not known");
-            sys::send_flow_labels(socket)?;
+            setsockopt(socket, sockopt::Ipv6RecvErr, &true).map_err(needed("IPV6_RECVERR"))?;
+            let ttl = setsockopt(socket, sockopt::Ipv6RecvHopLimit, &true);
+            ttl.map_err(needed("IPV6_RECVHOPLIMIT"))?;
+            if let Err(errno) = setsockopt(socket, sockopt::Ipv6RecvTClass, &true) {
+                miss("IPV6_RECVTCLASS", errno, "the traffic class of replies is not known");
+            }
+            if let Err(errno) = sys::send_flow_labels(socket) {
+                miss("IPV6_FLOWINFO_SEND", errno, "flow labels are the kernel's");
+            }
         }
     }
-    let extensions = sys::ask_for_extensions(socket, family);
-    try_to("IP_RECVERR_RFC4884", extensions, "label stacks and other extensions may be missing");
-    let interface = match family {
+    if let Err(errno) = sys::ask_for_extensions(socket, family) {
+        miss(
+            "reports of ICMP extensions",
+            errno,
+            "label stacks and other extensions may be missing",
+        );
+    }
+    // They only tell by which interface a reply came.
+    let _ = match family {
         Family::V4 => setsockopt(socket, sockopt::Ipv4PacketInfo, &true),
         Family::V6 => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true),
     };
-    // Only in order to tell by which interface a reply came.
-    let _ = interface;
     let stamps = TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_TX_SOFTWARE
         | TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE
         | TimestampingFlag::from_bits_retain(WITH_INTERFACE);
-    let stamped = setsockopt(socket, sockopt::Timestamping, &stamps).map_err(Into::into);
-    let reports_sent =
-        try_to("SO_TIMESTAMPING", stamped, "probes are stamped just before they are sent");
-    if !reports_sent {
-        let stamped = setsockopt(socket, sockopt::ReceiveTimestampns, &true).map_err(Into::into);
-        try_to("SO_TIMESTAMPNS", stamped, "replies are stamped when they are read");
+    let stamped = setsockopt(socket, sockopt::Timestamping, &stamps);
+    if let Err(errno) = stamped {
+        miss("SO_TIMESTAMPING", errno, "probes are stamped just before they are sent");
+        if let Err(errno) = setsockopt(socket, sockopt::ReceiveTimestampns, &true) {
+            miss("SO_TIMESTAMPNS", errno, "replies are stamped when they are read");
+        }
     }
+    // As much as the kernel gives.
     let _ = socket.set_recv_buffer_size(BUFFER);
-    Ok((reports_sent, lacking))
+    Ok((stamped.is_ok(), lacking))
 }
