@@ -113,7 +113,7 @@ pub(super) fn open_live(
     Ok(Opened { link, targets, interface, leaves_by, interfaces, prepared, left_out })
 }
 
-/// Opens the link that was chosen. Who may not capture packets gets the other one, unless told otherwise.
+/// Opens the link that was chosen. Who may not capture packets gets the other one, by default.
 fn open_link(
     choice: LinkChoice,
     asked: &LiveConfig,

@@ -16,15 +16,15 @@ macro_rules! of_rounds {
 pub const ALL: &str = concat!(
     "\
 Examples:
-  sudo rtrace example.net                     the path to a host
+  rtrace example.net                          the path to a host; no root needed
   sudo rtrace --pcap out.pcapng example.net   record every probe and reply
   rtrace replay out.pcapng                    the same report, from the packets
   rtrace replay out.pcapng --json | jq .stop  as JSON
-  sudo rtrace --format ndjson example.net     each event as it happens, one a line
+  rtrace --format ndjson example.net          each event as it happens, one a line
   sudo rtrace --pcap - example.net | tshark -r -
                                               watch the packets go by
-  sudo rtrace paths --format svg example.net  all paths, as a drawing
-  sudo rtrace report --wide example.net       ten rounds, as mtr --report-wide
+  rtrace paths --format svg example.net       all paths, as a drawing
+  rtrace report --wide example.net            ten rounds, as mtr --report-wide
   rtrace --simulate 203.0.113.9               try it: no network, no privilege
 ",
     of_one_trace!()
@@ -34,8 +34,8 @@ Examples:
 pub const TRACE: &str = concat!(
     "\
 Examples:
-  sudo rtrace trace replay                    the path to a host called \"replay\"
-  sudo rtrace trace -n -q 1 example.net       addresses only, one probe per hop
+  rtrace trace replay                         the path to a host called \"replay\"
+  rtrace trace -n -q 1 example.net            addresses only, one probe per hop
   rtrace trace --simulate 203.0.113.9         try it: no network, no privilege
 ",
     of_one_trace!()
@@ -55,8 +55,8 @@ left the host that probed, 2 usage or IO error, or no trace in the recording.";
 pub const WATCH: &str = concat!(
     "\
 Examples:
-  sudo rtrace watch example.net example.org   two targets on one screen
-  sudo rtrace watch --format ndjson example.net
+  rtrace watch example.net example.org        two targets on one screen
+  rtrace watch --format ndjson example.net
                                               each event as it happens, one a line
   rtrace watch --replay out.pcapng            play a recording
 ",
@@ -96,8 +96,8 @@ Exit status: 0 the probe was found, 2 usage or IO error, or it was not found.";
 pub const REPORT: &str = concat!(
     "\
 Examples:
-  sudo rtrace report --wide example.net       ten rounds, as mtr --report-wide
-  sudo rtrace report -c 100 --interval 0.2 --json example.net
+  rtrace report --wide example.net            ten rounds, as mtr --report-wide
+  rtrace report -c 100 --interval 0.2 --json example.net
                                               a hundred rounds in 20 s, as JSON
   rtrace report --simulate 203.0.113.9        try it: no network, no privilege
 ",
@@ -108,10 +108,10 @@ Examples:
 pub const PATHS: &str = concat!(
     "\
 Examples:
-  sudo rtrace paths example.net               every router and link
-  sudo rtrace paths --format svg example.net > paths.svg
+  rtrace paths example.net                    every router and link
+  rtrace paths --format svg example.net > paths.svg
                                               as a drawing
-  sudo rtrace paths --confidence 99 --pcap out.pcapng example.net
+  rtrace paths --confidence 99 --pcap out.pcapng example.net
                                               more surely, and recorded
 ",
     of_one_trace!()

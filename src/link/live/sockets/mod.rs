@@ -54,7 +54,7 @@ const BUFFER: usize = 4 << 20;
 const SENDS: usize = 16;
 /// The number of ports that are tried.
 const PORTS: usize = 64;
-/// `SOF_TIMESTAMPING_OPT_CMSG`: reports on what was sent say by which interface.
+/// `SOF_TIMESTAMPING_OPT_CMSG`: reports on what was sent name the interface.
 const WITH_INTERFACE: u32 = 1 << 10;
 
 /// The sockets of a link.
