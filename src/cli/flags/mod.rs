@@ -190,8 +190,23 @@ pub fn command() -> Command {
     with_values(Cli::command())
 }
 
+/// A plain trace. To declare the options of all commands takes longer than to parse, and delays the first probe.
+#[derive(Parser)]
+struct Plain {
+    #[command(flatten)]
+    trace: TraceArgs,
+    #[arg(long)]
+    no_sandbox: bool,
+}
+
 /// Parses the arguments. No option takes a negative number, so only an error is checked for one.
 fn parsed(args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let is_command = |arg: &OsString| arg.to_str().is_some_and(Action::has_subcommand);
+    if !args.iter().any(is_command)
+        && let Ok(Plain { trace, no_sandbox }) = Plain::try_parse_from(&args)
+    {
+        return Ok(Cli { command: None, trace, no_sandbox });
+    }
     let error = match Cli::try_parse_from(&args) {
         Err(error) if error.kind() == ErrorKind::UnknownArgument => error,
         parsed => return parsed,
