@@ -96,3 +96,71 @@ fn header(
 fn length(len: usize) -> u16 {
     u16::try_from(len).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+    use crate::wire::quoted;
+
+    const HEAD: [u8; 8] = [0x9c, 0x40, 0x82, 0x9a, 0, 40, 1, 2];
+
+    fn ends() -> [(IpAddr, IpAddr, IpAddr); 2] {
+        let v6 = |last| IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+        let v4 = |last| IpAddr::from([10, 0, 0, last]);
+        [(v4(1), v4(2), v4(9)), (v6(1), v6(2), v6(9))]
+    }
+
+    /// What was put in is read from it, and all else is zero, whatever the lengths.
+    #[test]
+    fn errors_say_what_was_reported() {
+        for (ours, target, offender) in ends() {
+            let family = Family::of(ours);
+            let message = Message { from: offender, to: ours, ttl: 61, tos: 0xc0 };
+            for (icmp_type, code, info, mtu) in [
+                (ip::time_exceeded(family), 0, 0, None),
+                (ip::unreachable(family), icmpv4::CODE_FRAGMENTATION, 1_280, Some(1_280)),
+                (icmpv6::PACKET_TOO_BIG, 0, 1_400, Some(1_400)),
+            ] {
+                for (quoted, extension) in [(0, 0), (3, 0), (96, 12), (88, 12), (548, 0), (504, 60)]
+                {
+                    let error = IcmpError { icmp_type, code, info, offender, quoted: Some(quoted) };
+                    let (rest, extension) = (vec![0x41; quoted], vec![0x20; extension]);
+                    let bytes = message.icmp_error(&error, (target, &HEAD, &rest), &extension);
+                    let (header, payload) = ip::decode(&bytes).unwrap();
+                    assert_eq!((header.source, header.destination), (offender, ours));
+                    assert_eq!((header.ttl, header.tos, header.total_len), (61, 0xc0, bytes.len()));
+                    let icmp = ip::icmp(family, payload).unwrap();
+                    assert_eq!((icmp.icmp_type, icmp.code), (icmp_type, code));
+                    let has_mtu = icmp.mtu.is_some();
+                    assert_eq!(icmp.mtu, mtu.filter(|_| has_mtu));
+                    if !icmp.quotes {
+                        continue;
+                    }
+                    let shown = quoted::decode(icmp.body).unwrap().header;
+                    assert_eq!((shown.source, shown.destination), (ours, target));
+                    assert_eq!((shown.ttl, shown.tos), (0, 0));
+                    assert!(icmp.body.windows(8).any(|octets| octets == HEAD));
+                    let words = icmp.quote_words.unwrap_or(0);
+                    assert_eq!(words > 0, !extension.is_empty() && icmp.quote_words.is_some());
+                    assert!(extension.is_empty() || words == 0 || icmp.body.ends_with(&extension));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn answers_are_as_they_came() {
+        for (ours, target, _) in ends() {
+            let message = Message { from: target, to: ours, ttl: 64, tos: 0 };
+            let bytes = message.udp((53, 40_000), b"answer");
+            let (header, payload) = ip::decode(&bytes).unwrap();
+            assert_eq!((header.source, header.protocol), (target, ipv4::UDP));
+            assert_eq!(payload, b"\x00\x35\x9c\x40\x00\x0e\x00\x00answer");
+            let echo = [ip::echo_request(Family::of(ours)), 0, 1, 2, 3, 4, 5, 6];
+            let (header, payload) = (message.echo_reply(&echo), echo);
+            assert!(header.ends_with(&payload));
+        }
+    }
+}

@@ -138,3 +138,112 @@ fn complete(datagram: &mut [u8]) {
         sum.copy_from_slice(&computed.to_be_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use super::*;
+    use crate::probe::craft::{self, ProbeSpec};
+    use crate::probe::{Flow, FlowMode, ProbeType};
+    use crate::wire::Evidence;
+
+    const PORT: u16 = 40_000;
+
+    fn targets() -> [(IpAddr, IpAddr); 2] {
+        let v6 = |last| IpAddr::from(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, last));
+        [([10, 0, 0, 1].into(), [10, 0, 0, 2].into()), (v6(1), v6(2))]
+    }
+
+    /// The probe with this number, and the one that has its port again in a later round.
+    fn probe((source, target): (IpAddr, IpAddr), number: u32, round: u32) -> Vec<u8> {
+        let spec = ProbeSpec {
+            flow: Flow { source, target, probe: ProbeType::Udp, ident: PORT },
+            mode: FlowMode::Classic,
+            number,
+            serial: number + round * 90,
+            ttl: 3,
+            tos: 0,
+            dont_fragment: false,
+            flow_label: 0,
+            len: 80,
+            first_port: 33_434,
+            flow_number: 0,
+            first_id: 0,
+            key: None,
+            evidence: Evidence::Reconstructed,
+        };
+        let mut datagram = Vec::new();
+        craft::craft(&spec, &mut datagram);
+        datagram
+    }
+
+    fn udp(datagram: &[u8]) -> &[u8] {
+        ip::decode(datagram).unwrap().1
+    }
+
+    fn seconds(seconds: i64) -> Timestamp {
+        Timestamp::from_nanos(1_000_000_000 * (1_000 + seconds))
+    }
+
+    #[test]
+    fn a_probe_that_left_is_found_behind_any_link_header_once_and_its_checksum_completed() {
+        for ends in targets() {
+            let (first, second) = (probe(ends, 0, 0), probe(ends, 1, 0));
+            let mut sent = Sent::default();
+            for datagram in [&first, &second] {
+                sent.note(datagram, seconds(0), false);
+            }
+            let mut offloaded = second.clone();
+            let begin = offloaded.len() - udp(&second).len();
+            offloaded[begin + 6..begin + 8].fill(0x55);
+            let report = [&[0x88; 18][..], &offloaded].concat();
+            assert_eq!(sent.left(&report), Some(second.clone()));
+            assert_eq!(sent.left(&report), None, "it left once");
+            assert_eq!(sent.left(&first), Some(first.clone()));
+            assert_eq!(sent.left(&[]), None);
+        }
+    }
+
+    #[test]
+    fn an_error_is_about_the_probe_to_its_port_with_what_is_quoted() {
+        for ends in targets() {
+            let rounds = [0, 1, 2].map(|round| probe(ends, 5, round));
+            let mut sent = Sent::default();
+            sent.note(&rounds[0], seconds(0), true);
+            sent.note(&rounds[1], seconds(1), true);
+            let port = u16::from_be_bytes([udp(&rounds[0])[2], udp(&rounds[0])[3]]);
+            let head = |datagram: &[u8]| udp(datagram).first_chunk().copied();
+            let asked = |sent: &Sent, quoted: &[u8], at| sent.head(port, quoted, at);
+            // What is quoted of the payload tells rounds apart, however late.
+            for round in &rounds[..2] {
+                assert_eq!(asked(&sent, &udp(round)[8..], seconds(9)), head(round));
+                assert_eq!(asked(&sent, &udp(round)[8..12], seconds(9)), head(round));
+            }
+            // Without it only the later one may still be under way; of two in one second it is unclear.
+            assert_eq!(asked(&sent, &[], seconds(2)), head(&rounds[1]));
+            assert_eq!(asked(&sent, &[], seconds(1)), None);
+            assert_eq!(asked(&sent, b"something else", seconds(2)), None);
+            assert_eq!(sent.head(port + 1, &[], seconds(2)), None);
+            sent.forget(seconds(60));
+            assert_eq!(asked(&sent, &udp(&rounds[1])[8..], seconds(60)), None);
+        }
+    }
+
+    #[test]
+    fn a_device_that_reports_nothing_is_known_by_an_answer_to_a_probe_that_never_left() {
+        let ends = targets()[0];
+        let datagrams = [0, 1, 2].map(|number| probe(ends, number, 0));
+        let mut sent = Sent::default();
+        for (datagram, at) in datagrams.iter().zip(0..) {
+            sent.note(datagram, seconds(at), false);
+        }
+        assert!(sent.left(&datagrams[0]).is_some());
+        let head = |datagram: &[u8]| *udp(datagram).first_chunk().unwrap();
+        assert_eq!(sent.unreported(head(&datagrams[0])), [], "its leaving was reported");
+        let [_, second, third] = datagrams;
+        let rest = [(seconds(1), second.clone()), (seconds(2), third)];
+        assert_eq!(sent.unreported(head(&second)), rest);
+        assert_eq!(sent.unreported(head(&second)), []);
+    }
+}
