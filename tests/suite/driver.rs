@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use rtrace::driver::{self, Observer};
 use rtrace::link::sim::{SimLink, Topology};
 use rtrace::link::{Link, LinkError, Received, Transmit};
-use rtrace::time::Timestamp;
+use rtrace::time::{Span, Timestamp};
 use rtrace::trace::endpoint::TraceId;
 use rtrace::trace::{Disposition, Engine, Event, Path, TraceConfig, Tracer};
 use rtrace::wire::Frame;
@@ -87,4 +87,49 @@ fn what_a_link_does_not_echo_is_ingested_as_sent() {
     };
     assert_eq!(outcome(false), outcome(true));
     assert_eq!(outcome(true).0, Some(10));
+}
+
+/// A link that is not ready at once.
+struct Late {
+    link: SimLink,
+    delay: Span,
+    is_ready: bool,
+}
+
+impl Link for Late {
+    fn now(&self) -> Timestamp {
+        self.link.now()
+    }
+
+    fn prepare(&mut self) {
+        assert!(!self.is_ready, "once");
+        let ready = self.now().after(self.delay);
+        assert!(matches!(self.link.receive(Some(ready)).unwrap(), Received::Quiet(_)));
+        self.is_ready = true;
+    }
+
+    fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
+        assert!(self.is_ready);
+        self.link.send(transmit)
+    }
+
+    fn receive(&mut self, until: Option<Timestamp>) -> Result<Received<'_>, LinkError> {
+        self.link.receive(until)
+    }
+}
+
+/// A link that takes long to be ready makes no probe late: none is sent on a guess, and none counts as never sent.
+#[test]
+fn a_link_is_ready_before_it_is_asked_what_time_it_is() {
+    let frames = |delay| {
+        let topology = Topology::builtin();
+        let target = IpAddr::from([203, 0, 113, 9]);
+        let config = TraceConfig::new(topology.source().into(), target, 40_000).scouting();
+        let mut tracer = Tracer::new(config).unwrap();
+        let mut link = Late { link: SimLink::new(topology), delay, is_ready: false };
+        let mut counts = Counts::default();
+        driver::run(&mut tracer, &mut link, &mut counts).unwrap();
+        (tracer.path().end, tracer.path().totals.sent, counts.frames)
+    };
+    assert_eq!(frames(Span::from_millis(900)), frames(Span::ZERO));
 }

@@ -144,6 +144,7 @@ impl Driver {
         link: &mut dyn Link,
         observer: &mut dyn Observer,
     ) -> Result<(), LinkError> {
+        link.prepare();
         while self.step(endpoint, link, observer)? {}
         Ok(())
     }

@@ -47,6 +47,10 @@ pub trait Link {
     /// The present moment on the clock that also stamps the frames, as if that had never been set.
     fn now(&self) -> Timestamp;
 
+    /// Waits until the link is ready. The driver calls this once before it asks for a probe, so that a probe is handed to
+    /// the network at the moment that it was asked for.
+    fn prepare(&mut self) {}
+
     /// Hands one datagram to the network. Returning `Ok` does not mean that it left: that is known
     /// when its own frame is received.
     ///

@@ -382,6 +382,11 @@ impl Link for LiveLink {
         self.timeline.at(self.clocks.steady())
     }
 
+    /// Until stamps are real.
+    fn prepare(&mut self) {
+        self.stamping.settle();
+    }
+
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
         self.stamping.settle();
         self.expecting = true; // a probe is usually captured before the call that sends it returns
