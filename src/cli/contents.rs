@@ -260,7 +260,7 @@ impl Contents {
             idents: ProbeSelector::One,
             start: Timestamp::default(),
             probes: 0,
-            tool: "rtrace",
+            tool: Some("rtrace"),
             same_run: Vec::new(),
         });
         let surveyed = self.carried.is_empty();

@@ -86,7 +86,7 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
     let mut traces = contents.traces(&name, &args.options, chosen);
     let (mut engines, mut all) = (Engines::new(), Each(BTreeMap::new()));
     for (number, found) in std::mem::take(&mut traces.chosen) {
-        let (start, tool) = (found.start, found.tool);
+        let (start, tool) = (found.start, found.tool.unwrap_or("unknown"));
         let same_run = found.same_run.iter().map(|place| place + 1).collect();
         let recorded = contents.recorded(found, &args.options);
         engines.insert(TraceId::of_number(number), recorded.engine()?);

@@ -40,7 +40,7 @@ mod shares;
 pub mod summary;
 pub mod survey;
 pub mod table;
-pub mod tool;
+mod tool;
 mod tracer;
 pub mod verdict;
 

@@ -171,7 +171,7 @@ pub struct Path {
     pub(super) target: IpAddr,
     /// Which probes have been put into another hop, the scout among them, and where they are now.
     placed: Vec<(ProbeRef, ProbeRef)>,
-    /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
+    /// The highest TTL of which a router said that it ran out, in time or late. It begins with TTL 0, the sender's.
     pub(super) farthest: u8,
     /// The distance of the host that answered the scout, by the TTL that it quotes.
     pub(super) distance: Option<u8>,

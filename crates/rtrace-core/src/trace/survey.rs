@@ -98,8 +98,8 @@ pub struct Found {
     pub start: Timestamp,
     /// How many were captured.
     pub probes: usize,
-    /// The tool that it looks like: see [`tool`](super::tool).
-    pub tool: &'static str,
+    /// The tool that it looks like, if it looks like one.
+    pub tool: Option<&'static str>,
     /// The other traces of the same run, which a host with several uplinks sent from other source addresses: their places among
     /// all traces, from 0.
     pub same_run: Vec<usize>,
