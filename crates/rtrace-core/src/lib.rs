@@ -5,6 +5,11 @@
 //! and recognises them; [`trace`] turns frames into a path and decides what to send; [`driver`] is the loop that
 //! runs an [endpoint](trace::endpoint) with its traces over a link.
 //!
+//! Enums and structs that will grow are
+//! `non_exhaustive`; closed sets and small records that callers write, such as [`Wait`](trace::Wait), are not. The
+//! feature `exhaustive` lifts that from what reports show, for a program that wants to learn from the compiler what its
+//! reports lack. It then depends on one version of this crate (`=`), as `rtrace` does.
+//!
 //! All that is reported follows from the configuration and the captured frames. A probe is sent when its own
 //! frame is captured, and an RTT is the difference of two capture stamps.
 

@@ -60,6 +60,7 @@ pub struct Transmit<'a> {
 /// The type of a probe: the datagram that it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ProbeType {
     /// A UDP datagram to a port on which nothing should listen, the next one for each probe.
     Udp,
@@ -100,6 +101,7 @@ impl ProbeType {
 /// The fields that stay the same among the probes of a trace, so that load balancers treat them alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum FlowMode {
     /// UDP destination ports rise with each probe, as in traceroute from the beginning.
     #[default]
@@ -321,6 +323,7 @@ fn tcp_probe(header: &IpHeader, payload: &[u8]) -> Option<ProbeType> {
 
 /// The answer of a host that was reached, in the probe's own protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The key of the probe that it answers.
     pub key: AnswerKey,

@@ -140,6 +140,7 @@ impl Confirmation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct TraceConfig {
     /// The target as the user typed it.
     pub target_name: Untrusted,
@@ -334,9 +335,9 @@ impl TraceConfig {
         Flow { source: self.source, target: self.target, probe: self.probe, ident: self.ident }
     }
 
-    /// Probe `number` of this trace, from 0.
+    /// Probe `number` of this trace, from 0: [`craft`](craft::craft) makes its datagram.
     pub(super) fn spec(&self, number: u32) -> ProbeSpec {
-        let hop = number / u32::from(self.queries);
+        let hop = number / u32::from(self.queries.max(1));
         ProbeSpec {
             flow: self.flow(),
             mode: self.flow_mode,

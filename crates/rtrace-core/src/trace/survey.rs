@@ -88,6 +88,7 @@ pub struct SurveyHints {
 
 /// A trace that a capture holds.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Found {
     /// What was asked, as far as packets show it; the rest (waiting times, the last TTL meant) is at its
     /// default.

@@ -2,6 +2,7 @@
 
 /// Why nothing can be measured with a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ConfigError {
     /// A value is out of range.
     #[error("{what} must be {range}")]

@@ -14,6 +14,7 @@ pub(super) const PATIENCE: Span = Span::from_millis(100);
 
 /// The number of probes that never left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct NeverSent {
     /// Probes that the link refused.
     pub refused: u64,

@@ -49,6 +49,7 @@ pub(super) fn sure_repeats(next: usize) -> usize {
 
 /// How much is known of what lies beyond a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shown {
     /// How many next hops it has.
     pub next: usize,
