@@ -336,7 +336,8 @@ impl TraceConfig {
     }
 
     /// Probe `number` of this trace, from 0: [`craft`](craft::craft) makes its datagram.
-    pub(super) fn spec(&self, number: u32) -> ProbeSpec {
+    #[must_use]
+    pub fn spec(&self, number: u32) -> ProbeSpec {
         let hop = number / u32::from(self.queries.max(1));
         ProbeSpec {
             flow: self.flow(),

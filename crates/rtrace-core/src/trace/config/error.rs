@@ -60,6 +60,6 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(super) const QUERIES: Self =
+    pub(in super::super) const QUERIES: Self =
         Self::OutOfRange { what: "number of queries per hop", range: "1 to 1000" };
 }
