@@ -258,7 +258,7 @@ impl Contents {
         let carried = self.carried.iter().map(|carried| Found {
             config: carried.trace.clone(),
             idents: ProbeSelector::One,
-            start: Timestamp::default(),
+            start: None,
             probes: 0,
             tool: Some("rtrace"),
             same_run: Vec::new(),

@@ -95,8 +95,8 @@ pub struct Found {
     pub config: TraceConfig,
     /// Which datagrams are its probes.
     pub idents: ProbeSelector,
-    /// When the first was captured.
-    pub start: Timestamp,
+    /// When the first was captured, if the capture says so.
+    pub start: Option<Timestamp>,
     /// How many were captured.
     pub probes: usize,
     /// The tool that it looks like, if it looks like one.

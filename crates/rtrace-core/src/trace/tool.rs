@@ -183,7 +183,7 @@ const FOR_EVER: f64 = 86_400.0;
 pub fn wait(traits: &Traits) -> Wait {
     let ours = Wait::default();
     let linux = Wait { adaptive: false, ..ours };
-    let patient = |max| Wait { max, here: 0.0, near: 0.0, ..linux };
+    let patient = |max| Wait { max, here: None, near: None, ..linux };
     let body = || [&traits.head[..], &traits.beginning].concat();
     match likely(traits) {
         Some(LINUX) => linux,

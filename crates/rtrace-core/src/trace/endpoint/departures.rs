@@ -20,7 +20,7 @@ pub struct NeverSent {
     pub refused: u64,
     /// Probes that the link took, but that were not seen leaving.
     pub unseen: u64,
-    /// Probes that were handed to the link; 0 in a replay, which does not know.
+    /// Probes that were handed to the link: none in a replay.
     pub of: u64,
 }
 
