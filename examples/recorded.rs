@@ -9,7 +9,8 @@ pub(crate) fn lines(file: &str) -> Result<Vec<String>, Box<dyn Error>> {
     let mut lines = Vec::new();
     for trace in Recording::open(file)?.traces()? {
         let hops = trace.paths.last().and_then(rtrace::trace::Path::last_ttl).unwrap_or(0);
-        lines.push(format!("{} by {}: {hops} hops", trace.config.target, trace.tool));
+        let tool = trace.tool.unwrap_or("an unknown tool");
+        lines.push(format!("{} by {tool}: {hops} hops", trace.config.target));
     }
     Ok(lines)
 }

@@ -30,8 +30,8 @@
 //!         }
 //!         Received::Quiet(at) => tracer.handle_timeout(at),
 //!         Received::ClockStep(step) => tracer.note_clock_step(&step),
-//!         Received::Woken | Received::Rounds { .. } | Received::NeverSent { .. } => {}
 //!         Received::End | Received::Cut(_) => break,
+//!         _ => {}
 //!     }
 //!     while let Some((event, _)) = tracer.poll_event() {
 //!         println!("{event:?}");

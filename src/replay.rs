@@ -35,8 +35,8 @@ pub struct RecordedTrace {
     pub config: TraceConfig,
     /// What was measured.
     pub measurement: Measurement,
-    /// The program that made it, as far as that is known.
-    pub tool: &'static str,
+    /// The program that is likely to have made it, if its packets look like those of one.
+    pub tool: Option<&'static str>,
     /// The path or, of rounds, that of each round, in their order.
     pub paths: Vec<Path>,
 }
@@ -133,7 +133,7 @@ impl Recording {
             return Ok(found.into_iter().map(|it| of(it.config, it.idents, it.tool)).collect());
         }
         let told = told.into_iter().map(|it| {
-            let (mut trace, mut run) = of(it.trace, ProbeSelector::One, "rtrace");
+            let (mut trace, mut run) = of(it.trace, ProbeSelector::One, Some("rtrace"));
             (trace.measurement, run.first_round) = (it.measurement, it.first_round);
             (trace, run)
         });
@@ -144,7 +144,7 @@ impl Recording {
 fn of(
     config: TraceConfig,
     idents: ProbeSelector,
-    tool: &'static str,
+    tool: Option<&'static str>,
 ) -> (RecordedTrace, RecordedRun) {
     let run = RecordedRun { idents, ..RecordedRun::whole(&config) };
     let measurement = Measurement::once(&config);

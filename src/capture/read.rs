@@ -121,7 +121,7 @@ impl Backward {
         let next = latest.after(Span::from_nanos(1));
         self.behind = self.behind.plus(next.since(stamp));
         (*at, self.latest) = (next, Some(next));
-        Some(ClockStep { by, from: Timestamp::UNKNOWN, until: latest })
+        Some(ClockStep { by, from: None, until: latest })
     }
 }
 

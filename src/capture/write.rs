@@ -218,8 +218,8 @@ impl<W: Write> Recording<W> {
     /// [`CaptureError::Io`] when it cannot be written, now and for ever.
     pub fn clock_step(&mut self, step: &ClockStep) -> Result<(), CaptureError> {
         let offset = self.clock_offset.plus(step.by);
-        let ClockStep { from, until, .. } = step;
-        self.note_offset(offset, *until, &format!(" {} {}", from.nanos(), until.nanos()))
+        let (from, until) = (step.from.unwrap_or(Timestamp::UNKNOWN), step.until);
+        self.note_offset(offset, until, &format!(" {} {}", from.nanos(), until.nanos()))
     }
 
     /// Notes by how much the clock has been set in all when the recording begins, `at` this moment.

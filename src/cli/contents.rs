@@ -258,9 +258,9 @@ impl Contents {
         let carried = self.carried.iter().map(|carried| Found {
             config: carried.trace.clone(),
             idents: ProbeSelector::One,
-            start: Timestamp::default(),
+            start: None,
             probes: 0,
-            tool: "rtrace",
+            tool: Some("rtrace"),
             same_run: Vec::new(),
         });
         let surveyed = self.carried.is_empty();

@@ -86,7 +86,7 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
     let mut traces = contents.traces(&name, &args.options, chosen);
     let (mut engines, mut all) = (Engines::new(), Each(BTreeMap::new()));
     for (number, found) in std::mem::take(&mut traces.chosen) {
-        let (start, tool) = (found.start, found.tool);
+        let (start, tool) = (found.start, found.tool.unwrap_or("unknown"));
         let same_run = found.same_run.iter().map(|place| place + 1).collect();
         let recorded = contents.recorded(found, &args.options);
         engines.insert(TraceId::of_number(number), recorded.engine()?);
@@ -105,7 +105,7 @@ fn of_file(args: &ReplayArgs, path: &FilePath, mut file: File) -> anyhow::Result
 
 /// A trace to list, and its engine: each round is a trace of its own there.
 struct Listed {
-    start: Timestamp,
+    start: Option<Timestamp>,
     tool: &'static str,
     same_run: Vec<usize>,
     config: TraceConfig,
@@ -126,12 +126,12 @@ impl Row {
     fn of(id: TraceId, listed: &Listed, engine: &dyn Engine, file: Option<String>) -> Self {
         let Listed { start, tool, ref same_run, ref config, first, probes } = *listed;
         let TraceConfig { source, target, probe, .. } = *config;
-        let start = first.unwrap_or(start);
+        let start = first.or(start).and_then(Timestamp::known);
         Self {
             file,
             number: id.number(),
-            start: start.known().map(calendar),
-            start_ns: start.known().map(Timestamp::nanos),
+            start: start.map(calendar),
+            start_ns: start.map(Timestamp::nanos),
             source,
             target,
             probe,

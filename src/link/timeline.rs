@@ -166,7 +166,11 @@ impl Timeline {
                     return Ok(old);
                 }
                 self.pending = Some(Pending { announced: true, ..pending });
-                Err(ClockStep { by: Span::ZERO, from: pending.from, until: self.read.after(LEAST) })
+                Err(ClockStep {
+                    by: Span::ZERO,
+                    from: Some(pending.from),
+                    until: self.read.after(LEAST),
+                })
             }
             // It was set to and fro. All that is known is when the frame was read.
             _ => Err(self.step_to(stamp.since(self.read))),
@@ -192,7 +196,7 @@ impl Timeline {
         self.offset = offset;
         let pending = Pending { from, noticed: self.read, announced: false };
         self.pending = (offset != self.latest).then_some(pending);
-        ClockStep { by, from, until }
+        ClockStep { by, from: Some(from), until }
     }
 }
 
@@ -337,7 +341,7 @@ mod tests {
         let step = timeline.settle().expect("no frame is still to come");
         assert_eq!(
             (step.by, step.from),
-            (Span::from_secs_f64(-50.0), Timestamp::from_parts(100, 0))
+            (Span::from_secs_f64(-50.0), Some(Timestamp::from_parts(100, 0)))
         );
         assert!(!timeline.is_unsettled());
     }

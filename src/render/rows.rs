@@ -306,7 +306,8 @@ impl ClockStepRow {
     /// The row of a step; `None` if the clock did not move.
     pub(super) fn of(step: &ClockStep) -> Option<Self> {
         let ClockStep { by, from, until } = *step;
-        let row = Self { by_ns: by.nanos(), from_ns: from.nanos(), until_ns: until.nanos() };
+        let from_ns = from.unwrap_or(Timestamp::UNKNOWN).nanos();
+        let row = Self { by_ns: by.nanos(), from_ns, until_ns: until.nanos() };
         Some(row).filter(|_| by != Span::ZERO)
     }
 }

@@ -377,9 +377,7 @@ impl Sheet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::extension::{
-        Checksum, Ending, Family, InterfaceInformation, LabelStackEntry, Object, Role,
-    };
+    use crate::wire::extension::{Family, InterfaceInformation, LabelStackEntry, Object, Role};
 
     /// A UDP datagram of 60 octets.
     fn probe() -> Vec<u8> {
@@ -403,7 +401,7 @@ mod tests {
             Object::InterfaceInformation(interface),
             Object::Unknown { class: 9, c_type: 1, payload: (0..20).collect() },
         ];
-        Extension { compliant: true, checksum: Checksum::Right, objects, ending: Ending::Whole }
+        Extension::of(objects)
     }
 
     /// A time exceeded that quotes this.

@@ -305,7 +305,12 @@ pub fn configs() -> impl Strategy<Value = TraceConfig> {
             in_flight,
             in_flight_exact: wait.3,
             scout,
-            wait: Wait { max: wait.0, here: wait.1, near: wait.2, adaptive: wait.3 },
+            wait: Wait {
+                max: wait.0,
+                here: Some(wait.1).filter(|it| *it > 0.0),
+                near: Some(wait.2).filter(|it| *it > 0.0),
+                adaptive: wait.3,
+            },
             first_id,
             secret: key.map(Secret::new),
             first_port,

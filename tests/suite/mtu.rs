@@ -391,7 +391,12 @@ fn a_search_that_once_went_on_for_ever_ends() {
         in_flight: 9,
         in_flight_exact: true,
         scout: true,
-        wait: Wait { max: 0.128_817_676_921_534_84, here: 1.5, near: 0.57, adaptive: true },
+        wait: Wait {
+            max: 0.128_817_676_921_534_84,
+            here: Some(1.5),
+            near: Some(0.57),
+            adaptive: true,
+        },
         first_id: 7_199,
         first_port: 58_826,
         packet_len: 28,

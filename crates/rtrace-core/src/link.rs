@@ -13,6 +13,7 @@ use crate::wire::Frame;
 
 /// The result of waiting on a link.
 #[derive(Debug)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Received<'a> {
     /// A frame was captured.
     Frame(Frame<'a>),
@@ -78,6 +79,7 @@ pub trait Link {
 
 /// Why a link failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LinkError {
     /// The network stack refused this one datagram (a firewall, a full queue).
     #[error("the kernel refused to send a probe to {destination}: {source}")]

@@ -25,9 +25,9 @@ pub struct ClockStep {
     /// How far it was set forward; back if negative. Zero: it was set by then, but frames with stamps from before
     /// are still to come.
     pub by: Span,
-    /// Between this moment
-    pub from: Timestamp,
-    /// and this one.
+    /// The step was after this moment; `None` where only stamps show it, which do not tell.
+    pub from: Option<Timestamp>,
+    /// The step was before this moment.
     pub until: Timestamp,
 }
 

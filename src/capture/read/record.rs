@@ -163,9 +163,9 @@ fn read_block<R: Read, B: ByteOrder>(
             if let Some((offset, window)) = pcapng::clock_offset::<B>(body) {
                 let before = std::mem::replace(&mut section.clock_offset, offset);
                 let by = offset.less(before);
-                pending.extend(
-                    window.map(|(from, until)| Item::ClockStep(ClockStep { by, from, until })),
-                );
+                pending.extend(window.map(|(from, until)| {
+                    Item::ClockStep(ClockStep { by, from: from.known(), until })
+                }));
             }
             pending.extend(pcapng::has_counts::<B>(body).then_some(Item::Statistics));
             let rounds = pcapng::rounds::<B>(body).into_iter();

@@ -5,7 +5,7 @@ use super::*;
 
 pub(super) fn step_of(by: i64, from: i64, until: i64) -> Said {
     let [from, until] = [from, until].map(Timestamp::from_nanos);
-    Said::ClockStep(ClockStep { by: Span::from_nanos(by), from, until })
+    Said::ClockStep(ClockStep { by: Span::from_nanos(by), from: from.known(), until })
 }
 
 /// In the file of the one kind are the stamps of the clock, in that of the other the time of the run; both are read as that.

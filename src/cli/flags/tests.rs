@@ -20,7 +20,7 @@ fn traceroute_habits_are_understood() {
     assert_eq!(cli.trace.target.as_deref(), Some("example.net"));
     assert_eq!(options.packet_len, Some(80));
     assert_eq!((options.queries, options.max_ttl, options.tos), (Some(2), Some(12), Some(184)));
-    assert_eq!(options.wait, Some(Wait { max: 2.5, here: 1.0, near: 0.0, adaptive: false }));
+    assert_eq!(options.wait, Some(Wait { max: 2.5, here: Some(1.0), near: None, adaptive: false }));
     assert_eq!(options.send_wait, Some(0.2));
     assert!(options.dont_fragment && cli.trace.output.numeric);
 }

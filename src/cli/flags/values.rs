@@ -30,11 +30,14 @@ pub fn between(
     move |text| number(text, low..=high, unit)
 }
 
-/// `-w MAX[,HERE[,NEAR]]`: a factor that is left out is off.
+/// `-w MAX[,HERE[,NEAR]]`: a factor that is left out, or 0, is off.
 pub fn parse_wait(text: &str) -> Result<Wait, String> {
     let mut parts = text.split(',');
     let max = number(parts.next().unwrap_or_default(), 0.0..=86_400.0, " seconds")?;
-    let mut factor = || parts.next().map_or(Ok(0.0), |part| number(part, 0.0..=1_000.0, ""));
+    let mut factor = || match parts.next() {
+        Some(part) => number(part, 0.0..=1_000.0, "").map(|it| Some(it).filter(|it| *it > 0.0)),
+        None => Ok(None),
+    };
     let (here, near) = (factor()?, factor()?);
     if max <= 0.0 {
         return Err("MAX must be above 0 seconds".into());

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::family::Dual;
 use crate::time::Span;
-use crate::wire::extension::{Checksum, Ending, Extension, Family};
+use crate::wire::extension::{Extension, Family};
 
 /// How a router chooses among several next routers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -352,12 +352,7 @@ impl Node {
             mtu_claim: None,
             quote: None,
             quote6: None,
-            extension: Extension {
-                compliant: true,
-                checksum: Checksum::Right,
-                objects: Vec::new(),
-                ending: Ending::Whole,
-            },
+            extension: Extension::of(Vec::new()),
             reply_ttl: 255,
             reply_from: Dual::default(),
             also: Vec::new(),

@@ -2,7 +2,7 @@
 
 use quote::ToTokens;
 use syn::visit::{self, Visit};
-use syn::{Fields, ImplItem, Item, Signature, TraitItem, Type, Visibility};
+use syn::{Attribute, Fields, ImplItem, Item, Signature, TraitItem, Type, Visibility};
 
 /// Every public declaration of these files, a line each, in order. What a private module declares public is in it, too: it
 /// may be passed on.
@@ -32,6 +32,12 @@ impl Face {
 
     fn signature(&mut self, of: &str, signature: &Signature) {
         self.line(&format!("{of}{}", plain(signature)));
+    }
+
+    /// The line of a type, with a mark if it may grow.
+    fn of_type(&mut self, attributes: &[Attribute], what: &str) {
+        let grows = attributes.iter().any(|it| plain(&it.meta).contains("non_exhaustive"));
+        self.line(&format!("{}{what}", if grows { "non_exhaustive " } else { "" }));
     }
 
     fn fields(&mut self, of: &str, fields: &Fields, all: bool) {
@@ -83,11 +89,11 @@ impl<'a> Visit<'a> for Face {
                 self.line(&format!("type {} = {}", it.ident, plain(&it.ty)));
             }
             Item::Struct(it) if is_public(&it.vis) => {
-                self.line(&format!("struct {}{}", it.ident, plain(&it.generics)));
+                self.of_type(&it.attrs, &format!("struct {}{}", it.ident, plain(&it.generics)));
                 self.fields(&it.ident.to_string(), &it.fields, false);
             }
             Item::Enum(it) if is_public(&it.vis) => {
-                self.line(&format!("enum {}{}", it.ident, plain(&it.generics)));
+                self.of_type(&it.attrs, &format!("enum {}{}", it.ident, plain(&it.generics)));
                 for variant in &it.variants {
                     let name = format!("{}::{}", it.ident, variant.ident);
                     self.line(&name);
@@ -103,11 +109,16 @@ impl<'a> Visit<'a> for Face {
                 }
             }
             Item::Impl(it) if it.trait_.is_none() => {
-                for method in &it.items {
-                    if let ImplItem::Fn(method) = method
-                        && is_public(&method.vis)
-                    {
-                        self.signature(&format!("{}::", name_of(&it.self_ty)), &method.sig);
+                let of = name_of(&it.self_ty);
+                for item in &it.items {
+                    match item {
+                        ImplItem::Fn(method) if is_public(&method.vis) => {
+                            self.signature(&format!("{of}::"), &method.sig);
+                        }
+                        ImplItem::Const(it) if is_public(&it.vis) => {
+                            self.line(&format!("{of}::const {}: {}", it.ident, plain(&it.ty)));
+                        }
+                        _ => {}
                     }
                 }
             }

@@ -64,7 +64,7 @@ fn code_of(at: &str) -> Vec<(String, String)> {
     let read = |path: &PathBuf| {
         let name = path.strip_prefix(&root).unwrap().with_extension("");
         let text = fs::read_to_string(path).unwrap();
-        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
         let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
         (name.display().to_string(), lines.collect::<Vec<_>>().join("\n"))
     };

@@ -40,6 +40,7 @@ const MSS: u16 = 1_460;
 
 /// One probe.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct ProbeSpec {
     /// The flow of the trace that it belongs to.
     pub flow: Flow,

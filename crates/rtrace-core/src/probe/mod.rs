@@ -60,6 +60,7 @@ pub struct Transmit<'a> {
 /// The type of a probe: the datagram that it sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ProbeType {
     /// A UDP datagram to a port on which nothing should listen, the next one for each probe.
     Udp,
@@ -100,6 +101,7 @@ impl ProbeType {
 /// The fields that stay the same among the probes of a trace, so that load balancers treat them alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum FlowMode {
     /// UDP destination ports rise with each probe, as in traceroute from the beginning.
     #[default]
@@ -321,11 +323,12 @@ fn tcp_probe(header: &IpHeader, payload: &[u8]) -> Option<ProbeType> {
 
 /// The answer of a host that was reached, in the probe's own protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// The key of the probe that it answers.
     pub key: AnswerKey,
-    /// The target's port; 0 without ports.
-    pub port: u16,
+    /// The target's port, if the protocol has ports in a place of its own.
+    pub port: Option<u16>,
     /// The control bits of a TCP answer (RFC 9293 §3.1).
     pub tcp_flags: Option<Flags>,
 }
@@ -376,11 +379,11 @@ pub fn answer(flow: &Flow, header: &IpHeader, payload: &[u8]) -> Option<Answer> 
         ProbeType::Udp | ProbeType::UdpFixed | ProbeType::UdpLite => {
             let udp = udp::decode(payload).ok()?;
             let port = udp.source_port;
-            said(udp.destination_port, port, udp_number(port, payload))
+            said(udp.destination_port, Some(port), udp_number(port, payload))
         }
         ProbeType::IcmpEcho => {
             let (identifier, sequence) = ip::icmp(header.family(), payload).ok()?.echo_reply?;
-            said(identifier, 0, u32::from(sequence))
+            said(identifier, None, u32::from(sequence))
         }
         ProbeType::TcpSyn | ProbeType::TcpAck => {
             let segment = tcp::decode(payload).ok()?;
@@ -393,16 +396,16 @@ pub fn answer(flow: &Flow, header: &IpHeader, payload: &[u8]) -> Option<Answer> 
             let flags = control.flags;
             let answers = flags.contains(Flags::RST) || flags.contains(Flags::SYN);
             let key = AnswerKey { ident: segment.destination_port, number };
-            let answer = Answer { key, port: segment.source_port, tcp_flags: Some(flags) };
+            let answer = Answer { key, port: Some(segment.source_port), tcp_flags: Some(flags) };
             answers.then_some(answer)
         }
         // What looks like ports to the target it has swapped; of ICMP it answers echo requests alone.
         ProbeType::Protocol(number) if has_ports(number) => {
             let [a, b, c, d] = *payload.first_chunk()?;
-            said(0, 0, u32::from_be_bytes([c, d, a, b]))
+            said(0, None, u32::from_be_bytes([c, d, a, b]))
         }
         ProbeType::Protocol(_) if header.is_icmp() => None,
-        ProbeType::Protocol(_) => said(0, 0, 0),
+        ProbeType::Protocol(_) => said(0, None, 0),
     }
 }
 

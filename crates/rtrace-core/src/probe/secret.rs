@@ -19,6 +19,7 @@ const SHORT_TAIL: usize = 2;
 /// with the same octets of it, but for a checksum that other octets enter too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Secret {
     /// 64 random bits.
     pub key: u64,

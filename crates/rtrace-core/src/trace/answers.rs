@@ -24,7 +24,7 @@ impl Tracer {
     }
 
     /// Notes how long the path was in earlier rounds; for a round that is over, in that round too: late answers may still belong to it.
-    pub(super) fn note_length(&mut self, known_length: u8) {
+    pub(super) fn note_length(&mut self, known_length: Option<u8>) {
         self.path.doubts.known_length = known_length;
         if !self.is_over() {
             self.withdraw_contradicted();

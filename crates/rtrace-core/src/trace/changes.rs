@@ -31,6 +31,7 @@ const STRETCHES: usize = 4;
 
 /// Another router answers at a hop than before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Change {
     /// The first round in which the new router answered, from 1.
     pub round: u64,
@@ -48,6 +49,7 @@ pub struct Change {
 
 /// Several routers, or several addresses of one, answer at a hop in turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Balanced {
     /// The round at which this became certain, from 1.
     pub round: u64,
@@ -61,6 +63,7 @@ pub struct Balanced {
 
 /// A finding about a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Finding {
     /// The hop has changed.
     Changed(Change),

@@ -49,10 +49,12 @@ pub(super) const RESERVED_WATCHING: usize = 128;
 pub struct Wait {
     /// The longest wait (MAX) in seconds, more than 0.
     pub max: f64,
-    /// The factor HERE; 0 switches its rule off.
-    pub here: f64,
-    /// The factor NEAR; 0 switches its rule off.
-    pub near: f64,
+    /// The factor HERE; `None`, which is written as 0, switches its rule off.
+    #[serde(with = "zero_is_none")]
+    pub here: Option<f64>,
+    /// The factor NEAR; `None`, which is written as 0, switches its rule off.
+    #[serde(with = "zero_is_none")]
+    pub near: Option<f64>,
     /// Whether MAX adapts to the largest RTT seen.
     #[serde(default)]
     pub adaptive: bool,
@@ -60,7 +62,7 @@ pub struct Wait {
 
 impl Default for Wait {
     fn default() -> Self {
-        Self { max: 5.0, here: 3.0, near: 10.0, adaptive: true }
+        Self { max: 5.0, here: Some(3.0), near: Some(10.0), adaptive: true }
     }
 }
 
@@ -109,9 +111,9 @@ impl Wait {
             Some(rtt) => rtt.scaled(times).max(least).min(longest),
             None => longest,
         };
-        let by = |rtt: Option<Span>, factor: f64| {
+        let by = |rtt: Option<Span>, factor: Option<f64>| {
             let padded = Span::from_nanos(rtt?.nanos().saturating_add(RTT_PRECISION.nanos()));
-            (factor > 0.0).then(|| padded.scaled(factor).min(max))
+            Some(padded.scaled(factor?).min(max))
         };
         by(here, self.here).or_else(|| by(near, self.near)).unwrap_or(max)
     }
@@ -143,6 +145,7 @@ impl Confirmation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct TraceConfig {
     /// The target as the user typed it.
     pub target_name: Untrusted,
@@ -343,9 +346,10 @@ impl TraceConfig {
         Flow { source: self.source, target: self.target, probe: self.probe, ident: self.ident }
     }
 
-    /// Probe `number` of this trace, from 0.
-    pub(super) fn spec(&self, number: u32) -> ProbeSpec {
-        let hop = number / u32::from(self.queries);
+    /// Probe `number` of this trace, from 0: [`craft`](craft::craft) makes its datagram.
+    #[must_use]
+    pub fn spec(&self, number: u32) -> ProbeSpec {
+        let hop = number / u32::from(self.queries.max(1));
         ProbeSpec {
             flow: self.flow(),
             mode: self.flow_mode,
@@ -426,7 +430,11 @@ impl TraceConfig {
             (self.in_flight >= 1, "number of probes in flight", "1 to 65535"),
             (self.flow_label <= 0xf_ffff, "flow label", "0 to 1048575"),
             (0.0 < self.wait.max && self.wait.max <= 86_400.0, "wait", "above 0, to 86400 s"),
-            (factor(self.wait.here) && factor(self.wait.near), "each wait factor", "0 to 1000"),
+            (
+                factor(self.wait.here) && factor(self.wait.near),
+                "each wait factor",
+                "above 0, to 1000",
+            ),
             (
                 self.confirmation_fits(),
                 "identifier of confirmations",
@@ -462,8 +470,22 @@ fn is_zero(value: &u32) -> bool {
     *value == 0
 }
 
-fn factor(value: f64) -> bool {
-    (0.0..=1_000.0).contains(&value)
+fn factor(value: Option<f64>) -> bool {
+    value.is_none_or(|value| 0.0 < value && value <= 1_000.0)
+}
+
+/// A factor as recordings have it, where 0 is none.
+mod zero_is_none {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde passes references")]
+    pub(super) fn serialize<S: Serializer>(it: &Option<f64>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(it.unwrap_or(0.0))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+        f64::deserialize(from).map(|value| Some(value).filter(|value| *value != 0.0))
+    }
 }
 
 #[cfg(test)]

@@ -244,8 +244,7 @@ impl Correlator {
     }
 
     fn insert_answer(&mut self, answer: AnswerKey, key: &ProbeKey, at: ProbeRef) {
-        let port = if self.flow.probe.has_ports() { key.destination_port() } else { 0 };
-        self.answers.insert(answer, (at, port));
+        self.answers.insert(answer, (at, key.destination_port()));
     }
 
     fn note_lenient(&mut self, key: ProbeKey, at: ProbeRef, label: Option<u32>) {
@@ -413,7 +412,9 @@ impl Correlator {
     pub(super) fn answered(&self, header: &IpHeader, payload: &[u8]) -> Option<(Found, Answer)> {
         let answer = probe::answer(&self.flow, header, payload)?;
         let found = match (self.answers.get(&answer.key), &self.lenient) {
-            (Some((at, port)), _) => Found::plain(*at, *port != answer.port),
+            (Some((at, port)), _) => {
+                Found::plain(*at, answer.port.is_some_and(|from| from != *port))
+            }
             (None, Some(lenient)) => Found::plain(lenient.reset(&answer)?, false),
             (None, None) => return None,
         };

@@ -55,12 +55,12 @@ pub(super) struct Doubts {
     /// Nothing speaks against answers: where probes of many flows take paths of their own, and in recordings of tools that
     /// repeat a trace long enough for its path to change.
     pub(super) trusting: bool,
-    /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
-    ran_out: u8,
+    /// The highest TTL of which a router said that it ran out, in time or late.
+    ran_out: Option<u8>,
     /// How far away they are who were reached, as the nearest of their quotes says.
     quoted: Option<u8>,
-    /// How long the path was in earlier rounds; 0 if that is not known.
-    pub(super) known_length: u8,
+    /// How long the path was in earlier rounds, if that is known.
+    pub(super) known_length: Option<u8>,
     /// TTLs with an answer among the replies.
     pub(super) answered: Ttls,
     /// TTLs with a contradicted answer.
@@ -81,7 +81,7 @@ impl Doubts {
 
     /// A router says that this TTL ran out.
     pub(super) fn note_ran_out(&mut self, ttl: u8) {
-        self.ran_out = self.ran_out.max(ttl);
+        self.ran_out = self.ran_out.max(Some(ttl));
     }
 
     /// Who was reached by a probe with this TTL quotes it with that one.
@@ -92,8 +92,13 @@ impl Doubts {
 
     /// How many hops the path has at least.
     pub(super) fn least_length(&self) -> u8 {
-        let quoted = self.quoted.unwrap_or(0);
-        self.ran_out.saturating_add(1).max(quoted).max(self.known_length)
+        let shown = [self.quoted, self.known_length].into_iter().flatten();
+        shown.fold(self.beyond_routers(), u8::max)
+    }
+
+    /// The TTL after the highest that ran out.
+    fn beyond_routers(&self) -> u8 {
+        self.ran_out.map_or(1, |ttl| ttl.saturating_add(1))
     }
 
     /// Whether an answer to a probe with this TTL is contradicted.
@@ -105,17 +110,17 @@ impl Doubts {
     /// Whether anything but answers speaks for it that the path from `first` on ends at this TTL; `guessed` if somebody was seen
     /// to guess.
     pub(super) fn is_proven(&self, first: u8, end: u8, guessed: bool) -> bool {
-        let known = self.trusting || self.confirmed.contains(end) || self.known_length == end;
+        let known = self.trusting || self.confirmed.contains(end) || self.known_length == Some(end);
         let guessed = guessed || self.repeated;
-        known || !guessed && end > first && self.ran_out.saturating_add(1) >= end
+        known || !guessed && end > first && self.beyond_routers() >= end
     }
 
     /// How long the path is known to be after a round that showed this and ended at `end`, if it was known to be `before`
     /// long: as long as the shortest that was believed, until a TTL runs out there or beyond.
-    pub(super) fn known_length_after(&self, before: u8, end: Option<u8>) -> u8 {
+    pub(super) fn known_length_after(&self, before: Option<u8>, end: Option<u8>) -> Option<u8> {
         match end {
-            Some(end) if self.ran_out >= before || end < before => end,
-            None if self.ran_out >= before && self.ran_out > 0 => self.ran_out.saturating_add(1),
+            Some(_) if self.ran_out >= before || end < before => end,
+            None if self.ran_out.is_some() && self.ran_out >= before => Some(self.beyond_routers()),
             _ => before,
         }
     }
@@ -170,23 +175,25 @@ mod tests {
     fn a_path_is_as_long_as_was_believed_until_it_is_seen_to_be_longer() {
         let cases = [
             // Before, then of a round: its end, the highest TTL that ran out; after.
-            (0, None, 0, 0),
-            (0, Some(10), 9, 10),
-            (0, None, 6, 7),
-            (10, Some(10), 9, 10),
+            (None, None, None, None),
+            (None, Some(10), Some(9), Some(10)),
+            (None, Some(1), None, Some(1)),
+            (None, None, Some(6), Some(7)),
+            (Some(10), None, None, Some(10)),
+            (Some(10), Some(10), Some(9), Some(10)),
             // The target's answers at its hop were lost.
-            (10, Some(11), 9, 10),
-            (10, None, 4, 10),
-            (11, Some(10), 9, 10),
-            (10, Some(5), 4, 5),
-            (5, Some(10), 9, 10),
-            (5, None, 9, 10),
-            (10, Some(12), 11, 12),
+            (Some(10), Some(11), Some(9), Some(10)),
+            (Some(10), None, Some(4), Some(10)),
+            (Some(11), Some(10), Some(9), Some(10)),
+            (Some(10), Some(5), Some(4), Some(5)),
+            (Some(5), Some(10), Some(9), Some(10)),
+            (Some(5), None, Some(9), Some(10)),
+            (Some(10), Some(12), Some(11), Some(12)),
         ];
         for (before, end, ran_out, after) in cases {
             let doubts = Doubts { ran_out, ..Doubts::default() };
             let known = doubts.known_length_after(before, end);
-            assert_eq!(known, after, "{before} {end:?} {ran_out}");
+            assert_eq!(known, after, "{before:?} {end:?} {ran_out:?}");
         }
     }
 }

@@ -4,6 +4,7 @@ use super::path::ProbeRef;
 
 /// What a frame meant to a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Disposition {
     /// One of our probes, on its way out.
     OwnProbe(ProbeRef),
@@ -45,6 +46,7 @@ impl Disposition {
 
 /// Something that happened to the path. The path itself holds the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Event {
     /// A probe was captured on its way out.
     Sent(ProbeRef),

@@ -102,7 +102,7 @@ impl Lenient {
     pub(super) fn reset(&self, answer: &Answer) -> Option<ProbeRef> {
         let flags = answer.tcp_flags?;
         let bare = flags.contains(Flags::RST) && !flags.contains(Flags::ACK);
-        let ports = (answer.key.ident, answer.port);
+        let ports = (answer.key.ident, answer.port?);
         self.ports.get(&ports).filter(|_| bare).copied()
     }
 }

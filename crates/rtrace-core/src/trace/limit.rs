@@ -43,6 +43,7 @@ pub(super) struct Candidate {
 
 /// A limit of a hop's answers, as far as they show it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Limit {
     /// Answers a second once those at once were given.
     pub per_second: Option<f64>,
@@ -52,6 +53,7 @@ pub struct Limit {
 
 /// What limits make of a hop's lost probes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Explained {
     /// The limit, where one is much likelier than chance.
     pub limit: Option<Limit>,

@@ -67,6 +67,7 @@ struct Judged {
 
 /// What happens to the loss of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum LossTransitionKind {
     /// It begins.
     Begins,
@@ -78,6 +79,7 @@ pub enum LossTransitionKind {
 
 /// Loss begins at a hop, is judged, or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct LossTransition {
     /// At which hop.
     pub ttl: u8,

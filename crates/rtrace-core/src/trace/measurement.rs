@@ -12,6 +12,7 @@ use super::tracer::Tracer;
 
 /// A kind of measurement.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Measurement {
     /// The path, once.
     Trace,
@@ -25,6 +26,7 @@ pub enum Measurement {
 
 /// A recorded run: what a passive engine needs besides the configuration.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct RecordedRun {
     /// The configuration that its probes were sent with; the report may leave some probes out.
     pub sent_by: TraceConfig,

@@ -7,6 +7,7 @@
 mod answers;
 pub mod belief;
 pub mod branches;
+pub mod builder;
 pub mod changes;
 mod claim;
 pub mod config;
@@ -40,10 +41,11 @@ mod shares;
 pub mod summary;
 pub mod survey;
 pub mod table;
-pub mod tool;
+mod tool;
 mod tracer;
 pub mod verdict;
 
+pub use builder::TraceBuilder;
 pub use config::{ConfigError, TraceConfig, Wait};
 pub use datagram::Packet;
 pub use engine::Engine;

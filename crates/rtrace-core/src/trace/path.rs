@@ -17,6 +17,7 @@ use super::reply::Reply;
 
 /// All probes sent with one TTL.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hop {
     /// The TTL of the hop.
     pub ttl: u8,
@@ -53,6 +54,7 @@ impl Hop {
 
 /// A forwarding loop: the hops of its first round. See [`loops`](super::loops).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Loop {
     /// The TTL of the first hop of the loop.
     pub first: u8,
@@ -64,6 +66,7 @@ pub struct Loop {
 
 /// Answers at one hop that other replies contradict, so that they are not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Contradiction {
     /// The TTL of their probes.
     pub ttl: u8,
@@ -75,6 +78,7 @@ pub struct Contradiction {
 
 /// Counts over a whole trace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Probes captured on their way out.
     pub sent: u64,
@@ -112,6 +116,7 @@ impl Totals {
 
 /// Why a trace ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Stop {
     /// A probe was delivered to the target.
     TargetReached,
@@ -173,7 +178,7 @@ pub struct Path {
     pub(super) target: IpAddr,
     /// Which probes have been put into another hop, the scout among them, and where they are now.
     placed: Vec<(ProbeRef, ProbeRef)>,
-    /// The highest TTL of which a router said that it ran out, in time or late; 0 if none did.
+    /// The highest TTL of which a router said that it ran out, in time or late. It begins with TTL 0, the sender's.
     pub(super) farthest: u8,
     /// The distance of the host that answered the scout, by the TTL that it quotes.
     pub(super) distance: Option<u8>,

@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 
 /// Selects the datagrams of a flow that are probes of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProbeSelector {
     /// All that have the source port or identifier of its configuration.
     One,
@@ -18,6 +19,7 @@ pub enum ProbeSelector {
 
 /// The probes of a trace that a survey found.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Listed {
     /// Their source ports or identifiers.
     pub idents: HashSet<u16>,

@@ -33,7 +33,7 @@ impl Tracer {
         let before =
             self.waiting.all(&self.path).filter(|at| at.hop_ttl().is_some_and(|ttl| ttl < end));
         let sent = before.filter_map(|at| self.path.probe(at)?.sent).max();
-        Some((end, sent.map_or(self.polled, |sent| sent.after(silent))))
+        Some((end, sent.map_or(self.now(), |sent| sent.after(silent))))
     }
 
     /// This probe timed out. Says whether answers are withdrawn for that.

@@ -68,6 +68,7 @@ impl Round {
 
 /// Rounds that did not reach the target: after others that did, or from the first on.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outage {
     /// The number of the first, from 0.
     pub round: u64,
@@ -266,6 +267,7 @@ impl Reach {
 
 /// The target is reached, or not, other than in the round before.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Transition {
     /// The target is no longer reached.
     Unreached(Outage),

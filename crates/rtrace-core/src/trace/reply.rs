@@ -10,6 +10,7 @@ use crate::wire::{icmpv4, icmpv6};
 
 /// The kind of a reply, with the fields that only this kind has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ReplyKind {
     /// An ICMP error that quotes the probe.
     Icmp {

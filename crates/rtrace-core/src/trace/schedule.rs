@@ -67,7 +67,7 @@ pub(super) struct Shown {
     /// How many queries of that hop need no probe of their own: the scout is one, and probes that went past the
     /// target are.
     pub(super) covered: usize,
-    /// The highest TTL that is known to run out; 0 if none is.
+    /// The highest TTL that is known to run out. TTL 0 is that of the sender, so it always is.
     pub(super) farthest: u8,
     /// The largest RTT.
     pub(super) largest_rtt: Option<Span>,
@@ -83,8 +83,8 @@ pub(super) struct Schedule {
     hops: Vec<Asked>,
     /// When the scout was handed out.
     scouted: Option<Timestamp>,
-    /// How far away the target was a round ago; 0 if there was none. Then nothing is scouted.
-    expected: u8,
+    /// How far away the target was a round ago, if there was one. Then nothing is scouted.
+    expected: Option<u8>,
     /// Those handed out whose own frame has not been captured yet.
     unconfirmed: Vec<Unconfirmed>,
     /// TTLs to which a second probe was handed out, because answers there are contradicted.
@@ -136,7 +136,7 @@ impl Schedule {
         Self {
             hops: vec![Asked::default(); config.hops()],
             scouted: None,
-            expected: 0,
+            expected: None,
             unconfirmed: Vec::with_capacity(config.reserved().min(config.in_flight.into())),
             confirming: Ttls::default(),
             confirmed: false,
@@ -148,7 +148,7 @@ impl Schedule {
 
     /// The schedule of a round after others in which the target was at this distance.
     pub(super) fn expecting(config: &TraceConfig, distance: u8) -> Self {
-        Self { expected: distance, ..Self::new(config) }
+        Self { expected: Some(distance), ..Self::new(config) }
     }
 
     /// The next probe's datagram if one is due at `now`.
@@ -220,7 +220,7 @@ impl Schedule {
         let last = self.last_ttl(config, shown);
         let ttl = match self.scouted {
             Some(_) => self.explore(config, now, shown),
-            None if self.expected > 0 => self.least_asked(config, last, shown),
+            None if self.expected.is_some() => self.least_asked(config, last, shown),
             None => self.wanting(config, last, shown).next(),
         };
         ttl.map(Choice::Hop)
@@ -338,10 +338,10 @@ impl Schedule {
     /// The TTL up to which hops are asked at last, by what is known now.
     fn last_ttl(&self, config: &TraceConfig, shown: &Shown) -> u8 {
         let last = shown.end.unwrap_or(config.max_ttl);
-        if self.expected == 0 || shown.end.is_some() {
-            return last;
+        match self.expected.filter(|_| shown.end.is_none()) {
+            Some(expected) => next_ttl(config, shown).max(expected).min(last),
+            None => last,
         }
-        next_ttl(config, shown).max(self.expected).min(last)
     }
 
     /// Whether every probe up to the end was handed out, or no more are tried.

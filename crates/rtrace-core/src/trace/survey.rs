@@ -88,18 +88,19 @@ pub struct SurveyHints {
 
 /// A trace that a capture holds.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Found {
     /// What was asked, as far as packets show it; the rest (waiting times, the last TTL meant) is at its
     /// default.
     pub config: TraceConfig,
     /// Which datagrams are its probes.
     pub idents: ProbeSelector,
-    /// When the first was captured.
-    pub start: Timestamp,
+    /// When the first was captured, if the capture says so.
+    pub start: Option<Timestamp>,
     /// How many were captured.
     pub probes: usize,
-    /// The tool that it looks like: see [`tool`](super::tool).
-    pub tool: &'static str,
+    /// The tool that it looks like, if it looks like one.
+    pub tool: Option<&'static str>,
     /// The other traces of the same run, which a host with several uplinks sent from other source addresses: their places among
     /// all traces, from 0.
     pub same_run: Vec<usize>,

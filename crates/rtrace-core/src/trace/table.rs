@@ -55,6 +55,7 @@ pub struct Table {
 
 /// Forwarding loops over all rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Looped {
     /// The last loop.
     pub last: Loop,

@@ -7,8 +7,6 @@ use crate::probe::ProbeType::{self, IcmpEcho, TcpSyn, Udp, UdpLite};
 use crate::probe::craft;
 use crate::trace::config::Wait;
 
-/// The name for a trace that no line fits.
-pub const UNKNOWN: &str = "unknown";
 const LINUX: &str = "traceroute (Linux)";
 const LINUX_OR_RTRACE: &str = "traceroute (Linux) or rtrace";
 const RTRACE: &str = "rtrace";
@@ -160,11 +158,11 @@ const SIGNS: &[Sign] = &[
     },
 ];
 
-/// The tool that a trace looks like.
+/// The tool that a trace looks like, if a line fits.
 #[must_use]
-pub fn likely(traits: &Traits) -> &'static str {
+pub fn likely(traits: &Traits) -> Option<&'static str> {
     let fits = |sign: &&Sign| sign.probes.contains(&traits.probe) && (sign.fits)(traits);
-    SIGNS.iter().find(fits).map_or(UNKNOWN, |sign| sign.tool)
+    SIGNS.iter().find(fits).map(|sign| sign.tool)
 }
 
 /// How many seconds tools wait by default for any answer, where that is known.
@@ -185,14 +183,14 @@ const FOR_EVER: f64 = 86_400.0;
 pub fn wait(traits: &Traits) -> Wait {
     let ours = Wait::default();
     let linux = Wait { adaptive: false, ..ours };
-    let patient = |max| Wait { max, here: 0.0, near: 0.0, ..linux };
+    let patient = |max| Wait { max, here: None, near: None, ..linux };
     let body = || [&traits.head[..], &traits.beginning].concat();
     match likely(traits) {
-        LINUX => linux,
-        LINUX_OR_RTRACE | RTRACE => ours,
-        UNKNOWN if craft::looks_like_ours(traits.probe, &body(), traits.len.into()) => ours,
+        Some(LINUX) => linux,
+        Some(LINUX_OR_RTRACE | RTRACE) => ours,
+        None if craft::looks_like_ours(traits.probe, &body(), traits.len.into()) => ours,
         tool => {
-            let known = WAITS.iter().find(|(name, _)| *name == tool);
+            let known = WAITS.iter().find(|(name, _)| Some(*name) == tool);
             patient(known.map_or(FOR_EVER, |(_, wait)| *wait))
         }
     }

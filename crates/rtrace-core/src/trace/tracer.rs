@@ -33,8 +33,8 @@ pub struct Tracer {
     stray: Option<Stray>,
     pub(super) waiting: Waiting,
     pub(super) schedule: Option<Schedule>,
-    /// When this trace was last asked for a probe.
-    pub(super) polled: Timestamp,
+    /// When this trace was last asked for a probe, if it was.
+    pub(super) polled: Option<Timestamp>,
     /// The moment up to which all captured frames are known.
     heard: Timestamp,
     /// When the clock was last set.
@@ -113,7 +113,7 @@ impl Tracer {
             config,
             stray: None,
             schedule: None,
-            polled: Timestamp::default(),
+            polled: None,
             heard: Timestamp::default(),
             stepped: None,
             unmeasured: None,
@@ -172,9 +172,9 @@ impl Tracer {
         self.path.cut_off = !waited_out;
     }
 
-    /// When this trace was last asked for a probe, if it was.
-    pub(super) fn polled(&self) -> Option<Timestamp> {
-        Some(self.polled).filter(|polled| *polled != Timestamp::default())
+    /// The moment for which what to send was last decided.
+    pub(super) fn now(&self) -> Timestamp {
+        self.polled.unwrap_or_default()
     }
 
     /// Takes over the steps of the clock that another tracer knows of.
@@ -334,7 +334,7 @@ impl Engine for Tracer {
     fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit<'_>> {
         self.schedule.as_ref()?;
         let shown = self.shown(now);
-        self.polled = now;
+        self.polled = Some(now);
         let confirming = self.to_confirm(&shown).or_else(|| {
             let (end, from) = self.end_to_confirm()?;
             (from <= now).then_some(end)
@@ -356,13 +356,13 @@ impl Engine for Tracer {
     fn poll_timeout(&mut self) -> Option<Timestamp> {
         let deadline = self.next_deadline();
         let sending = self.schedule.as_ref().and_then(|schedule| {
-            let shown = self.shown(self.polled);
-            let silent = self.waiting.next_silent(self.polled, &self.path, &self.config);
+            let shown = self.shown(self.now());
+            let silent = self.waiting.next_silent(self.now(), &self.path, &self.config);
             let silent = silent.filter(|_| {
                 schedule.is_full(&self.config, &shown)
                     && !schedule.is_exhausted(&self.config, &shown)
             });
-            let due = schedule.wake_at(&self.config, self.polled, &shown);
+            let due = schedule.wake_at(&self.config, self.now(), &shown);
             let confirming =
                 self.to_confirm(&shown).and_then(|_| schedule.pause_ends(&self.config));
             let proving = self.end_to_confirm().map(|(_, from)| {
@@ -422,7 +422,7 @@ impl Engine for Tracer {
 
     fn is_done(&self) -> bool {
         let Some(schedule) = &self.schedule else { return false };
-        let shown = self.shown(self.polled);
+        let shown = self.shown(self.now());
         schedule.is_exhausted(&self.config, &shown)
             && !schedule.is_unsure(&self.config, self.last_ttl())
             && self.waiting.are_all(&self.path, |at| self.is_irrelevant(at))
@@ -432,7 +432,7 @@ impl Engine for Tracer {
 
     fn note_clock_step(&mut self, step: &ClockStep) {
         self.stepped = self.stepped.max(Some(step.until));
-        if step.from.known().is_none() {
+        if step.from.is_none() {
             self.unmeasured = self.unmeasured.max(Some(step.until));
         }
         self.path.totals.clock_steps += u64::from(step.by != Span::ZERO);

@@ -16,6 +16,7 @@ const MANY: usize = 4;
 
 /// What lost probes of a hop mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Loss {
     /// None were lost.
     None,
@@ -54,6 +55,7 @@ impl Loss {
 
 /// Why it cannot be determined whether the path loses probes or a limit leaves them unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Reason {
     /// Too few were lost.
     TooFew,
@@ -123,6 +125,7 @@ impl Reason {
 
 /// What is made of a hop's lost probes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Verdict {
     /// What they mean.
     pub loss: Loss,
@@ -134,6 +137,7 @@ pub struct Verdict {
 
 /// Hops beyond another, by their index among all, and what they lost together.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Behind {
     /// The nearest.
     pub first: usize,

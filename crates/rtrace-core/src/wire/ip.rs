@@ -10,6 +10,7 @@ use super::{Layer, WireError, array, checksum, icmpv4, icmpv6, ipv4, ipv6};
 
 /// The fields of an IP header that rtrace works with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IpHeader {
     /// Source address.
     pub source: IpAddr,
@@ -141,6 +142,7 @@ impl From<ipv6::Ipv6Header> for IpHeader {
 
 /// An ICMP message of either version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct IcmpMessage<'a> {
     /// The family whose types and codes these are.
     pub family: Family,

@@ -7,6 +7,7 @@ use super::{Layer, WireError, array};
 
 /// The kind of header that captured frames begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LinkType {
     /// BSD loopback: a 4-byte address family in the byte order of the capturing host.
     Null,

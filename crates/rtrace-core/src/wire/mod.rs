@@ -76,6 +76,7 @@ impl Evidence {
 
 /// The protocol whose header could not be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layer {
     /// The link-layer header of the capture.
     Link,
@@ -113,6 +114,7 @@ impl std::fmt::Display for Layer {
 /// A header that is not all there, or that lies about its own length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{layer} at byte {offset}: {needed} bytes needed, {have} there")]
+#[non_exhaustive]
 pub struct WireError {
     /// The protocol of the header.
     pub layer: Layer,

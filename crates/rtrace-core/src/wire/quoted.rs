@@ -9,6 +9,7 @@ use super::ip::{self, IpHeader};
 
 /// A quoted datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Quoted<'a> {
     /// The IP header as the router quoted it.
     pub header: IpHeader,

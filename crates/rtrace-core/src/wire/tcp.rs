@@ -146,6 +146,7 @@ impl fmt::Display for Flags {
 
 /// One option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TcpOption<'a> {
     /// Maximum segment size.
     MaximumSegmentSize(u16),

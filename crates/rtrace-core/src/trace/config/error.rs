@@ -2,6 +2,7 @@
 
 /// Why nothing can be measured with a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ConfigError {
     /// A value is out of range.
     #[error("{what} must be {range}")]
@@ -79,6 +80,6 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(super) const QUERIES: Self =
+    pub(in super::super) const QUERIES: Self =
         Self::OutOfRange { what: "number of queries per hop", range: "1 to 1000" };
 }

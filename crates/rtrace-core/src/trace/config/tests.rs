@@ -13,7 +13,7 @@ type Change = fn(&mut TraceConfig);
 #[test]
 fn a_wrong_value_names_itself_and_the_range() {
     assert_eq!(config().check(), Ok(()));
-    let wrong: [(Change, &str); 8] = [
+    let wrong: [(Change, &str); 9] = [
         (|c| c.first_ttl = 0, "first TTL must be 1 to 255"),
         (|c| c.max_ttl = 0, "max TTL 0 is below the first TTL 1"),
         (|c| c.queries = 0, "number of queries per hop must be 1 to 1000"),
@@ -26,7 +26,8 @@ fn a_wrong_value_names_itself_and_the_range() {
             "source address must be of the target's family",
         ),
         (|c| c.wait.max = f64::NAN, "wait must be above 0, to 86400 s"),
-        (|c| c.wait.near = -1.0, "each wait factor must be 0 to 1000"),
+        (|c| c.wait.near = Some(-1.0), "each wait factor must be above 0, to 1000"),
+        (|c| c.wait.here = Some(0.0), "each wait factor must be above 0, to 1000"),
         (|c| c.in_flight = 0, "number of probes in flight must be 1 to 65535"),
     ];
     for (change, message) in wrong {
@@ -102,6 +103,16 @@ fn the_serialised_form_comes_back() {
 }
 
 #[test]
+fn a_factor_that_is_off_is_written_as_0() {
+    let wait = Wait { here: None, ..Wait::default() };
+    let json = serde_json::to_string(&wait).unwrap();
+    assert_eq!(json, r#"{"max":5.0,"here":0.0,"near":10.0,"adaptive":true}"#);
+    assert_eq!(serde_json::from_str::<Wait>(&json).unwrap(), wait);
+    let whole = json.replace("0.0,\"near", "0,\"near");
+    assert_eq!(serde_json::from_str::<Wait>(&whole).unwrap(), wait);
+}
+
+#[test]
 fn waiting_follows_traceroute() {
     let probe = Probe::sent_at(Timestamp::from_nanos(0));
     let ms = |n| Some(Span::from_millis(n));
@@ -112,8 +123,8 @@ fn waiting_follows_traceroute() {
         (wait, ms(9), ms(1), 30),
         (wait, None, ms(9), 100),
         (wait, None, ms(900), 5_000),
-        (Wait { here: 0.0, ..wait }, ms(9), ms(19), 200),
-        (Wait { here: 0.0, near: 0.0, max: 2.5, ..wait }, ms(9), ms(19), 2_500),
+        (Wait { here: None, ..wait }, ms(9), ms(19), 200),
+        (Wait { here: None, near: None, max: 2.5, ..wait }, ms(9), ms(19), 2_500),
     ] {
         let deadline = wait.deadline(&probe, here, near, None);
         assert_eq!(deadline, Timestamp::from_nanos(expected * 1_000_000), "{wait:?} {here:?}");

@@ -14,12 +14,13 @@ pub(super) const PATIENCE: Span = Span::from_millis(100);
 
 /// The number of probes that never left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct NeverSent {
     /// Probes that the link refused.
     pub refused: u64,
     /// Probes that the link took, but that were not seen leaving.
     pub unseen: u64,
-    /// Probes that were handed to the link; 0 in a replay, which does not know.
+    /// Probes that were handed to the link: none in a replay.
     pub of: u64,
 }
 

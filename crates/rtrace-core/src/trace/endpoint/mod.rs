@@ -68,6 +68,7 @@ pub struct Endpoint<'e> {
 
 /// What a frame meant to all traces together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Taken {
     /// The number of traces that it was shown to.
     pub shown: usize,

@@ -6,6 +6,7 @@ use crate::time::Timestamp;
 
 /// News of a trace besides its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct News {
     /// The number of probes that never left, if it has changed.
     pub never_sent: Option<NeverSent>,

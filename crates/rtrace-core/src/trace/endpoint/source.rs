@@ -16,6 +16,7 @@ pub trait TraceSource<'e> {
 }
 
 /// The answer of a source that is asked for a trace.
+#[non_exhaustive]
 pub enum Supply<'e> {
     /// A trace to open now.
     Trace(NewTrace<'e>),
@@ -59,6 +60,7 @@ impl<'e> NewTrace<'e> {
 }
 
 /// An engine, owned or borrowed.
+#[non_exhaustive]
 pub enum Held<'e> {
     /// An owned engine.
     Owned(Box<dyn Engine>),

@@ -11,6 +11,7 @@ use super::{Comparison, Difference, Value};
 
 /// A change of one field, and between which hops it was made.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change {
     /// The field.
     pub field: &'static str,

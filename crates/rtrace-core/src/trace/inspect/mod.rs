@@ -33,6 +33,7 @@ pub use fields::{DESTINATION, SOURCE, fields, quote};
 
 /// What a field holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Value {
     /// A number.
     Number(u64),
@@ -68,6 +69,7 @@ impl Value {
 
 /// A field that was not quoted as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// Its name, as in the RFC of its protocol.
     pub field: &'static str,
@@ -79,6 +81,7 @@ pub struct Difference {
 
 /// One quote beside its probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Comparison {
     /// Which probe.
     pub at: ProbeRef,

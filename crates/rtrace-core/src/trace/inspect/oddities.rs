@@ -14,6 +14,7 @@ use super::{Comparison, fields};
 
 /// Something odd about a quote, or about the quotes of several hops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Oddity {
     /// The TTL is higher than what can be left of it: it was set anew.
     TtlSet {
@@ -75,6 +76,7 @@ pub enum Oddity {
 
 /// An oddity, and where it came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Odd {
     /// Where.
     pub place: Place,

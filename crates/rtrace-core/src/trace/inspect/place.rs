@@ -14,6 +14,7 @@ use crate::trace::config::TraceConfig;
 
 /// A hop, and all quotes of it: at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stage<'a> {
     /// Its TTL.
     pub ttl: u8,
@@ -42,6 +43,7 @@ pub(super) fn ways_may_part(stages: &[Stage<'_>], config: &TraceConfig) -> bool 
 
 /// Between which hops something came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Place {
     /// The last hop before; `None` is the sender.
     pub after: Option<u8>,

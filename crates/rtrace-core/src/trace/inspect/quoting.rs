@@ -17,6 +17,7 @@ const NEVER_PUT_BACK: [&str; 5] =
 
 /// A manner of quoting that is known of hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Manner {
     /// The octets are in the wrong order.
     Swapped,

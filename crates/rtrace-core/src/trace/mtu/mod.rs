@@ -38,6 +38,7 @@ pub use tracer::MtuTracer;
 const REST: Span = Span::from_millis(1_100);
 /// How it became known that a link is narrow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Cause {
     /// This router refuses what is longer and says what it takes.
     Told(IpAddr),
@@ -49,6 +50,7 @@ pub enum Cause {
 
 /// A link that takes less than those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Narrowing {
     /// The TTL of the last hop before it; 0 is the sender, `None` is not known.
     pub after: Option<u8>,

@@ -127,7 +127,7 @@ impl Path {
 
     /// How long the path is known to be after this round, if it was known to be `before` long; with `by_quotes` only as
     /// far as quotes say so.
-    pub(in super::super) fn known_length(&self, before: u8, by_quotes: bool) -> u8 {
+    pub(in super::super) fn known_length(&self, before: Option<u8>, by_quotes: bool) -> Option<u8> {
         let quoted = || self.end_by_quotes().or_else(|| self.end_by_error());
         let end = if by_quotes { quoted() } else { self.end };
         self.doubts.known_length_after(before, end)

@@ -12,6 +12,7 @@ pub const REPLIES_KEPT: usize = 8;
 
 /// Where in the path a probe is found: in a hop, or apart from all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum ProbeRef {
     /// The scout: the probe that goes first, with the highest TTL, to learn how far the target is. It belongs to no hop
     /// before the trace is over.
@@ -53,6 +54,7 @@ pub enum Outcome {
 
 /// One probe, known from its own captured frame or, where a recording lacks that, from a reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Probe {
     /// The key that distinguishes it from the other probes of its trace.
     pub key: ProbeKey,
@@ -152,6 +154,7 @@ impl Probe {
 
 /// A probe of a certain size, sent to learn whether it passes: see [`mtu`](super::super::mtu).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SizeProbe {
     /// The probe.
     pub probe: Probe,

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 /// A part of the map where there are several paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Diamond {
     /// The index of the router where paths diverge; none for the prober.
     pub from: Option<usize>,

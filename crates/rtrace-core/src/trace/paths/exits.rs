@@ -16,6 +16,7 @@ use crate::wire::{Frame, link};
 
 /// An interface, and a machine on its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Exit {
     /// The number of the interface, as frames have it.
     pub interface: u32,
@@ -27,6 +28,7 @@ pub struct Exit {
 
 /// What went by one exit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Exited {
     /// The flows.
     pub flows: BTreeSet<u16>,
@@ -38,6 +40,7 @@ pub struct Exited {
 
 /// What decided which exit a probe took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Split {
     /// Its flow: all probes of one flow took one exit.
     Flow,
@@ -49,6 +52,7 @@ pub enum Split {
 
 /// What this host did with the probes of a run that left by several exits.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct HostRouting {
     /// What decided.
     pub split: Split,

@@ -14,7 +14,7 @@
 mod circle;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use super::alias::Aliases;
 use super::counters::Controls;
@@ -24,9 +24,6 @@ use super::silence::{Control, Open, telling};
 use crate::time::Timestamp;
 use crate::trace::path::{Outcome, Path, Probe};
 use crate::trace::reply::Reply;
-
-/// Stands for the address of those that have none.
-const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// The graph so far.
 #[derive(Clone, Debug)]
@@ -52,6 +49,7 @@ pub(super) fn sure_repeats(next: usize) -> usize {
 
 /// How much is known of what lies beyond a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Shown {
     /// How many next hops it has.
     pub next: usize,
@@ -272,10 +270,11 @@ impl Graph {
         let mut places: HashMap<IpAddr, Vec<(usize, &Place)>> = HashMap::new();
         for (level, here) in self.levels.iter().enumerate() {
             for (_, place) in here.live() {
-                places.entry(place.address.unwrap_or(UNKNOWN)).or_default().push((level, place));
+                if let Some(address) = place.address {
+                    places.entry(address).or_default().push((level, place));
+                }
             }
         }
-        places.remove(&UNKNOWN);
         let mut apart = HashMap::new();
         for (address, places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
             let mut flows = BTreeSet::new();

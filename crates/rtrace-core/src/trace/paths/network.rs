@@ -18,6 +18,7 @@ use crate::trace::ReplyKind;
 
 /// How surely the next hops of a router are all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Enumerated {
     /// Not surely: too few flows were seen to pass it.
     No,
@@ -30,6 +31,7 @@ pub enum Enumerated {
 
 /// A router, or the target.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Router {
     /// Its address; none of one that never answers.
     pub address: Option<IpAddr>,
@@ -53,6 +55,7 @@ pub struct Router {
 
 /// A link: packets go directly from one router to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Link {
     /// The index of the router that they leave.
     pub from: usize,
@@ -69,6 +72,7 @@ pub struct Link {
 
 /// Whether everything has been tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Completion {
     /// Everything within the options was explored.
     Complete,
@@ -80,6 +84,7 @@ pub enum Completion {
 
 /// Routers that may be one: they count their packets together, but others may do so, too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Unclear {
     /// They, by their indices.
     pub routers: BTreeSet<usize>,
@@ -91,6 +96,7 @@ pub struct Unclear {
 
 /// Why a common counter does not prove that routers are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Reason {
     /// Routers at other hops of the same flows count with them.
     SharedCounter,
@@ -100,6 +106,7 @@ pub enum Reason {
 
 /// What a multipath trace has shown.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Network {
     /// Each before those that it leads to, branch by branch; side by side, by address.
     pub routers: Vec<Router>,

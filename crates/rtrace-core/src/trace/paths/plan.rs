@@ -21,6 +21,7 @@ pub const MAX_FLOWS: u16 = 32_000;
 /// How the paths to a target are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Plan {
     /// When enough has been tried.
     pub confidence: Confidence,

@@ -64,6 +64,7 @@ pub const MOST_A_SECOND: f64 = 1_000_000.0;
 /// How often a trace is repeated, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Plan {
     /// Seconds from the beginning of a round to that of the next.
     pub interval: f64,
@@ -76,6 +77,7 @@ pub struct Plan {
 
 /// When a watch ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Until {
     /// At this time of the clock that stamps frames.
     Time(Timestamp),

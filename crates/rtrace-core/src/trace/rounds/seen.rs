@@ -37,8 +37,8 @@ pub(super) struct Seen {
     /// that did reached it.
     reached: bool,
     target: Option<u8>,
-    /// The length of the path as known after the last round that is no longer kept; 0 if unknown.
-    known_length: u8,
+    /// The length of the path as known after the last round that is no longer kept.
+    known_length: Option<u8>,
     pub(super) numbers: Numbers,
 }
 
@@ -122,7 +122,7 @@ impl Seen {
             frames_shown: 0,
             reached: false,
             target: None,
-            known_length: 0,
+            known_length: None,
             numbers,
         }
     }
@@ -205,7 +205,7 @@ impl Seen {
         // Where no probe can confirm that the path is shorter now, that is believed once no router has been seen
         // beyond its end for as many rounds as are kept.
         let by_quotes = config.confirmation.is_none();
-        let before = if by_quotes { 0 } else { self.known_length };
+        let before = self.known_length.filter(|_| !by_quotes);
         let rounds = self.over.iter().rev().map(|over| over.round.path());
         let known = rounds.fold(before, |known, path| path.known_length(known, by_quotes));
         self.current.note_length(known);

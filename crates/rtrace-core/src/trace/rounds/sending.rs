@@ -180,7 +180,7 @@ impl Sending {
         let current = Some(&mut seen.current).filter(|_| is_current);
         let Some(round) = self.next.as_deref_mut().or(current) else { return };
         round.handle_refusal();
-        if let Some(at) = round.polled() {
+        if let Some(at) = round.polled {
             self.note_beginning(at);
         }
     }

@@ -14,6 +14,7 @@ use super::super::reply::Reply;
 
 /// What came instead of an answer of the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Instead {
     /// Nothing came.
     #[default]

@@ -229,11 +229,11 @@ impl Run {
             ended: all().map(|it| it.at).max().unwrap_or(self.first.at),
             missing: missing.into(),
             orphans,
-            variable_queries: wait.here == 0.0,
+            variable_queries: wait.here.is_none(),
             cut,
             shared,
         };
-        let start = self.start();
+        let start = self.start().known();
         let probes = captured().count();
         let idents = ProbeSelector::Listed(Box::new(listed));
         Found { config, idents, start, probes, tool, same_run: Vec::new() }

@@ -16,6 +16,7 @@ const ROOM: usize = 24;
 
 /// One hop in one round. A cell without probes means that the hop was not probed then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Cell {
     /// The number of probes sent.
     pub sent: u16,

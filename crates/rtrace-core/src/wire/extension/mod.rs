@@ -56,6 +56,7 @@ impl Family {
 
 /// An extension structure (RFC 4884 §7).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub struct Extension {
     /// Whether the length field led to it; if not, it was found at byte 128.
     pub compliant: bool,
@@ -80,6 +81,7 @@ pub enum Checksum {
 
 /// Why a list of objects ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Ending {
     /// The structure ends there.
     Whole,
@@ -120,6 +122,12 @@ pub fn quoted_and_extension(
 }
 
 impl Extension {
+    /// A structure with these objects, as a router sends it that follows the RFC.
+    #[must_use]
+    pub const fn of(objects: Vec<Object>) -> Self {
+        Self { compliant: true, checksum: Checksum::Right, objects, ending: Ending::Whole }
+    }
+
     /// The structure that `bytes` hold, to their end; `None` if they do not begin like one.
     /// `compliant` is for the caller to know.
     #[must_use]

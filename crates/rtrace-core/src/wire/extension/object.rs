@@ -15,6 +15,7 @@ const INTERFACE_INFORMATION: u8 = 2;
 
 /// An object of an extension structure.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "exhaustive"), non_exhaustive)]
 pub enum Object {
     /// The label stack with which the datagram arrived, top first; at least one entry.
     MplsLabelStack(Vec<LabelStackEntry>),
