@@ -106,7 +106,7 @@ fn in_options(error: ConfigError) -> anyhow::Error {
             )
         }
         ConfigError::NeedsCapture { what } => anyhow!(
-            "{what} need captured packets, and here replies are reconstructed from kernel reports: run with sudo, or use UDP or -I, without --flow dublin"
+            "{what} need captured packets, and without privileges there are none: run with sudo, or use UDP (--flow classic or paris) or -I"
         ),
         ConfigError::TooFewPorts { probes, first, ports } => anyhow!(
             "{probes} probes need a destination port each, and there are {ports} from {first} on: choose a lower --port"

@@ -121,6 +121,9 @@ impl Session {
         renderer: Box<dyn Renderer>,
         meter: Option<Meter>,
     ) {
+        if !config.evidence.is_captured() {
+            self.facts.evidence = config.evidence;
+        }
         let reported = Reported {
             config: config.clone(),
             renderer,

@@ -24,7 +24,7 @@ use crate::sandbox::{self, Profile};
 use crate::trace::endpoint::TraceId;
 use crate::trace::survey::SurveyHints;
 use crate::trace::{Disposition, Event, Measurement, Path, Probe, ProbeRef};
-use crate::wire::{Frame, link};
+use crate::wire::{self, Frame, link};
 
 /// Runs the command.
 pub fn run(args: &ShowArgs) -> anyhow::Result<Status> {
@@ -248,9 +248,15 @@ impl Found {
             (None, reply) => reply.map(|reply| (reply.frame, Ok(reply))),
         };
         let [sent, replied] = datagrams([probe.frame, known.map(|(frame, _)| frame)], reader)?;
-        let reply = known.zip(replied.as_deref());
-        let reply = reply.map(|((frame, known), datagram)| Answer { frame, known, datagram });
-        let evidence = Evidence { place, probe, sent: sent.as_deref(), reply };
+        let reply = known.zip(replied.as_ref());
+        let reply = reply.map(|((frame, known), (datagram, evidence))| Answer {
+            frame,
+            known,
+            datagram,
+            evidence: *evidence,
+        });
+        let sent = sent.as_ref().map(|(datagram, _)| datagram.as_slice());
+        let evidence = Evidence { place, probe, sent, reply };
         if json {
             return show::document::as_json(&evidence).context("cannot write what was found");
         }
@@ -261,11 +267,14 @@ impl Found {
     }
 }
 
-/// The datagrams in these frames.
+/// A datagram, and whether it was captured.
+type Recorded = (Vec<u8>, wire::Evidence);
+
+/// The datagrams in these frames, and whether they were captured.
 fn datagrams(
     wanted: [Option<u64>; 2],
     mut reader: CaptureReader<&mut File>,
-) -> anyhow::Result<[Option<Vec<u8>>; 2]> {
+) -> anyhow::Result<[Option<Recorded>; 2]> {
     let mut found = [None, None];
     let last = wanted.into_iter().flatten().max();
     loop {
@@ -279,7 +288,7 @@ fn datagrams(
         for (wanted, found) in wanted.iter().zip(&mut found) {
             if *wanted == Some(frame.number) {
                 let datagram = link::ip_datagram(frame.link, frame.bytes).ok().flatten();
-                *found = datagram.map(<[u8]>::to_vec);
+                *found = datagram.map(|datagram| (datagram.to_vec(), frame.evidence));
             }
         }
         if Some(frame.number) >= last {

@@ -94,7 +94,7 @@ const COLUMNS: &[Column] = &[
     ("tcp_sequence", |row| some(row.identity.tcp_sequence)),
     ("identifier", |row| some(row.identity.identifier)),
     ("sequence", |row| some(row.identity.sequence)),
-    ("ip_id", |row| some(row.identity.ip_id)),
+    ("ip_id", |row| some(row.identity.ip_id.known())),
     ("responder", |row| some(row.reply.map(|reply| reply.responder))),
     ("name", |row| cell(row.name())),
     ("rtt_ns", |row| some(row.reply.and_then(Reply::measured).map(Span::nanos))),

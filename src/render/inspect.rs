@@ -12,6 +12,7 @@ use super::extension::hex;
 use super::rows::{self, HeadRow, is_zero};
 use super::text::{contradicted_line, loop_line};
 use super::{INDENT, Renderer, View, counted};
+use crate::probe::ProbeType;
 use crate::schema::Stop;
 use crate::trace::inspect::changes::Change;
 use crate::trace::inspect::checksums::Verdict;
@@ -28,6 +29,15 @@ use sentences::{changed, findings, meaning, oddity};
 pub const VERSION: u32 = 1;
 /// Columns that responders have at least.
 const LEAST_WIDTH: usize = 39;
+
+/// What reconstructed replies do not show of probes of this type.
+fn unseen(probe: ProbeType) -> String {
+    let udp =
+        if probe == ProbeType::IcmpEcho { "" } else { ", or to the length and checksum of UDP," };
+    format!(
+        "Replies are reconstructed from kernel reports: changes to the IP header other than its addresses{udp} cannot be seen."
+    )
+}
 
 /// The inspection of a trace.
 pub struct Inspect<W> {
@@ -54,7 +64,8 @@ impl<W: Write> Inspect<W> {
         writeln!(self.out, "what the path to {name} ({target}) does to packets")?;
         writeln!(self.out, "hop  {:<width$}  octets  TTL  not as sent", "quoted by")?;
         for Line { hop, responder, len, ttl, said } in &rows {
-            let line = format!("{hop:3}  {responder:<width$}  {len:6}  {ttl:3}  {said}");
+            let ttl = ttl.map_or_else(|| "-".to_owned(), |ttl| ttl.to_string());
+            let line = format!("{hop:3}  {responder:<width$}  {len:6}  {ttl:>3}  {said}");
             writeln!(self.out, "{}", line.trim_end())?;
         }
         if let Some(looped) = view.path.looped {
@@ -91,6 +102,9 @@ impl<W: Write> Inspect<W> {
                 counted(strays, "ICMP error")
             )?;
         }
+        if !view.config.evidence.is_captured() {
+            writeln!(self.out, "{}", unseen(view.config.probe))?;
+        }
         Ok(())
     }
 }
@@ -117,7 +131,7 @@ struct Line {
     hop: u8,
     responder: String,
     len: usize,
-    ttl: u8,
+    ttl: Option<u8>,
     said: String,
 }
 
@@ -244,7 +258,7 @@ struct QuoteRow<'a> {
     name: Option<&'a Untrusted>,
     quoted_len: usize,
     sent_ttl: u8,
-    quoted_ttl: u8,
+    quoted_ttl: Option<u8>,
     compared: Vec<&'static str>,
     differences: Vec<DifferenceRow>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,7 @@ mod totals;
 
 use std::net::IpAddr;
 
-pub(super) use identity::{Identity, ProbeTraits};
+pub(super) use identity::{Identity, IpId, ProbeTraits};
 pub(super) use totals::{TotalsRow, looped, stop};
 
 use serde::{Serialize, Serializer};
@@ -25,6 +25,7 @@ use crate::trace::path::Outcome;
 use crate::trace::reply::return_path;
 use crate::trace::{Probe, Reply, ReplyKind, TraceConfig, Wait};
 use crate::untrusted::Untrusted;
+use crate::wire::Evidence;
 
 /// When a probe was captured on its way out, and in which frame.
 pub(super) fn sent(probe: &Probe) -> Option<(Timestamp, u64)> {
@@ -136,11 +137,19 @@ pub(super) struct HeadRow<'a> {
     version: u32,
     target: TargetRow<'a>,
     source: IpAddr,
+    /// What its replies are.
+    evidence: Evidence,
 }
 
 impl<'a> HeadRow<'a> {
     pub(super) fn of(format: &'static str, version: u32, config: &'a TraceConfig) -> Self {
-        Self { format, version, target: TargetRow::of(config), source: config.source }
+        Self {
+            format,
+            version,
+            target: TargetRow::of(config),
+            source: config.source,
+            evidence: config.evidence,
+        }
     }
 }
 
@@ -244,8 +253,8 @@ pub(super) struct ReplyRow {
     clock_fault: bool,
     reply_ttl: u8,
     reply_tos: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reply_ip_id: Option<u16>,
+    #[serde(skip_serializing_if = "IpId::is_absent")]
+    reply_ip_id: IpId,
     reply_len: Option<u32>,
     quoted_ttl: Option<u8>,
     quoted_tos: Option<u8>,
@@ -277,7 +286,7 @@ impl ReplyRow {
             clock_fault: reply.clock_fault,
             reply_ttl: reply.ttl,
             reply_tos: reply.tos,
-            reply_ip_id: reply.ip_id,
+            reply_ip_id: IpId::of(reply.responder, reply.ip_id),
             reply_len: reply.len,
             quoted_ttl: reply.quote.map(|quote| quote.ttl),
             quoted_tos: reply.quote.map(|quote| quote.tos),

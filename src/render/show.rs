@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 use crate::trace::inspect::{self, Value};
 use crate::trace::{Probe, Reply};
 use crate::wire::extension::{self, Extension};
-use crate::wire::{ip, quoted};
+use crate::wire::{self, ip, quoted};
 
 /// Octets in a line, and in a line of a narrow terminal.
 const WIDTHS: [usize; 2] = [16, 8];
@@ -47,6 +47,8 @@ pub struct Answer<'a> {
     pub known: Result<&'a Reply, &'static str>,
     /// Its datagram.
     pub datagram: &'a [u8],
+    /// Whether it was captured.
+    pub evidence: wire::Evidence,
 }
 
 /// Where a probe belongs.
@@ -103,19 +105,26 @@ pub fn as_text(it: &Evidence<'_>, columns: Option<usize>) -> String {
     match &it.reply {
         Some(reply) => {
             sheet.line(&headline(reply));
-            sheet.line(&outer(reply.datagram));
+            sheet.line(&outer(reply));
         }
         None => sheet.line("no reply"),
     }
     let octets = quote.as_ref().map(|quote| quote.octets);
-    sheet.table(it.sent, octets);
+    let evidence = it.reply.map_or(wire::Evidence::Captured, |reply| reply.evidence);
+    sheet.table(it.sent, octets, evidence);
     if let Some(sent) = it.sent {
         sheet.octets("sent", sent, None);
     }
     if let Some(quote) = quote {
         let marked = "quoted; differences from the sent octets are marked";
-        let title = if it.sent.is_some() { marked } else { "quoted" };
-        sheet.octets(title, quote.octets, it.sent);
+        let title = match evidence {
+            wire::Evidence::Reconstructed => {
+                "quoted, as reconstructed; octets that are not known are 0"
+            }
+            wire::Evidence::Captured if it.sent.is_some() => marked,
+            wire::Evidence::Captured => "quoted",
+        };
+        sheet.octets(title, quote.octets, it.sent.filter(|_| evidence.is_captured()));
         if quote.padding > 0 {
             sheet.line(&format!("followed by {} octets of padding", quote.padding));
         }
@@ -124,7 +133,8 @@ pub fn as_text(it: &Evidence<'_>, columns: Option<usize>) -> String {
         }
     }
     if let Some(reply) = it.reply {
-        sheet.octets("reply", reply.datagram, None);
+        let title = if evidence.is_captured() { "reply" } else { "reply, as reconstructed" };
+        sheet.octets(title, reply.datagram, None);
     }
     sheet.text
 }
@@ -188,13 +198,19 @@ fn headline(answer: &Answer<'_>) -> String {
 }
 
 /// What the reply's own headers say.
-fn outer(datagram: &[u8]) -> String {
+fn outer(answer: &Answer<'_>) -> String {
+    let datagram = answer.datagram;
     let Ok((header, payload)) = ip::decode(datagram) else {
         return "its header cannot be read".to_owned();
     };
     let (ttl, tos, len) = (header.ttl, header.tos, datagram.len());
-    let mut said = format!("it arrived with TTL {ttl}, TOS {tos}, {len} octets");
-    if let Some(id) = header.id {
+    let mut said = format!("it arrived with TTL {ttl}, TOS {tos}");
+    if answer.evidence.is_captured() {
+        let _ = write!(said, ", {len} octets");
+    } else {
+        said += ", and is reconstructed from kernel reports";
+    }
+    if let Some(id) = header.id.filter(|_| answer.evidence.is_captured()) {
         let _ = write!(said, ", IP-ID {id}");
     }
     if let Some(icmp) = ip::icmp(header.family(), payload).ok().filter(|_| header.is_icmp()) {
@@ -287,12 +303,13 @@ impl Sheet {
         self.text.push('\n');
     }
 
-    fn table(&mut self, sent: Option<&[u8]>, quote: Option<&[u8]>) {
+    fn table(&mut self, sent: Option<&[u8]>, quote: Option<&[u8]>, evidence: wire::Evidence) {
         let head = if quote.is_some() { "quoted" } else { "" };
         let ttl = |datagram: &[u8]| ip::decode(datagram).ok().map(|(header, _)| header.ttl);
+        let arrived = quote.filter(|_| evidence.is_captured());
         let arrived =
-            quote.and_then(ttl).map_or(String::new(), |ttl| format!("{ttl}  as it arrived"));
-        let fields = quote.map(inspect::fields).unwrap_or_default();
+            arrived.and_then(ttl).map_or(String::new(), |ttl| format!("{ttl}  as it arrived"));
+        let fields = quote.map(|quote| inspect::quoted_fields(quote, evidence)).unwrap_or_default();
         let mut rows = Vec::new();
         if let Some(sent) = sent {
             let ttl = ttl(sent).map_or("-".to_owned(), |ttl| ttl.to_string());
@@ -417,7 +434,8 @@ mod tests {
     fn text(sent: Option<&[u8]>, datagram: &[u8], columns: Option<usize>) -> String {
         let place = Place { trace: Some(2), round: Some(1), what: What::SizeProbe(1_400) };
         let probe = Probe::sent_at(Timestamp::default());
-        let reply = Answer { frame: 2, known: Err("not believed"), datagram };
+        let evidence = wire::Evidence::Captured;
+        let reply = Answer { frame: 2, known: Err("not believed"), datagram, evidence };
         as_text(&Evidence { place, probe: &probe, sent, reply: Some(reply) }, columns)
     }
 

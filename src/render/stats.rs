@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use crate::untrusted::Untrusted;
+use crate::wire::Evidence;
 use serde::Serialize;
 
 /// How a run went.
@@ -20,6 +21,8 @@ pub struct RunFacts {
     pub interface: Untrusted,
     /// The clock that stamped the frames.
     pub clock: Untrusted,
+    /// Whether replies were captured, or reconstructed from kernel reports.
+    pub evidence: Evidence,
     /// Frames handled.
     pub frames: u64,
     /// Frames that concerned the trace.
@@ -51,11 +54,16 @@ impl RunFacts {
     /// When `out` cannot be written.
     pub fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
         let count = |value: Option<u64>| value.map_or("-".to_owned(), |value| value.to_string());
+        let replies = match self.evidence {
+            Evidence::Captured => "captured",
+            Evidence::Reconstructed => "reconstructed from kernel reports",
+        };
         let rows = [
             ("version", self.version.to_owned()),
             ("files are of", self.identity.clone()),
             (self.link, self.interface.shown()),
             ("clock", self.clock.shown()),
+            ("replies", replies.to_owned()),
             ("frames handled", self.frames.to_string()),
             ("of this trace", self.concerning.to_string()),
             ("unrelated", self.unrelated.to_string()),

@@ -37,6 +37,7 @@ mod nat;
 mod paths;
 mod player;
 mod prometheus;
+mod reconstructed;
 mod report;
 mod rotation;
 mod rounds;

@@ -21,6 +21,7 @@ use crate::trace::limit::Limit;
 use crate::trace::table::{Responder, Row};
 use crate::trace::verdict::{Reason, Verdict};
 use crate::untrusted::Untrusted;
+use crate::wire::Evidence;
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -45,6 +46,7 @@ struct Body<'a> {
     mtr: Asked<'a>,
     hubs: Vec<Hub<'a>>,
     target: IpAddr,
+    evidence: Evidence,
     target_reached: bool,
     started_ns: Option<i64>,
     rounds: u64,
@@ -82,6 +84,7 @@ impl<'a> Body<'a> {
             },
             hubs: hubs.map(|(row, verdict)| Hub::of(row, verdict, whole)).collect(),
             target: config.target,
+            evidence: config.evidence,
             target_reached: table.reached(),
             started_ns: whole.began.map(Timestamp::nanos),
             rounds: table.rounds(),

@@ -2,6 +2,8 @@
 //!
 //! A further probe type changes this file of `render` alone.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use crate::probe::{FlowMode, ProbeType, craft};
@@ -55,8 +57,42 @@ pub(in super::super) struct Identity {
     /// Of other protocols: the first eight bytes after the IP header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_id: Option<u16>,
+    #[serde(skip_serializing_if = "IpId::is_absent")]
+    pub ip_id: IpId,
+}
+
+/// The identification field of an IPv4 header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(in super::super) enum IpId {
+    /// IPv6 has none.
+    #[default]
+    Absent,
+    /// The kernel chose it, or does not report it: null.
+    Unknown,
+    /// Its value.
+    Known(u16),
+}
+
+impl IpId {
+    /// The field of a datagram with an address of this family, if it is known.
+    pub(in super::super) fn of(address: IpAddr, known: Option<u16>) -> Self {
+        match known {
+            _ if address.is_ipv6() => Self::Absent,
+            Some(id) => Self::Known(id),
+            None => Self::Unknown,
+        }
+    }
+
+    /// Its value, if it is known.
+    pub(in super::super) fn known(self) -> Option<u16> {
+        if let Self::Known(id) = self { Some(id) } else { None }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    pub(in super::super) fn is_absent(&self) -> bool {
+        *self == Self::Absent
+    }
 }
 
 impl Identity {
@@ -66,7 +102,7 @@ impl Identity {
         let common = Self {
             source_port: ports.then(|| key.source_port()),
             destination_port: ports.then(|| key.destination_port()),
-            ip_id: config.target.is_ipv4().then_some(key.ip_id),
+            ip_id: IpId::of(config.target, config.evidence.is_captured().then_some(key.ip_id)),
             ..Self::default()
         };
         match config.probe {

@@ -10,7 +10,7 @@ use super::super::rows::ReplyRow;
 use super::{Answer, Evidence, Place, Quote, What};
 use crate::time::Timestamp;
 use crate::trace::inspect;
-use crate::wire::ip;
+use crate::wire::{self, ip};
 
 /// The version of the document's form; it changes when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -56,7 +56,7 @@ impl Document {
             sent_ns: it.probe.sent.map(Timestamp::nanos),
             frame: it.probe.frame,
             sent: it.sent.map(hex),
-            fields: FieldRow::all(it.sent, quote.as_ref().map(|quote| quote.octets)),
+            fields: FieldRow::all(it.sent, quote.as_ref().map(|quote| quote.octets), it.reply),
             reply: it.reply.map(|reply| AnswerRow::of(&reply, quote)),
         }
     }
@@ -88,6 +88,7 @@ impl WhatRow {
 struct AnswerRow {
     frame: u64,
     responder: Option<IpAddr>,
+    evidence: wire::Evidence,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_kept: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,6 +104,7 @@ impl AnswerRow {
         Self {
             frame: it.frame,
             responder: header.map(|(header, _)| header.source),
+            evidence: it.evidence,
             not_kept: it.known.err(),
             known: it.known.ok().map(ReplyRow::of),
             datagram: hex(it.datagram),
@@ -121,8 +123,10 @@ struct FieldRow {
 }
 
 impl FieldRow {
-    fn all(sent: Option<&[u8]>, quoted: Option<&[u8]>) -> Vec<Self> {
-        let [sent, quoted] = [sent, quoted].map(|it| it.map(inspect::fields).unwrap_or_default());
+    fn all(sent: Option<&[u8]>, quoted: Option<&[u8]>, reply: Option<Answer<'_>>) -> Vec<Self> {
+        let evidence = reply.map_or(wire::Evidence::Captured, |reply| reply.evidence);
+        let sent = sent.map(inspect::fields).unwrap_or_default();
+        let quoted = quoted.map(|it| inspect::quoted_fields(it, evidence)).unwrap_or_default();
         let names = if sent.is_empty() { &quoted } else { &sent };
         let row = |(field, _): &(&'static str, inspect::Value)| {
             let [sent, quoted] =

@@ -20,7 +20,7 @@ pub fn lines(target: &Target, state: &UiState) -> Vec<String> {
         let len = latest
             .reply
             .len
-            .map_or_else(|| "reconstructed".to_owned(), |len| format!("{len} bytes"));
+            .map_or_else(|| "reconstructed,".to_owned(), |len| format!("{len} bytes"));
         lines.push(format!("the latest, {len} from its IP header on:"));
         lines.extend(dump(&latest.bytes));
     }

@@ -26,7 +26,7 @@ use crate::time::{Span, Timestamp};
 use crate::wire::checksum::{transport, udp_lite};
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::quoted::{self, Quoted};
-use crate::wire::{Frame, link};
+use crate::wire::{Evidence, Frame, link};
 use crate::wire::{ipv4, tcp};
 
 use super::config::TraceConfig;
@@ -159,19 +159,31 @@ impl Survey {
         let Ok(Some(datagram)) = link::ip_datagram(frame.link, frame.bytes) else { return };
         let Ok((header, payload)) = ip::decode(datagram) else { return };
         if !is_for_many(header.destination)
-            && let Some((flow, key)) = self.recognise(&header, payload)
+            && let Some((flow, key)) = self.recognise(&header, payload, frame.evidence)
         {
             let it = Sighting::of(&flow, key, &header, payload, (frame.at, frame.number));
             if !self.take_probe(&flow, &it) {
                 self.take_scout(&flow, it);
             }
         } else if header.is_icmp() && header.is_first {
-            self.take_reply(&header, payload, (frame.at, frame.number));
+            match frame.evidence {
+                Evidence::Captured => {
+                    self.take_reply(&header, payload, (frame.at, frame.number));
+                }
+                Evidence::Reconstructed => self.take_reconstructed(&header, payload),
+            }
         }
     }
 
-    fn recognise(&self, header: &IpHeader, payload: &[u8]) -> Option<(Flow, ProbeKey)> {
+    fn recognise(
+        &self,
+        header: &IpHeader,
+        payload: &[u8],
+        evidence: Evidence,
+    ) -> Option<(Flow, ProbeKey)> {
         match self.hints.protocol {
+            // The checksum of what is reconstructed says nothing.
+            _ if !evidence.is_captured() => probe::recognise(header, payload),
             Some(number) => probe::recognise_as(ProbeType::Protocol(number), header, payload),
             None => recognise_raw(header, payload).or_else(|| probe::recognise(header, payload)),
         }
@@ -180,9 +192,10 @@ impl Survey {
     /// Recognises a quoted probe: the UDP ports are enough where the capture cut the quote short.
     fn recognise_quote(&self, quote: &Quoted<'_>) -> Option<(Flow, ProbeKey)> {
         let header = &quote.header;
-        self.recognise(header, quote.payload).or_else(|| {
+        let recognise = |payload: &[u8]| self.recognise(header, payload, Evidence::Captured);
+        recognise(quote.payload).or_else(|| {
             let key = ProbeKey::of_cut(header, quote.payload)?;
-            self.recognise(header, &key.head).filter(|_| quote.payload.len() < key.head.len())
+            recognise(&key.head).filter(|_| quote.payload.len() < key.head.len())
         })
     }
 
@@ -299,6 +312,21 @@ impl Survey {
         } else {
             let shown = Sighting::of(&flow, key, &quote.header, quote.payload, when);
             pair.note_unseen(&flow, key, UnseenBy::reply(header, shown, expired));
+        }
+    }
+
+    /// What a reconstructed ICMP error says of a probe that was captured. It shows none that was not.
+    fn take_reconstructed(&mut self, header: &IpHeader, payload: &[u8]) {
+        let family = header.family();
+        let Ok(icmp) = ip::icmp(family, payload) else { return };
+        let Some(quote) = quoted::decode(icmp.body).ok().filter(|_| icmp.quotes) else { return };
+        let Some((flow, key)) = probe::recognise(&quote.header, quote.payload) else { return };
+        let Some(pair) = self.pairs.get_mut(&pair_of(&flow)) else { return };
+        if let Some(sighting) = pair.find_reconstructed(&key, flow.protocol()) {
+            let expired = icmp.icmp_type == ip::time_exceeded(family);
+            sighting.evidence = Evidence::Reconstructed;
+            sighting.expired |= expired;
+            pair.expired |= expired;
         }
     }
 

@@ -59,7 +59,7 @@ pub enum ConfigError {
     },
     /// These probes need captured packets; unprivileged sockets cannot send them or match their replies.
     #[error(
-        "{what} need captured packets: run with CAP_NET_RAW, or use UDP or ICMP echo probes without flow mode dublin"
+        "{what} need captured packets: run with CAP_NET_RAW, or use UDP (classic or paris) or ICMP echo"
     )]
     NeedsCapture {
         /// The probes.

@@ -34,7 +34,7 @@ impl TraceConfig {
         }
         let dublin = self.flow_mode == FlowMode::Dublin && self.target.is_ipv4();
         let what = match self.probe {
-            ProbeType::Udp if dublin => "flow mode dublin over IPv4",
+            ProbeType::Udp if dublin => "probes of flow mode dublin over IPv4",
             ProbeType::Udp | ProbeType::UdpFixed | ProbeType::IcmpEcho => {
                 return self.check_ports();
             }

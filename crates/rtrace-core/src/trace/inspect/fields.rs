@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::Value;
 use crate::wire::ip::{self, IpHeader};
 use crate::wire::tcp::{self, TcpOption};
-use crate::wire::{extension, ipv4, ipv6};
+use crate::wire::{Evidence, extension, ipv4, ipv6};
 
 /// The octets that an ICMP error quotes, without what is appended to them.
 #[must_use]
@@ -26,6 +26,33 @@ pub fn fields(datagram: &[u8]) -> Vec<(&'static str, Value)> {
     let Ok((header, _)) = ip::decode(datagram) else { return Vec::new() };
     let body = datagram.get(header.header_len..).unwrap_or_default();
     extract(&header, datagram, body).filter_map(|(field, value)| Some((field, value?))).collect()
+}
+
+/// The fields of a quote, of as much as is there of it: of a reconstructed one those that the kernel reports as they were
+/// quoted.
+#[must_use]
+pub fn quoted_fields(quote: &[u8], evidence: Evidence) -> Vec<(&'static str, Value)> {
+    let mut all = fields(quote);
+    all.retain(|(field, _)| is_known(field, evidence));
+    all
+}
+
+/// Whether a quote shows what was quoted of this field. The kernel matches addresses, protocol and ports to a socket, and gives
+/// what follows; the rest of a reconstructed quote is zero or, of UDP, that of the probe.
+pub(super) fn is_known(field: &str, evidence: Evidence) -> bool {
+    const REPORTED: [&str; 10] = [
+        "protocol",
+        "next header",
+        SOURCE,
+        DESTINATION,
+        "source port",
+        "destination port",
+        PAYLOAD,
+        "ICMP checksum",
+        "identifier",
+        "sequence number",
+    ];
+    evidence.is_captured() || REPORTED.contains(&field)
 }
 
 /// Every field that a datagram with this header has; `None` where it ends before.

@@ -29,7 +29,7 @@ use oddities::{Odd, Oddity};
 use place::Stage;
 use quoting::Manner;
 
-pub use fields::{DESTINATION, SOURCE, fields, quote};
+pub use fields::{DESTINATION, SOURCE, fields, quote, quoted_fields};
 
 /// What a field holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +95,8 @@ pub struct Comparison {
     pub len: usize,
     /// The TTL that the probe was sent with.
     pub sent_ttl: u8,
-    /// The TTL in the quote.
-    pub ttl: u8,
+    /// The TTL in the quote; `None` if the reply is reconstructed.
+    pub ttl: Option<u8>,
     /// The checksum of the quoted header is right for a TTL that is higher by one: with that it arrived.
     pub ttl_lowered: bool,
     /// The fields that differ, outermost first. The TTL is none of them: it has to.
@@ -176,7 +176,8 @@ impl Inspector {
         match comparison.at {
             ProbeRef::Hop { ttl, .. } => ttl,
             ProbeRef::Scout | ProbeRef::SizeProbe(_) | ProbeRef::Confirmation(_) => {
-                config.max_ttl.saturating_sub(comparison.ttl.saturating_sub(1))
+                let quoted = comparison.ttl.unwrap_or(1);
+                config.max_ttl.saturating_sub(quoted.saturating_sub(1))
             }
         }
     }
@@ -229,10 +230,10 @@ impl Comparison {
         self.kind.in_transit()
     }
 
-    /// Whether the hop is known that this is of: not where the TTL of the scout was set anew. The probes of the hops tell
+    /// Whether the hop is known that this is of: not where the TTL of the scout was set anew, or is not known. The probes of the hops tell
     /// the same then.
     fn can_be_placed(&self) -> bool {
-        self.at != ProbeRef::Scout || self.ttl <= self.sent_ttl
+        self.at != ProbeRef::Scout || self.ttl.is_some_and(|quoted| quoted <= self.sent_ttl)
     }
 
     /// Whether the checksum was changed though nothing that it covers was, as far as the quote shows.
@@ -279,28 +280,35 @@ fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Co
     // What a network card completes after the capture (offload) was not changed by the path, and what is filled with anything
     // (-P) has no checksum.
     let unfinished = Verdict::of(&header, sent_body) == Some(Verdict::Wrong);
+    // A reconstructed quote has the checksum of ICMP as it was quoted, and the header as it was sent tells the rest.
+    let is_captured = reply.evidence.is_captured();
+    let shows_checksum = is_captured || quoted_header.is_icmp();
+    let told = if is_captured { &quoted_header } else { &header };
     let mut it = Comparison {
         at,
         responder: reply.responder,
         reply_ttl: reply.ttl,
         kind: reply.kind,
-        len: quoted::decode(octets).map_or(octets.len(), |it| it.len),
+        len: if is_captured {
+            quoted::decode(octets).map_or(octets.len(), |it| it.len)
+        } else {
+            len
+        },
         sent_ttl: header.ttl,
-        ttl: quoted_header.ttl,
-        ttl_lowered: header_octets.is_some_and(quoting::is_ttl_lowered),
+        ttl: is_captured.then_some(quoted_header.ttl),
+        ttl_lowered: is_captured && header_octets.is_some_and(quoting::is_ttl_lowered),
         differences: Vec::new(),
         compared: Vec::new(),
         octets: 0,
-        header_checksum: quoted_header
-            .source
-            .is_ipv4()
+        header_checksum: (is_captured && quoted_header.source.is_ipv4())
             .then(|| header_octets.is_some_and(|it| checksum(it) == 0)),
         // Of a routed datagram it is that with its last destination.
-        checksum: Verdict::of_quote(&quoted_header, quoted_body, &header, sent_body)
+        checksum: Verdict::of_quote(told, quoted_body, &header, sent_body)
+            .filter(|_| shows_checksum)
             .filter(|it| !(routed || unfinished && *it == Verdict::Wrong)),
         checksum_field: fields::checksum_field(&header),
         whole: len >= header.total_len,
-        manners: quoting::manners(&header, sent, octets),
+        manners: if is_captured { quoting::manners(&header, sent, octets) } else { Vec::new() },
         routed,
     };
     // Read as what was sent, whatever the quote says that it is.
@@ -308,7 +316,8 @@ fn compare(sent: &[u8], octets: &[u8], at: ProbeRef, reply: &Reply) -> Option<Co
     for ((field, sent), (_, quoted)) in both {
         let on_its_route = field == DESTINATION
             && matches!(quoted, Some(Value::Address(address)) if route.contains(&address));
-        if !(unfinished && is_checksum(field) || on_its_route) {
+        let is_known = fields::is_known(field, reply.evidence);
+        if is_known && !(unfinished && is_checksum(field) || on_its_route) {
             it.note(field, sent, quoted);
         }
     }

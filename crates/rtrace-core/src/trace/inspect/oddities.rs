@@ -90,7 +90,7 @@ impl Comparison {
     pub fn oddities(&self, target: IpAddr) -> Vec<Oddity> {
         let Self { ttl: quoted, sent_ttl: sent, whole, checksum_field, .. } = *self;
         let in_transit = self.in_transit();
-        let raised = quoted > sent;
+        let (raised, quoted) = (quoted.is_some_and(|it| it > sent), quoted.unwrap_or(1));
         let wrong = self.checksum == Some(Verdict::Wrong) && !self.suggests_restored_quote();
         let all = [
             (raised, Oddity::TtlSet { sent, quoted }),
@@ -113,7 +113,7 @@ impl Comparison {
 
     /// Whether the TTL was 0 when it arrived.
     fn arrived_at_zero(&self) -> bool {
-        self.ttl == 0 && !self.ttl_lowered
+        self.ttl == Some(0) && !self.ttl_lowered
     }
 
     /// Whether address translation is likely that put back what it changed in the quote, but not the checksum: that was
@@ -190,7 +190,7 @@ fn runs_of_kinds(stages: &[Stage<'_>], shown: &[Vec<Vec<Oddity>>]) -> Vec<Odd> {
 /// which answers for it, answers again at the next hop, now with a TTL of 1. One that takes its own one off before it
 /// quotes answers once.
 fn zero(stages: &[Stage<'_>], index: usize, quote: &Comparison) -> Option<Oddity> {
-    if !quote.in_transit() || quote.ttl != 0 {
+    if !quote.in_transit() || quote.ttl != Some(0) {
         return None;
     }
     if quote.ttl_lowered {
@@ -243,7 +243,7 @@ fn raised_unseen(
     let router = before.sole_responder().filter(|router| *router != target)?;
     let ran_out = before.quotes.iter().all(|it| it.in_transit() && it.responder == router);
     let all_delivered = stage.quotes.iter().all(|it| !it.in_transit() && it.responder == target);
-    let Comparison { sent_ttl: sent, ttl: quoted, .. } = *quote;
+    let (sent, quoted) = (quote.sent_ttl, quote.ttl?);
     let too_much = sent == stage.ttl && (2..=sent).contains(&quoted);
     (ran_out && all_delivered && too_much).then_some(Oddity::TtlSet { sent, quoted })
 }

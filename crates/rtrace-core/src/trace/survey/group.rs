@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use crate::probe::{Flow, ProbeKey, ProbeType, craft};
 use crate::time::{Span, Timestamp};
 use crate::trace::correlate;
+use crate::wire::Evidence;
 use crate::wire::ip::IpHeader;
 
 /// A tool that takes a new socket per probe does not rest longer than this.
@@ -44,6 +45,8 @@ pub(super) struct Sighting {
     pub(super) dont_fragment: bool,
     /// A router said that its TTL ran out.
     pub(super) expired: bool,
+    /// What the error about it that was found is.
+    pub(super) evidence: Evidence,
     /// Length of the datagram.
     pub(super) len: u16,
     pub(super) flow_label: u32,
@@ -73,6 +76,7 @@ impl Sighting {
             tos: header.tos,
             dont_fragment: header.dont_fragment,
             expired: false,
+            evidence: Evidence::Captured,
             len: u16::try_from(header.total_len).unwrap_or(u16::MAX),
             flow_label: header.flow_label.unwrap_or(0),
             beginning,

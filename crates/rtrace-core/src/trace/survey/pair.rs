@@ -13,6 +13,9 @@ use crate::trace::correlate::number;
 use crate::wire::ipv4;
 use crate::wire::quoted::Quoted;
 
+/// How many probes are looked at for that of a reconstructed reply: more than are in flight.
+const PROBES: usize = 2_048;
+
 /// What was seen from one address to another, by one protocol.
 #[derive(Debug, Default)]
 pub(super) struct Pair {
@@ -57,6 +60,19 @@ impl Pair {
             sent.ip_id == shown.ip_id && sent.head.get(..there) == shown.head.get(..there)
         };
         self.sightings.iter_mut().rev().take(UNSEEN).find(fits)
+    }
+
+    /// The last probe with this key, of which the IP-ID is not known; the checksum of ICMP may have been rewritten.
+    pub(super) fn find_reconstructed(
+        &mut self,
+        key: &ProbeKey,
+        protocol: u8,
+    ) -> Option<&mut Sighting> {
+        let known = |key: ProbeKey| {
+            if protocol == ipv4::UDP { key.head } else { key.without_checksum(protocol).head }
+        };
+        let shown = known(*key);
+        self.sightings.iter_mut().rev().take(PROBES).find(|it| known(it.key) == shown)
     }
 
     pub(super) fn note_unseen(&mut self, flow: &Flow, key: ProbeKey, reply: UnseenBy) {

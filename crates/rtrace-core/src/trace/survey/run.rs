@@ -12,6 +12,7 @@ use crate::trace::config::{Confirmation, MAX_WATCHED_QUERIES, TraceConfig, Wait}
 use crate::trace::probe_selector::{Listed, ProbeSelector};
 use crate::trace::reply::return_path;
 use crate::trace::tool::{self, Traits};
+use crate::wire::Evidence;
 use crate::wire::ip::IpHeader;
 
 /// Below this, UDP ports are those of services, and do not give a trace away.
@@ -196,6 +197,12 @@ impl Run {
         }
     }
 
+    /// What its replies are. Reconstructed ones do not show IP-IDs, which the kernel chose then.
+    fn evidence(&self) -> Evidence {
+        let reconstructed = self.all().any(|it| !it.evidence.is_captured());
+        if reconstructed { Evidence::Reconstructed } else { Evidence::Captured }
+    }
+
     /// What the trace is, what of it the capture holds, and which tool it looks like.
     pub(super) fn found(mut self, cut: bool, shared: HashSet<u32>) -> Found {
         let places = Places::of(&self);
@@ -221,9 +228,11 @@ impl Run {
             missing = self.probes.iter().map(|it| (it.number, it.ttl, it.key)).collect();
             missing.sort_unstable();
         }
+        let has_ids = self.evidence().is_captured();
+        let known = |key: ProbeKey| if has_ids { key } else { ProbeKey { ip_id: 0, ..key } };
         let listed = Listed {
             idents: all().map(|it| it.ident).collect(),
-            probes: captured().map(|it| it.key).collect(),
+            probes: captured().map(|it| known(it.key)).collect(),
             from: self.first_frame(),
             until: all().map(|it| it.frame).max().unwrap_or(self.first.frame),
             ended: all().map(|it| it.at).max().unwrap_or(self.first.at),
@@ -291,6 +300,7 @@ impl Run {
                 Confirmation { ident: first.ident, seed: 0 }
             }),
             wait,
+            evidence: self.evidence(),
             ..defaults
         }
     }
