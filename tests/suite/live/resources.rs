@@ -138,18 +138,19 @@ fn a_live_trace_writes_nothing_of_roots() {
 }
 
 #[test]
-fn an_ordinary_user_is_told_what_it_needs() {
+fn an_ordinary_user_is_told_what_the_capture_needs() {
     let Some(lab) = Lab::up("concurrent") else { return };
     // Where any user can run it: the build directory may lie in a home of root's.
     let program = std::env::temp_dir().join(format!("rtrace-live-{}", std::process::id()));
     std::fs::copy(super::lab::RTRACE, &program).expect("a copy of the program");
     let mut command = lab.on("src", "setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program).arg(TARGET);
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
+    command.args(["--link", "packet", TARGET]);
     let output = command.output().expect("setpriv");
     run(Command::new("setcap").arg("cap_net_raw+ep").arg(&program));
     let mut allowed = lab.on("src", "setpriv");
     allowed.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&program);
-    let allowed = allowed.args(["-n", TARGET]).output().expect("setpriv");
+    let allowed = allowed.args(["--link", "packet", "-n", TARGET]).output().expect("setpriv");
     std::fs::remove_file(&program).expect("the copy");
 
     let message = String::from_utf8_lossy(&output.stderr);

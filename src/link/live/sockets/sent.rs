@@ -220,7 +220,7 @@ mod tests {
                 assert_eq!(asked(&sent, &udp(round)[8..], seconds(9)), head(round));
                 assert_eq!(asked(&sent, &udp(round)[8..12], seconds(9)), head(round));
             }
-            // Without it only the later one may still be under way; of two in one second it is unclear.
+            // Without it only the later one may still be in flight; of two in one second it is unclear.
             assert_eq!(asked(&sent, &[], seconds(2)), head(&rounds[1]));
             assert_eq!(asked(&sent, &[], seconds(1)), None);
             assert_eq!(asked(&sent, b"something else", seconds(2)), None);
