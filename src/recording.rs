@@ -11,8 +11,9 @@ use crate::trace::{
 const PREFIX: &str = "rtrace configuration: ";
 
 /// The section comment of a recording whose replies are reconstructed.
-pub const RECONSTRUCTED_REPLIES: &str = "The replies in this recording are reconstructed from what the kernel reported to \
-    sockets without privilege: IP-ID, checksums and the quoted IP header are not known, and zero. The probes are as they left.";
+pub const RECONSTRUCTED_REPLIES: &str = "The replies in this recording were not captured, but reconstructed from what \
+    the kernel reported to sockets without privilege: octets that are not known are zero, such as IP-ID, checksums and quoted \
+    IP headers.";
 
 /// What a recording carries so that it replays to the same report without any option.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

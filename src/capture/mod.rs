@@ -73,8 +73,7 @@ const TRACES: usize = 1 << 16;
 pub const NEVER_SENT: &str = "never sent ";
 
 /// What the comment on a [reconstructed](crate::wire::Evidence::Reconstructed) frame begins with.
-pub const RECONSTRUCTED: &str =
-    "reconstructed, not captured: IP-ID, checksums and the quoted IP header are not known";
+pub const RECONSTRUCTED: &str = "reconstructed, not captured: octets that are not known are zero (such as IP-ID, checksums, quoted IP headers)";
 
 /// The beginning of a line in the comment on statistics. It says by how many nanoseconds the stamps of later packets are
 /// ahead of the time of the run and, of a step of the clock, the moments between which it was set

@@ -158,6 +158,8 @@ impl Topology {
     ///
     /// The clock that stamps frames, set while the simulation runs: `clock = [{ after = "2s", by = "-3600s" }]`.
     ///
+    /// A prober without privilege, whose kernel reports replies to its sockets: `sockets = true`.
+    ///
     /// Routers that count the IP-IDs of their replies together, wherever they are: `counter = 1` at each of them.
     ///
     /// What a router appends to its quotes: `mpls = [{ label = 100704, tc = 0, ttl = 1 }]`,

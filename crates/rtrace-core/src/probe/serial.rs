@@ -134,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::probe::Flow;
+    use crate::wire::Evidence;
     use crate::wire::extension::Family;
     use crate::wire::ip;
 
@@ -159,7 +160,15 @@ mod tests {
             let [source, target] = ends.map(|address| address.parse::<IpAddr>().unwrap());
             let keys = [None, Some(0xffff_fffe_ffff_fffd)];
             let kinds = MODES.into_iter().flat_map(move |mode| keys.map(|key| (mode, key)));
-            kinds.map(move |(mode, key)| ProbeSpec {
+            let kinds = kinds.flat_map(move |(mode, key)| {
+                let captured = (mode, key, Evidence::Captured);
+                let by_sockets =
+                    matches!(probe, ProbeType::Udp | ProbeType::UdpFixed | ProbeType::IcmpEcho)
+                        && mode != FlowMode::Dublin;
+                let reconstructed = (mode, key, Evidence::Reconstructed);
+                [captured].into_iter().chain(by_sockets.then_some(reconstructed))
+            });
+            kinds.map(move |(mode, key, evidence)| ProbeSpec {
                 flow: Flow { source, target, probe, ident: 42_315 },
                 mode,
                 number: 0,
@@ -173,7 +182,7 @@ mod tests {
                 flow_number: 0,
                 first_id: 65_500,
                 key,
-                evidence: crate::wire::Evidence::Captured,
+                evidence,
             })
         })
     }
@@ -181,6 +190,12 @@ mod tests {
     fn probe(first: &ProbeSpec, round: u32, number: u32) -> ProbeSpec {
         let serial = (round * PROBES).wrapping_add(number);
         ProbeSpec { number, serial, ttl: u8::try_from(number / 3 + 1).unwrap(), ..*first }
+    }
+
+    /// The datagram of a probe as its run sees it: without the IP-ID that the kernel chose.
+    fn seen<'a>(spec: &ProbeSpec, datagram: &'a [u8]) -> (IpHeader, &'a [u8]) {
+        let (header, payload) = ip::decode(datagram).unwrap();
+        (IpHeader { id: header.id.filter(|_| spec.has_ip_id()), ..header }, payload)
     }
 
     /// Short ones too, in which nothing but a mark has room.
@@ -192,7 +207,7 @@ mod tests {
                 for number in [0, 1, 2, 44, PROBES - 1] {
                     let spec = probe(&first, round, number);
                     craft::craft(&spec, &mut datagram);
-                    let (header, payload) = ip::decode(&datagram).unwrap();
+                    let (header, payload) = seen(&first, &datagram);
                     assert!(fits(&spec, &header, payload), "{spec:?}");
                     let expected = u64::from(round * PROBES + number);
                     let of_first = numbers(&first, &header, payload).filter(|_| round == 0);
@@ -209,7 +224,7 @@ mod tests {
         for first in firsts() {
             for (round, number) in [(0, 0), (0, 44), (3, 0), (3, 89)] {
                 craft::craft(&probe(&first, round, number), &mut datagram);
-                let (header, payload) = ip::decode(&datagram).unwrap();
+                let (header, payload) = seen(&first, &datagram);
                 let all = (0..100).flat_map(|round| (0..PROBES).map(move |number| (round, number)));
                 let fitting = all.filter(|it| fits(&probe(&first, it.0, it.1), &header, payload));
                 assert_eq!(fitting.collect::<Vec<_>>(), [(round, number)], "{first:?}");

@@ -64,6 +64,9 @@ pub(super) struct Shown {
     pub(super) end: Option<u8>,
     /// The TTL at which it is known to end, or taken to by the TTL of the target's answers.
     pub(super) target: Option<u8>,
+    /// Nothing but the TTL of reconstructed answers shows that end: hosts begin with other TTLs, and return
+    /// paths are of other lengths.
+    pub(super) is_estimated: bool,
     /// How many queries of that hop need no probe of their own: the scout is one, and probes that went past the
     /// target are.
     pub(super) covered: usize,
@@ -235,8 +238,13 @@ impl Schedule {
     fn explore(&self, config: &TraceConfig, now: Timestamp, shown: &Shown) -> Option<u8> {
         let last = self.last_ttl(config, shown);
         let sure = shown.target.unwrap_or(shown.farthest).min(last);
-        let known = self.least_asked(config, sure, shown);
-        if known.is_some() || sure == last {
+        let asked_twice =
+            |ttl: &u8| !is_daring(config, shown, *ttl) || self.asked(config, *ttl).times == 0;
+        let known = self
+            .wanting(config, sure, shown)
+            .filter(asked_twice)
+            .min_by_key(|ttl| self.asked(config, *ttl).times);
+        if known.is_some() || sure == last && !shown.is_estimated {
             return known;
         }
         let Moments { start, silent, all } = self.moments(config, shown);
@@ -395,7 +403,8 @@ impl Schedule {
         now: Timestamp,
         shown: &Shown,
     ) -> Option<Timestamp> {
-        let explores = self.scouted.is_some() && shown.target != Some(self.last_ttl(config, shown));
+        let is_sure = shown.target == Some(self.last_ttl(config, shown)) && !shown.is_estimated;
+        let explores = self.scouted.is_some() && !is_sure;
         if !explores || self.is_exhausted(config, shown) {
             return None;
         }
@@ -416,6 +425,16 @@ impl Schedule {
 /// The TTL after the farthest that is known to run out.
 fn next_ttl(config: &TraceConfig, shown: &Shown) -> u8 {
     shown.farthest.saturating_add(1).max(config.first_ttl)
+}
+
+/// Whether to ask this hop more than once is daring: the target is taken to be there or beyond by an estimate that may be
+/// wrong, and that is soon known or goes far beyond the routers that answered.
+fn is_daring(config: &TraceConfig, shown: &Shown, ttl: u8) -> bool {
+    let next = next_ttl(config, shown);
+    let is_near = shown.largest_rtt.is_some_and(|rtt| rtt <= START);
+    let window = u8::try_from(STUCK.window).unwrap_or(u8::MAX);
+    let is_far = shown.target.is_some_and(|target| target > next.saturating_add(window));
+    shown.is_estimated && (is_near || is_far) && ttl > next
 }
 
 fn max_wait(config: &TraceConfig) -> Span {

@@ -9,7 +9,7 @@ use crate::trace::config::Wait;
 
 const LINUX: &str = "traceroute (Linux)";
 const LINUX_OR_RTRACE: &str = "traceroute (Linux) or rtrace";
-const RTRACE: &str = "rtrace";
+pub(super) const RTRACE: &str = "rtrace";
 
 /// What the packets of a trace show of the tool.
 #[derive(Clone, Copy, Debug)]

@@ -261,6 +261,7 @@ impl Tracer {
             waiting: self.waiting.beyond_farthest(&self.path, &self.config),
             end: self.path.last_ttl(),
             target,
+            is_estimated: target.is_some_and(|target| self.path.is_estimated(target)),
             covered: target.map_or(0, |target| self.path.covered(target)),
             farthest: self.path.farthest,
             largest_rtt: self.waiting.largest_rtt(),

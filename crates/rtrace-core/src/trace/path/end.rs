@@ -111,6 +111,11 @@ impl Path {
         !is_next && self.end_by_target() == Some(end) && !exactly
     }
 
+    /// Whether nothing but the TTL of reconstructed answers can show that the path ends at this TTL.
+    pub(in super::super) fn is_estimated(&self, end: u8) -> bool {
+        !self.shows_quotes && self.end != Some(end)
+    }
+
     /// Where the path ends by answers alone that quote nothing, if nothing else speaks for that; `guessed` if somebody was
     /// seen to guess.
     pub(in super::super) fn unproven_end(&self, guessed: bool) -> Option<u8> {

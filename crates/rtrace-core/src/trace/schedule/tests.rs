@@ -23,6 +23,7 @@ const NOTHING: Shown = Shown {
     waiting: 0,
     end: None,
     target: None,
+    is_estimated: false,
     covered: 0,
     farthest: 0,
     largest_rtt: None,

@@ -218,7 +218,9 @@ impl Run {
             *self.per_ttl.entry(*ttl).or_default() += 1;
         }
         let traits = self.traits();
-        let tool = tool::likely(&traits);
+        // No other tool has replies reconstructed.
+        let has_ids = self.evidence().is_captured();
+        let tool = if has_ids { tool::likely(&traits) } else { tool::RTRACE };
         let wait = tool::wait(&traits);
         let config = self.config(wait, missing.iter().map(|(number, ..)| *number).min());
         let own = || self.scout.iter().chain(&self.probes).chain(&self.size_probes);
@@ -228,7 +230,6 @@ impl Run {
             missing = self.probes.iter().map(|it| (it.number, it.ttl, it.key)).collect();
             missing.sort_unstable();
         }
-        let has_ids = self.evidence().is_captured();
         let known = |key: ProbeKey| if has_ids { key } else { ProbeKey { ip_id: 0, ..key } };
         let listed = Listed {
             idents: all().map(|it| it.ident).collect(),
