@@ -220,7 +220,7 @@ impl Run {
         let traits = self.traits();
         // No other tool has replies reconstructed.
         let has_ids = self.evidence().is_captured();
-        let tool = if has_ids { tool::likely(&traits) } else { tool::RTRACE };
+        let tool = if has_ids { tool::likely(&traits) } else { Some(tool::RTRACE) };
         let wait = tool::wait(&traits);
         let config = self.config(wait, missing.iter().map(|(number, ..)| *number).min());
         let own = || self.scout.iter().chain(&self.probes).chain(&self.size_probes);
