@@ -29,6 +29,9 @@ pub(super) fn configure(
     configure_for(args, task, name, flow, (randomness, Evidence::Captured))
 }
 
+/// The highest flow label that Linux leases to a socket, unless `net.ipv6.flowlabel_state_ranges` is 0.
+const LEASED_LABELS: u32 = 0x7_ffff;
+
 /// The configuration of a trace of this flow over a link whose replies are this.
 pub(super) fn configure_for(
     args: &TraceArgs,
@@ -55,11 +58,15 @@ pub(super) fn configure_for(
     let Randomness { key, first_id, flow_label, .. } = randomness;
     let known_port = args.options.sport.is_some() && probe.has_ports();
     let known_label = args.options.flow_label.is_some() && flow.target.is_ipv6();
+    let labels = if evidence.is_captured() { u32::MAX } else { LEASED_LABELS };
+    if let Some(label) = args.options.flow_label.filter(|label| *label > labels) {
+        bail!("--flowlabel {label} needs CAP_NET_RAW: run with sudo, or choose at most {labels}");
+    }
     let defaults = TraceConfig {
         // As its recording says it, so that a replay writes the same.
         target_name: Untrusted::from(name).shown().into(),
         first_id,
-        flow_label: if flow.target.is_ipv6() { flow_label } else { 0 },
+        flow_label: if flow.target.is_ipv6() { flow_label & labels } else { 0 },
         secret: Some(Secret { key, known_port, known_label }),
         evidence,
         ..defaults

@@ -195,6 +195,43 @@ fn what_takes_privilege_is_refused() {
     assert_eq!(lab.frames_sent("eth0"), before);
 }
 
+/// The target over IPv6.
+const TARGET6: &str = "2001:db8:113::9";
+
+/// Flow labels are those of the configuration: of half of the range, as the kernel leases no others.
+#[test]
+fn flow_labels_are_leased() {
+    let Some(lab) = Lab::up("concurrent") else { return };
+    let file = file_of_nobody(&lab, "out.pcapng");
+    for label in [None, Some("524287")] {
+        let mut command = rtrace(&lab, &words(&["-n", TARGET6, "--pcap"]));
+        command.arg(&file).args(label.map(|label| format!("--flowlabel={label}")));
+        run(&mut command);
+        let mut tshark = Command::new("tshark");
+        tshark.arg("-r").arg(&file).args([
+            "-Y",
+            "udp && !icmpv6",
+            "-T",
+            "fields",
+            "-e",
+            "ipv6.flow",
+        ]);
+        let labels = text(&run(&mut tshark).stdout);
+        let mut labels: Vec<_> = labels.lines().collect();
+        labels.dedup();
+        let [shown] = labels[..] else { panic!("{labels:?}") };
+        let shown = u32::from_str_radix(shown.trim_start_matches("0x"), 16).expect("a label");
+        assert!((1..1 << 19).contains(&shown));
+        assert!(label.is_none_or(|label| label == shown.to_string()));
+    }
+    let mut command = rtrace(&lab, &words(&["-n", TARGET6, "--flowlabel", "524288"]));
+    let said = text(&command.output().expect("rtrace").stderr);
+    assert!(
+        said.contains("--flowlabel 524288 needs CAP_NET_RAW: run with sudo, or choose at most"),
+        "{said}"
+    );
+}
+
 /// Root may choose it, and a terminal alone is told of it.
 #[test]
 fn it_can_be_chosen_and_says_so_only_on_a_terminal() {
