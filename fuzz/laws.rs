@@ -28,7 +28,7 @@ use rtrace::trace::{
 };
 use rtrace::untrusted::Untrusted;
 use rtrace::wire::extension::{Extension, Family, quoted_and_extension};
-use rtrace::wire::{Frame, LinkType, ip, link, quoted};
+use rtrace::wire::{Evidence, Frame, LinkType, ip, link, quoted};
 
 const LINKS: [LinkType; 8] = [
     LinkType::Ethernet,
@@ -110,7 +110,8 @@ pub fn tracer(bytes: &[u8]) {
     let default = TraceConfig::new([192, 0, 2, 2].into(), [203, 0, 113, 9].into(), 40_000);
     let found = survey.traces().into_iter().map(|found| (found.config, found.idents));
     let sizing = TraceConfig { mtu: true, packet_len: 28, ..default.clone() };
-    let given = [(default, ProbeSelector::One), (sizing, ProbeSelector::One)];
+    let reconstructed = TraceConfig { evidence: Evidence::Reconstructed, ..default.clone() };
+    let given = [default, sizing, reconstructed].map(|config| (config, ProbeSelector::One));
     for (config, idents) in found.chain(given) {
         let tracer = Tracer::passive(config, idents).expect("what a survey finds can be traced");
         watch(tracer, &frames);
@@ -384,10 +385,16 @@ fn timed(mut bytes: &[u8]) -> Vec<Frame<'_>> {
         let (frame, rest) = rest.split_at(rest.len().min(usize::from(*len)));
         at = at.after(Span::from_micros(100 * i64::from(u16::from_be_bytes([*high, *low]))));
         let original_len = u32::from(*len);
-        frames.push(Frame { original_len, ..Frame::whole(at, LinkType::Raw, frame) });
+        let evidence = evidence(*low);
+        frames.push(Frame { original_len, evidence, ..Frame::whole(at, LinkType::Raw, frame) });
         bytes = rest;
     }
     frames
+}
+
+/// An eighth of the frames are reconstructed.
+fn evidence(chosen: u8) -> Evidence {
+    if chosen % 8 == 7 { Evidence::Reconstructed } else { Evidence::Captured }
 }
 
 /// Cuts `bytes` into frames: a link type, a length, and so many bytes each. The stamps rise, fall, and
@@ -401,6 +408,7 @@ fn frames(mut bytes: &[u8]) -> Vec<Frame<'_>> {
         frames.push(Frame {
             original_len: u32::from(*len),
             number: frames.len() as u64 + 1,
+            evidence: evidence(*step),
             ..Frame::whole(Timestamp::from_nanos(at), link_type(*selector), frame)
         });
         bytes = rest;
