@@ -1,4 +1,4 @@
-//! The live link on Linux: raw and packet sockets, through pnet; or without privilege [`sockets`].
+//! The live link on Linux: raw and packet sockets, through pnet; or, without privilege, UDP and ping sockets.
 //!
 //! With privilege, a probe leaves through a raw socket. It is seen on a packet socket, like every reply, with the kernel's stamp. One
 //! thread waits with `ppoll` for whichever comes first: frame, wake-up or deadline. Invariants: an idle wait costs no
