@@ -10,6 +10,7 @@ use super::configure::{configure, configure_for, largest};
 use super::flags::{LinkChoice, TraceArgs};
 use super::opened::{Opened, Target, Wanted, check_targets, open_destination, prepare_tape};
 use super::randomness::Randomness;
+use super::recorder::is_stdout;
 use super::task::Task;
 use super::{awaiting, complain, hints, target};
 use crate::capture::{Format, Interface, Neighbours};
@@ -145,11 +146,15 @@ const RECONSTRUCTED: &str =
 fn check_recording(args: &TraceArgs, evidence: Evidence) -> anyhow::Result<()> {
     let Some(path) = &args.pcap else { return Ok(()) };
     if evidence == Evidence::Reconstructed && Format::from_path(path) == Format::Pcap {
-        let (path, named) = (path.display(), path.with_extension("pcapng"));
+        let instead = if is_stdout(Some(path)) {
+            "name a file.pcapng".to_owned()
+        } else {
+            format!("name it {}", path.with_extension("pcapng").display())
+        };
         bail!(
-            "--pcap {path}: a classic pcap cannot say that replies are reconstructed from kernel reports: \
-             name it {}, or run with sudo",
-            named.display()
+            "--pcap {}: a classic pcap cannot say that replies are reconstructed from kernel reports: \
+             {instead}, or run with sudo",
+            path.display()
         );
     }
     Ok(())

@@ -142,7 +142,7 @@ pub enum OpenError {
         errno.desc()
     )]
     NoReports {
-        /// The option.
+        /// The option, or the call.
         option: &'static str,
         /// The kernel's reason.
         errno: nix::errno::Errno,

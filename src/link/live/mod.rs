@@ -389,6 +389,11 @@ impl Link for LiveLink {
 
     fn send(&mut self, transmit: &Transmit<'_>) -> Result<(), LinkError> {
         self.stamping.settle();
+        if let Edge::Sockets(sockets) = &self.edge
+            && sockets.is_reading_due()
+        {
+            self.read(self.now())?;
+        }
         self.expecting = true; // a probe is usually captured before the call that sends it returns
         match &mut self.edge {
             Edge::Packets(packets) => packets.sender.send(transmit),

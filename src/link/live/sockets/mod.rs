@@ -49,6 +49,8 @@ use crate::wire::{Evidence, LinkType, udp};
 const ROOM: usize = 17 << 12;
 /// The receive buffer that is asked for, in bytes, which reports share. The kernel gives as much as it permits.
 const BUFFER: usize = 4 << 20;
+/// How many probes are sent before reports are read, at most. The usual buffer holds some 300 reports, of which a probe has two.
+const UNREAD: usize = 16;
 /// How often a send is tried: each failure may be that of an error which came in between, and which the kernel reports on
 /// the queue.
 const SENDS: usize = 16;
@@ -70,6 +72,8 @@ pub(super) struct Sockets {
     /// The frame that was handed out last.
     lent: Vec<u8>,
     room: Vec<u8>,
+    /// The number of probes that were sent since reports were last read.
+    unread: usize,
     /// What the kernel refused that a run can do without, in words.
     lacking: Vec<String>,
     survive_link_down: bool,
@@ -118,6 +122,7 @@ impl Sockets {
             assumed: Vec::new(),
             lent: Vec::new(),
             room: vec![0; ROOM],
+            unread: 0,
             lacking: Vec::new(),
             survive_link_down: config.survive_link_down,
         };
@@ -188,6 +193,7 @@ impl Sockets {
             judge(destination, source, &flow.interface, self.survive_link_down)
         })?;
         flow.sent.note(datagram, before, !flow.reports_sent);
+        self.unread += 1;
         if !flow.reports_sent {
             let (bytes, evidence) = (datagram.to_vec(), Evidence::Reconstructed);
             self.assumed.push(Made { at: before, bytes, interface: 0, evidence });
@@ -200,8 +206,14 @@ impl Sockets {
         !self.frames.is_empty()
     }
 
+    /// Whether so much was sent that reports have to be read before more is: a queue that is full drops them in silence.
+    pub(super) fn is_reading_due(&self) -> bool {
+        self.unread >= UNREAD
+    }
+
     /// Reads all reports that are there.
     pub(super) fn read(&mut self) {
+        self.unread = 0;
         let Self { flows, room, frames, assumed, .. } = self;
         let mut made = std::mem::take(assumed);
         for flow in flows {
@@ -295,7 +307,7 @@ impl Flow {
             interface: interface.clone(),
             is_echo,
             reports_sent,
-            sent: Sent::default(),
+            sent: Sent::of(is_echo),
             dont_fragment: None,
             label: 0,
         };
@@ -353,7 +365,7 @@ impl Flow {
         let socket = &self.socket;
         match (self.target, dont_fragment) {
             (IpAddr::V4(_), true) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE),
-            (IpAddr::V4(_), false) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::DONT),
+            (IpAddr::V4(_), false) => set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::INTERFACE),
             (IpAddr::V6(_), _) => set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE),
         }?;
         Ok(())
@@ -404,7 +416,8 @@ impl Flow {
         let (to, from) = (self.source, report.from?);
         let message = |from| Message { from, to, ttl: report.ttl, tos: report.tos };
         let Origin::Icmp(error) = report.origin else {
-            self.note_answered(self.head_answered(from.port(), bytes, at), made);
+            let head = self.head_answered(from.port(), if self.is_echo { bytes } else { &[] }, at);
+            self.note_answered(head, made);
             let message = message(from.ip());
             return Some(if self.is_echo {
                 message.echo_reply(bytes)
@@ -417,19 +430,21 @@ impl Flow {
             return None;
         }
         let (quoted, extension) = bytes.split_at_checked(error.quoted.unwrap_or(bytes.len()))?;
-        let head = self.head_answered(from.port(), quoted, at);
+        // Where the probe is quoted with another destination, it is not known which it was.
+        let is_ours = from.ip() == self.target;
+        let head = is_ours.then(|| self.head_answered(from.port(), quoted, at)).flatten();
         self.note_answered(head, made);
         // The header of UDP is not among what is quoted. Where it is unclear which probe it is of, its ports are known.
         let [a, b, c, d] =
             [self.ident, from.port()].map(u16::to_be_bytes).as_flattened().try_into().ok()?;
         let head = head.unwrap_or([a, b, c, d, 0, 0, 0, 0]);
         let head: &[u8] = if self.is_echo { &[] } else { &head };
-        Some(message(error.offender).icmp_error(&error, (self.target, head, quoted), extension))
+        Some(message(error.offender).icmp_error(&error, (from.ip(), head, quoted), extension))
     }
 
     /// The first octets of the probe that a report is about, if that is clear: of UDP by its port, and what is quoted of its payload;
     /// an echo is quoted or answered with them.
-    fn head_answered(&self, port: u16, bytes: &[u8], at: Timestamp) -> Option<[u8; 8]> {
+    fn head_answered(&mut self, port: u16, bytes: &[u8], at: Timestamp) -> Option<[u8; 8]> {
         if !self.is_echo {
             return self.sent.head(port, bytes, at);
         }
@@ -444,10 +459,12 @@ impl Flow {
         if !self.reports_sent {
             return;
         }
-        for (at, bytes) in head.map(|head| self.sent.unreported(head)).into_iter().flatten() {
-            self.reports_sent = false;
-            made.push(Made { at, bytes, interface: 0, evidence: Evidence::Reconstructed });
-        }
+        let unreported = head.map(|head| self.sent.unreported(head)).unwrap_or_default();
+        self.reports_sent = unreported.is_empty() || self.sent.is_reported();
+        made.extend(unreported.into_iter().map(|(at, bytes)| {
+            let evidence = Evidence::Reconstructed;
+            Made { at, bytes, interface: 0, evidence }
+        }));
     }
 }
 
@@ -528,6 +545,7 @@ fn prepare(socket: &Socket, family: Family) -> Result<(bool, Vec<String>), OpenE
             miss("SO_TIMESTAMPNS", errno, "replies are stamped when they are read");
         }
     }
+    report::check(socket).map_err(needed("recvmsg"))?;
     // As much as the kernel gives.
     let _ = socket.set_recv_buffer_size(BUFFER);
     Ok((stamped.is_ok(), lacking))

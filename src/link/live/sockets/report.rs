@@ -90,6 +90,15 @@ pub(super) fn next(socket: &Socket, room: &mut [u8], queue: MsgFlags) -> Option<
     None
 }
 
+/// Whether the kernel lets this process read reports.
+pub(super) fn check(socket: &Socket) -> nix::Result<()> {
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    match recvmsg::<()>(socket.as_raw_fd(), &mut [], None, flags) {
+        Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 fn address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     if let Some(v4) = storage.as_sockaddr_in() {
         return Some(SocketAddr::from((v4.ip(), v4.port())));

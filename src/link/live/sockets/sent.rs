@@ -1,6 +1,6 @@
 //! The probes that a socket sent lately: which of them left, and which of them a report is about.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::time::{Span, Timestamp};
 use crate::wire::checksum::transport;
@@ -9,14 +9,29 @@ use crate::wire::ipv4;
 
 /// How long a probe is remembered.
 const MEMORY: Span = Span::from_millis(30_000);
-/// Of probes that a short quote fits alike, those older than this count as lost where there is a later one.
-const IN_FLIGHT: Span = Span::from_millis(1_000);
-/// The octets of a UDP header.
+/// Of probes that a short quote fits alike, those older than this multiple of the last round trip, and a little more, are lost.
+const LOST: (f64, Span) = (3.0, Span::from_millis(50));
+/// An answer takes as long as the last one if it differs by no more than this share of it, and a little more.
+const LIKE: (f64, Span) = (0.25, Span::from_millis(10));
+/// The octets of a header of UDP or of ICMP echo.
 const HEADER: usize = 8;
 
 /// Datagrams as they were handed to the kernel, the oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Sent(VecDeque<Probe>);
+#[derive(Debug)]
+pub(super) struct Sent {
+    is_echo: bool,
+    probes: VecDeque<Probe>,
+    /// The number of the first of these.
+    first: u64,
+    /// The numbers of probes by their mark, the oldest first.
+    by_mark: HashMap<u16, VecDeque<u64>>,
+    /// How long the last answer took that was clear, by mark.
+    took: HashMap<u16, Span>,
+    /// The lengths of the datagrams.
+    lengths: BTreeSet<usize>,
+    /// Whether the kernel has reported that one left.
+    is_reported: bool,
+}
 
 #[derive(Debug)]
 struct Probe {
@@ -24,6 +39,7 @@ struct Probe {
     at: Timestamp,
     /// Whether it counts as reported that it left.
     left: bool,
+    answered: bool,
 }
 
 impl Probe {
@@ -31,71 +47,170 @@ impl Probe {
     fn parts(&self) -> Option<(IpHeader, &[u8])> {
         ip::decode(&self.datagram).ok()
     }
+
+    /// The header of its protocol.
+    fn head(&self) -> Option<[u8; HEADER]> {
+        self.parts()?.1.first_chunk().copied()
+    }
+
+    /// Whether its payload begins as quoted.
+    fn begins_with(&self, quoted: &[u8]) -> bool {
+        let body = self.parts().and_then(|(_, payload)| payload.get(HEADER..));
+        body.is_some_and(|body| body.iter().zip(quoted).all(|(sent, quoted)| sent == quoted))
+    }
 }
 
 impl Sent {
+    /// Nothing yet, of ICMP echo or UDP.
+    pub(super) fn of(is_echo: bool) -> Self {
+        Self {
+            is_echo,
+            probes: VecDeque::new(),
+            first: 0,
+            by_mark: HashMap::new(),
+            took: HashMap::new(),
+            lengths: BTreeSet::new(),
+            is_reported: false,
+        }
+    }
+
+    /// What probes are looked up by: the destination port, or the sequence number of an echo.
+    fn mark(&self, head: [u8; HEADER]) -> u16 {
+        let [_, _, a, b, _, _, c, d] = head;
+        u16::from_be_bytes(if self.is_echo { [c, d] } else { [a, b] })
+    }
+
     /// A datagram was handed over at this time; `left` if nothing more will be reported of that.
     pub(super) fn note(&mut self, datagram: &[u8], at: Timestamp, left: bool) {
-        self.0.push_back(Probe { datagram: datagram.into(), at, left });
+        let probe = Probe { datagram: datagram.into(), at, left, answered: false };
+        let Some(mark) = probe.head().map(|head| self.mark(head)) else { return };
+        let number = self.first + self.probes.len() as u64;
+        self.by_mark.entry(mark).or_default().push_back(number);
+        self.lengths.insert(datagram.len());
+        self.probes.push_back(probe);
     }
 
     /// Forgets what is too old for an answer.
     pub(super) fn forget(&mut self, now: Timestamp) {
-        while self.0.front().is_some_and(|probe| now.since(probe.at) > MEMORY) {
-            self.0.pop_front();
+        while let Some(probe) = self.probes.pop_front_if(|probe| now.since(probe.at) > MEMORY) {
+            self.first += 1;
+            let Some(mark) = probe.head().map(|head| self.mark(head)) else { continue };
+            if let Some(numbers) = self.by_mark.get_mut(&mark) {
+                numbers.pop_front();
+                if numbers.is_empty() {
+                    self.by_mark.remove(&mark);
+                }
+            }
         }
+    }
+
+    fn get(&self, number: u64) -> Option<&Probe> {
+        self.probes.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Probe> {
+        self.probes.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// The numbers of the probes with this mark, the oldest first.
+    fn marked(&self, mark: u16) -> impl DoubleEndedIterator<Item = u64> {
+        self.by_mark.get(&mark).into_iter().flatten().copied()
     }
 
     /// The IP datagram in a report on what was sent, which may begin with a link header of whatever kind: so it is found from
     /// its end. A checksum that was left to the device is completed.
     pub(super) fn left(&mut self, report: &[u8]) -> Option<Vec<u8>> {
-        for probe in &mut self.0 {
-            let begin = report.len().checked_sub(probe.datagram.len());
-            let Some(there) = begin.and_then(|begin| report.get(begin..)) else { continue };
-            if !probe.left && is_as_handed_over(probe, there) {
-                probe.left = true;
-                let mut datagram = there.to_vec();
-                complete(&mut datagram);
-                return Some(datagram);
-            }
-        }
-        None
+        let tails =
+            self.lengths.iter().filter_map(|len| report.get(report.len().checked_sub(*len)?..));
+        let (there, number) = tails.into_iter().find_map(|there| {
+            let head = ip::decode(there).ok()?.1.first_chunk()?;
+            let is_it = |number: &u64| {
+                self.get(*number)
+                    .is_some_and(|probe| !probe.left && is_as_handed_over(probe, there))
+            };
+            self.marked(self.mark(*head)).find(is_it).map(|number| (there, number))
+        })?;
+        self.get_mut(number)?.left = true;
+        self.is_reported = true;
+        let mut datagram = there.to_vec();
+        complete(&mut datagram);
+        Some(datagram)
     }
 
-    /// The probes whose leaving the kernel has not reported, if one that was answered is among them: then it reports none, as
-    /// the driver of the device takes no stamps. From now on they count as reported.
+    /// The probe that was answered, if the kernel has not reported that it left. If it has never reported any, the driver of the
+    /// device takes no stamps: then these are all so far. From now on they count as reported.
     pub(super) fn unreported(&mut self, answered: [u8; HEADER]) -> Vec<(Timestamp, Vec<u8>)> {
-        let is_it = |probe: &Probe| {
-            let Some((header, payload)) = probe.parts() else { return false };
-            let checksum = checksum_at(header.protocol);
-            let pairs = payload.iter().zip(answered).enumerate();
-            !probe.left && pairs.filter(|(at, _)| !checksum.contains(at)).all(|(_, (a, b))| *a == b)
+        let checksum = if self.is_echo { 2..4 } else { 6..8 };
+        let same = |head: [u8; HEADER]| {
+            let pairs = head.into_iter().zip(answered).enumerate();
+            pairs.filter(|(at, _)| !checksum.contains(at)).all(|(_, (a, b))| a == b)
         };
-        if !self.0.iter().any(is_it) {
+        let is_it = |number: &u64| {
+            self.get(*number).is_some_and(|probe| !probe.left && probe.head().is_some_and(same))
+        };
+        let Some(number) = self.marked(self.mark(answered)).rev().find(is_it) else {
             return Vec::new();
-        }
-        let unreported = self.0.iter_mut().filter(|probe| !probe.left);
+        };
         let mark = |probe: &mut Probe| {
             probe.left = true;
             (probe.at, probe.datagram.to_vec())
         };
-        unreported.map(mark).collect()
+        if self.is_reported {
+            return self.get_mut(number).map(mark).into_iter().collect();
+        }
+        self.probes.iter_mut().filter(|probe| !probe.left).map(mark).collect()
     }
 
-    /// The UDP header of the probe to this port whose payload begins as quoted. `None` if there is none, or if there may be
-    /// several.
-    pub(super) fn head(&self, port: u16, quoted: &[u8], at: Timestamp) -> Option<[u8; HEADER]> {
-        let fits = |probe: &&Probe| {
-            let Some((_, payload)) = probe.parts() else { return false };
-            let Some((head, body)) = payload.split_at_checked(HEADER) else { return false };
-            head.get(2..4) == Some(&port.to_be_bytes())
-                && body.iter().zip(quoted).all(|(sent, quoted)| sent == quoted)
+    /// Whether the kernel has reported that a probe left.
+    pub(super) fn is_reported(&self) -> bool {
+        self.is_reported
+    }
+
+    /// The UDP header of the probe that an error about this port is about. `None` if there is none, or if it is unclear which.
+    pub(super) fn head(&mut self, port: u16, quoted: &[u8], at: Timestamp) -> Option<[u8; HEADER]> {
+        let number = self.which(port, quoted, at)?;
+        let probe = self.get_mut(number)?;
+        let (head, took) = (probe.head(), at.since(probe.at));
+        if !std::mem::replace(&mut probe.answered, true) {
+            self.took.insert(port, took);
+        }
+        head
+    }
+
+    /// The port tells, or what is quoted of the payload, or that all others were answered or are lost.
+    fn which(&self, port: u16, quoted: &[u8], at: Timestamp) -> Option<u64> {
+        let probe = |number: &u64| self.get(*number);
+        let fits = |number: &u64| probe(number).is_some_and(|probe| probe.begins_with(quoted));
+        let mut fitting: Vec<u64> = self.marked(port).filter(fits).collect();
+        if fitting.is_empty() {
+            // Something on the way changed the payload.
+            fitting = self.marked(port).collect();
+        }
+        if let [only] = fitting[..] {
+            return Some(only);
+        }
+        let is_open = |number: &u64| probe(number).is_some_and(|probe| !probe.answered);
+        let open: Vec<u64> = fitting.iter().copied().filter(is_open).collect();
+        match open[..] {
+            [] => return fitting.last().copied(),
+            [only] => return Some(only),
+            _ => {}
+        }
+        let only = |such: &dyn Fn(Span) -> bool| {
+            let age = |number: &u64| probe(number).map(|probe| at.since(probe.at));
+            let mut fitting = open.iter().copied().filter(|it| age(it).is_some_and(such));
+            fitting.next().filter(|_| fitting.next().is_none())
         };
-        let mut fitting = self.0.iter().rev().filter(fits);
-        let latest = fitting.next()?;
-        let is_clear = fitting.next().is_none_or(|before| at.since(before.at) > IN_FLIGHT);
-        let (_, payload) = latest.parts().filter(|_| is_clear)?;
-        payload.first_chunk().copied()
+        if let Some(took) = self.took.get(&port) {
+            let apart = Span::from_secs_f64(LIKE.0 * took.secs_f64()).plus(LIKE.1);
+            let is_like = |age: Span| age <= took.plus(apart) && *took <= age.plus(apart);
+            if let Some(number) = only(&is_like) {
+                return Some(number);
+            }
+        }
+        let took = self.took.get(&port).or_else(|| self.took.values().max())?;
+        let patience = Span::from_secs_f64(LOST.0 * took.secs_f64()).plus(LOST.1);
+        only(&|age| age <= patience)
     }
 }
 
@@ -186,14 +301,23 @@ mod tests {
         Timestamp::from_nanos(1_000_000_000 * (1_000 + seconds))
     }
 
+    fn udp_sent(probes: &[(&Vec<u8>, i64)], left: bool) -> Sent {
+        let mut sent = Sent::of(false);
+        for (datagram, at) in probes {
+            sent.note(datagram, seconds(*at), left);
+        }
+        sent
+    }
+
+    fn head(datagram: &[u8]) -> Option<[u8; HEADER]> {
+        udp(datagram).first_chunk().copied()
+    }
+
     #[test]
     fn a_probe_that_left_is_found_behind_any_link_header_once_and_its_checksum_completed() {
         for ends in targets() {
             let (first, second) = (probe(ends, 0, 0), probe(ends, 1, 0));
-            let mut sent = Sent::default();
-            for datagram in [&first, &second] {
-                sent.note(datagram, seconds(0), false);
-            }
+            let mut sent = udp_sent(&[(&first, 0), (&second, 0)], false);
             let mut offloaded = second.clone();
             let begin = offloaded.len() - udp(&second).len();
             offloaded[begin + 6..begin + 8].fill(0x55);
@@ -206,44 +330,67 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_about_the_probe_to_its_port_with_what_is_quoted() {
+    fn the_port_tells_and_where_several_have_it_the_payload_does() {
         for ends in targets() {
-            let rounds = [0, 1, 2].map(|round| probe(ends, 5, round));
-            let mut sent = Sent::default();
-            sent.note(&rounds[0], seconds(0), true);
-            sent.note(&rounds[1], seconds(1), true);
-            let port = u16::from_be_bytes([udp(&rounds[0])[2], udp(&rounds[0])[3]]);
-            let head = |datagram: &[u8]| udp(datagram).first_chunk().copied();
-            let asked = |sent: &Sent, quoted: &[u8], at| sent.head(port, quoted, at);
-            // What is quoted of the payload tells rounds apart, however late.
-            for round in &rounds[..2] {
-                assert_eq!(asked(&sent, &udp(round)[8..], seconds(9)), head(round));
-                assert_eq!(asked(&sent, &udp(round)[8..12], seconds(9)), head(round));
+            let [first, second] = [0, 1].map(|round| probe(ends, 5, round));
+            let port = u16::from_be_bytes([udp(&first)[2], udp(&first)[3]]);
+            let mut sent = udp_sent(&[(&first, 0)], true);
+            for quoted in [&udp(&first)[8..], &[], b"changed on the way"] {
+                assert_eq!(sent.head(port, quoted, seconds(1)), head(&first));
+                assert_eq!(sent.head(port + 1, quoted, seconds(1)), None);
             }
-            // Without it only the later one may still be in flight; of two in one second it is unclear.
-            assert_eq!(asked(&sent, &[], seconds(2)), head(&rounds[1]));
-            assert_eq!(asked(&sent, &[], seconds(1)), None);
-            assert_eq!(asked(&sent, b"something else", seconds(2)), None);
-            assert_eq!(sent.head(port + 1, &[], seconds(2)), None);
+            let mut sent = udp_sent(&[(&first, 0), (&second, 1)], true);
+            for round in [&first, &second, &first] {
+                assert_eq!(sent.head(port, &udp(round)[8..], seconds(9)), head(round));
+                assert_eq!(sent.head(port, &udp(round)[8..12], seconds(9)), head(round));
+            }
             sent.forget(seconds(60));
-            assert_eq!(asked(&sent, &udp(&rounds[1])[8..], seconds(60)), None);
+            assert_eq!(sent.head(port, &udp(&second)[8..], seconds(60)), None);
         }
+    }
+
+    /// Quotes without payload, of rounds a second apart.
+    #[test]
+    fn a_short_quote_is_of_the_one_probe_that_is_not_answered_or_lost() {
+        let ends = targets()[0];
+        let rounds: Vec<_> = (0..4).map(|round| probe(ends, 5, round)).collect();
+        let port = u16::from_be_bytes([udp(&rounds[0])[2], udp(&rounds[0])[3]]);
+        let after = |at, millis| seconds(at).after(Span::from_millis(millis));
+        let mut sent = udp_sent(&[(&rounds[0], 0)], true);
+        assert_eq!(sent.head(port, &[], after(0, 30)), head(&rounds[0]));
+        sent.note(&rounds[1], seconds(1), true);
+        assert_eq!(sent.head(port, &[], after(1, 30)), head(&rounds[1]));
+        assert_eq!(sent.head(port, &[], after(1, 31)), head(&rounds[1]), "once more");
+        // The third is lost: the fourth is answered as soon as others were.
+        sent.note(&rounds[2], seconds(2), true);
+        sent.note(&rounds[3], seconds(3), true);
+        assert_eq!(sent.head(port, &[], after(3, 30)), head(&rounds[3]));
+        // Answers that take longer than a round are told by that.
+        let mut sent = udp_sent(&[(&rounds[0], 0)], true);
+        assert_eq!(sent.head(port, &[], after(1, 200)), head(&rounds[0]));
+        for (round, at) in rounds.iter().zip(0..).skip(1) {
+            sent.note(round, seconds(at), true);
+        }
+        assert_eq!(sent.head(port, &[], after(3, 210)), head(&rounds[2]));
+        // Where nothing shows how long an answer takes, it is unclear which of two it is about.
+        let mut sent = udp_sent(&[(&rounds[0], 0), (&rounds[1], 1)], true);
+        assert_eq!(sent.head(port, &[], after(1, 200)), None);
     }
 
     #[test]
     fn a_device_that_reports_nothing_is_known_by_an_answer_to_a_probe_that_never_left() {
         let ends = targets()[0];
-        let datagrams = [0, 1, 2].map(|number| probe(ends, number, 0));
-        let mut sent = Sent::default();
-        for (datagram, at) in datagrams.iter().zip(0..) {
-            sent.note(datagram, seconds(at), false);
-        }
-        assert!(sent.left(&datagrams[0]).is_some());
-        let head = |datagram: &[u8]| *udp(datagram).first_chunk().unwrap();
-        assert_eq!(sent.unreported(head(&datagrams[0])), [], "its leaving was reported");
-        let [_, second, third] = datagrams;
-        let rest = [(seconds(1), second.clone()), (seconds(2), third)];
-        assert_eq!(sent.unreported(head(&second)), rest);
-        assert_eq!(sent.unreported(head(&second)), []);
+        let [first, second, third] = [0, 1, 2].map(|number| probe(ends, number, 0));
+        let all = [(&first, 0), (&second, 1), (&third, 2)];
+        let of = |datagram: &[u8]| head(datagram).unwrap();
+        let mut sent = udp_sent(&all, false);
+        let expected = all.map(|(datagram, at)| (seconds(at), datagram.clone()));
+        assert_eq!(sent.unreported(of(&second)), expected);
+        assert_eq!(sent.unreported(of(&second)), []);
+        // One report among many that is missing says nothing of the device.
+        let mut sent = udp_sent(&all, false);
+        assert!(sent.left(&first).is_some());
+        assert_eq!(sent.unreported(of(&first)), [], "its leaving was reported");
+        assert_eq!(sent.unreported(of(&second)), [(seconds(1), second.clone())]);
     }
 }
