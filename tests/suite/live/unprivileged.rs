@@ -105,18 +105,39 @@ fn agrees_with_packets_and_traceroute(kind: &str, fixture: &str) {
     assert_eq!(hops(&text(&traceroute.stdout)), by_packets);
 }
 
-/// Label stacks and interfaces that routers tell of are those that packets show.
+/// A report without times and other numbers that are not whole.
+fn without_times(report: &str) -> Vec<String> {
+    let lines = report.lines().filter(|line| !line.starts_with("Start: "));
+    let words = lines.flat_map(str::split_whitespace);
+    let is_time = |word: &str| word.split(':').all(|part| part.parse::<f64>().is_ok());
+    words.filter(|word| !is_time(word)).map(str::to_owned).collect()
+}
+
+/// What other commands report is the same, too: label stacks, the path MTU and what narrows it, return paths, rounds, all paths.
 #[test]
-fn extensions_are_the_same() {
-    let Some(lab) = Lab::up("tun") else { return };
-    let args = words(&["-n", "-e", TARGET]);
-    let ours = trace(&mut rtrace(&lab, &args));
-    let without_times = |report: &str| -> Vec<String> {
-        let words = report.split_whitespace().filter(|word| word.parse::<f64>().is_err());
-        words.map(str::to_owned).collect()
-    };
-    let by_packets = trace(&mut lab.rtrace(&args));
-    assert_eq!(without_times(&ours), without_times(&by_packets));
+fn all_reports_are_the_same() {
+    for (kind, args) in [
+        ("tun", &["-n", "-e", TARGET][..]),
+        ("small-mtu", &["-n", "--mtu", TARGET]),
+        ("black-hole", &["-n", "--mtu", TARGET]),
+        ("asymmetric", &["-n", "--back", TARGET]),
+        ("routing-loop", &["-n", TARGET]),
+        ("silent-hop", &["report", "-n", "-c", "3", "--interval", "0.2", TARGET]),
+        ("net-unreachable", &["report", "-n", "-c", "2", "--interval", "0.2", TARGET]),
+        ("concurrent", &["report", "-n", "-I", "-c", "3", "--interval", "0.2", TARGET]),
+        ("concurrent", &["paths", "-n", TARGET]),
+    ] {
+        let Some(lab) = Lab::up(kind) else { return };
+        let by_packets = trace(&mut lab.rtrace(args));
+        drop(lab);
+        let Some(lab) = Lab::up(kind) else { return };
+        let ours = trace(&mut rtrace(&lab, &words(args)));
+        assert_eq!(
+            without_times(&ours),
+            without_times(&by_packets),
+            "{kind} {args:?}\n{ours}\n{by_packets}"
+        );
+    }
 }
 
 /// The stamp of an answer is the one that tcpdump reads, and that of a probe is later than tcpdump's: it is taken where the
