@@ -9,6 +9,7 @@
 mod capture;
 mod clocks;
 mod config;
+mod edge;
 mod filter;
 mod hardware;
 mod identifiers;
@@ -28,7 +29,7 @@ mod twins;
 mod wake;
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
@@ -38,6 +39,7 @@ use socket2::{SockFilter, SockRef};
 
 use self::capture::{Capture, Captured, Wanted};
 use self::clocks::{Clocks, Kernel, Settings};
+use self::edge::{Edge, Packets};
 use self::filter::Instruction;
 use self::hardware::Hardware;
 use self::identifiers::Identifiers;
@@ -78,68 +80,6 @@ pub struct LiveLink {
     interface: String,
     /// Whether to continue when the interface goes down.
     survive_link_down: bool,
-}
-
-/// What probes leave by and frames come from.
-enum Edge {
-    Packets(Box<Packets>),
-    Sockets(Box<Sockets>),
-}
-
-/// Raw sockets and a packet socket.
-struct Packets {
-    sender: Sender,
-    identifiers: Identifiers,
-    /// The link type of the frames, for each target.
-    links: Vec<LinkType>,
-    capture: Capture,
-}
-
-impl Edge {
-    /// Whether a frame that was read is still to be handed out.
-    fn has_frame(&self) -> bool {
-        match self {
-            Self::Packets(packets) => packets.capture.has_frame(),
-            Self::Sockets(sockets) => sockets.has_frame(),
-        }
-    }
-
-    /// Reads what is there. Returns whether there may be more.
-    fn read(&mut self) -> io::Result<bool> {
-        match self {
-            Self::Packets(packets) => packets.capture.read(),
-            Self::Sockets(sockets) => {
-                sockets.read();
-                Ok(false)
-            }
-        }
-    }
-
-    /// The stamp of the next frame that was read.
-    fn next_stamp(&self) -> Option<Timestamp> {
-        match self {
-            Self::Packets(packets) => packets.capture.next_stamp(),
-            Self::Sockets(sockets) => sockets.next_stamp(),
-        }
-    }
-
-    /// What to wait for.
-    fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let (capture, sockets) = match self {
-            Self::Packets(packets) => (Some(packets.capture.as_fd()), None),
-            Self::Sockets(sockets) => (None, Some(sockets.descriptors())),
-        };
-        capture.into_iter().chain(sockets.into_iter().flatten())
-    }
-}
-
-impl AsFd for Edge {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Packets(packets) => packets.capture.as_fd(),
-            Self::Sockets(sockets) => sockets.as_fd(),
-        }
-    }
 }
 
 /// The result of a wait.

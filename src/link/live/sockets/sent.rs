@@ -1,6 +1,7 @@
 //! The probes that a socket sent lately: which of them left, and which of them a report is about.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Range;
 
 use crate::time::{Span, Timestamp};
 use crate::wire::checksum::transport;
@@ -13,8 +14,10 @@ const MEMORY: Span = Span::from_millis(30_000);
 const LOST: (f64, Span) = (3.0, Span::from_millis(50));
 /// An answer takes as long as the last one if it differs by no more than this share of it, and a little more.
 const LIKE: (f64, Span) = (0.25, Span::from_millis(10));
-/// The octets of a header of UDP or of ICMP echo.
+/// The octets of a header of UDP or of ICMP echo, and where each has its checksum.
 const HEADER: usize = 8;
+const UDP_SUM: Range<usize> = 6..8;
+const ECHO_SUM: Range<usize> = 2..4;
 
 /// Datagrams as they were handed to the kernel, the oldest first.
 #[derive(Debug)]
@@ -120,9 +123,8 @@ impl Sent {
     /// The IP datagram in a report on what was sent, which may begin with a link header of whatever kind: so it is found from
     /// its end. A checksum that was left to the device is completed.
     pub(super) fn left(&mut self, report: &[u8]) -> Option<Vec<u8>> {
-        let tails =
-            self.lengths.iter().filter_map(|len| report.get(report.len().checked_sub(*len)?..));
-        let (there, number) = tails.into_iter().find_map(|there| {
+        let tail = |len: &usize| report.get(report.len().checked_sub(*len)?..);
+        let (there, number) = self.lengths.iter().filter_map(tail).find_map(|there| {
             let head = ip::decode(there).ok()?.1.first_chunk()?;
             let is_it = |number: &u64| {
                 self.get(*number)
@@ -140,11 +142,8 @@ impl Sent {
     /// The probe that was answered, if the kernel has not reported that it left. If it has never reported any, the driver of the
     /// device takes no stamps: then these are all so far. From now on they count as reported.
     pub(super) fn unreported(&mut self, answered: [u8; HEADER]) -> Vec<(Timestamp, Vec<u8>)> {
-        let checksum = if self.is_echo { 2..4 } else { 6..8 };
-        let same = |head: [u8; HEADER]| {
-            let pairs = head.into_iter().zip(answered).enumerate();
-            pairs.filter(|(at, _)| !checksum.contains(at)).all(|(_, (a, b))| a == b)
-        };
+        let is_echo = self.is_echo;
+        let same = |head: [u8; HEADER]| is_same(&head, &answered, is_echo);
         let is_it = |number: &u64| {
             self.get(*number).is_some_and(|probe| !probe.left && probe.head().is_some_and(same))
         };
@@ -219,20 +218,16 @@ fn is_as_handed_over(probe: &Probe, there: &[u8]) -> bool {
     let (Some((ours, sent)), Ok((header, payload))) = (probe.parts(), ip::decode(there)) else {
         return false;
     };
-    let checksum = checksum_at(header.protocol);
-    let rest = |payload: &[u8]| -> Vec<u8> {
-        let octets = payload.iter().enumerate();
-        octets.filter(|(at, _)| !checksum.contains(at)).map(|(_, octet)| *octet).collect()
-    };
     (ours.source, ours.destination, ours.protocol, ours.ttl)
         == (header.source, header.destination, header.protocol, header.ttl)
-        && sent.len() == payload.len()
-        && rest(sent) == rest(payload)
+        && is_same(sent, payload, header.is_icmp())
 }
 
-/// Where a probe has its checksum.
-fn checksum_at(protocol: u8) -> std::ops::Range<usize> {
-    if protocol == ipv4::UDP { 6..8 } else { 2..4 }
+/// Whether two messages of a probe's protocol are the same but for their checksums.
+fn is_same(one: &[u8], other: &[u8], is_echo: bool) -> bool {
+    let checksum = if is_echo { ECHO_SUM } else { UDP_SUM };
+    let mut pairs = one.iter().zip(other).enumerate();
+    one.len() == other.len() && pairs.all(|(at, (a, b))| a == b || checksum.contains(&at))
 }
 
 /// Writes the checksum of UDP where the kernel left it to the device, which then computes it over what is there.
@@ -244,12 +239,12 @@ fn complete(datagram: &mut [u8]) {
         return;
     }
     let Some(body) = datagram.get_mut(begin..) else { return };
-    let Some(sum) = body.get_mut(checksum_at(header.protocol)) else { return };
+    let Some(sum) = body.get_mut(UDP_SUM) else { return };
     sum.fill(0);
     let computed = transport(header.source, header.destination, header.protocol, body);
     // RFC 768: a checksum of zero is written as all ones.
     let computed = if computed == 0 { u16::MAX } else { computed };
-    if let Some(sum) = body.get_mut(checksum_at(header.protocol)) {
+    if let Some(sum) = body.get_mut(UDP_SUM) {
         sum.copy_from_slice(&computed.to_be_bytes());
     }
 }
